@@ -1,0 +1,3 @@
+//! link-report-proxy: the map of the house.
+//!
+//! A room imports lower floors only, never a sibling; `tests/it/floors.rs` holds it to that.
