@@ -1,3 +1,5 @@
 //! link-report-proxy: the map of the house.
 //!
 //! A room imports lower floors only, never a sibling; `tests/it/floors.rs` holds it to that.
+
+pub mod report;

@@ -1,0 +1,70 @@
+//! What goes down the road and what comes back.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{LinkReport, Refusal, ReportKey};
+
+/// One call to the upstream, before it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// The report that is asked for.
+    pub key: ReportKey,
+    /// Who needs it.
+    pub reason: Reason,
+}
+
+/// Why a call is made. A metered upstream makes this the first question of every bill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A caller waits, and nothing usable is remembered.
+    Miss,
+    /// A remembered answer has grown old; nobody waits.
+    Refresh,
+    /// A call before this one failed in a way that a second may mend.
+    Retry,
+}
+
+/// What the upstream said about a report: either is worth remembering.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The report.
+    Report(LinkReport),
+    /// There is none, says the upstream.
+    Refusal(Refusal),
+}
+
+/// An answer, and how it was come by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// What the upstream said.
+    pub answer: Answer,
+    /// The exchange in which it said so.
+    pub exchange: Exchange,
+}
+
+/// What one exchange with the upstream looked like: for logs, metrics and `Cache-Status`, never for decisions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// The upstream's status, if it answered at all.
+    pub status: Option<u16>,
+    /// The upstream's own request id (`x-amzn-RequestId`): the vendor's support asks for it.
+    pub request_id: Option<Arc<str>>,
+    /// From sending the request to the end of the answer.
+    pub elapsed: Duration,
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// Every reason, for metrics that exist before their first event.
+    pub const ALL: [Self; 3] = [Self::Miss, Self::Refresh, Self::Retry];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Miss => "miss",
+            Self::Refresh => "refresh",
+            Self::Retry => "retry",
+        }
+    }
+}

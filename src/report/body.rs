@@ -1,0 +1,192 @@
+//! The body of a good answer: is it a link report, and of this activity?
+
+use std::{borrow::Cow, fmt};
+
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+use super::{ActivityId, ETag, InvalidActivityId};
+
+/// A link report whose bytes have been checked. They are kept exactly as the upstream sent them: key order,
+/// spacing, unknown fields and number formats are the callers' to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkReport {
+    body: Bytes,
+    etag: ETag,
+    links: usize,
+}
+
+/// Why a body is no link report of the activity that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReport {
+    /// Not JSON, not UTF-8, not an object, or a field twice or of the wrong type.
+    #[error("the body is not a link report")]
+    Malformed,
+    /// A field that every link report has is missing.
+    #[error("the body has no {0}")]
+    Missing(&'static str),
+    /// The report of some other activity.
+    #[error("the body is the report of another activity")]
+    OtherActivity,
+    /// The connection ended before the body did.
+    #[error("the body was cut off")]
+    Truncated,
+    /// Longer than `upstream.max_body`, as sent or once decoded.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The cap, in bytes.
+        limit: u64,
+    },
+    /// A `Content-Encoding` that was not asked for, or that does not decode.
+    #[error("the body's encoding cannot be read")]
+    Encoding,
+}
+
+/// The two fields that are looked at; every other may be there and is only skipped.
+#[derive(serde::Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    campaign_activity_id: Option<Cow<'a, str>>,
+    link_click_counts: Option<Counted>,
+}
+
+/// The length of an array, whatever is in it.
+struct Counted(usize);
+
+// === impl LinkReport ===
+
+impl LinkReport {
+    /// Checks that `body` is JSON, an object, about the activity `id` (in any case), with an array of links.
+    pub fn parse(id: ActivityId, body: Bytes) -> Result<Self, InvalidReport> {
+        // serde_json skips unknown strings without looking at their encoding, but JSON is UTF-8 (RFC 8259 §8.1).
+        let text = std::str::from_utf8(&body).map_err(|_| InvalidReport::Malformed)?;
+        let Envelope { campaign_activity_id, link_click_counts } =
+            serde_json::from_str(text).map_err(|_| InvalidReport::Malformed)?;
+        let named = campaign_activity_id.ok_or(InvalidReport::Missing("campaign_activity_id"))?;
+        let Counted(links) = link_click_counts.ok_or(InvalidReport::Missing("link_click_counts"))?;
+        match ActivityId::parse(named.as_bytes()) {
+            Ok(named) if named == id => Ok(Self { etag: ETag::of(&body), body, links }),
+            Ok(_) | Err(InvalidActivityId) => Err(InvalidReport::OtherActivity),
+        }
+    }
+
+    /// The upstream's bytes, unchanged.
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The hash of the body, as a strong validator.
+    pub const fn etag(&self) -> &ETag {
+        &self.etag
+    }
+
+    /// How many links are listed. None can mean "not sent yet" as well as "nobody clicked".
+    pub const fn links(&self) -> usize {
+        self.links
+    }
+}
+
+// === impl Counted ===
+
+impl<'de> Deserialize<'de> for Counted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Count;
+
+        impl<'de> Visitor<'de> for Count {
+            type Value = Counted;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Counted, A::Error> {
+                let mut length = 0;
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    length += 1;
+                }
+                Ok(Counted(length))
+            }
+        }
+
+        deserializer.deserialize_seq(Count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "8892baf9-970a-4de6-8400-fa4ec461986d";
+
+    fn parse(body: impl Into<Vec<u8>>) -> Result<LinkReport, InvalidReport> {
+        LinkReport::parse(ActivityId::parse(ID.as_bytes()).unwrap(), Bytes::from(body.into()))
+    }
+
+    #[test]
+    fn the_bytes_are_kept_whatever_their_form() {
+        for (links, body) in [
+            (0, format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":[]}}"#)),
+            (
+                1,
+                format!(
+                    "{{\n\t\"link_click_counts\" : [ {{}} ],\r\n \"campaign_activity_id\":\"{}\"}}\n",
+                    ID.to_uppercase()
+                ),
+            ),
+            (
+                2,
+                format!(
+                    r#"{{"x":{{"y":[null,1e999]}},"link_click_counts":[1,{{"url_id":123456789012345678901234567890}}],"campaign_activity_id":"{ID}","é":"\ud83d\ude00 ☃"}}"#
+                ),
+            ),
+        ] {
+            let report = parse(body.clone()).unwrap();
+            assert_eq!((report.body(), report.links()), (&Bytes::from(body), links));
+        }
+    }
+
+    #[test]
+    fn what_is_no_link_report_of_this_activity_is_refused() {
+        use InvalidReport::{Malformed, Missing, OtherActivity};
+        let other = "1ead98be-dfa0-4e04-81f7-5f1534d42e9c";
+        for (expected, body) in [
+            (Malformed, String::new()),
+            (Malformed, "<html>503</html>".to_owned()),
+            (Malformed, "[]".to_owned()),
+            (Malformed, "null".to_owned()),
+            (Malformed, format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":["#)),
+            (Malformed, format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":[]}} trailing"#)),
+            (Malformed, format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":{{}}}}"#)),
+            (Malformed, r#"{"campaign_activity_id":7,"link_click_counts":[]}"#.to_owned()),
+            (
+                Malformed,
+                format!(
+                    r#"{{"campaign_activity_id":"{ID}","campaign_activity_id":"{ID}","link_click_counts":[]}}"#
+                ),
+            ),
+            (Malformed, format!("\u{feff}{{\"campaign_activity_id\":\"{ID}\",\"link_click_counts\":[]}}")),
+            (Missing("link_click_counts"), format!(r#"{{"campaign_activity_id":"{ID}"}}"#)),
+            (
+                Missing("link_click_counts"),
+                format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":null}}"#),
+            ),
+            (Missing("campaign_activity_id"), r#"{"link_click_counts":[]}"#.to_owned()),
+            (OtherActivity, format!(r#"{{"campaign_activity_id":"{other}","link_click_counts":[]}}"#)),
+            (OtherActivity, format!(r#"{{"campaign_activity_id":"{{{ID}}}","link_click_counts":[]}}"#)),
+        ] {
+            assert_eq!(parse(body.clone()), Err(expected), "{body}");
+        }
+        let mut latin1 =
+            format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":["x"]}}"#).into_bytes();
+        let x = latin1.iter().rposition(|byte| *byte == b'x').unwrap();
+        latin1[x] = 0xe9;
+        assert_eq!(parse(latin1), Err(Malformed), "JSON is UTF-8");
+    }
+
+    #[test]
+    fn a_deep_nest_neither_overflows_the_stack_nor_passes_for_an_object() {
+        let deep = format!("{}{}", "[".repeat(1 << 20), "]".repeat(1 << 20));
+        let body = format!(r#"{{"campaign_activity_id":"{ID}","x":{deep},"link_click_counts":[]}}"#);
+        assert!(matches!(parse(body), Ok(_) | Err(InvalidReport::Malformed)));
+    }
+}

@@ -1,0 +1,22 @@
+//! The domain: what a link report is, what names it, and how an answer may fail.
+//!
+//! Pure values and pure functions. This room never does I/O, never reads a clock, and knows neither
+//! HTTP's machinery nor any cache, quota or token: everybody else may speak its words.
+
+mod activity_id;
+mod answer;
+mod body;
+mod error;
+mod etag;
+mod key;
+mod lifetime;
+mod refusal;
+
+pub use activity_id::{ActivityId, InvalidActivityId};
+pub use answer::{Answer, Call, Exchange, Fetched, Reason};
+pub use body::{InvalidReport, LinkReport};
+pub use error::{Cause, FetchError, Unreachable};
+pub use etag::ETag;
+pub use key::{InvalidNoClicks, KeyError, NoClicks, ReportKey};
+pub use lifetime::{Known, Lifetime, LifetimePolicy, LifetimeReason};
+pub use refusal::{Refusal, RefusalStatus};

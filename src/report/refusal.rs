@@ -1,0 +1,161 @@
+//! An answer that says no: the upstream's 400 or 404.
+
+use serde::Deserialize;
+
+/// What is kept of an upstream's own words, at most, in characters.
+const MAX_WORDS: usize = 300;
+
+/// The upstream answered that this report is not to be had. It is an answer and is remembered as one: asking again
+/// at once would only spend the quota.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The upstream's status.
+    pub status: RefusalStatus,
+    /// The upstream's `error_key`, or ours for this status.
+    pub error_key: Box<str>,
+    /// The upstream's `error_message`, or ours for this status.
+    pub error_message: Box<str>,
+}
+
+/// The two statuses by which the upstream refuses a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalStatus {
+    /// 400
+    BadRequest,
+    /// 404
+    NotFound,
+}
+
+/// What an upstream's error body says, in whichever of its three shapes it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct ErrorWords {
+    key: Option<Box<str>>,
+    message: Option<Box<str>>,
+}
+
+/// `{"error_key","error_message"}`, or the gateway's `{"message"}`.
+#[derive(Deserialize)]
+struct ErrorObject {
+    error_key: Option<String>,
+    #[serde(alias = "message")]
+    error_message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ErrorShape {
+    One(ErrorObject),
+    Many(Vec<ErrorObject>),
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// Reads a refusal from the body that came with it. A body in none of the vendor's shapes is not an error: then the
+    /// words are ours.
+    pub fn parse(status: RefusalStatus, body: &[u8]) -> Self {
+        let ErrorWords { key, message } = ErrorWords::parse(body);
+        Self {
+            status,
+            error_key: key.unwrap_or_else(|| status.error_key().into()),
+            error_message: message.unwrap_or_else(|| status.error_message().into()),
+        }
+    }
+
+    /// The `error_key` of any upstream error body, where it has one: what tells the vendor's two 429s apart.
+    pub fn error_key_of(body: &[u8]) -> Option<Box<str>> {
+        ErrorWords::parse(body).key
+    }
+}
+
+// === impl RefusalStatus ===
+
+impl RefusalStatus {
+    /// The status code.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::NotFound => 404,
+        }
+    }
+
+    const fn error_key(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::NotFound => "not_found",
+        }
+    }
+
+    const fn error_message(self) -> &'static str {
+        match self {
+            Self::BadRequest => "Constant Contact refuses this request.",
+            Self::NotFound => {
+                "Constant Contact knows no such campaign activity. Is this the id of the campaign instead?"
+            }
+        }
+    }
+}
+
+// === impl ErrorWords ===
+
+impl ErrorWords {
+    fn parse(body: &[u8]) -> Self {
+        let object = match serde_json::from_slice(body) {
+            Ok(ErrorShape::One(object)) => object,
+            Ok(ErrorShape::Many(objects)) => match objects.into_iter().next() {
+                Some(object) => object,
+                None => return Self::default(),
+            },
+            Err(_) => return Self::default(),
+        };
+        Self { key: object.error_key.and_then(sane), message: object.error_message.and_then(sane) }
+    }
+}
+
+/// Words fit to be shown: something printable, and short. Others are dropped whole: half a sentence misleads.
+fn sane(words: String) -> Option<Box<str>> {
+    let length = words.chars().count();
+    let printable = words.chars().all(|char| !char.is_control());
+    ((1..=MAX_WORDS).contains(&length) && printable && !words.trim().is_empty())
+        .then(|| words.into_boxed_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(body: &str) -> (String, String) {
+        let refusal = Refusal::parse(RefusalStatus::NotFound, body.as_bytes());
+        (refusal.error_key.into(), refusal.error_message.into())
+    }
+
+    #[test]
+    fn all_three_error_shapes_of_the_vendor_are_read() {
+        let ours = RefusalStatus::NotFound;
+        for (body, key, message) in [
+            (r#"{"error_key":"a.b","error_message":"No."}"#, "a.b", "No."),
+            (
+                r#"[{"error_key":"a.b","error_message":"No."},{"error_key":"c","error_message":"d"}]"#,
+                "a.b",
+                "No.",
+            ),
+            (r#"{"message":"Forbidden"}"#, ours.error_key(), "Forbidden"),
+            ("[]", ours.error_key(), ours.error_message()),
+            ("{}", ours.error_key(), ours.error_message()),
+            ("<html>", ours.error_key(), ours.error_message()),
+            ("", ours.error_key(), ours.error_message()),
+            (r#"{"error_key":"","error_message":"  "}"#, ours.error_key(), ours.error_message()),
+            (r#"{"error_key":"a\nb","error_message":"c\u0007"}"#, ours.error_key(), ours.error_message()),
+        ] {
+            assert_eq!(words(body), (key.to_owned(), message.to_owned()), "{body}");
+        }
+    }
+
+    #[test]
+    fn words_longer_than_a_message_are_dropped_whole() {
+        let (_, kept) = words(&format!(r#"{{"error_message":"{}"}}"#, "é".repeat(MAX_WORDS)));
+        assert_eq!(kept.chars().count(), MAX_WORDS);
+        let (_, ours) = words(&format!(r#"{{"error_message":"{}"}}"#, "x".repeat(MAX_WORDS + 1)));
+        assert_eq!(ours, RefusalStatus::NotFound.error_message());
+    }
+}
