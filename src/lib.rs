@@ -3,3 +3,4 @@
 //! A room imports lower floors only, never a sibling; `tests/it/floors.rs` holds it to that.
 
 pub mod report;
+pub mod telemetry;

@@ -1,0 +1,17 @@
+//! What operators see: metrics and logs.
+//!
+//! Knows no other room's types: labels arrive as `&'static str` from the owner's `as_str()`. No label ever holds an
+//! id, a URL or a token, so the number of series is fixed when the process starts.
+
+mod cache;
+pub mod logging;
+mod metrics;
+mod requests;
+mod road;
+mod token;
+
+pub use cache::CacheMetrics;
+pub use metrics::Metrics;
+pub use requests::{RequestMetrics, RequestSeries};
+pub use road::{CircuitMetrics, QuotaMetrics, UpstreamMetrics};
+pub use token::TokenMetrics;
