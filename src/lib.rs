@@ -2,5 +2,6 @@
 //!
 //! A room imports lower floors only, never a sibling; `tests/it/floors.rs` holds it to that.
 
+pub mod cache;
 pub mod report;
 pub mod telemetry;

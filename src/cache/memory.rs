@@ -1,0 +1,165 @@
+//! The two halves of the cache, what is remembered and what is being fetched, and every question about them that
+//! needs no call.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Entry, How, Served, Standing,
+    flight::{Flights, Keep, Landing, Outcome},
+    store::Store,
+    variant::Made,
+};
+use crate::{
+    report::{ActivityId, Fetched, LifetimePolicy, ReportKey},
+    telemetry::CacheMetrics,
+};
+
+/// How the cache is to behave.
+#[derive(Debug, Clone)]
+pub struct MemoryOptions {
+    /// How long answers live.
+    pub lifetimes: LifetimePolicy,
+    /// The weight of all entries together, at most, in bytes.
+    pub max_bytes: u64,
+    /// A caller waits this long for a fetch, at most; the fetch itself goes on.
+    pub patience: Duration,
+    /// A caller that demands a new answer gets what is held if that is younger.
+    pub anew_interval: Duration,
+}
+
+/// What is remembered and what is being fetched.
+#[derive(Debug)]
+pub struct Memory {
+    pub(super) options: MemoryOptions,
+    pub(super) flights: Arc<Flights>,
+    store: Store,
+    metrics: CacheMetrics,
+}
+
+/// What memory has to say to a question.
+#[derive(Debug)]
+pub enum Lookup {
+    /// The answer.
+    Answered(Served),
+    /// The answer, which is due for a refresh behind.
+    Due(Served),
+    /// Nothing that may be answered as it is; an old copy if one is held that is better than an error.
+    Absent(Option<Arc<Entry>>),
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// An empty memory.
+    pub fn new(options: MemoryOptions, metrics: CacheMetrics) -> Self {
+        let store = Store::new(options.max_bytes, options.lifetimes.longest(), metrics.clone());
+        Self { options, flights: Arc::default(), store, metrics }
+    }
+
+    /// Looks a key up. Costs one lookup and no allocation: every hit goes through here.
+    pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
+        let Some(entry) = self.store.get(key) else { return Lookup::Absent(None) };
+        let (how, due) = match (entry.standing(now), entry.trouble()) {
+            (Standing::Fresh, _) => (How::Hit, false),
+            (Standing::Stale, None) => (How::Stale, true),
+            // The last refresh failed: nobody waits for the next one to fail, and it is made only now and then.
+            (Standing::Stale | Standing::Kept, Some(trouble)) => {
+                (How::Fallback(Box::new(trouble.error.clone())), now >= trouble.retry_at)
+            }
+            (Standing::Kept, None) => return Lookup::Absent(Some(entry)),
+            (Standing::Spent, _) => return Lookup::Absent(None),
+        };
+        let served = self.serve(entry, how, now);
+        if due { Lookup::Due(served) } else { Lookup::Answered(served) }
+    }
+
+    /// Would a demand for a new answer be met by a fetch now? Bounds what impatient callers can spend.
+    pub(super) fn may_fetch_anew(&self, entry: &Entry, now: Instant) -> bool {
+        let resting = entry.trouble().is_some_and(|trouble| now < trouble.retry_at);
+        entry.age(now) >= self.options.anew_interval && !resting
+    }
+
+    /// Answers from memory, and counts it.
+    pub(super) fn serve(&self, entry: Arc<Entry>, how: How, now: Instant) -> Served {
+        let age = entry.age(now);
+        entry.count_hit();
+        self.metrics.served(age);
+        Served { entry, how, age }
+    }
+
+    /// Decides what is remembered of a fetch: an answer takes the place of what was held, a failure never does.
+    pub(super) fn settle(&self, key: ReportKey, outcome: Outcome, keep: Keep) -> Landing {
+        let now = Instant::now();
+        let before = self.store.get(&key);
+        match outcome {
+            Ok(Fetched { answer, exchange }) => {
+                if let Some(before) = &before {
+                    let result = if before.answer() == &answer { "unchanged" } else { "changed" };
+                    self.metrics.refreshed(result);
+                }
+                let entry = Arc::new(Entry::new(answer, before.as_deref(), &self.options.lifetimes, now));
+                match keep {
+                    Keep::Yes => self.store.insert(key, Arc::clone(&entry)),
+                    Keep::No => {}
+                }
+                Ok((entry, exchange))
+            }
+            Err(error) => {
+                // A copy that nobody may be answered with is not worth a note.
+                if let Some(before) = before.filter(|before| before.is_usable(now)) {
+                    self.metrics.refreshed("error");
+                    self.store.insert(key, Arc::new(before.troubled(error.clone(), now)));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the gzip variant of a held report, if there is none yet.
+    pub async fn encode(&self, key: ReportKey, entry: &Arc<Entry>) {
+        match entry.make_gzip().await {
+            Made::Now => self.store.reweigh(key, entry),
+            Made::Before | Made::Not => {}
+        }
+    }
+
+    /// What is held under a key, whatever its age.
+    pub fn peek(&self, key: &ReportKey) -> Option<Arc<Entry>> {
+        self.store.get(key)
+    }
+
+    /// Is the key being fetched?
+    pub fn is_being_fetched(&self, key: &ReportKey) -> bool {
+        self.flights.is_in_the_air(key)
+    }
+
+    /// Every key that is held, in order.
+    pub fn keys(&self) -> Vec<ReportKey> {
+        self.store.keys()
+    }
+
+    /// Forgets what is held of an activity, and what a fetch in the air would bring. Returns how many entries went.
+    pub fn purge(&self, id: ActivityId) -> usize {
+        self.forget(|key| key.id == id)
+    }
+
+    /// Forgets everything. Returns how many entries went.
+    pub fn purge_all(&self) -> usize {
+        self.forget(|_| true)
+    }
+
+    /// Tells the gauges how full the memory is.
+    pub fn observe(&self) {
+        let (entries, bytes) = self.store.size();
+        self.metrics.size(entries, bytes);
+    }
+
+    fn forget(&self, concerns: impl Fn(&ReportKey) -> bool) -> usize {
+        self.flights.purge(&concerns, || {
+            let doomed = self.store.keys().into_iter().filter(|key| concerns(key));
+            doomed.filter(|key| self.store.remove(key).is_some()).count()
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! What is asked of the cache, and what it answers.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Entry;
+use crate::report::{Exchange, FetchError, ReportKey};
+
+/// A caller's question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    /// The report.
+    pub key: ReportKey,
+    /// How new it must be.
+    pub demand: Demand,
+}
+
+/// How new an answer a caller wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Whatever the lifetimes allow.
+    Usual,
+    /// One fetched now, unless what is held is younger than `cache.client_no_cache_interval`.
+    Anew,
+}
+
+/// An answer, and how it was come by.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The answer.
+    pub entry: Arc<Entry>,
+    /// How it was come by.
+    pub how: How,
+    /// How old it is.
+    pub age: Duration,
+}
+
+/// How an answer was come by.
+#[derive(Debug, Clone)]
+pub enum How {
+    /// From memory, fresh.
+    Hit,
+    /// From memory, old; it is refreshed behind.
+    Stale,
+    /// From a call to the upstream, which this caller waited for.
+    Fetched {
+        /// Who made the call.
+        role: Role,
+        /// Why it was made.
+        forward: Forward,
+        /// The call.
+        exchange: Exchange,
+    },
+    /// From memory, old, where there would be an error. (Boxed: it is rare, and the others are small.)
+    Fallback(Box<FetchError>),
+}
+
+/// Who made a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// This caller.
+    Leader,
+    /// A caller before this one; this one waited for the same answer.
+    Waiter,
+}
+
+/// Why memory did not serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    /// Nothing of use was held.
+    UriMiss,
+    /// What was held had grown too old.
+    Stale,
+    /// The caller wanted a new one.
+    Request,
+}
+
+// === impl Ask ===
+
+impl From<ReportKey> for Ask {
+    fn from(key: ReportKey) -> Self {
+        Self { key, demand: Demand::Usual }
+    }
+}
