@@ -4,4 +4,5 @@
 
 pub mod cache;
 pub mod report;
+pub mod simulator;
 pub mod telemetry;

@@ -1,0 +1,135 @@
+//! The control path `/_simulator/`, for people who play with `demo` and for tests of the real binary.
+//! What happens here is neither recorded nor counted.
+
+use std::fmt::Write as _;
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::campaigns::{self, parse_id};
+use super::faults::{Fault, KINDS, Scope};
+use super::gateway::Call;
+use super::handle::World;
+use super::oauth::Form;
+use super::reply::Reply;
+
+const PREFIX: &str = "/_simulator/";
+
+/// The answer, if the call is for the control path.
+pub(super) fn answer(world: &World, call: &Call) -> Option<Reply> {
+    let command = call.head.uri.path().strip_prefix(PREFIX)?;
+    let query = Form::parse(call.head.uri.query().unwrap_or_default().as_bytes());
+    Some(match (&call.head.method, command) {
+        (&Method::GET, "") => text(StatusCode::OK, help()),
+        (&Method::GET, "stats") => Reply::json(StatusCode::OK, stats(world).to_string()),
+        (&Method::GET, "campaigns") => Reply::json(StatusCode::OK, campaigns(world).to_string()),
+        (&Method::PUT, "fault") => put_fault(world, &query),
+        (&Method::DELETE, "fault") => {
+            world.state().faults.clear();
+            text(StatusCode::OK, "no fault is left\n".to_owned())
+        }
+        (&Method::POST, "spend") => match query.get("calls").parse() {
+            Ok(calls) => {
+                world.state().quota.spend(world.clock.now(), calls);
+                text(StatusCode::OK, "spent\n".to_owned())
+            }
+            Err(_) => text(StatusCode::BAD_REQUEST, "calls: how many?\n".to_owned()),
+        },
+        _ => text(StatusCode::NOT_FOUND, help()),
+    })
+}
+
+fn put_fault(world: &World, query: &Form) -> Reply {
+    let Ok(fault) = query.get("kind").parse::<Fault>() else {
+        return text(StatusCode::BAD_REQUEST, help());
+    };
+    let scope = match (query.get("id"), query.get("next"), query.get("on")) {
+        ("", "", "") => Some(Scope::All),
+        ("", "", "token") => Some(Scope::TokenCalls),
+        (id, "", "") => parse_id(id).map(Scope::Activity),
+        ("", next, "") => next.parse().ok().filter(|next| *next > 0).map(Scope::Next),
+        _ => None,
+    };
+    let Some(scope) = scope else {
+        return text(StatusCode::BAD_REQUEST, help());
+    };
+    let said = format!("{fault:?} on {scope:?}\n");
+    world.state().faults.inject(fault, scope);
+    text(StatusCode::OK, said)
+}
+
+fn stats(world: &World) -> Value {
+    let now = world.clock.now();
+    let mut state = world.state();
+    let spent_today = state.quota.spent_today(now);
+    let record = &state.record;
+    let by_activity: Map<_, _> =
+        record.by_activity().iter().map(|(id, calls)| (id.to_string(), json!(calls))).collect();
+    let faults: Vec<_> =
+        state.faults.injected().iter().map(|(fault, scope)| format!("{fault:?} on {scope:?}")).collect();
+    json!({
+        "calls": record.report_calls(),
+        "token_calls": record.token_calls(),
+        "calls_by_activity": by_activity,
+        "in_flight": record.in_flight(),
+        "peak_in_flight": record.peak_in_flight(),
+        "connections": state.connections,
+        "spent_today": spent_today,
+        "faults": faults,
+        "last_request": record.seen().next_back().map(|request| json!({
+            "method": request.method.as_str(),
+            "target": request.target,
+            "connection": request.connection,
+            "headers": without_secrets(&request.headers),
+        })),
+    })
+}
+
+/// As pairs: an object would hide a header that came twice.
+fn without_secrets(headers: &HeaderMap) -> Value {
+    let shown = |(name, value): (&http::HeaderName, &http::HeaderValue)| match *name {
+        AUTHORIZATION | COOKIE => json!([name.as_str(), "(not shown)"]),
+        _ => json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]),
+    };
+    headers.iter().map(shown).collect()
+}
+
+fn campaigns(world: &World) -> Value {
+    let list = campaigns::list(world.clock.start(), world.clock.now());
+    let shown = |campaign: campaigns::Campaign| {
+        json!({
+            "campaign_activity_id": campaign.id,
+            "name": campaign.name,
+            "current_status": campaign.state.as_str(),
+        })
+    };
+    list.into_iter().map(shown).collect()
+}
+
+fn help() -> String {
+    let mut help = String::from(
+        "A simulated Constant Contact.\n\n\
+         GET    /_simulator/campaigns\n\
+         GET    /_simulator/stats\n\
+         POST   /_simulator/spend?calls=N            another program on the same key\n\
+         DELETE /_simulator/fault                    ends all faults\n\
+         PUT    /_simulator/fault?kind=KIND          on every report call\n\
+         PUT    /_simulator/fault?kind=KIND&id=ID    on one activity's\n\
+         PUT    /_simulator/fault?kind=KIND&next=N   on the next N\n\
+         PUT    /_simulator/fault?kind=KIND&on=token on token calls\n\n\
+         KIND, where numbers are yours to choose:\n",
+    );
+    for (kind, meaning) in KINDS {
+        let _ = writeln!(help, "  {kind:<20} {meaning}");
+    }
+    help.push_str(
+        "\nBesides the listed campaigns, every KKKKKKKK-0000-4000-8000-LLLLLLLLLLLL exists:\n\
+         K any key in hexadecimal, L its number of links in decimal.\n",
+    );
+    help
+}
+
+fn text(status: StatusCode, body: String) -> Reply {
+    Reply::new(status, "text/plain; charset=utf-8", body)
+}

@@ -1,0 +1,309 @@
+//! Faults on demand. The call is authenticated, counted and spent as ever; a fault changes what comes back.
+
+use std::io::Write as _;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::write::GzEncoder;
+use http::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use uuid::Uuid;
+
+use super::bodies::{BodyShape, VendorError};
+use super::quota::Limit;
+use super::reply::{Delivery, Reply};
+
+/// Over the 8 MiB that any sane client of link reports allows.
+const HUGE_BODY_BYTES: usize = 8 * 1024 * 1024 + 1;
+
+/// What the gzip bomb grows to; on the wire it is a few kilobytes.
+const BOMB_BYTES: usize = 16 * 1024 * 1024;
+
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The answer comes so much later.
+    Latency(Duration),
+    /// It never comes.
+    Hang,
+    /// Another status, with the vendor's words for it.
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// The form of its body.
+        shape: BodyShape,
+    },
+    /// A 429 that the quota did not cause.
+    Throttle {
+        /// Which limit it names.
+        limit: Limit,
+        /// A `Retry-After`, which the vendor does not document and SDKs obey for as long as it says.
+        retry_after: Option<Duration>,
+    },
+    /// The connection is reset before the first byte (on a pipe that can't be reset: closed).
+    Reset,
+    /// Half of what `Content-Length` promises, then the end of the connection.
+    Truncate,
+    /// A maintenance page with 200.
+    Html,
+    /// The report wrapped into an array.
+    NotAnObject,
+    /// The report of another activity.
+    WrongActivity,
+    /// `link_click_counts` is an object.
+    NoArray,
+    /// One byte, a pause of this length, one byte.
+    Drip(Duration),
+    /// A valid report over 8 MiB.
+    Huge,
+    /// The answer as gzip, whether or not it was accepted.
+    Gzip,
+    /// A valid report of 16 MiB in a few kilobytes of gzip.
+    GzipBomb,
+    /// A redirect to another path of this server, so that following it is seen.
+    Redirect,
+    /// 200 with exactly these bytes, as JSON.
+    Body(Bytes),
+}
+
+/// Which requests a fault meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every report call.
+    All,
+    /// The report calls for one activity.
+    Activity(Uuid),
+    /// So many report calls from now on.
+    Next(u32),
+    /// Every call of the token endpoint.
+    TokenCalls,
+}
+
+/// A word that names no fault.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown kind of fault")]
+pub struct UnknownFault;
+
+/// Where a request is heading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Road {
+    /// For this activity, if its id could be read.
+    Report(Option<Uuid>),
+    Token,
+}
+
+/// What was injected and not cleared.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    injected: Vec<(Fault, Scope)>,
+}
+
+/// The words of the control path, each with what it does.
+pub(super) const KINDS: [(&str, &str); 18] = [
+    ("latency-200", "the answer comes 200 ms later"),
+    ("hang", "it never comes"),
+    ("status-503", "another status, body as a bare object"),
+    ("status-503-array", "the same with another body: array, object, gateway, okta, empty"),
+    ("throttled", "429 of the second"),
+    ("quota-exceeded", "429 of the day"),
+    ("retry-after-86400", "429 with Retry-After, in seconds"),
+    ("reset", "connection reset"),
+    ("truncate", "half of what Content-Length says"),
+    ("html", "a maintenance page with 200"),
+    ("not-an-object", "the report inside an array"),
+    ("wrong-id", "the report of another activity"),
+    ("no-array", "link_click_counts is an object"),
+    ("drip-50", "a byte each 50 ms"),
+    ("huge", "a report over 8 MiB"),
+    ("gzip", "gzip, accepted or not"),
+    ("gzip-bomb", "16 MiB in a few kB of gzip"),
+    ("redirect", "302 to another path here"),
+];
+
+// === impl Faults ===
+
+impl Faults {
+    pub(super) fn inject(&mut self, fault: Fault, scope: Scope) {
+        self.injected.push((fault, scope));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.injected.clear();
+    }
+
+    pub(super) fn injected(&self) -> &[(Fault, Scope)] {
+        &self.injected
+    }
+
+    /// All faults that meet this request, oldest first; counts the [`Scope::Next`] ones down.
+    pub(super) fn meeting(&mut self, road: Road) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (fault, scope) in &mut self.injected {
+            let meets = match (&mut *scope, road) {
+                (Scope::All, Road::Report(_)) | (Scope::TokenCalls, Road::Token) => true,
+                (Scope::Activity(id), Road::Report(asked)) => Some(*id) == asked,
+                (Scope::Next(left), Road::Report(_)) => {
+                    *left -= u32::from(*left > 0);
+                    true
+                }
+                (Scope::All | Scope::Activity(_) | Scope::Next(_), Road::Token)
+                | (Scope::TokenCalls, Road::Report(_)) => false,
+            };
+            if meets {
+                faults.push(fault.clone());
+            }
+        }
+        self.injected.retain(|(_, scope)| *scope != Scope::Next(0));
+        faults
+    }
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// Spoils an answer; `asked` is the activity it is about.
+    pub(super) fn spoil(self, reply: Reply, asked: Uuid) -> Reply {
+        match self {
+            Self::Latency(delay) => Reply { delay: reply.delay + delay, ..reply },
+            Self::Hang => Reply { delivery: Delivery::Never, ..reply },
+            Self::Status { status, shape } => {
+                replaced(reply, status, shape.render(VendorError::of_status(status)))
+            }
+            Self::Throttle { limit, retry_after } => {
+                let body = BodyShape::Object.render(limit.error());
+                let mut reply = replaced(reply, StatusCode::TOO_MANY_REQUESTS, body);
+                if let Some(wait) = retry_after {
+                    reply.headers.insert(RETRY_AFTER, wait.as_secs().into());
+                }
+                reply
+            }
+            Self::Reset => Reply { delivery: Delivery::Reset, ..reply },
+            Self::Truncate => Reply { delivery: Delivery::Cut, ..reply },
+            Self::Html => Reply {
+                delay: reply.delay,
+                delivery: reply.delivery,
+                ..Reply::html(StatusCode::OK, MAINTENANCE)
+            },
+            Self::NotAnObject => {
+                let body = [b"[", &reply.body[..], b"]"].concat();
+                replaced(reply, StatusCode::OK, body)
+            }
+            Self::WrongActivity => {
+                replaced(reply, StatusCode::OK, report(Uuid::from_u128(!asked.as_u128()), "[]"))
+            }
+            Self::NoArray => replaced(reply, StatusCode::OK, report(asked, "{}")),
+            Self::Drip(pause) => Reply { delivery: Delivery::Drip(pause), ..reply },
+            Self::Huge => replaced(reply, StatusCode::OK, padded_report(asked, HUGE_BODY_BYTES)),
+            Self::Gzip => gzipped(reply),
+            Self::GzipBomb => gzipped(replaced(reply, StatusCode::OK, padded_report(asked, BOMB_BYTES))),
+            Self::Redirect => {
+                let elsewhere = HeaderValue::from_static("/v3/redirected");
+                replaced(reply, StatusCode::FOUND, Bytes::new()).with(LOCATION, elsewhere)
+            }
+            Self::Body(body) => replaced(reply, StatusCode::OK, body),
+        }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    fn from_str(kind: &str) -> Result<Self, UnknownFault> {
+        let number = |text: &str| text.parse::<u64>().map_err(|_| UnknownFault);
+        let throttle = |limit, retry_after| Ok(Self::Throttle { limit, retry_after });
+        match kind {
+            "hang" => Ok(Self::Hang),
+            "throttled" => throttle(Limit::PerSecond, None),
+            "quota-exceeded" => throttle(Limit::PerDay, None),
+            "reset" => Ok(Self::Reset),
+            "truncate" => Ok(Self::Truncate),
+            "html" => Ok(Self::Html),
+            "not-an-object" => Ok(Self::NotAnObject),
+            "wrong-id" => Ok(Self::WrongActivity),
+            "no-array" => Ok(Self::NoArray),
+            "huge" => Ok(Self::Huge),
+            "gzip" => Ok(Self::Gzip),
+            "gzip-bomb" => Ok(Self::GzipBomb),
+            "redirect" => Ok(Self::Redirect),
+            _ => {
+                if let Some(ms) = kind.strip_prefix("latency-") {
+                    Ok(Self::Latency(Duration::from_millis(number(ms)?)))
+                } else if let Some(ms) = kind.strip_prefix("drip-") {
+                    Ok(Self::Drip(Duration::from_millis(number(ms)?)))
+                } else if let Some(seconds) = kind.strip_prefix("retry-after-") {
+                    throttle(Limit::PerSecond, Some(Duration::from_secs(number(seconds)?)))
+                } else if let Some(status) = kind.strip_prefix("status-") {
+                    let (status, shape) = status.split_once('-').unwrap_or((status, "object"));
+                    let shape = BodyShape::ALL.into_iter().find(|known| known.as_str() == shape);
+                    // 1xx is no answer: hyper refuses to send it as one.
+                    let status = status.parse().ok().filter(|status: &StatusCode| status.as_u16() >= 200);
+                    Ok(Self::Status {
+                        status: status.ok_or(UnknownFault)?,
+                        shape: shape.ok_or(UnknownFault)?,
+                    })
+                } else {
+                    Err(UnknownFault)
+                }
+            }
+        }
+    }
+}
+
+const MAINTENANCE: &str = "<!DOCTYPE html><html><head><title>Scheduled maintenance</title></head>\
+    <body><h1>We'll be back soon</h1></body></html>";
+
+/// Another status and body; delay, delivery and headers stay.
+fn replaced(reply: Reply, status: StatusCode, body: impl Into<Bytes>) -> Reply {
+    Reply { status, body: body.into(), ..reply }
+}
+
+pub(super) fn gzipped(reply: Reply) -> Reply {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    match encoder.write_all(&reply.body).and_then(|()| encoder.finish()) {
+        Ok(body) => {
+            Reply { body: body.into(), ..reply }.with(CONTENT_ENCODING, HeaderValue::from_static("gzip"))
+        }
+        // Writing to memory does not fail.
+        Err(_) => reply,
+    }
+}
+
+fn report(id: Uuid, counts: &str) -> String {
+    format!(r#"{{"campaign_activity_id":"{id}","link_click_counts":{counts}}}"#)
+}
+
+fn padded_report(id: Uuid, bytes: usize) -> String {
+    let mut body = report(id, "[]");
+    let padding = bytes.saturating_sub(body.len());
+    body.insert_str(1, &" ".repeat(padding));
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_kind_is_understood_and_no_other() {
+        for (kind, _) in KINDS {
+            assert!(kind.parse::<Fault>().is_ok(), "{kind}");
+        }
+        for kind in ["", "status-99", "status-101", "status-503-round", "latency-", "drip-fast", "gzips"] {
+            assert_eq!(kind.parse::<Fault>(), Err(UnknownFault), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_scope_meets_its_requests_only() {
+        let id = Uuid::from_u128(7);
+        let mut faults = Faults::default();
+        faults.inject(Fault::Hang, Scope::Activity(id));
+        faults.inject(Fault::Reset, Scope::Next(2));
+        faults.inject(Fault::Html, Scope::TokenCalls);
+        assert_eq!(faults.meeting(Road::Token), [Fault::Html]);
+        assert_eq!(faults.meeting(Road::Report(Some(id))), [Fault::Hang, Fault::Reset]);
+        assert_eq!(faults.meeting(Road::Report(None)), [Fault::Reset]);
+        assert_eq!(faults.meeting(Road::Report(None)), []);
+    }
+}

@@ -1,0 +1,166 @@
+//! The API's front: which path, which token, how much of the quota is left, and only then the report.
+
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, DATE, SET_COOKIE, VIA, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use uuid::Uuid;
+
+use super::bodies::{BAD_REQUEST, BodyShape, NOT_FOUND, VendorError};
+use super::campaigns::{self, parse_id};
+use super::clock::{Clock, Moment};
+use super::faults::{Road, gzipped};
+use super::handle::State;
+use super::oauth;
+use super::options::{Compression, Options};
+use super::reply::Reply;
+use super::reports::{self, Listing};
+
+/// A request, read to its end.
+pub(super) struct Call {
+    pub(super) head: Parts,
+    pub(super) body: bytes::Bytes,
+}
+
+/// Where a call goes.
+pub(super) enum Target<'a> {
+    Report { id: &'a str },
+    Token,
+    DeviceAuthorize,
+    ApprovalPage,
+    Approve,
+    Unknown,
+}
+
+// === impl Call ===
+
+impl Call {
+    pub(super) fn target(&self) -> Target<'_> {
+        let path = self.head.uri.path();
+        if self.head.method == Method::GET
+            && let Some(rest) = path.strip_prefix("/v3/reports/email_reports/")
+            && let Some(id) = rest.strip_suffix("/links")
+        {
+            return Target::Report { id };
+        }
+        match (&self.head.method, path) {
+            (&Method::POST, "/oauth2/default/v1/token") => Target::Token,
+            (&Method::POST, "/oauth2/default/v1/device/authorize") => Target::DeviceAuthorize,
+            (&Method::GET, "/activate") => Target::ApprovalPage,
+            (&Method::POST, "/activate") => Target::Approve,
+            _ => Target::Unknown,
+        }
+    }
+
+    fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+}
+
+/// Answers a call, faults included.
+pub(super) fn answer(state: &mut State, options: &Options, clock: &Clock, call: &Call) -> Reply {
+    let now = clock.now();
+    let (headers, body) = (&call.head.headers, &call.body);
+    let (reply, road) = match call.target() {
+        Target::Report { id } => {
+            let activity = parse_id(id);
+            (report(state, options, clock.start(), now, call, activity), Some(Road::Report(activity)))
+        }
+        Target::Token => (oauth::token(state, options, now, headers, body), Some(Road::Token)),
+        Target::DeviceAuthorize => (oauth::device_authorize(state, options, now, headers, body), None),
+        Target::ApprovalPage => (oauth::approval_page(state, now, call.query()), None),
+        Target::Approve => (oauth::approve(state, now, body), None),
+        Target::Unknown => (unknown_path(), None),
+    };
+    let reply = stamp(reply, state, now);
+    let Some(road) = road else { return reply };
+    let asked = match road {
+        Road::Report(activity) => activity.unwrap_or_default(),
+        Road::Token => Uuid::nil(),
+    };
+    state.faults.meeting(road).into_iter().fold(reply, |reply, fault| fault.spoil(reply, asked))
+}
+
+fn report(
+    state: &mut State,
+    options: &Options,
+    started: Moment,
+    now: Moment,
+    call: &Call,
+    activity: Option<Uuid>,
+) -> Reply {
+    let bearer = call.head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
+    // The quota is the key's: a call that nobody can be charged for spends nothing.
+    if !bearer.is_some_and(|token| state.authority.accepts(token, now)) {
+        return failure(StatusCode::UNAUTHORIZED, BodyShape::Object)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=api.cc.email"));
+    }
+    if let Err(limit) = state.quota.take(now) {
+        return Reply::json(StatusCode::TOO_MANY_REQUESTS, BodyShape::Object.render(limit.error()));
+    }
+    let Some(id) = activity else {
+        return Reply::json(StatusCode::BAD_REQUEST, BodyShape::Array.render(BAD_REQUEST));
+    };
+    let mut listing = Some(Listing::Clicked);
+    for (name, value) in form_urlencoded::parse(call.query().as_bytes()) {
+        if name == "no_clicks" {
+            listing = Listing::parse(&value);
+        }
+    }
+    let Some(listing) = listing else {
+        return Reply::json(StatusCode::BAD_REQUEST, BodyShape::Object.render(BAD_REQUEST));
+    };
+    let Some(plan) = campaigns::find(id) else {
+        return Reply::json(StatusCode::NOT_FOUND, shape_for(id).render(NOT_FOUND));
+    };
+    let reply = Reply::json(StatusCode::OK, reports::render(&plan, listing, options.seed, started, now));
+    match options.compression {
+        Compression::WhenAccepted if accepts_gzip(call) => gzipped(reply),
+        Compression::WhenAccepted | Compression::Never => reply,
+    }
+}
+
+/// Nobody knows the shape of the vendor's 404, so each id has its own.
+fn shape_for(id: Uuid) -> BodyShape {
+    let (high, low) = id.as_u64_pair();
+    match reports::mix(high ^ low) % 3 {
+        0 => BodyShape::Array,
+        1 => BodyShape::Object,
+        _ => BodyShape::Gateway,
+    }
+}
+
+fn accepts_gzip(call: &Call) -> bool {
+    let accepted = call.head.headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| coding.trim() == "gzip")
+}
+
+fn unknown_path() -> Reply {
+    let error = VendorError { key: "", message: "Forbidden" };
+    Reply::json(StatusCode::FORBIDDEN, BodyShape::Gateway.render(error))
+}
+
+fn failure(status: StatusCode, shape: BodyShape) -> Reply {
+    Reply::json(status, shape.render(VendorError::of_status(status)))
+}
+
+/// What CloudFront and API Gateway put on every answer; none of it is for the caller of a proxy.
+fn stamp(reply: Reply, state: &mut State, now: Moment) -> Reply {
+    let request_id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid();
+    let cookie = format!("cc_session={:016x}; Path=/; Secure; HttpOnly", state.random.u64(..));
+    let mut reply = reply
+        .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+        .with(VIA, HeaderValue::from_static("1.1 4f1b0a.cloudfront.net (CloudFront)"))
+        .with(HeaderName::from_static("x-cache"), HeaderValue::from_static("Miss from cloudfront"));
+    let own = [
+        (DATE, now.http_date()),
+        (SET_COOKIE, cookie),
+        (HeaderName::from_static("x-amzn-requestid"), request_id.to_string()),
+    ];
+    for (name, value) in own {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            reply.headers.insert(name, value);
+        }
+    }
+    reply
+}

@@ -1,0 +1,204 @@
+//! The handle that tests and `demo` hold.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::authority::Authority;
+use super::campaigns::{self, Campaign};
+use super::clock::Clock;
+use super::device::{Decision, Devices};
+use super::faults::{Fault, Faults, Scope};
+use super::options::Options;
+use super::quota::{Quota, Window};
+use super::record::{Record, SeenRequest};
+
+/// A simulated Constant Contact. Clones are handles of the same one.
+#[derive(Clone)]
+pub struct Simulator {
+    pub(super) world: Arc<World>,
+}
+
+/// What all connections share.
+pub(super) struct World {
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    state: Mutex<State>,
+    /// How many report calls have come, for those who wait for one.
+    pub(super) calls: watch::Sender<u64>,
+}
+
+/// What changes.
+pub(super) struct State {
+    pub(super) authority: Authority,
+    pub(super) devices: Devices,
+    pub(super) token_window: Window,
+    pub(super) quota: Quota,
+    pub(super) faults: Faults,
+    pub(super) record: Record,
+    pub(super) random: fastrand::Rng,
+    pub(super) connections: u64,
+}
+
+/// A report call under way; ends when its last byte is sent or its caller hangs up.
+pub(super) struct InFlight(Arc<World>);
+
+// === impl Simulator ===
+
+impl Simulator {
+    /// Builds one; it listens nowhere until it is told to serve.
+    pub fn new(options: Options) -> Self {
+        let clock = Clock::starting_at(options.now);
+        let state = State {
+            authority: Authority::new(&options, clock.start()),
+            devices: Devices::new(options.seed, options.device_code_lifetime),
+            token_window: Window::new(options.token_calls_per_second),
+            quota: Quota::new(options.per_second, options.per_day),
+            faults: Faults::default(),
+            record: Record::default(),
+            random: fastrand::Rng::with_seed(options.seed),
+            connections: 0,
+        };
+        let calls = watch::Sender::new(0);
+        Self { world: Arc::new(World { options, clock, state: Mutex::new(state), calls }) }
+    }
+
+    /// The access token issued last, whether or not it is still good.
+    pub fn access_token(&self) -> String {
+        self.world.state().authority.newest_access().to_owned()
+    }
+
+    /// Issues another access token; the earlier ones stay good.
+    pub fn issue_access_token(&self) -> String {
+        self.world.state().authority.issue_access(self.world.clock.now())
+    }
+
+    /// From now on this access token gets a 401.
+    pub fn revoke_access_token(&self, token: &str) {
+        self.world.state().authority.revoke_access(token);
+    }
+
+    /// From now on every access token issued so far gets a 401.
+    pub fn revoke_access_tokens(&self) {
+        self.world.state().authority.revoke_all_access();
+    }
+
+    /// The refresh token issued last: the one a person would put into the settings.
+    pub fn refresh_token(&self) -> String {
+        self.world.state().authority.newest_refresh().to_owned()
+    }
+
+    /// What a person gets who consents again in a browser; using it kills every earlier one.
+    pub fn issue_refresh_token(&self) -> String {
+        self.world.state().authority.issue_refresh(self.world.clock.now())
+    }
+
+    /// From now on every refresh token issued so far gets `invalid_grant`.
+    pub fn revoke_refresh_tokens(&self) {
+        self.world.state().authority.revoke_all_refresh();
+    }
+
+    /// Does what the approval page does; `false` where no device waits for this code.
+    pub fn decide(&self, user_code: &str, decision: Decision) -> bool {
+        self.world.state().devices.decide(user_code, decision, self.world.clock.now().instant)
+    }
+
+    /// From now on requests in the scope meet this fault, after those injected earlier.
+    pub fn inject(&self, fault: Fault, scope: Scope) {
+        self.world.state().faults.inject(fault, scope);
+    }
+
+    /// Ends all faults; a request that already hangs goes on hanging.
+    pub fn clear_faults(&self) {
+        self.world.state().faults.clear();
+    }
+
+    /// Spends calls of the key's quota at this moment, as another program would, unseen.
+    pub fn spend_elsewhere(&self, calls: u32) {
+        self.world.state().quota.spend(self.world.clock.now(), calls);
+    }
+
+    /// Calls of this UTC day that the quota let through, other programs' included.
+    pub fn spent_today(&self) -> u32 {
+        self.world.state().quota.spent_today(self.world.clock.now())
+    }
+
+    /// The latest requests as they came, oldest first, at most 10,000; without the control path's.
+    pub fn seen(&self) -> Vec<SeenRequest> {
+        self.world.state().record.seen().cloned().collect()
+    }
+
+    /// Report calls so far, the refused ones included.
+    pub fn calls(&self) -> u64 {
+        self.world.state().record.report_calls()
+    }
+
+    /// Report calls for one activity, with any `no_clicks`.
+    pub fn calls_for(&self, id: Uuid) -> u64 {
+        self.world.state().record.by_activity().get(&id).copied().unwrap_or_default()
+    }
+
+    /// Calls of the token endpoint so far, the refused ones included.
+    pub fn token_calls(&self) -> u64 {
+        self.world.state().record.token_calls()
+    }
+
+    /// Report calls under way.
+    pub fn in_flight(&self) -> u64 {
+        self.world.state().record.in_flight()
+    }
+
+    /// The most report calls that were ever under way at once.
+    pub fn peak_in_flight(&self) -> u64 {
+        self.world.state().record.peak_in_flight()
+    }
+
+    /// Waits until so many report calls have arrived in all.
+    pub async fn called(&self, calls: u64) {
+        let mut seen = self.world.calls.subscribe();
+        // The sender lives as long as this handle: there is no error to meet.
+        let _ = seen.wait_for(|seen| *seen >= calls).await;
+    }
+
+    /// The account's campaigns and what they are at this moment.
+    pub fn campaigns(&self) -> Vec<Campaign> {
+        campaigns::list(self.world.clock.start(), self.world.clock.now())
+    }
+
+    /// What it was built from: the client id and secret, for instance.
+    pub fn options(&self) -> &Options {
+        &self.world.options
+    }
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator").field("calls", &self.calls()).finish_non_exhaustive()
+    }
+}
+
+// === impl World ===
+
+impl World {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // A test that panics while it looks must not take the others' simulator with it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    pub(super) fn begin(world: &Arc<World>) -> Self {
+        world.state().record.enter();
+        Self(Arc::clone(world))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.state().record.leave();
+    }
+}

@@ -1,0 +1,119 @@
+//! What the simulator saw, for assertions and for `/_simulator/stats`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use http::{HeaderMap, Method};
+use uuid::Uuid;
+
+/// A demo that runs for weeks must not fill its memory with what it saw.
+const REMEMBERED_REQUESTS: usize = 10_000;
+
+/// Past so many different activities, new ones are counted in the total alone.
+const REMEMBERED_ACTIVITIES: usize = 100_000;
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct SeenRequest {
+    /// Its method.
+    pub method: Method,
+    /// The request target, byte by byte.
+    pub target: String,
+    /// All headers; `Authorization` and `Cookie` hide from `Debug`.
+    pub headers: HeaderMap,
+    /// Which connection it came on, counted from 1.
+    pub connection: u64,
+}
+
+/// The latest requests and all counts.
+#[derive(Default)]
+pub(super) struct Record {
+    seen: VecDeque<SeenRequest>,
+    report_calls: u64,
+    token_calls: u64,
+    by_activity: BTreeMap<Uuid, u64>,
+    in_flight: u64,
+    peak: u64,
+}
+
+// === impl Record ===
+
+impl Record {
+    pub(super) fn remember(&mut self, request: SeenRequest) {
+        if self.seen.len() == REMEMBERED_REQUESTS {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(request);
+    }
+
+    /// Counts a report call, whatever becomes of it, and gives the new total.
+    pub(super) fn count_report_call(&mut self, activity: Option<Uuid>) -> u64 {
+        self.report_calls += 1;
+        if let Some(id) = activity
+            && (self.by_activity.len() < REMEMBERED_ACTIVITIES || self.by_activity.contains_key(&id))
+        {
+            *self.by_activity.entry(id).or_default() += 1;
+        }
+        self.report_calls
+    }
+
+    pub(super) fn count_token_call(&mut self) {
+        self.token_calls += 1;
+    }
+
+    pub(super) fn enter(&mut self) {
+        self.in_flight += 1;
+        self.peak = self.peak.max(self.in_flight);
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    pub(super) fn seen(&self) -> impl DoubleEndedIterator<Item = &SeenRequest> {
+        self.seen.iter()
+    }
+
+    pub(super) fn report_calls(&self) -> u64 {
+        self.report_calls
+    }
+
+    pub(super) fn token_calls(&self) -> u64 {
+        self.token_calls
+    }
+
+    pub(super) fn by_activity(&self) -> &BTreeMap<Uuid, u64> {
+        &self.by_activity
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    pub(super) fn peak_in_flight(&self) -> u64 {
+        self.peak
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_however_long_it_runs() {
+        let mut record = Record::default();
+        for id in 0..REMEMBERED_ACTIVITIES as u128 + 10 {
+            record.count_report_call(Some(Uuid::from_u128(id)));
+            record.remember(SeenRequest {
+                method: Method::GET,
+                target: String::new(),
+                headers: HeaderMap::new(),
+                connection: 1,
+            });
+        }
+        record.count_report_call(Some(Uuid::from_u128(0)));
+        assert_eq!(record.report_calls(), REMEMBERED_ACTIVITIES as u64 + 11);
+        assert_eq!(record.by_activity().len(), REMEMBERED_ACTIVITIES);
+        assert_eq!(record.by_activity()[&Uuid::from_u128(0)], 2);
+        assert_eq!(record.seen().count(), REMEMBERED_REQUESTS);
+    }
+}

@@ -1,0 +1,141 @@
+//! Connections: HTTP/1.1 on sockets or on anything that reads and writes.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::campaigns::parse_id;
+use super::control;
+use super::gateway::{self, Call, Target};
+use super::handle::{InFlight, Simulator, World};
+use super::record::SeenRequest;
+use super::reply::{HungUp, ReplyBody};
+
+/// A form of the token endpoint has a few hundred bytes.
+const BODY_LIMIT_BYTES: usize = 64 * 1024;
+
+/// Out of file descriptors: others must close theirs first.
+const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
+
+/// How a connection came to its end.
+enum End {
+    /// The usual way, or by the caller.
+    Closed,
+    /// By [`Fault::Reset`](super::Fault::Reset); the socket is still open.
+    ToBeReset,
+}
+
+// === impl Simulator ===
+
+impl Simulator {
+    /// Serves a listener for ever; dropping the future closes all of its connections.
+    pub async fn serve(self, listener: TcpListener) -> Infallible {
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            let Ok((socket, _)) = accepted else {
+                tokio::time::sleep(PAUSE_AFTER_FAILED_ACCEPT).await;
+                continue;
+            };
+            // Without it a dripped byte waits for the acknowledgement of the one before.
+            let _ = socket.set_nodelay(true);
+            let world = Arc::clone(&self.world);
+            connections.spawn(async move {
+                let (end, socket) = run(world, socket).await;
+                match end {
+                    End::Closed => {}
+                    // Closing with linger zero sends RST in place of FIN.
+                    End::ToBeReset => drop(socket.set_zero_linger()),
+                }
+            });
+        }
+    }
+
+    /// Serves one connection until it ends. Under paused time, give it a `tokio::io::duplex`.
+    pub async fn serve_connection<I>(self, io: I)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        run(self.world, io).await;
+    }
+}
+
+/// Gives the stream back, so that a socket can be reset.
+async fn run<I>(world: Arc<World>, io: I) -> (End, I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = {
+        let mut state = world.state();
+        state.connections += 1;
+        state.connections
+    };
+    let service = service_fn(move |request| answer(Arc::clone(&world), connection, request));
+    let mut served = http1::Builder::new().serve_connection(TokioIo::new(io), service);
+    let end = match (&mut served).await {
+        Err(error) if error.source().and_then(|cause| cause.downcast_ref()) == Some(&HungUp::Reset) => {
+            End::ToBeReset
+        }
+        Ok(()) | Err(_) => End::Closed,
+    };
+    (end, served.into_parts().io.into_inner())
+}
+
+async fn answer(
+    world: Arc<World>,
+    connection: u64,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, HungUp> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, BODY_LIMIT_BYTES).collect().await else {
+        return Err(HungUp::Cut);
+    };
+    let call = Call { head, body: body.to_bytes() };
+    if let Some(reply) = control::answer(&world, &call) {
+        return reply.send(()).await;
+    }
+    let in_flight = record(&world, connection, &call);
+    let reply = gateway::answer(&mut world.state(), &world.options, &world.clock, &call);
+    reply.send(in_flight).await
+}
+
+/// Takes note of a call; only report calls count as being in flight.
+fn record(world: &Arc<World>, connection: u64, call: &Call) -> Option<InFlight> {
+    let mut headers = call.head.headers.clone();
+    for secret in [AUTHORIZATION, COOKIE] {
+        if let http::header::Entry::Occupied(mut entry) = headers.entry(secret) {
+            entry.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
+    }
+    let (method, target) = (call.head.method.clone(), call.head.uri.to_string());
+    world.state().record.remember(SeenRequest { method, target, headers, connection });
+    match call.target() {
+        Target::Report { id } => {
+            let in_flight = InFlight::begin(world);
+            let calls = world.state().record.count_report_call(parse_id(id));
+            // The greatest counts: two connections may come here in the other order.
+            world.calls.send_modify(|seen| *seen = calls.max(*seen));
+            Some(in_flight)
+        }
+        Target::Token => {
+            world.state().record.count_token_call();
+            None
+        }
+        Target::DeviceAuthorize | Target::ApprovalPage | Target::Approve | Target::Unknown => None,
+    }
+}
