@@ -15,6 +15,12 @@ use super::options::{Compression, Options};
 use super::reply::Reply;
 use super::reports::{self, Listing};
 
+/// Where refresh tokens and device codes are exchanged.
+pub const TOKEN_PATH: &str = "/oauth2/default/v1/token";
+
+/// Where a device asks for its codes.
+pub const DEVICE_AUTHORIZE_PATH: &str = "/oauth2/default/v1/device/authorize";
+
 /// A request, read to its end.
 pub(super) struct Call {
     pub(super) head: Parts,
@@ -43,8 +49,8 @@ impl Call {
             return Target::Report { id };
         }
         match (&self.head.method, path) {
-            (&Method::POST, "/oauth2/default/v1/token") => Target::Token,
-            (&Method::POST, "/oauth2/default/v1/device/authorize") => Target::DeviceAuthorize,
+            (&Method::POST, TOKEN_PATH) => Target::Token,
+            (&Method::POST, DEVICE_AUTHORIZE_PATH) => Target::DeviceAuthorize,
             (&Method::GET, "/activate") => Target::ApprovalPage,
             (&Method::POST, "/activate") => Target::Approve,
             _ => Target::Unknown,
@@ -147,7 +153,7 @@ fn failure(status: StatusCode, shape: BodyShape) -> Reply {
 /// What CloudFront and API Gateway put on every answer; none of it is for the caller of a proxy.
 fn stamp(reply: Reply, state: &mut State, now: Moment) -> Reply {
     let request_id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid();
-    let cookie = format!("cc_session={:016x}; Path=/; Secure; HttpOnly", state.random.u64(..));
+    let cookie = format!("cc_visit={:016x}; Path=/; Secure; HttpOnly", state.random.u64(..));
     let mut reply = reply
         .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
         .with(VIA, HeaderValue::from_static("1.1 4f1b0a.cloudfront.net (CloudFront)"))

@@ -57,7 +57,7 @@ impl Simulator {
             token_window: Window::new(options.token_calls_per_second),
             quota: Quota::new(options.per_second, options.per_day),
             faults: Faults::default(),
-            record: Record::default(),
+            record: Record::new(options.remembered_requests),
             random: fastrand::Rng::with_seed(options.seed),
             connections: 0,
         };
@@ -125,7 +125,8 @@ impl Simulator {
         self.world.state().quota.spent_today(self.world.clock.now())
     }
 
-    /// The latest requests as they came, oldest first, at most 10,000; without the control path's.
+    /// The latest requests as they came, oldest first, at most
+    /// [`Options::remembered_requests`]; without the control path's.
     pub fn seen(&self) -> Vec<SeenRequest> {
         self.world.state().record.seen().cloned().collect()
     }

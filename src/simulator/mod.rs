@@ -4,7 +4,7 @@
 //! idea in ours can't hide behind the same wrong idea here. Where the vendor is silent it does what would
 //! hurt a careless client most (cookies on every answer, key order that varies, three shapes of error).
 //!
-//! One request goes through it like this: [`server`] reads and records it, `gateway` asks `authority` (who is
+//! One request goes through it like this: `server` reads and records it, `gateway` asks `authority` (who is
 //! it?), `quota` (may it?) and `reports` (what is the answer?), `faults` spoil the answer on demand, and
 //! `reply` puts it on the wire.
 //!
@@ -35,6 +35,7 @@ pub use bodies::BodyShape;
 pub use campaigns::{Campaign, CampaignState, synthetic_id};
 pub use device::Decision;
 pub use faults::{Fault, Scope, UnknownFault};
+pub use gateway::{DEVICE_AUTHORIZE_PATH, TOKEN_PATH};
 pub use handle::Simulator;
 pub use options::{Compression, Options, Rotation};
 pub use quota::Limit;

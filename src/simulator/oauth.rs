@@ -41,7 +41,7 @@ const INVALID_GRANT: Refusal = Refusal {
     description: "The refresh token is invalid or expired.",
 };
 
-/// `POST /oauth2/default/v1/token`
+/// `POST` to [`TOKEN_PATH`](super::TOKEN_PATH).
 pub(super) fn token(
     state: &mut State,
     options: &Options,
@@ -94,7 +94,7 @@ fn grant(
     }
 }
 
-/// `POST /oauth2/default/v1/device/authorize`
+/// `POST` to [`DEVICE_AUTHORIZE_PATH`](super::DEVICE_AUTHORIZE_PATH).
 pub(super) fn device_authorize(
     state: &mut State,
     options: &Options,

@@ -27,6 +27,9 @@ pub struct Options {
     pub access_token_lifetime: Duration,
     /// How long a device code waits for its person.
     pub device_code_lifetime: Duration,
+    /// How many requests [`Simulator::seen`](super::Simulator::seen) shows: a demo that runs for weeks must
+    /// not fill its memory with them.
+    pub remembered_requests: usize,
     /// Whether reports are compressed.
     pub compression: Compression,
 }
@@ -65,6 +68,7 @@ impl Default for Options {
             client_secret: "simulated-client-secret".into(),
             access_token_lifetime: DAY,
             device_code_lifetime: Duration::from_secs(600),
+            remembered_requests: 1000,
             compression: Compression::Never,
         }
     }

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use http::{HeaderMap, Method};
+use tokio::time::Instant;
 use uuid::Uuid;
-
-/// A demo that runs for weeks must not fill its memory with what it saw.
-const REMEMBERED_REQUESTS: usize = 10_000;
 
 /// Past so many different activities, new ones are counted in the total alone.
 const REMEMBERED_ACTIVITIES: usize = 100_000;
@@ -22,11 +20,13 @@ pub struct SeenRequest {
     pub headers: HeaderMap,
     /// Which connection it came on, counted from 1.
     pub connection: u64,
+    /// When it came, on tokio's clock.
+    pub at: Instant,
 }
 
 /// The latest requests and all counts.
-#[derive(Default)]
 pub(super) struct Record {
+    remembered: usize,
     seen: VecDeque<SeenRequest>,
     report_calls: u64,
     token_calls: u64,
@@ -38,11 +38,23 @@ pub(super) struct Record {
 // === impl Record ===
 
 impl Record {
+    pub(super) fn new(remembered: usize) -> Self {
+        Self {
+            remembered,
+            seen: VecDeque::new(),
+            report_calls: 0,
+            token_calls: 0,
+            by_activity: BTreeMap::new(),
+            in_flight: 0,
+            peak: 0,
+        }
+    }
+
     pub(super) fn remember(&mut self, request: SeenRequest) {
-        if self.seen.len() == REMEMBERED_REQUESTS {
+        self.seen.push_back(request);
+        if self.seen.len() > self.remembered {
             self.seen.pop_front();
         }
-        self.seen.push_back(request);
     }
 
     /// Counts a report call, whatever becomes of it, and gives the new total.
@@ -100,7 +112,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_however_long_it_runs() {
-        let mut record = Record::default();
+        let mut record = Record::new(20);
         for id in 0..REMEMBERED_ACTIVITIES as u128 + 10 {
             record.count_report_call(Some(Uuid::from_u128(id)));
             record.remember(SeenRequest {
@@ -108,12 +120,13 @@ mod tests {
                 target: String::new(),
                 headers: HeaderMap::new(),
                 connection: 1,
+                at: Instant::now(),
             });
         }
         record.count_report_call(Some(Uuid::from_u128(0)));
         assert_eq!(record.report_calls(), REMEMBERED_ACTIVITIES as u64 + 11);
         assert_eq!(record.by_activity().len(), REMEMBERED_ACTIVITIES);
         assert_eq!(record.by_activity()[&Uuid::from_u128(0)], 2);
-        assert_eq!(record.seen().count(), REMEMBERED_REQUESTS);
+        assert_eq!(record.seen().count(), 20);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, COOKIE};
-use http::{Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -116,14 +116,13 @@ async fn answer(
 
 /// Takes note of a call; only report calls count as being in flight.
 fn record(world: &Arc<World>, connection: u64, call: &Call) -> Option<InFlight> {
-    let mut headers = call.head.headers.clone();
-    for secret in [AUTHORIZATION, COOKIE] {
-        if let http::header::Entry::Occupied(mut entry) = headers.entry(secret) {
-            entry.iter_mut().for_each(|value| value.set_sensitive(true));
-        }
-    }
-    let (method, target) = (call.head.method.clone(), call.head.uri.to_string());
-    world.state().record.remember(SeenRequest { method, target, headers, connection });
+    world.state().record.remember(SeenRequest {
+        method: call.head.method.clone(),
+        target: call.head.uri.to_string(),
+        headers: copied(&call.head.headers),
+        connection,
+        at: world.clock.now().instant,
+    });
     match call.target() {
         Target::Report { id } => {
             let in_flight = InFlight::begin(world);
@@ -138,4 +137,14 @@ fn record(world: &Arc<World>, connection: u64, call: &Call) -> Option<InFlight> 
         }
         Target::DeviceAuthorize | Target::ApprovalPage | Target::Approve | Target::Unknown => None,
     }
+}
+
+/// A deep copy: hyper's values are slices of the connection's read buffer and would keep all of it alive.
+fn copied(headers: &HeaderMap) -> HeaderMap {
+    let copy = |(name, value): (&HeaderName, &HeaderValue)| {
+        let mut value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+        value.set_sensitive(matches!(*name, AUTHORIZATION | COOKIE));
+        Some((name.clone(), value))
+    };
+    headers.iter().filter_map(copy).collect()
 }

@@ -2,11 +2,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret as _;
 
-use super::super::{BodyShape, Decision, Fault, Rotation, Scope};
+use super::super::{
+    BodyShape, DEVICE_AUTHORIZE_PATH as DEVICE, Decision, Fault, Rotation, Scope, TOKEN_PATH as TOKEN,
+};
 use super::*;
 
-const TOKEN: &str = "/oauth2/default/v1/token";
-const DEVICE: &str = "/oauth2/default/v1/device/authorize";
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// Posts a form as the public client, a second after whatever came before.
