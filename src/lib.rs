@@ -4,5 +4,6 @@
 
 pub mod cache;
 pub mod report;
+pub mod settings;
 pub mod simulator;
 pub mod telemetry;

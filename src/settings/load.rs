@@ -1,0 +1,117 @@
+//! From the three layers to [`Settings`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use config::{Config, ConfigError, Environment, File, FileFormat, Value};
+use serde_json::Value as Json;
+
+use super::check::check;
+use super::model::Settings;
+use super::problem::{Problems, SettingsError};
+use super::section::Setting;
+
+const DEFAULTS: &str = include_str!("../../config/default.toml");
+/// Two underscores follow it: Kubernetes sets names like `LINK_REPORT_PROXY_PORT` for a Service of that name.
+const PREFIX: &str = "LINK_REPORT_PROXY";
+const SEPARATOR: &str = "__";
+
+// === impl Settings ===
+
+impl Settings {
+    /// Reads the compiled-in defaults, then `file`, then those of `environment` that begin with
+    /// `LINK_REPORT_PROXY__`; later ones win. `std::env::vars_os()` is the environment.
+    ///
+    /// # Errors
+    /// Unknown keys, bad values, impossible combinations and secret files that cannot be read: one line each.
+    pub fn load<K, V>(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, SettingsError>
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let (environment, mut problems) = ours(environment);
+        let merged = merge(file, environment, &mut problems);
+        let merged = problems.finish(merged)?;
+        let settings = Self::read(Some(merged), "", &mut problems);
+        let settings = problems.finish(settings)?;
+        check(&settings, &mut problems);
+        problems.finish(Some(settings))
+    }
+
+    /// What is in force, by key, as an operator would write it; secrets are `"[redacted]"`, unset keys `null`.
+    pub fn effective(&self) -> Json {
+        self.show()
+    }
+}
+
+/// The variables that are meant for us, and which key each of them sets.
+fn ours<K: Into<OsString>, V: Into<OsString>>(
+    environment: impl IntoIterator<Item = (K, V)>,
+) -> (HashMap<String, String>, Problems) {
+    let mut values = HashMap::new();
+    let mut names = BTreeMap::new();
+    let mut not_text = Vec::new();
+    for (name, value) in environment {
+        // A name that is no text is nobody's.
+        let Ok(name) = name.into().into_string() else { continue };
+        let Some(key) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(SEPARATOR)) else {
+            continue;
+        };
+        let key = key.to_lowercase().replace(SEPARATOR, ".");
+        names.insert(key.clone(), name.clone());
+        match value.into().into_string() {
+            Ok(value) => {
+                values.insert(name, value);
+            }
+            Err(_) => not_text.push(key),
+        }
+    }
+    let mut problems = Problems::new(names);
+    for key in not_text {
+        problems.add(&key, "is not UTF-8");
+    }
+    (values, problems)
+}
+
+fn merge(
+    file: Option<&Path>,
+    environment: HashMap<String, String>,
+    problems: &mut Problems,
+) -> Option<Value> {
+    let mut layers = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    if let Some(path) = file {
+        match fs::read_to_string(path) {
+            Ok(text) => layers = layers.add_source(File::from_str(&text, FileFormat::Toml)),
+            Err(error) => {
+                problems.add("--config", format!("{} cannot be read: {error}", path.display()));
+                return None;
+            }
+        }
+    }
+    // No `try_parsing`: a token of `0123` or `1e5` would be guessed into a number.
+    let environment = Environment::with_prefix(PREFIX).separator(SEPARATOR).source(Some(environment));
+    match layers.add_source(environment).build() {
+        Ok(config) => Some(config.cache),
+        // The only layer whose syntax can be wrong: the defaults are ours, and a variable has none.
+        Err(error) => {
+            problems.add("--config", syntax(&error));
+            None
+        }
+    }
+}
+
+/// The place and the reason; the lines between them quote the file, and with it perhaps a secret.
+fn syntax(error: &ConfigError) -> String {
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let place = lines.next().unwrap_or("the file is no TOML");
+    match lines.next_back() {
+        Some(reason) => format!("{place}: {reason}"),
+        None => place.to_owned(),
+    }
+}

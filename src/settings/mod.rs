@@ -1,0 +1,26 @@
+//! What the operator decides: every key with its type, the layers it may come from, and why a set of them is refused.
+//!
+//! Knows the names of the keys, how their values are written, and the files that hold secrets. Must never know what
+//! a setting is for: no socket is opened and no task is spawned here, so that `check` can load and judge the settings
+//! of a machine on which nothing else works.
+//!
+//! Later layers win: `config/default.toml` (compiled in), the file of `--config`, the environment
+//! (`LINK_REPORT_PROXY__CACHE__TTL=5m`). Everything wrong is reported at once, one line a key.
+
+mod check;
+mod load;
+mod model;
+mod problem;
+mod scalar;
+mod secret_file;
+mod section;
+#[cfg(test)]
+mod tests;
+mod word;
+
+pub use model::{
+    Admin, Cache, Circuit, Clients, Cors, Log, Quota, Server, Settings, Shutdown, Token, Upstream,
+};
+pub use problem::SettingsError;
+pub use secret_file::{SecretContent, SecretFile, SecretFileError, SecretWatch};
+pub use word::{ClientNoCache, LogFilter, LogFormat, Origin, TokenSource};

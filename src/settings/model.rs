@@ -1,0 +1,185 @@
+//! Every key, once: the structs are named as the keys are. What each is by default, and why, is in
+//! `config/default.toml`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use http::Uri;
+use secrecy::SecretString;
+
+use super::secret_file::SecretFile;
+use super::section::section;
+use super::word::{ClientNoCache, LogFilter, LogFormat, Origin, TokenSource};
+
+section! {
+    /// All settings of one replica, read and checked; made by [`Settings::load`].
+    Settings {
+        /// The data port.
+        server: Server,
+        /// The second port: metrics, readiness, explaining and purging.
+        admin: Admin,
+        /// Who may ask on the data port.
+        clients: Clients,
+        /// Which web pages may read the answers.
+        cors: Cors,
+        /// Constant Contact's API, and how long to wait for it.
+        upstream: Upstream,
+        /// The one OAuth token.
+        token: Token,
+        /// How long answers are kept.
+        cache: Cache,
+        /// How much of the vendor's quota is for this replica.
+        quota: Quota,
+        /// When to stop calling an upstream that fails.
+        circuit: Circuit,
+        /// What is logged.
+        log: Log,
+        /// How the process ends.
+        shutdown: Shutdown,
+    }
+}
+
+section! {
+    /// `server.*`
+    Server {
+        /// Where the data port listens; port 0 lets the system choose.
+        listen: SocketAddr,
+        /// Connections held at one time.
+        max_connections: NonZeroUsize,
+        /// Requests past the cache's fast path at one time; more are answered 503.
+        max_in_flight: NonZeroUsize,
+        /// From the request's head to the answer; at least `upstream.attempt_timeout`.
+        request_timeout: Duration,
+        /// For a request's head to arrive.
+        header_timeout: Duration,
+        /// For a connection without a request.
+        idle_timeout: Duration,
+        /// Worker threads; unset: the cores this process may use.
+        workers: Option<NonZeroUsize>,
+    }
+}
+
+section! {
+    /// `admin.*`
+    Admin {
+        /// Where the admin port listens; port 0 lets the system choose.
+        listen: SocketAddr,
+        /// The bearer token that may purge; unset: only a loopback peer may.
+        token_file: Option<SecretFile<SecretString>>,
+    }
+}
+
+section! {
+    /// `clients.*`
+    Clients {
+        /// Bearer tokens of the callers, one a line.
+        tokens_file: Option<SecretFile<Vec<SecretString>>>,
+        /// `true`: a data port that is not loopback may be without `tokens_file`.
+        allow_anonymous: bool,
+    }
+}
+
+section! {
+    /// `cors.*`
+    Cors {
+        /// Origins whose pages may read answers; empty: CORS is off.
+        allowed_origins: Vec<Origin>,
+    }
+}
+
+section! {
+    /// `upstream.*`
+    Upstream {
+        /// Scheme and authority alone; https, or http to a loopback host.
+        base_url: Uri,
+        /// For TCP and TLS; at most `attempt_timeout`.
+        connect_timeout: Duration,
+        /// For one call, its body included.
+        attempt_timeout: Duration,
+        /// The largest body that is accepted.
+        max_body: ByteSize,
+        /// PEM certificates that are trusted too. Its content is judged by whoever loads it.
+        extra_ca_file: Option<PathBuf>,
+    }
+}
+
+section! {
+    /// `token.*`: after [`Settings::load`] exactly the key that `source` names is set.
+    Token {
+        /// Where the access token comes from.
+        source: TokenSource,
+        /// The token itself, for `static`.
+        access_token: Option<SecretString>,
+        /// A file that holds it, for `file`; read again when its content changes.
+        access_token_file: Option<SecretFile<SecretString>>,
+    }
+}
+
+section! {
+    /// `cache.*`
+    Cache {
+        /// Lifetime of a report.
+        ttl: Duration,
+        /// Spread of lifetimes around their mean, as a fraction from 0 to 0.5.
+        ttl_jitter: f64,
+        /// Lifetime of a report without links.
+        empty_ttl: Duration,
+        /// Lifetime of the upstream's 400 and 404.
+        negative_ttl: Duration,
+        /// How long after its lifetime an answer is still given while it is refreshed; zero: off.
+        stale_while_revalidate: Duration,
+        /// How long after its lifetime an answer still stands in for an error; zero: off.
+        stale_if_error: Duration,
+        /// Memory for entries; at least 1 MiB.
+        max_bytes: ByteSize,
+        /// What a caller's `Cache-Control: no-cache` does.
+        client_no_cache: ClientNoCache,
+        /// At most one forced refresh of a key in this time, where `client_no_cache` is `limited`.
+        client_no_cache_interval: Duration,
+    }
+}
+
+section! {
+    /// `quota.*`
+    Quota {
+        /// Calls a second; 0: no limit.
+        per_second: u32,
+        /// Calls a UTC day; 0: no limit.
+        per_day: u32,
+        /// The longest a call waits for its turn; zero: not at all.
+        max_wait: Duration,
+    }
+}
+
+section! {
+    /// `circuit.*`
+    Circuit {
+        /// Consecutive failed calls that open the circuit; 0: it never opens.
+        failures: u32,
+        /// How long it stays open the first time; doubles with each failed probe.
+        open_for: Duration,
+        /// The longest it stays open.
+        open_max: Duration,
+    }
+}
+
+section! {
+    /// `log.*`
+    Log {
+        /// How a line looks.
+        format: LogFormat,
+        /// What is logged.
+        level: LogFilter,
+    }
+}
+
+section! {
+    /// `shutdown.*`
+    Shutdown {
+        /// For requests in flight to end after a first signal.
+        grace: Duration,
+    }
+}

@@ -1,0 +1,92 @@
+//! What is wrong with the settings, as the operator reads it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Everything that is wrong with the settings; shown as one line a problem, in the order of the keys.
+#[derive(Debug, thiserror::Error)]
+pub struct SettingsError {
+    problems: Vec<Problem>,
+}
+
+/// One thing that is wrong: the key, what to do about it, and the environment variable that set it, if one did.
+///
+/// Never holds the value of a secret.
+#[derive(Debug)]
+struct Problem {
+    key: String,
+    text: String,
+    variable: Option<String>,
+}
+
+/// Collects problems while settings are read and checked.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    /// The environment variable behind each key that the environment sets.
+    variables: BTreeMap<String, String>,
+    found: Vec<Problem>,
+}
+
+// === impl SettingsError ===
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Problem ===
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", OneLine(&self.key), OneLine(&self.text))?;
+        match &self.variable {
+            Some(variable) => write!(f, " (set by {})", OneLine(variable)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Keys and system messages are outside text: a line break in one must not forge a second line.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            if char.is_control() {
+                write!(f, "{}", char.escape_default())?;
+            } else {
+                write!(f, "{char}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Problems ===
+
+impl Problems {
+    pub(super) fn new(variables: BTreeMap<String, String>) -> Self {
+        Self { variables, found: Vec::new() }
+    }
+
+    /// Notes that `key` is wrong; `text` says how, and what to do.
+    pub(super) fn add(&mut self, key: &str, text: impl Into<String>) {
+        let variable = self.variables.get(key).cloned();
+        self.found.push(Problem { key: key.to_owned(), text: text.into(), variable });
+    }
+
+    /// The value if nothing is wrong so far; a value that is missing has left a problem behind.
+    pub(super) fn finish<T>(&mut self, value: Option<T>) -> Result<T, SettingsError> {
+        match value {
+            Some(value) if self.found.is_empty() => Ok(value),
+            _ => Err(SettingsError { problems: std::mem::take(&mut self.found) }),
+        }
+    }
+}
