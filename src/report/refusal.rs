@@ -79,7 +79,8 @@ impl RefusalStatus {
         }
     }
 
-    const fn error_key(self) -> &'static str {
+    /// Our `error_key` for this status.
+    pub const fn error_key(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
             Self::NotFound => "not_found",

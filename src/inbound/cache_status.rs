@@ -1,0 +1,90 @@
+//! `Cache-Status` (RFC 9211): how an answer was come by, in one header member.
+
+use std::{
+    fmt::{self, Write},
+    time::Duration,
+};
+
+use http::HeaderValue;
+
+use super::problem::error_key;
+use crate::{
+    cache::{Forward, How, Role, Served},
+    report::FetchError,
+};
+
+/// Our name in the header.
+pub(super) const CACHE: &str = "link-report-proxy";
+
+/// The header of an answer.
+pub(super) fn of(served: &Served) -> HeaderValue {
+    value(|text| match &served.how {
+        How::Hit | How::Stale => {
+            let fresh = served.entry.lifetime().fresh;
+            write!(text, "hit; ttl={}", ttl(fresh, served.age))
+        }
+        How::Fetched { role, forward, exchange } => {
+            write!(text, "fwd={}", forward_word(*forward))?;
+            if let (Forward::Stale | Forward::Request, Some(status)) = (forward, exchange.status) {
+                write!(text, "; fwd-status={status}")?;
+            }
+            text.write_str(match role {
+                Role::Leader => "; stored",
+                Role::Waiter => "; collapsed",
+            })
+        }
+        How::Fallback(error) => failed(text, "stale", error),
+    })
+}
+
+/// The header of an error after which there was no copy to answer with.
+pub(super) fn of_error(error: &FetchError) -> HeaderValue {
+    value(|text| failed(text, "uri-miss", error))
+}
+
+/// Seconds of freshness left; negative once it is over.
+fn ttl(fresh: Duration, age: Duration) -> i64 {
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    match fresh.checked_sub(age) {
+        Some(left) => seconds(left),
+        None => -seconds(age - fresh),
+    }
+}
+
+const fn forward_word(forward: Forward) -> &'static str {
+    match forward {
+        Forward::UriMiss => "uri-miss",
+        Forward::Stale => "stale",
+        Forward::Request => "request",
+    }
+}
+
+fn failed(text: &mut String, forward: &str, error: &FetchError) -> fmt::Result {
+    write!(text, "fwd={forward}")?;
+    if let Some(status) = error.exchange.status {
+        write!(text, "; fwd-status={status}")?;
+    }
+    write!(text, "; detail={}", error_key(&error.cause))
+}
+
+fn value(write: impl FnOnce(&mut String) -> fmt::Result) -> HeaderValue {
+    let mut text = String::with_capacity(64);
+    text.push_str(CACHE);
+    text.push_str("; ");
+    let written = write(&mut text);
+    debug_assert!(written.is_ok(), "a String takes everything");
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static(CACHE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_freshness_turns_negative_when_it_is_over() {
+        let fresh = Duration::from_secs(300);
+        for (age_ms, expected) in [(0, 300), (258_000, 42), (299_999, 0), (300_000, 0), (361_000, -61)] {
+            assert_eq!(ttl(fresh, Duration::from_millis(age_ms)), expected, "{age_ms}");
+        }
+    }
+}

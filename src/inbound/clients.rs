@@ -1,0 +1,122 @@
+//! Who may ask: anybody, or whoever shows one of the tokens of `clients.tokens_file`.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use http::{HeaderMap, header::AUTHORIZATION};
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+/// The gate of the data port. Cheap to clone; all clones see a new list of tokens at once.
+#[derive(Clone)]
+pub struct Clients(Gate);
+
+#[derive(Clone)]
+enum Gate {
+    Open,
+    /// Hashes, so that comparing takes the same time whatever a token's length.
+    Tokens(Arc<RwLock<Vec<Hash>>>),
+}
+
+type Hash = [u8; SHA256_OUTPUT_LEN];
+
+// === impl Clients ===
+
+impl Clients {
+    /// Everybody may ask.
+    pub const fn anybody() -> Self {
+        Self(Gate::Open)
+    }
+
+    /// Whoever shows one of these tokens may ask.
+    pub fn with_tokens(tokens: &[SecretString]) -> Self {
+        Self(Gate::Tokens(Arc::new(RwLock::new(hashes(tokens)))))
+    }
+
+    /// Takes up a new list of tokens. A gate that is open stays open.
+    pub fn replace(&self, tokens: &[SecretString]) {
+        match &self.0 {
+            Gate::Open => {}
+            Gate::Tokens(held) => *held.write().unwrap_or_else(PoisonError::into_inner) = hashes(tokens),
+        }
+    }
+
+    /// May this request ask?
+    pub(super) fn admit(&self, headers: &HeaderMap) -> bool {
+        match &self.0 {
+            Gate::Open => true,
+            Gate::Tokens(held) => bearer(headers).is_some_and(|token| {
+                let shown = hash(token);
+                let held = held.read().unwrap_or_else(PoisonError::into_inner);
+                // Every token is compared: which one matched is nobody's business either.
+                held.iter().fold(subtle::Choice::from(0), |found, token| found | token.ct_eq(&shown)).into()
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Gate::Open => "Clients(anybody)",
+            Gate::Tokens(_) => "Clients(tokens)",
+        })
+    }
+}
+
+/// The token of an `Authorization: Bearer` header (RFC 6750 §2.1). The scheme's name is case-insensitive.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+fn hashes(tokens: &[SecretString]) -> Vec<Hash> {
+    tokens.iter().map(|token| hash(token.expose_secret().as_bytes())).collect()
+}
+
+fn hash(token: &[u8]) -> Hash {
+    let mut hash = [0; SHA256_OUTPUT_LEN];
+    hash.copy_from_slice(digest(&SHA256, token).as_ref());
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn admits(clients: &Clients, authorization: &str) -> bool {
+        clients.admit(&HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap())]))
+    }
+
+    #[test]
+    fn only_a_listed_token_is_admitted() {
+        let clients = Clients::with_tokens(&["one".into(), "two".into()]);
+        for (authorization, admitted) in [
+            ("Bearer one", true),
+            ("bearer two", true),
+            ("Bearer  two", true),
+            ("Bearer three", false),
+            ("Bearer on", false),
+            ("Bearer ", false),
+            ("Basic one", false),
+            ("one", false),
+        ] {
+            assert_eq!(admits(&clients, authorization), admitted, "{authorization}");
+        }
+        assert!(!clients.admit(&HeaderMap::new()));
+        clients.replace(&["three".into()]);
+        assert!(admits(&clients, "Bearer three") && !admits(&clients, "Bearer one"));
+    }
+
+    #[test]
+    fn an_open_gate_stays_open() {
+        let clients = Clients::anybody();
+        clients.replace(&["one".into()]);
+        assert!(clients.admit(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,157 @@
+//! One connection: hyper's HTTP/1, our limits, and a polite end.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{HeaderValue, Request, Response, header::CONNECTION};
+use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    pace::{Judge, Pace, Patience, Verdict, Watched},
+    respond::Body,
+};
+
+/// A head may be this large; beyond it, 431. In bytes.
+const MAX_HEAD: usize = 32 * 1024;
+/// A head may have this many fields; beyond it, 431.
+const MAX_FIELDS: usize = 100;
+/// While draining, a kept-alive connection may send one more request within this time: it may be on its way already.
+const LINGER: Duration = Duration::from_millis(500);
+const REQUEST_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// What a connection may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    /// From the first byte of a head to its last (`server.header_timeout`).
+    pub head: Duration,
+    /// Between an answer and the next request (`server.idle_timeout`).
+    pub idle: Duration,
+}
+
+/// The service of one connection: marks the pace, and says goodbye while draining.
+#[derive(Debug)]
+struct Paced<S> {
+    service: Arc<S>,
+    pace: Arc<Pace>,
+    closing: Arc<AtomicBool>,
+}
+
+pin_project_lite::pin_project! {
+    /// An answer in the making. Marks the pace when it is there, and also when it is given up.
+    struct PacedAnswer<F> {
+        #[pin]
+        answer: F,
+        mark: Mark,
+        closing: Arc<AtomicBool>,
+    }
+}
+
+struct Mark(Arc<Pace>);
+
+/// Serves one connection until it ends, is cut for being slow, or `drain` is cancelled and what it asked is answered.
+///
+/// HTTP/1 only: a connection that may turn into HTTP/2 can be held silent for ever, and no caller here needs it.
+pub async fn serve_connection<I, S>(
+    io: I,
+    service: Arc<S>,
+    limits: ConnectionLimits,
+    drain: CancellationToken,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+{
+    let pace = Arc::<Pace>::default();
+    let closing = Arc::<AtomicBool>::default();
+    let paced = Paced { service, pace: Arc::clone(&pace), closing: Arc::clone(&closing) };
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MAX_HEAD).max_headers(MAX_FIELDS).header_read_timeout(None);
+    let mut connection = builder.serve_connection(TokioIo::new(Watched::new(io, Arc::clone(&pace))), paced);
+
+    let mut judge = Judge::new(Patience { head: limits.head, idle: limits.idle }, Instant::now());
+    let mut look = pin!(sleep_until(Instant::now()));
+    let mut drained = pin!(drain.cancelled());
+    let mut linger = pin!(sleep_until(Instant::now()));
+    let verdict = loop {
+        let draining = closing.load(Relaxed);
+        tokio::select! {
+            biased;
+            // Errors here are the peer's: it left, or it does not speak HTTP and has been told so.
+            _ended = &mut connection => return,
+            () = &mut drained, if !draining => {
+                closing.store(true, Relaxed);
+                linger.as_mut().reset(Instant::now() + LINGER);
+            }
+            () = &mut linger, if draining => {
+                Pin::new(&mut connection).graceful_shutdown();
+                let _ended = (&mut connection).await;
+                return;
+            }
+            () = &mut look => match judge.look(&pace, Instant::now()) {
+                Verdict::Fine(next) => look.as_mut().reset(next),
+                verdict @ (Verdict::SlowHead | Verdict::TooQuiet) => break verdict,
+            },
+        }
+    };
+    if verdict == Verdict::SlowHead {
+        let mut io = connection.into_parts().io.into_inner().into_inner();
+        // Whether it reaches a peer that sends so slowly is not our concern.
+        let _told = io.write_all(REQUEST_TIMEOUT).await;
+        let _closed = io.shutdown().await;
+    }
+}
+
+// === impl Paced ===
+
+impl<S> Service<Request<Incoming>> for Paced<S>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = PacedAnswer<S::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.pace.request();
+        let mark = Mark(Arc::clone(&self.pace));
+        PacedAnswer { answer: self.service.call(request), mark, closing: Arc::clone(&self.closing) }
+    }
+}
+
+// === impl PacedAnswer ===
+
+impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for PacedAnswer<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let Ok(mut response) = ready!(this.answer.poll(cx));
+        if this.closing.load(Relaxed) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+// === impl Mark ===
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.0.answer();
+    }
+}

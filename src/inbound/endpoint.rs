@@ -1,0 +1,153 @@
+//! Where HTTP ends: a request becomes a question for the cache.
+
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method, Request, Response};
+use tower::{Service, ServiceExt};
+
+use super::{Clients, Payload, Rejection, RequestId, Responder, negotiate, record::Note, respond::Body};
+use crate::{
+    cache::{Ask, Cache, Demand, Served},
+    report::{Call, FetchError, Fetched, KeyError, ReportKey},
+};
+
+/// What a caller's `Cache-Control: no-cache` is worth (`cache.client_no_cache`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoCache {
+    /// Nothing: the vendor's own samples send it with every request.
+    Ignored,
+    /// At most one forced refresh per key and interval.
+    Limited,
+}
+
+/// Do answers differ by the `Origin` of the request? Then the long road answers those that have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrossOrigin {
+    /// `cors.allowed_origins` is empty.
+    Off,
+    /// It is not.
+    On,
+}
+
+/// What both roads know of answering: who may ask, what is remembered, how an answer looks.
+#[derive(Debug, Clone)]
+pub struct Answers<S> {
+    /// Who may ask.
+    pub clients: Clients,
+    /// What a `no-cache` is worth.
+    pub no_cache: NoCache,
+    /// The cache, with the calls behind it.
+    pub cache: Cache<S>,
+    /// How an answer looks.
+    pub responder: Responder,
+    /// Do answers differ by `Origin`?
+    pub cross_origin: CrossOrigin,
+}
+
+/// The one resource.
+#[derive(Debug, Clone)]
+pub struct ReportEndpoint<S>(Answers<S>);
+
+// === impl CrossOrigin ===
+
+impl CrossOrigin {
+    /// The methods that a 405 points to.
+    const fn allow(self) -> &'static str {
+        match self {
+            Self::Off => "GET, HEAD",
+            Self::On => "GET, HEAD, OPTIONS",
+        }
+    }
+}
+
+// === impl Answers ===
+
+impl<S> Answers<S> {
+    /// The question in a request, or why there is none. The order decides which fault is named: what is not here at all,
+    /// what cannot be done to it, who may not do it, and then how it is asked for.
+    pub(super) fn question(&self, request: &Request<Payload>) -> Result<Ask, Rejection> {
+        let key = ReportKey::parse(request.uri().path(), request.uri().query());
+        if key == Err(KeyError::NoSuchResource) {
+            return Err(KeyError::NoSuchResource.into());
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Err(Rejection::Method { allow: self.cross_origin.allow() });
+        }
+        if !self.clients.admit(request.headers()) {
+            return Err(Rejection::Unauthenticated);
+        }
+        match request.body() {
+            Payload::Absent => {}
+            Payload::Present => return Err(Rejection::Payload),
+        }
+        let demand = match self.no_cache {
+            NoCache::Limited if negotiate::asks_for_no_cache(request.headers()) => Demand::Anew,
+            NoCache::Limited | NoCache::Ignored => Demand::Usual,
+        };
+        Ok(Ask { key: key?, demand })
+    }
+}
+
+impl<S> Answers<S>
+where
+    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    /// The answer in a variant that has to be made first; plain if it cannot be made.
+    pub(super) async fn encoded(
+        &self,
+        key: ReportKey,
+        served: &Served,
+        wants: &HeaderMap,
+        id: &RequestId,
+    ) -> Response<Body> {
+        self.cache.memory().encode(key, &served.entry).await;
+        let encoded = self.responder.answer(served, wants, || id.clone());
+        encoded.unwrap_or_else(|| self.responder.answer_plain(served, wants, id))
+    }
+}
+
+// === impl ReportEndpoint ===
+
+impl<S> ReportEndpoint<S>
+where
+    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    /// The resource, answered so.
+    pub const fn new(answers: Answers<S>) -> Self {
+        Self(answers)
+    }
+
+    async fn answer(self, request: Request<Payload>) -> Result<Response<Body>, Rejection> {
+        let Self(answers) = self;
+        let ask = answers.question(&request)?;
+        let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::new);
+        let served = answers.cache.clone().oneshot(ask).await?;
+        let mut response = match answers.responder.answer(&served, request.headers(), || id.clone()) {
+            Some(response) => response,
+            None => answers.encoded(ask.key, &served, request.headers(), &id).await,
+        };
+        response.extensions_mut().insert(Note::of(ask.key, &served));
+        Ok(response)
+    }
+}
+
+impl<S> Service<Request<Payload>> for ReportEndpoint<S>
+where
+    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Rejection;
+    type Future = BoxFuture<'static, Result<Response<Body>, Rejection>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+        Box::pin(self.clone().answer(request))
+    }
+}

@@ -1,0 +1,192 @@
+//! The first thing a request meets: what memory holds is answered here at once, the rest takes the long road.
+//!
+//! A hit passes no tower layer, spawns nothing, boxes nothing and sets no timer: it is a lookup and a head.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use http::{
+    HeaderValue, Request, Response,
+    header::{CONNECTION, ORIGIN},
+};
+use hyper::body::{Body as _, Incoming};
+use prometheus::IntGauge;
+use tokio::time::Instant;
+use tower::{Service, ServiceExt, util::BoxCloneSyncService};
+
+use super::{
+    Answers, CrossOrigin, Recorder, Rejection, RequestId, record::Note, request_id::X_REQUEST_ID,
+    respond::Body,
+};
+use crate::{
+    cache::Demand,
+    report::{Call, Cause, FetchError, Fetched},
+};
+
+/// The tower stack that answers whatever memory cannot.
+pub type LongRoad = BoxCloneSyncService<Request<Payload>, Response<Body>, Infallible>;
+
+/// What is left of a request's body once it is at the door: whether there is one. It is never read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// None, as a GET or HEAD should be.
+    Absent,
+    /// One of some length, or of a length that is not known yet.
+    Present,
+}
+
+/// The service of every connection on the data port.
+#[derive(Debug)]
+pub struct Front<S> {
+    answers: Answers<S>,
+    long_road: LongRoad,
+    recorder: Recorder,
+}
+
+/// An answer, now or later.
+pub enum Reply {
+    /// From memory. `None` once it has been given.
+    Ready(Option<Response<Body>>),
+    /// By the long road.
+    Later(BoxFuture<'static, Response<Body>>),
+}
+
+// === impl Payload ===
+
+impl Payload {
+    fn of(body: &Incoming) -> Self {
+        if body.is_end_stream() { Self::Absent } else { Self::Present }
+    }
+}
+
+// === impl Front ===
+
+impl<S> Front<S>
+where
+    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    /// Answers so, with `long_road` for what memory cannot answer.
+    pub const fn new(answers: Answers<S>, long_road: LongRoad, recorder: Recorder) -> Self {
+        Self { answers, long_road, recorder }
+    }
+
+    fn reply(&self, request: Request<Payload>) -> Reply {
+        let start = Instant::now();
+        match self.at_once(&request, start) {
+            Some(reply) => reply,
+            None => self.by_the_long_road(request, start),
+        }
+    }
+
+    /// Once memory has answered, and counted the hit, the answer is given from here: never by a second lookup.
+    fn at_once(&self, request: &Request<Payload>, start: Instant) -> Option<Reply> {
+        if self.answers.cross_origin == CrossOrigin::On && request.headers().contains_key(ORIGIN) {
+            return None;
+        }
+        let ask = self.answers.question(request).ok().filter(|ask| ask.demand == Demand::Usual)?;
+        let served = self.answers.cache.lookup(ask.key, start).ok()?;
+        let headers = request.headers();
+        let sent_id = RequestId::of(headers);
+        let id = || sent_id.clone().unwrap_or_else(RequestId::new);
+        if let Some(mut response) = self.answers.responder.answer(&served, headers, id) {
+            if let Some(id) = sent_id {
+                response.headers_mut().insert(X_REQUEST_ID, id.into_header());
+            }
+            self.recorder.hit(ask.key, &served, response.status(), start.elapsed());
+            return Some(Reply::Ready(Some(response)));
+        }
+        let (answers, recorder, id, headers) =
+            (self.answers.clone(), self.recorder.clone(), id(), headers.clone());
+        Some(Reply::Later(Box::pin(async move {
+            let mut response = answers.encoded(ask.key, &served, &headers, &id).await;
+            response.headers_mut().insert(X_REQUEST_ID, id.into_header());
+            recorder.hit(ask.key, &served, response.status(), start.elapsed());
+            response
+        })))
+    }
+
+    fn by_the_long_road(&self, mut request: Request<Payload>, start: Instant) -> Reply {
+        let id = RequestId::of(request.headers()).unwrap_or_else(RequestId::new);
+        request.extensions_mut().insert(id.clone());
+        let payload = *request.body();
+        let recorder = self.recorder.clone();
+        let answer = AssertUnwindSafe(self.long_road.clone().oneshot(request)).catch_unwind();
+        let in_flight = InFlight::enter(self.recorder.metrics().in_flight());
+        Reply::Later(Box::pin(async move {
+            let mut response = match answer.await {
+                Ok(Ok(response)) => response,
+                // The panic hook has logged it.
+                Err(_panic) => Rejection::from(FetchError::from(Cause::Internal)).into_response(&id),
+            };
+            // A preflight asks for no report, and has no note.
+            if let Some(note) = response.extensions_mut().remove::<Note>() {
+                recorder.answer(&note, response.status(), start.elapsed(), id.as_str());
+            }
+            let headers = response.headers_mut();
+            headers.insert(X_REQUEST_ID, id.into_header());
+            match payload {
+                Payload::Absent => {}
+                // Unread, it would be taken for the next request.
+                Payload::Present => {
+                    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+            }
+            drop(in_flight);
+            response
+        }))
+    }
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Front<S>
+where
+    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Reply;
+
+    fn call(&self, request: Request<Incoming>) -> Reply {
+        self.reply(request.map(|body| Payload::of(&body)))
+    }
+}
+
+// === impl Reply ===
+
+impl Future for Reply {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ready(response) => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
+            }
+            Self::Later(future) => future.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// Keeps the gauge of requests in flight right, also when a caller leaves.
+struct InFlight(IntGauge);
+
+// === impl InFlight ===
+
+impl InFlight {
+    fn enter(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

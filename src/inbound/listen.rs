@@ -1,0 +1,130 @@
+//! A listening port: accepts up to its cap, and drains when told.
+
+use std::{convert::Infallible, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use hyper::{body::Incoming, service::Service};
+use prometheus::IntGauge;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{ConnectionLimits, respond::Body, serve_connection};
+
+/// When accepting fails for want of something (file descriptors, mostly), it is tried again after this.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound port.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    limits: ConnectionLimits,
+    places: Arc<Semaphore>,
+    open: Option<IntGauge>,
+}
+
+/// Counts a connection as long as it is open.
+struct Counted {
+    _place: OwnedSemaphorePermit,
+    open: Option<IntGauge>,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Binds a port.
+    ///
+    /// # Errors
+    /// If the address cannot be had.
+    pub async fn bind(
+        address: SocketAddr,
+        max_connections: NonZeroUsize,
+        limits: ConnectionLimits,
+    ) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let places = Arc::new(Semaphore::new(max_connections.get().min(Semaphore::MAX_PERMITS)));
+        Ok(Self { socket, limits, places, open: None })
+    }
+
+    /// Shows on `gauge` how many connections are open.
+    #[must_use]
+    pub fn counted_by(self, gauge: IntGauge) -> Self {
+        Self { open: Some(gauge), ..self }
+    }
+
+    /// The address that was bound, with its real port.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts and serves until `drain` is cancelled; then closes the port at once. Connections live on in `tracker`
+    /// until what they asked is answered.
+    pub async fn serve<S>(self, service: Arc<S>, drain: CancellationToken, tracker: TaskTracker)
+    where
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + Sync + 'static,
+        S::Future: Send,
+    {
+        let accepting = async {
+            loop {
+                let (stream, counted) = self.accept().await;
+                let served = serve_connection(stream, Arc::clone(&service), self.limits, drain.child_token());
+                tracker.spawn(async move {
+                    served.await;
+                    drop(counted);
+                });
+            }
+        };
+        let _never = drain.run_until_cancelled(accepting).await;
+    }
+
+    async fn accept(&self) -> (TcpStream, Counted) {
+        // At the cap nothing is accepted: the kernel's queue holds what comes meanwhile.
+        let place = loop {
+            match Arc::clone(&self.places).acquire_owned().await {
+                Ok(place) => break place,
+                Err(_never_closed) => sleep(PAUSE).await,
+            }
+        };
+        let stream = loop {
+            match self.socket.accept().await {
+                Ok((stream, _)) => break stream,
+                Err(error) if is_of_the_peer(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(PAUSE).await;
+                }
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot turn off Nagle's algorithm");
+        }
+        if let Some(open) = &self.open {
+            open.inc();
+        }
+        (stream, Counted { _place: place, open: self.open.clone() })
+    }
+}
+
+/// The peer was gone before it was accepted: nothing of ours is wrong.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+// === impl Counted ===
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(open) = &self.open {
+            open.dec();
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Tells a slow client from a quiet one, without a clock on the path of a request.
+//!
+//! hyper's own header timeout allocates and registers a timer for each request, and would cut an idle connection as
+//! early as a half-sent head. Here the road of a request moves two counters, and one look now and then, on a timer of
+//! the connection's own, sees what has become of it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+/// What one connection has done so far. Only its own task writes it.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    reads: AtomicU32,
+    reads_before_request: AtomicU32,
+    requests: AtomicU32,
+    answers: AtomicU32,
+}
+
+/// A connection's bytes, counted by the read.
+#[derive(Debug)]
+pub(super) struct Watched<I> {
+    io: I,
+    pace: Arc<Pace>,
+}
+
+/// How long each kind of silence may last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// From the first byte of a head to its last; also from accepting to the first byte.
+    pub(super) head: Duration,
+    /// Between an answer and the next head.
+    pub(super) idle: Duration,
+}
+
+/// Looks at a [`Pace`] now and then.
+#[derive(Debug)]
+pub(super) struct Judge {
+    patience: Patience,
+    phase: Phase,
+    since: Instant,
+    requests: u32,
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Silent,
+    SendingHead,
+    Waiting,
+    Idle,
+}
+
+/// What a look comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Go on; look again at this time.
+    Fine(Instant),
+    /// A head is taking too long: 408.
+    SlowHead,
+    /// Nothing was asked for too long: close.
+    TooQuiet,
+}
+
+// === impl Pace ===
+
+impl Pace {
+    /// A head is complete, and its request begins.
+    pub(super) fn request(&self) {
+        self.reads_before_request.store(self.reads.load(Relaxed), Relaxed);
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    /// A request has its answer, or was given up.
+    pub(super) fn answer(&self) {
+        self.answers.fetch_add(1, Relaxed);
+    }
+
+    fn phase(&self) -> Phase {
+        let requests = self.requests.load(Relaxed);
+        if requests != self.answers.load(Relaxed) {
+            Phase::Waiting
+        } else if self.reads.load(Relaxed) != self.reads_before_request.load(Relaxed) {
+            Phase::SendingHead
+        } else if requests == 0 {
+            Phase::Silent
+        } else {
+            Phase::Idle
+        }
+    }
+}
+
+// === impl Patience ===
+
+impl Patience {
+    /// How often to look: a limit is overstepped by at most this much.
+    fn interval(self) -> Duration {
+        (self.head / 4).max(Duration::from_millis(10))
+    }
+}
+
+// === impl Judge ===
+
+impl Judge {
+    /// Begins with a connection that was accepted now.
+    pub(super) const fn new(patience: Patience, now: Instant) -> Self {
+        Self { patience, phase: Phase::Silent, since: now, requests: 0 }
+    }
+
+    /// What has become of the connection?
+    pub(super) fn look(&mut self, pace: &Pace, now: Instant) -> Verdict {
+        let (phase, requests) = (pace.phase(), pace.requests.load(Relaxed));
+        if (phase, requests) != (self.phase, self.requests) {
+            (self.phase, self.requests, self.since) = (phase, requests, now);
+        }
+        let lasted = now.saturating_duration_since(self.since);
+        match self.phase {
+            Phase::SendingHead if lasted >= self.patience.head => Verdict::SlowHead,
+            Phase::Silent if lasted >= self.patience.head => Verdict::TooQuiet,
+            Phase::Idle if lasted >= self.patience.idle => Verdict::TooQuiet,
+            // How long an answer may take is decided where it is made.
+            Phase::Silent | Phase::SendingHead | Phase::Idle | Phase::Waiting => {
+                Verdict::Fine(now + self.patience.interval())
+            }
+        }
+    }
+}
+
+// === impl Watched ===
+
+impl<I> Watched<I> {
+    pub(super) const fn new(io: I, pace: Arc<Pace>) -> Self {
+        Self { io, pace }
+    }
+
+    pub(super) fn into_inner(self) -> I {
+        self.io
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if read.is_ready() {
+            self.pace.reads.fetch_add(1, Relaxed);
+        }
+        read
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
+
+    /// Looks each second; what comes of it, and after how many seconds.
+    fn cut(
+        pace: &Pace,
+        judge: &mut Judge,
+        start: Instant,
+        mut each_second: impl FnMut(&Pace),
+    ) -> (Verdict, u64) {
+        for second in 1..1_000 {
+            each_second(pace);
+            match judge.look(pace, start + Duration::from_secs(second)) {
+                Verdict::Fine(_) => {}
+                verdict => return (verdict, second),
+            }
+        }
+        (Verdict::Fine(start), 0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_is_closed_and_a_dripping_head_is_a_slow_one() {
+        let start = Instant::now();
+        let (pace, mut judge) = (Pace::default(), Judge::new(PATIENCE, start));
+        assert_eq!(cut(&pace, &mut judge, start, |_| ()), (Verdict::TooQuiet, 10));
+        let (pace, mut judge) = (Pace::default(), Judge::new(PATIENCE, start));
+        let drip = |pace: &Pace| {
+            pace.reads.fetch_add(1, Relaxed);
+        };
+        assert_eq!(cut(&pace, &mut judge, start, drip), (Verdict::SlowHead, 11));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_lives_longer_and_one_that_waits_for_its_answer_is_left_alone() {
+        let start = Instant::now();
+        let (pace, mut judge) = (Pace::default(), Judge::new(PATIENCE, start));
+        pace.reads.fetch_add(1, Relaxed);
+        pace.request();
+        assert_eq!(cut(&pace, &mut judge, start, |_| ()).0, Verdict::Fine(start), "it waits");
+        pace.answer();
+        let since = start + Duration::from_secs(1_000);
+        assert_eq!(cut(&pace, &mut judge, since, |_| ()), (Verdict::TooQuiet, 76));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_connection_is_never_cut() {
+        let start = Instant::now();
+        let (pace, mut judge) = (Pace::default(), Judge::new(PATIENCE, start));
+        let ask = |pace: &Pace| {
+            pace.reads.fetch_add(1, Relaxed);
+            pace.request();
+            pace.answer();
+        };
+        assert_eq!(cut(&pace, &mut judge, start, ask).0, Verdict::Fine(start));
+    }
+}

@@ -1,0 +1,212 @@
+//! THE status table: every way to fail, its status and its words (RFC 9457), in a body that the vendor's SDKs read too.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+};
+use serde::Serialize;
+
+use super::{Rejection, RequestId, respond::Body};
+use crate::report::{Cause, FetchError, KeyError, Refusal, RefusalStatus};
+
+/// SDKs sleep for whatever `Retry-After` says: more would hang a dashboard, less would be a storm. In seconds.
+const RETRY_AFTER_BOUNDS: (u64, u64) = (1, 10);
+
+/// What went wrong, ready to be shown. Never holds a token, a secret, the upstream's host or its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The status that answers the request.
+    pub status: StatusCode,
+    /// A short word for programs.
+    pub error_key: Box<str>,
+    /// A sentence for people.
+    pub error_message: Box<str>,
+    /// When it makes sense to ask again; bounded when it is shown.
+    pub retry_after: Option<Duration>,
+}
+
+/// The body: the members of RFC 9457, and the two that the vendor's SDKs look for.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    instance: String,
+    error_key: &'a str,
+    error_message: &'a str,
+}
+
+// === the table ===
+
+/// The `error_key` of a failed fetch; also the `detail` of `Cache-Status`.
+pub(super) const fn error_key(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::Unauthorized => "upstream_unauthorized",
+        Cause::Forbidden => "upstream_forbidden",
+        Cause::Status { .. } => "upstream_error",
+        Cause::Unreachable(_) => "upstream_unreachable",
+        Cause::Invalid(_) => "upstream_invalid_response",
+        Cause::Timeout => "upstream_timeout",
+        Cause::Throttled { .. } => "throttled",
+        Cause::QuotaExhausted { .. } => "quota_exhausted",
+        Cause::CircuitOpen { .. } => "circuit_open",
+        Cause::TokenUnavailable => "token_unavailable",
+        Cause::Overloaded => "overloaded",
+        Cause::Internal => "internal_error",
+    }
+}
+
+impl From<&FetchError> for Problem {
+    fn from(error: &FetchError) -> Self {
+        const SOON: Option<Duration> = Some(Duration::from_secs(1));
+        let (status, retry_after, message) = match &error.cause {
+            Cause::Unauthorized => {
+                (502, None, "Constant Contact refuses the proxy's access token; its operator must renew it.")
+            }
+            Cause::Forbidden => (
+                502,
+                None,
+                "Constant Contact forbids the proxy's access token to read link reports; its operator must grant it the scope campaign_data and the privilege ui:campaign:metrics.",
+            ),
+            Cause::Status { .. } => {
+                (502, None, "Constant Contact answered with an error, and no earlier report is held.")
+            }
+            Cause::Unreachable(_) => {
+                (502, None, "Constant Contact cannot be reached, and no earlier report is held.")
+            }
+            Cause::Invalid(_) => (
+                502,
+                None,
+                "Constant Contact's answer is not a link report of this activity, and no earlier report is held.",
+            ),
+            Cause::Timeout => {
+                (504, None, "Constant Contact did not answer in time, and no earlier report is held.")
+            }
+            Cause::Throttled { retry_after } => (
+                503,
+                Some(*retry_after),
+                "The API key's calls of this second are spent, and no earlier report is held.",
+            ),
+            Cause::QuotaExhausted { retry_after } => (
+                503,
+                Some(*retry_after),
+                "The API key's calls of this day are spent until 00:00 UTC, and no earlier report is held.",
+            ),
+            Cause::CircuitOpen { retry_after } => (
+                503,
+                Some(*retry_after),
+                "Constant Contact has been failing and is left alone for a while, and no earlier report is held.",
+            ),
+            Cause::TokenUnavailable => (
+                503,
+                Some(Duration::from_secs(10)),
+                "The proxy has no usable access token; its operator must provide one.",
+            ),
+            Cause::Overloaded => (503, SOON, "The proxy has too many requests in flight."),
+            Cause::Internal => (500, None, "The proxy failed; its log says more."),
+        };
+        Self::new(status, error_key(&error.cause), message, retry_after)
+    }
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        Self::new(refusal.status.code(), &refusal.error_key, &refusal.error_message, None)
+    }
+}
+
+impl From<&Rejection> for Problem {
+    fn from(rejection: &Rejection) -> Self {
+        let (status, key, message) = match rejection {
+            Rejection::Key(KeyError::NoSuchResource) => (
+                404,
+                "not_found",
+                "Only /v3/reports/email_reports/{campaign_activity_id}/links is served here, spelt exactly so.",
+            ),
+            Rejection::Key(KeyError::ActivityId(_)) => {
+                (400, "invalid_activity_id", "campaign_activity_id must be a 36-character hyphenated UUID.")
+            }
+            Rejection::Key(KeyError::NoClicks(_)) => {
+                (400, "invalid_no_clicks", "no_clicks must be given once at most, as true, false, 1 or 0.")
+            }
+            Rejection::Payload => (400, "unexpected_body", "A GET or HEAD has no body here."),
+            Rejection::Method { .. } => {
+                (405, "method_not_allowed", "Link reports can only be read: use GET or HEAD.")
+            }
+            Rejection::Unauthenticated => (
+                401,
+                "unauthenticated",
+                "The proxy asks for a client token of its own: send Authorization: Bearer with one that its operator gave out.",
+            ),
+            Rejection::Fetch(error) => return error.into(),
+        };
+        Self::new(status, key, message, None)
+    }
+}
+
+// === impl Problem ===
+
+impl Problem {
+    fn new(status: u16, error_key: &str, error_message: &str, retry_after: Option<Duration>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, error_key: error_key.into(), error_message: error_message.into(), retry_after }
+    }
+
+    /// The answer to the request of this id.
+    pub fn into_response(self, id: &RequestId) -> Response<Body> {
+        let Self { status, error_key, error_message, retry_after } = self;
+        let document = Document {
+            r#type: format!("urn:link-report-proxy:problem:{}", type_of(status, &error_key)),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: &error_message,
+            instance: format!("/requests/{id}"),
+            error_key: &error_key,
+            error_message: &error_message,
+        };
+        // A struct of strings and a number: serializing it cannot fail.
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = Response::new(Body::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(retry_after) = retry_after {
+            headers.insert(RETRY_AFTER, shown_retry_after(retry_after).into());
+        }
+        response
+    }
+}
+
+/// The problem's type. The upstream's own keys are free text, and a type is a URI: theirs are named by status.
+fn type_of(status: StatusCode, error_key: &str) -> &str {
+    let ours = |key: &str| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    match status {
+        _ if ours(error_key) => error_key,
+        StatusCode::NOT_FOUND => RefusalStatus::NotFound.error_key(),
+        _ => RefusalStatus::BadRequest.error_key(),
+    }
+}
+
+/// Whole seconds, rounded up: a client that comes back a moment too early is refused once more.
+fn shown_retry_after(wait: Duration) -> u64 {
+    let (least, most) = RETRY_AFTER_BOUNDS;
+    wait.as_millis().div_ceil(1_000).try_into().unwrap_or(most).clamp(least, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_wait_for_less_than_one_second_or_more_than_ten() {
+        for (wait_ms, shown) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (9_999, 10), (86_400_000, 10)] {
+            assert_eq!(shown_retry_after(Duration::from_millis(wait_ms)), shown, "{wait_ms}");
+        }
+        assert_eq!(shown_retry_after(Duration::MAX), 10);
+    }
+}

@@ -1,0 +1,178 @@
+//! What became of a request: counted, timed and logged once, whatever road it took.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::{
+    cache::{How, Role, Served},
+    report::{Exchange, ReportKey},
+    telemetry::{RequestMetrics, RequestSeries},
+};
+
+/// What a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered from memory, fresh.
+    Hit,
+    /// Answered from memory, old; refreshed behind.
+    Stale,
+    /// Answered with an old copy where there would have been an error.
+    StaleError,
+    /// Answered with a remembered refusal of the upstream.
+    NegativeHit,
+    /// Answered by a call of its own.
+    Miss,
+    /// Answered by a call that another request made.
+    Coalesced,
+    /// Refused here, for what it is or for want of room.
+    Rejected,
+    /// Not answered: the road out failed.
+    Error,
+}
+
+/// What the log line of a request tells; it rides on the answer, as an extension, from wherever it is known.
+#[derive(Debug, Clone)]
+pub(super) struct Note {
+    pub(super) outcome: Outcome,
+    pub(super) key: Option<ReportKey>,
+    pub(super) age: Option<Duration>,
+    pub(super) exchange: Option<Exchange>,
+    pub(super) error_key: Option<Box<str>>,
+}
+
+/// Counts, times and logs.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    metrics: RequestMetrics,
+    /// The series of answers from memory, resolved once: a full answer and a 304 for each.
+    memory: [[RequestSeries; 2]; 3],
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::StaleError => "stale_error",
+            Self::NegativeHit => "negative_hit",
+            Self::Miss => "miss",
+            Self::Coalesced => "coalesced",
+            Self::Rejected => "rejected",
+            Self::Error => "error",
+        }
+    }
+
+    /// What an answer of the cache counts as.
+    pub(super) fn of(served: &Served) -> Self {
+        match &served.how {
+            How::Hit | How::Stale if served.entry.refusal().is_some() => Self::NegativeHit,
+            How::Hit => Self::Hit,
+            How::Stale => Self::Stale,
+            How::Fallback(_) => Self::StaleError,
+            How::Fetched { role: Role::Leader, .. } => Self::Miss,
+            How::Fetched { role: Role::Waiter, .. } => Self::Coalesced,
+        }
+    }
+
+    /// Where the series of an answer from memory stands, if it has one.
+    const fn in_memory(self) -> Option<usize> {
+        match self {
+            Self::Hit => Some(0),
+            Self::Stale => Some(1),
+            Self::StaleError => Some(2),
+            Self::NegativeHit | Self::Miss | Self::Coalesced | Self::Rejected | Self::Error => None,
+        }
+    }
+}
+
+// === impl Note ===
+
+impl Note {
+    pub(super) fn of(key: ReportKey, served: &Served) -> Self {
+        let exchange = match &served.how {
+            How::Fetched { exchange, .. } => Some(exchange.clone()),
+            How::Fallback(error) => Some(error.exchange.clone()),
+            How::Hit | How::Stale => None,
+        };
+        Self {
+            outcome: Outcome::of(served),
+            key: Some(key),
+            age: Some(served.age),
+            exchange,
+            error_key: None,
+        }
+    }
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Resolves the series of answers from memory.
+    pub fn new(metrics: RequestMetrics) -> Self {
+        let memory = [Outcome::Hit, Outcome::Stale, Outcome::StaleError]
+            .map(|outcome| ["200", "304"].map(|code| metrics.series(outcome.as_str(), code)));
+        Self { metrics, memory }
+    }
+
+    /// Counts and times an answer from memory. Logs at `debug`, and builds nothing for that unless it is on.
+    pub(super) fn hit(&self, key: ReportKey, served: &Served, status: StatusCode, elapsed: Duration) {
+        let outcome = Outcome::of(served);
+        match (outcome.in_memory(), status) {
+            (Some(row), StatusCode::OK) => self.memory[row][0].record(elapsed),
+            (Some(row), StatusCode::NOT_MODIFIED) => self.memory[row][1].record(elapsed),
+            _ => self.metrics.series(outcome.as_str(), status.as_str()).record(elapsed),
+        }
+        match &served.how {
+            How::Fallback(_) => self.log(&Note::of(key, served), status, elapsed, ""),
+            How::Hit | How::Stale | How::Fetched { .. } => tracing::debug!(
+                outcome = outcome.as_str(),
+                id = %key.id,
+                no_clicks = key.no_clicks.as_str(),
+                age_s = served.age.as_secs(),
+                status = status.as_u16(),
+                wait_us = micros(elapsed),
+                "request"
+            ),
+        }
+    }
+
+    /// Counts, times and logs an answer of the long road.
+    pub(super) fn answer(&self, note: &Note, status: StatusCode, elapsed: Duration, request_id: &str) {
+        self.metrics.series(note.outcome.as_str(), status.as_str()).record(elapsed);
+        self.log(note, status, elapsed, request_id);
+    }
+
+    /// The gauge of requests that are not answered yet.
+    pub(super) const fn metrics(&self) -> &RequestMetrics {
+        &self.metrics
+    }
+
+    #[expect(clippy::unused_self, reason = "reads better where it is called")]
+    fn log(&self, note: &Note, status: StatusCode, elapsed: Duration, request_id: &str) {
+        let Note { outcome, key, age, exchange, error_key } = note;
+        let exchange = exchange.as_ref().filter(|exchange| **exchange != Exchange::default());
+        tracing::info!(
+            outcome = outcome.as_str(),
+            id = key.map(|key| tracing::field::display(key.id)),
+            no_clicks = key.map(|key| key.no_clicks.as_str()),
+            age_s = age.map(|age| age.as_secs()),
+            status = status.as_u16(),
+            error_key = error_key.as_deref(),
+            wait_us = micros(elapsed),
+            upstream_ms =
+                exchange.map(|exchange| u64::try_from(exchange.elapsed.as_millis()).unwrap_or(u64::MAX)),
+            upstream_status = exchange.and_then(|exchange| exchange.status),
+            upstream_request_id = exchange.and_then(|exchange| exchange.request_id.as_deref()),
+            request_id,
+            "request"
+        );
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,152 @@
+//! What keeps a request from its answer, and the one door through which it becomes HTTP.
+
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use http::{
+    HeaderName, HeaderValue, Request, Response,
+    header::{ALLOW, WWW_AUTHENTICATE},
+};
+use tower::{BoxError, Layer, Service, load_shed::error::Overloaded};
+
+use super::{Outcome, Payload, Problem, RequestId, cache_status, proxy_status, record::Note, respond::Body};
+use crate::report::{Cause, FetchError, KeyError};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// Why a request gets no report.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// It names no report.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It carries a body.
+    #[error("a body on a GET or HEAD")]
+    Payload,
+    /// It wants to do something other than read.
+    #[error("a method other than GET or HEAD")]
+    Method {
+        /// What may be done instead.
+        allow: &'static str,
+    },
+    /// It shows no client token, and one is asked for.
+    #[error("no client token")]
+    Unauthenticated,
+    /// It is a good request, but no answer was come by.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+/// Turns every [`Rejection`] into an answer. Nothing above it ever sees an error.
+#[derive(Debug, Clone, Copy)]
+pub struct RespondLayer;
+
+/// See [`RespondLayer`].
+#[derive(Debug, Clone)]
+pub struct Respond<S> {
+    inner: S,
+}
+
+// === impl Rejection ===
+
+impl From<BoxError> for Rejection {
+    /// tower's own layers box errors; of those in the stack only the load shedder makes one itself.
+    fn from(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(ours) => *ours,
+            Err(other) if other.is::<Overloaded>() => FetchError::from(Cause::Overloaded).into(),
+            Err(_) => FetchError::from(Cause::Internal).into(),
+        }
+    }
+}
+
+impl Rejection {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Key(_)
+            | Self::Payload
+            | Self::Method { .. }
+            | Self::Unauthenticated
+            | Self::Fetch(FetchError { cause: Cause::Overloaded, .. }) => Outcome::Rejected,
+            Self::Fetch(_) => Outcome::Error,
+        }
+    }
+
+    /// The answer to the request of this id.
+    pub(super) fn into_response(self, id: &RequestId) -> Response<Body> {
+        let problem = Problem::from(&self);
+        let note = Note {
+            outcome: self.outcome(),
+            key: None,
+            age: None,
+            exchange: None,
+            error_key: Some(problem.error_key.clone()),
+        };
+        let mut response = problem.into_response(id);
+        let headers = response.headers_mut();
+        match &self {
+            Self::Method { allow } => {
+                headers.insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::Unauthenticated => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Fetch(error) => {
+                // What was shed never came as far as the cache.
+                if error.cause != Cause::Overloaded {
+                    headers.insert(CACHE_STATUS, cache_status::of_error(error));
+                }
+                if let Some(status) = proxy_status::of(error) {
+                    headers.insert(PROXY_STATUS, status);
+                }
+            }
+            Self::Key(_) | Self::Payload => {}
+        }
+        let note = match self {
+            Self::Fetch(error) => Note { exchange: Some(error.exchange), ..note },
+            Self::Key(_) | Self::Payload | Self::Method { .. } | Self::Unauthenticated => note,
+        };
+        response.extensions_mut().insert(note);
+        response
+    }
+}
+
+// === impl RespondLayer ===
+
+impl<S> Layer<S> for RespondLayer {
+    type Service = Respond<S>;
+
+    fn layer(&self, inner: S) -> Respond<S> {
+        Respond { inner }
+    }
+}
+
+// === impl Respond ===
+
+impl<S> Service<Request<Payload>> for Respond<S>
+where
+    S: Service<Request<Payload>, Response = Response<Body>, Error: Into<BoxError>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // The load shedder below is always ready; were it not, waiting is all that could be done.
+        self.inner.poll_ready(cx).map(|_| Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+        let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::new);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            Ok(answer.unwrap_or_else(|error| Rejection::from(error.into()).into_response(&id)))
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! `X-Request-Id`: the caller's, if it is sane, else one of ours.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The header.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longer ids are replaced: they would only fill the logs.
+const MAX_LEN: usize = 128;
+
+/// Names one request, in its answer, in the log, and in a problem's `instance`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(HeaderValue);
+
+// === impl RequestId ===
+
+impl RequestId {
+    /// The caller's id, if it sent a sane one.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let sent = headers.get(X_REQUEST_ID)?;
+        is_sane(sent.as_bytes()).then(|| Self(sent.clone()))
+    }
+
+    /// A new one.
+    pub(super) fn new() -> Self {
+        let text = uuid::Uuid::new_v4().hyphenated().to_string();
+        // Hexadecimal digits and hyphens: every such text is a header value.
+        Self(HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-")))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    pub(super) fn into_header(self) -> HeaderValue {
+        self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What may stand in a log line and a URI reference without being quoted.
+fn is_sane(id: &[u8]) -> bool {
+    let plain = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'=' | b'+' | b'/')
+    };
+    (1..=MAX_LEN).contains(&id.len()) && id.iter().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_insane_id_is_not_echoed() {
+        for (id, sane) in [
+            ("3f1c", true),
+            ("Root=1-67891233-abcdef012345678912345678", true),
+            ("", false),
+            ("a b", false),
+            ("<script>", false),
+            ("a\"b", false),
+            (&"x".repeat(129), false),
+        ] {
+            let headers = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_str(id).unwrap())]);
+            assert_eq!(RequestId::of(&headers).is_some(), sane, "{id}");
+        }
+    }
+}
