@@ -3,6 +3,7 @@
 //! A room imports lower floors only, never a sibling; `tests/it/floors.rs` holds it to that.
 
 pub mod cache;
+pub mod door;
 pub mod inbound;
 pub mod report;
 pub mod settings;

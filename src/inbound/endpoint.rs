@@ -6,9 +6,10 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response};
 use tower::{Service, ServiceExt};
 
-use super::{Clients, Payload, Rejection, RequestId, Responder, negotiate, record::Note, respond::Body};
+use super::{Payload, Rejection, RequestId, Responder, negotiate, record::Note};
 use crate::{
     cache::{Ask, Cache, Demand, Served},
+    door::{Bearers, Body},
     report::{Call, FetchError, Fetched, KeyError, ReportKey},
 };
 
@@ -34,7 +35,7 @@ pub enum CrossOrigin {
 #[derive(Debug, Clone)]
 pub struct Answers<S> {
     /// Who may ask.
-    pub clients: Clients,
+    pub clients: Bearers,
     /// What a `no-cache` is worth.
     pub no_cache: NoCache,
     /// The cache, with the calls behind it.

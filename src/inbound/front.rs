@@ -20,12 +20,10 @@ use prometheus::IntGauge;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
-use super::{
-    Answers, CrossOrigin, Recorder, Rejection, RequestId, record::Note, request_id::X_REQUEST_ID,
-    respond::Body,
-};
+use super::{Answers, CrossOrigin, Recorder, Rejection, RequestId, record::Note, request_id::X_REQUEST_ID};
 use crate::{
     cache::Demand,
+    door::Body,
     report::{Call, Cause, FetchError, Fetched},
 };
 

@@ -9,7 +9,8 @@ use http::{
 };
 use serde::Serialize;
 
-use super::{Rejection, RequestId, respond::Body};
+use super::{Rejection, RequestId};
+use crate::door::Body;
 use crate::report::{Cause, FetchError, KeyError, Refusal, RefusalStatus};
 
 /// SDKs sleep for whatever `Retry-After` says: more would hang a dashboard, less would be a storm. In seconds.

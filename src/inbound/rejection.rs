@@ -12,7 +12,8 @@ use http::{
 };
 use tower::{BoxError, Layer, Service, load_shed::error::Overloaded};
 
-use super::{Outcome, Payload, Problem, RequestId, cache_status, proxy_status, record::Note, respond::Body};
+use super::{Outcome, Payload, Problem, RequestId, cache_status, proxy_status, record::Note};
+use crate::door::Body;
 use crate::report::{Cause, FetchError, KeyError};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");

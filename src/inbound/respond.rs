@@ -5,16 +5,13 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY},
 };
-use http_body_util::Full;
 
 use super::{Problem, RequestId, cache_status, negotiate};
 use crate::{
     cache::Served,
+    door::Body,
     report::{ETag, LinkReport},
 };
-
-/// The body of every answer: bytes in memory, shared and never copied.
-pub type Body = Full<Bytes>;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Room for every header of a full answer, so that the map is allocated once.

@@ -1,4 +1,4 @@
-//! Who may ask: anybody, or whoever shows one of the tokens of `clients.tokens_file`.
+//! Who may pass: anybody, or whoever shows one of some tokens (`clients.tokens_file`, `admin.token_file`).
 
 use std::{
     fmt,
@@ -10,9 +10,9 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-/// The gate of the data port. Cheap to clone; all clones see a new list of tokens at once.
+/// The tokens that open a door. Cheap to clone; all clones see a new list of tokens at once.
 #[derive(Clone)]
-pub struct Clients(Gate);
+pub struct Bearers(Gate);
 
 #[derive(Clone)]
 enum Gate {
@@ -23,15 +23,15 @@ enum Gate {
 
 type Hash = [u8; SHA256_OUTPUT_LEN];
 
-// === impl Clients ===
+// === impl Bearers ===
 
-impl Clients {
-    /// Everybody may ask.
+impl Bearers {
+    /// Everybody may pass.
     pub const fn anybody() -> Self {
         Self(Gate::Open)
     }
 
-    /// Whoever shows one of these tokens may ask.
+    /// Whoever shows one of these tokens may pass.
     pub fn with_tokens(tokens: &[SecretString]) -> Self {
         Self(Gate::Tokens(Arc::new(RwLock::new(hashes(tokens)))))
     }
@@ -44,8 +44,8 @@ impl Clients {
         }
     }
 
-    /// May this request ask?
-    pub(super) fn admit(&self, headers: &HeaderMap) -> bool {
+    /// May a request with these headers pass?
+    pub fn admit(&self, headers: &HeaderMap) -> bool {
         match &self.0 {
             Gate::Open => true,
             Gate::Tokens(held) => bearer(headers).is_some_and(|token| {
@@ -58,11 +58,11 @@ impl Clients {
     }
 }
 
-impl fmt::Debug for Clients {
+impl fmt::Debug for Bearers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
-            Gate::Open => "Clients(anybody)",
-            Gate::Tokens(_) => "Clients(tokens)",
+            Gate::Open => "Bearers(anybody)",
+            Gate::Tokens(_) => "Bearers(tokens)",
         })
     }
 }
@@ -89,13 +89,13 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn admits(clients: &Clients, authorization: &str) -> bool {
-        clients.admit(&HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap())]))
+    fn admits(bearers: &Bearers, authorization: &str) -> bool {
+        bearers.admit(&HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap())]))
     }
 
     #[test]
     fn only_a_listed_token_is_admitted() {
-        let clients = Clients::with_tokens(&["one".into(), "two".into()]);
+        let bearers = Bearers::with_tokens(&["one".into(), "two".into()]);
         for (authorization, admitted) in [
             ("Bearer one", true),
             ("bearer two", true),
@@ -106,17 +106,17 @@ mod tests {
             ("Basic one", false),
             ("one", false),
         ] {
-            assert_eq!(admits(&clients, authorization), admitted, "{authorization}");
+            assert_eq!(admits(&bearers, authorization), admitted, "{authorization}");
         }
-        assert!(!clients.admit(&HeaderMap::new()));
-        clients.replace(&["three".into()]);
-        assert!(admits(&clients, "Bearer three") && !admits(&clients, "Bearer one"));
+        assert!(!bearers.admit(&HeaderMap::new()));
+        bearers.replace(&["three".into()]);
+        assert!(admits(&bearers, "Bearer three") && !admits(&bearers, "Bearer one"));
     }
 
     #[test]
     fn an_open_gate_stays_open() {
-        let clients = Clients::anybody();
-        clients.replace(&["one".into()]);
-        assert!(clients.admit(&HeaderMap::new()));
+        let bearers = Bearers::anybody();
+        bearers.replace(&["one".into()]);
+        assert!(bearers.admit(&HeaderMap::new()));
     }
 }

@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -21,10 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    pace::{Judge, Pace, Patience, Verdict, Watched},
-    respond::Body,
-};
+use super::pace::{Judge, Pace, Patience, Verdict, Watched};
 
 /// A head may be this large; beyond it, 431. In bytes.
 const MAX_HEAD: usize = 32 * 1024;
@@ -34,6 +33,9 @@ const MAX_FIELDS: usize = 100;
 const LINGER: Duration = Duration::from_millis(500);
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// The body of every answer: bytes in memory, shared and never copied.
+pub type Body = Full<Bytes>;
 
 /// What a connection may take.
 #[derive(Debug, Clone, Copy)]

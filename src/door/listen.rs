@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{ConnectionLimits, respond::Body, serve_connection};
+use super::{Body, ConnectionLimits, serve_connection};
 
 /// When accepting fails for want of something (file descriptors, mostly), it is tried again after this.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -64,16 +64,20 @@ impl Listener {
     }
 
     /// Accepts and serves until `drain` is cancelled; then closes the port at once. Connections live on in `tracker`
-    /// until what they asked is answered.
-    pub async fn serve<S>(self, service: Arc<S>, drain: CancellationToken, tracker: TaskTracker)
-    where
+    /// until what they asked is answered. Each connection is served by what `service` makes for its peer.
+    pub async fn serve<S>(
+        self,
+        service: impl Fn(SocketAddr) -> Arc<S>,
+        drain: CancellationToken,
+        tracker: TaskTracker,
+    ) where
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + Sync + 'static,
         S::Future: Send,
     {
         let accepting = async {
             loop {
-                let (stream, counted) = self.accept().await;
-                let served = serve_connection(stream, Arc::clone(&service), self.limits, drain.child_token());
+                let (stream, peer, counted) = self.accept().await;
+                let served = serve_connection(stream, service(peer), self.limits, drain.child_token());
                 tracker.spawn(async move {
                     served.await;
                     drop(counted);
@@ -83,7 +87,7 @@ impl Listener {
         let _never = drain.run_until_cancelled(accepting).await;
     }
 
-    async fn accept(&self) -> (TcpStream, Counted) {
+    async fn accept(&self) -> (TcpStream, SocketAddr, Counted) {
         // At the cap nothing is accepted: the kernel's queue holds what comes meanwhile.
         let place = loop {
             match Arc::clone(&self.places).acquire_owned().await {
@@ -91,9 +95,9 @@ impl Listener {
                 Err(_never_closed) => sleep(PAUSE).await,
             }
         };
-        let stream = loop {
+        let (stream, peer) = loop {
             match self.socket.accept().await {
-                Ok((stream, _)) => break stream,
+                Ok(accepted) => break accepted,
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -107,7 +111,7 @@ impl Listener {
         if let Some(open) = &self.open {
             open.inc();
         }
-        (stream, Counted { _place: place, open: self.open.clone() })
+        (stream, peer, Counted { _place: place, open: self.open.clone() })
     }
 }
 

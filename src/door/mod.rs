@@ -1,0 +1,13 @@
+//! The doors of the house: what both ports share before a request has a meaning.
+//!
+//! Accepting up to a cap, HTTP/1 with its limits, telling slow clients from quiet ones, draining, and bearer tokens
+//! for whoever asks for them. Knows no route, no report and no other room.
+
+mod bearers;
+mod connection;
+mod listen;
+mod pace;
+
+pub use bearers::Bearers;
+pub use connection::{Body, ConnectionLimits, serve_connection};
+pub use listen::Listener;
