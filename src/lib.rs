@@ -2,6 +2,7 @@
 //!
 //! A room imports lower floors only, never a sibling; `tests/it/floors.rs` holds it to that.
 
+pub mod admission;
 pub mod cache;
 pub mod door;
 pub mod inbound;

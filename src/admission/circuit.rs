@@ -1,0 +1,246 @@
+//! Stops asking an upstream that keeps failing, and asks again now and then with a single call.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use tokio::time::Instant;
+
+/// When the circuit opens, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct CircuitLimits {
+    /// Calls that must fail in a row to open it; `None` never opens.
+    pub failures: Option<NonZeroU32>,
+    /// How long it stays open the first time.
+    pub open_for: Duration,
+    /// It stays open twice as long after each trial that fails, up to this.
+    pub open_max: Duration,
+}
+
+/// What the circuit is, for people and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CircuitState {
+    /// Calls pass.
+    Closed,
+    /// Calls are refused.
+    Open,
+    /// One call is on trial, the others are refused.
+    HalfOpen,
+}
+
+/// Leave to make one call; its end is told by [`Circuit::record`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// One of many.
+    Regular,
+    /// The one call that decides whether the circuit closes.
+    Trial,
+}
+
+/// How a call that had a [`Pass`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The upstream works, whatever it thinks of the call.
+    Answered,
+    /// The upstream could not be reached, did not answer in time, or failed.
+    Failed,
+    /// Nothing was learnt: the call never left, or was given up.
+    Untold,
+}
+
+/// Calls are refused for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the circuit is open, the next call may go in {retry_in:?}")]
+pub struct CircuitOpen {
+    /// Until the next trial; zero while a trial is under way.
+    pub retry_in: Duration,
+}
+
+/// A pure machine: time comes as an argument.
+#[derive(Debug)]
+pub struct Circuit {
+    limits: CircuitLimits,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Closed { failures: u32 },
+    Open { until: Instant, open_for: Duration },
+    HalfOpen { open_for: Duration },
+}
+
+// === impl CircuitState ===
+
+impl CircuitState {
+    /// Every state there is.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// The state's word in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+// === impl Circuit ===
+
+impl Circuit {
+    /// A closed circuit.
+    pub fn new(limits: CircuitLimits) -> Self {
+        Self { limits, phase: Phase::Closed { failures: 0 } }
+    }
+
+    /// Asks for leave to make a call.
+    ///
+    /// # Errors
+    /// [`CircuitOpen`] while the circuit is open or its trial is under way.
+    pub fn pass(&mut self, now: Instant) -> Result<Pass, CircuitOpen> {
+        match self.phase {
+            Phase::Closed { .. } => Ok(Pass::Regular),
+            Phase::Open { until, .. } if now < until => Err(CircuitOpen { retry_in: until - now }),
+            Phase::Open { open_for, .. } => {
+                self.phase = Phase::HalfOpen { open_for };
+                Ok(Pass::Trial)
+            }
+            Phase::HalfOpen { .. } => Err(CircuitOpen { retry_in: Duration::ZERO }),
+        }
+    }
+
+    /// Tells how a call ended.
+    pub fn record(&mut self, pass: Pass, outcome: Outcome, now: Instant) {
+        match (self.phase, pass) {
+            (Phase::Closed { failures }, Pass::Regular) => self.regular(failures, outcome, now),
+            (Phase::HalfOpen { open_for }, Pass::Trial) => self.trial(open_for, outcome, now),
+            // A call from before the circuit opened: what it says is old news.
+            (Phase::Open { .. } | Phase::HalfOpen { .. }, Pass::Regular)
+            | (Phase::Closed { .. } | Phase::Open { .. }, Pass::Trial) => {}
+        }
+    }
+
+    /// What the circuit is.
+    pub fn state(&self) -> CircuitState {
+        match self.phase {
+            Phase::Closed { .. } => CircuitState::Closed,
+            Phase::Open { .. } => CircuitState::Open,
+            Phase::HalfOpen { .. } => CircuitState::HalfOpen,
+        }
+    }
+
+    fn regular(&mut self, failures: u32, outcome: Outcome, now: Instant) {
+        let failures = match outcome {
+            Outcome::Answered => 0,
+            Outcome::Failed => failures.saturating_add(1),
+            Outcome::Untold => failures,
+        };
+        self.phase = match self.limits.failures {
+            Some(limit) if failures >= limit.get() => {
+                Phase::Open { until: now + self.limits.open_for, open_for: self.limits.open_for }
+            }
+            Some(_) | None => Phase::Closed { failures },
+        };
+    }
+
+    fn trial(&mut self, open_for: Duration, outcome: Outcome, now: Instant) {
+        self.phase = match outcome {
+            Outcome::Answered => Phase::Closed { failures: 0 },
+            Outcome::Failed => {
+                let open_for = (open_for * 2).min(self.limits.open_max);
+                Phase::Open { until: now + open_for, open_for }
+            }
+            // The next call may be the trial.
+            Outcome::Untold => Phase::Open { until: now, open_for },
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN_FOR: Duration = Duration::from_secs(10);
+    const LIMITS: CircuitLimits =
+        CircuitLimits { failures: NonZeroU32::new(3), open_for: OPEN_FOR, open_max: Duration::from_secs(60) };
+
+    fn call(circuit: &mut Circuit, outcome: Outcome, now: Instant) {
+        let pass = circuit.pass(now).unwrap();
+        circuit.record(pass, outcome, now);
+    }
+
+    fn open(now: Instant) -> Circuit {
+        let mut circuit = Circuit::new(LIMITS);
+        (0..3).for_each(|_| call(&mut circuit, Outcome::Failed, now));
+        circuit
+    }
+
+    #[test]
+    fn only_failures_in_a_row_open_it() {
+        let now = Instant::now();
+        let mut circuit = Circuit::new(LIMITS);
+        for outcome in [Outcome::Failed, Outcome::Failed, Outcome::Answered, Outcome::Failed, Outcome::Failed]
+        {
+            call(&mut circuit, outcome, now);
+        }
+        call(&mut circuit, Outcome::Untold, now);
+        assert_eq!(circuit.state(), CircuitState::Closed);
+        call(&mut circuit, Outcome::Failed, now);
+        assert_eq!(circuit.state(), CircuitState::Open);
+    }
+
+    #[test]
+    fn an_open_circuit_refuses_and_says_for_how_long() {
+        let now = Instant::now();
+        let mut circuit = open(now);
+        let later = now + Duration::from_secs(4);
+        assert_eq!(circuit.pass(later), Err(CircuitOpen { retry_in: Duration::from_secs(6) }));
+    }
+
+    #[test]
+    fn a_half_open_circuit_lets_one_call_through() {
+        let now = Instant::now();
+        let mut circuit = open(now);
+        assert_eq!(circuit.pass(now + OPEN_FOR), Ok(Pass::Trial));
+        assert!(circuit.pass(now + OPEN_FOR).is_err());
+        circuit.record(Pass::Trial, Outcome::Answered, now + OPEN_FOR);
+        assert_eq!(circuit.state(), CircuitState::Closed);
+    }
+
+    #[test]
+    fn each_failed_trial_doubles_the_wait_up_to_the_limit() {
+        let mut now = Instant::now();
+        let mut circuit = open(now);
+        for seconds in [10, 20, 40, 60, 60] {
+            let retry_in = Duration::from_secs(seconds);
+            assert_eq!(circuit.pass(now), Err(CircuitOpen { retry_in }));
+            now += retry_in;
+            call(&mut circuit, Outcome::Failed, now);
+        }
+    }
+
+    #[test]
+    fn a_trial_that_is_given_up_leaves_the_trial_to_the_next_call() {
+        let now = Instant::now();
+        let mut circuit = open(now);
+        call(&mut circuit, Outcome::Untold, now + OPEN_FOR);
+        assert_eq!(circuit.pass(now + OPEN_FOR), Ok(Pass::Trial));
+    }
+
+    #[test]
+    fn a_call_from_before_it_opened_changes_nothing() {
+        let now = Instant::now();
+        let mut circuit = open(now);
+        circuit.record(Pass::Regular, Outcome::Answered, now);
+        assert_eq!(circuit.state(), CircuitState::Open);
+        assert_eq!(circuit.pass(now + OPEN_FOR), Ok(Pass::Trial));
+        circuit.record(Pass::Regular, Outcome::Failed, now + OPEN_FOR);
+        assert_eq!(circuit.state(), CircuitState::HalfOpen);
+    }
+
+    #[test]
+    fn zero_failures_never_opens() {
+        let now = Instant::now();
+        let mut circuit = Circuit::new(CircuitLimits { failures: None, ..LIMITS });
+        (0..1000).for_each(|_| call(&mut circuit, Outcome::Failed, now));
+    }
+}
