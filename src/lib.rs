@@ -10,3 +10,4 @@ pub mod report;
 pub mod settings;
 pub mod simulator;
 pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,250 @@
+//! Connects: name, TCP, perhaps a proxy's tunnel, TLS; and says how far it got when it fails.
+
+use std::{
+    error::Error as StdError,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{
+    client::{
+        legacy::connect::{
+            HttpConnector,
+            dns::{GaiResolver, Name},
+            proxy::Tunnel,
+        },
+        proxy::matcher::Matcher,
+    },
+    rt::TokioIo,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use tokio::net::TcpStream;
+use tower::{Service, ServiceExt, util::MapErr};
+
+use crate::report::Unreachable;
+
+/// An idle TCP connection is probed this often, so that a NAT or a load balancer does not forget it in silence.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// What a connector must be told.
+#[derive(Debug, Clone)]
+pub struct ConnectOptions {
+    /// For the name, TCP, the proxy's tunnel and TLS together.
+    pub timeout: Duration,
+    /// Certificates (PEM) trusted beside the public roots.
+    pub extra_ca_file: Option<PathBuf>,
+    /// `HTTPS_PROXY` and `NO_PROXY`, as curl reads them.
+    pub proxy: Arc<Matcher>,
+}
+
+/// The connector cannot be set up. A message begins with the setting to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectSetupError {
+    /// The file cannot be read.
+    #[error("upstream.extra_ca_file: cannot be read: {0}")]
+    CaUnreadable(#[source] io::Error),
+    /// The file is not PEM, or holds no certificate.
+    #[error("upstream.extra_ca_file: holds no certificate in PEM form")]
+    CaMissing,
+    /// A certificate in the file cannot be used.
+    #[error("upstream.extra_ca_file: holds a certificate that cannot be used: {0}")]
+    CaUnusable(#[source] rustls::Error),
+    /// `HTTPS_PROXY` names a proxy of another kind.
+    #[error("HTTPS_PROXY: only http:// and https:// proxies are supported")]
+    ProxyKind,
+    /// rustls has no common ground with itself.
+    #[error("tls: {0}")]
+    Tls(#[source] rustls::Error),
+}
+
+/// No connection came about. Carries how far it got and nothing that the other side said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConnectFailed(pub Unreachable);
+
+/// What the pool calls for a new connection.
+#[derive(Clone)]
+pub struct Connector {
+    https: HttpsConnector<Route>,
+    timeout: Duration,
+}
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+type Resolver = MapErr<GaiResolver, fn(io::Error) -> ConnectFailed>;
+type Tcp = HttpConnector<Resolver>;
+type RouteStream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// The way to the origin's port: straight, or through a proxy's tunnel.
+#[derive(Clone)]
+enum Route {
+    Direct(Tcp),
+    Tunnel(Box<Tunnel<HttpsConnector<Tcp>>>),
+}
+
+// === impl Connector ===
+
+impl Connector {
+    /// A connector for `origin`, the one place that is ever called.
+    ///
+    /// # Errors
+    /// [`ConnectSetupError`] for an extra CA file or a proxy that cannot be used.
+    pub fn new(origin: &Uri, options: &ConnectOptions) -> Result<Self, ConnectSetupError> {
+        let tls = tls_config(options.extra_ca_file.as_deref())?;
+        let route = Route::new(origin, options, &tls)?;
+        // https_or_http: a plain upstream is refused by the settings unless it is on loopback.
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(route);
+        Ok(Self { https, timeout: options.timeout })
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<RouteStream>;
+    type Error = ConnectFailed;
+    type Future = BoxFuture<'static, Result<Self::Response, ConnectFailed>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectFailed>> {
+        self.https.poll_ready(cx).map_err(|error| how_far(&*error))
+    }
+
+    fn call(&mut self, origin: Uri) -> Self::Future {
+        let connecting = self.https.call(origin);
+        let deadline = self.timeout;
+        async move {
+            match tokio::time::timeout(deadline, connecting).await {
+                Ok(connected) => connected.map_err(|error| how_far(&*error)),
+                Err(_elapsed) => Err(ConnectFailed(Unreachable::Connect)),
+            }
+        }
+        .boxed()
+    }
+}
+
+// === impl Route ===
+
+impl Route {
+    fn new(origin: &Uri, options: &ConnectOptions, tls: &ClientConfig) -> Result<Self, ConnectSetupError> {
+        // HTTP_PROXY is not asked: a plain origin is on loopback, where no proxy has any business.
+        let intercept = match origin.scheme_str() {
+            Some("https") => options.proxy.intercept(origin),
+            Some(_) | None => None,
+        };
+        let timeout = options.timeout;
+        let Some(intercept) = intercept else { return Ok(Self::Direct(tcp(timeout))) };
+        if !matches!(intercept.uri().scheme_str(), Some("http" | "https")) {
+            return Err(ConnectSetupError::ProxyKind);
+        }
+        let to_proxy = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp(timeout));
+        let tunnel = Tunnel::new(intercept.uri().clone(), to_proxy);
+        Ok(Self::Tunnel(Box::new(match intercept.basic_auth() {
+            Some(credentials) => tunnel.with_auth(credentials.clone()),
+            None => tunnel,
+        })))
+    }
+}
+
+impl Service<Uri> for Route {
+    type Response = RouteStream;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<RouteStream, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match self {
+            Self::Direct(tcp) => tcp.poll_ready(cx).map_err(stage(Unreachable::Connect)),
+            Self::Tunnel(tunnel) => tunnel.poll_ready(cx).map_err(stage(Unreachable::Connect)),
+        }
+    }
+
+    fn call(&mut self, origin: Uri) -> Self::Future {
+        match self {
+            Self::Direct(tcp) => {
+                let connecting = tcp.call(origin);
+                async move {
+                    connecting.await.map(MaybeHttpsStream::Http).map_err(stage(Unreachable::Connect))
+                }
+                .boxed()
+            }
+            Self::Tunnel(tunnel) => {
+                let connecting = tunnel.call(origin);
+                async move { connecting.await.map_err(stage(Unreachable::Connect)) }.boxed()
+            }
+        }
+    }
+}
+
+fn tcp(timeout: Duration) -> Tcp {
+    let unresolved: fn(io::Error) -> ConnectFailed = |_error| ConnectFailed(Unreachable::Dns);
+    let resolver = ServiceExt::<Name>::map_err(GaiResolver::new(), unresolved);
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(TCP_KEEPALIVE));
+    // Shared out among a name's addresses: a dead first one must not use up the time of the others.
+    tcp.set_connect_timeout(Some(timeout));
+    tcp
+}
+
+/// Everything below TLS that does not know its stage is at `stage`.
+fn stage<E: StdError + Send + Sync + 'static>(stage: Unreachable) -> impl FnOnce(E) -> BoxError {
+    move |error| Box::new(find(&error).unwrap_or(ConnectFailed(stage)))
+}
+
+/// Below the TLS layer every error is a [`ConnectFailed`]; what is none comes from TLS itself.
+fn how_far(error: &(dyn StdError + Send + Sync + 'static)) -> ConnectFailed {
+    find(error).unwrap_or(ConnectFailed(Unreachable::Tls))
+}
+
+/// The [`ConnectFailed`] among an error and its causes.
+pub(super) fn find(error: &(dyn StdError + 'static)) -> Option<ConnectFailed> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(failed) = error.downcast_ref::<ConnectFailed>() {
+            return Some(*failed);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn tls_config(extra_ca_file: Option<&Path>) -> Result<ClientConfig, ConnectSetupError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = extra_ca_file {
+        add_certificates(&mut roots, path)?;
+    }
+    // The provider is named: a second one in the tree would make rustls' default a matter of luck.
+    Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(ConnectSetupError::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+fn add_certificates(roots: &mut RootCertStore, path: &Path) -> Result<(), ConnectSetupError> {
+    let pem = fs::read(path).map_err(ConnectSetupError::CaUnreadable)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_error| ConnectSetupError::CaMissing)?;
+    if certificates.is_empty() {
+        return Err(ConnectSetupError::CaMissing);
+    }
+    for certificate in certificates {
+        roots.add(certificate).map_err(ConnectSetupError::CaUnusable)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! The road out: from a question in the domain's words to bytes on a wire, and back.
+//!
+//! Knows how to connect, what the request looks like, what each status means and how much of a body is enough. Must
+//! never know who asks, what is remembered, what may be spent, or what the token is: others stand above it or
+//! between its two services, [`Fetch`] and [`Road`].
+
+mod body;
+mod connect;
+mod fetch;
+mod request;
+mod retry_after;
+mod road;
+
+pub use connect::{ConnectFailed, ConnectOptions, ConnectSetupError, Connector};
+pub use fetch::{Fetch, FetchLimits};
+pub use request::{InvalidOrigin, Origin};
+pub use road::Road;

@@ -1,0 +1,55 @@
+//! Reads an upstream's `Retry-After` (RFC 9110 §10.2.3): seconds, or an HTTP date.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderValue;
+
+/// The longest that one header can silence us. An upstream that means longer says so again.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long the upstream wants to be left alone, at most a minute. `None` for a value that says nothing.
+///
+/// For our own next call only: a caller is never told more than a few seconds, since the vendor's SDKs sleep it.
+pub(super) fn parse(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    let wait = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        // More digits than a u64 holds are still a number of seconds.
+        text.parse().map_or(LONGEST, Duration::from_secs)
+    } else {
+        // A date in the past asks for nothing.
+        httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
+    };
+    Some(wait.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(text: &'static str) -> Option<u64> {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        parse(&HeaderValue::from_static(text), now).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn seconds_and_dates_are_read_and_capped() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            (" 7 ", Some(7)),
+            ("86400", Some(60)),
+            ("99999999999999999999999", Some(60)),
+            ("Sun, 06 Nov 1994 08:49:42 GMT", Some(5)),
+            ("Mon, 07 Nov 1994 08:49:42 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_says_nothing() {
+        for text in ["", "-1", "1.5", "soon", "7, 8"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+}
