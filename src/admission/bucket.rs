@@ -3,7 +3,11 @@
 //! A queue of places rather than a counter of tokens: a counter lets a burst go at the seam of two windows, and
 //! whether the vendor's second is a fixed or a sliding window is unknown. Even spacing satisfies both.
 
-use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -48,6 +52,7 @@ pub struct Bucket {
     slowed_at: Option<Instant>,
     queue: BTreeSet<Place>,
     issued: u64,
+    left: VecDeque<Instant>,
 }
 
 // === impl Bucket ===
@@ -65,6 +70,7 @@ impl Bucket {
             slowed_at: None,
             queue: BTreeSet::new(),
             issued: 0,
+            left: VecDeque::new(),
         }
     }
 
@@ -94,12 +100,14 @@ impl Bucket {
         // From the real departure, not from the planned one: a call that woke late must not draw the next one
         // closer than the interval.
         self.next = now + self.interval;
+        self.forget(now);
+        self.left.push_back(now);
         Turn::Go
     }
 
-    /// Leaves the queue; those behind move up.
-    pub fn give_back(&mut self, place: Place) {
-        self.queue.remove(&place);
+    /// Leaves the queue; those behind move up. Says whether the place was still in it.
+    pub fn give_back(&mut self, place: Place) -> bool {
+        self.queue.remove(&place)
     }
 
     /// The upstream said `throttled`: a whole window of silence, then half the rate.
@@ -130,6 +138,18 @@ impl Bucket {
     /// How long until a call that is not yet in the queue could leave.
     pub fn wait(&self, now: Instant) -> Duration {
         self.due(self.queue.len()).saturating_duration_since(now)
+    }
+
+    /// How many calls left within the last second.
+    pub fn used(&mut self, now: Instant) -> usize {
+        self.forget(now);
+        self.left.len()
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while self.left.front().is_some_and(|left| *left + WINDOW <= now) {
+            self.left.pop_front();
+        }
     }
 
     fn due(&self, ahead: usize) -> Instant {
