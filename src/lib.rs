@@ -10,4 +10,5 @@ pub mod report;
 pub mod settings;
 pub mod simulator;
 pub mod telemetry;
+pub mod token;
 pub mod upstream;

@@ -1,0 +1,120 @@
+//! Stamps the token on each request, and tells the keeper what the upstream thought of it.
+
+use std::task::{Context, Poll};
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use http::{Request, Response, StatusCode, header::AUTHORIZATION};
+use tower::{Layer, Service, ServiceExt as _};
+
+use super::keeper::Tokens;
+use crate::report::Cause;
+
+/// Puts [`Authorize`] in front of a road.
+#[derive(Debug, Clone)]
+pub struct AuthorizeLayer {
+    tokens: Tokens,
+}
+
+/// The last before the wire: nothing above it ever sees the token.
+#[derive(Debug, Clone)]
+pub struct Authorize<S> {
+    road: S,
+    tokens: Tokens,
+}
+
+// === impl AuthorizeLayer ===
+
+impl AuthorizeLayer {
+    /// Stamps whatever token is in use when a request passes.
+    pub fn new(tokens: Tokens) -> Self {
+        Self { tokens }
+    }
+}
+
+impl<S> Layer<S> for AuthorizeLayer {
+    type Service = Authorize<S>;
+
+    fn layer(&self, road: S) -> Authorize<S> {
+        Authorize { road, tokens: self.tokens.clone() }
+    }
+}
+
+// === impl Authorize ===
+
+impl<S, Q, B> Service<Request<Q>> for Authorize<S>
+where
+    S: Service<Request<Q>, Response = Response<B>, Error = Cause> + Clone + Send + 'static,
+    S::Future: Send,
+    Q: Send + 'static,
+    B: Send,
+{
+    type Response = Response<B>;
+    type Error = Cause;
+    type Future = BoxFuture<'static, Result<Response<B>, Cause>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let Self { road, tokens } = self.clone();
+        async move {
+            let token = tokens.current().ok_or(Cause::TokenUnavailable)?;
+            request.headers_mut().insert(AUTHORIZATION, token.bearer());
+            let response = road.oneshot(request).await?;
+            match response.status() {
+                StatusCode::UNAUTHORIZED => tokens.refused(token.generation()).await,
+                status if status.is_success() => tokens.accepted(token.generation()),
+                // Says nothing of the token.
+                _ => {}
+            }
+            Ok(response)
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        settings::SecretFile,
+        telemetry::Metrics,
+        token::{Standing, TokenSource},
+    };
+
+    fn tokens(source: TokenSource) -> Tokens {
+        Tokens::new(source, Metrics::new().token)
+    }
+
+    async fn ask(tokens: &Tokens, status: StatusCode) -> Result<Response<()>, Cause> {
+        let road = tower::service_fn(move |request: Request<()>| async move {
+            assert_eq!(request.headers()[AUTHORIZATION], "Bearer t0ken");
+            assert!(request.headers()[AUTHORIZATION].is_sensitive());
+            let mut response = Response::new(());
+            *response.status_mut() = status;
+            Ok(response)
+        });
+        AuthorizeLayer::new(tokens.clone()).layer(road).oneshot(Request::new(())).await
+    }
+
+    #[tokio::test]
+    async fn each_request_carries_our_token_and_the_keeper_hears_of_a_401() {
+        let tokens = tokens(TokenSource::Static("t0ken".into()));
+        for (status, standing) in [
+            (StatusCode::OK, Standing::Valid),
+            (StatusCode::UNAUTHORIZED, Standing::Refused),
+            (StatusCode::BAD_GATEWAY, Standing::Refused),
+            (StatusCode::OK, Standing::Valid),
+        ] {
+            assert_eq!(ask(&tokens, status).await.unwrap().status(), status);
+            assert_eq!(tokens.snapshot().standing, standing, "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_token_nothing_is_sent() {
+        let tokens = tokens(TokenSource::File(SecretFile::new("/nonexistent")));
+        assert_eq!(ask(&tokens, StatusCode::OK).await.unwrap_err(), Cause::TokenUnavailable);
+    }
+}
