@@ -6,6 +6,7 @@
 mod breaker;
 mod bucket;
 mod circuit;
+mod gate;
 mod ledger;
 mod quota;
 mod retry;
@@ -15,6 +16,7 @@ mod testing;
 pub use breaker::{Breaker, BreakerLayer};
 pub use bucket::{Bucket, Place, QueueFull, Turn};
 pub use circuit::{Circuit, CircuitLimits, CircuitOpen, CircuitState, Outcome, Pass};
+pub use gate::{QuotaGate, QuotaLayer};
 pub use ledger::{DayCount, DaySpent, Ledger};
-pub use quota::{Quota, QuotaGate, QuotaLayer, QuotaLimits, QuotaSnapshot, SecondCount};
+pub use quota::{Quota, QuotaLimits, QuotaSnapshot, SecondCount};
 pub use retry::{RetryOnce, TokenGeneration};
