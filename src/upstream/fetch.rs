@@ -2,46 +2,23 @@
 
 use std::{
     error::Error as StdError,
-    sync::Arc,
     task::{Context, Poll},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header::RETRY_AFTER};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Empty;
 use tokio::time::{Instant, timeout};
 use tower::{Service, ServiceExt as _};
 
-use super::{
-    body::{self, Encoding},
-    request::Origin,
-    retry_after,
-};
+use super::{request::Origin, verdict};
 use crate::{
-    report::{
-        Answer, Call, Cause, Exchange, FetchError, Fetched, InvalidReport, LinkReport, Refusal,
-        RefusalStatus, ReportKey,
-    },
+    report::{Answer, Call, Cause, Exchange, FetchError, Fetched, ReportKey},
     telemetry::UpstreamMetrics,
 };
-
-/// The vendor's support asks for it (AWS API Gateway).
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-
-/// Gateways' ids are UUIDs; a longer one is not worth a line of log.
-const MAX_REQUEST_ID: usize = 128;
-
-/// An error's body is a sentence. A page of HTML past this says no more than none.
-const MAX_ERROR_BODY: u64 = 64 * 1024;
-
-/// The vendor's word for a spent day; every other 429 is taken for the second's limit, which heals by itself.
-const QUOTA_EXCEEDED: &str = "quota_exceeded";
-
-/// A 429 without `Retry-After` speaks of the current second.
-const THROTTLED_FOR: Duration = Duration::from_secs(1);
 
 /// What one attempt may take.
 #[derive(Debug, Clone, Copy)]
@@ -122,58 +99,8 @@ where
     let request = origin.request(&key).map_err(|_error| Cause::Internal)?;
     let (head, body) = road.oneshot(request).await?.into_parts();
     exchange.status = Some(head.status.as_u16());
-    exchange.request_id = request_id(&head.headers);
-    match head.status {
-        StatusCode::OK => {
-            let encoding = Encoding::of(&head.headers)?;
-            let body = body::read(body, encoding, max_body).await?;
-            Ok(Answer::Report(LinkReport::parse(key.id, &body)?))
-        }
-        StatusCode::BAD_REQUEST => Ok(refusal(RefusalStatus::BadRequest, &head.headers, body).await),
-        StatusCode::NOT_FOUND => Ok(refusal(RefusalStatus::NotFound, &head.headers, body).await),
-        StatusCode::UNAUTHORIZED => Err(Cause::Unauthorized),
-        StatusCode::FORBIDDEN => Err(Cause::Forbidden),
-        StatusCode::TOO_MANY_REQUESTS => Err(too_many(&head.headers, body).await),
-        other => Err(Cause::Status { status: other.as_u16() }),
-    }
-}
-
-async fn refusal<B>(status: RefusalStatus, headers: &HeaderMap, body: B) -> Answer
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    Answer::Refusal(Refusal::parse(status, &error_body(headers, body).await.unwrap_or_default()))
-}
-
-async fn too_many<B>(headers: &HeaderMap, body: B) -> Cause
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let body = error_body(headers, body).await.unwrap_or_default();
-    let asked = headers.get(RETRY_AFTER).and_then(|value| retry_after::parse(value, SystemTime::now()));
-    match Refusal::error_key_of(&body).as_deref() {
-        // How far midnight is, is the ledger's to say.
-        Some(QUOTA_EXCEEDED) => Cause::QuotaExhausted { retry_after: asked.unwrap_or_default() },
-        Some(_) | None => Cause::Throttled { retry_after: asked.unwrap_or(THROTTLED_FOR) },
-    }
-}
-
-/// The status has been said already: an error's body that cannot be read only leaves it without words.
-async fn error_body<B>(headers: &HeaderMap, body: B) -> Result<Vec<u8>, InvalidReport>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    body::read(body, Encoding::of(headers)?, MAX_ERROR_BODY).await
-}
-
-/// Only an id that is safe in a line of log.
-fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
-    let text = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let sane = (1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    sane.then(|| text.into())
+    exchange.request_id = verdict::request_id(&head.headers);
+    verdict::read(key.id, &head, body, max_body).await
 }
 
 fn record(metrics: &UpstreamMetrics, call: Call, result: &Result<Answer, Cause>, exchange: &Exchange) {
@@ -181,7 +108,7 @@ fn record(metrics: &UpstreamMetrics, call: Call, result: &Result<Answer, Cause>,
     metrics.called(call.reason.as_str(), *status, *elapsed);
     match result {
         Err(Cause::Throttled { .. }) => metrics.throttled("throttled"),
-        Err(Cause::QuotaExhausted { .. }) => metrics.throttled(QUOTA_EXCEEDED),
+        Err(Cause::QuotaExhausted { .. }) => metrics.throttled("quota_exceeded"),
         Ok(_) | Err(_) => {}
     }
     let (key, reason) = (call.key, call.reason.as_str());
@@ -191,5 +118,72 @@ fn record(metrics: &UpstreamMetrics, call: Call, result: &Result<Answer, Cause>,
         Err(cause) => {
             tracing::warn!(%key, reason, status, request_id, upstream_ms, "upstream call failed: {cause}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures_util::stream;
+    use http::Uri;
+    use http_body::Frame;
+    use http_body_util::{BodyExt as _, StreamBody, combinators::BoxBody};
+
+    use super::*;
+    use crate::{
+        report::{ActivityId, NoClicks, Reason, Unreachable},
+        telemetry::Metrics,
+    };
+
+    const ID: &str = "8892baf9-970a-4de6-8400-fa4ec461986d";
+    const LIMITS: FetchLimits = FetchLimits { attempt: Duration::from_secs(10), max_body: 4_096 };
+
+    type TestBody = BoxBody<Bytes, tower::BoxError>;
+
+    /// A body that begins, and then breaks off or hangs.
+    fn begun(
+        end: impl Future<Output = Result<Frame<Bytes>, tower::BoxError>> + Send + Sync + 'static,
+    ) -> TestBody {
+        let first = ready(Ok(Frame::data(Bytes::from_static(b"{"))));
+        StreamBody::new(stream::StreamExt::chain(stream::once(first), stream::once(end))).boxed()
+    }
+
+    async fn ask<F>(
+        answer: impl Fn() -> F + Clone + Send + 'static,
+        metrics: &Metrics,
+    ) -> Result<Fetched, FetchError>
+    where
+        F: Future<Output = Result<Response<TestBody>, Cause>> + Send + 'static,
+    {
+        let road = tower::service_fn(move |_request: Request<Empty<Bytes>>| answer());
+        let origin = Origin::try_from(&Uri::from_static("https://api.cc.email")).unwrap();
+        let key = ReportKey { id: ActivityId::parse(ID.as_bytes()).unwrap(), no_clicks: NoClicks::Omitted };
+        let fetch = Fetch::new(road, origin, LIMITS, metrics.upstream.clone());
+        fetch.oneshot(Call { key, reason: Reason::Miss }).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_attempt_s_deadline_covers_the_head_and_the_body() {
+        let metrics = Metrics::new();
+        let silent = ask(pending::<Result<Response<TestBody>, Cause>>, &metrics).await.unwrap_err();
+        let expected = Exchange { status: None, request_id: None, elapsed: LIMITS.attempt };
+        assert_eq!(silent, FetchError { cause: Cause::Timeout, exchange: expected.clone() });
+        let endless = ask(|| ready(Ok(Response::new(begun(pending())))), &metrics).await.unwrap_err();
+        let expected = Exchange { status: Some(200), ..expected };
+        assert_eq!(endless, FetchError { cause: Cause::Timeout, exchange: expected });
+        let text = metrics.render().unwrap();
+        for code in ["none", "200"] {
+            let line = format!("upstream_requests_total{{code=\"{code}\",reason=\"miss\"}} 1\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_never_left_is_not_counted_as_one() {
+        let metrics = Metrics::new();
+        ask(|| ready(Err(Cause::TokenUnavailable)), &metrics).await.unwrap_err();
+        ask(|| ready(Err(Cause::Unreachable(Unreachable::Dns))), &metrics).await.unwrap_err();
+        assert!(metrics.render().unwrap().contains("{code=\"none\",reason=\"miss\"} 1\n"));
     }
 }

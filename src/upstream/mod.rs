@@ -10,6 +10,9 @@ mod fetch;
 mod request;
 mod retry_after;
 mod road;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
 pub use connect::{ConnectFailed, ConnectOptions, ConnectSetupError, Connector};
 pub use fetch::{Fetch, FetchLimits};

@@ -1,0 +1,261 @@
+//! The connector and the road against real peers: TLS, ALPN, a proxy, and peers that are not there.
+
+use std::{io::Write as _, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri, Version};
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    client::proxy::matcher::Matcher,
+    rt::{TokioExecutor, TokioIo},
+};
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::JoinHandle,
+};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+use super::{ConnectOptions, ConnectSetupError, Connector, Road};
+use crate::report::{Cause, Unreachable};
+
+const NAME: &str = "upstream.test";
+
+/// An HTTPS server that says 200 to everything, over whichever version was agreed on.
+struct TlsServer {
+    port: u16,
+    pem: tempfile::NamedTempFile,
+    task: JoinHandle<()>,
+}
+
+impl TlsServer {
+    async fn start(alpn: &[&str]) -> Self {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned(), NAME.to_owned()]).unwrap();
+        let mut pem = tempfile::NamedTempFile::new().unwrap();
+        pem.write_all(cert.pem().as_bytes()).unwrap();
+        let acceptor = TlsAcceptor::from(server_config(cert.der().clone(), &signing_key, alpn));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(acceptor.clone(), stream));
+            }
+        });
+        Self { port, pem, task }
+    }
+
+    fn options(&self) -> ConnectOptions {
+        ConnectOptions { extra_ca_file: Some(self.pem.path().to_owned()), ..options() }
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn server_config(
+    certificate: CertificateDer<'static>,
+    key: &KeyPair,
+    alpn: &[&str],
+) -> Arc<rustls::ServerConfig> {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
+async fn serve(acceptor: TlsAcceptor, stream: TcpStream) {
+    let Ok(stream) = acceptor.accept(stream).await else { return };
+    let hello = service_fn(|_request: Request<Incoming>| async {
+        Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
+    });
+    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let io = TokioIo::new(stream);
+    let _ended = if h2 {
+        hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, hello).await
+    } else {
+        hyper::server::conn::http1::Builder::new().serve_connection(io, hello).await
+    };
+}
+
+fn options() -> ConnectOptions {
+    ConnectOptions {
+        timeout: Duration::from_secs(3),
+        extra_ca_file: None,
+        proxy: Arc::new(Matcher::builder().build()),
+    }
+}
+
+async fn get(origin: &str, options: &ConnectOptions) -> Result<Version, Cause> {
+    let origin: Uri = origin.parse().unwrap();
+    let road = Road::new(Connector::new(&origin, options).unwrap());
+    let request = Request::get(origin).body(Empty::new()).unwrap();
+    road.oneshot(request).await.map(|response| response.version())
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_where_alpn_agrees_and_http_1_elsewhere() {
+    for (alpn, version) in [
+        (&["h2", "http/1.1"] as &[_], Version::HTTP_2),
+        (&["http/1.1"], Version::HTTP_11),
+        (&[], Version::HTTP_11),
+    ] {
+        let server = TlsServer::start(alpn).await;
+        let origin = format!("https://localhost:{}", server.port);
+        assert_eq!(get(&origin, &server.options()).await, Ok(version));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_or_of_another_name_is_refused() {
+    let server = TlsServer::start(&[]).await;
+    let refused = Err(Cause::Unreachable(Unreachable::Tls));
+    assert_eq!(get(&format!("https://localhost:{}", server.port), &options()).await, refused);
+    let other_name = format!("https://127.0.0.1:{}", server.port);
+    assert_eq!(get(&other_name, &server.options()).await, refused);
+}
+
+#[tokio::test]
+async fn an_unreachable_upstream_says_how_far_it_got() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    assert_eq!(
+        get(&format!("http://{free}"), &options()).await,
+        Err(Cause::Unreachable(Unreachable::Connect))
+    );
+    // A label longer than DNS allows (RFC 1035 §2.3.4): refused without asking anyone.
+    let nameless = format!("http://{}.invalid", "a".repeat(64));
+    assert_eq!(get(&nameless, &options()).await, Err(Cause::Unreachable(Unreachable::Dns)));
+}
+
+#[tokio::test]
+async fn the_connect_timeout_covers_the_tls_handshake() {
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = ConnectOptions { timeout: Duration::from_millis(50), ..options() };
+    assert_eq!(
+        get(&format!("https://{}", mute.local_addr().unwrap()), &options).await,
+        Err(Cause::Unreachable(Unreachable::Connect))
+    );
+}
+
+/// A proxy that tunnels everything to `port`, and tells of each request for it; or refuses them all.
+async fn proxy(port: Option<u16>) -> (u16, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (seen, requests) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(client.read_u8().await.unwrap());
+            }
+            seen.send(String::from_utf8(head).unwrap()).unwrap();
+            let Some(port) = port else {
+                client.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.unwrap();
+                continue;
+            };
+            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    (address.port(), requests)
+}
+
+#[tokio::test]
+async fn https_proxy_is_honoured_with_its_credentials() {
+    let server = TlsServer::start(&["h2"]).await;
+    let (port, mut requests) = proxy(Some(server.port)).await;
+    let matcher = Matcher::builder().https(format!("http://user:pass@127.0.0.1:{port}")).build();
+    let options = ConnectOptions { proxy: Arc::new(matcher), ..server.options() };
+    // The proxy resolves the name: we could not.
+    assert_eq!(get(&format!("https://{NAME}:{}", server.port), &options).await, Ok(Version::HTTP_2));
+    let asked = requests.recv().await.unwrap();
+    assert!(asked.starts_with(&format!("CONNECT {NAME}:{} HTTP/1.1\r\n", server.port)), "{asked}");
+    assert!(asked.contains("Proxy-Authorization: Basic dXNlcjpwYXNz\r\n"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_a_connect_error() {
+    let (port, _requests) = proxy(None).await;
+    let matcher = Matcher::builder().https(format!("http://127.0.0.1:{port}")).build();
+    let options = ConnectOptions { proxy: Arc::new(matcher), ..options() };
+    assert_eq!(
+        get(&format!("https://{NAME}"), &options).await,
+        Err(Cause::Unreachable(Unreachable::Connect))
+    );
+}
+
+#[tokio::test]
+async fn no_proxy_goes_straight() {
+    let server = TlsServer::start(&[]).await;
+    let (port, mut requests) = proxy(None).await;
+    let matcher = Matcher::builder().https(format!("http://127.0.0.1:{port}")).no("localhost").build();
+    let options = ConnectOptions { proxy: Arc::new(matcher), ..server.options() };
+    assert_eq!(get(&format!("https://localhost:{}", server.port), &options).await, Ok(Version::HTTP_11));
+    assert!(requests.try_recv().is_err());
+}
+
+#[test]
+fn what_cannot_be_set_up_names_its_setting() {
+    let origin = Uri::from_static("https://api.cc.email");
+    let socks = Matcher::builder().https("socks5://127.0.0.1:1080").build();
+    let setup = |options: ConnectOptions| Connector::new(&origin, &options).err().unwrap();
+    let error = setup(ConnectOptions { proxy: Arc::new(socks), ..options() });
+    assert!(matches!(error, ConnectSetupError::ProxyKind));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let error = setup(ConnectOptions { extra_ca_file: Some(file.path().to_owned()), ..options() });
+    assert!(matches!(error, ConnectSetupError::CaMissing));
+    file.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    let error = setup(ConnectOptions { extra_ca_file: Some(file.path().to_owned()), ..options() });
+    assert!(matches!(error, ConnectSetupError::CaUnusable(_)));
+    let error = setup(ConnectOptions { extra_ca_file: Some("/nonexistent".into()), ..options() });
+    assert!(error.to_string().starts_with("upstream.extra_ca_file: cannot be read"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_without_an_answer_is_broken() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let closing = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap();
+    });
+    assert_eq!(get(&origin, &options()).await, Err(Cause::Unreachable(Unreachable::Broken)));
+    closing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_warm_connection_is_used_again_and_a_redirect_is_not_followed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let serving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let redirect = service_fn(|_request: Request<Incoming>| async {
+            Response::builder().status(302).header("location", "/elsewhere").body(Full::new(Bytes::new()))
+        });
+        // The listener goes with this task: a second connection would be refused.
+        drop(listener);
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), redirect).await
+    });
+    let road = Road::new(Connector::new(&origin, &options()).unwrap());
+    for _ in 0..3 {
+        let response = road.clone().oneshot(Request::get(&origin).body(Empty::new()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 302);
+        response.into_body().collect().await.unwrap();
+    }
+    serving.abort();
+}
