@@ -1,0 +1,253 @@
+//! The whole road out, from the retry down to the simulated vendor, over pipes in memory and under paused time.
+
+use std::{
+    io,
+    num::NonZeroU32,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::{
+    client::legacy::connect::{Connected, Connection},
+    rt::TokioIo,
+};
+use link_report_proxy::{
+    admission::{BreakerLayer, CircuitLimits, Quota, QuotaLayer, QuotaLimits, RetryOnce, TokenGeneration},
+    report::{
+        ActivityId, Answer, Call, Cause, FetchError, Fetched, InvalidReport, NoClicks, Reason, ReportKey,
+        Unreachable,
+    },
+    settings::SecretFile,
+    simulator::{BodyShape, Fault, Limit, Options, Scope, Simulator, synthetic_id},
+    telemetry::Metrics,
+    token::{AuthorizeLayer, TokenSource, Tokens},
+    upstream::{Fetch, FetchLimits, Origin, Road},
+};
+use tokio::{io::DuplexStream, task::JoinSet, time::Instant};
+use tower::{Layer as _, ServiceBuilder, ServiceExt as _, util::BoxCloneService};
+
+const LIMITS: FetchLimits = FetchLimits { attempt: Duration::from_secs(10), max_body: 8 << 20 };
+const SPENDING: QuotaLimits =
+    QuotaLimits { per_second: NonZeroU32::new(4), per_day: None, max_wait: Duration::from_secs(5) };
+const CIRCUIT: CircuitLimits = CircuitLimits {
+    failures: NonZeroU32::new(5),
+    open_for: Duration::from_secs(10),
+    open_max: Duration::from_secs(60),
+};
+
+/// One end of a pipe in memory, as the pool wants it.
+struct Pipe(TokioIo<DuplexStream>);
+
+/// A vendor, the road to it, and what the road keeps.
+struct Journey {
+    vendor: Simulator,
+    road: BoxCloneService<Call, Fetched, FetchError>,
+    quota: Quota,
+    tokens: Tokens,
+    metrics: Metrics,
+}
+
+// === impl Journey ===
+
+impl Journey {
+    fn new(source: impl FnOnce(&Simulator) -> TokenSource) -> Self {
+        let vendor = Simulator::new(Options::default());
+        let metrics = Metrics::new();
+        let tokens = Tokens::new(source(&vendor), metrics.token.clone());
+        let quota = Quota::new(SPENDING, SystemTime::UNIX_EPOCH, metrics.quota.clone());
+        let (generation, peer) = (tokens.clone(), vendor.clone());
+        let connector = tower::service_fn(move |_origin: http::Uri| {
+            let (ours, theirs) = tokio::io::duplex(64 * 1024);
+            tokio::spawn(peer.clone().serve_connection(theirs));
+            std::future::ready(Ok::<_, io::Error>(Pipe(TokioIo::new(ours))))
+        });
+        let fetch = Fetch::new(
+            AuthorizeLayer::new(tokens.clone()).layer(Road::new(connector)),
+            Origin::try_from(&http::Uri::from_static("http://127.0.0.1:1")).unwrap(),
+            LIMITS,
+            metrics.upstream.clone(),
+        );
+        let road = ServiceBuilder::new()
+            .layer(RetryOnce::layer(TokenGeneration::new(move || generation.generation())))
+            .layer(BreakerLayer::new(CIRCUIT, metrics.circuit.clone()))
+            .layer(QuotaLayer::new(quota.clone()))
+            .service(fetch);
+        Self { vendor, road: BoxCloneService::new(road), quota, tokens, metrics }
+    }
+
+    fn with_a_static_token() -> Self {
+        Self::new(|vendor| TokenSource::Static(vendor.access_token().into()))
+    }
+
+    async fn ask(&self, key: u32) -> Result<Answer, Cause> {
+        let answered = self.road.clone().oneshot(call(key)).await;
+        answered.map(|fetched| fetched.answer).map_err(|error| error.cause)
+    }
+
+    fn counted(&self) -> u64 {
+        u64::from(self.quota.snapshot(SystemTime::now()).day.used)
+    }
+}
+
+fn call(key: u32) -> Call {
+    let id = ActivityId::from(synthetic_id(key, 2));
+    Call { key: ReportKey { id, no_clicks: NoClicks::Omitted }, reason: Reason::Miss }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_our_own_headers_leave_and_the_answer_comes_back() {
+    let journey = Journey::with_a_static_token();
+    assert!(matches!(journey.ask(1).await, Ok(Answer::Report(_))));
+    let [seen] = &journey.vendor.seen()[..] else { panic!("not one call") };
+    assert_eq!(seen.target, "/v3/reports/email_reports/00000001-0000-4000-8000-000000000002/links");
+    let mut names: Vec<_> = seen.headers.keys().map(http::HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["accept", "accept-encoding", "authorization", "host", "traceparent", "user-agent"]);
+    assert_eq!(seen.headers["authorization"], format!("Bearer {}", journey.vendor.access_token()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_fault_of_the_upstream_has_its_cause_and_its_number_of_calls() {
+    let status = |status| Fault::Status {
+        status: http::StatusCode::from_u16(status).unwrap(),
+        shape: BodyShape::Object,
+    };
+    let half_a_minute = Duration::from_secs(30);
+    for (fault, expected, calls) in [
+        (status(401), Cause::Unauthorized, 1),
+        (status(403), Cause::Forbidden, 1),
+        (status(500), Cause::Status { status: 500 }, 1),
+        (status(502), Cause::Status { status: 502 }, 2),
+        (status(503), Cause::Status { status: 503 }, 2),
+        (status(504), Cause::Status { status: 504 }, 2),
+        (Fault::Redirect, Cause::Status { status: 302 }, 1),
+        (Fault::Reset, Cause::Unreachable(Unreachable::Broken), 2),
+        (Fault::Hang, Cause::Timeout, 1),
+        (Fault::Drip(Duration::from_secs(1)), Cause::Timeout, 1),
+        (Fault::Truncate, InvalidReport::Truncated.into(), 1),
+        (Fault::Html, InvalidReport::Malformed.into(), 1),
+        (Fault::NotAnObject, InvalidReport::Malformed.into(), 1),
+        (Fault::WrongActivity, InvalidReport::OtherActivity.into(), 1),
+        (Fault::NoArray, InvalidReport::Malformed.into(), 1),
+        (Fault::Huge, InvalidReport::TooLarge { limit: LIMITS.max_body }.into(), 1),
+        (Fault::GzipBomb, InvalidReport::TooLarge { limit: LIMITS.max_body }.into(), 1),
+        (
+            Fault::Throttle { limit: Limit::PerSecond, retry_after: Some(half_a_minute) },
+            Cause::Throttled { retry_after: half_a_minute },
+            1,
+        ),
+    ] {
+        let journey = Journey::with_a_static_token();
+        journey.vendor.inject(fault.clone(), Scope::All);
+        assert_eq!(journey.ask(1).await, Err(expected), "{fault:?}");
+        assert_eq!((journey.vendor.calls(), journey.counted()), (calls, calls), "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gzip_answer_is_read_and_a_failure_that_mends_is_not_seen() {
+    let journey = Journey::with_a_static_token();
+    journey.vendor.inject(Fault::Gzip, Scope::Next(1));
+    assert!(matches!(journey.ask(1).await, Ok(Answer::Report(_))));
+    journey.vendor.inject(Fault::Reset, Scope::Next(1));
+    assert!(matches!(journey.ask(2).await, Ok(Answer::Report(_))));
+    let text = journey.metrics.render().unwrap();
+    assert!(text.contains("upstream_requests_total{code=\"200\",reason=\"retry\"} 1\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_token_whose_file_holds_a_newer_one_costs_one_retry_and_no_failure() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let journey = Journey::new(|vendor| {
+        std::fs::write(file.path(), vendor.access_token()).unwrap();
+        TokenSource::File(SecretFile::new(file.path()))
+    });
+    journey.ask(1).await.unwrap();
+    journey.vendor.revoke_access_tokens();
+    assert_eq!(journey.ask(2).await, Err(Cause::Unauthorized), "nothing newer is there");
+    std::fs::write(file.path(), journey.vendor.issue_access_token()).unwrap();
+    assert!(matches!(journey.ask(3).await, Ok(Answer::Report(_))));
+    assert_eq!((journey.tokens.generation(), journey.counted()), (2, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_never_exceeds_the_vendor_s_second() {
+    let (journey, start) = (Journey::with_a_static_token(), Instant::now());
+    let mut calls = JoinSet::new();
+    for key in 0..20 {
+        calls.spawn(journey.road.clone().oneshot(call(key)));
+    }
+    assert!(calls.join_all().await.iter().all(Result::is_ok), "the vendor refuses a second's fifth call");
+    assert!(start.elapsed() <= SPENDING.max_wait);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_that_is_spent_elsewhere_stops_all_calls() {
+    let journey = Journey::with_a_static_token();
+    journey.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::Next(1));
+    for _ in 0..3 {
+        let Err(Cause::QuotaExhausted { retry_after }) = journey.ask(1).await else {
+            panic!("not exhausted")
+        };
+        assert!(!retry_after.is_zero());
+    }
+    assert_eq!(journey.vendor.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_circuit_spends_no_quota_and_closes_after_one_good_call() {
+    let journey = Journey::with_a_static_token();
+    journey.vendor.inject(Fault::Hang, Scope::All);
+    for _ in 0..5 {
+        assert_eq!(journey.ask(1).await, Err(Cause::Timeout));
+    }
+    assert_eq!(journey.ask(1).await, Err(Cause::CircuitOpen { retry_after: CIRCUIT.open_for }));
+    assert_eq!((journey.vendor.calls(), journey.counted()), (5, 5));
+    journey.vendor.clear_faults();
+    tokio::time::sleep(CIRCUIT.open_for).await;
+    for _ in 0..2 {
+        assert!(matches!(journey.ask(1).await, Ok(Answer::Report(_))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_token_nothing_leaves() {
+    let nowhere = SecretFile::new("/nonexistent/link-report-proxy");
+    let journey = Journey::new(|_vendor| TokenSource::File(nowhere));
+    assert_eq!(journey.ask(1).await, Err(Cause::TokenUnavailable));
+    assert_eq!(journey.vendor.calls(), 0);
+}
+
+// === impl Pipe ===
+
+impl Connection for Pipe {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Pipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl Write for Pipe {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
