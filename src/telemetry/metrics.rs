@@ -48,7 +48,7 @@ impl Metrics {
         let registry = Registry::new();
         let series = Series(&registry);
         let build = series.int_gauges("build_info", "The running build; always 1.", &["version", "revision"]);
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), Self::revision()]).set(1);
         let metrics = Self {
             requests: RequestMetrics::new(&series),
             cache: CacheMetrics::new(&series),
@@ -61,6 +61,14 @@ impl Metrics {
         };
         metrics.registry.register(Box::new(ProcessCollector::for_self())).expect("process series are free");
         metrics
+    }
+
+    /// The source revision that was built, where the build was told (`LINK_REPORT_PROXY_REVISION`).
+    pub const fn revision() -> &'static str {
+        match option_env!("LINK_REPORT_PROXY_REVISION") {
+            Some(revision) => revision,
+            None => "unknown",
+        }
     }
 
     /// Has `observe` called before each scrape: for gauges that are cheaper asked for than kept.
@@ -90,11 +98,6 @@ impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
     }
-}
-
-/// The source revision that was built, where the build was told (`LINK_REPORT_PROXY_REVISION`).
-pub(crate) fn revision() -> &'static str {
-    option_env!("LINK_REPORT_PROXY_REVISION").unwrap_or("unknown")
 }
 
 // === impl Series ===
@@ -204,7 +207,7 @@ mod tests {
                 .filter(|line| !line.contains("_bucket{") || line.contains("le=\"+Inf\""))
                 .map(|line| line
                     .replace(env!("CARGO_PKG_VERSION"), "VERSION")
-                    .replace(revision(), "REVISION")
+                    .replace(Metrics::revision(), "REVISION")
                     + "\n")
                 .collect::<String>()
         );

@@ -1,0 +1,83 @@
+//! Answers of the admin port: JSON for machines and `jq`, plain words for probes.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+
+use crate::door::Body;
+
+/// What was asked could not be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    NoSuchRoute,
+    Method { allow: &'static str },
+    BadActivityId,
+    BadPage,
+    Unauthenticated,
+    NotLoopback,
+}
+
+/// Pretty, since people read it too.
+pub(super) fn json(value: &impl Serialize) -> Response<Body> {
+    match serde_json::to_vec_pretty(value) {
+        Ok(mut text) => {
+            text.push(b'\n');
+            respond(StatusCode::OK, "application/json", text)
+        }
+        Err(error) => {
+            tracing::error!(%error, "an admin answer cannot be written");
+            respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", "internal error\n")
+        }
+    }
+}
+
+pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    respond(status, "text/plain; charset=utf-8", text)
+}
+
+pub(super) fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+// === impl Refused ===
+
+impl From<Refused> for Response<Body> {
+    fn from(refused: Refused) -> Self {
+        let (status, words) = match refused {
+            Refused::NoSuchRoute => (StatusCode::NOT_FOUND, "no such route\n"),
+            Refused::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
+            Refused::BadActivityId => {
+                (StatusCode::BAD_REQUEST, "campaign_activity_id must be a 36-character hyphenated UUID\n")
+            }
+            Refused::BadPage => {
+                (StatusCode::BAD_REQUEST, "page must be a number from 1, per_page one from 1 to 1000\n")
+            }
+            Refused::Unauthenticated => {
+                (StatusCode::UNAUTHORIZED, "send Authorization: Bearer with the token of admin.token_file\n")
+            }
+            Refused::NotLoopback => (
+                StatusCode::FORBIDDEN,
+                "only a loopback peer may change anything; set admin.token_file to allow others with a token\n",
+            ),
+        };
+        let mut response = text(status, words);
+        match refused {
+            Refused::Method { allow } => {
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Refused::Unauthenticated => {
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Refused::NoSuchRoute | Refused::BadActivityId | Refused::BadPage | Refused::NotLoopback => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,152 @@
+//! The routes of the admin port.
+
+use std::{convert::Infallible, future::Ready, net::SocketAddr, sync::Arc, time::SystemTime};
+
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use super::{
+    Readiness,
+    caching::Page,
+    explain::Explanation,
+    reply::{Refused, json, respond, text},
+    standing,
+};
+use crate::{
+    admission::Quota,
+    cache::Memory,
+    door::{Bearers, Body},
+    report::ActivityId,
+    telemetry::Metrics,
+    token::Tokens,
+};
+
+const CACHE: &str = "/cache";
+/// The content type of Prometheus' text format.
+const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the admin port shows, and who may change it.
+#[derive(Debug)]
+pub struct AdminState {
+    /// Shown by `/readyz`.
+    pub readiness: Readiness,
+    /// Shown by `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// Shown by `/cache`.
+    pub memory: Arc<Memory>,
+    /// Shown by `/quota`.
+    pub quota: Quota,
+    /// Shown by `/token`.
+    pub tokens: Tokens,
+    /// Shown by `/config`: the effective settings, secrets redacted.
+    pub settings: Value,
+    /// Who may purge; `None`: whoever comes from this machine.
+    pub changers: Option<Bearers>,
+}
+
+/// The service of one connection on the admin port.
+#[derive(Debug)]
+pub struct Admin {
+    state: Arc<AdminState>,
+    peer: SocketAddr,
+}
+
+type Reply = Result<Response<Body>, Refused>;
+
+// === impl Admin ===
+
+impl Admin {
+    /// Serves the peer at this address.
+    pub const fn new(state: Arc<AdminState>, peer: SocketAddr) -> Self {
+        Self { state, peer }
+    }
+
+    /// Answers one request; its body, if it has one, is not looked at.
+    pub fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+        self.route(request).unwrap_or_else(Response::from)
+    }
+
+    fn route<B>(&self, request: &Request<B>) -> Reply {
+        let path = request.uri().path();
+        if path == CACHE {
+            return match *request.method() {
+                Method::GET => Ok(json(&Page::from_query(request.uri().query())?.list(&self.state.memory))),
+                Method::DELETE => self.change(request.headers(), Memory::purge_all),
+                _ => Err(Refused::Method { allow: "GET, DELETE" }),
+            };
+        }
+        if let Some(id) = path.strip_prefix("/cache/") {
+            let id = ActivityId::parse(id.as_bytes()).map_err(|_| Refused::BadActivityId);
+            return match *request.method() {
+                Method::GET => Ok(json(&Explanation::of(id?, &self.state.memory))),
+                Method::DELETE => {
+                    let id = id?;
+                    self.change(request.headers(), |memory| memory.purge(id))
+                }
+                _ => Err(Refused::Method { allow: "GET, DELETE" }),
+            };
+        }
+        let show: fn(&AdminState) -> Response<Body> = match path {
+            "/metrics" => AdminState::metrics,
+            "/livez" => |_| text(StatusCode::OK, "alive\n"),
+            "/readyz" => AdminState::ready,
+            "/version" => |_| {
+                json(
+                    &serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "revision": Metrics::revision() }),
+                )
+            },
+            "/config" => |state| json(&state.settings),
+            "/quota" => |state| json(&standing::quota(state.quota.snapshot(SystemTime::now()))),
+            "/token" => |state| json(&standing::token(state.tokens.snapshot())),
+            _ => return Err(Refused::NoSuchRoute),
+        };
+        match *request.method() {
+            Method::GET | Method::HEAD => Ok(show(&self.state)),
+            _ => Err(Refused::Method { allow: "GET, HEAD" }),
+        }
+    }
+
+    fn change(&self, headers: &HeaderMap, purge: impl FnOnce(&Memory) -> usize) -> Reply {
+        match &self.state.changers {
+            Some(changers) if !changers.admit(headers) => return Err(Refused::Unauthenticated),
+            None if !self.peer.ip().to_canonical().is_loopback() => return Err(Refused::NotLoopback),
+            Some(_) | None => {}
+        }
+        let purged = purge(&self.state.memory);
+        tracing::info!(purged, peer = %self.peer, "cache purged by hand");
+        Ok(json(&serde_json::json!({ "purged": purged })))
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Admin {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        std::future::ready(Ok(self.answer(&request)))
+    }
+}
+
+// === impl AdminState ===
+
+impl AdminState {
+    fn ready(&self) -> Response<Body> {
+        if self.readiness.is_ready() {
+            text(StatusCode::OK, "ready\n")
+        } else {
+            text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        }
+    }
+
+    fn metrics(&self) -> Response<Body> {
+        match self.metrics.render() {
+            Ok(rendered) => respond(StatusCode::OK, METRICS_TEXT, rendered),
+            Err(error) => {
+                tracing::error!(%error, "metrics cannot be rendered");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be rendered\n")
+            }
+        }
+    }
+}

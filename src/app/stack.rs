@@ -1,0 +1,267 @@
+//! Both stacks, top to bottom.
+
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::future::BoxFuture;
+use http::{
+    HeaderName, HeaderValue, Method,
+    header::{AGE, ETAG, ORIGIN, RETRY_AFTER},
+};
+use hyper_util::client::legacy::connect::Connect;
+use tower::{ServiceBuilder, util::BoxCloneSyncService};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use crate::{
+    admin::{AdminState, Readiness},
+    admission::{BreakerLayer, CircuitLimits, Quota, QuotaLayer, QuotaLimits, RetryOnce, TokenGeneration},
+    cache::{CacheLayer, Memory, MemoryOptions},
+    door::Bearers,
+    inbound::{
+        Answers, CrossOrigin, Front, LongRoad, NoCache, Recorder, ReportEndpoint, RespondLayer, Responder,
+    },
+    report::{Call, FetchError, Fetched, LifetimePolicy},
+    settings::{self, ClientNoCache, SecretContent, SecretFile, SecretFileError, Settings},
+    telemetry::Metrics,
+    token::{AuthorizeLayer, TokenSource, Tokens},
+    upstream::{Fetch, FetchLimits, InvalidOrigin, Origin, Road},
+};
+
+/// A browser may remember a preflight's answer for this long.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// Everything that makes calls, behind one name: only misses pass here, and a box is nothing beside a call.
+pub type Calls = BoxCloneSyncService<Call, Fetched, FetchError>;
+
+/// Everything that answers. No port is open yet, no call made.
+pub struct App {
+    /// The data port's service.
+    pub front: Arc<Front<Calls>>,
+    /// The admin port's state.
+    pub admin: Arc<AdminState>,
+    /// What has to run beside the ports; each runs until it is dropped.
+    pub background: Vec<BoxFuture<'static, ()>>,
+}
+
+/// The settings are well-formed, but something that they name cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// `upstream.base_url`.
+    #[error(transparent)]
+    Origin(#[from] InvalidOrigin),
+    /// A secret file that cannot be read.
+    #[error("{key}: {source}")]
+    SecretFile {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        source: SecretFileError,
+    },
+}
+
+// === impl App ===
+
+impl App {
+    /// Puts everything together, with `connector` at the end of the road out.
+    ///
+    /// # Errors
+    /// [`SetupError`] names the setting that cannot be used.
+    pub fn new<C>(settings: &Settings, connector: C) -> Result<Self, SetupError>
+    where
+        C: Connect + Clone + Send + Sync + 'static,
+    {
+        let metrics = Arc::new(Metrics::new());
+        let mut background = Vec::new();
+
+        let tokens = Tokens::new(token_source(&settings.token), metrics.token.clone());
+        let limits = quota_limits(&settings.quota);
+        let quota = Quota::new(limits, SystemTime::now(), metrics.quota.clone());
+        let calls = calls(settings, connector, &tokens, &quota, &metrics)?;
+        let memory = Arc::new(Memory::new(memory_options(settings), metrics.cache.clone()));
+        let clients = bearers(
+            "clients.tokens_file",
+            settings.clients.tokens_file.as_ref(),
+            |tokens| tokens,
+            &mut background,
+        )?;
+        let changers = bearers(
+            "admin.token_file",
+            settings.admin.token_file.as_ref(),
+            |token| vec![token],
+            &mut background,
+        )?;
+
+        let cross_origin = match settings.cors.allowed_origins.as_slice() {
+            [] => CrossOrigin::Off,
+            [_, ..] => CrossOrigin::On,
+        };
+        let answers = Answers {
+            clients: clients.unwrap_or_else(Bearers::anybody),
+            no_cache: match settings.cache.client_no_cache {
+                ClientNoCache::Ignore => NoCache::Ignored,
+                ClientNoCache::Limited => NoCache::Limited,
+            },
+            cache: ServiceBuilder::new().layer(CacheLayer::new(Arc::clone(&memory))).service(calls),
+            responder: Responder::new(match cross_origin {
+                CrossOrigin::Off => HeaderValue::from_static("accept-encoding"),
+                CrossOrigin::On => HeaderValue::from_static("accept-encoding, origin"),
+            }),
+            cross_origin,
+        };
+        let long_road = long_road(settings, &answers);
+        let front = Front::new(answers, long_road, Recorder::new(metrics.requests.clone()));
+
+        background.push(Box::pin(tokens.clone().watch()));
+        let (seen_memory, seen_quota) = (Arc::clone(&memory), quota.clone());
+        metrics.before_scrape(move || {
+            seen_memory.observe();
+            seen_quota.observe(SystemTime::now());
+        });
+        let admin = AdminState {
+            readiness: Readiness::default(),
+            metrics,
+            memory,
+            quota,
+            tokens,
+            settings: settings.effective(),
+            changers,
+        };
+        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), background })
+    }
+}
+
+/// The road in, for what memory cannot answer.
+fn long_road(settings: &Settings, answers: &Answers<Calls>) -> LongRoad {
+    let stack = ServiceBuilder::new()
+        // Outermost: a browser must be allowed to read errors too.
+        .option_layer(cors(&settings.cors))
+        // The one door from errors to HTTP.
+        .layer(RespondLayer)
+        // Before anything is waited for: beyond the limit a quick 503 is kinder than a queue.
+        .load_shed()
+        .concurrency_limit(settings.server.max_in_flight.get())
+        // HTTP ends here. The request's deadline is the cache's affair: it knows the old copy to answer with.
+        .service(ReportEndpoint::new(answers.clone()));
+    LongRoad::new(stack)
+}
+
+/// The road out: what a call passes on its way to the wire.
+fn calls<C>(
+    settings: &Settings,
+    connector: C,
+    tokens: &Tokens,
+    quota: &Quota,
+    metrics: &Metrics,
+) -> Result<Calls, SetupError>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let origin = Origin::try_from(&settings.upstream.base_url)?;
+    let generation = {
+        let tokens = tokens.clone();
+        TokenGeneration::new(move || tokens.generation())
+    };
+    let wire = ServiceBuilder::new()
+        // The last before the wire: nothing above ever sees the token.
+        .layer(AuthorizeLayer::new(tokens.clone()))
+        .service(Road::new(connector));
+    let limits = FetchLimits {
+        attempt: settings.upstream.attempt_timeout,
+        max_body: settings.upstream.max_body.as_u64(),
+    };
+    let stack = ServiceBuilder::new()
+        // Outermost: a second attempt passes circuit, quota and token again, and is counted as the first was.
+        .layer(RetryOnce::layer(generation))
+        // Outside the quota: an open circuit must not spend calls.
+        .layer(BreakerLayer::new(circuit_limits(&settings.circuit), metrics.circuit.clone()))
+        // The scarce good. Counts before sending: whatever leaves has been paid for.
+        .layer(QuotaLayer::new(quota.clone()))
+        // From the domain's words to HTTP and back; the attempt's deadline covers the body.
+        .service(Fetch::new(wire, origin, limits, metrics.upstream.clone()));
+    Ok(Calls::new(stack))
+}
+
+fn cors(cors: &settings::Cors) -> Option<CorsLayer> {
+    let origins: Vec<_> = cors.allowed_origins.iter().map(|origin| origin.header().clone()).collect();
+    let shown = ["cache-status", "proxy-status", "x-request-id"].map(HeaderName::from_static);
+    (!origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([Method::GET, Method::HEAD])
+            // No request header changes what is sent out: each may come.
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers(shown.into_iter().chain([AGE, ETAG, RETRY_AFTER]).collect::<Vec<_>>())
+            .vary([ORIGIN])
+            .max_age(PREFLIGHT_AGE)
+    })
+}
+
+/// Reads a secret file of bearer tokens, and has its changes taken up.
+fn bearers<T: SecretContent + Send + 'static>(
+    key: &'static str,
+    file: Option<&SecretFile<T>>,
+    tokens: impl Fn(T) -> Vec<secrecy::SecretString> + Send + 'static,
+    background: &mut Vec<BoxFuture<'static, ()>>,
+) -> Result<Option<Bearers>, SetupError> {
+    let Some(file) = file else { return Ok(None) };
+    let (first, mut watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
+    let bearers = Bearers::with_tokens(&tokens(first));
+    let held = bearers.clone();
+    background.push(Box::pin(async move {
+        loop {
+            match watch.changed().await {
+                Ok(changed) => {
+                    held.replace(&tokens(changed));
+                    tracing::info!(key, "tokens taken up from the changed file");
+                }
+                Err(error) => tracing::warn!(key, %error, "the tokens in use are kept"),
+            }
+        }
+    }));
+    Ok(Some(bearers))
+}
+
+fn memory_options(settings: &Settings) -> MemoryOptions {
+    let cache = &settings.cache;
+    MemoryOptions {
+        lifetimes: LifetimePolicy {
+            ttl: cache.ttl,
+            ttl_jitter: cache.ttl_jitter,
+            empty_ttl: cache.empty_ttl,
+            negative_ttl: cache.negative_ttl,
+            stale_while_revalidate: cache.stale_while_revalidate,
+            stale_if_error: cache.stale_if_error,
+        },
+        max_bytes: cache.max_bytes.as_u64(),
+        patience: settings.server.request_timeout,
+        anew_interval: cache.client_no_cache_interval,
+    }
+}
+
+fn token_source(token: &settings::Token) -> TokenSource {
+    match (token.source, &token.access_token, &token.access_token_file) {
+        (settings::TokenSource::File, _, Some(file)) => TokenSource::File(file.clone()),
+        (settings::TokenSource::Static | settings::TokenSource::File, token, _) => {
+            TokenSource::Static(token.clone().unwrap_or_default())
+        }
+    }
+}
+
+fn quota_limits(quota: &settings::Quota) -> QuotaLimits {
+    QuotaLimits {
+        per_second: NonZeroU32::new(quota.per_second),
+        per_day: NonZeroU32::new(quota.per_day),
+        max_wait: quota.max_wait,
+    }
+}
+
+fn circuit_limits(circuit: &settings::Circuit) -> CircuitLimits {
+    CircuitLimits {
+        failures: NonZeroU32::new(circuit.failures),
+        open_for: circuit.open_for,
+        open_max: circuit.open_max,
+    }
+}

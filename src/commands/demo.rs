@@ -1,0 +1,101 @@
+//! `demo`: the proxy in front of a simulated Constant Contact, in one process, on loopback.
+
+use std::{
+    collections::BTreeMap, ffi::OsString, fmt::Write as _, io::Write as _, net::SocketAddr, path::Path,
+};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use super::{Failure, Outcome, serve};
+use crate::{
+    app::Ports,
+    settings::Settings,
+    simulator::{Options, Simulator},
+};
+
+/// What the demo differs in from the defaults, unless the environment or the file says otherwise: lifetimes short
+/// enough to see an answer grow old, and lines that people read.
+const LIKED: [(&str, &str); 3] = [
+    ("LINK_REPORT_PROXY__CACHE__TTL", "30s"),
+    ("LINK_REPORT_PROXY__CACHE__EMPTY_TTL", "15s"),
+    ("LINK_REPORT_PROXY__LOG__FORMAT", "text"),
+];
+
+/// Starts both, prints what runs where and lines to try, and answers until told to stop.
+pub(super) fn run(config: Option<&Path>) -> Outcome {
+    let simulator = Simulator::new(Options::default());
+    // The upstream's address is not known before there is a runtime, and the runtime's size not before the settings.
+    let placeholder = SocketAddr::from(([127, 0, 0, 1], 9));
+    let sizing = Settings::load(config, environment(&simulator, placeholder))?;
+    serve::block_on(&sizing, async {
+        let upstream = TcpListener::bind(("127.0.0.1", 0)).await;
+        let upstream =
+            upstream.map_err(|error| Failure::Unavailable(format!("the simulated upstream: {error}")))?;
+        let upstream_address =
+            upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
+        let settings = Settings::load(config, environment(&simulator, upstream_address))?;
+        serve::start_logging(&settings)?;
+        let app = serve::build(&settings)?;
+        let simulated = tokio::spawn(simulator.clone().serve(upstream));
+        let greet = |ports: Ports| {
+            let greeting = greeting(&simulator, ports, upstream_address);
+            // Printed or not, the demo runs.
+            let _printed = std::io::stdout().write_all(greeting.as_bytes());
+        };
+        let ended = serve::until_signalled(app, &settings, greet).await;
+        simulated.abort();
+        ended
+    })
+}
+
+/// The environment as it is, with the upstream and its token replaced.
+fn environment(simulator: &Simulator, upstream: SocketAddr) -> BTreeMap<OsString, OsString> {
+    let forced = [
+        ("LINK_REPORT_PROXY__UPSTREAM__BASE_URL", format!("http://{upstream}")),
+        ("LINK_REPORT_PROXY__TOKEN__SOURCE", "static".to_owned()),
+        ("LINK_REPORT_PROXY__TOKEN__ACCESS_TOKEN", simulator.access_token()),
+    ];
+    let mut environment: BTreeMap<_, _> =
+        LIKED.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    environment.extend(
+        std::env::vars_os().filter(|(name, _)| name != "LINK_REPORT_PROXY__TOKEN__ACCESS_TOKEN_FILE"),
+    );
+    environment.extend(forced.map(|(name, value)| (name.into(), value.into())));
+    environment
+}
+
+fn greeting(simulator: &Simulator, Ports { data, admin }: Ports, upstream: SocketAddr) -> String {
+    let campaigns = simulator.campaigns();
+    let mut text = format!(
+        "\nlink-report-proxy demo: the proxy in front of a simulated Constant Contact, all on this machine.\n\n\
+         \x20 data port      http://{data}\n\
+         \x20 admin port     http://{admin}\n\
+         \x20 Constant Contact, simulated: http://{upstream}\n\n\
+         Campaigns (a report is fresh for 30 s here; by default for 5 min):\n"
+    );
+    for campaign in &campaigns {
+        // Writing to a String cannot fail.
+        let _written = writeln!(text, "  {}  {} ({:?})", campaign.id, campaign.name, campaign.state);
+    }
+    let Some(campaign) = campaigns.first() else { return text };
+    let report = format!("http://{data}/v3/reports/email_reports/{}/links", campaign.id);
+    let _written = write!(
+        text,
+        "\nTry, twice, and look at Age and Cache-Status:\n\
+         \x20 curl -i {report}\n\
+         \x20 curl -i '{report}?no_clicks=true'\n\n\
+         Break Constant Contact, see reports go on, and mend it:\n\
+         \x20 curl -X PUT 'http://{upstream}/_simulator/fault?kind=status-503'\n\
+         \x20 curl -i {report}\n\
+         \x20 curl -X DELETE http://{upstream}/_simulator/fault\n\n\
+         What the proxy knows, and what Constant Contact saw:\n\
+         \x20 curl http://{admin}/cache/{}\n\
+         \x20 curl http://{admin}/quota\n\
+         \x20 curl -s http://{admin}/metrics | grep requests_total\n\
+         \x20 curl http://{upstream}/_simulator/stats\n\n\
+         Stop with Ctrl-C.\n\n",
+        campaign.id
+    );
+    text
+}

@@ -1,0 +1,55 @@
+//! `healthcheck`: asks a running proxy whether it is ready.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::{Request, StatusCode, header::HOST};
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, runtime, time::timeout};
+
+use super::{Failure, Outcome};
+use crate::settings::Settings;
+
+/// A probe that takes longer than this has failed.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks `/readyz` of the admin port that the settings name.
+pub(super) fn run(config: Option<&Path>) -> Outcome {
+    let settings = Settings::load(config, std::env::vars_os())?;
+    let address = reachable(settings.admin.listen);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Bug(error.into()))?.block_on(async {
+        let asked = timeout(PATIENCE, ask(address)).await.context("no answer in time").flatten();
+        asked.map_err(|error| Failure::Unavailable(format!("not ready: {address}: {error:#}")))
+    })
+}
+
+async fn ask(address: SocketAddr) -> anyhow::Result<()> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get("/readyz").header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
+    let answer = tokio::select! {
+        answer = sender.send_request(request) => answer?,
+        _closed = connection => bail!("the connection was closed"),
+    };
+    match answer.status() {
+        StatusCode::OK => Ok(()),
+        status => bail!("/readyz answers {status}"),
+    }
+}
+
+/// Where to knock at a port that listens on every address.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}

@@ -1,0 +1,63 @@
+//! How a command ends, as sysexits.h counts.
+
+use std::process::ExitCode;
+
+use crate::{
+    app::{RunError, SetupError},
+    settings::SettingsError,
+    upstream::ConnectSetupError,
+};
+
+/// What a command comes to.
+pub type Outcome = Result<(), Failure>;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The settings are wrong; each line names a key.
+    #[error("{0}")]
+    Settings(String),
+    /// A port or a needed service is not to be had.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A bug here.
+    #[error("internal error: {0:#}")]
+    Bug(anyhow::Error),
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Settings(_) => 78,
+            Self::Unavailable(_) => 69,
+            Self::Bug(_) => 70,
+        })
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(error.to_string())
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        Self::Settings(error.to_string())
+    }
+}
+
+impl From<ConnectSetupError> for Failure {
+    fn from(error: ConnectSetupError) -> Self {
+        Self::Settings(error.to_string())
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}

@@ -1,0 +1,75 @@
+//! `serve`: the proxy itself.
+
+use std::{future::Future, panic, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use hyper_util::client::proxy::matcher::Matcher;
+use tokio::runtime::Builder;
+
+use super::{Failure, Outcome, signals::Signals};
+use crate::{
+    app::{self, App, Ports},
+    settings::{LogFormat, Settings},
+    telemetry::logging,
+    upstream::{ConnectOptions, Connector},
+};
+
+/// Loads the settings, and answers until told to stop.
+pub(super) fn run(config: Option<&Path>) -> Outcome {
+    let settings = Settings::load(config, std::env::vars_os())?;
+    start_logging(&settings)?;
+    block_on(&settings, async {
+        let app = build(&settings)?;
+        until_signalled(app, &settings, |_| ()).await
+    })
+}
+
+/// Runs a command's work; what it leaves behind is not waited for, be it a read from a disk that hangs.
+pub(super) fn block_on(settings: &Settings, work: impl Future<Output = Outcome>) -> Outcome {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(workers) = settings.server.workers {
+        builder.worker_threads(workers.get());
+    }
+    let runtime = builder.enable_all().build().context("the runtime does not start").map_err(Failure::Bug)?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Answers until a first signal and through the drain, or until a second signal.
+pub(super) async fn until_signalled(app: App, settings: &Settings, listening: impl FnOnce(Ports)) -> Outcome {
+    let signals = Signals::catch().map_err(Failure::Bug)?;
+    tokio::select! {
+        ended = app::run(app, settings, listening, signals.first()) => Ok(ended?),
+        () = signals.second() => {
+            tracing::warn!("second signal: ending at once");
+            Ok(())
+        }
+    }
+}
+
+/// The whole app with the real road out. Needs the runtime: files are watched from here on.
+pub(super) fn build(settings: &Settings) -> Result<App, Failure> {
+    let options = ConnectOptions {
+        timeout: settings.upstream.connect_timeout,
+        extra_ca_file: settings.upstream.extra_ca_file.clone(),
+        proxy: Arc::new(Matcher::from_env()),
+    };
+    let connector = Connector::new(&settings.upstream.base_url, &options)?;
+    Ok(App::new(settings, connector)?)
+}
+
+pub(super) fn start_logging(settings: &Settings) -> Outcome {
+    let format = match settings.log.format {
+        LogFormat::Json => logging::Format::Json,
+        LogFormat::Text => logging::Format::Text,
+    };
+    logging::start(format, settings.log.level.as_str())
+        .map_err(|error| Failure::Settings(format!("log.level (or RUST_LOG): {error:#}")))?;
+    // In the log's own form, and never on a line of its own in the middle of it.
+    panic::set_hook(Box::new(|panicked| {
+        let place = panicked.location().map(ToString::to_string);
+        tracing::error!(place, "panic: {}", panicked.payload_as_str().unwrap_or("not a message"));
+    }));
+    Ok(())
+}

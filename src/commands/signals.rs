@@ -1,0 +1,54 @@
+//! SIGTERM and SIGINT: the first begins the end, the second is the end.
+
+use std::future::Future;
+
+use anyhow::Context as _;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+
+/// Counts signals from the moment it exists.
+#[derive(Debug)]
+pub(super) struct Signals(watch::Receiver<u32>);
+
+// === impl Signals ===
+
+impl Signals {
+    pub(super) fn catch() -> anyhow::Result<Self> {
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+        let (count, seen) = watch::channel(0);
+        tokio::spawn(async move {
+            loop {
+                either(&mut terminate, &mut interrupt).await;
+                count.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Self(seen))
+    }
+
+    /// Done with the first signal.
+    pub(super) fn first(&self) -> impl Future<Output = ()> + use<> {
+        self.nth(1)
+    }
+
+    /// Done with the second.
+    pub(super) fn second(&self) -> impl Future<Output = ()> + use<> {
+        self.nth(2)
+    }
+
+    fn nth(&self, nth: u32) -> impl Future<Output = ()> + use<> {
+        let mut seen = self.0.clone();
+        async move {
+            let _seen = seen.wait_for(|count| *count >= nth).await;
+        }
+    }
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
