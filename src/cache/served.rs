@@ -74,6 +74,18 @@ pub enum Forward {
     Request,
 }
 
+// === impl Served ===
+
+impl Served {
+    /// A report from memory, with nothing remarkable about it.
+    pub fn is_plain_hit(&self) -> bool {
+        match self.how {
+            How::Hit | How::Stale => self.entry.report().is_some(),
+            How::Fetched { .. } | How::Fallback(_) => false,
+        }
+    }
+}
+
 // === impl Ask ===
 
 impl From<ReportKey> for Ask {

@@ -101,10 +101,10 @@ where
         key: ReportKey,
         served: &Served,
         wants: &HeaderMap,
-        id: &RequestId,
+        id: Option<&RequestId>,
     ) -> Response<Body> {
         self.cache.memory().encode(key, &served.entry).await;
-        let encoded = self.responder.answer(served, wants, || id.clone());
+        let encoded = self.responder.answer(served, wants, id);
         encoded.unwrap_or_else(|| self.responder.answer_plain(served, wants, id))
     }
 }
@@ -124,13 +124,13 @@ where
     async fn answer(self, request: Request<Payload>) -> Result<Response<Body>, Rejection> {
         let Self(answers) = self;
         let ask = answers.question(&request)?;
-        let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::new);
+        let id = request.extensions().get::<RequestId>().cloned();
         let served = answers.cache.clone().oneshot(ask).await?;
-        let mut response = match answers.responder.answer(&served, request.headers(), || id.clone()) {
+        let mut response = match answers.responder.answer(&served, request.headers(), id.as_ref()) {
             Some(response) => response,
-            None => answers.encoded(ask.key, &served, request.headers(), &id).await,
+            None => answers.encoded(ask.key, &served, request.headers(), id.as_ref()).await,
         };
-        response.extensions_mut().insert(Note::of(ask.key, &served));
+        response.extensions_mut().insert(Note::of(&served));
         Ok(response)
     }
 }

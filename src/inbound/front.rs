@@ -20,11 +20,15 @@ use prometheus::IntGauge;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
-use super::{Answers, CrossOrigin, Recorder, Rejection, RequestId, record::Note, request_id::X_REQUEST_ID};
+use super::{
+    Answers, CrossOrigin, Recorder, Rejection, RequestId,
+    record::{About, Note},
+    request_id::X_REQUEST_ID,
+};
 use crate::{
     cache::Demand,
     door::Body,
-    report::{Call, Cause, FetchError, Fetched},
+    report::{Call, Cause, FetchError, Fetched, ReportKey},
 };
 
 /// The tower stack that answers whatever memory cannot.
@@ -91,22 +95,19 @@ where
         let ask = self.answers.question(request).ok().filter(|ask| ask.demand == Demand::Usual)?;
         let served = self.answers.cache.lookup(ask.key, start).ok()?;
         let headers = request.headers();
-        let sent_id = RequestId::of(headers);
-        let id = || sent_id.clone().unwrap_or_else(RequestId::new);
-        if let Some(mut response) = self.answers.responder.answer(&served, headers, id) {
-            if let Some(id) = sent_id {
-                response.headers_mut().insert(X_REQUEST_ID, id.into_header());
-            }
-            self.recorder.hit(ask.key, &served, response.status(), start.elapsed());
-            return Some(Reply::Ready(Some(response)));
+        // A plain hit is too common to be named; whatever else is answered can be found in the log.
+        let id = RequestId::of(headers).or_else(|| (!served.is_plain_hit()).then(RequestId::new));
+        if let Some(response) = self.answers.responder.answer(&served, headers, id.as_ref()) {
+            let about = About { key: Some(ask.key), id: id.as_ref(), elapsed: start.elapsed() };
+            self.recorder.hit(&about, &served, response.status());
+            return Some(Reply::Ready(Some(named(response, id))));
         }
-        let (answers, recorder, id, headers) =
-            (self.answers.clone(), self.recorder.clone(), id(), headers.clone());
+        let (answers, recorder, headers) = (self.answers.clone(), self.recorder.clone(), headers.clone());
         Some(Reply::Later(Box::pin(async move {
-            let mut response = answers.encoded(ask.key, &served, &headers, &id).await;
-            response.headers_mut().insert(X_REQUEST_ID, id.into_header());
-            recorder.hit(ask.key, &served, response.status(), start.elapsed());
-            response
+            let response = answers.encoded(ask.key, &served, &headers, id.as_ref()).await;
+            let about = About { key: Some(ask.key), id: id.as_ref(), elapsed: start.elapsed() };
+            recorder.hit(&about, &served, response.status());
+            named(response, id)
         })))
     }
 
@@ -114,6 +115,7 @@ where
         let id = RequestId::of(request.headers()).unwrap_or_else(RequestId::new);
         request.extensions_mut().insert(id.clone());
         let payload = *request.body();
+        let key = ReportKey::parse(request.uri().path(), request.uri().query()).ok();
         let recorder = self.recorder.clone();
         let answer = AssertUnwindSafe(self.long_road.clone().oneshot(request)).catch_unwind();
         let in_flight = InFlight::enter(self.recorder.metrics().in_flight());
@@ -125,19 +127,18 @@ where
             };
             // A preflight asks for no report, and has no note.
             if let Some(note) = response.extensions_mut().remove::<Note>() {
-                recorder.answer(&note, response.status(), start.elapsed(), id.as_str());
+                let about = About { key, id: Some(&id), elapsed: start.elapsed() };
+                recorder.answer(&about, &note, response.status());
             }
-            let headers = response.headers_mut();
-            headers.insert(X_REQUEST_ID, id.into_header());
             match payload {
                 Payload::Absent => {}
                 // Unread, it would be taken for the next request.
                 Payload::Present => {
-                    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
             }
             drop(in_flight);
-            response
+            named(response, Some(id))
         }))
     }
 }
@@ -154,6 +155,13 @@ where
     fn call(&self, request: Request<Incoming>) -> Reply {
         self.reply(request.map(|body| Payload::of(&body)))
     }
+}
+
+fn named(mut response: Response<Body>, id: Option<RequestId>) -> Response<Body> {
+    if let Some(id) = id {
+        response.headers_mut().insert(X_REQUEST_ID, id.into_header());
+    }
+    response
 }
 
 // === impl Reply ===

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::RequestId;
 use crate::{
     cache::{How, Role, Served},
     report::{Exchange, ReportKey},
@@ -35,10 +36,17 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub(super) struct Note {
     pub(super) outcome: Outcome,
-    pub(super) key: Option<ReportKey>,
     pub(super) age: Option<Duration>,
     pub(super) exchange: Option<Exchange>,
     pub(super) error_key: Option<Box<str>>,
+}
+
+/// What the door knows of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) key: Option<ReportKey>,
+    pub(super) id: Option<&'a RequestId>,
+    pub(super) elapsed: Duration,
 }
 
 /// Counts, times and logs.
@@ -92,19 +100,35 @@ impl Outcome {
 // === impl Note ===
 
 impl Note {
-    pub(super) fn of(key: ReportKey, served: &Served) -> Self {
+    pub(super) fn of(served: &Served) -> Self {
         let exchange = match &served.how {
             How::Fetched { exchange, .. } => Some(exchange.clone()),
             How::Fallback(error) => Some(error.exchange.clone()),
             How::Hit | How::Stale => None,
         };
-        Self {
-            outcome: Outcome::of(served),
-            key: Some(key),
-            age: Some(served.age),
-            exchange,
-            error_key: None,
-        }
+        Self { outcome: Outcome::of(served), age: Some(served.age), exchange, error_key: None }
+    }
+
+    /// One line for operators.
+    fn log(&self, about: &About<'_>, status: StatusCode) {
+        let Self { outcome, age, exchange, error_key } = self;
+        let About { key, id, elapsed } = about;
+        let exchange = exchange.as_ref().filter(|exchange| **exchange != Exchange::default());
+        tracing::info!(
+            outcome = outcome.as_str(),
+            id = key.map(|key| tracing::field::display(key.id)),
+            no_clicks = key.map(|key| key.no_clicks.as_str()),
+            age_s = age.map(|age| age.as_secs()),
+            status = status.as_u16(),
+            error_key = error_key.as_deref(),
+            wait_us = micros(*elapsed),
+            upstream_ms =
+                exchange.map(|exchange| u64::try_from(exchange.elapsed.as_millis()).unwrap_or(u64::MAX)),
+            upstream_status = exchange.and_then(|exchange| exchange.status),
+            upstream_request_id = exchange.and_then(|exchange| exchange.request_id.as_deref()),
+            request_id = id.map(RequestId::as_str),
+            "request"
+        );
     }
 }
 
@@ -119,57 +143,37 @@ impl Recorder {
     }
 
     /// Counts and times an answer from memory. Logs at `debug`, and builds nothing for that unless it is on.
-    pub(super) fn hit(&self, key: ReportKey, served: &Served, status: StatusCode, elapsed: Duration) {
+    pub(super) fn hit(&self, about: &About<'_>, served: &Served, status: StatusCode) {
         let outcome = Outcome::of(served);
         match (outcome.in_memory(), status) {
-            (Some(row), StatusCode::OK) => self.memory[row][0].record(elapsed),
-            (Some(row), StatusCode::NOT_MODIFIED) => self.memory[row][1].record(elapsed),
-            _ => self.metrics.series(outcome.as_str(), status.as_str()).record(elapsed),
+            (Some(row), StatusCode::OK) => self.memory[row][0].record(about.elapsed),
+            (Some(row), StatusCode::NOT_MODIFIED) => self.memory[row][1].record(about.elapsed),
+            _ => self.metrics.series(outcome.as_str(), status.as_str()).record(about.elapsed),
         }
         match &served.how {
-            How::Fallback(_) => self.log(&Note::of(key, served), status, elapsed, ""),
+            How::Fallback(_) => Note::of(served).log(about, status),
             How::Hit | How::Stale | How::Fetched { .. } => tracing::debug!(
                 outcome = outcome.as_str(),
-                id = %key.id,
-                no_clicks = key.no_clicks.as_str(),
+                id = about.key.map(|key| tracing::field::display(key.id)),
+                no_clicks = about.key.map(|key| key.no_clicks.as_str()),
                 age_s = served.age.as_secs(),
                 status = status.as_u16(),
-                wait_us = micros(elapsed),
+                wait_us = micros(about.elapsed),
+                request_id = about.id.map(RequestId::as_str),
                 "request"
             ),
         }
     }
 
     /// Counts, times and logs an answer of the long road.
-    pub(super) fn answer(&self, note: &Note, status: StatusCode, elapsed: Duration, request_id: &str) {
-        self.metrics.series(note.outcome.as_str(), status.as_str()).record(elapsed);
-        self.log(note, status, elapsed, request_id);
+    pub(super) fn answer(&self, about: &About<'_>, note: &Note, status: StatusCode) {
+        self.metrics.series(note.outcome.as_str(), status.as_str()).record(about.elapsed);
+        note.log(about, status);
     }
 
     /// The gauge of requests that are not answered yet.
     pub(super) const fn metrics(&self) -> &RequestMetrics {
         &self.metrics
-    }
-
-    #[expect(clippy::unused_self, reason = "reads better where it is called")]
-    fn log(&self, note: &Note, status: StatusCode, elapsed: Duration, request_id: &str) {
-        let Note { outcome, key, age, exchange, error_key } = note;
-        let exchange = exchange.as_ref().filter(|exchange| **exchange != Exchange::default());
-        tracing::info!(
-            outcome = outcome.as_str(),
-            id = key.map(|key| tracing::field::display(key.id)),
-            no_clicks = key.map(|key| key.no_clicks.as_str()),
-            age_s = age.map(|age| age.as_secs()),
-            status = status.as_u16(),
-            error_key = error_key.as_deref(),
-            wait_us = micros(elapsed),
-            upstream_ms =
-                exchange.map(|exchange| u64::try_from(exchange.elapsed.as_millis()).unwrap_or(u64::MAX)),
-            upstream_status = exchange.and_then(|exchange| exchange.status),
-            upstream_request_id = exchange.and_then(|exchange| exchange.request_id.as_deref()),
-            request_id,
-            "request"
-        );
     }
 }
 

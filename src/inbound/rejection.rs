@@ -82,7 +82,6 @@ impl Rejection {
         let problem = Problem::from(&self);
         let note = Note {
             outcome: self.outcome(),
-            key: None,
             age: None,
             exchange: None,
             error_key: Some(problem.error_key.clone()),

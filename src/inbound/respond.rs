@@ -68,14 +68,19 @@ impl Responder {
         &self,
         served: &Served,
         wants: &HeaderMap,
-        id: impl FnOnce() -> RequestId,
+        id: Option<&RequestId>,
     ) -> Option<Response<Body>> {
-        let Some(report) = served.entry.report() else { return Some(self.refuse(served, &id())) };
+        let Some(report) = served.entry.report() else { return Some(self.refuse(served, id)) };
         self.show(served, wants, Self::representation(served, report, wants))
     }
 
     /// The answer in the upstream's own bytes, whatever else the request would have liked.
-    pub(super) fn answer_plain(&self, served: &Served, wants: &HeaderMap, id: &RequestId) -> Response<Body> {
+    pub(super) fn answer_plain(
+        &self,
+        served: &Served,
+        wants: &HeaderMap,
+        id: Option<&RequestId>,
+    ) -> Response<Body> {
         let plain = served.entry.report().and_then(|report| self.show(served, wants, Self::identity(report)));
         plain.unwrap_or_else(|| self.refuse(served, id))
     }
@@ -117,12 +122,15 @@ impl Responder {
 
     /// A refusal of the upstream, remembered or new.
     #[expect(clippy::unused_self, reason = "one of the ways in which a responder answers")]
-    fn refuse(&self, served: &Served, id: &RequestId) -> Response<Body> {
+    fn refuse(&self, served: &Served, id: Option<&RequestId>) -> Response<Body> {
         let problem = served.entry.refusal().map_or_else(
             || Problem::from(&crate::report::FetchError::from(crate::report::Cause::Internal)),
             Problem::from,
         );
-        let mut response = problem.into_response(id);
+        let mut response = match id {
+            Some(id) => problem.into_response(id),
+            None => problem.into_response(&RequestId::new()),
+        };
         let headers = response.headers_mut();
         headers.insert(AGE, served.age.as_secs().into());
         headers.insert(CACHE_STATUS, cache_status::of(served));

@@ -23,7 +23,9 @@ pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
         Ok(_) | Err(_) => EnvFilter::try_new(level)?,
     };
     // Standard output is for what a command was asked to print.
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let lines = match format {
         Format::Json => {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
