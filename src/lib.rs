@@ -1,6 +1,22 @@
-//! link-report-proxy: the map of the house.
+//! link-report-proxy: a caching reverse proxy for Constant Contact's email link reports.
 //!
-//! A room imports lower floors only, never a sibling; `tests/it/floors.rs` holds it to that.
+//! The map of the house. A room imports lower floors only, never a sibling; `tests/it/floors.rs` holds it to that.
+//!
+//! | floor | room | what it is for |
+//! |---|---|---|
+//! | 6 | [`commands`] | what a person or an orchestrator asks of the binary |
+//! | 5 | [`app`] | both stacks, top to bottom, and the life from start to end |
+//! | 4 | [`inbound`] | the road in: a request's head to a question, what was served to an answer's head |
+//! | 4 | [`admin`] | the second port: metrics, readiness, explaining, purging |
+//! | 3 | [`cache`] | remember, coalesce, serve stale |
+//! | 3 | [`admission`] | may this call be made now |
+//! | 3 | [`token`] | the one OAuth token |
+//! | 2 | [`upstream`] | the road out: one call, from the domain's words to the wire and back |
+//! | 1 | [`report`] | the domain: keys, answers, refusals, errors, lifetimes; no I/O, no clock |
+//! | 1 | [`door`] | sockets, slow clients, draining, bearer tokens: what both ports share |
+//! | 1 | [`settings`] | every key, its layers and its checks |
+//! | 1 | [`telemetry`] | metrics and logs |
+//! | 1 | [`simulator`] | a simulated Constant Contact, for `demo` and for tests |
 
 pub mod admin;
 pub mod admission;

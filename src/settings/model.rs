@@ -131,7 +131,7 @@ section! {
         negative_ttl: Duration,
         /// How long after its lifetime an answer is still given while it is refreshed; zero: off.
         stale_while_revalidate: Duration,
-        /// How long after its lifetime an answer still stands in for an error; zero: off.
+        /// The age up to which a report stands in for an error; zero: off.
         stale_if_error: Duration,
         /// Memory for entries; at least 1 MiB.
         max_bytes: ByteSize,
