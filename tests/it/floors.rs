@@ -1,0 +1,145 @@
+//! A room imports lower floors only, never a sibling: the house's one law, read off the source itself.
+
+use crate::repo::{Source, sources};
+
+/// Every room and the floor it stands on. `main` and `lib` stand outside: the first may call
+/// commands alone, the second only maps.
+const FLOORS: [(&str, u8); 14] = [
+    ("commands", 6),
+    ("app", 5),
+    ("inbound", 4),
+    ("admin", 4),
+    ("cache", 3),
+    ("admission", 3),
+    ("token", 3),
+    ("upstream", 2),
+    ("state", 2),
+    ("telemetry", 2),
+    ("report", 1),
+    ("settings", 1),
+    ("simulator", 1),
+    ("main", 7),
+];
+
+fn floor(room: &str) -> Option<u8> {
+    FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
+}
+
+/// The room a file of `src/` belongs to: its first directory, or its own name.
+fn room(source: &Source) -> &str {
+    let first = source.path.split('/').next().unwrap_or_default();
+    first.strip_suffix(".rs").unwrap_or(first)
+}
+
+/// Every room that a text imports: each path that begins with `crate::` or the crate's name,
+/// groups (`crate::{a, b::c}`) included, comments not.
+fn imported(text: &str) -> Vec<String> {
+    let code: String =
+        text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let mut rooms = Vec::new();
+    for root in ["crate::", "link_report_proxy::"] {
+        for (at, _) in code.match_indices(root) {
+            // `$crate::` and `other_crate::` end alike but name other things.
+            let before = code[..at].chars().next_back();
+            if before.is_some_and(|char| char.is_alphanumeric() || char == '_') {
+                continue;
+            }
+            let rest = &code[at + root.len()..];
+            match rest.strip_prefix('{') {
+                Some(group) => rooms.extend(members(group)),
+                None => rooms.push(identifier(rest)),
+            }
+        }
+    }
+    rooms
+}
+
+/// The first names of a group's members, up to its closing brace.
+fn members(group: &str) -> Vec<String> {
+    let (mut depth, mut fresh, mut names) = (0_u32, true, Vec::new());
+    for (at, char) in group.char_indices() {
+        match char {
+            '}' if depth == 0 => break,
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => fresh = true,
+            _ if fresh && !char.is_whitespace() => {
+                names.push(identifier(&group[at..]));
+                fresh = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn identifier(text: &str) -> String {
+    text.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect()
+}
+
+#[test]
+fn a_room_imports_lower_floors_only_and_never_a_sibling() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let own = room(&source);
+        if own == "lib" {
+            continue;
+        }
+        let Some(own_floor) = floor(own) else {
+            faults.push(format!("{}: the room {own} stands on no floor", source.path));
+            continue;
+        };
+        for other in imported(&source.text) {
+            match floor(&other) {
+                _ if other == own => {}
+                Some(floor) if floor < own_floor => {}
+                Some(floor) => faults.push(format!(
+                    "{}: {own} (floor {own_floor}) imports {other} (floor {floor})",
+                    source.path
+                )),
+                None => faults.push(format!("{}: imports {other}, which is no room", source.path)),
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_room_is_on_the_map_and_its_door_has_no_logic() {
+    let all = sources();
+    let map = all.iter().find(|source| source.path == "lib.rs").expect("a map");
+    let mut faults = Vec::new();
+    for source in &all {
+        let own = room(source);
+        if !["lib", "main"].contains(&own) && !map.text.contains(&format!("mod {own};")) {
+            faults.push(format!("{}: {own} is not in lib.rs", source.path));
+        }
+        let is_door = source.path == "lib.rs" || source.path.ends_with("/mod.rs");
+        if is_door {
+            if !source.text.starts_with("//!") {
+                faults.push(format!("{}: a door without a word", source.path));
+            }
+            let logic = source.text.lines().find(|line| {
+                let line = line.trim_start();
+                let line = line.strip_prefix("pub ").unwrap_or(line);
+                let line = line.strip_prefix("pub(crate) ").unwrap_or(line);
+                ["fn ", "async fn ", "impl ", "impl<", "struct ", "enum ", "const fn "]
+                    .iter()
+                    .any(|word| line.starts_with(word))
+            });
+            if let Some(logic) = logic {
+                faults.push(format!("{}: logic in a door: {logic}", source.path));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_reader_of_imports_sees_every_form() {
+    let text = "use crate::cache::{A, B};\nuse crate::{report::Key, token::{C, D}, state};\n\
+        let x = crate::upstream::go(); // crate::comment\nuse link_report_proxy::admin::E;\n";
+    let mut seen = imported(text);
+    seen.sort_unstable();
+    assert_eq!(seen, ["admin", "cache", "report", "state", "token", "upstream"]);
+}
