@@ -2,5 +2,9 @@
 #![cfg(test)]
 
 mod floors;
+mod metrics_lint;
 mod repo;
 mod road;
+mod sdk;
+mod sockets;
+mod support;

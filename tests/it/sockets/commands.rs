@@ -1,0 +1,81 @@
+//! The commands beside `serve`, as a person types them.
+
+use tokio::process::Command;
+
+use crate::support::{Proxy, Run, Upstream, environment, soon};
+
+const GOOD: [(&str, &str); 4] = [
+    ("server.listen", "127.0.0.1:0"),
+    ("admin.listen", "127.0.0.1:0"),
+    ("token.source", "static"),
+    ("token.access_token", "a-token-that-must-not-be-shown"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_prints_the_effective_settings_without_secrets() {
+    let mut settings = GOOD.to_vec();
+    settings.push(("cache.ttl", "7m"));
+    let finished = Run::finish(&["check"], &environment(&settings)).await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    let printed = finished.stdout.join("\n");
+    assert!(printed.contains("7m"), "{printed}");
+    assert!(printed.contains("[redacted]"), "{printed}");
+    assert!(!format!("{finished:?}").contains("must-not-be-shown"), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_explains_what_is_wrong_with_78() {
+    let mut settings = GOOD.to_vec();
+    settings.push(("cache.ttl", "0s"));
+    let finished = Run::finish(&["check"], &environment(&settings)).await;
+    assert_eq!(finished.status.code(), Some(78), "{finished:?}");
+    assert!(finished.stderr.iter().any(|line| line.contains("cache.ttl")), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healthcheck_asks_readyz() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&upstream, &[]).await;
+    let admin = proxy.admin.to_string();
+    let ask = [GOOD[0], ("admin.listen", admin.as_str()), GOOD[2], GOOD[3]];
+    let finished = Run::finish(&["healthcheck"], &environment(&ask)).await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+
+    proxy.sigterm();
+    assert_eq!(proxy.finished().await.status.code(), Some(0));
+    let finished = Run::finish(&["healthcheck"], &environment(&ask)).await;
+    assert_eq!(finished.status.code(), Some(69), "{finished:?}");
+    assert_eq!(finished.stderr.len(), 1, "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn help_and_version_go_to_stdout_with_0() {
+    for argument in ["--help", "--version"] {
+        let finished = Run::finish(&[argument], &[]).await;
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        assert!(finished.stdout.join("\n").contains("link-report-proxy"), "{finished:?}");
+        assert!(finished.stderr.is_empty(), "{finished:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_curl_lines_that_demo_prints_work_when_pasted() {
+    let ports = [("server.listen", "127.0.0.1:0"), ("admin.listen", "127.0.0.1:0")];
+    let mut demo = Run::start(&["demo"], &environment(&ports));
+    let is_curl = |line: &str| line.trim_start().starts_with("curl ");
+    demo.stdout_line(|line| is_curl(line).then_some(())).await;
+    let mut pasted = 0;
+    // Read again after each: the first may run before the last is printed.
+    while let Some(line) = demo.stdout_now().into_iter().filter(|line| is_curl(line)).nth(pasted) {
+        pasted += 1;
+        let run = Command::new("bash").args(["-c", &line]).output();
+        let output = soon(&line, run).await.expect("bash and curl are installed");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && !said.is_empty(), "{line}: {output:?}");
+        assert!(!said.contains("HTTP/1.1 5") && !said.contains("HTTP/1.1 4"), "{line}: {said}");
+    }
+    assert!(pasted >= 3, "{:?}", demo.stdout_now());
+    demo.sigterm();
+    let finished = demo.finished().await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+}

@@ -1,0 +1,123 @@
+//! SIGTERM: what was begun ends well, nothing new begins, the exit code is 0.
+
+use std::time::Duration;
+
+use link_report_proxy::simulator::{Fault, Scope};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::support::{Proxy, Upstream, Wire, path, request, synthetic, until};
+
+/// Starts `count` cold requests and waits until the upstream holds them all.
+async fn in_flight(proxy: &Proxy, upstream: &Upstream, count: u32) -> Vec<Wire> {
+    let mut wires = Vec::new();
+    for key in 0..count {
+        let mut wire = Wire::connect(proxy.data).await;
+        wire.send(&request("GET", &path(&synthetic(key, 1)), &[])).await;
+        wires.push(wire);
+    }
+    // Earlier calls are done: those in flight are these.
+    until("every request to reach the upstream", async || {
+        (upstream.sim.in_flight() == u64::from(count)).then_some(())
+    })
+    .await;
+    wires
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_under_load_fails_no_request_in_flight_and_exits_0() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&upstream, &[]).await;
+    let warm = path(&synthetic(0xaaaa, 1));
+    assert_eq!(proxy.get(&warm).await.status, 200);
+    assert_eq!(proxy.admin("/readyz").await.status, 200);
+    // Long enough for what follows to be seen while they fly.
+    upstream.sim.inject(Fault::Latency(Duration::from_secs(2)), Scope::All);
+    let wires = in_flight(&proxy, &upstream, 40).await;
+    // Callers of warm keys who stop when told to, as HTTP clients do.
+    let data = proxy.data;
+    let looping: Vec<_> =
+        (0..4).map(|_| tokio::spawn(hits_until_told_to_close(data, warm.clone()))).collect();
+
+    proxy.sigterm();
+    let admin = proxy.admin;
+    until("/readyz to say that it drains", async || {
+        let answer = crate::support::get(admin, "/readyz", &[]).await;
+        (answer.status == 503).then_some(())
+    })
+    .await;
+    until("the listener to be closed", async || TcpStream::connect(data).await.err()).await;
+
+    for mut wire in wires {
+        let answer = wire.answer().await.expect("an answer to a request in flight");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        wire.expect_closed().await;
+    }
+    for caller in looping {
+        assert!(caller.await.expect("a caller") > 0);
+    }
+    let finished = proxy.finished().await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+}
+
+/// Asks again and again on one connection until the proxy closes it; how often that went well.
+async fn hits_until_told_to_close(data: std::net::SocketAddr, warm: String) -> usize {
+    let mut wire = Wire::connect(data).await;
+    let mut served = 0;
+    loop {
+        wire.send(&request("GET", &warm, &[])).await;
+        // No answer at all: the connection was closed while idle, before the request was read.
+        let Some(answer) = wire.answer().await else { return served };
+        assert_eq!(answer.status, 200);
+        served += 1;
+        if answer.header("connection") == Some("close") {
+            return served;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grace_ends_what_does_not_end_by_itself() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&upstream, &[("shutdown.grace", "500ms")]).await;
+    upstream.sim.inject(Fault::Hang, Scope::All);
+    let _held = in_flight(&proxy, &upstream, 1).await;
+    let begun = Instant::now();
+    proxy.sigterm();
+    let finished = proxy.finished().await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&upstream, &[]).await;
+    upstream.sim.inject(Fault::Hang, Scope::All);
+    let _held = in_flight(&proxy, &upstream, 1).await;
+    let begun = Instant::now();
+    proxy.sigterm();
+    until("/readyz to say that it drains", async || {
+        (proxy.admin("/readyz").await.status == 503).then_some(())
+    })
+    .await;
+    proxy.sigterm();
+    let finished = proxy.finished().await;
+    // The request's own deadline is 15 s and the grace 25 s.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_proxy_ends_at_once_and_closes_idle_connections() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&upstream, &[]).await;
+    let mut idle = Wire::connect(proxy.data).await;
+    idle.send(&request("GET", &path(&synthetic(1, 1)), &[])).await;
+    assert_eq!(idle.answer().await.map(|answer| answer.status), Some(200));
+    let _silent = Wire::connect(proxy.data).await;
+    let begun = Instant::now();
+    proxy.sigterm();
+    idle.expect_closed().await;
+    let finished = proxy.finished().await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    assert!(begun.elapsed() < Duration::from_secs(8), "{finished:?}");
+}

@@ -1,0 +1,56 @@
+//! More distinct ids than memory has room for.
+
+use std::net::SocketAddr;
+
+use futures_util::future::join_all;
+
+use crate::support::{Proxy, Upstream, Wire, path, request, synthetic};
+
+/// Enough to fill the cache several times over; a debug build takes its time for each.
+const HALF: u32 = 10_000;
+const CALLERS: u32 = 8;
+const PIPELINE: usize = 25;
+
+/// Asks for every id of `keys` once.
+async fn ask_for_each(data: SocketAddr, keys: std::ops::Range<u32>) {
+    let callers = (0..CALLERS).map(|caller| {
+        let mine: Vec<_> = keys.clone().filter(|key| key % CALLERS == caller).collect();
+        tokio::spawn(async move {
+            let mut wire = Wire::connect(data).await;
+            for some in mine.chunks(PIPELINE) {
+                let ask = |key: &u32| request("GET", &path(&synthetic(*key, 4)), &[]);
+                wire.send(&some.iter().flat_map(ask).collect::<Vec<_>>()).await;
+                for _ in some {
+                    assert_eq!(wire.answer().await.map(|answer| answer.status), Some(200));
+                }
+            }
+        })
+    });
+    for caller in join_all(callers).await {
+        caller.expect("a caller");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn distinct_ids_without_end_leave_memory_and_series_flat_and_evictions_counted() {
+    let upstream = Upstream::start().await;
+    let settings = [("cache.max_bytes", "4MiB"), ("log.level", "warn")];
+    let proxy = Proxy::start(&upstream, &settings).await;
+    // Half of them fill the cache and the allocator's pages; the other half must change nothing.
+    ask_for_each(proxy.data, 0..HALF).await;
+    let (memory, metrics) = (proxy.resident_kib(), proxy.metrics().await);
+    ask_for_each(proxy.data, HALF..2 * HALF).await;
+    let (memory_after, metrics_after) = (proxy.resident_kib(), proxy.metrics().await);
+
+    assert!(memory_after < memory + 4 * 1024, "resident: {memory} KiB, then {memory_after} KiB");
+    assert_eq!(metrics.lines().count(), metrics_after.lines().count(), "series: {metrics_after}");
+    let bytes = proxy.metric("link_report_proxy_cache_bytes").await;
+    assert!((1.0..=4.0 * 1024.0 * 1024.0).contains(&bytes), "{bytes} bytes held");
+    let held = proxy.metric("link_report_proxy_cache_entries").await;
+    let evicted = proxy.metric("link_report_proxy_cache_evictions_total").await;
+    assert!(held > 0.0 && evicted > 0.0, "{held} held, {evicted} evicted");
+    assert!(held + evicted <= f64::from(2 * HALF), "{held} held, {evicted} evicted");
+    assert!(evicted > f64::from(HALF), "{held} held, {evicted} evicted");
+    // A refused newcomer is an eviction too: nothing leaves unseen.
+    assert_eq!(upstream.sim.calls(), u64::from(2 * HALF));
+}

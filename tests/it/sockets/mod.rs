@@ -1,0 +1,11 @@
+//! Promises that only real sockets and a real process can break.
+
+mod commands;
+mod drain;
+mod flood;
+mod hostile;
+mod keep_alive;
+mod slow;
+mod token_file;
+mod vendor_curl;
+mod wrong_settings;

@@ -1,0 +1,32 @@
+//! What the tests of the real binary share: a simulated vendor in this process, the binary as a child,
+//! and a client that sends exactly the bytes it is told to.
+
+mod proxy;
+mod upstream;
+mod wire;
+
+pub(crate) use self::proxy::{PATIENCE, Proxy, Run, environment};
+pub(crate) use self::upstream::{Upstream, synthetic};
+pub(crate) use self::wire::{Answer, Wire, get, path, request};
+
+/// Awaits `event` for at most [`PATIENCE`], so that a broken promise fails a test instead of hanging it.
+pub(crate) async fn soon<F: Future>(what: &str, event: F) -> F::Output {
+    match tokio::time::timeout(PATIENCE, event).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {PATIENCE:?} in vain: {what}"),
+    }
+}
+
+/// Asks `question` again and again until it answers `Some`: for events that only polling can see.
+pub(crate) async fn until<T>(what: &str, mut question: impl AsyncFnMut() -> Option<T>) -> T {
+    let mut pulse = tokio::time::interval(std::time::Duration::from_millis(20));
+    soon(what, async {
+        loop {
+            pulse.tick().await;
+            if let Some(found) = question().await {
+                return found;
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,237 @@
+//! The real binary as a child process.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use super::{Answer, Upstream, get, soon};
+
+/// How long an event may take on a busy machine before its test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A run of the binary: any command, any environment.
+pub(crate) struct Run {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+/// How a run ended and what it printed.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
+}
+
+/// A proxy that listens.
+pub(crate) struct Proxy {
+    pub(crate) data: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    run: Run,
+}
+
+/// What a stream printed so far; `watch` tells of each new line.
+#[derive(Clone)]
+struct Lines {
+    lines: Arc<Mutex<Vec<String>>>,
+    count: watch::Receiver<Option<usize>>,
+}
+
+/// Settings by their keys, as environment variables.
+pub(crate) fn environment(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    let name = |key: &str| format!("LINK_REPORT_PROXY__{}", key.to_uppercase().replace('.', "__"));
+    settings.iter().map(|(key, value)| (name(key), (*value).to_owned())).collect()
+}
+
+// === impl Run ===
+
+impl Run {
+    /// Starts the binary with nothing in its environment but `environment`.
+    pub(crate) fn start(arguments: &[&str], environment: &[(String, String)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_link-report-proxy"))
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
+        let stdout = Lines::collect(child.stdout.take().expect("a pipe"));
+        let stderr = Lines::collect(child.stderr.take().expect("a pipe"));
+        Self { child, stdout, stderr }
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn finish(arguments: &[&str], environment: &[(String, String)]) -> Finished {
+        Self::start(arguments, environment).finished().await
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn finished(mut self) -> Finished {
+        let status = soon("the process to end", self.child.wait()).await.expect("a child to wait for");
+        Finished { status, stdout: self.stdout.all().await, stderr: self.stderr.all().await }
+    }
+
+    /// The first line on stdout that `pick` likes.
+    pub(crate) async fn stdout_line<T>(&mut self, pick: impl Fn(&str) -> Option<T>) -> T {
+        match soon("a line on stdout", self.stdout.find(pick)).await {
+            Some(found) => found,
+            None => panic!("it ended first: {:?} {:?}", self.stdout.now(), self.stderr.now()),
+        }
+    }
+
+    /// Everything on stdout so far.
+    pub(crate) fn stdout_now(&self) -> Vec<String> {
+        self.stdout.now()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn sigterm(&self) {
+        kill_process(self.pid(), Signal::TERM).expect("a living child");
+    }
+
+    fn pid(&self) -> Pid {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        pid.expect("a living child")
+    }
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// Starts `serve` in front of `upstream`, on free ports, and waits until it listens.
+    pub(crate) async fn start(upstream: &Upstream, settings: &[(&str, &str)]) -> Self {
+        let base_url = upstream.base_url();
+        let token = upstream.sim.access_token();
+        let mut all = vec![
+            ("server.listen", "127.0.0.1:0"),
+            ("admin.listen", "127.0.0.1:0"),
+            ("upstream.base_url", base_url.as_str()),
+            ("quota.per_second", "0"),
+            ("quota.per_day", "0"),
+        ];
+        // A test that names a source brings its own token.
+        if !settings.iter().any(|(key, _)| *key == "token.source") {
+            all.extend([("token.source", "static"), ("token.access_token", token.as_str())]);
+        }
+        // Later wins, as everywhere.
+        all.extend_from_slice(settings);
+        Self::listening(Run::start(&["serve"], &environment(&all))).await
+    }
+
+    /// Waits until a run says where it listens.
+    pub(crate) async fn listening(mut run: Run) -> Self {
+        let addresses = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            let says = |key: &str| line[key].as_str().or_else(|| line["fields"][key].as_str());
+            let address = |key| says(key)?.parse::<SocketAddr>().ok();
+            (says("message")? == "listening").then_some(())?;
+            Some((address("data")?, address("admin")?))
+        };
+        match soon("the proxy to listen", run.stderr.find(addresses)).await {
+            Some((data, admin)) => Self { data, admin, run },
+            None => panic!("it ended before it listened: {:?}", run.stderr.now()),
+        }
+    }
+
+    /// GET on the data port.
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        get(self.data, target, &[]).await
+    }
+
+    /// GET on the admin port.
+    pub(crate) async fn admin(&self, target: &str) -> Answer {
+        get(self.admin, target, &[]).await
+    }
+
+    /// The exposition, as Prometheus reads it.
+    pub(crate) async fn metrics(&self) -> String {
+        self.admin("/metrics").await.text()
+    }
+
+    /// The sum of a metric's series whose text begins with `prefix`.
+    pub(crate) async fn metric(&self, prefix: &str) -> f64 {
+        let text = self.metrics().await;
+        let values = text.lines().filter(|line| line.starts_with(prefix)).map(|line| {
+            line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a sample")
+        });
+        values.sum()
+    }
+
+    /// Resident memory in KiB, as the kernel counts it.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = Path::new("/proc").join(self.run.pid().as_raw_pid().to_string()).join("status");
+        let status = std::fs::read_to_string(status).expect("a living child");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn sigterm(&self) {
+        self.run.sigterm();
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn finished(self) -> Finished {
+        self.run.finished().await
+    }
+
+    /// Everything it logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.run.stderr.now()
+    }
+}
+
+// === impl Lines ===
+
+impl Lines {
+    fn collect(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (tell, count) = watch::channel(Some(0));
+        let kept = Arc::clone(&lines);
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.push(line);
+                tell.send_replace(Some(kept.len()));
+            }
+            tell.send_replace(None);
+        });
+        Self { lines, count }
+    }
+
+    fn now(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All lines, once the stream has ended.
+    async fn all(&mut self) -> Vec<String> {
+        drop(soon("a pipe to end", self.count.wait_for(Option::is_none)).await);
+        self.now()
+    }
+
+    /// The first line that `pick` likes; `None` if the stream ends before.
+    async fn find<T>(&mut self, pick: impl Fn(&str) -> Option<T>) -> Option<T> {
+        loop {
+            let ended = self.count.borrow_and_update().is_none();
+            let found = self.now().iter().find_map(|line| pick(line));
+            if found.is_some() || ended {
+                return found;
+            }
+            if self.count.changed().await.is_err() {
+                return self.now().iter().find_map(|line| pick(line));
+            }
+        }
+    }
+}
