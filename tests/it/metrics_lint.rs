@@ -7,8 +7,9 @@ use tokio::process::Command;
 
 use crate::support::{Proxy, Upstream, path, soon, synthetic};
 
-/// Every name that alerts and dashboards may rely on, without the prefix.
-const NAMES: [&str; 23] = [
+/// Every name that alerts and dashboards may rely on, without the prefix. A token's expiry is known only
+/// where the proxy renews it itself.
+const NAMES: [&str; 27] = [
     "requests_total",
     "request_duration_seconds",
     "requests_in_flight",
@@ -27,11 +28,15 @@ const NAMES: [&str; 23] = [
     "quota_denied_total",
     "quota_wait_seconds",
     "circuit_state",
+    "token_state",
+    "token_renewals_total",
+    "token_last_renewal_timestamp_seconds",
     "connections_open",
     "build_info",
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
     "process_start_time_seconds",
+    "process_open_fds",
 ];
 
 async fn after_traffic() -> (Proxy, String) {

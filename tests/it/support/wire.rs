@@ -85,6 +85,12 @@ impl Wire {
         answers
     }
 
+    /// All answers to a HEAD and what hides behind it, until the peer closes.
+    pub(crate) async fn answers_to_head_until_closed(&mut self) -> Vec<Answer> {
+        let first = self.answer_to_head().await;
+        first.into_iter().chain(self.answers_until_closed().await).collect()
+    }
+
     /// Sends one more byte at each interval, until the peer has enough of it.
     pub(crate) async fn drip_until_closed(&mut self, every: Duration) -> Vec<Answer> {
         let mut pulse = tokio::time::interval(every);
