@@ -1,5 +1,6 @@
 //! The commands: what a person or an orchestrator asks of the binary, and the exit code that it gets.
 
+mod arguments;
 mod check;
 mod demo;
 mod healthcheck;
@@ -7,50 +8,5 @@ mod outcome;
 mod serve;
 mod signals;
 
-use std::path::PathBuf;
-
-use clap::{Parser, Subcommand};
-
+pub use arguments::run;
 pub use outcome::{Failure, Outcome};
-
-/// A caching reverse proxy for Constant Contact's email link reports.
-#[derive(Debug, Parser)]
-#[command(version, about, after_help = AFTER_HELP)]
-struct Arguments {
-    /// Settings that go over the compiled-in defaults (TOML)
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-const AFTER_HELP: &str = "Environment variables go over the file: LINK_REPORT_PROXY__CACHE__TTL=5m is cache.ttl.\n\
-    Exit codes: 0 done, 69 a port or a needed service is not to be had, 70 a bug here, 78 wrong settings.";
-
-#[derive(Debug, Default, Clone, Copy, Subcommand)]
-enum Command {
-    /// Answer on both ports until SIGTERM (the default)
-    #[default]
-    Serve,
-    /// Say what is wrong with the settings, or print the effective ones
-    Check,
-    /// Run the proxy in front of a simulated Constant Contact, and print lines to try
-    Demo,
-    /// Ask a running proxy whether it is ready; for containers without a shell
-    Healthcheck,
-}
-
-/// Runs the command that the process was started with.
-///
-/// # Errors
-/// A [`Failure`] knows its exit code.
-pub fn run() -> Outcome {
-    let Arguments { config, command } = Arguments::parse();
-    let config = config.as_deref();
-    match command.unwrap_or_default() {
-        Command::Serve => serve::run(config),
-        Command::Check => check::run(config),
-        Command::Demo => demo::run(config),
-        Command::Healthcheck => healthcheck::run(config),
-    }
-}
