@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::Service};
@@ -112,8 +113,8 @@ pub async fn serve_connection<I, S>(
     };
     if verdict == Verdict::SlowHead {
         let mut io = connection.into_parts().io.into_inner().into_inner();
-        // Whether it reaches a peer that sends so slowly is not our concern.
-        let _told = io.write_all(REQUEST_TIMEOUT).await;
+        // At once or not at all: a peer that leaves an earlier answer unread would hold this connection for ever.
+        let _told = io.write_all(REQUEST_TIMEOUT).now_or_never();
         let _closed = io.shutdown().await;
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{Proxy, Upstream, Wire, path, request, soon, synthetic};
+use crate::support::{Proxy, Upstream, Wire, path, request, soon, synthetic, until};
 
 const QUICK: [(&str, &str); 2] = [("server.header_timeout", "300ms"), ("server.idle_timeout", "600ms")];
 /// Far above both limits, far below the defaults of 10 s and 75 s.
@@ -75,4 +75,51 @@ async fn slow_connections_keep_nobody_else_waiting() {
     let begun = Instant::now();
     assert_eq!(proxy.get(&path(&synthetic(1, 1))).await.status, 200);
     assert!(begun.elapsed().as_secs() < SOON_ENOUGH_S);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_cap_of_connections_the_next_waits_its_turn() {
+    let upstream = Upstream::start().await;
+    let settings = [QUICK[0], QUICK[1], ("server.max_connections", "2")];
+    let proxy = Proxy::start(&upstream, &settings).await;
+    let _silent = [Wire::connect(proxy.data).await, Wire::connect(proxy.data).await];
+    // Taken up by the kernel now, by the proxy once a silent one has been cut.
+    assert_eq!(proxy.get(&path(&synthetic(1, 1))).await.status, 200);
+}
+
+/// Waits until the proxy holds no connection: what it could not deliver must not keep one open.
+async fn all_are_cut(proxy: &Proxy) {
+    until("the connection to be cut", async || {
+        let open = proxy.metric("link_report_proxy_connections_open").await;
+        (open == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_reads_is_cut() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&upstream, &QUICK).await;
+    // Some megabytes each: far more than the two kernels' buffers hold.
+    let large = path(&synthetic(1, 25_000));
+    assert_eq!(proxy.get(&large).await.status, 200);
+    let mut deaf = Wire::connect(proxy.data).await;
+    deaf.send(&request("GET", &large, &[]).repeat(10)).await;
+    all_are_cut(&proxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_reads_and_begins_another_head_is_cut() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&upstream, &QUICK).await;
+    let large = path(&synthetic(1, 25_000));
+    assert_eq!(proxy.get(&large).await.status, 200);
+    let mut deaf = Wire::connect(proxy.data).await;
+    deaf.send(&request("GET", &large, &[])).await;
+    until("the request to be counted", async || {
+        (proxy.metric("link_report_proxy_requests_total{").await >= 2.0).then_some(())
+    })
+    .await;
+    deaf.send(b"GET /v3").await;
+    all_are_cut(&proxy).await;
 }
