@@ -31,47 +31,56 @@ async fn sigterm_under_load_fails_no_request_in_flight_and_exits_0() {
     let warm = path(&synthetic(0xaaaa, 1));
     assert_eq!(proxy.get(&warm).await.status, 200);
     assert_eq!(proxy.admin("/readyz").await.status, 200);
+    // Callers of warm keys who stop when told to, as HTTP clients do.
+    let mut looping = Vec::new();
+    for _ in 0..4 {
+        let mut wire = Wire::connect(proxy.data).await;
+        wire.send(&request("GET", &warm, &[])).await;
+        assert_eq!(wire.answer().await.map(|answer| answer.status), Some(200));
+        looping.push(tokio::spawn(hits_until_told_to_close(wire, warm.clone())));
+    }
     // Long enough for what follows to be seen while they fly.
     upstream.sim.inject(Fault::Latency(Duration::from_secs(2)), Scope::All);
     let wires = in_flight(&proxy, &upstream, 40).await;
-    // Callers of warm keys who stop when told to, as HTTP clients do.
-    let data = proxy.data;
-    let looping: Vec<_> =
-        (0..4).map(|_| tokio::spawn(hits_until_told_to_close(data, warm.clone()))).collect();
 
     proxy.sigterm();
-    let admin = proxy.admin;
     until("/readyz to say that it drains", async || {
-        let answer = crate::support::get(admin, "/readyz", &[]).await;
-        (answer.status == 503).then_some(())
+        (proxy.admin("/readyz").await.status == 503).then_some(())
     })
     .await;
-    until("the listener to be closed", async || TcpStream::connect(data).await.err()).await;
+    until("the listener to be closed", async || TcpStream::connect(proxy.data).await.err()).await;
 
     for mut wire in wires {
         let answer = wire.answer().await.expect("an answer to a request in flight");
         assert_eq!(answer.status, 200, "{answer:?}");
         wire.expect_closed().await;
     }
+    let mut goodbyes = Vec::new();
     for caller in looping {
-        assert!(caller.await.expect("a caller") > 0);
+        goodbyes.push(caller.await.expect("a caller whose every answer was a 200"));
     }
+    assert!(goodbyes.contains(&Goodbye::Said), "{goodbyes:?}");
     let finished = proxy.finished().await;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
 }
 
-/// Asks again and again on one connection until the proxy closes it; how often that went well.
-async fn hits_until_told_to_close(data: std::net::SocketAddr, warm: String) -> usize {
-    let mut wire = Wire::connect(data).await;
-    let mut served = 0;
+/// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Goodbye {
+    /// With `Connection: close` on its last answer.
+    Said,
+    /// Between two requests, without a word: HTTP allows it, and clients ask again elsewhere.
+    Unsaid,
+}
+
+/// Asks again and again on one connection until the proxy closes it.
+async fn hits_until_told_to_close(mut wire: Wire, warm: String) -> Goodbye {
     loop {
         wire.send(&request("GET", &warm, &[])).await;
-        // No answer at all: the connection was closed while idle, before the request was read.
-        let Some(answer) = wire.answer().await else { return served };
+        let Some(answer) = wire.answer().await else { return Goodbye::Unsaid };
         assert_eq!(answer.status, 200);
-        served += 1;
         if answer.header("connection") == Some("close") {
-            return served;
+            return Goodbye::Said;
         }
     }
 }

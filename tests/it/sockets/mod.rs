@@ -1,5 +1,6 @@
 //! Promises that only real sockets and a real process can break.
 
+mod attacks;
 mod commands;
 mod drain;
 mod flood;
