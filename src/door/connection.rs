@@ -4,10 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -52,7 +49,6 @@ pub struct ConnectionLimits {
 struct Paced<S> {
     service: Arc<S>,
     pace: Arc<Pace>,
-    closing: Arc<AtomicBool>,
 }
 
 pin_project_lite::pin_project! {
@@ -61,7 +57,6 @@ pin_project_lite::pin_project! {
         #[pin]
         answer: F,
         mark: Mark,
-        closing: Arc<AtomicBool>,
     }
 }
 
@@ -80,8 +75,7 @@ pub async fn serve_connection<I, S>(
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
     let pace = Arc::<Pace>::default();
-    let closing = Arc::<AtomicBool>::default();
-    let paced = Paced { service, pace: Arc::clone(&pace), closing: Arc::clone(&closing) };
+    let paced = Paced { service, pace: Arc::clone(&pace) };
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_HEAD).max_headers(MAX_FIELDS).header_read_timeout(None);
     let mut connection = builder.serve_connection(TokioIo::new(Watched::new(io, Arc::clone(&pace))), paced);
@@ -91,13 +85,13 @@ pub async fn serve_connection<I, S>(
     let mut drained = pin!(drain.cancelled());
     let mut linger = pin!(sleep_until(Instant::now()));
     let verdict = loop {
-        let draining = closing.load(Relaxed);
+        let draining = pace.is_closing();
         tokio::select! {
             biased;
             // Errors here are the peer's: it left, or it does not speak HTTP and has been told so.
             _ended = &mut connection => return,
             () = &mut drained, if !draining => {
-                closing.store(true, Relaxed);
+                pace.close();
                 linger.as_mut().reset(Instant::now() + LINGER);
             }
             () = &mut linger, if draining => {
@@ -132,7 +126,7 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.pace.request();
         let mark = Mark(Arc::clone(&self.pace));
-        PacedAnswer { answer: self.service.call(request), mark, closing: Arc::clone(&self.closing) }
+        PacedAnswer { answer: self.service.call(request), mark }
     }
 }
 
@@ -144,7 +138,7 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for PacedAns
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let Ok(mut response) = ready!(this.answer.poll(cx));
-        if this.closing.load(Relaxed) {
+        if this.mark.0.is_closing() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Poll::Ready(Ok(response))

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -20,13 +20,15 @@ use tokio::{
     time::Instant,
 };
 
-/// What one connection has done so far. Only its own task writes it.
+/// What one connection has done so far, and whether it is to end. Only its own task writes it.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     reads: AtomicU32,
+    writes: AtomicU32,
     reads_before_request: AtomicU32,
     requests: AtomicU32,
     answers: AtomicU32,
+    closing: AtomicBool,
 }
 
 /// A connection's bytes, counted by the read.
@@ -49,9 +51,9 @@ pub(super) struct Patience {
 #[derive(Debug)]
 pub(super) struct Judge {
     patience: Patience,
-    phase: Phase,
     since: Instant,
-    requests: u32,
+    /// The phase, the requests and the writes of the last look: whichever moves, the connection lives.
+    seen: (Phase, u32, u32),
 }
 
 /// What a connection is doing.
@@ -88,6 +90,15 @@ impl Pace {
         self.answers.fetch_add(1, Relaxed);
     }
 
+    /// The next answer is the last on this connection.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Relaxed);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
+
     fn phase(&self) -> Phase {
         let requests = self.requests.load(Relaxed);
         if requests != self.answers.load(Relaxed) {
@@ -116,17 +127,18 @@ impl Patience {
 impl Judge {
     /// Begins with a connection that was accepted now.
     pub(super) const fn new(patience: Patience, now: Instant) -> Self {
-        Self { patience, phase: Phase::Silent, since: now, requests: 0 }
+        Self { patience, since: now, seen: (Phase::Silent, 0, 0) }
     }
 
     /// What has become of the connection?
     pub(super) fn look(&mut self, pace: &Pace, now: Instant) -> Verdict {
-        let (phase, requests) = (pace.phase(), pace.requests.load(Relaxed));
-        if (phase, requests) != (self.phase, self.requests) {
-            (self.phase, self.requests, self.since) = (phase, requests, now);
+        // A peer that takes a large answer slowly but steadily is neither idle nor silent: hence the writes.
+        let seen = (pace.phase(), pace.requests.load(Relaxed), pace.writes.load(Relaxed));
+        if seen != self.seen {
+            (self.seen, self.since) = (seen, now);
         }
         let lasted = now.saturating_duration_since(self.since);
-        match self.phase {
+        match self.seen.0 {
             Phase::SendingHead if lasted >= self.patience.head => Verdict::SlowHead,
             Phase::Silent if lasted >= self.patience.head => Verdict::TooQuiet,
             Phase::Idle if lasted >= self.patience.idle => Verdict::TooQuiet,
@@ -148,6 +160,13 @@ impl<I> Watched<I> {
     pub(super) fn into_inner(self) -> I {
         self.io
     }
+
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.pace.writes.fetch_add(1, Relaxed);
+        }
+        written
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
@@ -166,7 +185,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -174,7 +194,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -235,6 +256,21 @@ mod tests {
         pace.answer();
         let since = start + Duration::from_secs(1_000);
         assert_eq!(cut(&pace, &mut judge, since, |_| ()), (Verdict::TooQuiet, 76));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_lives_as_long_as_it_goes_on_reading() {
+        let start = Instant::now();
+        let (pace, mut judge) = (Pace::default(), Judge::new(PATIENCE, start));
+        pace.reads.fetch_add(1, Relaxed);
+        pace.request();
+        pace.answer();
+        let sip = |pace: &Pace| {
+            pace.writes.fetch_add(1, Relaxed);
+        };
+        assert_eq!(cut(&pace, &mut judge, start, sip).0, Verdict::Fine(start));
+        let since = start + Duration::from_secs(1_000);
+        assert_eq!(cut(&pace, &mut judge, since, |_| ()), (Verdict::TooQuiet, 74), "it stopped a second ago");
     }
 
     #[tokio::test(start_paused = true)]
