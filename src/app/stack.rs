@@ -140,11 +140,9 @@ fn long_road(settings: &Settings, answers: &Answers<Calls>) -> LongRoad {
         .option_layer(cors(&settings.cors))
         // The one door from errors to HTTP.
         .layer(RespondLayer)
-        // Before anything is waited for: beyond the limit a quick 503 is kinder than a queue.
-        .load_shed()
-        .concurrency_limit(settings.server.max_in_flight.get())
-        // HTTP ends here. The request's deadline is the cache's affair: it knows the old copy to answer with.
-        .service(ReportEndpoint::new(answers.clone()));
+        // HTTP ends here. Deadline and load are no layers above it: whoever is turned away for one of them gets the old
+        // copy if one is held, and only behind this door is it known which.
+        .service(ReportEndpoint::new(answers.clone(), settings.server.max_in_flight));
     LongRoad::new(stack)
 }
 

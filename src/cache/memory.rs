@@ -12,7 +12,7 @@ use super::{
     variant::Made,
 };
 use crate::{
-    report::{ActivityId, Fetched, LifetimePolicy, ReportKey},
+    report::{ActivityId, FetchError, Fetched, LifetimePolicy, ReportKey},
     telemetry::CacheMetrics,
 };
 
@@ -87,6 +87,18 @@ impl Memory {
         entry.count_hit();
         self.metrics.served(age);
         Served { entry, how, age }
+    }
+
+    /// The copy that goes before `error`, if one is held that is still better than that.
+    ///
+    /// # Errors
+    /// `error`, if none is.
+    pub fn stand_in(&self, key: &ReportKey, error: FetchError) -> Result<Served, FetchError> {
+        let now = Instant::now();
+        match self.store.get(key).filter(|held| held.is_usable(now)) {
+            Some(held) => Ok(self.serve(held, How::Fallback(Box::new(error)), now)),
+            None => Err(error),
+        }
     }
 
     /// Decides what is remembered of a fetch: an answer takes the place of what was held, a failure never does.

@@ -1,16 +1,21 @@
 //! Where HTTP ends: a request becomes a question for the cache.
 
-use std::task::{Context, Poll};
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response};
+use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt};
 
 use super::{Payload, Rejection, RequestId, Responder, negotiate, record::Note};
 use crate::{
     cache::{Ask, Cache, Demand, Served},
     door::{Bearers, Body},
-    report::{Call, FetchError, Fetched, KeyError, ReportKey},
+    report::{Call, Cause, FetchError, Fetched, KeyError, ReportKey},
 };
 
 /// What a caller's `Cache-Control: no-cache` is worth (`cache.client_no_cache`).
@@ -48,7 +53,11 @@ pub struct Answers<S> {
 
 /// The one resource.
 #[derive(Debug, Clone)]
-pub struct ReportEndpoint<S>(Answers<S>);
+pub struct ReportEndpoint<S> {
+    answers: Answers<S>,
+    /// One permit for each question that may be in flight.
+    room: Arc<Semaphore>,
+}
 
 // === impl CrossOrigin ===
 
@@ -116,16 +125,21 @@ where
     S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    /// The resource, answered so.
-    pub const fn new(answers: Answers<S>) -> Self {
-        Self(answers)
+    /// The resource, answered so, to `max_in_flight` questions at one time (`server.max_in_flight`).
+    pub fn new(answers: Answers<S>, max_in_flight: NonZeroUsize) -> Self {
+        let permits = max_in_flight.get().min(Semaphore::MAX_PERMITS);
+        Self { answers, room: Arc::new(Semaphore::new(permits)) }
     }
 
     async fn answer(self, request: Request<Payload>) -> Result<Response<Body>, Rejection> {
-        let Self(answers) = self;
+        let Self { answers, room } = self;
         let ask = answers.question(&request)?;
         let id = request.extensions().get::<RequestId>().cloned();
-        let served = answers.cache.clone().oneshot(ask).await?;
+        let served = match room.try_acquire() {
+            Ok(_place) => answers.cache.clone().oneshot(ask).await?,
+            // A quick no is kinder than a queue, and an old copy kinder than a no.
+            Err(_full) => answers.cache.memory().stand_in(&ask.key, Cause::Overloaded.into())?,
+        };
         let mut response = match answers.responder.answer(&served, request.headers(), id.as_ref()) {
             Some(response) => response,
             None => answers.encoded(ask.key, &served, request.headers(), id.as_ref()).await,

@@ -10,7 +10,7 @@ use http::{
     HeaderName, HeaderValue, Request, Response,
     header::{ALLOW, WWW_AUTHENTICATE},
 };
-use tower::{BoxError, Layer, Service, load_shed::error::Overloaded};
+use tower::{Layer, Service};
 
 use super::{Outcome, Payload, Problem, RequestId, cache_status, proxy_status, record::Note};
 use crate::door::Body;
@@ -53,17 +53,6 @@ pub struct Respond<S> {
 }
 
 // === impl Rejection ===
-
-impl From<BoxError> for Rejection {
-    /// tower's own layers box errors; of those in the stack only the load shedder makes one itself.
-    fn from(error: BoxError) -> Self {
-        match error.downcast::<Self>() {
-            Ok(ours) => *ours,
-            Err(other) if other.is::<Overloaded>() => FetchError::from(Cause::Overloaded).into(),
-            Err(_) => FetchError::from(Cause::Internal).into(),
-        }
-    }
-}
 
 impl Rejection {
     fn outcome(&self) -> Outcome {
@@ -129,7 +118,7 @@ impl<S> Layer<S> for RespondLayer {
 
 impl<S> Service<Request<Payload>> for Respond<S>
 where
-    S: Service<Request<Payload>, Response = Response<Body>, Error: Into<BoxError>>,
+    S: Service<Request<Payload>, Response = Response<Body>, Error = Rejection>,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -137,7 +126,7 @@ where
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // The load shedder below is always ready; were it not, waiting is all that could be done.
+        // The endpoint is always ready; were it not, waiting is all that could be done.
         self.inner.poll_ready(cx).map(|_| Ok(()))
     }
 
@@ -146,7 +135,7 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await;
-            Ok(answer.unwrap_or_else(|error| Rejection::from(error.into()).into_response(&id)))
+            Ok(answer.unwrap_or_else(|error| error.into_response(&id)))
         })
     }
 }
