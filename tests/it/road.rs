@@ -1,18 +1,10 @@
 //! The whole road out, from the retry down to the simulated vendor, over pipes in memory and under paused time.
 
 use std::{
-    io,
     num::NonZeroU32,
-    pin::Pin,
-    task::{Context, Poll},
     time::{Duration, SystemTime},
 };
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::{
-    client::legacy::connect::{Connected, Connection},
-    rt::TokioIo,
-};
 use link_report_proxy::{
     admission::{BreakerLayer, CircuitLimits, Quota, QuotaLayer, QuotaLimits, RetryOnce, TokenGeneration},
     report::{
@@ -25,8 +17,10 @@ use link_report_proxy::{
     token::{AuthorizeLayer, TokenSource, Tokens},
     upstream::{Fetch, FetchLimits, Origin, Road},
 };
-use tokio::{io::DuplexStream, task::JoinSet, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _, util::BoxCloneService};
+
+use crate::support::pipe::Cable;
 
 const LIMITS: FetchLimits = FetchLimits { attempt: Duration::from_secs(10), max_body: 8 << 20 };
 const SPENDING: QuotaLimits =
@@ -36,9 +30,6 @@ const CIRCUIT: CircuitLimits = CircuitLimits {
     open_for: Duration::from_secs(10),
     open_max: Duration::from_secs(60),
 };
-
-/// One end of a pipe in memory, as the pool wants it.
-struct Pipe(TokioIo<DuplexStream>);
 
 /// A vendor, the road to it, and what the road keeps.
 struct Journey {
@@ -57,12 +48,8 @@ impl Journey {
         let metrics = Metrics::new();
         let tokens = Tokens::new(source(&vendor), metrics.token.clone());
         let quota = Quota::new(SPENDING, SystemTime::UNIX_EPOCH, metrics.quota.clone());
-        let (generation, peer) = (tokens.clone(), vendor.clone());
-        let connector = tower::service_fn(move |_origin: http::Uri| {
-            let (ours, theirs) = tokio::io::duplex(64 * 1024);
-            tokio::spawn(peer.clone().serve_connection(theirs));
-            std::future::ready(Ok::<_, io::Error>(Pipe(TokioIo::new(ours))))
-        });
+        let generation = tokens.clone();
+        let connector = Cable::to(&vendor).connector();
         let fetch = Fetch::new(
             AuthorizeLayer::new(tokens.clone()).layer(Road::new(connector)),
             Origin::try_from(&http::Uri::from_static("http://127.0.0.1:1")).unwrap(),
@@ -218,36 +205,4 @@ async fn without_a_token_nothing_leaves() {
     let journey = Journey::new(|_vendor| TokenSource::File(nowhere));
     assert_eq!(journey.ask(1).await, Err(Cause::TokenUnavailable));
     assert_eq!(journey.vendor.calls(), 0);
-}
-
-// === impl Pipe ===
-
-impl Connection for Pipe {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl Read for Pipe {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl Write for Pipe {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
 }

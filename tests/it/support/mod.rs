@@ -1,6 +1,8 @@
-//! What the tests of the real binary share: a simulated vendor in this process, the binary as a child,
-//! and a client that sends exactly the bytes it is told to.
+//! What the tests share. For those of the real binary: a simulated vendor in this process, the binary as a child,
+//! and a client that sends exactly the bytes it is told to. For those in memory: the whole proxy over pipes.
 
+pub(crate) mod in_process;
+pub(crate) mod pipe;
 mod proxy;
 mod upstream;
 mod wire;

@@ -1,0 +1,217 @@
+//! The second port: what it shows.
+
+use std::time::Duration;
+
+use http::Method;
+use link_report_proxy::simulator::{Fault, Limit, Scope};
+use serde_json::Value;
+
+use super::snapshot;
+use crate::support::in_process::{InProcess, OLD, key, path, request};
+
+/// Every name of the contract's chapter on metrics, but for the expiry of the token: of one that is given nobody knows it.
+const METRICS: [&str; 25] = [
+    "requests_total",
+    "request_duration_seconds",
+    "requests_in_flight",
+    "upstream_requests_total",
+    "upstream_request_duration_seconds",
+    "cache_entries",
+    "cache_bytes",
+    "cache_evictions_total",
+    "cache_served_age_seconds",
+    "cache_refreshes_total",
+    "quota_limit",
+    "quota_used",
+    "quota_remaining",
+    "quota_reset_timestamp_seconds",
+    "quota_denied_total",
+    "quota_wait_seconds",
+    "upstream_throttled_total",
+    "circuit_state",
+    "token_renewals_total",
+    "token_state",
+    "token_last_renewal_timestamp_seconds",
+    "connections_open",
+    "build_info",
+    "process_resident_memory_bytes",
+    "process_open_fds",
+];
+
+/// Replaces what differs from run to run, from build to build, or with the simulated vendor's inventions.
+fn steady(json: Value) -> Value {
+    match json {
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| {
+                let steady = match (&*name, &value) {
+                    ("revision" | "version" | "taken_up_at" | "resets_at" | "etag", Value::String(_))
+                    | ("bytes", Value::Number(_)) => format!("[{name}]").into(),
+                    _ => steady(value),
+                };
+                (name, steady)
+            })
+            .collect(),
+        Value::Array(items) => items.into_iter().map(steady).collect(),
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_route_answers_in_its_shape() {
+    let proxy = InProcess::with(&[("QUOTA__PER_SECOND", "4")]);
+    let refused = "/v3/reports/email_reports/1ead98be-0000-0000-0000-000000000000/links";
+    let empty = "/v3/reports/email_reports/00000009-0000-4000-8000-000000000000/links";
+    for target in
+        [path(1), path(1), format!("{}?no_clicks=true", path(1)), refused.to_owned(), empty.to_owned()]
+    {
+        proxy.get(&target).await;
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let mut shown = String::new();
+    for target in
+        ["/livez", "/readyz", "/version", "/config", "/token", "/quota", "/cache", "/cache?page=2&per_page=3"]
+    {
+        let answer = proxy.admin(target).await;
+        let body = serde_json::from_slice(&answer.body)
+            .map_or_else(|_| answer.text(), |json: Value| format!("{:#}", steady(json)));
+        shown += &format!("=== {target}\n{} {}\n{body}\n", answer.status, answer.header("content-type"));
+        assert_eq!(answer.header("cache-control"), "no-store", "{target}");
+        assert!(!answer.text().contains(&proxy.vendor.access_token()), "{target}");
+    }
+    snapshot("admin_routes", &shown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_is_explained_at_every_age() {
+    let proxy = InProcess::new();
+    let route = format!("/cache/{}", key(1).id);
+    let mut shown = String::new();
+    let mut explain = async |when: &str| {
+        shown += &format!("=== {when}\n{:#}\n", steady(proxy.admin(&route).await.json()));
+    };
+    explain("nothing held").await;
+    proxy.get(&path(1)).await;
+    explain("just fetched").await;
+    tokio::time::sleep(Duration::from_secs(330)).await;
+    explain("stale").await;
+    tokio::time::sleep(OLD).await;
+    explain("kept for errors").await;
+    proxy.vendor_fails(503);
+    proxy.get(&path(1)).await;
+    explain("after a failed refresh").await;
+    proxy.vendor.clear_faults();
+    proxy.vendor.inject(Fault::Hang, Scope::All);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    proxy.get(&path(1)).await;
+    explain("while it is fetched").await;
+    snapshot("admin_explains", &shown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_of_entries_is_paged_in_the_order_of_their_keys() {
+    let proxy = InProcess::new();
+    for number in [5, 3, 1, 4, 2] {
+        proxy.get(&path(number)).await;
+    }
+    for (query, pages, numbers) in [
+        ("", 1, &[1, 2, 3, 4, 5][..]),
+        ("?per_page=2", 3, &[1, 2]),
+        ("?per_page=2&page=3", 3, &[5]),
+        ("?per_page=2&page=4", 3, &[]),
+        ("?page=18446744073709551615&per_page=1000", 1, &[]),
+    ] {
+        let list = proxy.admin(&format!("/cache{query}")).await.json();
+        let ids: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| item["id"].clone()).collect();
+        let expected: Vec<_> = numbers.iter().map(|number| key(*number).id.to_string()).collect();
+        assert_eq!(
+            (ids, &list["entries"], &list["pages"]),
+            (expected.iter().map(|id| Value::from(id.as_str())).collect(), &5.into(), &pages.into()),
+            "{query}"
+        );
+    }
+    for query in ["page=0", "page=x", "page=-1", "per_page=0", "per_page=1001", "page="] {
+        assert_eq!(proxy.admin(&format!("/cache?{query}")).await.status, 400, "{query}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_is_tied_to_listening_and_draining_and_to_nothing_else() {
+    let proxy = InProcess::new();
+    assert_eq!(proxy.admin("/readyz").await.status, 503, "not listening yet");
+    proxy.admin.readiness.ready();
+    proxy.vendor.revoke_access_tokens();
+    assert_eq!(proxy.get(&path(1)).await.status, 502);
+    proxy.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::All);
+    proxy.get(&path(1)).await;
+    assert_eq!(proxy.admin("/readyz").await.status, 200);
+    proxy.admin.readiness.draining();
+    assert_eq!((proxy.admin("/readyz").await.status, proxy.admin("/livez").await.status), (503, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_metric_of_the_contract_is_there_from_the_start() {
+    let text = InProcess::new().admin("/metrics").await.text();
+    let missing: Vec<_> = METRICS
+        .into_iter()
+        .map(|name| match name.strip_prefix("process_") {
+            Some(_) => name.to_owned(),
+            None => format!("link_report_proxy_{name}"),
+        })
+        .filter(|name| !text.contains(&format!("# TYPE {name} ")))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_metrics_count_what_happened() {
+    let proxy = InProcess::with(&[("CACHE__CLIENT_NO_CACHE", "limited")]);
+    proxy.vendor.inject(Fault::Latency(Duration::from_millis(200)), Scope::All);
+    let (path, refused) = (path(1), "/v3/reports/email_reports/1ead98be-0000-0000-0000-000000000000/links");
+    let _miss_and_coalesced = tokio::join!(proxy.get(&path), proxy.get(&path));
+    let hit = proxy.get(&path).await;
+    proxy.get_with(&path, &[("if-none-match", hit.header("etag"))]).await;
+    for target in [refused, refused, "/elsewhere"] {
+        proxy.get(target).await;
+    }
+    proxy.send(request(Method::POST, &path, &[])).await;
+    tokio::time::sleep(Duration::from_secs(310)).await;
+    assert_eq!(proxy.get(&path).await.cache_status(), "hit; ttl=-10");
+    proxy.settled(key(1)).await;
+    proxy.vendor_fails(503);
+    tokio::time::sleep(OLD).await;
+    proxy.get(&path).await;
+    proxy.get(&crate::support::in_process::path(2)).await;
+    proxy.admin_as("127.0.0.1:1", request(Method::DELETE, "/cache", &[])).await;
+    for (series, value) in [
+        ("requests_total{code=\"200\",outcome=\"miss\"}", 1.0),
+        ("requests_total{code=\"200\",outcome=\"coalesced\"}", 1.0),
+        ("requests_total{code=\"200\",outcome=\"hit\"}", 1.0),
+        ("requests_total{code=\"304\",outcome=\"hit\"}", 1.0),
+        ("requests_total{code=\"404\",outcome=\"miss\"}", 1.0),
+        ("requests_total{code=\"404\",outcome=\"negative_hit\"}", 1.0),
+        ("requests_total{code=\"404\",outcome=\"rejected\"}", 1.0),
+        ("requests_total{code=\"405\",outcome=\"rejected\"}", 1.0),
+        ("requests_total{code=\"200\",outcome=\"stale\"}", 1.0),
+        ("requests_total{code=\"200\",outcome=\"stale_error\"}", 1.0),
+        ("requests_total{code=\"502\",outcome=\"error\"}", 1.0),
+        ("request_duration_seconds_count{outcome=\"hit\"}", 2.0),
+        ("requests_in_flight", 0.0),
+        ("upstream_requests_total{code=\"200\",reason=\"miss\"}", 1.0),
+        ("upstream_requests_total{code=\"404\",reason=\"miss\"}", 1.0),
+        ("upstream_requests_total{code=\"200\",reason=\"refresh\"}", 1.0),
+        ("upstream_requests_total{code=\"503\",reason=\"miss\"}", 2.0),
+        ("upstream_requests_total{code=\"503\",reason=\"retry\"}", 2.0),
+        ("upstream_request_duration_seconds_count", 7.0),
+        ("cache_refreshes_total{result=\"error\"}", 1.0),
+        ("cache_evictions_total{cause=\"purged\"}", 2.0),
+        ("quota_used{window=\"day\"}", 7.0),
+        ("token_state{state=\"valid\"}", 1.0),
+        ("circuit_state{state=\"closed\"}", 1.0),
+    ] {
+        assert_eq!(proxy.metric(&format!("link_report_proxy_{series}")).await, value, "{series}");
+    }
+    let refreshed = ["changed", "unchanged"]
+        .map(|result| format!("link_report_proxy_cache_refreshes_total{{result=\"{result}\"}}"));
+    assert_eq!(proxy.metric(&refreshed[0]).await + proxy.metric(&refreshed[1]).await, 1.0);
+}

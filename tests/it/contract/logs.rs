@@ -1,0 +1,141 @@
+//! What operators read: one line a request, and no secret in any.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use link_report_proxy::simulator::{Fault, Scope};
+use serde_json::Value;
+use tracing::{Level, subscriber::DefaultGuard};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::in_process::{InProcess, OLD, key, path};
+
+/// The log of this thread, and with it of everything that a test's runtime runs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+// === impl Log ===
+
+impl Log {
+    /// Takes down every line, also those that nobody would ever turn on.
+    fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let lines = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(Level::TRACE);
+        (log.clone(), tracing::subscriber::set_default(lines.with_writer(log).finish()))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines that tell of a request.
+    fn requests(&self) -> Vec<Value> {
+        let text = self.text();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["message"] == "request").collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_request_is_one_line_with_what_became_of_it_and_hits_are_for_debugging() {
+    let (log, _guard) = Log::start();
+    let proxy = InProcess::new();
+    proxy.vendor.inject(Fault::Latency(Duration::from_millis(200)), Scope::All);
+    proxy.get_with(&path(1), &[("x-request-id", "asked")]).await;
+    proxy.get(&path(1)).await;
+    tokio::time::sleep(Duration::from_secs(310)).await;
+    proxy.get(&path(1)).await;
+    proxy.settled(key(1)).await;
+    tokio::time::sleep(OLD).await;
+    proxy.vendor_fails(503);
+    proxy.get(&path(1)).await;
+    proxy.get(&path(2)).await;
+    proxy.get("/elsewhere").await;
+    let lines = log.requests();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let text = |name: &str| line[name].as_str().unwrap_or("-").to_owned();
+            let number =
+                |name: &str| line[name].as_u64().map_or_else(|| "-".to_owned(), |number| number.to_string());
+            [
+                text("level"),
+                text("outcome"),
+                number("status"),
+                number("age_s"),
+                number("upstream_ms"),
+                number("upstream_status"),
+                text("error_key"),
+            ]
+            .join(" ")
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "INFO miss 200 0 200 200 -",
+            "DEBUG hit 200 0 - - -",
+            "DEBUG stale 200 310 - - -",
+            "INFO stale_error 200 1200 200 503 -",
+            "INFO error 502 - 200 503 upstream_error",
+            "INFO rejected 404 - - - not_found",
+        ]
+    );
+    assert_eq!((&lines[0]["request_id"], &lines[0]["wait_us"]), (&"asked".into(), &200_000.into()));
+    for line in &lines[..5] {
+        assert_eq!(line["no_clicks"], "false", "{line}");
+        assert!(line["id"].as_str().is_some_and(|id| id.ends_with("-0000-4000-8000-000000000002")), "{line}");
+    }
+    for line in [&lines[0], &lines[3], &lines[4]] {
+        assert!(line["upstream_request_id"].as_str().is_some_and(|id| !id.is_empty()), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_token_stands_in_any_line_however_much_is_logged() {
+    let (log, _guard) = Log::start();
+    let (token, clients) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(token.path(), "first-secret").unwrap();
+    std::fs::write(clients.path(), "client-secret").unwrap();
+    let proxy = InProcess::with(&[
+        ("TOKEN__SOURCE", "file"),
+        ("TOKEN__ACCESS_TOKEN_FILE", token.path().to_str().unwrap()),
+        ("CLIENTS__TOKENS_FILE", clients.path().to_str().unwrap()),
+    ]);
+    let ask = async || proxy.get_with(&path(1), &[("authorization", "Bearer client-secret")]).await.status;
+    assert_eq!(ask().await, 502, "the vendor knows no such token");
+    std::fs::write(token.path(), proxy.vendor.access_token()).unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(ask().await, 200);
+    proxy.get_with(&path(1), &[("authorization", "Bearer caller-secret")]).await;
+    std::fs::write(clients.path(), "later-secret").unwrap();
+    std::fs::write(token.path(), "\u{7}broken-secret").unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    proxy.admin("/config").await;
+    let text = log.text();
+    assert!(text.contains("access token taken up") && text.contains("tokens taken up"), "{text}");
+    for secret in ["-secret", &*proxy.vendor.access_token()] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+}

@@ -1,0 +1,227 @@
+//! The whole proxy in memory: both ports over pipes, the simulated vendor behind, all of it under paused time.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, client::conn::http1, service::Service};
+use hyper_util::rt::TokioIo;
+use link_report_proxy::{
+    admin::{Admin, AdminState},
+    app::{App, Calls},
+    door::{Body, ConnectionLimits, serve_connection},
+    inbound::Front,
+    report::{ActivityId, NoClicks, ReportKey},
+    settings::Settings,
+    simulator::{BodyShape, Fault, Options, Scope, Simulator, synthetic_id},
+};
+use serde_json::Value;
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::pipe::{Cable, Plug};
+
+/// The upstream's host: no answer may ever show it.
+pub(crate) const UPSTREAM_HOST: &str = "upstream.invalid";
+/// Past `cache.ttl` and `cache.stale_while_revalidate`: what is held is now good for nothing but errors.
+pub(crate) const OLD: Duration = Duration::from_mins(20);
+
+const LIMITS: ConnectionLimits =
+    ConnectionLimits { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
+/// What would blur a test that is not about it. The day's ledger reads the machine's clock: shortly before midnight a
+/// limited one has nothing left.
+const STEADY: [(&str, &str); 4] = [
+    ("CACHE__TTL_JITTER", "0"),
+    ("QUOTA__PER_SECOND", "0"),
+    ("QUOTA__PER_DAY", "0"),
+    ("CIRCUIT__FAILURES", "0"),
+];
+
+/// The proxy and its vendor.
+pub(crate) struct InProcess {
+    pub(crate) vendor: Simulator,
+    pub(crate) admin: Arc<AdminState>,
+    front: Arc<Front<Calls>>,
+    cable: Cable,
+    _background: JoinSet<()>,
+}
+
+/// An answer, whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+// === impl InProcess ===
+
+impl InProcess {
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With these settings, named as the environment names them, without the prefix.
+    pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
+        Self::prepared(settings, |_vendor| ())
+    }
+
+    /// The same; `before` is called between the settings' reading and the start.
+    pub(crate) fn prepared(settings: &[(&str, &str)], before: impl FnOnce(&Simulator)) -> Self {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let vendor = Simulator::new(Options { now, per_second: 0, ..Options::default() });
+        let (url, token) = (format!("https://{UPSTREAM_HOST}"), vendor.access_token());
+        let given: Vec<_> = if settings.iter().any(|(key, _)| key.starts_with("TOKEN__")) {
+            vec![("UPSTREAM__BASE_URL", url.as_str())]
+        } else {
+            vec![("UPSTREAM__BASE_URL", url.as_str()), ("TOKEN__ACCESS_TOKEN", token.as_str())]
+        };
+        let environment = STEADY.iter().chain(&given).chain(settings);
+        let environment: std::collections::HashMap<_, _> =
+            environment.map(|(key, value)| (format!("LINK_REPORT_PROXY__{key}"), *value)).collect();
+        let settings = Settings::load(None, environment).unwrap();
+        before(&vendor);
+        let cable = Cable::to(&vendor);
+        let App { front, admin, background } = App::new(&settings, cable.connector()).unwrap();
+        Self { vendor, admin, front, cable, _background: background.into_iter().collect() }
+    }
+
+    /// Asks the data port, on a connection of its own.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        exchange(Arc::clone(&self.front), request).await
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.send(request(Method::GET, target, &[])).await
+    }
+
+    pub(crate) async fn get_with(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send(request(Method::GET, target, headers)).await
+    }
+
+    /// Asks without waiting for the answer.
+    pub(crate) fn get_meanwhile(&self, target: &str) -> tokio::task::JoinHandle<Answer> {
+        tokio::spawn(exchange(Arc::clone(&self.front), request(Method::GET, target, &[])))
+    }
+
+    /// Asks the admin port as a peer at this address.
+    pub(crate) async fn admin_as(&self, peer: &str, request: Request<Full<Bytes>>) -> Answer {
+        let peer: SocketAddr = peer.parse().unwrap();
+        exchange(Arc::new(Admin::new(Arc::clone(&self.admin), peer)), request).await
+    }
+
+    pub(crate) async fn admin(&self, target: &str) -> Answer {
+        self.admin_as("127.0.0.1:50000", request(Method::GET, target, &[])).await
+    }
+
+    /// The value of one series, as `/metrics` shows it.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let text = self.admin("/metrics").await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{series} is not in\n{text}")).parse().unwrap()
+    }
+
+    /// From now on the vendor answers every report call so.
+    pub(crate) fn vendor_fails(&self, status: u16) {
+        self.vendor.inject(failure(status), Scope::All);
+    }
+
+    /// From now on new connections end there.
+    pub(crate) fn plug_into(&self, plug: Plug) {
+        self.cable.plug_into(plug);
+    }
+
+    /// What is held of `key`, once nothing of it is in the air.
+    pub(crate) async fn settled(&self, key: ReportKey) {
+        while self.admin.memory.is_being_fetched(&key) {
+            // A virtual moment: the flight may wait for a timer.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// A header's value; empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn cache_status(&self) -> &str {
+        self.header("cache-status").strip_prefix("link-report-proxy; ").unwrap_or_default()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
+    }
+
+    /// Status, headers and body as a person would write them down, without what differs from run to run.
+    pub(crate) fn shown(&self) -> String {
+        let mut lines: Vec<_> = self
+            .headers
+            .iter()
+            .filter(|(name, _)| **name != http::header::DATE)
+            .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
+            .collect();
+        lines.sort_unstable();
+        let body = match serde_json::from_slice::<Value>(&self.body) {
+            Ok(json) => format!("{json:#}"),
+            Err(_) => self.text(),
+        };
+        format!("{}\n{}\n{body}\n", self.status, lines.concat())
+    }
+}
+
+pub(crate) fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(method).uri(target).header("host", "127.0.0.1:8080");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::default()).unwrap()
+}
+
+/// The key of a report that the vendor always has, with two links that were clicked.
+pub(crate) fn key(number: u32) -> ReportKey {
+    ReportKey { id: ActivityId::from(synthetic_id(number, 2)), no_clicks: NoClicks::Omitted }
+}
+
+/// The path of the same.
+pub(crate) fn path(number: u32) -> String {
+    format!("/v3/reports/email_reports/{}/links", synthetic_id(number, 2))
+}
+
+pub(crate) fn failure(status: u16) -> Fault {
+    Fault::Status { status: http::StatusCode::from_u16(status).unwrap(), shape: BodyShape::Object }
+}
+
+/// Lets so much (virtual) time pass that `event` is over, and tells how much it was.
+pub(crate) async fn timed<F: Future>(event: F) -> (F::Output, Duration) {
+    let start = Instant::now();
+    let output = event.await;
+    (output, start.elapsed())
+}
+
+async fn exchange<S>(service: Arc<S>, request: Request<Full<Bytes>>) -> Answer
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + Sync + 'static,
+    S::Future: Send,
+{
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(serve_connection(theirs, service, LIMITS, CancellationToken::new()));
+    let (mut sender, connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
+    tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: head.status.as_u16(), headers: head.headers, body }
+}

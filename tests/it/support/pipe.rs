@@ -1,0 +1,102 @@
+//! The road's last mile in memory: connections that end in a simulated vendor, or do not come about.
+
+use std::{
+    future::{Ready, ready},
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::{
+    client::legacy::connect::{Connect, Connected, Connection},
+    rt::TokioIo,
+};
+use link_report_proxy::{report::Unreachable, simulator::Simulator, upstream::ConnectFailed};
+use tokio::io::DuplexStream;
+
+/// What every new connection runs through. Clones are the same cable.
+#[derive(Clone)]
+pub(crate) struct Cable {
+    vendor: Simulator,
+    plug: Arc<Mutex<Plug>>,
+}
+
+/// Where the cable ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plug {
+    /// At the vendor.
+    Vendor,
+    /// On the way there.
+    Nowhere(Unreachable),
+    /// In a bug of ours.
+    Panic,
+}
+
+/// One end of a pipe in memory, as the pool wants it.
+struct Pipe(TokioIo<DuplexStream>);
+
+// === impl Cable ===
+
+impl Cable {
+    pub(crate) fn to(vendor: &Simulator) -> Self {
+        Self { vendor: vendor.clone(), plug: Arc::new(Mutex::new(Plug::Vendor)) }
+    }
+
+    /// From now on new connections end there.
+    pub(crate) fn plug_into(&self, plug: Plug) {
+        *self.plug.lock().unwrap() = plug;
+    }
+
+    pub(crate) fn connector(&self) -> impl Connect + Clone + Send + Sync + use<> {
+        let cable = self.clone();
+        tower::service_fn(move |_origin: Uri| cable.connect())
+    }
+
+    fn connect(&self) -> Ready<Result<Pipe, ConnectFailed>> {
+        let plug = *self.plug.lock().unwrap();
+        ready(match plug {
+            Plug::Vendor => {
+                let (ours, theirs) = tokio::io::duplex(64 * 1024);
+                tokio::spawn(self.vendor.clone().serve_connection(theirs));
+                Ok(Pipe(TokioIo::new(ours)))
+            }
+            Plug::Nowhere(how_far) => Err(ConnectFailed(how_far)),
+            Plug::Panic => panic!("a bug on the road out"),
+        })
+    }
+}
+
+// === impl Pipe ===
+
+impl Connection for Pipe {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Pipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl Write for Pipe {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
