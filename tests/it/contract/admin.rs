@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::snapshot;
 use crate::support::in_process::{InProcess, OLD, key, path, request};
 
-/// Every name of the contract's chapter on metrics, but for the expiry of the token: of one that is given nobody knows it.
+/// Every name of the contract's chapter on metrics, but for the token's expiry: of one that is given nobody knows it.
 const METRICS: [&str; 25] = [
     "requests_total",
     "request_duration_seconds",

@@ -1,4 +1,4 @@
-//! The whole proxy in memory: both ports over pipes, the simulated vendor behind, all of it under paused time.
+//! The whole proxy in memory: both ports over pipes, the simulated vendor behind, all under paused time.
 
 use std::{
     convert::Infallible,
@@ -34,8 +34,8 @@ pub(crate) const OLD: Duration = Duration::from_mins(20);
 
 const LIMITS: ConnectionLimits =
     ConnectionLimits { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
-/// What would blur a test that is not about it. The day's ledger reads the machine's clock: shortly before midnight a
-/// limited one has nothing left.
+/// What would blur a test that is not about it. The day's ledger reads the machine's clock: shortly before midnight
+/// one that is limited has nothing left.
 const STEADY: [(&str, &str); 4] = [
     ("CACHE__TTL_JITTER", "0"),
     ("QUOTA__PER_SECOND", "0"),

@@ -1,0 +1,186 @@
+//! How long an answer is good, and what comes after.
+
+use link_report_proxy::{
+    cache::{Forward, How},
+    report::{Cause, LifetimePolicy, Reason},
+};
+use tokio::time::sleep;
+
+use super::desk::{Desk, at_rest, how, options, refusal, report, seconds};
+use crate::support::in_process::{key, timed};
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_answer_comes_at_once_and_is_refreshed_once_behind() {
+    let mut desk = Desk::new();
+    desk.hold(key(1), report(key(1), 2, 1)).await;
+    sleep(seconds(300)).await;
+    for _ in 0..20 {
+        let (served, waited) = timed(desk.ask(key(1))).await;
+        assert_eq!((how(&served.unwrap()), waited), ("stale", seconds(0)));
+    }
+    let call = desk.call().await;
+    assert_eq!(call.call.reason, Reason::Refresh);
+    desk.is_clear().await;
+    call.answers(report(key(1), 3, 2));
+    at_rest().await;
+    let served = desk.ask(key(1)).await.unwrap();
+    assert_eq!((how(&served), served.unwrap().entry.answer()), ("hit", &report(key(1), 3, 2)));
+    desk.is_clear().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failing_refreshes_pause_for_longer_and_longer_and_never_replace_a_good_copy() {
+    let mut desk = Desk::new();
+    desk.hold(key(1), report(key(1), 2, 1)).await;
+    sleep(seconds(300)).await;
+    desk.ask(key(1)).await.unwrap().unwrap();
+    for (pause, cause) in [
+        (5, Cause::Timeout),
+        (10, Cause::Internal),
+        (20, Cause::Status { status: 500 }),
+        (40, Cause::QuotaExhausted { retry_after: seconds(1) }),
+        (60, Cause::Unauthorized),
+        (60, Cause::TokenUnavailable),
+        (60, Cause::Timeout),
+    ] {
+        desk.call().await.fails(cause.clone());
+        at_rest().await;
+        for at in [0, pause - 1] {
+            sleep(seconds(at)).await;
+            let (served, waited) = timed(desk.ask(key(1))).await;
+            let served = served.unwrap().unwrap();
+            assert_eq!((served.entry.answer(), waited), (&report(key(1), 2, 1), seconds(0)));
+            assert!(matches!(&served.how, How::Fallback(error) if error.cause == cause), "{:?}", served.how);
+            desk.is_clear().await;
+        }
+        sleep(seconds(1)).await;
+        assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "fallback", "{pause}");
+    }
+    // The vendor is back: all is forgotten.
+    desk.call().await.answers(report(key(1), 2, 9));
+    at_rest().await;
+    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit");
+    assert_eq!(desk.metric("cache_refreshes_total{result=\"error\"}"), 7.0);
+    assert_eq!(desk.metric("cache_refreshes_total{result=\"changed\"}"), 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_copy_waits_for_a_call_and_stands_in_if_that_fails() {
+    let mut desk = Desk::new();
+    desk.hold(key(1), report(key(1), 2, 1)).await;
+    sleep(seconds(900)).await;
+    let asking = desk.ask(key(1));
+    let call = desk.call().await;
+    assert_eq!(call.call.reason, Reason::Miss);
+    call.fails(Cause::Status { status: 503 });
+    let served = asking.await.unwrap().unwrap();
+    assert!(matches!(&served.how, How::Fallback(error) if error.cause == Cause::Status { status: 503 }));
+    let (served, waited) = timed(desk.ask(key(1))).await;
+    assert_eq!(
+        (how(&served.unwrap()), waited),
+        ("fallback", seconds(0)),
+        "nobody waits for the next to fail"
+    );
+    desk.is_clear().await;
+    sleep(seconds(3_600 - 901)).await;
+    assert_eq!(
+        how(&desk.ask(key(1)).await.unwrap()),
+        "fallback",
+        "the last second in which it is better than an error"
+    );
+    desk.call().await.fails(Cause::Timeout);
+    sleep(seconds(2)).await;
+    let asking = desk.ask(key(1));
+    desk.call().await.fails(Cause::Timeout);
+    assert_eq!(how(&asking.await.unwrap()), "error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_copy_that_is_renewed_is_told_as_a_call_for_a_stale_one() {
+    let mut desk = Desk::new();
+    desk.hold(key(1), report(key(1), 2, 1)).await;
+    sleep(seconds(900)).await;
+    let asking = desk.ask(key(1));
+    desk.call().await.answers(report(key(1), 2, 1));
+    let served = asking.await.unwrap().unwrap();
+    assert!(matches!(served.how, How::Fetched { forward: Forward::Stale, .. }), "{:?}", served.how);
+    assert_eq!(served.entry.unchanged_for(tokio::time::Instant::now()), seconds(900));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_remembered_for_its_own_time_and_stands_in_for_nothing() {
+    let mut desk = Desk::new();
+    desk.hold(key(1), refusal()).await;
+    sleep(seconds(59)).await;
+    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit");
+    desk.is_clear().await;
+    sleep(seconds(1)).await;
+    let asking = desk.ask(key(1));
+    desk.call().await.fails(Cause::Timeout);
+    assert_eq!(asking.await.unwrap().unwrap_err().cause, Cause::Timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_without_links_is_fresh_for_a_shorter_time() {
+    let mut desk = Desk::new();
+    desk.hold(key(1), report(key(1), 0, 1)).await;
+    sleep(seconds(59)).await;
+    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit");
+    sleep(seconds(1)).await;
+    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "stale");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lifetimes_are_spread_within_the_jitter_on_both_sides() {
+    let lifetimes = LifetimePolicy { ttl_jitter: 0.1, ..options().lifetimes };
+    let mut desk = Desk::with(link_report_proxy::cache::MemoryOptions { lifetimes, ..options() });
+    let mut fresh = Vec::new();
+    for number in 0..200 {
+        desk.hold(key(number), report(key(number), 2, 1)).await;
+        fresh.push(desk.memory().peek(&key(number)).unwrap().lifetime().fresh);
+    }
+    fresh.sort_unstable();
+    assert!(seconds(270) <= fresh[0] && fresh[0] < seconds(285), "{:?}", fresh[0]);
+    assert!(seconds(315) < fresh[199] && fresh[199] <= seconds(330), "{:?}", fresh[199]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_stale_is_wanted_every_caller_waits_and_every_failure_shows() {
+    let lifetimes = LifetimePolicy {
+        stale_while_revalidate: seconds(0),
+        stale_if_error: seconds(0),
+        ..options().lifetimes
+    };
+    let mut desk = Desk::with(link_report_proxy::cache::MemoryOptions { lifetimes, ..options() });
+    desk.hold(key(1), report(key(1), 2, 1)).await;
+    sleep(seconds(300)).await;
+    let asking = desk.ask(key(1));
+    desk.call().await.fails(Cause::Timeout);
+    assert_eq!(how(&asking.await.unwrap()), "error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_refresh_is_limited_to_one_an_interval_whoever_demands_it() {
+    let mut desk = Desk::new();
+    let cold = desk.ask_anew(key(1));
+    desk.call().await.answers(report(key(1), 2, 1));
+    assert!(matches!(cold.await.unwrap().unwrap().how, How::Fetched { forward: Forward::UriMiss, .. }));
+    sleep(seconds(59)).await;
+    assert_eq!(how(&desk.ask_anew(key(1)).await.unwrap()), "hit");
+    desk.is_clear().await;
+    sleep(seconds(1)).await;
+    let crowd: Vec<_> = (0..20).map(|_| desk.ask_anew(key(1))).collect();
+    let call = desk.call().await;
+    desk.is_clear().await;
+    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit", "others don't wait");
+    call.fails(Cause::Timeout);
+    for asking in crowd {
+        assert_eq!(how(&asking.await.unwrap()), "fallback");
+    }
+    assert_eq!(how(&desk.ask_anew(key(1)).await.unwrap()), "hit", "after a failure it rests");
+    desk.is_clear().await;
+    sleep(seconds(5)).await;
+    let anew = desk.ask_anew(key(1));
+    desk.call().await.answers(report(key(1), 2, 2));
+    assert!(matches!(anew.await.unwrap().unwrap().how, How::Fetched { forward: Forward::Request, .. }));
+}
