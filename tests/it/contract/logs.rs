@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
     time::Duration,
 };
 
@@ -21,7 +21,14 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Takes down every line, also those that nobody would ever turn on.
+    ///
+    /// With one subscriber in the process, a place that logs first on another test's thread, which has none, is taken
+    /// for one that nobody ever wants to hear. Hence a second subscriber for all threads, which wants everything and
+    /// writes nothing.
     fn start() -> (Self, DefaultGuard) {
+        static EVERYWHERE: Once = Once::new();
+        EVERYWHERE
+            .call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
         let log = Self::default();
         let lines = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(Level::TRACE);
         (log.clone(), tracing::subscriber::set_default(lines.with_writer(log).finish()))
