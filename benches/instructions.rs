@@ -1,0 +1,56 @@
+//! What a hit costs, in instructions: the same on a busy machine as on a quiet one, so that a regression is seen
+//! anywhere. Runs itself under `valgrind --tool=callgrind`, twice with different numbers of hits; the difference is the
+//! hits' alone.
+
+mod support;
+
+use std::process::Command;
+
+use support::Bed;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const CASES: [&str; 4] = ["hit, 1 key", "hit, 1000 keys", "hit, gzip", "304"];
+const FEW: u32 = 2_000;
+const MANY: u32 = 12_000;
+
+#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [play_it, hits, case] if play_it == "play" => play(case, hits.parse().expect("a number")),
+        _ => {
+            for case in CASES {
+                let (few, many) = (instructions(case, FEW), instructions(case, MANY));
+                println!("{case}: {} instructions", (many - few) / u64::from(MANY - FEW));
+            }
+        }
+    }
+}
+
+fn play(case: &str, hits: u32) {
+    let keys = if case == "hit, 1000 keys" { 1_000 } else { 1 };
+    let mut bed = Bed::warm(keys, 2);
+    let more = match case {
+        "hit, gzip" => "accept-encoding: gzip\r\n".to_owned(),
+        "304" => format!("if-none-match: {}\r\n", Bed::etag(bed.ask(&bed.request(0, "")))),
+        _ => String::new(),
+    };
+    let requests: Vec<_> = (0..keys).map(|key| bed.request(key, &more)).collect();
+    for request in requests.iter().cycle().take(hits as usize) {
+        bed.ask(request);
+    }
+}
+
+fn instructions(case: &str, hits: u32) -> u64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().expect("a program knows where it is"))
+        .args(["play", &hits.to_string(), case])
+        .output()
+        .expect("valgrind is needed");
+    let told = String::from_utf8_lossy(&output.stderr);
+    let collected = told.lines().find_map(|line| line.split("Collected : ").nth(1));
+    collected.unwrap_or_else(|| panic!("{told}")).trim().parse().expect("a count")
+}

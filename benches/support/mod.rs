@@ -1,0 +1,103 @@
+//! The whole proxy on one thread with a warm cache, asked over a pipe: what a hit costs without a kernel in between.
+
+use std::{sync::Arc, time::Duration};
+
+use hyper_util::client::proxy::matcher::Matcher;
+use link_report_proxy::{
+    app::App,
+    door::{ConnectionLimits, serve_connection},
+    settings::Settings,
+    simulator::{Options, Simulator, synthetic_id},
+    upstream::{ConnectOptions, Connector},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    net::TcpListener,
+    runtime::Runtime,
+};
+use tokio_util::sync::CancellationToken;
+
+const LIMITS: ConnectionLimits =
+    ConnectionLimits { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
+
+/// A proxy that holds the reports of some keys.
+pub(crate) struct Bed {
+    runtime: Runtime,
+    client: DuplexStream,
+    answer: Vec<u8>,
+    links: u32,
+}
+
+// === impl Bed ===
+
+impl Bed {
+    /// Fetches the reports of the keys from 0 on, each with so many links.
+    pub(crate) fn warm(keys: u32, links: u32) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the bed stands");
+        let client = runtime.block_on(async {
+            let vendor = Simulator::new(Options { per_second: 0, per_day: 0, ..Options::default() });
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("the bed stands");
+            let settings = settings(
+                &format!("http://{}", listener.local_addr().expect("the bed stands")),
+                &vendor.access_token(),
+            );
+            tokio::spawn(vendor.serve(listener));
+            let options = ConnectOptions {
+                timeout: Duration::from_secs(3),
+                extra_ca_file: None,
+                proxy: Arc::new(Matcher::builder().build()),
+            };
+            let connector = Connector::new(&settings.upstream.base_url, &options).expect("the bed stands");
+            let app = App::new(&settings, connector).expect("the bed stands");
+            let (client, server) = tokio::io::duplex(64 * 1024);
+            tokio::spawn(serve_connection(server, app.front, LIMITS, CancellationToken::new()));
+            client
+        });
+        let mut bed = Self { runtime, client, answer: vec![0; 64 * 1024], links };
+        for key in 0..keys {
+            bed.ask(&bed.request(key, ""));
+        }
+        bed
+    }
+
+    /// The request for one key's report, as curl would send it, with some more header lines.
+    pub(crate) fn request(&self, key: u32, more: &str) -> Vec<u8> {
+        let id = synthetic_id(key, self.links);
+        format!(
+            "GET /v3/reports/email_reports/{id}/links HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nuser-agent: curl/8\r\naccept: */*\r\n{more}\r\n"
+        )
+        .into_bytes()
+    }
+
+    /// Asks, and gives the answer. It fits into the pipe, and is written in one piece.
+    pub(crate) fn ask(&mut self, request: &[u8]) -> &[u8] {
+        let Self { runtime, client, answer, .. } = self;
+        let read = runtime.block_on(async {
+            client.write_all(request).await.expect("the bed stands");
+            client.read(answer).await.expect("the bed stands")
+        });
+        let answer = &self.answer[..read];
+        assert!(answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"HTTP/1.1 304"));
+        answer
+    }
+
+    /// The `ETag` of an answer.
+    pub(crate) fn etag(answer: &[u8]) -> String {
+        let head = String::from_utf8_lossy(answer);
+        let (_, rest) = head.split_once("etag: ").expect("the bed stands");
+        rest.split_once("\r\n").expect("the bed stands").0.to_owned()
+    }
+}
+
+fn settings(base_url: &str, token: &str) -> Settings {
+    let given = [
+        ("UPSTREAM__BASE_URL", base_url),
+        ("TOKEN__ACCESS_TOKEN", token),
+        ("CACHE__TTL", "1h"),
+        ("QUOTA__PER_SECOND", "0"),
+        ("QUOTA__PER_DAY", "0"),
+    ];
+    Settings::load(None, given.map(|(key, value)| (format!("LINK_REPORT_PROXY__{key}"), value)))
+        .expect("the bed stands")
+}
