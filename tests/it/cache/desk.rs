@@ -18,6 +18,7 @@ use link_report_proxy::{
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
+    time::timeout,
 };
 use tower::{Layer as _, Service, ServiceExt as _};
 
@@ -117,9 +118,9 @@ impl Desk {
         tokio::spawn(self.cache.clone().oneshot(Ask { key, demand: Demand::Anew }))
     }
 
-    /// The next call.
+    /// The next call. An hour in which nothing else happens passes at once: a call that never comes fails the test.
     pub(super) async fn call(&mut self) -> Asked {
-        self.asked.recv().await.unwrap()
+        timeout(seconds(3_600), self.asked.recv()).await.expect("no call came").unwrap()
     }
 
     /// No call is on the desk, and none is coming.
