@@ -159,12 +159,7 @@ impl Row {
                 assert!(proxy.get(&path(OTHER)).await.status >= 500);
             }
             Trouble::Busy => assert_eq!(proxy.get(&path(OTHER)).await.status, 200),
-            Trouble::Crowd => {
-                proxy.vendor.inject(Fault::Hang, Scope::All);
-                let calls = proxy.vendor.calls() + 1;
-                drop(proxy.get_meanwhile(&path(OTHER)));
-                proxy.vendor.called(calls).await;
-            }
+            Trouble::Crowd => crowd(proxy).await,
             Trouble::NoToken => {}
         }
     }
@@ -174,6 +169,14 @@ impl Row {
         let status = self.forwarded.map_or_else(String::new, |status| format!("; fwd-status={status}"));
         format!("fwd={forward}{status}; detail={}", self.error_key)
     }
+}
+
+/// Another request takes the place of one, and keeps it.
+async fn crowd(proxy: &InProcess) {
+    proxy.vendor.inject(Fault::Hang, Scope::All);
+    let calls = proxy.vendor.calls() + 1;
+    drop(proxy.get_meanwhile(&path(OTHER)));
+    proxy.vendor.called(calls).await;
 }
 
 async fn ask(proxy: &InProcess) -> (Answer, Duration) {
@@ -256,6 +259,12 @@ async fn a_copy_past_stale_if_error_is_no_answer() {
     assert_eq!(ask(&proxy).await.0.status, 200, "the last second counts");
     tokio::time::sleep(Duration::from_secs(1)).await;
     is_a_problem(&ask(&proxy).await.0, 502, "upstream_error");
+
+    let proxy = InProcess::with(&[("CACHE__STALE_IF_ERROR", "1h"), ("SERVER__MAX_IN_FLIGHT", "1")]);
+    proxy.get(&path(ASKED)).await;
+    tokio::time::sleep(Duration::from_secs(3_601)).await;
+    crowd(&proxy).await;
+    is_a_problem(&ask(&proxy).await.0, 503, "overloaded");
 }
 
 #[tokio::test(start_paused = true)]

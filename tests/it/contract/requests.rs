@@ -24,7 +24,15 @@ async fn every_spelling_of_a_report_is_one_key_and_one_canonical_call() {
     let proxy = InProcess::new();
     let id = synthetic_id(0xab, 2);
     let (lower, upper) = (path(0xab), path(0xab).replace(&id.to_string(), &id.to_string().to_uppercase()));
-    let omitted = ["", "?", "?no_clicks=false", "?no_clicks=FALSE", "?no_clicks=0", "?no_clicks=False&_=17"];
+    let omitted = [
+        "",
+        "?",
+        "?no_clicks=false",
+        "?no_clicks=FALSE",
+        "?no_clicks=0",
+        "?no_clicks=False&_=17",
+        "?no_clickses=x",
+    ];
     let listed = [
         "?no_clicks=true",
         "?no_clicks=TRUE",
