@@ -1,7 +1,7 @@
 //! How long an answer is good, and what comes after.
 
 use link_report_proxy::{
-    cache::{Forward, How},
+    cache::{Forward, How, MemoryOptions},
     report::{Cause, LifetimePolicy, Reason},
 };
 use tokio::time::sleep;
@@ -133,7 +133,7 @@ async fn a_report_without_links_is_fresh_for_a_shorter_time() {
 #[tokio::test(start_paused = true)]
 async fn lifetimes_are_spread_within_the_jitter_on_both_sides() {
     let lifetimes = LifetimePolicy { ttl_jitter: 0.1, ..options().lifetimes };
-    let mut desk = Desk::with(link_report_proxy::cache::MemoryOptions { lifetimes, ..options() });
+    let mut desk = Desk::with(MemoryOptions { lifetimes, ..options() });
     let mut fresh = Vec::new();
     for number in 0..200 {
         desk.hold(key(number), report(key(number), 2, 1)).await;
@@ -151,7 +151,7 @@ async fn where_nothing_stale_is_wanted_every_caller_waits_and_every_failure_show
         stale_if_error: seconds(0),
         ..options().lifetimes
     };
-    let mut desk = Desk::with(link_report_proxy::cache::MemoryOptions { lifetimes, ..options() });
+    let mut desk = Desk::with(MemoryOptions { lifetimes, ..options() });
     desk.hold(key(1), report(key(1), 2, 1)).await;
     sleep(seconds(300)).await;
     let asking = desk.ask(key(1));
@@ -183,4 +183,26 @@ async fn a_forced_refresh_is_limited_to_one_an_interval_whoever_demands_it() {
     let anew = desk.ask_anew(key(1));
     desk.call().await.answers(report(key(1), 2, 2));
     assert!(matches!(anew.await.unwrap().unwrap().how, How::Fetched { forward: Forward::Request, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_grows_too_old_while_its_caller_waits_stands_in_for_nothing() {
+    let mut desk = Desk::new();
+    desk.hold(key(1), report(key(1), 2, 1)).await;
+    sleep(seconds(3_595)).await;
+    let asking = desk.ask(key(1));
+    let call = desk.call().await;
+    sleep(seconds(10)).await;
+    call.fails(Cause::Timeout);
+    assert_eq!(how(&asking.await.unwrap()), "error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_is_demanded_anew_stands_in_for_nothing_either() {
+    let mut desk = Desk::with(MemoryOptions { anew_interval: seconds(10), ..options() });
+    desk.hold(key(1), refusal()).await;
+    sleep(seconds(20)).await;
+    let asking = desk.ask_anew(key(1));
+    desk.call().await.fails(Cause::Timeout);
+    assert_eq!(how(&asking.await.unwrap()), "error");
 }
