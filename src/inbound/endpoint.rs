@@ -7,11 +7,15 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Request, Response};
 use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt};
 
-use super::{Payload, Rejection, RequestId, Responder, negotiate, record::Note};
+use super::{
+    Payload, Rejection, RequestId, Responder,
+    negotiate::{self, Wants},
+    record::Note,
+};
 use crate::{
     cache::{Ask, Cache, Demand, Served},
     door::{Bearers, Body},
@@ -109,7 +113,7 @@ where
         &self,
         key: ReportKey,
         served: &Served,
-        wants: &HeaderMap,
+        wants: Wants<'_>,
         id: Option<&RequestId>,
     ) -> Response<Body> {
         self.cache.memory().encode(key, &served.entry).await;
@@ -134,15 +138,16 @@ where
     async fn answer(self, request: Request<Payload>) -> Result<Response<Body>, Rejection> {
         let Self { answers, room } = self;
         let ask = answers.question(&request)?;
+        let wants = Wants::of(request.headers());
         let id = request.extensions().get::<RequestId>().cloned();
         let served = match room.try_acquire() {
             Ok(_place) => answers.cache.clone().oneshot(ask).await?,
             // A quick no is kinder than a queue, and an old copy kinder than a no.
             Err(_full) => answers.cache.memory().stand_in(&ask.key, Cause::Overloaded.into())?,
         };
-        let mut response = match answers.responder.answer(&served, request.headers(), id.as_ref()) {
+        let mut response = match answers.responder.answer(&served, wants, id.as_ref()) {
             Some(response) => response,
-            None => answers.encoded(ask.key, &served, request.headers(), id.as_ref()).await,
+            None => answers.encoded(ask.key, &served, wants, id.as_ref()).await,
         };
         response.extensions_mut().insert(Note::of(&served));
         Ok(response)

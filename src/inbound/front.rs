@@ -22,6 +22,7 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use super::{
     Answers, CrossOrigin, Recorder, Rejection, RequestId,
+    negotiate::Wants,
     record::{About, Note},
     request_id::X_REQUEST_ID,
 };
@@ -97,14 +98,14 @@ where
         let headers = request.headers();
         // A plain hit is too common to be named; whatever else is answered can be found in the log.
         let id = RequestId::of(headers).or_else(|| (!served.is_plain_hit()).then(RequestId::new));
-        if let Some(response) = self.answers.responder.answer(&served, headers, id.as_ref()) {
+        if let Some(response) = self.answers.responder.answer(&served, Wants::of(headers), id.as_ref()) {
             let about = About { key: Some(ask.key), id: id.as_ref(), elapsed: start.elapsed() };
             self.recorder.hit(&about, &served, response.status());
             return Some(Reply::Ready(Some(named(response, id))));
         }
         let (answers, recorder, headers) = (self.answers.clone(), self.recorder.clone(), headers.clone());
         Some(Reply::Later(Box::pin(async move {
-            let response = answers.encoded(ask.key, &served, &headers, id.as_ref()).await;
+            let response = answers.encoded(ask.key, &served, Wants::of(&headers), id.as_ref()).await;
             let about = About { key: Some(ask.key), id: id.as_ref(), elapsed: start.elapsed() };
             recorder.hit(&about, &served, response.status());
             named(response, id)

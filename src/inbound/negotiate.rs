@@ -5,38 +5,81 @@ use http::{
     header::{ACCEPT_ENCODING, CACHE_CONTROL, IF_NONE_MATCH, PRAGMA},
 };
 
-/// May the answer be gzip-encoded?
-pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+/// What one request wants, read in one pass: most requests have few headers, and none of these.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wants<'a> {
+    headers: &'a HeaderMap,
+    coding: Coding,
+    condition: Condition,
+}
+
+/// How the body may be encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// As it is.
+    Identity,
+    /// By gzip.
+    Gzip,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Absent,
+    NoneMatch,
+}
+
+// === impl Wants ===
+
+impl<'a> Wants<'a> {
+    /// Reads what is wanted.
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let mut wants = Self { headers, coding: Coding::Identity, condition: Condition::Absent };
+        for name in headers.keys() {
+            if *name == ACCEPT_ENCODING {
+                wants.coding = coding(headers);
+            } else if *name == IF_NONE_MATCH {
+                wants.condition = Condition::NoneMatch;
+            }
+        }
+        wants
+    }
+
+    /// How the body may be encoded; compressed where that is as welcome.
+    pub(super) const fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// Does a held validator of the caller's match `etag`? Weakly, as the RFC wants it for `If-None-Match`.
+    pub(super) fn has(&self, etag: &[u8]) -> bool {
+        match self.condition {
+            Condition::Absent => false,
+            Condition::NoneMatch => self.headers.get_all(IF_NONE_MATCH).iter().any(|value| {
+                let list = value.as_bytes();
+                list.trim_ascii() == b"*"
+                    || list.split(|byte| *byte == b',').any(|tag| {
+                        let tag = tag.trim_ascii();
+                        tag.strip_prefix(b"W/").unwrap_or(tag) == etag
+                    })
+            }),
+        }
+    }
+}
+
+fn coding(headers: &HeaderMap) -> Coding {
     let mut gzip = None;
     let mut any = None;
-    for item in headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|v| v.split(','))
-    {
+    let items = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    for item in items.flat_map(|value| value.split(',')) {
         let mut parts = item.split(';');
         let coding = parts.next().unwrap_or_default().trim();
-        let accepted = !parts.any(is_zero_weight);
+        let accepted = if parts.any(is_zero_weight) { Coding::Identity } else { Coding::Gzip };
         if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
             gzip = Some(accepted);
         } else if coding == "*" {
             any = Some(accepted);
         }
     }
-    gzip.or(any).unwrap_or(false)
-}
-
-/// Does a held validator of the caller's match `etag`? Weakly, as the RFC wants it for this header.
-pub(super) fn none_match_fails(headers: &HeaderMap, etag: &[u8]) -> bool {
-    headers.get_all(IF_NONE_MATCH).iter().any(|value| {
-        let list = value.as_bytes();
-        list.trim_ascii() == b"*"
-            || list.split(|byte| *byte == b',').any(|tag| {
-                let tag = tag.trim_ascii();
-                tag.strip_prefix(b"W/").unwrap_or(tag) == etag
-            })
-    })
+    gzip.or(any).unwrap_or(Coding::Identity)
 }
 
 /// Does the caller ask for an answer that is not from memory?
@@ -82,9 +125,10 @@ mod tests {
             ("br, deflate", false),
             ("", false),
         ] {
-            assert_eq!(accepts_gzip(&headers(ACCEPT_ENCODING, accept)), gzip, "{accept}");
+            let headers = headers(ACCEPT_ENCODING, accept);
+            assert_eq!(Wants::of(&headers).coding() == Coding::Gzip, gzip, "{accept}");
         }
-        assert!(!accepts_gzip(&HeaderMap::new()));
+        assert_eq!(Wants::of(&HeaderMap::new()).coding(), Coding::Identity);
     }
 
     #[test]
@@ -100,7 +144,8 @@ mod tests {
             ("\"a-gzip\"", false),
             ("", false),
         ] {
-            assert_eq!(none_match_fails(&headers(IF_NONE_MATCH, tags), b"\"a\""), matches, "{tags}");
+            let headers = headers(IF_NONE_MATCH, tags);
+            assert_eq!(Wants::of(&headers).has(b"\"a\""), matches, "{tags}");
         }
     }
 

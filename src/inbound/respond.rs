@@ -6,7 +6,10 @@ use http::{
     header::{AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY},
 };
 
-use super::{Problem, RequestId, cache_status, negotiate};
+use super::{
+    Problem, RequestId, cache_status,
+    negotiate::{Coding, Wants},
+};
 use crate::{
     cache::Served,
     door::Body,
@@ -56,17 +59,19 @@ impl Responder {
     pub(super) fn answer(
         &self,
         served: &Served,
-        wants: &HeaderMap,
+        wants: Wants<'_>,
         id: Option<&RequestId>,
     ) -> Option<Response<Body>> {
-        match served.entry.answer() {
-            Answer::Report(_) if negotiate::accepts_gzip(wants) => {
+        match (served.entry.answer(), wants.coding()) {
+            (Answer::Report(report), Coding::Identity) => {
+                Some(self.show(served, wants, &self.identity(report)))
+            }
+            (Answer::Report(_), Coding::Gzip) => {
                 let variant = served.entry.gzip()?;
                 let gzip = Representation { body: variant.body(), etag: variant.etag(), head: &self.gzip };
                 Some(self.show(served, wants, &gzip))
             }
-            Answer::Report(report) => Some(self.show(served, wants, &self.identity(report))),
-            Answer::Refusal(refusal) => Some(refuse(served, refusal, id)),
+            (Answer::Refusal(refusal), _) => Some(refuse(served, refusal, id)),
         }
     }
 
@@ -74,7 +79,7 @@ impl Responder {
     pub(super) fn answer_plain(
         &self,
         served: &Served,
-        wants: &HeaderMap,
+        wants: Wants<'_>,
         id: Option<&RequestId>,
     ) -> Response<Body> {
         match served.entry.answer() {
@@ -87,9 +92,9 @@ impl Responder {
         Representation { body: report.body(), etag: report.etag(), head: &self.plain }
     }
 
-    fn show(&self, served: &Served, wants: &HeaderMap, shown: &Representation<'_>) -> Response<Body> {
+    fn show(&self, served: &Served, wants: Wants<'_>, shown: &Representation<'_>) -> Response<Body> {
         let Representation { body, etag, head } = shown;
-        if negotiate::none_match_fails(wants, etag.as_bytes()) {
+        if wants.has(etag.as_bytes()) {
             let mut response = Response::new(Body::default());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             *response.headers_mut() = filled(&self.not_modified, served, etag);
