@@ -28,6 +28,7 @@ pub mod inbound;
 pub mod report;
 pub mod settings;
 pub mod simulator;
+pub mod state;
 pub mod telemetry;
 pub mod token;
 pub mod upstream;

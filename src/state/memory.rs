@@ -1,0 +1,62 @@
+//! A store that ends with the process: what a replica without `state.dir` has.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::{
+    record::{LedgerRecord, TokenRecord},
+    store::{Durability, StateError, Store, Stored, Swap, Version},
+};
+
+/// Both records, in memory.
+#[derive(Debug, Default)]
+pub struct Memory {
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    token: Option<Stored>,
+    ledger: Option<LedgerRecord>,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    fn with<T>(&self, act: impl FnOnce(&mut Held) -> T) -> T {
+        act(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Store for Memory {
+    fn durability(&self) -> Durability {
+        Durability::Volatile
+    }
+
+    fn token(&self) -> Result<Option<Stored>, StateError> {
+        Ok(self.with(|held| held.token.clone()))
+    }
+
+    fn swap_token(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
+        Ok(self.with(|held| {
+            let current = held.token.as_ref().map(|stored| stored.version);
+            if current != expected {
+                return Swap::Superseded;
+            }
+            let version = Version::after(current);
+            held.token = Some(Stored { version, record: new.clone() });
+            Swap::Done(version)
+        }))
+    }
+
+    fn ledger(&self) -> Result<Option<LedgerRecord>, StateError> {
+        Ok(self.with(|held| held.ledger))
+    }
+
+    fn take_calls(&self, day: u64, calls: u32) -> Result<LedgerRecord, StateError> {
+        self.with(|held| {
+            let taken = LedgerRecord::after_taking(held.ledger, day, calls)?;
+            held.ledger = Some(taken);
+            Ok(taken)
+        })
+    }
+}

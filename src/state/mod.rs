@@ -1,0 +1,21 @@
+//! What outlives the process: the token's record and the day's ledger, behind one small trait.
+//!
+//! Knows how to keep two records so that a kill at any instant leaves the one before or the one after, and a drop
+//! box in which another process of ours leaves a refresh token. Must never know what a token is for, when a day ends
+//! or what a call is worth: whoever asks brings the time, the day and the number. Everything here blocks on the disk,
+//! so callers go through `spawn_blocking`.
+//!
+//! The trait is what replicas will share: compare-and-set on the token, an atomic take on the ledger, no more.
+
+mod directory;
+mod embedded;
+mod inbox;
+mod memory;
+mod record;
+mod store;
+
+pub use embedded::Embedded;
+pub use inbox::Inbox;
+pub use memory::Memory;
+pub use record::{Fingerprint, LedgerRecord, Rotation, StoredAccess, TokenRecord};
+pub use store::{Durability, StateError, Store, Stored, Swap, Version};

@@ -1,0 +1,262 @@
+//! What is kept, and how it is written: JSON, so that a person with the file and a debugger can read it in ten years.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use ring::digest::{SHA256, digest};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::store::StateError;
+
+/// Two tokens of about a kilobyte each, and some dates. What is larger was not written by us.
+const LARGEST_BYTES: usize = 64 * 1024;
+
+/// All that is known of the refresh token and what it brought last.
+#[derive(Debug, Clone)]
+pub struct TokenRecord {
+    /// What the next renewal sends.
+    pub refresh_token: SecretString,
+    /// The access token that came last, if one has come.
+    pub access: Option<StoredAccess>,
+    /// Whether renewals bring another refresh token.
+    pub rotation: Rotation,
+    /// When a renewal was begun whose answer was not written down: set, the refresh token may have been used up.
+    pub intent: Option<SystemTime>,
+    /// The refresh token in the settings when this record began or was last replaced by it.
+    pub seed: Option<Fingerprint>,
+    /// The refresh token that was last taken out of the inbox.
+    pub handed_over: Option<Fingerprint>,
+}
+
+/// An access token and its time, by the wall clock: what a restart needs to know.
+#[derive(Debug, Clone)]
+pub struct StoredAccess {
+    /// The token.
+    pub token: SecretString,
+    /// When it came.
+    pub renewed_at: SystemTime,
+    /// When it is no longer good.
+    pub expires_at: SystemTime,
+}
+
+/// Whether a refresh token can be used twice. The vendor's applications differ in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotation {
+    /// No renewal has been seen yet.
+    Unknown,
+    /// The same one goes on working.
+    LongLived,
+    /// Each use brings another, and losing that one needs a person with a browser.
+    Rotating,
+}
+
+/// SHA-256 of a refresh token: enough to notice another one, and no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint(String);
+
+/// Calls of one UTC day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerRecord {
+    /// Days since 1970-01-01.
+    pub day: u64,
+    /// Calls taken on it.
+    pub spent: u32,
+}
+
+/// What is not what we would have written.
+#[derive(Debug, thiserror::Error)]
+#[error("not a record of ours")]
+pub(super) struct Foreign;
+
+/// The token's record as JSON; the only place where its secrets are written in clear.
+#[derive(Serialize, Deserialize)]
+struct TokenFields {
+    version: u64,
+    refresh_token: String,
+    access: Option<AccessFields>,
+    rotation: Rotation,
+    intent_unix_ms: Option<u64>,
+    seed: Option<Fingerprint>,
+    handed_over: Option<Fingerprint>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AccessFields {
+    token: String,
+    renewed_unix_ms: u64,
+    expires_unix_ms: u64,
+}
+
+// === impl TokenRecord ===
+
+impl TokenRecord {
+    /// A record that has only a refresh token, and has never used it.
+    pub fn new(refresh_token: SecretString) -> Self {
+        Self {
+            refresh_token,
+            access: None,
+            rotation: Rotation::Unknown,
+            intent: None,
+            seed: None,
+            handed_over: None,
+        }
+    }
+
+    pub(super) fn to_bytes(&self, version: u64) -> Result<Vec<u8>, Foreign> {
+        let Self { refresh_token, access, rotation, intent, seed, handed_over } = self;
+        let fields = TokenFields {
+            version,
+            refresh_token: refresh_token.expose_secret().to_owned(),
+            access: access.as_ref().map(|access| AccessFields {
+                token: access.token.expose_secret().to_owned(),
+                renewed_unix_ms: unix_ms(access.renewed_at),
+                expires_unix_ms: unix_ms(access.expires_at),
+            }),
+            rotation: *rotation,
+            intent_unix_ms: intent.map(unix_ms),
+            seed: seed.clone(),
+            handed_over: handed_over.clone(),
+        };
+        let bytes = serde_json::to_vec(&fields).map_err(|_error| Foreign)?;
+        // Never write what would be refused when it is read.
+        if bytes.len() > LARGEST_BYTES { Err(Foreign) } else { Ok(bytes) }
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<(u64, Self), Foreign> {
+        let TokenFields { version, refresh_token, access, rotation, intent_unix_ms, seed, handed_over } =
+            parse(bytes)?;
+        if refresh_token.is_empty() {
+            return Err(Foreign);
+        }
+        let access = access.map(|AccessFields { token, renewed_unix_ms, expires_unix_ms }| {
+            Some(StoredAccess {
+                token: token.into(),
+                renewed_at: from_unix_ms(renewed_unix_ms)?,
+                expires_at: from_unix_ms(expires_unix_ms)?,
+            })
+        });
+        let record = Self {
+            refresh_token: refresh_token.into(),
+            access: access.map(|access| access.ok_or(Foreign)).transpose()?,
+            rotation,
+            intent: intent_unix_ms.map(|at| from_unix_ms(at).ok_or(Foreign)).transpose()?,
+            seed,
+            handed_over,
+        };
+        Ok((version, record))
+    }
+}
+
+// === impl Rotation ===
+
+impl Rotation {
+    /// For `GET /token`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::LongLived => "long_lived",
+            Self::Rotating => "rotating",
+        }
+    }
+}
+
+// === impl Fingerprint ===
+
+impl Fingerprint {
+    /// The fingerprint of a refresh token.
+    pub fn of(secret: &SecretString) -> Self {
+        let hash = digest(&SHA256, secret.expose_secret().as_bytes());
+        Self(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+// === impl LedgerRecord ===
+
+impl LedgerRecord {
+    /// The ledger after these calls.
+    pub(super) fn after_taking(ledger: Option<Self>, day: u64, calls: u32) -> Result<Self, StateError> {
+        match ledger {
+            Some(Self { day: held, .. }) if held > day => Err(StateError::EarlierDay { held }),
+            Some(Self { day: held, spent }) if held == day => {
+                Ok(Self { day, spent: spent.saturating_add(calls) })
+            }
+            Some(_) | None => Ok(Self { day, spent: calls }),
+        }
+    }
+
+    pub(super) fn to_bytes(self) -> Result<Vec<u8>, Foreign> {
+        serde_json::to_vec(&self).map_err(|_error| Foreign)
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, Foreign> {
+        parse(bytes)
+    }
+}
+
+/// serde's own message may quote what it could not read.
+fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Foreign> {
+    if bytes.len() > LARGEST_BYTES {
+        return Err(Foreign);
+    }
+    serde_json::from_slice(bytes).map_err(|_error| Foreign)
+}
+
+fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn from_unix_ms(ms: u64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_as_it_was_written_and_cannot_be_printed() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+        let seed = Fingerprint::of(&"hush-seed".into());
+        let record = TokenRecord {
+            access: Some(StoredAccess {
+                token: "hush-access".into(),
+                renewed_at: now,
+                expires_at: now + Duration::from_secs(86_400),
+            }),
+            rotation: Rotation::Rotating,
+            intent: Some(now),
+            seed: Some(seed.clone()),
+            ..TokenRecord::new("hush-refresh".into())
+        };
+        let (version, read) = TokenRecord::from_bytes(&record.to_bytes(7).unwrap()).unwrap();
+        assert_eq!(version, 7);
+        assert_eq!(read.refresh_token.expose_secret(), "hush-refresh");
+        let access = read.access.as_ref().unwrap();
+        assert_eq!(access.token.expose_secret(), "hush-access");
+        assert_eq!((access.renewed_at, read.intent, read.rotation), (now, Some(now), Rotation::Rotating));
+        assert_eq!((&read.seed, &read.handed_over), (&Some(seed), &None));
+        assert!(!format!("{read:?}").contains("hush"));
+    }
+
+    #[test]
+    fn what_we_did_not_write_is_refused() {
+        let huge = format!(r#"{{"day":1,"spent":{}}}"#, " ".repeat(LARGEST_BYTES));
+        for bytes in ["", "{}", "null", r#"{"day":-1,"spent":0}"#, &huge] {
+            assert!(LedgerRecord::from_bytes(bytes.as_bytes()).is_err(), "{bytes}");
+            assert!(TokenRecord::from_bytes(bytes.as_bytes()).is_err(), "{bytes}");
+        }
+        let nameless = TokenRecord::new(SecretString::default()).to_bytes(1).unwrap();
+        assert!(TokenRecord::from_bytes(&nameless).is_err(), "an empty refresh token is none");
+    }
+}
