@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admission::{QuotaSnapshot, SecondCount},
-    token::TokenSnapshot,
+    token::{RenewalSnapshot, TokenSnapshot},
 };
 
 pub(super) fn quota(snapshot: QuotaSnapshot) -> Value {
@@ -18,13 +18,24 @@ pub(super) fn quota(snapshot: QuotaSnapshot) -> Value {
 }
 
 pub(super) fn token(snapshot: TokenSnapshot) -> Value {
-    let TokenSnapshot { source, generation, changed_at, standing } = snapshot;
-    json!({
+    let TokenSnapshot { source, generation, changed_at, expires_at, standing, state, renewal } = snapshot;
+    let mut shown = json!({
         "source": source,
+        "state": state,
         "standing": standing.as_str(),
         "generation": generation,
         "taken_up_at": changed_at.map(rfc3339),
-    })
+        "expires_at": expires_at.map(rfc3339),
+    });
+    if let Some(RenewalSnapshot { renewed_at, rotation, durability, last_error }) = renewal {
+        shown["renewal"] = json!({
+            "last_renewal_at": renewed_at.map(rfc3339),
+            "refresh_token": rotation.as_str(),
+            "kept": durability.as_str(),
+            "last_error": last_error,
+        });
+    }
+    shown
 }
 
 fn rfc3339(time: SystemTime) -> String {

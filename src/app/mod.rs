@@ -6,4 +6,4 @@ mod run;
 mod stack;
 
 pub use run::{Ports, RunError, run};
-pub use stack::{App, Calls, SetupError};
+pub use stack::{App, Calls, Outside, SetupError};

@@ -77,7 +77,9 @@ pub async fn run(
         let _ended = accepting.await;
         connections.wait().await;
     });
-    match drained.await {
+    // A renewal under way is written down first: its answer may be the only copy of the refresh token.
+    let (drained, ()) = tokio::join!(drained, admin.tokens.finish());
+    match drained {
         Ok(()) => tracing::info!("drained"),
         Err(_late) => {
             tracing::warn!(connections = connections.len(), "the grace is over, connections are cut");

@@ -12,6 +12,7 @@ use http::{
     header::{AGE, ETAG, ORIGIN, RETRY_AFTER},
 };
 use hyper_util::client::legacy::connect::Connect;
+use secrecy::SecretString;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
@@ -25,13 +26,18 @@ use crate::{
     },
     report::{Call, FetchError, Fetched, LifetimePolicy},
     settings::{self, ClientNoCache, SecretContent, SecretFile, SecretFileError, Settings},
-    telemetry::Metrics,
-    token::{AuthorizeLayer, TokenSource, Tokens},
-    upstream::{Fetch, FetchLimits, InvalidOrigin, Origin, Road},
+    state::{self, Inbox, Store},
+    telemetry::{Metrics, TokenMetrics},
+    token::{AuthorizeLayer, Renewing, Seeds, TokenSetupError, TokenSource, Tokens},
+    upstream::{Fetch, FetchLimits, InvalidOrigin, Origin, Poster, Road},
 };
 
 /// A browser may remember a preflight's answer for this long.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// For one renewal of the token. Longer than a call's: the answer to a rotating refresh token that is not waited for is
+/// lost, and with it the token. Within `shutdown.grace`, in which a renewal under way is brought to its end.
+const TOKEN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Everything that makes calls, behind one name: only misses pass here, and a box is nothing beside a call.
 pub type Calls = BoxCloneSyncService<Call, Fetched, FetchError>;
@@ -44,6 +50,17 @@ pub struct App {
     pub admin: Arc<AdminState>,
     /// What has to run beside the ports; each runs until it is dropped.
     pub background: Vec<BoxFuture<'static, ()>>,
+}
+
+/// What an app is given from outside.
+#[derive(Debug)]
+pub struct Outside<C> {
+    /// At the end of the road to `upstream.base_url`.
+    pub api: C,
+    /// At the end of the road to `token.token_url`.
+    pub authority: C,
+    /// What outlives the process.
+    pub store: Arc<dyn Store>,
 }
 
 /// The settings are well-formed, but something that they name cannot be used.
@@ -60,26 +77,43 @@ pub enum SetupError {
         /// What is wrong with it.
         source: SecretFileError,
     },
+    /// The token's record, or what it begins with.
+    #[error(transparent)]
+    Token(#[from] TokenSetupError),
 }
 
 // === impl App ===
 
 impl App {
-    /// Puts everything together, with `connector` at the end of the road out.
+    /// Puts everything together, with `connector` at the end of each road out and a store that ends with the app.
     ///
     /// # Errors
-    /// [`SetupError`] names the setting that cannot be used.
+    /// As [`App::assemble`].
     pub fn new<C>(settings: &Settings, connector: C) -> Result<Self, SetupError>
     where
         C: Connect + Clone + Send + Sync + 'static,
     {
+        let (api, authority) = (connector.clone(), connector);
+        Self::assemble(settings, Outside { api, authority, store: Arc::new(state::Memory::default()) })
+    }
+
+    /// Puts everything together. Reads the store and the files that the settings name on this thread; needs a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// [`SetupError`] names the setting that cannot be used.
+    pub fn assemble<C>(settings: &Settings, outside: Outside<C>) -> Result<Self, SetupError>
+    where
+        C: Connect + Clone + Send + Sync + 'static,
+    {
+        let Outside { api, authority, store } = outside;
         let metrics = Arc::new(Metrics::new());
         let mut background = Vec::new();
 
-        let tokens = Tokens::new(token_source(&settings.token), metrics.token.clone());
+        let tokens = tokens(settings, authority, store, metrics.token.clone())?;
         let limits = quota_limits(&settings.quota);
         let quota = Quota::new(limits, SystemTime::now(), metrics.quota.clone());
-        let calls = calls(settings, connector, &tokens, &quota, &metrics)?;
+        let calls = calls(settings, api, &tokens, &quota, &metrics)?;
         let memory = Arc::new(Memory::new(memory_options(settings), metrics.cache.clone()));
         let clients = bearers(
             "clients.tokens_file",
@@ -115,9 +149,10 @@ impl App {
         let front = Front::new(answers, long_road, Recorder::new(metrics.requests.clone()));
 
         background.push(Box::pin(tokens.clone().watch()));
-        let (seen_memory, seen_quota) = (Arc::clone(&memory), quota.clone());
+        let (seen_memory, seen_quota, seen_tokens) = (Arc::clone(&memory), quota.clone(), tokens.clone());
         metrics.before_scrape(move || {
             seen_memory.observe();
+            seen_tokens.observe();
             seen_quota.observe(SystemTime::now());
         });
         let admin = AdminState {
@@ -201,7 +236,7 @@ fn cors(cors: &settings::Cors) -> Option<CorsLayer> {
 fn bearers<T: SecretContent + Send + 'static>(
     key: &'static str,
     file: Option<&SecretFile<T>>,
-    tokens: impl Fn(T) -> Vec<secrecy::SecretString> + Send + 'static,
+    tokens: impl Fn(T) -> Vec<SecretString> + Send + 'static,
     background: &mut Vec<BoxFuture<'static, ()>>,
 ) -> Result<Option<Bearers>, SetupError> {
     let Some(file) = file else { return Ok(None) };
@@ -239,13 +274,43 @@ fn memory_options(settings: &Settings) -> MemoryOptions {
     }
 }
 
-fn token_source(token: &settings::Token) -> TokenSource {
-    match (token.source, &token.access_token, &token.access_token_file) {
-        (settings::TokenSource::File, _, Some(file)) => TokenSource::File(file.clone()),
-        (settings::TokenSource::Static | settings::TokenSource::File, token, _) => {
-            TokenSource::Static(token.clone().unwrap_or_default())
+fn tokens<C>(
+    settings: &Settings,
+    authority: C,
+    store: Arc<dyn Store>,
+    metrics: TokenMetrics,
+) -> Result<Tokens, TokenSetupError>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let token = &settings.token;
+    match token.source {
+        settings::TokenSource::Static => {
+            Ok(Tokens::new(TokenSource::Static(token.access_token.clone().unwrap_or_default()), metrics))
+        }
+        settings::TokenSource::File => {
+            let file = given(None, token.access_token_file.as_ref());
+            // The settings are checked: the file is named.
+            Ok(Tokens::new(file.unwrap_or_else(|| TokenSource::Static(SecretString::default())), metrics))
+        }
+        settings::TokenSource::Refresh => {
+            let renewing = Renewing {
+                url: token.token_url.uri().clone(),
+                poster: Poster::new(authority, TOKEN_DEADLINE),
+                client_id: token.client_id.clone().unwrap_or_default(),
+                client_secret: given(token.client_secret.as_ref(), token.client_secret_file.as_ref()),
+            };
+            let seeds = Seeds {
+                configured: given(token.refresh_token.as_ref(), token.refresh_token_file.as_ref()),
+                inbox: settings.state.dir.as_ref().map(Inbox::of),
+            };
+            Tokens::renewed(renewing, seeds, store, metrics)
         }
     }
+}
+
+fn given(secret: Option<&SecretString>, file: Option<&SecretFile<SecretString>>) -> Option<TokenSource> {
+    secret.cloned().map(TokenSource::Static).or_else(|| file.cloned().map(TokenSource::File))
 }
 
 fn quota_limits(quota: &settings::Quota) -> QuotaLimits {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap, ffi::OsString, fmt::Write as _, io::Write as _, net::SocketAddr, path::Path,
+    sync::Arc,
 };
 
 use anyhow::Context as _;
@@ -12,6 +13,7 @@ use crate::{
     app::Ports,
     settings::Settings,
     simulator::{Options, Simulator},
+    state,
 };
 
 /// What the demo differs in from the defaults, unless the environment or the file says otherwise: lifetimes short
@@ -36,7 +38,7 @@ pub(super) fn run(config: Option<&Path>) -> Outcome {
             upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
         let settings = Settings::load(config, environment(&simulator, upstream_address))?;
         serve::start_logging(&settings)?;
-        let app = serve::build(&settings)?;
+        let app = serve::build(&settings, Arc::new(state::Memory::default()))?;
         let simulated = tokio::spawn(simulator.clone().serve(upstream));
         let greet = |ports: Ports| {
             let greeting = greeting(&simulator, ports, upstream_address);
@@ -59,7 +61,8 @@ fn environment(simulator: &Simulator, upstream: SocketAddr) -> BTreeMap<OsString
     let mut environment: BTreeMap<_, _> =
         LIKED.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     environment.extend(
-        std::env::vars_os().filter(|(name, _)| name != "LINK_REPORT_PROXY__TOKEN__ACCESS_TOKEN_FILE"),
+        std::env::vars_os()
+            .filter(|(name, _)| !name.to_string_lossy().starts_with("LINK_REPORT_PROXY__TOKEN__")),
     );
     environment.extend(forced.map(|(name, value)| (name.into(), value.into())));
     environment

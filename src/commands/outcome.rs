@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::{
     app::{RunError, SetupError},
     settings::SettingsError,
+    state::StateError,
     upstream::ConnectSetupError,
 };
 
@@ -47,6 +48,18 @@ impl From<SettingsError> for Failure {
 impl From<SetupError> for Failure {
     fn from(error: SetupError) -> Self {
         Self::Settings(error.to_string())
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let said = format!("state.dir: {error}");
+        match error {
+            StateError::Held { .. } => Self::Unavailable(said),
+            StateError::Damaged { .. } | StateError::Io { .. } | StateError::EarlierDay { .. } => {
+                Self::Settings(said)
+            }
+        }
     }
 }
 

@@ -3,13 +3,15 @@
 use std::{future::Future, panic, path::Path, sync::Arc};
 
 use anyhow::Context as _;
+use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio::runtime::Builder;
 
 use super::{Failure, Outcome, signals::Signals};
 use crate::{
-    app::{self, App, Ports},
+    app::{self, App, Outside, Ports},
     settings::{LogFormat, Settings},
+    state::{self, Store},
     telemetry::logging,
     upstream::{ConnectOptions, Connector},
 };
@@ -19,7 +21,7 @@ pub(super) fn run(config: Option<&Path>) -> Outcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     start_logging(&settings)?;
     block_on(&settings, async {
-        let app = build(&settings)?;
+        let app = build(&settings, open_state(&settings)?)?;
         until_signalled(app, &settings, |_| ()).await
     })
 }
@@ -48,15 +50,29 @@ pub(super) async fn until_signalled(app: App, settings: &Settings, listening: im
     }
 }
 
-/// The whole app with the real road out. Needs the runtime: files are watched from here on.
-pub(super) fn build(settings: &Settings) -> Result<App, Failure> {
+/// The whole app with the real roads out. Needs the runtime: files are watched from here on.
+pub(super) fn build(settings: &Settings, store: Arc<dyn Store>) -> Result<App, Failure> {
+    let api = connector(settings, &settings.upstream.base_url)?;
+    let authority = connector(settings, settings.token.token_url.uri())?;
+    Ok(App::assemble(settings, Outside { api, authority, store })?)
+}
+
+/// The state as the settings want it. From here on nobody else may open it.
+pub(super) fn open_state(settings: &Settings) -> Result<Arc<dyn Store>, Failure> {
+    match &settings.state.dir {
+        Some(dir) => Ok(Arc::new(state::Embedded::open(dir)?)),
+        None => Ok(Arc::new(state::Memory::default())),
+    }
+}
+
+/// What connects to the host of this URL, and to no other.
+pub(super) fn connector(settings: &Settings, url: &Uri) -> Result<Connector, Failure> {
     let options = ConnectOptions {
         timeout: settings.upstream.connect_timeout,
         extra_ca_file: settings.upstream.extra_ca_file.clone(),
         proxy: Arc::new(Matcher::from_env()),
     };
-    let connector = Connector::new(&settings.upstream.base_url, &options)?;
-    Ok(App::new(settings, connector)?)
+    Ok(Connector::new(url, &options)?)
 }
 
 pub(super) fn start_logging(settings: &Settings) -> Outcome {

@@ -1,16 +1,16 @@
 //! What no single key can tell: limits, combinations, and whether the secret files can be read.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use http::Uri;
-use http::uri::Scheme;
 
-use super::model::{Admin, Cache, Circuit, Clients, Server, Settings, Token, Upstream};
+use super::endpoint::is_in_clear;
+use super::model::{Admin, Cache, Circuit, Clients, Server, Settings, State, Upstream};
 use super::problem::Problems;
 use super::secret_file::{SecretContent, SecretFile};
-use super::word::TokenSource;
+use super::token;
 
 /// Below this a single large report could push out all others.
 const SMALLEST_CACHE: ByteSize = ByteSize::mib(1);
@@ -19,14 +19,17 @@ const LARGEST_JITTER: f64 = 0.5;
 
 /// Adds a problem for each rule that is broken.
 pub(super) fn check(settings: &Settings, problems: &mut Problems) {
-    let Settings { server, admin, clients, upstream, token, cache, circuit, .. } = settings;
+    let Settings { server, admin, clients, upstream, token, cache, circuit, state, .. } = settings;
     zeros(server, upstream, cache, circuit, problems);
     order(server, upstream, circuit, problems);
     sizes(upstream, cache, problems);
     addresses(server, admin, problems);
-    base_url(&upstream.base_url, problems);
+    encrypted("upstream.base_url", &upstream.base_url, problems);
+    encrypted("token.token_url", token.token_url.uri(), problems);
+    encrypted("token.device_url", token.device_url.uri(), problems);
     callers(server, clients, problems);
-    access_token(token, problems);
+    token::check(token, state, problems);
+    directory(state, problems);
     secret_file("admin.token_file", admin.token_file.as_ref(), problems);
     secret_file("clients.tokens_file", clients.tokens_file.as_ref(), problems);
 }
@@ -108,15 +111,9 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
         && (one.ip() == other.ip() || any(one) || any(other))
 }
 
-fn base_url(url: &Uri, problems: &mut Problems) {
-    let host = url.host().unwrap_or_default();
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let loopback = host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback());
-    if url.scheme() != Some(&Scheme::HTTPS) && !loopback {
-        problems.add(
-            "upstream.base_url",
-            "must be https: http would send the token in clear to a host that is not loopback",
-        );
+fn encrypted(key: &str, url: &Uri, problems: &mut Problems) {
+    if is_in_clear(url) {
+        problems.add(key, "must be https: http would send the token in clear to a host that is not loopback");
     }
 }
 
@@ -135,32 +132,17 @@ fn callers(server: &Server, clients: &Clients, problems: &mut Problems) {
     }
 }
 
-fn access_token(token: &Token, problems: &mut Problems) {
-    let key = "token.access_token_file";
-    match (token.source, &token.access_token, &token.access_token_file) {
-        (_, Some(_), Some(_)) => {
-            problems.add(key, "is set and so is token.access_token: set the one that token.source names");
-        }
-        (TokenSource::Static, Some(_), None) => {}
-        (TokenSource::File, None, Some(file)) => secret_file(key, Some(file), problems),
-        (TokenSource::Static, None, Some(_)) => {
-            problems.add(key, "is not used by token.source = \"static\": set token.source = \"file\"");
-        }
-        (TokenSource::File, Some(_), None) => problems.add(
-            "token.access_token",
-            "is not used by token.source = \"file\": set token.source = \"static\", or token.access_token_file",
-        ),
-        (TokenSource::Static, None, None) => problems.add(
-            "token.access_token",
-            "is missing: set it in the environment, or token.source = \"file\" and token.access_token_file",
-        ),
-        (TokenSource::File, None, None) => {
-            problems.add(key, "is missing: token.source = \"file\" reads the token from it");
-        }
+fn directory(state: &State, problems: &mut Problems) {
+    if state.dir.as_ref().is_some_and(|dir| dir.exists() && !dir.is_dir()) {
+        problems.add("state.dir", "is no directory: name one that is, or that is not there yet");
     }
 }
 
-fn secret_file<T: SecretContent>(key: &str, file: Option<&SecretFile<T>>, problems: &mut Problems) {
+pub(super) fn secret_file<T: SecretContent>(
+    key: &str,
+    file: Option<&SecretFile<T>>,
+    problems: &mut Problems,
+) {
     if let Some(Err(error)) = file.map(SecretFile::read) {
         problems.add(key, format!("{error}; correct the path or the file"));
     }

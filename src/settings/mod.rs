@@ -8,6 +8,7 @@
 //! (`LINK_REPORT_PROXY__CACHE__TTL=5m`). Everything wrong is reported at once, one line a key.
 
 mod check;
+mod endpoint;
 mod load;
 mod model;
 mod problem;
@@ -16,10 +17,12 @@ mod secret_file;
 mod section;
 #[cfg(test)]
 mod tests;
+mod token;
 mod word;
 
+pub use endpoint::Endpoint;
 pub use model::{
-    Admin, Cache, Circuit, Clients, Cors, Log, Quota, Server, Settings, Shutdown, Token, Upstream,
+    Admin, Cache, Circuit, Clients, Cors, Log, Quota, Server, Settings, Shutdown, State, Token, Upstream,
 };
 pub use problem::SettingsError;
 pub use secret_file::{SecretContent, SecretFile, SecretFileError, SecretWatch};

@@ -10,6 +10,7 @@ use bytesize::ByteSize;
 use http::Uri;
 use secrecy::SecretString;
 
+use super::endpoint::Endpoint;
 use super::secret_file::SecretFile;
 use super::section::section;
 use super::word::{ClientNoCache, LogFilter, LogFormat, Origin, TokenSource};
@@ -35,6 +36,8 @@ section! {
         quota: Quota,
         /// When to stop calling an upstream that fails.
         circuit: Circuit,
+        /// What outlives the process.
+        state: State,
         /// What is logged.
         log: Log,
         /// How the process ends.
@@ -107,7 +110,7 @@ section! {
 }
 
 section! {
-    /// `token.*`: after [`Settings::load`] exactly the key that `source` names is set.
+    /// `token.*`: after [`Settings::load`] what `source` needs is set, and nothing that another source needs.
     Token {
         /// Where the access token comes from.
         source: TokenSource,
@@ -115,6 +118,20 @@ section! {
         access_token: Option<SecretString>,
         /// A file that holds it, for `file`; read again when its content changes.
         access_token_file: Option<SecretFile<SecretString>>,
+        /// The token endpoint, for `refresh`.
+        token_url: Endpoint,
+        /// The device authorization endpoint, for `login`.
+        device_url: Endpoint,
+        /// The application that the refresh token was given to.
+        client_id: Option<String>,
+        /// Its secret; without one it is a public client, and `client_id` goes into the form.
+        client_secret: Option<SecretString>,
+        /// A file that holds the secret; read at each renewal.
+        client_secret_file: Option<SecretFile<SecretString>>,
+        /// The refresh token to begin with, for `refresh`.
+        refresh_token: Option<SecretString>,
+        /// A file that holds it; a new content is a new beginning.
+        refresh_token_file: Option<SecretFile<SecretString>>,
     }
 }
 
@@ -163,6 +180,14 @@ section! {
         open_for: Duration,
         /// The longest it stays open.
         open_max: Duration,
+    }
+}
+
+section! {
+    /// `state.*`
+    State {
+        /// Where the refresh token and the day's count are kept; unset: in memory.
+        dir: Option<PathBuf>,
     }
 }
 

@@ -135,6 +135,21 @@ impl Scalar for Uri {
     }
 }
 
+/// An identifier: one word that can be sent anywhere.
+impl Scalar for String {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(text.to_owned())
+        } else {
+            Err("holds a space, a control character or one that is not ASCII".to_owned())
+        }
+    }
+
+    fn show(&self) -> Json {
+        self.as_str().into()
+    }
+}
+
 impl Scalar for PathBuf {
     fn parse(text: &str) -> Result<Self, String> {
         Ok(text.into())

@@ -42,7 +42,7 @@ fn each_wrong_setting_is_refused_in_one_line_that_begins_with_its_key() {
         // What is not a key.
         ("cache.tll = '5m'", "cache.tll: unknown key"),
         ("cahce.ttl = '5m'", "cahce: unknown key"),
-        ("token.token_url = 'https://authz.example'", "token.token_url: unknown key"),
+        ("token.toke_url = 'https://authz.example'", "token.toke_url: unknown key"),
         ("\"cache\\n.ttl\" = 1", "cache\\n.ttl: unknown key"),
         ("cache = 5", "cache: is a group"),
         // What is not a value.
@@ -65,7 +65,7 @@ fn each_wrong_setting_is_refused_in_one_line_that_begins_with_its_key() {
         ("cors.allowed_origins = 5", "cors.allowed_origins: must be a list"),
         ("log.level = 'loud'", "log.level: \"loud\" must be one of"),
         ("log.format = 'xml'", "log.format: must be one of: json, text"),
-        ("token.source = 'refresh'", "token.source: must be one of: static, file"),
+        ("token.source = 'vault'", "token.source: must be one of: static, file, refresh"),
         ("upstream.base_url = 'api.cc.email'", "upstream.base_url: must begin with https://"),
         ("upstream.base_url = 'ftp://api.cc.email'", "upstream.base_url: must begin with https://"),
         ("upstream.base_url = 'https://api.cc.email/v3'", "upstream.base_url: must end after the host"),
@@ -131,6 +131,23 @@ fn a_token_source_needs_exactly_its_own_key() {
             "token.source = 'file'\ntoken.access_token_file = '/dev/null'",
             "token.access_token_file: the file is empty",
         ),
+        ("token.refresh_token = 'hush'", "token.refresh_token: is not used by token.source = \"static\""),
+        ("[token]\nsource = 'refresh'\nrefresh_token = 'hush'", "token.client_id: is missing"),
+        ("[token]\nsource = 'refresh'\nclient_id = 'x'", "token.refresh_token: is missing"),
+        (
+            "[token]\nsource = 'refresh'\nclient_id = 'x'\nrefresh_token = 'hush'\naccess_token = 'hush'",
+            "token.access_token: is not used by token.source = \"refresh\"",
+        ),
+        (
+            "[token]\nsource = 'refresh'\nclient_id = 'x'\nrefresh_token = 'hush'\nrefresh_token_file = '/x'",
+            "token.refresh_token_file: is set and so is token.refresh_token",
+        ),
+        (
+            "[token]\nsource = 'refresh'\nclient_id = 'x'\nrefresh_token_file = '/nowhere/x'",
+            "token.refresh_token_file: the file cannot be read",
+        ),
+        ("token.token_url = 'http://authz.example/token'", "token.token_url: must be https"),
+        ("token.device_url = 'https://hush:hush@authz.example'", "token.device_url: must hold no user"),
         ("token.access_token = ''", "token.access_token: is empty"),
         ("token.access_token = 12345", "token.access_token: must be a string"),
         ("token.access_token = ['hush']", "token.access_token: must be a string"),
@@ -149,6 +166,22 @@ fn a_token_source_needs_exactly_its_own_key() {
         load_bare(&format!("token = {{ source = 'file', access_token_file = {path:?} }}")).unwrap();
     assert_eq!(settings.token.source, TokenSource::File);
     assert_eq!(settings.token.access_token_file.unwrap().read().unwrap().expose_secret(), "from-file");
+}
+
+#[test]
+fn a_refresh_token_may_come_from_the_settings_or_from_a_login() {
+    let dir = TempDir::new().unwrap();
+    let state = dir.path().join("state");
+    let refresh = "[token]\nsource = 'refresh'\nclient_id = 'x'";
+    let settings = load_bare(&format!("state.dir = {state:?}\n{refresh}")).unwrap();
+    assert_eq!((settings.token.source, settings.state.dir), (TokenSource::Refresh, Some(state.clone())));
+    assert!(!state.exists(), "loading touches nothing");
+    assert!(load_bare(&format!("{refresh}\nrefresh_token = 'hush'\nclient_secret = 'hush'")).is_ok());
+    let loopback = "token_url = 'http://127.0.0.1:1/token'";
+    assert!(load_bare(&format!("{refresh}\nrefresh_token = 'hush'\n{loopback}")).is_ok());
+    fs::write(&state, "").unwrap();
+    let error = load_bare(&format!("state.dir = {state:?}\n{refresh}")).unwrap_err();
+    assert!(error.starts_with("state.dir: is no directory"), "{error}");
 }
 
 #[test]

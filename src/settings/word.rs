@@ -43,6 +43,8 @@ words! {
         Static = "static",
         /// `token.access_token_file`, read again when its content changes.
         File = "file",
+        /// Renewed from a refresh token, before it expires.
+        Refresh = "refresh",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use prometheus::{Gauge, IntGaugeVec};
+use prometheus::{Gauge, IntGauge, IntGaugeVec};
 
 use super::metrics::{Closed, Series, only};
 
@@ -14,6 +14,8 @@ pub struct TokenMetrics {
     state: IntGaugeVec,
     renewals: Arc<Closed>,
     last_renewal: Gauge,
+    expiry: Gauge,
+    at_risk: IntGauge,
 }
 
 // === impl TokenMetrics ===
@@ -36,6 +38,14 @@ impl TokenMetrics {
                 "token_last_renewal_timestamp_seconds",
                 "When the access token in use was taken up, in Unix time; 0: none yet.",
             ),
+            expiry: series.gauge(
+                "token_expiry_timestamp_seconds",
+                "When the access token in use expires, in Unix time; 0: not known, as for a token that was given.",
+            ),
+            at_risk: series.int_gauge(
+                "token_at_risk",
+                "1: the refresh token rotates and is kept in memory only, so that a restart loses it.",
+            ),
         };
         metrics.state("expired");
         metrics
@@ -46,10 +56,29 @@ impl TokenMetrics {
         only(&self.state, &STATES, state);
     }
 
-    /// A newer token was taken up at this time.
-    pub fn renewed(&self, now: SystemTime) {
+    /// The token in use came at this time.
+    pub fn taken_up(&self, at: SystemTime) {
+        self.last_renewal.set(unix_seconds(at));
+    }
+
+    /// A newer token was come by.
+    pub fn renewed(&self) {
         self.renewals.inc("success");
-        self.last_renewal.set(unix_seconds(now));
+    }
+
+    /// The token in use expires at this time, if that is known.
+    pub fn expires(&self, at: Option<SystemTime>) {
+        self.expiry.set(at.map_or(0.0, unix_seconds));
+    }
+
+    /// A restart would lose the refresh token.
+    pub fn at_risk(&self) {
+        self.at_risk.set(1);
+    }
+
+    /// It would not, as far as is known.
+    pub fn safe(&self) {
+        self.at_risk.set(0);
     }
 
     /// A newer token was wanted and not to be had.

@@ -28,6 +28,11 @@ impl AccessToken {
         Ok(Self { secret, bearer, generation })
     }
 
+    /// Whether a header can hold it.
+    pub(super) fn is_sendable(token: &str) -> bool {
+        token.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
     pub(super) fn bearer(&self) -> HeaderValue {
         self.bearer.clone()
     }

@@ -59,7 +59,7 @@ where
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let Self { road, tokens } = self.clone();
         async move {
-            let token = tokens.current().ok_or(Cause::TokenUnavailable)?;
+            let token = tokens.ready().await.ok_or(Cause::TokenUnavailable)?;
             request.headers_mut().insert(AUTHORIZATION, token.bearer());
             let response = road.oneshot(request).await?;
             match response.status() {

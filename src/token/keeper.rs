@@ -1,21 +1,28 @@
 //! Keeps the one token: hands it out, takes up a newer one, and hears when it is refused.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
-use secrecy::SecretString;
-use tokio::{sync::Mutex, time::sleep};
+use tokio::time::Instant;
 
 use super::{
     access::AccessToken,
-    source::{SourceError, TokenSource},
+    board::{Board, Phase},
+    given::Given,
+    hand::{Hand, News, Standing, Verdict},
+    origin::Origins,
+    pace::Pace,
+    renewer::{Renewer, Renewing},
+    source::TokenSource,
+    vault::Vault,
 };
-use crate::telemetry::TokenMetrics;
-
-/// How often a token file's content is looked at. After a 401 it is looked at once at once.
-const REREAD_EVERY: Duration = Duration::from_secs(5);
+use crate::{
+    settings::{SecretFileError, SecretWatch},
+    state::{Durability, Inbox, Rotation, StateError, Store, Swap},
+    telemetry::TokenMetrics,
+};
 
 /// The one token of this process. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,8 +30,28 @@ pub struct Tokens {
     shared: Arc<Shared>,
 }
 
+/// Where a refresh token comes from, besides the store.
+#[derive(Debug)]
+pub struct Seeds {
+    /// `token.refresh_token`, or its file.
+    pub configured: Option<TokenSource>,
+    /// Where a login leaves one.
+    pub inbox: Option<Inbox>,
+}
+
+/// There is no beginning: the settings name something that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenSetupError {
+    /// The state's.
+    #[error("state.dir: {0}")]
+    State(#[from] StateError),
+    /// The refresh token's file.
+    #[error("token.refresh_token_file: {0}")]
+    SecretFile(#[from] SecretFileError),
+}
+
 /// What may be told of the token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TokenSnapshot {
     /// `token.source`.
     pub source: &'static str,
@@ -32,63 +59,48 @@ pub struct TokenSnapshot {
     pub generation: u64,
     /// When the one in use was taken up.
     pub changed_at: Option<SystemTime>,
+    /// When it expires, where that is known.
+    pub expires_at: Option<SystemTime>,
     /// What the upstream thinks of it, as far as we know.
     pub standing: Standing,
+    /// The label of `token_state`.
+    pub state: &'static str,
+    /// For `token.source = "refresh"`.
+    pub renewal: Option<RenewalSnapshot>,
 }
 
-/// Is the token good?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Nobody has said otherwise.
-    Valid,
-    /// The upstream answered 401 to it, and there is no newer one.
-    Refused,
-    /// There is none.
-    Missing,
+/// What may be told of renewing.
+#[derive(Debug, Clone)]
+pub struct RenewalSnapshot {
+    /// When the last good answer came.
+    pub renewed_at: Option<SystemTime>,
+    /// Whether renewals bring another refresh token.
+    pub rotation: Rotation,
+    /// Whether the refresh token outlives the process.
+    pub durability: Durability,
+    /// Why the last attempt failed; `None`: it did not.
+    pub last_error: Option<String>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    source: TokenSource,
-    held: RwLock<Held>,
-    /// Held while the source is read: many 401s at a time are one reading, and one line of log.
-    reading: Mutex<Health>,
+    hand: Arc<Hand>,
+    keeping: Keeping,
     metrics: TokenMetrics,
 }
 
 #[derive(Debug)]
-struct Held {
-    token: Option<Arc<AccessToken>>,
-    changed_at: Option<SystemTime>,
-    standing: Standing,
+enum Keeping {
+    Given(Given),
+    Renewed(Renewed),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Health {
-    Good,
-    /// Already told of.
-    Failing,
-}
-
-// === impl Standing ===
-
-impl Standing {
-    /// For `GET /token`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::Refused => "refused",
-            Self::Missing => "missing",
-        }
-    }
-
-    /// The label of `token_state`: no token is as bad as one that has expired.
-    const fn metric(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::Refused | Self::Missing => "expired",
-        }
-    }
+#[derive(Debug)]
+struct Renewed {
+    board: Arc<Board>,
+    durability: Durability,
+    /// Until somebody watches.
+    renewer: Mutex<Option<Box<Renewer>>>,
 }
 
 // === impl Tokens ===
@@ -96,145 +108,216 @@ impl Standing {
 impl Tokens {
     /// Takes up the source's token, or starts without one when there is none yet. Reads a file on this thread.
     pub fn new(source: TokenSource, metrics: TokenMetrics) -> Self {
-        let first = source.read_now();
-        let mut shared = Shared {
-            source,
-            held: RwLock::new(Held { token: None, changed_at: None, standing: Standing::Missing }),
-            reading: Mutex::new(Health::Good),
-            metrics,
-        };
-        shared.reading = Mutex::new(shared.settle(first, Health::Good));
-        Self { shared: Arc::new(shared) }
+        let hand = Arc::new(Hand::empty());
+        let given = Given::new(source, Arc::clone(&hand), metrics.clone());
+        Self::with(hand, Keeping::Given(given), metrics)
     }
 
-    /// Looks for a newer token now and then, for as long as it is polled. A static one is never newer.
+    /// Takes up what the store holds, and is ready to renew it: [`Tokens::watch`] does. Reads and writes the store on
+    /// this thread; needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`TokenSetupError`]: a store or a file that cannot be read. Having no refresh token yet is no error.
+    pub fn renewed(
+        renewing: Renewing,
+        seeds: Seeds,
+        store: Arc<dyn Store>,
+        metrics: TokenMetrics,
+    ) -> Result<Self, TokenSetupError> {
+        let Seeds { configured, inbox } = seeds;
+        let (seed, file): (_, Option<SecretWatch<_>>) = match configured {
+            None => (None, None),
+            Some(TokenSource::Static(seed)) => (Some(seed), None),
+            Some(TokenSource::File(file)) => file.watch().map(|(seed, watch)| (Some(seed), Some(watch)))?,
+        };
+        let origins = Origins::new(seed, file, inbox);
+        let stored = store.token()?;
+        let (version, mut record) = stored.map(|stored| (stored.version, stored.record)).unzip();
+        let (begun, inbox) = origins.at_start(record.as_ref());
+        if let Some(begun) = begun {
+            if store.swap_token(version, &begun)? == Swap::Superseded {
+                tracing::warn!("the token's record was changed by another; theirs is used");
+            }
+            record = Some(begun);
+        }
+        if let Some(inbox) = inbox {
+            inbox.done()?;
+        }
+        let durability = store.durability();
+        if durability == Durability::Volatile {
+            tracing::warn!(
+                "state.dir is not set: the refresh token is kept in memory only; should it rotate, it is lost when \
+                 this process ends, and a person must consent again"
+            );
+        }
+        let (hand, board) = (Arc::new(Hand::empty()), Arc::new(Board::new()));
+        let mut renewer = Renewer {
+            renewing,
+            hand: Arc::clone(&hand),
+            board: Arc::clone(&board),
+            vault: Vault(store),
+            origins,
+            pace: Pace::at_once(Instant::now()),
+            metrics: metrics.clone(),
+            replaced_at: None,
+        };
+        if let Some(record) = &record {
+            renewer.hold(record);
+        }
+        let renewer = Mutex::new(Some(Box::new(renewer)));
+        Ok(Self::with(hand, Keeping::Renewed(Renewed { board, durability, renewer }), metrics))
+    }
+
+    fn with(hand: Arc<Hand>, keeping: Keeping, metrics: TokenMetrics) -> Self {
+        let tokens = Self { shared: Arc::new(Shared { hand, keeping, metrics }) };
+        tokens.observe();
+        tokens
+    }
+
+    /// Sees to newer tokens, for as long as it is polled. A static one is never newer.
     pub async fn watch(self) {
-        match self.shared.source {
-            TokenSource::Static(_) => {}
-            TokenSource::File(_) => loop {
-                sleep(REREAD_EVERY).await;
-                self.shared.reread(self.generation()).await;
-            },
+        match &self.shared.keeping {
+            Keeping::Given(given) => given.watch().await,
+            Keeping::Renewed(renewed) => {
+                if let Some(renewer) = renewed.take() {
+                    renewer.run().await;
+                }
+            }
+        }
+    }
+
+    /// Lets no renewal begin any more, and waits for the one under way to be written down.
+    pub async fn finish(&self) {
+        match &self.shared.keeping {
+            Keeping::Given(_) => {}
+            Keeping::Renewed(renewed) => renewed.finish().await,
         }
     }
 
     /// The generation of the token in use; 0 without one.
     pub fn generation(&self) -> u64 {
-        self.current().map_or(0, |token| token.generation())
+        self.shared.hand.generation()
+    }
+
+    /// Brings the gauges up to date.
+    pub fn observe(&self) {
+        let Shared { hand, keeping, metrics } = &*self.shared;
+        metrics.state(self.state());
+        metrics.expires(hand.remaining(Instant::now()).map(|remaining| SystemTime::now() + remaining));
+        match keeping {
+            Keeping::Renewed(renewed) if renewed.is_at_risk() => metrics.at_risk(),
+            Keeping::Renewed(_) | Keeping::Given(_) => metrics.safe(),
+        }
     }
 
     /// What may be told of the token.
     pub fn snapshot(&self) -> TokenSnapshot {
-        let generation = self.generation();
-        let held = self.shared.held.read().unwrap_or_else(PoisonError::into_inner);
+        let (Shared { hand, keeping, .. }, now) = (&*self.shared, Instant::now());
+        let (source, renewal) = match keeping {
+            Keeping::Given(given) => (given.source(), None),
+            Keeping::Renewed(renewed) => ("refresh", Some(renewed.snapshot())),
+        };
         TokenSnapshot {
-            source: self.shared.source.as_str(),
-            generation,
-            changed_at: held.changed_at,
-            standing: held.standing,
+            source,
+            generation: hand.generation(),
+            changed_at: hand.changed_at(),
+            expires_at: hand.remaining(now).map(|remaining| SystemTime::now() + remaining),
+            standing: hand.standing(now),
+            state: self.state(),
+            renewal,
         }
     }
 
-    pub(super) fn current(&self) -> Option<Arc<AccessToken>> {
-        self.shared.held.read().unwrap_or_else(PoisonError::into_inner).token.clone()
+    /// A token to send; where there is none, one is waited for, but not for long.
+    pub(super) async fn ready(&self) -> Option<Arc<AccessToken>> {
+        if let Some(token) = self.usable() {
+            return Some(token);
+        }
+        match &self.shared.keeping {
+            Keeping::Given(_) => {}
+            Keeping::Renewed(renewed) => renewed.board.newer_than(self.generation()).await,
+        }
+        self.usable()
     }
 
     /// The upstream answered 401 to this generation. Returns once a newer one has been looked for, so that whoever
     /// asks for the generation next knows whether a second call is worth it. Without a newer one the refused one
     /// stays in use: only the operator can tell what is wrong with it.
     pub(super) async fn refused(&self, generation: u64) {
-        self.shared.judge(generation, Standing::Refused);
-        match self.shared.source {
-            TokenSource::Static(_) => {}
-            TokenSource::File(_) => self.shared.reread(generation).await,
+        let Shared { hand, keeping, metrics } = &*self.shared;
+        if hand.judge(generation, Verdict::Refused) == News::Changed {
+            tracing::warn!(generation, "the upstream refuses the access token");
         }
-        if self.generation() == generation {
-            self.shared.metrics.renewal_failed();
+        match keeping {
+            Keeping::Given(given) => {
+                given.newer_than(generation).await;
+                if self.generation() == generation {
+                    metrics.renewal_failed();
+                }
+            }
+            Keeping::Renewed(renewed) => renewed.board.newer_than(generation).await,
         }
     }
 
     /// The upstream took this generation.
     pub(super) fn accepted(&self, generation: u64) {
-        self.shared.judge(generation, Standing::Valid);
+        self.shared.hand.judge(generation, Verdict::Accepted);
+    }
+
+    /// The token, unless its time is over, or it was refused and can never be replaced: it would only spend calls.
+    fn usable(&self) -> Option<Arc<AccessToken>> {
+        let (hand, now) = (&self.shared.hand, Instant::now());
+        let hopeless = match &self.shared.keeping {
+            Keeping::Given(_) => false,
+            Keeping::Renewed(renewed) => {
+                renewed.board.phase() == Phase::Dead && hand.standing(now) == Standing::Refused
+            }
+        };
+        hand.current(now).filter(|_| !hopeless)
+    }
+
+    /// No token is as bad as one that has expired.
+    fn state(&self) -> &'static str {
+        let phase = match &self.shared.keeping {
+            Keeping::Given(_) => Phase::Resting,
+            Keeping::Renewed(renewed) => renewed.board.phase(),
+        };
+        match (phase, self.shared.hand.standing(Instant::now())) {
+            (Phase::Dead, _) => "reauthorisation_required",
+            (Phase::Renewing, _) => "renewing",
+            (Phase::Resting, Standing::Valid) => "valid",
+            (Phase::Resting, Standing::Refused | Standing::Expired | Standing::Missing) => "expired",
+        }
     }
 }
 
-// === impl Shared ===
+// === impl Renewed ===
 
-impl Shared {
-    /// Reads the source, unless a token newer than `known` has come up meanwhile.
-    async fn reread(&self, known: u64) {
-        let mut health = self.reading.lock().await;
-        if self.with(|held| held.generation()) > known {
-            return;
-        }
-        let read = self.source.read().await;
-        *health = self.settle(read, *health);
+impl Renewed {
+    fn take(&self) -> Option<Box<Renewer>> {
+        self.renewer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Takes up what was read if it is new. What cannot be used leaves the old token in use, and is told of once.
-    fn settle(&self, read: Result<SecretString, SourceError>, health: Health) -> Health {
-        match read.and_then(|secret| self.take_up(secret)) {
-            Ok(()) => Health::Good,
-            Err(error) => {
-                if health == Health::Good {
-                    tracing::warn!("token.access_token_file: {error}; the token in use, if any, is kept");
-                }
-                Health::Failing
-            }
+    fn is_at_risk(&self) -> bool {
+        self.durability == Durability::Volatile && self.board.told().rotation == Rotation::Rotating
+    }
+
+    async fn finish(&self) {
+        self.board.ending.cancel();
+        // One that never ran has nothing to bring to an end.
+        if self.take().is_none() {
+            self.board.ended.cancelled().await;
         }
     }
 
-    fn take_up(&self, secret: SecretString) -> Result<(), SourceError> {
-        let generation = self.with(|held| match &held.token {
-            Some(token) if token.is(&secret) => None,
-            Some(_) | None => Some(held.generation() + 1),
-        });
-        let Some(generation) = generation else { return Ok(()) };
-        let (token, now) = (Arc::new(AccessToken::new(secret, generation)?), SystemTime::now());
-        self.with(|held| {
-            *held = Held { token: Some(token), changed_at: Some(now), standing: Standing::Valid };
-            self.metrics.state(held.standing.metric());
-        });
-        self.metrics.renewed(now);
-        tracing::info!(source = self.source.as_str(), generation, "access token taken up");
-        Ok(())
-    }
-
-    /// Notes what the upstream thinks of a token, if it is still the one in use.
-    fn judge(&self, generation: u64, standing: Standing) {
-        // Each call ends here, and most say nothing new: a reader does not make the others wait.
-        let is_news = |held: &Held| held.generation() == generation && held.standing != standing;
-        if !is_news(&self.held.read().unwrap_or_else(PoisonError::into_inner)) {
-            return;
+    fn snapshot(&self) -> RenewalSnapshot {
+        let told = self.board.told();
+        RenewalSnapshot {
+            renewed_at: told.renewed_at,
+            rotation: told.rotation,
+            durability: self.durability,
+            last_error: told.last_error,
         }
-        let news = self.with(|held| {
-            let news = is_news(held);
-            if news {
-                held.standing = standing;
-                self.metrics.state(standing.metric());
-            }
-            news
-        });
-        if news && standing == Standing::Refused {
-            tracing::warn!(
-                source = self.source.as_str(),
-                generation,
-                "the upstream refuses the access token"
-            );
-        }
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Held) -> T) -> T {
-        act(&mut self.held.write().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-// === impl Held ===
-
-impl Held {
-    fn generation(&self) -> u64 {
-        self.token.as_ref().map_or(0, |token| token.generation())
     }
 }
 
@@ -245,7 +328,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::{settings::SecretFile, telemetry::Metrics};
+    use crate::{settings::SecretFile, telemetry::Metrics, token::given::REREAD_EVERY};
+    use tokio::time::sleep;
 
     /// A secret mounted as Kubernetes does it: the file is a link into a directory that is a link, and only the
     /// latter is swapped.
@@ -276,7 +360,7 @@ mod tests {
     }
 
     fn sends(tokens: &Tokens) -> String {
-        tokens.current().unwrap().bearer().to_str().unwrap().to_owned()
+        tokens.usable().unwrap().bearer().to_str().unwrap().to_owned()
     }
 
     #[tokio::test(start_paused = true)]
@@ -306,6 +390,7 @@ mod tests {
         let tokens = mount.tokens(&metrics);
         tokens.refused(1).await;
         assert_eq!((tokens.generation(), tokens.snapshot().standing), (1, Standing::Refused));
+        tokens.observe();
         assert!(metrics.render().unwrap().contains("token_state{state=\"expired\"} 1\n"));
         mount.swap("v2", "two");
         tokio::join!(tokens.refused(1), tokens.refused(1), tokens.refused(1));
@@ -322,6 +407,7 @@ mod tests {
         assert_eq!((sends(&tokens).as_str(), tokens.generation()), ("Bearer fixed", 1));
         tokens.accepted(1);
         assert_eq!(tokens.snapshot().standing, Standing::Valid);
+        tokens.observe();
         assert!(metrics.render().unwrap().contains("token_state{state=\"valid\"} 1\n"));
         assert!(!format!("{tokens:?} {:?}", tokens.snapshot()).contains("fixed"));
     }

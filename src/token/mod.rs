@@ -1,14 +1,30 @@
-//! The one OAuth token: where it comes from, which one is in use, and who stamps it on a request.
+//! The one OAuth token: where it comes from, which one is in use, who renews it, and who stamps it on a request.
 //!
-//! The only room that ever holds a secret of the upstream's. Must never know what is fetched with it, what is
+//! The only room that ever sends a secret of the upstream's. Must never know what is fetched with it, what is
 //! remembered, or what may be spent; others learn a generation number from it and nothing else.
+//!
+//! A token is given (settings, file) or renewed. Renewing is one task's work, so that there is never more than one
+//! call at a time: it writes its intent down, asks, writes the answer down, and only then does anyone use it. Requests
+//! go on with the old token meanwhile; who has none waits a few seconds. Nothing but `invalid_grant` is a verdict on
+//! the refresh token. Tokio's clock says when a token is over; the wall clock is asked once, at the start.
 
 mod access;
 mod authorize;
+mod board;
+mod given;
+mod grant;
+mod hand;
 mod keeper;
+mod origin;
+mod pace;
+mod renewer;
+mod seed;
 mod source;
+mod vault;
 
 pub use access::{AccessToken, UnsendableToken};
 pub use authorize::{Authorize, AuthorizeLayer};
-pub use keeper::{Standing, TokenSnapshot, Tokens};
+pub use hand::Standing;
+pub use keeper::{RenewalSnapshot, Seeds, TokenSetupError, TokenSnapshot, Tokens};
+pub use renewer::Renewing;
 pub use source::{SourceError, TokenSource};

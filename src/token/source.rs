@@ -1,4 +1,4 @@
-//! Where the token comes from.
+//! A secret that the settings give, in one of two ways.
 
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
@@ -6,7 +6,7 @@ use tokio::task::spawn_blocking;
 use super::access::UnsendableToken;
 use crate::settings::{SecretFile, SecretFileError};
 
-/// A token that is given to us, in one of two ways.
+/// A token that is given to us, or a secret that it takes to come by one.
 #[derive(Debug, Clone)]
 pub enum TokenSource {
     /// In the settings: it never changes.

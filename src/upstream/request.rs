@@ -11,7 +11,7 @@ use http_body_util::Empty;
 use crate::report::ReportKey;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const PRODUCT: &str = concat!("link-report-proxy/", env!("CARGO_PKG_VERSION"));
+pub(super) const PRODUCT: &str = concat!("link-report-proxy/", env!("CARGO_PKG_VERSION"));
 
 /// Where the upstream is: `upstream.base_url`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]

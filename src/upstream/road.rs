@@ -69,7 +69,7 @@ where
     }
 }
 
-fn how_far(error: &Error) -> Unreachable {
+pub(super) fn how_far(error: &Error) -> Unreachable {
     match connect::find(error) {
         Some(failed) => failed.0,
         None if error.is_connect() => Unreachable::Connect,

@@ -1,0 +1,89 @@
+//! Which `token.*` keys each source needs, and which it has no use for.
+
+use super::check::secret_file;
+use super::model::{State, Token};
+use super::problem::Problems;
+use super::word::TokenSource;
+
+/// Adds a problem for each rule that is broken.
+pub(super) fn check(token: &Token, state: &State, problems: &mut Problems) {
+    let both = [
+        ("access_token", token.access_token.is_some(), token.access_token_file.as_ref()),
+        ("client_secret", token.client_secret.is_some(), token.client_secret_file.as_ref()),
+        ("refresh_token", token.refresh_token.is_some(), token.refresh_token_file.as_ref()),
+    ];
+    let mut clear = true;
+    for (key, is_set, file) in both {
+        if is_set && file.is_some() {
+            let said = format!("is set and so is token.{key}: set one of the two");
+            problems.add(&format!("token.{key}_file"), said);
+            clear = false;
+        }
+    }
+    // One thing at a time: whoever has set a key too many is not told what is missing beside it.
+    if !clear {
+        return;
+    }
+    for (key, source) in token.misplaced() {
+        let said = format!(
+            "is not used by token.source = \"{}\": leave it out, or set token.source = \"{}\"",
+            token.source.as_str(),
+            source.as_str()
+        );
+        problems.add(key, said);
+    }
+    if token.misplaced().next().is_some() {
+        return;
+    }
+    token.needs(state, problems);
+    secret_file("token.access_token_file", token.access_token_file.as_ref(), problems);
+    secret_file("token.client_secret_file", token.client_secret_file.as_ref(), problems);
+    secret_file("token.refresh_token_file", token.refresh_token_file.as_ref(), problems);
+}
+
+// === impl Token ===
+
+impl Token {
+    /// The keys that are set for another source, each with the source that uses it.
+    fn misplaced(&self) -> impl Iterator<Item = (&'static str, TokenSource)> {
+        let keys = [
+            ("token.access_token", self.access_token.is_some(), TokenSource::Static),
+            ("token.access_token_file", self.access_token_file.is_some(), TokenSource::File),
+            ("token.refresh_token", self.refresh_token.is_some(), TokenSource::Refresh),
+            ("token.refresh_token_file", self.refresh_token_file.is_some(), TokenSource::Refresh),
+        ];
+        let ours = self.source;
+        keys.into_iter()
+            .filter(move |(_, is_set, source)| *is_set && *source != ours)
+            .map(|(key, _, source)| (key, source))
+    }
+
+    fn needs(&self, state: &State, problems: &mut Problems) {
+        match self.source {
+            TokenSource::Static if self.access_token.is_none() => problems.add(
+                "token.access_token",
+                "is missing: set it in the environment, or token.source = \"file\" or \"refresh\" and what they need",
+            ),
+            TokenSource::File if self.access_token_file.is_none() => problems.add(
+                "token.access_token_file",
+                "is missing: token.source = \"file\" reads the token from it",
+            ),
+            TokenSource::Refresh => {
+                if self.client_id.is_none() {
+                    problems.add(
+                        "token.client_id",
+                        "is missing: token.source = \"refresh\" renews the token of an application, name its API key",
+                    );
+                }
+                let seed = self.refresh_token.is_some() || self.refresh_token_file.is_some();
+                if !seed && state.dir.is_none() {
+                    problems.add(
+                        "token.refresh_token",
+                        "is missing: set it or token.refresh_token_file, or set state.dir and run \"login\"",
+                    );
+                }
+            }
+            TokenSource::Static | TokenSource::File => {}
+        }
+    }
+}

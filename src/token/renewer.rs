@@ -1,0 +1,340 @@
+//! Renews the access token, one renewal at a time, each written down before anyone uses what it brought.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::Uri;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{
+    board::{Board, Phase},
+    grant::{Client, Grant, GrantError},
+    hand::{Hand, Life, Standing},
+    origin::{Beginning, Origins},
+    pace::{Chance, Pace},
+    source::{SourceError, TokenSource},
+    vault::Vault,
+};
+use crate::{
+    state::{Durability, Rotation, StateError, Stored, StoredAccess, Swap, TokenRecord, Version},
+    telemetry::TokenMetrics,
+    upstream::Poster,
+};
+
+/// A token that came because another was refused, and is refused too: renewing at once again would not help, and
+/// would use up a refresh token a second.
+const REFUSED_AGAIN: Duration = Duration::from_secs(60);
+/// Between attempts to write down what came. Until then nobody uses it.
+const REWRITE_EVERY: Duration = Duration::from_secs(1);
+/// So often, once the process is ending.
+const LAST_WRITES: u32 = 3;
+
+/// What it takes to ask for a token.
+#[derive(Debug)]
+pub struct Renewing {
+    /// The token endpoint.
+    pub url: Uri,
+    /// How it is reached.
+    pub poster: Poster,
+    /// `token.client_id`.
+    pub client_id: String,
+    /// `token.client_secret`, or its file, which is read at each renewal.
+    pub client_secret: Option<TokenSource>,
+}
+
+/// The task. It alone writes the token's record.
+#[derive(Debug)]
+pub(super) struct Renewer {
+    pub(super) renewing: Renewing,
+    pub(super) hand: Arc<Hand>,
+    pub(super) board: Arc<Board>,
+    pub(super) vault: Vault,
+    pub(super) origins: Origins,
+    pub(super) pace: Pace,
+    pub(super) metrics: TokenMetrics,
+    /// When a token came because the one before was refused.
+    pub(super) replaced_at: Option<Instant>,
+}
+
+/// No newer token.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("there is no refresh token: run \"login\", or set token.refresh_token_file")]
+    NoRefreshToken,
+    #[error(transparent)]
+    Endpoint(#[from] GrantError),
+    #[error("state.dir: {0}")]
+    State(#[from] StateError),
+    #[error("token.client_secret_file: {0}")]
+    ClientSecret(#[from] SourceError),
+    #[error("the token's record was changed by another")]
+    Superseded,
+}
+
+// === impl Renewer ===
+
+impl Renewer {
+    /// Until the process ends; what has begun by then is brought to its end.
+    pub(super) async fn run(mut self) {
+        let (board, ending) = (Arc::clone(&self.board), self.board.ending.clone());
+        let _ended = board.ended.clone().drop_guard();
+        loop {
+            tokio::select! {
+                biased;
+                () = ending.cancelled() => return,
+                beginning = self.origins.next() => self.begin(beginning).await,
+                () = board.wanted() => self.wished(),
+                () = sleep_until(self.pace.due()) => self.renew().await,
+            }
+        }
+    }
+
+    fn wished(&mut self) {
+        let now = Instant::now();
+        match self.hand.standing(now) {
+            // Whoever wished had not seen the newest one yet.
+            Standing::Valid => {}
+            Standing::Refused if self.replaced_at.is_some_and(|at| now < at + REFUSED_AGAIN) => {
+                self.board.settle();
+            }
+            Standing::Refused | Standing::Expired | Standing::Missing => self.pace.wanted(now),
+        }
+    }
+
+    /// Another refresh token: from the settings or from a login. Written first, as everything.
+    async fn begin(&mut self, beginning: Beginning) {
+        match self.write_beginning(beginning.clone()).await {
+            Ok(Some(record)) => {
+                tracing::info!("another refresh token taken up");
+                self.hold(&record);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!("another refresh token cannot be taken up yet: {error}");
+                self.board.with_told(|told| told.last_error = Some(error.to_string()));
+                self.origins.again(beginning);
+            }
+        }
+    }
+
+    async fn write_beginning(&mut self, beginning: Beginning) -> Result<Option<TokenRecord>, Failed> {
+        let stored = self.vault.read().await?;
+        let (version, held) = stored.map(|stored| (stored.version, stored.record)).unzip();
+        let begun = self.origins.choose(held.as_ref(), beginning.clone());
+        if let Some(record) = &begun
+            && self.vault.write(version, record).await? == Swap::Superseded
+        {
+            return Err(Failed::Superseded);
+        }
+        self.origins.written(beginning).await?;
+        Ok(begun)
+    }
+
+    /// Puts a record's access token into use, as far as it has one that is good, and sees to the next renewal.
+    pub(super) fn hold(&mut self, record: &TokenRecord) {
+        let now = Instant::now();
+        self.pace.anew(now);
+        self.board.with_told(|told| {
+            told.rotation = record.rotation;
+            told.renewed_at = record.access.as_ref().map(|access| access.renewed_at);
+        });
+        if let Some(access) = &record.access
+            && let Some((lifetime, remaining)) = by_the_wall_clock(access, SystemTime::now())
+        {
+            self.take_up(access, Life::Until(now + remaining));
+            // An intent without an end: its answer may be lost, and it is better to know while this token is good.
+            if record.intent.is_none() {
+                self.pace.holding(now, lifetime, remaining, Chance::draw());
+            }
+        }
+        self.rest(Phase::Resting);
+    }
+
+    async fn renew(&mut self) {
+        let before = self.hand.standing(Instant::now());
+        self.board.enter(Phase::Renewing, self.pace.not_before());
+        let renewed = self.exchange().await;
+        let now = Instant::now();
+        match renewed {
+            Ok(()) => {
+                self.metrics.renewed();
+                self.replaced_at = (before == Standing::Refused).then_some(now);
+                self.board.with_told(|told| told.last_error = None);
+                self.rest(Phase::Resting);
+            }
+            Err(error) => {
+                self.metrics.renewal_failed();
+                self.board.with_told(|told| told.last_error = Some(error.to_string()));
+                let phase = match error {
+                    Failed::NoRefreshToken | Failed::Endpoint(GrantError::InvalidGrant) => {
+                        self.pace.dead(now, Chance::draw());
+                        tracing::error!(
+                            "the access token cannot be renewed until a person consents again: {error}; run \"login\", \
+                             or put a new refresh token into the settings; reports that are held go on"
+                        );
+                        Phase::Dead
+                    }
+                    Failed::Endpoint(_) | Failed::State(_) | Failed::ClientSecret(_) | Failed::Superseded => {
+                        self.pace.failed(now, Chance::draw());
+                        let next_s = (self.pace.due() - now).as_secs();
+                        tracing::warn!(next_s, "the access token was not renewed, all is kept: {error}");
+                        Phase::Resting
+                    }
+                };
+                self.rest(phase);
+            }
+        }
+        self.board.settle();
+    }
+
+    fn rest(&self, phase: Phase) {
+        self.board.enter(phase, self.pace.not_before());
+    }
+
+    /// One renewal (RFC 6749 §6): intent written, asked, answer written, used, in this order.
+    async fn exchange(&mut self) -> Result<(), Failed> {
+        let Stored { version, record } = self.vault.read().await?.ok_or(Failed::NoRefreshToken)?;
+        let client = self.client().await?;
+        let begun = TokenRecord { intent: Some(SystemTime::now()), ..record };
+        // Proves too that the answer can be written.
+        let Swap::Done(version) = self.vault.write(Some(version), &begun).await? else {
+            return Err(Failed::Superseded);
+        };
+        let asked_at = Instant::now();
+        self.pace.called(asked_at);
+        let form = client.refresh(&self.renewing.url, &begun.refresh_token);
+        let answered = self.renewing.poster.post(form).await.map_err(GrantError::from)?;
+        let grant = match Grant::read(&answered, SystemTime::now()) {
+            Err(GrantError::InvalidGrant) => return Err(self.is_it_dead(&begun.refresh_token).await),
+            read => read?,
+        };
+        let lifetime = grant.lifetime;
+        let (record, access) = renewed(&begun, grant);
+        self.write_down(version, &begun.refresh_token, &record).await?;
+        self.note_rotation(record.rotation);
+        self.board.with_told(|told| told.renewed_at = Some(access.renewed_at));
+        self.take_up(&access, Life::Until(asked_at + lifetime));
+        let remaining = lifetime.saturating_sub(asked_at.elapsed());
+        self.pace.holding(Instant::now(), lifetime, remaining, Chance::draw());
+        Ok(())
+    }
+
+    async fn client(&self) -> Result<Client, Failed> {
+        let secret = match &self.renewing.client_secret {
+            Some(source) => Some(source.read().await?),
+            None => None,
+        };
+        Ok(Client { id: self.renewing.client_id.clone(), secret })
+    }
+
+    /// A refresh token that was replaced while it was sent is no dead one.
+    async fn is_it_dead(&self, sent: &SecretString) -> Failed {
+        match self.vault.read().await {
+            Ok(Some(stored)) if !same(&stored.record.refresh_token, sent) => Failed::Superseded,
+            Ok(_) => Failed::Endpoint(GrantError::InvalidGrant),
+            Err(error) => Failed::State(error),
+        }
+    }
+
+    /// Writes what came, however long that takes: the refresh token that was sent may be worth nothing any more.
+    async fn write_down(
+        &self,
+        mut version: Version,
+        sent: &SecretString,
+        record: &TokenRecord,
+    ) -> Result<(), Failed> {
+        let mut last_writes = 0;
+        loop {
+            let written = match self.vault.write(Some(version), record).await {
+                Ok(Swap::Done(_)) => return Ok(()),
+                Ok(Swap::Superseded) => self.vault.read().await,
+                Err(error) => Err(error),
+            };
+            match written {
+                // A write that was reported as failed, and was none.
+                Ok(Some(stored))
+                    if same(&stored.record.refresh_token, &record.refresh_token)
+                        && stored.record.intent.is_none() =>
+                {
+                    return Ok(());
+                }
+                Ok(Some(stored)) if same(&stored.record.refresh_token, sent) => version = stored.version,
+                Ok(_) => return Err(Failed::Superseded),
+                Err(error) => {
+                    tracing::error!(
+                        "the renewed token cannot be written, and is not used before it is: {error}"
+                    );
+                    if self.board.ending.is_cancelled() {
+                        last_writes += 1;
+                    }
+                    if last_writes == LAST_WRITES {
+                        return Err(error.into());
+                    }
+                    sleep(REWRITE_EVERY).await;
+                }
+            }
+        }
+    }
+
+    fn note_rotation(&self, rotation: Rotation) {
+        let before = self.board.with_told(|told| std::mem::replace(&mut told.rotation, rotation));
+        if before != Rotation::Rotating && rotation == Rotation::Rotating {
+            match self.vault.durability() {
+                Durability::Durable => {
+                    tracing::info!("the refresh token rotates; each new one is kept in state.dir");
+                }
+                Durability::Volatile => tracing::error!(
+                    "the refresh token rotates and is kept in memory only: when this process ends it is lost, and a \
+                     person must consent again; set state.dir"
+                ),
+            }
+        }
+    }
+
+    fn take_up(&self, access: &StoredAccess, life: Life) {
+        match self.hand.take_up(access.token.clone(), life, access.renewed_at) {
+            Ok(Some(generation)) => {
+                self.metrics.taken_up(access.renewed_at);
+                self.board.taken_up(generation);
+                tracing::info!(source = "refresh", generation, "access token taken up");
+            }
+            // The same one again, as after a login that was met twice.
+            Ok(None) => {}
+            Err(unsendable) => tracing::error!("{unsendable}"),
+        }
+    }
+}
+
+/// The record after a good answer.
+fn renewed(begun: &TokenRecord, grant: Grant) -> (TokenRecord, StoredAccess) {
+    let Grant { access_token, lifetime, refresh_token } = grant;
+    let now = SystemTime::now();
+    let access = StoredAccess { token: access_token, renewed_at: now, expires_at: now + lifetime };
+    let rotation = match &refresh_token {
+        Some(new) if !same(new, &begun.refresh_token) => Rotation::Rotating,
+        Some(_) | None => Rotation::LongLived,
+    };
+    let record = TokenRecord {
+        refresh_token: refresh_token.unwrap_or_else(|| begun.refresh_token.clone()),
+        access: Some(access.clone()),
+        rotation,
+        intent: None,
+        ..begun.clone()
+    };
+    (record, access)
+}
+
+/// How long a stored token is good for, in all and from now; `None`: no longer. The one place where the wall clock
+/// decides, and it can make a life shorter, but not longer than the vendor said.
+fn by_the_wall_clock(access: &StoredAccess, now: SystemTime) -> Option<(Duration, Duration)> {
+    let lifetime = access.expires_at.duration_since(access.renewed_at).ok()?;
+    let remaining = access.expires_at.duration_since(now).ok()?.min(lifetime);
+    (!remaining.is_zero()).then_some((lifetime, remaining))
+}
+
+fn same(one: &SecretString, other: &SecretString) -> bool {
+    one.expose_secret() == other.expose_secret()
+}

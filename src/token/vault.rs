@@ -1,0 +1,43 @@
+//! The token's record in the store, asked for off the workers: a disk can hang.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use tokio::task::spawn_blocking;
+
+use crate::state::{Durability, StateError, Store, Stored, Swap, TokenRecord, Version};
+
+/// The store, for async callers.
+#[derive(Debug, Clone)]
+pub(super) struct Vault(pub(super) Arc<dyn Store>);
+
+// === impl Vault ===
+
+impl Vault {
+    pub(super) fn durability(&self) -> Durability {
+        self.0.durability()
+    }
+
+    pub(super) async fn read(&self) -> Result<Option<Stored>, StateError> {
+        self.ask(<dyn Store>::token).await
+    }
+
+    pub(super) async fn write(
+        &self,
+        expected: Option<Version>,
+        record: &TokenRecord,
+    ) -> Result<Swap, StateError> {
+        let record = record.clone();
+        self.ask(move |store| store.swap_token(expected, &record)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Store) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        let store = Arc::clone(&self.0);
+        // Only a panic in the store, or a runtime that is gone, ends it so.
+        let interrupted =
+            |error| StateError::Io { path: PathBuf::from("state.dir"), source: io::Error::other(error) };
+        spawn_blocking(move || question(&*store)).await.map_err(interrupted)?
+    }
+}
