@@ -15,6 +15,7 @@ use super::{
     origin::Origins,
     pace::Pace,
     renewer::{Renewer, Renewing},
+    snapshot::{RenewalSnapshot, TokenSnapshot},
     source::TokenSource,
     vault::Vault,
 };
@@ -48,38 +49,6 @@ pub enum TokenSetupError {
     /// The refresh token's file.
     #[error("token.refresh_token_file: {0}")]
     SecretFile(#[from] SecretFileError),
-}
-
-/// What may be told of the token.
-#[derive(Debug, Clone)]
-pub struct TokenSnapshot {
-    /// `token.source`.
-    pub source: &'static str,
-    /// How many tokens this process has had; 0: none yet.
-    pub generation: u64,
-    /// When the one in use was taken up.
-    pub changed_at: Option<SystemTime>,
-    /// When it expires, where that is known.
-    pub expires_at: Option<SystemTime>,
-    /// What the upstream thinks of it, as far as we know.
-    pub standing: Standing,
-    /// The label of `token_state`.
-    pub state: &'static str,
-    /// For `token.source = "refresh"`.
-    pub renewal: Option<RenewalSnapshot>,
-}
-
-/// What may be told of renewing.
-#[derive(Debug, Clone)]
-pub struct RenewalSnapshot {
-    /// When the last good answer came.
-    pub renewed_at: Option<SystemTime>,
-    /// Whether renewals bring another refresh token.
-    pub rotation: Rotation,
-    /// Whether the refresh token outlives the process.
-    pub durability: Durability,
-    /// Why the last attempt failed; `None`: it did not.
-    pub last_error: Option<String>,
 }
 
 #[derive(Debug)]
@@ -265,7 +234,7 @@ impl Tokens {
     }
 
     /// The token, unless its time is over, or it was refused and can never be replaced: it would only spend calls.
-    fn usable(&self) -> Option<Arc<AccessToken>> {
+    pub(super) fn usable(&self) -> Option<Arc<AccessToken>> {
         let (hand, now) = (&self.shared.hand, Instant::now());
         let hopeless = match &self.shared.keeping {
             Keeping::Given(_) => false,
@@ -318,109 +287,5 @@ impl Renewed {
             durability: self.durability,
             last_error: told.last_error,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::symlink, path::PathBuf};
-
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::{settings::SecretFile, telemetry::Metrics, token::given::REREAD_EVERY};
-    use tokio::time::sleep;
-
-    /// A secret mounted as Kubernetes does it: the file is a link into a directory that is a link, and only the
-    /// latter is swapped.
-    struct Mount(TempDir);
-
-    impl Mount {
-        fn new() -> Self {
-            let root = tempfile::tempdir().unwrap();
-            symlink("..data/token", root.path().join("token")).unwrap();
-            Self(root)
-        }
-
-        fn token(&self) -> PathBuf {
-            self.0.path().join("token")
-        }
-
-        fn swap(&self, version: &str, content: &str) {
-            let root = self.0.path();
-            fs::create_dir(root.join(version)).unwrap();
-            fs::write(root.join(version).join("token"), content).unwrap();
-            symlink(version, root.join("..new")).unwrap();
-            fs::rename(root.join("..new"), root.join("..data")).unwrap();
-        }
-
-        fn tokens(&self, metrics: &Metrics) -> Tokens {
-            Tokens::new(TokenSource::File(SecretFile::new(self.token())), metrics.token.clone())
-        }
-    }
-
-    fn sends(tokens: &Tokens) -> String {
-        tokens.usable().unwrap().bearer().to_str().unwrap().to_owned()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_swapped_file_is_taken_up_within_seconds_and_a_broken_one_is_not() {
-        let (mount, metrics) = (Mount::new(), Metrics::new());
-        mount.swap("v1", "one\n");
-        let tokens = mount.tokens(&metrics);
-        let watch = tokio::spawn(tokens.clone().watch());
-        for (version, content, expected, generation) in
-            [("v2", "two", "Bearer two", 2), ("v3", "", "Bearer two", 2), ("v4", "four\n", "Bearer four", 3)]
-        {
-            mount.swap(version, content);
-            sleep(REREAD_EVERY * 2).await;
-            assert_eq!((sends(&tokens).as_str(), tokens.generation()), (expected, generation));
-        }
-        fs::remove_file(mount.token()).unwrap();
-        sleep(REREAD_EVERY * 2).await;
-        assert_eq!(sends(&tokens), "Bearer four");
-        assert!(!watch.is_finished());
-        watch.abort();
-    }
-
-    #[tokio::test]
-    async fn after_a_401_the_file_is_read_at_once() {
-        let (mount, metrics) = (Mount::new(), Metrics::new());
-        mount.swap("v1", "one");
-        let tokens = mount.tokens(&metrics);
-        tokens.refused(1).await;
-        assert_eq!((tokens.generation(), tokens.snapshot().standing), (1, Standing::Refused));
-        tokens.observe();
-        assert!(metrics.render().unwrap().contains("token_state{state=\"expired\"} 1\n"));
-        mount.swap("v2", "two");
-        tokio::join!(tokens.refused(1), tokens.refused(1), tokens.refused(1));
-        assert_eq!((tokens.generation(), tokens.snapshot().standing), (2, Standing::Valid));
-        tokens.refused(1).await;
-        assert_eq!(tokens.snapshot().standing, Standing::Valid, "old news of an old token");
-    }
-
-    #[tokio::test]
-    async fn a_static_token_that_was_refused_stays_in_use() {
-        let metrics = Metrics::new();
-        let tokens = Tokens::new(TokenSource::Static("fixed".into()), metrics.token.clone());
-        tokens.refused(1).await;
-        assert_eq!((sends(&tokens).as_str(), tokens.generation()), ("Bearer fixed", 1));
-        tokens.accepted(1);
-        assert_eq!(tokens.snapshot().standing, Standing::Valid);
-        tokens.observe();
-        assert!(metrics.render().unwrap().contains("token_state{state=\"valid\"} 1\n"));
-        assert!(!format!("{tokens:?} {:?}", tokens.snapshot()).contains("fixed"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_file_that_comes_late_is_taken_up() {
-        let (mount, metrics) = (Mount::new(), Metrics::new());
-        let tokens = mount.tokens(&metrics);
-        assert_eq!((tokens.generation(), tokens.snapshot().standing), (0, Standing::Missing));
-        let watch = tokio::spawn(tokens.clone().watch());
-        mount.swap("v1", "one");
-        sleep(REREAD_EVERY * 2).await;
-        assert_eq!(sends(&tokens), "Bearer one");
-        watch.abort();
     }
 }

@@ -16,15 +16,20 @@ mod grant;
 mod hand;
 mod keeper;
 mod origin;
+mod outcome;
 mod pace;
 mod renewer;
 mod seed;
+mod snapshot;
 mod source;
+#[cfg(test)]
+mod tests;
 mod vault;
 
 pub use access::{AccessToken, UnsendableToken};
 pub use authorize::{Authorize, AuthorizeLayer};
 pub use hand::Standing;
-pub use keeper::{RenewalSnapshot, Seeds, TokenSetupError, TokenSnapshot, Tokens};
+pub use keeper::{Seeds, TokenSetupError, Tokens};
 pub use renewer::Renewing;
+pub use snapshot::{RenewalSnapshot, TokenSnapshot};
 pub use source::{SourceError, TokenSource};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::Uri;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     grant::{Client, Grant, GrantError},
     hand::{Hand, Life, Standing},
     origin::{Beginning, Origins},
+    outcome::{by_the_wall_clock, renewed, same},
     pace::{Chance, Pace},
     source::{SourceError, TokenSource},
     vault::Vault,
@@ -164,6 +165,8 @@ impl Renewer {
                 self.replaced_at = (before == Standing::Refused).then_some(now);
                 self.board.with_told(|told| told.last_error = None);
                 self.rest(Phase::Resting);
+                // Should the same token have come again, nobody would know otherwise.
+                self.board.settle();
             }
             Err(error) => {
                 self.metrics.renewal_failed();
@@ -187,7 +190,6 @@ impl Renewer {
                 self.rest(phase);
             }
         }
-        self.board.settle();
     }
 
     fn rest(&self, phase: Phase) {
@@ -306,35 +308,4 @@ impl Renewer {
             Err(unsendable) => tracing::error!("{unsendable}"),
         }
     }
-}
-
-/// The record after a good answer.
-fn renewed(begun: &TokenRecord, grant: Grant) -> (TokenRecord, StoredAccess) {
-    let Grant { access_token, lifetime, refresh_token } = grant;
-    let now = SystemTime::now();
-    let access = StoredAccess { token: access_token, renewed_at: now, expires_at: now + lifetime };
-    let rotation = match &refresh_token {
-        Some(new) if !same(new, &begun.refresh_token) => Rotation::Rotating,
-        Some(_) | None => Rotation::LongLived,
-    };
-    let record = TokenRecord {
-        refresh_token: refresh_token.unwrap_or_else(|| begun.refresh_token.clone()),
-        access: Some(access.clone()),
-        rotation,
-        intent: None,
-        ..begun.clone()
-    };
-    (record, access)
-}
-
-/// How long a stored token is good for, in all and from now; `None`: no longer. The one place where the wall clock
-/// decides, and it can make a life shorter, but not longer than the vendor said.
-fn by_the_wall_clock(access: &StoredAccess, now: SystemTime) -> Option<(Duration, Duration)> {
-    let lifetime = access.expires_at.duration_since(access.renewed_at).ok()?;
-    let remaining = access.expires_at.duration_since(now).ok()?.min(lifetime);
-    (!remaining.is_zero()).then_some((lifetime, remaining))
-}
-
-fn same(one: &SecretString, other: &SecretString) -> bool {
-    one.expose_secret() == other.expose_secret()
 }

@@ -1,0 +1,60 @@
+//! What a record becomes by a good answer, and what a stored token is still worth. Pure but for the wall clock's date.
+
+use std::time::{Duration, SystemTime};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::grant::Grant;
+use crate::state::{Rotation, StoredAccess, TokenRecord};
+
+/// The record after a good answer.
+pub(super) fn renewed(begun: &TokenRecord, grant: Grant) -> (TokenRecord, StoredAccess) {
+    let Grant { access_token, lifetime, refresh_token } = grant;
+    let now = SystemTime::now();
+    let access = StoredAccess { token: access_token, renewed_at: now, expires_at: now + lifetime };
+    let rotation = match &refresh_token {
+        Some(new) if !same(new, &begun.refresh_token) => Rotation::Rotating,
+        Some(_) | None => Rotation::LongLived,
+    };
+    let record = TokenRecord {
+        refresh_token: refresh_token.unwrap_or_else(|| begun.refresh_token.clone()),
+        access: Some(access.clone()),
+        rotation,
+        intent: None,
+        ..begun.clone()
+    };
+    (record, access)
+}
+
+/// How long a stored token is good for, in all and from now; `None`: no longer. The one place where the wall clock
+/// decides, and it can make a life shorter, but not longer than the vendor said.
+pub(super) fn by_the_wall_clock(access: &StoredAccess, now: SystemTime) -> Option<(Duration, Duration)> {
+    let lifetime = access.expires_at.duration_since(access.renewed_at).ok()?;
+    let remaining = access.expires_at.duration_since(now).ok()?.min(lifetime);
+    (!remaining.is_zero()).then_some((lifetime, remaining))
+}
+
+/// Whether two secrets are one.
+pub(super) fn same(one: &SecretString, other: &SecretString) -> bool {
+    one.expose_secret() == other.expose_secret()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    #[test]
+    fn a_wall_clock_that_jumped_can_shorten_a_stored_token_s_life_and_not_lengthen_it() {
+        let renewed_at = SystemTime::UNIX_EPOCH + 1_000_000 * HOUR;
+        let access = StoredAccess { token: "t".into(), renewed_at, expires_at: renewed_at + 24 * HOUR };
+        let at = |now| by_the_wall_clock(&access, now).map(|(_, remaining)| remaining);
+        assert_eq!(at(renewed_at + HOUR), Some(23 * HOUR));
+        assert_eq!(at(renewed_at - 24 * HOUR), Some(24 * HOUR), "a day back");
+        assert_eq!(at(renewed_at + 25 * HOUR), None, "a day on: renewed at once, and nothing is lost");
+        assert_eq!(at(access.expires_at), None);
+        let backwards = StoredAccess { expires_at: renewed_at - HOUR, ..access.clone() };
+        assert!(by_the_wall_clock(&backwards, renewed_at).is_none());
+    }
+}

@@ -1,0 +1,169 @@
+//! The token's whole life against the simulated vendor, over pipes in memory and under paused time.
+
+mod given;
+mod grief;
+mod life;
+mod rotation;
+mod trap;
+mod vendor;
+
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+
+use http::{Request, StatusCode};
+use http_body_util::Empty;
+use secrecy::{ExposeSecret as _, SecretString};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tower::{Layer as _, ServiceExt as _};
+
+use super::*;
+use crate::{
+    report::Cause,
+    settings::SecretFile,
+    simulator::{Options, Rotation, Simulator, TOKEN_PATH, synthetic_id},
+    state::{Inbox, Memory, Store},
+    telemetry::Metrics,
+    upstream::{Poster, Road},
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A vendor, and what a process leaves to the next.
+struct Place {
+    vendor: Simulator,
+    store: Arc<dyn Store>,
+    dir: TempDir,
+    seeding: Seeding,
+}
+
+/// How the refresh token is set. Watching costs a look a second, which makes days long, even virtual ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seeding {
+    /// In the settings.
+    Fixed,
+    /// In a file; and there is an inbox.
+    Watched,
+}
+
+/// One life of the process.
+struct Process {
+    tokens: Tokens,
+    metrics: Metrics,
+    vendor: Simulator,
+    watch: JoinHandle<()>,
+}
+
+fn options(rotation: Rotation, access_token_lifetime: Duration) -> Options {
+    Options { rotation, access_token_lifetime, per_day: 0, per_second: 0, ..Options::default() }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn new(rotation: Rotation) -> Self {
+        Self::with(options(rotation, DAY), Memory::default())
+    }
+
+    fn with(options: Options, store: impl Store) -> Self {
+        let place = Self {
+            vendor: Simulator::new(options),
+            store: Arc::new(store),
+            dir: tempfile::tempdir().unwrap(),
+            seeding: Seeding::Fixed,
+        };
+        place.seed(&place.vendor.refresh_token());
+        place
+    }
+
+    fn watched(self) -> Self {
+        Self { seeding: Seeding::Watched, ..self }
+    }
+
+    fn seed_path(&self) -> PathBuf {
+        self.dir.path().join("seed")
+    }
+
+    /// The operator puts this refresh token into the settings' file.
+    fn seed(&self, refresh_token: &str) {
+        fs::write(self.seed_path(), refresh_token).unwrap();
+    }
+
+    fn inbox(&self) -> Inbox {
+        Inbox::of(self.dir.path().join("state"))
+    }
+
+    fn refresh_token(&self) -> String {
+        self.store.token().unwrap().unwrap().record.refresh_token.expose_secret().to_owned()
+    }
+
+    fn start(&self) -> Process {
+        let metrics = Metrics::new();
+        let options = self.vendor.options();
+        let renewing = Renewing {
+            url: format!("http://authz.example{TOKEN_PATH}").parse().unwrap(),
+            poster: Poster::new(vendor::connector(&self.vendor), Duration::from_secs(20)),
+            client_id: options.client_id.clone(),
+            client_secret: Some(TokenSource::Static(options.client_secret.clone())),
+        };
+        let file = SecretFile::<SecretString>::new(self.seed_path());
+        let seeds = match self.seeding {
+            Seeding::Fixed => {
+                Seeds { configured: Some(TokenSource::Static(file.read().unwrap())), inbox: None }
+            }
+            Seeding::Watched => {
+                Seeds { configured: Some(TokenSource::File(file)), inbox: Some(self.inbox()) }
+            }
+        };
+        let tokens =
+            Tokens::renewed(renewing, seeds, Arc::clone(&self.store), metrics.token.clone()).unwrap();
+        let watch = tokio::spawn(tokens.clone().watch());
+        Process { tokens, metrics, vendor: self.vendor.clone(), watch }
+    }
+}
+
+// === impl Process ===
+
+impl Process {
+    /// One call of the API; the token alone decides how it ends.
+    async fn ask(&self) -> Result<StatusCode, Cause> {
+        ask(self.tokens.clone(), &self.vendor).await
+    }
+
+    fn ask_meanwhile(&self) -> JoinHandle<Result<StatusCode, Cause>> {
+        let (tokens, vendor) = (self.tokens.clone(), self.vendor.clone());
+        tokio::spawn(async move { ask(tokens, &vendor).await })
+    }
+
+    fn state(&self) -> &'static str {
+        self.tokens.snapshot().state
+    }
+
+    fn last_error(&self) -> String {
+        self.tokens.snapshot().renewal.unwrap().last_error.unwrap_or_default()
+    }
+
+    fn metric(&self, series: &str) -> f64 {
+        self.tokens.observe();
+        let (text, name) = (self.metrics.render().unwrap(), format!("link_report_proxy_{series} "));
+        let line = text.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap_or_else(|| panic!("{series} is not in\n{text}")).parse().unwrap()
+    }
+
+    /// kill -9.
+    async fn kill(self) {
+        self.watch.abort();
+        let _killed = self.watch.await;
+    }
+}
+
+async fn ask(tokens: Tokens, vendor: &Simulator) -> Result<StatusCode, Cause> {
+    let road = AuthorizeLayer::new(tokens).layer(Road::new(vendor::connector(vendor)));
+    let path = format!("http://api.example/v3/reports/email_reports/{}/links", synthetic_id(1, 2));
+    let request = Request::get(path).body(Empty::new()).unwrap();
+    road.oneshot(request).await.map(|response| response.status())
+}
+
+/// So much (virtual) time, in which everything due happens.
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}

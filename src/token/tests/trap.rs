@@ -1,0 +1,94 @@
+//! A store in which a process dies at a named point of a renewal, or whose disk is full for a while.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::state::{Durability, LedgerRecord, Memory, StateError, Store, Stored, Swap, TokenRecord, Version};
+
+/// Where a process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Point {
+    BeforeIntent,
+    AfterIntent,
+    BeforeAnswer,
+    AfterAnswer,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    #[default]
+    Sound,
+    Full,
+    DeadlyAt(Point),
+    Dead,
+}
+
+/// Clones are the same store.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trap {
+    memory: Arc<Memory>,
+    mode: Arc<Mutex<Mode>>,
+}
+
+// === impl Trap ===
+
+impl Trap {
+    pub(super) fn set(&self, point: Point) {
+        *self.mode() = Mode::DeadlyAt(point);
+    }
+
+    /// Nothing can be written until [`Trap::mend`].
+    pub(super) fn fill(&self) {
+        *self.mode() = Mode::Full;
+    }
+
+    pub(super) fn has_sprung(&self) -> bool {
+        *self.mode() == Mode::Dead
+    }
+
+    pub(super) fn mend(&self) {
+        *self.mode() = Mode::Sound;
+    }
+
+    fn mode(&self) -> std::sync::MutexGuard<'_, Mode> {
+        self.mode.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for Trap {
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+
+    fn token(&self) -> Result<Option<Stored>, StateError> {
+        self.memory.token()
+    }
+
+    fn swap_token(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
+        let mut mode = self.mode();
+        let (here, after) = match new.intent {
+            Some(_) => (Point::BeforeIntent, Point::AfterIntent),
+            None => (Point::BeforeAnswer, Point::AfterAnswer),
+        };
+        match *mode {
+            Mode::DeadlyAt(point) if point == here => *mode = Mode::Dead,
+            Mode::DeadlyAt(point) if point == after => {
+                self.memory.swap_token(expected, new)?;
+                *mode = Mode::Dead;
+            }
+            Mode::Sound | Mode::DeadlyAt(_) => return self.memory.swap_token(expected, new),
+            Mode::Full | Mode::Dead => {}
+        }
+        Err(StateError::Io { path: "state".into(), source: io::ErrorKind::StorageFull.into() })
+    }
+
+    fn ledger(&self) -> Result<Option<LedgerRecord>, StateError> {
+        self.memory.ledger()
+    }
+
+    fn take_calls(&self, day: u64, calls: u32) -> Result<LedgerRecord, StateError> {
+        self.memory.take_calls(day, calls)
+    }
+}
