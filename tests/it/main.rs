@@ -4,6 +4,7 @@
 mod cache;
 mod contract;
 mod floors;
+mod kill;
 mod metrics_lint;
 mod repo;
 mod road;

@@ -100,6 +100,11 @@ impl Run {
         kill_process(self.pid(), Signal::TERM).expect("a living child");
     }
 
+    /// kill -9; returns once it is dead.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.expect("a child to kill");
+    }
+
     fn pid(&self) -> Pid {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         pid.expect("a living child")
@@ -179,6 +184,11 @@ impl Proxy {
     /// Sends SIGTERM.
     pub(crate) fn sigterm(&self) {
         self.run.sigterm();
+    }
+
+    /// kill -9; returns once it is dead.
+    pub(crate) async fn kill(self) {
+        self.run.kill().await;
     }
 
     /// Waits for the end.
