@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{Outcome, check, demo, healthcheck, serve};
+use super::{Outcome, check, demo, healthcheck, login, serve};
 
 /// A caching reverse proxy for Constant Contact's email link reports.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Serve,
     /// Say what is wrong with the settings, or print the effective ones
     Check,
+    /// Let a person consent in a browser, and keep the refresh token in state.dir for serve
+    Login,
     /// Run the proxy in front of a simulated Constant Contact, and print lines to try
     Demo,
     /// Ask a running proxy whether it is ready; for containers without a shell
@@ -43,6 +45,7 @@ pub fn run() -> Outcome {
     match command.unwrap_or_default() {
         Command::Serve => serve::run(config),
         Command::Check => check::run(config),
+        Command::Login => login::run(config),
         Command::Demo => demo::run(config),
         Command::Healthcheck => healthcheck::run(config),
     }

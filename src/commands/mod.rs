@@ -4,6 +4,7 @@ mod arguments;
 mod check;
 mod demo;
 mod healthcheck;
+mod login;
 mod outcome;
 mod serve;
 mod signals;

@@ -25,11 +25,11 @@ const LONGEST_CODE_BYTES: usize = 40;
 
 /// Who we are to the authorization server (RFC 6749 §2.3).
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub struct Client {
     /// The application's API key.
-    pub(super) id: String,
+    pub id: String,
     /// Its secret, sent by Basic; a public client has none, and its id goes into the form.
-    pub(super) secret: Option<SecretString>,
+    pub secret: Option<SecretString>,
 }
 
 /// A good answer.
@@ -155,7 +155,7 @@ fn word(token: String) -> Option<SecretString> {
 // === impl GrantError ===
 
 impl GrantError {
-    fn read(status: StatusCode, body: &[u8]) -> Self {
+    pub(super) fn read(status: StatusCode, body: &[u8]) -> Self {
         let said: Option<RefusalBody> = serde_json::from_slice(body).ok();
         let code = said.and_then(|said| said.error.or(said.error_code));
         match code {
@@ -167,6 +167,12 @@ impl GrantError {
 }
 
 // === impl ErrorCode ===
+
+impl ErrorCode {
+    pub(super) fn as_str(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
 
 impl From<Option<String>> for ErrorCode {
     fn from(code: Option<String>) -> Self {

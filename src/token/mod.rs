@@ -11,6 +11,7 @@
 mod access;
 mod authorize;
 mod board;
+mod device;
 mod given;
 mod grant;
 mod hand;
@@ -28,6 +29,8 @@ mod vault;
 
 pub use access::{AccessToken, UnsendableToken};
 pub use authorize::{Authorize, AuthorizeLayer};
+pub use device::{Consent, DeviceCodes, DeviceError, DeviceFlow};
+pub use grant::Client;
 pub use hand::Standing;
 pub use keeper::{Seeds, TokenSetupError, Tokens};
 pub use renewer::Renewing;

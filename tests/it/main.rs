@@ -5,6 +5,7 @@ mod cache;
 mod contract;
 mod floors;
 mod kill;
+mod login;
 mod metrics_lint;
 mod repo;
 mod road;

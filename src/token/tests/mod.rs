@@ -1,5 +1,6 @@
 //! The token's whole life against the simulated vendor, over pipes in memory and under paused time.
 
+mod consent;
 mod given;
 mod grief;
 mod life;

@@ -1,0 +1,172 @@
+//! `login`: a person's consent by the device flow, left where `serve` finds it.
+
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use http::Uri;
+use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+
+use super::{Failure, Outcome, serve};
+use crate::{
+    settings::Settings,
+    state::{Inbox, TokenRecord},
+    token::{Client, DeviceCodes, DeviceError, DeviceFlow},
+    upstream::Poster,
+};
+
+/// For one question to the authorization server.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// A running proxy looks into its inbox every other second.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(6);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Who has the tokens now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TakenUp {
+    ByARunningProxy,
+    NotYet,
+}
+
+/// Shows address and code, waits for the approval, and leaves the tokens in `state.dir`.
+pub(super) fn run(config: Option<&Path>) -> Outcome {
+    let settings = Settings::load(config, environment())?;
+    let Some(dir) = settings.state.dir.clone() else {
+        let said = "state.dir: is missing: login leaves the tokens there, and serve keeps them there";
+        return Err(Failure::Settings(said.to_owned()));
+    };
+    serve::block_on(&settings, async {
+        let flow = flow(&settings).await?;
+        let codes = flow.begin().await?;
+        print(&greeting(&codes))?;
+        let consent = flow.wait(&codes).await?;
+        let taken_up = leave(Inbox::of(&dir), consent.record).await?;
+        print(&farewell(&flow.client, &dir, taken_up))
+    })
+}
+
+/// The environment as it is, for a token that is to be renewed. What sets another kind of token is not ours to judge.
+fn environment() -> impl Iterator<Item = (OsString, OsString)> {
+    let ours = ["SOURCE", "ACCESS_TOKEN", "ACCESS_TOKEN_FILE"];
+    let other =
+        move |name: &OsString| !ours.iter().any(|key| *name == *format!("LINK_REPORT_PROXY__TOKEN__{key}"));
+    let source = ("LINK_REPORT_PROXY__TOKEN__SOURCE".into(), "refresh".into());
+    std::env::vars_os().filter(move |(name, _)| other(name)).chain([source])
+}
+
+async fn flow(settings: &Settings) -> Result<DeviceFlow, Failure> {
+    let token = &settings.token;
+    let endpoint = |url: &Uri| {
+        let connector = serve::connector(settings, url)?;
+        Ok::<_, Failure>((url.clone(), Poster::new(connector, DEADLINE)))
+    };
+    let secret = match (&token.client_secret, &token.client_secret_file) {
+        (Some(secret), _) => Some(secret.clone()),
+        (None, Some(file)) => {
+            let file = file.clone();
+            let read = spawn_blocking(move || file.read()).await.context("reading").map_err(Failure::Bug)?;
+            let wrong = |error| Failure::Settings(format!("token.client_secret_file: {error}"));
+            Some(read.map_err(wrong)?)
+        }
+        (None, None) => None,
+    };
+    Ok(DeviceFlow {
+        device: endpoint(token.device_url.uri())?,
+        token: endpoint(token.token_url.uri())?,
+        client: Client { id: token.client_id.clone().unwrap_or_default(), secret },
+    })
+}
+
+/// Leaves the record, and looks whether somebody takes it.
+async fn leave(inbox: Inbox, record: TokenRecord) -> Result<TakenUp, Failure> {
+    let (left, deadline) = (inbox.clone(), Instant::now() + TAKEN_UP_WITHIN);
+    spawn_blocking(move || left.leave(&record)).await.context("writing").map_err(Failure::Bug)??;
+    while Instant::now() < deadline {
+        let seen = inbox.clone();
+        if spawn_blocking(move || seen.is_empty()).await.context("looking").map_err(Failure::Bug)? {
+            return Ok(TakenUp::ByARunningProxy);
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    Ok(TakenUp::NotYet)
+}
+
+fn greeting(codes: &DeviceCodes) -> String {
+    let DeviceCodes { user_code, address, complete_address, .. } = codes;
+    let (open, then) = match complete_address {
+        Some(complete) => (complete, "and check that the page shows this code:"),
+        None => (address, "and enter this code:"),
+    };
+    let picture = io::stdout().is_terminal().then(|| picture(open)).flatten().unwrap_or_default();
+    let minutes = codes.lifetime.as_secs().div_ceil(60);
+    format!(
+        "Open this address in a browser, on this device or another, and sign in to Constant Contact:\n\n\
+         \x20 {open}\n\n{picture}{then}\n\n\
+         \x20 {user_code}\n\n\
+         Waiting for the approval, for {minutes} min at most. Ctrl-C gives up.\n"
+    )
+}
+
+/// The address as a QR code in half blocks, light on dark whatever the terminal's colours are.
+fn picture(address: &str) -> Option<String> {
+    let code = QrCode::with_error_correction_level(address, EcLevel::L).ok()?;
+    let image = code
+        .render::<Dense1x2>()
+        // The renderer draws what is "dark"; on a dark terminal that is the paper.
+        .dark_color(Dense1x2::Light)
+        .light_color(Dense1x2::Dark)
+        .build();
+    let mut picture = String::new();
+    for line in image.lines() {
+        // Writing to a String cannot fail.
+        let _written = writeln!(picture, "  \x1b[97;40m{line}\x1b[0m");
+    }
+    picture.push('\n');
+    Some(picture)
+}
+
+fn farewell(client: &Client, dir: &Path, taken_up: TakenUp) -> String {
+    let who = match taken_up {
+        TakenUp::ByARunningProxy => "The running proxy has taken the tokens up; it needs no restart.",
+        TakenUp::NotYet => {
+            "The tokens wait in state.dir. No proxy that runs now has taken them up; serve does when it starts."
+        }
+    };
+    let secret = if client.secret.is_some() { "and the client secret, as for login\n" } else { "" };
+    format!(
+        "\nApproved. {who}\n\nThe settings that serve needs:\n\n\
+         [token]\nsource = \"refresh\"\nclient_id = {:?}\n{secret}\n[state]\ndir = {:?}\n",
+        client.id,
+        dir.display().to_string(),
+    )
+}
+
+fn print(text: &str) -> Outcome {
+    let mut stdout = io::stdout();
+    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    printed.context("standard output").map_err(Failure::Bug)
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        let said = format!("login: {error}");
+        match error {
+            DeviceError::Client(_) => Self::Settings(said),
+            DeviceError::Denied
+            | DeviceError::Expired
+            | DeviceError::NoRefreshToken
+            | DeviceError::Refused(_)
+            | DeviceError::Malformed
+            | DeviceError::Unanswered(_) => Self::Unavailable(said),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The device flow (RFC 8628): a code is shown here, a person approves it in a browser anywhere.
+
+use std::time::{Duration, SystemTime};
+
+use http::{StatusCode, Uri};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::grant::{Client, Grant, GrantError};
+use crate::{
+    state::{StoredAccess, TokenRecord},
+    upstream::{PostError, Poster},
+};
+
+const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// Reports, and a refresh token: without the second scope there is none, and no error either.
+const SCOPES: &str = "campaign_data offline_access";
+/// RFC 8628 §3.2: where the answer names no interval.
+const INTERVAL_S: u64 = 5;
+/// RFC 8628 §3.5: what `slow_down` adds, for good.
+const SLOWER: Duration = Duration::from_secs(5);
+const LONGEST_INTERVAL_S: u64 = 60;
+const LONGEST_LIFE_S: u64 = 60 * 60;
+/// What is shown on a terminal was said by a server: it is short, and holds no control characters.
+const LONGEST_CODE: usize = 64;
+const LONGEST_ADDRESS: usize = 2048;
+
+/// Asks for a person's consent.
+#[derive(Debug)]
+pub struct DeviceFlow {
+    /// The device authorization endpoint, and how it is reached.
+    pub device: (Uri, Poster),
+    /// The token endpoint, and how it is reached.
+    pub token: (Uri, Poster),
+    /// The application that asks.
+    pub client: Client,
+}
+
+/// What is shown to the person.
+#[derive(Debug)]
+pub struct DeviceCodes {
+    pub(super) device_code: SecretString,
+    /// What the page asks for, or shows.
+    pub user_code: String,
+    /// The page.
+    pub address: String,
+    /// The page with the code filled in, if there is one.
+    pub complete_address: Option<String>,
+    /// How long the code is good for.
+    pub lifetime: Duration,
+    interval: Duration,
+}
+
+/// A person has approved.
+#[derive(Debug)]
+pub struct Consent {
+    /// The pair that came of it.
+    pub record: TokenRecord,
+}
+
+/// No consent came of it.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The person said no.
+    #[error("access was denied in the browser")]
+    Denied,
+    /// Nobody said anything in time.
+    #[error("the code has expired before it was approved; run \"login\" again")]
+    Expired,
+    /// The scope `offline_access` was not granted.
+    #[error("the answer holds no refresh token: does the application allow offline_access?")]
+    NoRefreshToken,
+    /// The client is unknown, or not of the kind that may ask so.
+    #[error(
+        "the application is refused ({0}): is token.client_id its API key, and is the device flow enabled for it?"
+    )]
+    Client(String),
+    /// Any other refusal.
+    #[error("{0}")]
+    Refused(String),
+    /// The device endpoint's answer is not what RFC 8628 says.
+    #[error("the device endpoint's answer cannot be used")]
+    Malformed,
+    /// No answer.
+    #[error("the authorization server: {0}")]
+    Unanswered(#[from] PostError),
+}
+
+#[derive(Deserialize)]
+struct CodesBody {
+    device_code: String,
+    user_code: String,
+    verification_uri: String,
+    verification_uri_complete: Option<String>,
+    expires_in: u64,
+    interval: Option<u64>,
+}
+
+/// What one poll says.
+enum Polled {
+    Approved(Grant),
+    NotYet,
+    TooFast,
+}
+
+// === impl DeviceFlow ===
+
+impl DeviceFlow {
+    /// Asks for codes.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub async fn begin(&self) -> Result<DeviceCodes, DeviceError> {
+        let (url, poster) = &self.device;
+        let answered = poster.post(self.client.form(url, &[("scope", SCOPES)])).await?;
+        if answered.status != StatusCode::OK {
+            return Err(GrantError::read(answered.status, &answered.body).into());
+        }
+        let body: CodesBody =
+            serde_json::from_slice(&answered.body).map_err(|_error| DeviceError::Malformed)?;
+        DeviceCodes::try_from(body)
+    }
+
+    /// Asks, at the pace that the server wants, until the person has decided or the code expires.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub async fn wait(&self, codes: &DeviceCodes) -> Result<Consent, DeviceError> {
+        let (end, mut interval) = (Instant::now() + codes.lifetime, codes.interval);
+        loop {
+            sleep(interval).await;
+            if Instant::now() >= end {
+                return Err(DeviceError::Expired);
+            }
+            match self.poll(codes).await? {
+                Polled::Approved(grant) => return Consent::of(grant),
+                Polled::NotYet => {}
+                Polled::TooFast => interval += SLOWER,
+            }
+        }
+    }
+
+    async fn poll(&self, codes: &DeviceCodes) -> Result<Polled, DeviceError> {
+        let (url, poster) = &self.token;
+        let fields = [("grant_type", GRANT_TYPE), ("device_code", codes.device_code.expose_secret())];
+        let answered = match poster.post(self.client.form(url, &fields)).await {
+            Ok(answered) => answered,
+            // RFC 8628 §3.5: whoever gets no answer asks less often.
+            Err(_unanswered) => return Ok(Polled::TooFast),
+        };
+        match Grant::read(&answered, SystemTime::now()) {
+            Ok(grant) => Ok(Polled::Approved(grant)),
+            Err(GrantError::Refused { status, code }) => match code.as_str() {
+                Some("authorization_pending") => Ok(Polled::NotYet),
+                Some("slow_down") => Ok(Polled::TooFast),
+                Some("access_denied") => Err(DeviceError::Denied),
+                Some("expired_token") => Err(DeviceError::Expired),
+                _ if status == 429 || status >= 500 => Ok(Polled::TooFast),
+                _ => Err(GrantError::Refused { status, code }.into()),
+            },
+            // A code that is no longer known.
+            Err(GrantError::InvalidGrant) => Err(DeviceError::Expired),
+            Err(error @ (GrantError::Malformed | GrantError::Unanswered(_))) => Err(error.into()),
+        }
+    }
+}
+
+// === impl DeviceCodes ===
+
+impl TryFrom<CodesBody> for DeviceCodes {
+    type Error = DeviceError;
+
+    fn try_from(body: CodesBody) -> Result<Self, DeviceError> {
+        let address = |text: String| {
+            let web = text.parse::<Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("https" | "http")));
+            if web && text.len() <= LONGEST_ADDRESS { Ok(text) } else { Err(DeviceError::Malformed) }
+        };
+        let shown = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+        let code = body.user_code;
+        if code.is_empty() || code.len() > LONGEST_CODE || !code.bytes().all(shown) {
+            return Err(DeviceError::Malformed);
+        }
+        Ok(Self {
+            device_code: body.device_code.into(),
+            user_code: code,
+            address: address(body.verification_uri)?,
+            complete_address: body.verification_uri_complete.map(address).transpose()?,
+            lifetime: Duration::from_secs(body.expires_in.min(LONGEST_LIFE_S)),
+            interval: Duration::from_secs(body.interval.unwrap_or(INTERVAL_S).clamp(1, LONGEST_INTERVAL_S)),
+        })
+    }
+}
+
+// === impl Consent ===
+
+impl Consent {
+    fn of(grant: Grant) -> Result<Self, DeviceError> {
+        let Grant { access_token, lifetime, refresh_token } = grant;
+        let refresh_token = refresh_token.ok_or(DeviceError::NoRefreshToken)?;
+        let now = SystemTime::now();
+        let access = StoredAccess { token: access_token, renewed_at: now, expires_at: now + lifetime };
+        Ok(Self { record: TokenRecord { access: Some(access), ..TokenRecord::new(refresh_token) } })
+    }
+}
+
+// === impl DeviceError ===
+
+impl From<GrantError> for DeviceError {
+    fn from(error: GrantError) -> Self {
+        match error {
+            GrantError::Unanswered(error) => Self::Unanswered(error),
+            GrantError::Refused { code, status } => match code.as_str() {
+                Some(code @ ("invalid_client" | "unauthorized_client" | "unsupported_grant_type")) => {
+                    Self::Client(code.to_owned())
+                }
+                _ => Self::Refused(GrantError::Refused { status, code }.to_string()),
+            },
+            error @ (GrantError::InvalidGrant | GrantError::Malformed) => Self::Refused(error.to_string()),
+        }
+    }
+}

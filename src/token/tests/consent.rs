@@ -1,0 +1,87 @@
+//! The device flow: a person decides, and is waited for politely.
+
+use super::*;
+use crate::simulator::{DEVICE_AUTHORIZE_PATH, Decision, Fault, Scope};
+
+fn flow(vendor: &Simulator, secret: Option<&str>) -> DeviceFlow {
+    let endpoint = |path: &str| {
+        let poster = Poster::new(vendor::connector(vendor), Duration::from_secs(20));
+        (format!("http://authz.example{path}").parse().unwrap(), poster)
+    };
+    DeviceFlow {
+        device: endpoint(DEVICE_AUTHORIZE_PATH),
+        token: endpoint(TOKEN_PATH),
+        client: Client { id: vendor.options().client_id.clone(), secret: secret.map(Into::into) },
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approval_brings_a_pair_that_works_with_and_without_a_client_secret() {
+    for secret in [None, Some("simulated-client-secret")] {
+        let place = Place::new(Rotation::Rotating).watched();
+        let flow = flow(&place.vendor, secret);
+        let codes = flow.begin().await.unwrap();
+        assert!(codes.complete_address.as_ref().unwrap().contains(&codes.user_code));
+        let (waiting, deciding) = (flow.wait(&codes), async {
+            pass(Duration::from_secs(60)).await;
+            assert!(place.vendor.decide(&codes.user_code, Decision::Approve));
+        });
+        let (consent, ()) = tokio::join!(waiting, deciding);
+        let record = consent.unwrap().record;
+        assert_eq!(record.refresh_token.expose_secret(), place.vendor.refresh_token());
+        assert!(place.vendor.token_calls() <= 13, "each 5 s, and never too fast");
+        place.inbox().leave(&record).unwrap();
+        let process = place.start();
+        assert_eq!(process.ask().await, Ok(StatusCode::OK));
+        assert!(!format!("{flow:?} {codes:?} {record:?}").contains(&place.vendor.refresh_token()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_way_to_no_consent_is_told_apart() {
+    let place = Place::new(Rotation::Rotating);
+    let flow = flow(&place.vendor, None);
+    let codes = flow.begin().await.unwrap();
+    place.vendor.decide(&codes.user_code, Decision::Deny);
+    assert!(matches!(flow.wait(&codes).await, Err(DeviceError::Denied)));
+
+    let codes = flow.begin().await.unwrap();
+    assert!(matches!(flow.wait(&codes).await, Err(DeviceError::Expired)), "nobody came");
+
+    let unknown = Client { id: "unknown".to_owned(), secret: None };
+    let stranger = DeviceFlow { client: unknown, ..self::flow(&place.vendor, None) };
+    assert!(matches!(stranger.begin().await, Err(DeviceError::Client(_))));
+
+    for (body, refused) in [
+        (r#"{"access_token":"a"}"#, "the answer holds no refresh token"),
+        (r#"{"hush":1}"#, "the token endpoint's answer holds no usable token"),
+    ] {
+        let codes = flow.begin().await.unwrap();
+        place.vendor.inject(Fault::Body(body.into()), Scope::TokenCalls);
+        let error = flow.wait(&codes).await.unwrap_err().to_string();
+        assert!(error.starts_with(refused), "{error}");
+        place.vendor.clear_faults();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_told_to_slow_down_does_and_gets_there() {
+    let place = Place::new(Rotation::Rotating);
+    let flow = flow(&place.vendor, None);
+    let codes = flow.begin().await.unwrap();
+    // A poll that was not ours makes our next one too fast.
+    let other = async {
+        pass(Duration::from_secs(4)).await;
+        let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+        let fields = [grant, ("device_code", codes.device_code.expose_secret())];
+        flow.token.1.post(flow.client.form(&flow.token.0, &fields)).await.unwrap();
+        pass(Duration::from_secs(12)).await;
+        place.vendor.inject(Fault::Reset, Scope::TokenCalls);
+        pass(Duration::from_secs(60)).await;
+        place.vendor.clear_faults();
+        place.vendor.decide(&codes.user_code, Decision::Approve);
+    };
+    let (consent, ()) = tokio::join!(flow.wait(&codes), other);
+    assert!(consent.is_ok(), "{consent:?}");
+    assert!(place.vendor.token_calls() <= 8, "{}", place.vendor.token_calls());
+}
