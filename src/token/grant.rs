@@ -21,7 +21,21 @@ const UNSAID: Duration = Duration::from_secs(60 * 60);
 const EPOCH_LOOKING_S: f64 = 1e9;
 /// Tokens are JWTs of about a kilobyte.
 const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
-const LONGEST_CODE_BYTES: usize = 40;
+/// RFC 6749 §5.2 and §4.1.2.1, RFC 8628 §3.5. Any other word could be a token that the endpoint quotes back.
+const CODES: [&str; 12] = [
+    "access_denied",
+    "authorization_pending",
+    "expired_token",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "server_error",
+    "slow_down",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_grant_type",
+];
 
 /// Who we are to the authorization server (RFC 6749 §2.3).
 #[derive(Debug, Clone)]
@@ -65,7 +79,7 @@ pub(super) enum GrantError {
     Unanswered(#[from] PostError),
 }
 
-/// `error` (RFC 6749 §5.2) or Okta's `errorCode`, if it is a short word; shown as `: word`.
+/// `error` (RFC 6749 §5.2) or Okta's `errorCode`, if it is a known one; shown as `: word`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ErrorCode(Option<String>);
 
@@ -176,8 +190,11 @@ impl ErrorCode {
 
 impl From<Option<String>> for ErrorCode {
     fn from(code: Option<String>) -> Self {
-        let harmless = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        Self(code.filter(|code| code.len() <= LONGEST_CODE_BYTES && code.bytes().all(harmless)))
+        let okta = |code: &str| {
+            let digits = code.strip_prefix('E');
+            digits.is_some_and(|digits| digits.len() == 7 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        Self(code.filter(|code| CODES.contains(&code.as_str()) || okta(code)))
     }
 }
 
@@ -285,6 +302,8 @@ mod tests {
             (400, r#"{"errorCode":"E0000021","errorSummary":"hush"}"#, "answered 400: E0000021"),
             (401, r#"{"error":"invalid_client"}"#, "answered 401: invalid_client"),
             (429, r#"{"error":"hush hush <script>"}"#, "answered 429"),
+            (400, r#"{"error":"5f2b1c0hush9d"}"#, "answered 400"),
+            (400, r#"{"errorCode":"Ehushhus"}"#, "answered 400"),
             (302, "hush", "answered 302"),
             (400, "", "answered 400"),
             (200, "", "no usable token"),

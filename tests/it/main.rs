@@ -10,5 +10,6 @@ mod metrics_lint;
 mod repo;
 mod road;
 mod sdk;
+mod secrets;
 mod sockets;
 mod support;

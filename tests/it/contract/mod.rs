@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod errors;
 mod logs;
+mod renewal;
 mod representation;
 mod requests;
 

@@ -1,0 +1,93 @@
+//! What a caller sees while the token cannot be renewed: held reports go on, the others are told to come again.
+
+use std::time::Duration;
+
+use link_report_proxy::simulator::{Fault, Options, Scope, Simulator};
+use secrecy::ExposeSecret as _;
+
+use crate::support::in_process::{InProcess, OLD, path, timed};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// A proxy that renews its token; the vendor's first refresh token is always the same.
+fn renewing() -> InProcess {
+    let options = Options::default();
+    let seed = Simulator::new(options.clone()).refresh_token();
+    InProcess::with(&[
+        ("TOKEN__SOURCE", "refresh"),
+        ("TOKEN__TOKEN_URL", "https://authz.invalid/oauth2/default/v1/token"),
+        ("TOKEN__CLIENT_ID", &options.client_id),
+        ("TOKEN__CLIENT_SECRET", options.client_secret.expose_secret()),
+        ("TOKEN__REFRESH_TOKEN", &seed),
+    ])
+}
+
+#[tokio::test(start_paused = true)]
+async fn forty_callers_for_forty_reports_without_a_token_are_one_token_call() {
+    let proxy = renewing();
+    proxy.vendor.inject(Fault::Latency(Duration::from_secs(1)), Scope::TokenCalls);
+    let asked: Vec<_> = (0..40).map(|number| proxy.get_meanwhile(&path(number))).collect();
+    for answer in asked {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+    assert_eq!((proxy.vendor.token_calls(), proxy.vendor.calls()), (1, 40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_costs_one_renewal_and_one_retry_and_no_failure() {
+    let proxy = renewing();
+    assert_eq!(proxy.get(&path(1)).await.status, 200);
+    proxy.vendor.revoke_access_tokens();
+    assert_eq!(proxy.get(&path(2)).await.status, 200);
+    assert_eq!((proxy.vendor.token_calls(), proxy.vendor.calls()), (2, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_hangs_or_is_refused_for_good_stops_no_report_that_is_held() {
+    for dead in [false, true] {
+        let proxy = renewing();
+        assert_eq!(proxy.get(&path(1)).await.status, 200);
+        if dead {
+            proxy.vendor.revoke_refresh_tokens();
+        } else {
+            proxy.vendor.inject(Fault::Hang, Scope::TokenCalls);
+        }
+        tokio::time::sleep(DAY - Duration::from_secs(60)).await;
+        assert_eq!(proxy.get(&path(2)).await.status, 200, "the old token is good still");
+
+        // No token any more; the report is fresh, then stale.
+        for age in [2, 5] {
+            tokio::time::sleep(Duration::from_secs(age * 60)).await;
+            let (answer, waited) = timed(proxy.get(&path(2))).await;
+            assert_eq!((answer.status, waited), (200, Duration::ZERO));
+            assert!(answer.cache_status().starts_with("hit; ttl="), "{}", answer.cache_status());
+        }
+        // Too old to be given at once, and better than an error.
+        tokio::time::sleep(OLD).await;
+        let (answer, waited) = timed(proxy.get(&path(2))).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.cache_status().starts_with("fwd=stale"), "{}", answer.cache_status());
+        assert!(waited <= Duration::from_secs(5), "{waited:?}");
+
+        let calls = proxy.vendor.calls();
+        let (answer, waited) = timed(proxy.get(&path(3))).await;
+        assert_eq!((answer.status, answer.json()["error_key"].as_str()), (503, Some("token_unavailable")));
+        assert!(!answer.header("retry-after").is_empty());
+        assert!(waited <= Duration::from_secs(5), "{waited:?}");
+        assert_eq!(proxy.vendor.calls(), calls, "nothing leaves without a token");
+
+        let shown = proxy.admin("/token").await.json();
+        assert_eq!(shown["source"], "refresh");
+        assert_eq!(
+            (shown["standing"].as_str(), shown["renewal"]["kept"].as_str()),
+            (Some("expired"), Some("volatile"))
+        );
+        assert_eq!(shown["renewal"]["refresh_token"], "rotating");
+        assert!(shown["renewal"]["last_error"].as_str().is_some_and(|error| !error.is_empty()), "{shown}");
+        if dead {
+            assert_eq!(shown["state"], "reauthorisation_required");
+            let series = "link_report_proxy_token_state{state=\"reauthorisation_required\"}";
+            assert!((proxy.metric(series).await - 1.0).abs() < f64::EPSILON);
+        }
+    }
+}
