@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::caching::{kind_of, seconds};
 use crate::{
-    cache::{Entry, Memory, Standing, Trouble},
+    cache::{Entry, Memory, Refresh, Standing, Trouble},
     report::{ActivityId, LinkReport, NoClicks, ReportKey},
 };
 
@@ -66,7 +66,7 @@ impl Explanation {
             Explained {
                 no_clicks: no_clicks.as_str(),
                 being_fetched: memory.is_being_fetched(&key),
-                next: next(entry.as_deref(), now),
+                next: next(entry.as_deref(), memory, now),
                 held: entry.map(|entry| Held::of(&entry, now)),
             }
         });
@@ -74,26 +74,37 @@ impl Explanation {
     }
 }
 
-fn next(entry: Option<&Entry>, now: Instant) -> String {
+fn next(entry: Option<&Entry>, memory: &Memory, now: Instant) -> String {
     let Some(entry) = entry else {
         return "not held: the next request is a miss and waits for a call".to_owned();
     };
     let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
-    match (entry.standing(now), entry.trouble()) {
-        (Standing::Fresh, _) => {
+    match (entry.standing(now), entry.trouble(), memory.refresh(entry, now)) {
+        (Standing::Fresh, _, _) => {
             format!("answered from memory; due for a refresh in {fresh_for} s, when it is asked for")
         }
-        (Standing::Stale, None) => "answered from memory, and refreshed behind".to_owned(),
-        (Standing::Stale | Standing::Kept, Some(trouble)) => {
+        (Standing::Stale | Standing::Kept, _, Refresh::PutOff(left)) => {
+            let left = left.as_secs();
+            format!(
+                "answered from memory; calls are scarce: due for a refresh in {left} s, when it is asked for"
+            )
+        }
+        (Standing::Stale | Standing::Kept, _, Refresh::Stopped) => {
+            "answered from memory; calls are too scarce for a refresh".to_owned()
+        }
+        (Standing::Stale, None, Refresh::Due | Refresh::Resting(_)) => {
+            "answered from memory, and refreshed behind".to_owned()
+        }
+        (Standing::Stale | Standing::Kept, Some(trouble), Refresh::Due | Refresh::Resting(_)) => {
             let pause = trouble.retry_at.saturating_duration_since(now).as_secs();
             format!(
                 "answered from memory, since refreshing fails; tried again in {pause} s, when it is asked for"
             )
         }
-        (Standing::Kept, None) => {
+        (Standing::Kept, None, Refresh::Due | Refresh::Resting(_)) => {
             "too old to be answered at once: waits for a call, and stands in if that fails".to_owned()
         }
-        (Standing::Spent, _) => {
+        (Standing::Spent, _, _) => {
             "too old for anything: the next request is a miss and waits for a call".to_owned()
         }
     }

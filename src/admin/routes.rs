@@ -1,6 +1,6 @@
 //! The routes of the admin port.
 
-use std::{convert::Infallible, future::Ready, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{convert::Infallible, future::Ready, net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -97,7 +97,7 @@ impl Admin {
                 )
             },
             "/config" => |state| json(&state.settings),
-            "/quota" => |state| json(&standing::quota(state.quota.snapshot(SystemTime::now()))),
+            "/quota" => |state| json(&standing::quota(state.quota.snapshot())),
             "/token" => |state| json(&standing::token(state.tokens.snapshot())),
             _ => return Err(Refused::NoSuchRoute),
         };

@@ -98,6 +98,7 @@ fn outcome(result: &Result<Fetched, FetchError>) -> Outcome {
         Err(
             Cause::Invalid(_)
             | Cause::Throttled { .. }
+            | Cause::TooMany { .. }
             | Cause::QuotaExhausted { .. }
             | Cause::CircuitOpen { .. }
             | Cause::TokenUnavailable

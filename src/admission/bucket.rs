@@ -11,6 +11,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::report::Reason;
+
 /// The window that the vendor counts in.
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -18,19 +20,38 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// the first one was held up on its way.
 const JITTER: Duration = Duration::from_millis(50);
 
+/// Silence after a 429 that says not which limit it means: it may be the day's. Doubled with each in a row.
+const UNCLEAR: Duration = Duration::from_secs(1);
+
+/// The longest such silence: a limit that is lifted is noticed within this time.
+const LONGEST_UNCLEAR: Duration = Duration::from_secs(10 * 60);
+
 /// The slowest that `throttled` answers can make us: other programs may be spending the same second.
 const SLOWEST: u32 = 8;
 
 /// A place in the queue, to be redeemed by [`Bucket::take`] or handed back by [`Bucket::give_back`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place(u64);
+pub struct Place {
+    lane: Lane,
+    number: u64,
+}
+
+/// Who goes first. Nobody overtakes in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Nothing is held of the key, and somebody waits.
+    Cold,
+    /// An old copy is held.
+    Refresh,
+}
 
 /// What [`Bucket::take`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// The call may leave now; the place is used up.
     Go,
-    /// Ask again then; the place is kept. Later than promised when the bucket was slowed meanwhile.
+    /// Ask again then; the place is kept. Later than promised when the bucket was slowed meanwhile, or when a better
+    /// lane has filled.
     NotBefore(Instant),
 }
 
@@ -50,9 +71,22 @@ pub struct Bucket {
     max_wait: Duration,
     next: Instant,
     slowed_at: Option<Instant>,
+    unclear_in_a_row: u32,
     queue: BTreeSet<Place>,
     issued: u64,
     left: VecDeque<Instant>,
+}
+
+// === impl Lane ===
+
+impl From<Reason> for Lane {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            // A second attempt ends what has been begun; when calls are scarce there is none.
+            Reason::Miss | Reason::Retry => Self::Cold,
+            Reason::Refresh => Self::Refresh,
+        }
+    }
 }
 
 // === impl Bucket ===
@@ -68,6 +102,7 @@ impl Bucket {
             max_wait,
             next: now,
             slowed_at: None,
+            unclear_in_a_row: 0,
             queue: BTreeSet::new(),
             issued: 0,
             left: VecDeque::new(),
@@ -78,12 +113,12 @@ impl Bucket {
     ///
     /// # Errors
     /// [`QueueFull`] when the place would be due later than `max_wait` from now.
-    pub fn reserve(&mut self, now: Instant) -> Result<Place, QueueFull> {
-        let wait = self.due(self.queue.len()).saturating_duration_since(now);
+    pub fn reserve(&mut self, lane: Lane, now: Instant) -> Result<Place, QueueFull> {
+        let wait = self.wait(lane, now);
         if wait > self.max_wait {
             return Err(QueueFull { wait });
         }
-        let place = Place(self.issued);
+        let place = Place { lane, number: self.issued };
         self.issued += 1;
         self.queue.insert(place);
         Ok(place)
@@ -120,6 +155,23 @@ impl Bucket {
         self.hold_until(now + WINDOW + JITTER);
     }
 
+    /// The upstream said 429 and not which limit it means: as [`Bucket::throttled`], and a silence that grows.
+    pub fn unclear(&mut self, now: Instant) {
+        if self.slowed_at.is_none_or(|slowed_at| slowed_at + WINDOW <= now) {
+            let silence = UNCLEAR * (1 << self.unclear_in_a_row.min(16));
+            self.unclear_in_a_row += 1;
+            self.hold_until(now + silence.min(LONGEST_UNCLEAR));
+        }
+        self.throttled(now);
+    }
+
+    /// Another bucket has spaced the calls up to now: the last second may have had all of its calls.
+    pub fn follow_on(&mut self, now: Instant) {
+        if !self.full_speed.is_zero() {
+            self.hold_until(now + WINDOW + JITTER);
+        }
+    }
+
     /// The upstream named a moment before which it wants no call.
     pub fn hold_until(&mut self, until: Instant) {
         self.next = self.next.max(until);
@@ -127,6 +179,7 @@ impl Bucket {
 
     /// The upstream took a call without complaint: back towards full speed, an eighth of it a call.
     pub fn accepted(&mut self) {
+        self.unclear_in_a_row = 0;
         self.interval = self.interval.saturating_sub(self.full_speed / 8).max(self.full_speed);
     }
 
@@ -135,9 +188,10 @@ impl Bucket {
         self.queue.len()
     }
 
-    /// How long until a call that is not yet in the queue could leave.
-    pub fn wait(&self, now: Instant) -> Duration {
-        self.due(self.queue.len()).saturating_duration_since(now)
+    /// How long until a call that is not yet in the queue could leave, if nobody comes in a better lane.
+    pub fn wait(&self, lane: Lane, now: Instant) -> Duration {
+        let ahead = self.queue.iter().filter(|place| place.lane <= lane).count();
+        self.due(ahead).saturating_duration_since(now)
     }
 
     /// How many calls left within the last second.
@@ -159,135 +213,4 @@ impl Bucket {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const FOUR: Option<NonZeroU32> = NonZeroU32::new(4);
-    const FIVE_SECONDS: Duration = Duration::from_secs(5);
-    const SPACING: Duration = Duration::from_micros(262_500);
-
-    fn leave(bucket: &mut Bucket, now: Instant) -> Instant {
-        let place = bucket.reserve(now).unwrap();
-        match bucket.take(place, now) {
-            Turn::Go => now,
-            Turn::NotBefore(at) => {
-                assert_eq!(bucket.take(place, at), Turn::Go);
-                at
-            }
-        }
-    }
-
-    #[test]
-    fn calls_are_spaced_evenly() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(FOUR, FIVE_SECONDS, start);
-        let left: Vec<_> = (0..5).map(|_| leave(&mut bucket, start) - start).collect();
-        assert_eq!(left, [Duration::ZERO, SPACING, SPACING * 2, SPACING * 3, SPACING * 4]);
-    }
-
-    #[test]
-    fn a_wait_longer_than_max_wait_is_refused_at_once() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(FOUR, FIVE_SECONDS, start);
-        let places = std::iter::from_fn(|| bucket.reserve(start).ok()).count();
-        assert_eq!(places, 20, "the first goes at once, the twentieth after 4.9875 s");
-        assert_eq!(bucket.reserve(start), Err(QueueFull { wait: SPACING * 20 }));
-    }
-
-    #[test]
-    fn who_gives_up_lets_those_behind_move_up() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(FOUR, FIVE_SECONDS, start);
-        leave(&mut bucket, start);
-        let [first, second] = [(); 2].map(|()| bucket.reserve(start).unwrap());
-        assert_eq!(bucket.take(second, start), Turn::NotBefore(start + SPACING * 2));
-        bucket.give_back(first);
-        assert_eq!(bucket.take(second, start), Turn::NotBefore(start + SPACING));
-        assert_eq!(bucket.waiting(), 1);
-    }
-
-    #[test]
-    fn a_throttled_answer_halves_the_rate_once_and_good_answers_restore_it() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(FOUR, FIVE_SECONDS, start);
-        bucket.throttled(start);
-        bucket.throttled(start);
-        assert_eq!(leave(&mut bucket, start), start + WINDOW + JITTER);
-        let second = leave(&mut bucket, start);
-        assert_eq!(second, start + WINDOW + JITTER + SPACING * 2);
-        (0..8).for_each(|_| bucket.accepted());
-        let third = leave(&mut bucket, second);
-        assert_eq!(leave(&mut bucket, second) - third, SPACING);
-    }
-
-    #[test]
-    fn those_who_wait_feel_a_hold_too() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(FOUR, FIVE_SECONDS, start);
-        let place = bucket.reserve(start).unwrap();
-        bucket.hold_until(start + FIVE_SECONDS);
-        assert_eq!(bucket.take(place, start), Turn::NotBefore(start + FIVE_SECONDS));
-    }
-
-    #[test]
-    fn without_a_rate_nothing_waits() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(None, FIVE_SECONDS, start);
-        assert!((0..1000).all(|_| leave(&mut bucket, start) == start));
-    }
-
-    #[derive(Debug, Clone)]
-    enum Event {
-        Arrive,
-        GiveUp(prop::sample::Index),
-        Throttled,
-        Accepted,
-        Pass(u64),
-    }
-
-    fn event() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            5 => Just(Event::Arrive),
-            1 => any::<prop::sample::Index>().prop_map(Event::GiveUp),
-            1 => Just(Event::Throttled),
-            2 => Just(Event::Accepted),
-            5 => (0..400_u64).prop_map(Event::Pass),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn no_sliding_second_holds_more_than_per_second(
-            per_second in 1..12_u32,
-            events in prop::collection::vec(event(), 1..200),
-        ) {
-            let mut now = Instant::now();
-            let mut bucket = Bucket::new(NonZeroU32::new(per_second), FIVE_SECONDS, now);
-            let (mut waiting, mut left) = (Vec::new(), Vec::new());
-            for event in events {
-                match event {
-                    Event::Arrive => waiting.extend(bucket.reserve(now)),
-                    Event::GiveUp(which) if !waiting.is_empty() => {
-                        bucket.give_back(waiting.remove(which.index(waiting.len())));
-                    }
-                    Event::GiveUp(_) => {}
-                    Event::Throttled => bucket.throttled(now),
-                    Event::Accepted => bucket.accepted(),
-                    Event::Pass(millis) => now += Duration::from_millis(millis),
-                }
-                // Whoever wakes first asks first: the newest here, which is the least kind order.
-                for index in (0..waiting.len()).rev() {
-                    if bucket.take(waiting[index], now) == Turn::Go {
-                        waiting.remove(index);
-                        left.push(now);
-                    }
-                }
-                prop_assert_eq!(bucket.waiting(), waiting.len());
-            }
-            for window in left.windows(per_second as usize + 1) {
-                prop_assert!(window[per_second as usize] - window[0] > WINDOW);
-            }
-        }
-    }
-}
+mod tests;

@@ -57,9 +57,9 @@ where
     fn call(&mut self, call: Call) -> Self::Future {
         let Self { inner, quota } = self.clone();
         async move {
-            quota.admit().await?;
+            let leave = quota.admit(call.reason).await?;
             let mut result = inner.oneshot(call).await;
-            quota.learn(&mut result);
+            leave.learn(&mut result);
             result
         }
         .boxed()
@@ -71,6 +71,7 @@ mod tests {
     use std::{
         future::ready,
         num::NonZeroU32,
+        sync::Arc,
         time::{Duration, SystemTime},
     };
 
@@ -79,18 +80,24 @@ mod tests {
     use super::*;
     use crate::{
         admission::{
-            QuotaLimits,
+            Opening, QuotaLimits, QuotaSnapshot, WallClock,
             testing::{call, good},
         },
-        report::Cause,
+        report::{Cause, Exchange},
+        state::{LedgerRecord, Memory, Store},
         telemetry::Metrics,
     };
 
-    const LIMITS: QuotaLimits =
-        QuotaLimits { per_second: NonZeroU32::new(4), per_day: None, max_wait: Duration::from_secs(5) };
+    const LIMITS: QuotaLimits = QuotaLimits {
+        per_second: NonZeroU32::new(4),
+        per_day: None,
+        reserve: 0.1,
+        max_wait: Duration::from_secs(5),
+    };
 
     fn quota(limits: QuotaLimits) -> Quota {
-        Quota::new(limits, SystemTime::now(), Metrics::new().quota)
+        let midnight = WallClock::starting_at(SystemTime::UNIX_EPOCH);
+        Quota::new(limits, Opening::Unspent, midnight, Metrics::new().quota)
     }
 
     async fn ask(quota: &Quota, answer: Result<Fetched, Cause>) -> Result<Fetched, Cause> {
@@ -127,7 +134,7 @@ mod tests {
             let quota = quota.clone();
             tokio::spawn(async move { ask(&quota, Ok(good())).await.map(|_| start.elapsed()) })
         });
-        while quota.snapshot(SystemTime::now()).second.waiting < 2 {
+        while quota.snapshot().second.waiting < 2 {
             tokio::task::yield_now().await;
         }
         leaver.abort();
@@ -153,7 +160,8 @@ mod tests {
     async fn an_upstream_s_quota_exceeded_ends_the_day_at_once() {
         let metrics = Metrics::new();
         let limits = QuotaLimits { per_day: NonZeroU32::new(10_000), ..LIMITS };
-        let quota = Quota::new(limits, SystemTime::UNIX_EPOCH, metrics.quota.clone());
+        let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
+        let quota = Quota::new(limits, Opening::Unspent, noon, metrics.quota.clone());
         let exceeded = Cause::QuotaExhausted { retry_after: Duration::ZERO };
         for answer in [Err(exceeded), Ok(good())] {
             let Err(Cause::QuotaExhausted { retry_after }) = ask(&quota, answer).await else {
@@ -161,8 +169,8 @@ mod tests {
             };
             assert!(!retry_after.is_zero());
         }
-        assert_eq!(quota.snapshot(SystemTime::now()).day.remaining, Some(0));
-        quota.observe(SystemTime::now());
+        assert_eq!(quota.snapshot().day.remaining, Some(0));
+        quota.observe();
         let text = metrics.render().unwrap();
         for line in [
             "quota_used{window=\"day\"} 1",
@@ -172,5 +180,53 @@ mod tests {
         ] {
             assert!(text.contains(&format!("link_report_proxy_{line}\n")), "{line}\n{text}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_day_turns_by_the_upstream_s_clock() {
+        let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
+        let hour_to_midnight = SystemTime::UNIX_EPOCH + Duration::from_secs(23 * 3_600);
+        let dated = |date| {
+            let answer = good();
+            Ok(Fetched { exchange: Exchange { date: Some(date), ..answer.exchange }, ..answer })
+        };
+        ask(&quota, dated(hour_to_midnight)).await.unwrap();
+        let QuotaSnapshot { day, skew, .. } = quota.snapshot();
+        assert_eq!((day.used, skew.ahead_seconds()), (1, 23 * 3_600));
+        tokio::time::advance(Duration::from_secs(3_601)).await;
+        assert_eq!(quota.snapshot().day.used, 0, "midnight there, one in the morning here");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_goes_on_with_the_count_in_the_store() {
+        let store = Arc::new(Memory::default());
+        for (record, used) in [(None, 1), (Some(8), 9), (Some(16), 17)] {
+            let opening = Opening::Stored {
+                store: Arc::clone(&store) as Arc<dyn Store>,
+                record: record.map(|spent| LedgerRecord { day: 0, spent }),
+            };
+            let clock = WallClock::starting_at(SystemTime::UNIX_EPOCH);
+            let quota = Quota::new(
+                QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS },
+                opening,
+                clock,
+                Metrics::new().quota,
+            );
+            ask(&quota, Ok(good())).await.unwrap();
+            assert_eq!(quota.snapshot().day.used, used);
+        }
+        let (day, calls) = (0, 24);
+        assert_eq!(store.ledger().unwrap(), Some(LedgerRecord { day, spent: calls }), "three leases");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_never_left_is_struck_out() {
+        let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
+        ask(&quota, Err(Cause::TokenUnavailable)).await.unwrap_err();
+        assert_eq!(quota.snapshot().day.used, 0);
+        let retry_after = Duration::from_secs(60);
+        ask(&quota, Err(Cause::Throttled { retry_after })).await.unwrap_err();
+        ask(&quota, Ok(good())).await.unwrap_err();
+        assert_eq!(quota.snapshot().day.used, 1, "nor is one that got no turn");
     }
 }

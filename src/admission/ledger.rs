@@ -1,21 +1,27 @@
 //! Counts the calls of a UTC day, as the vendor does: 10,000 of them, gone until 00:00 UTC when spent.
+//!
+//! Where a store keeps the count, calls are leased from it: a few are written down as gone before the first of them
+//! leaves. A kill at any instant then forgets at most that some of them were never made.
 
 use std::{
     num::NonZeroU32,
     time::{Duration, SystemTime},
 };
 
-/// A day of Unix time, which knows no leap seconds.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+use super::{
+    ban::{Ban, Errand, is_doubtful},
+    bucket::Lane,
+    day::{DAY, day_of, left_of, since_midnight, till_midnight},
+    forecast::{Forecast, Rate},
+    pace::{Pace, Step, factor},
+    standing::DayCount,
+};
+use crate::report::Scarcity;
 
-/// How far apart our clock and the vendor's may be. A `quota_exceeded` that soon after our midnight may still
-/// speak of the vendor's yesterday, and must not cost us the whole new day.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+/// Calls that are written down together. A kill overcounts by at most as many; each write is a flush to the disk.
+const LEASE: u32 = 8;
 
-/// How long such a doubtful verdict holds.
-const DOUBTFUL: Duration = Duration::from_secs(60);
-
-/// The day's quota is spent.
+/// The day's quota is spent, or what is left of it is not for this call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the day's quota is spent, the next call may go in {retry_in:?}")]
 pub struct DaySpent {
@@ -23,53 +29,132 @@ pub struct DaySpent {
     pub retry_in: Duration,
 }
 
-/// How a day stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DayCount {
+/// What a day has to give.
+#[derive(Debug, Clone, Copy)]
+pub struct DayLimits {
     /// Calls that a day has; `None` when the operator does not limit them.
-    pub limit: Option<NonZeroU32>,
-    /// Calls counted today, the share assumed at start included.
-    pub used: u32,
-    /// Calls left, 0 once the upstream said so; `None` without a limit.
-    pub remaining: Option<u32>,
-    /// The next 00:00 UTC.
-    pub resets_at: SystemTime,
+    pub calls: Option<NonZeroU32>,
+    /// The share of them that is kept for cold keys, in `0.0..=0.9`.
+    pub reserve: f64,
 }
 
-/// A pure machine: the wall clock comes as an argument. Memory only: another run knows nothing of this one.
+/// Who keeps the count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Books {
+    /// This process alone: another run knows nothing of it.
+    Memory,
+    /// A store, of which calls are leased.
+    Store,
+}
+
+/// A call that is counted, and has not left yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    day: u64,
+    /// What the call is for.
+    pub errand: Errand,
+}
+
+/// What [`Ledger::enter`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// The call is counted.
+    Entered(Line),
+    /// The store has to write down some more calls first; then ask again.
+    Lease(Lease),
+}
+
+/// Calls that a store has to write down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Days since 1970-01-01.
+    pub day: u64,
+    /// Calls to be made.
+    pub calls: u32,
+    /// Calls that are made already, which the store could not write down when it was asked.
+    pub owed: u32,
+}
+
+/// A pure machine: the vendor's time of day comes as an argument.
 #[derive(Debug)]
 pub struct Ledger {
-    limit: Option<NonZeroU32>,
+    limits: DayLimits,
+    books: Books,
     day: u64,
     used: u32,
-    refused_until: Option<SystemTime>,
+    /// Written down in the store, and not used yet.
+    leased: u32,
+    owed: u32,
+    unseen: u32,
+    step: Step,
+    rate: Rate,
+    ban: Ban,
+}
+
+// === impl Books ===
+
+impl Books {
+    /// For `GET /quota`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Store => "store",
+        }
+    }
 }
 
 // === impl Ledger ===
 
 impl Ledger {
-    /// Nobody knows what the key spent today before this process came: the day's share up to now is taken as
-    /// gone. Optimism could spend a day twice, a crash loop many times.
-    pub fn new(limit: Option<NonZeroU32>, now: SystemTime) -> Self {
+    /// A ledger of a day on which so many calls are known to be gone.
+    pub fn new(limits: DayLimits, books: Books, used: u32, now: SystemTime) -> Self {
+        Self {
+            limits,
+            books,
+            day: day_of(now),
+            used,
+            leased: 0,
+            // What is assumed is written down too: the next run must not assume less.
+            owed: match books {
+                Books::Memory => 0,
+                Books::Store => used,
+            },
+            unseen: 0,
+            step: Step::Normal,
+            rate: Rate::new(now),
+            ban: Ban::None,
+        }
+    }
+
+    /// A ledger that goes on where the store's was left, on a day that may be over.
+    pub fn resumed(limits: DayLimits, day: u64, used: u32, now: SystemTime) -> Self {
+        // A day that is still to come stays: somebody's clock is wrong, and it may be ours.
+        let mut ledger = Self { day, owed: 0, ..Self::new(limits, Books::Store, used, now) };
+        ledger.turn_page(now);
+        ledger
+    }
+
+    /// The share of a day that an even day has spent by now. For whoever does not know what the key has spent:
+    /// optimism could spend a day twice, a crash loop many times.
+    pub fn pro_rata(limits: DayLimits, now: SystemTime) -> u32 {
         let into_day = since_midnight(now).as_secs();
-        let share = limit.map_or(0, |limit| (u64::from(limit.get()) * into_day).div_ceil(DAY.as_secs()));
-        Self { limit, day: day_of(now), used: u32::try_from(share).unwrap_or(u32::MAX), refused_until: None }
+        let share =
+            limits.calls.map_or(0, |limit| (u64::from(limit.get()) * into_day).div_ceil(DAY.as_secs()));
+        u32::try_from(share).unwrap_or(u32::MAX)
     }
 
     /// May a call go today? Counts nothing.
     ///
     /// # Errors
     /// [`DaySpent`] with the time until it may.
-    pub fn check(&mut self, now: SystemTime) -> Result<(), DaySpent> {
-        self.turn_page(now);
-        if let Some(retry_in) = self.refused_until.and_then(|until| until.duration_since(now).ok())
-            && !retry_in.is_zero()
-        {
-            return Err(DaySpent { retry_in });
-        }
-        match self.limit {
-            Some(limit) if self.used >= limit.get() => Err(DaySpent { retry_in: till_midnight(now) }),
-            Some(_) | None => Ok(()),
+    pub fn check(&mut self, lane: Lane, now: SystemTime) -> Result<Errand, DaySpent> {
+        let step = self.step(now);
+        let errand = self.ban.check(now).map_err(|retry_in| DaySpent { retry_in })?;
+        match (step, lane) {
+            (Step::Normal | Step::Stretched, _) | (Step::ColdOnly, Lane::Cold) => Ok(errand),
+            (Step::ColdOnly, Lane::Refresh) | (Step::Spent, _) => {
+                Err(DaySpent { retry_in: till_midnight(now) })
+            }
         }
     }
 
@@ -77,145 +162,168 @@ impl Ledger {
     ///
     /// # Errors
     /// [`DaySpent`], and nothing was counted.
-    pub fn count(&mut self, now: SystemTime) -> Result<(), DaySpent> {
-        self.check(now)?;
+    pub fn enter(&mut self, lane: Lane, now: SystemTime) -> Result<Entry, DaySpent> {
+        let errand = self.check(lane, now)?;
+        match self.books {
+            Books::Memory => {}
+            Books::Store if self.leased > 0 => self.leased -= 1,
+            Books::Store => {
+                let left = self.limits.calls.map_or(LEASE, |limit| limit.get().saturating_sub(self.used));
+                return Ok(Entry::Lease(Lease {
+                    day: self.day,
+                    calls: left.clamp(1, LEASE),
+                    owed: self.owed,
+                }));
+            }
+        }
         self.used = self.used.saturating_add(1);
-        Ok(())
+        self.rate.count(now);
+        self.ban.set_out(errand);
+        Ok(Entry::Entered(Line { day: self.day, errand }))
     }
 
-    /// The upstream said `quota_exceeded`. It knows better: other programs spend the same quota unseen.
-    pub fn exceeded(&mut self, now: SystemTime) {
+    /// Is a counted call still good to go? One of a day that is over is not: the new day has not counted it. Nor is one
+    /// that the upstream's `quota_exceeded` overtook.
+    pub fn is_good(&mut self, line: Line, now: SystemTime) -> bool {
         self.turn_page(now);
-        let hold = if since_midnight(now) < CLOCK_SKEW { DOUBTFUL } else { till_midnight(now) };
-        self.refused_until = Some(now + hold);
+        let allowed = match line.errand {
+            Errand::Regular => self.ban == Ban::None,
+            Errand::Probe => true,
+        };
+        allowed && line.day == self.day
+    }
+
+    /// A counted call was not sent after all.
+    pub fn strike_out(&mut self, line: Line, now: SystemTime) {
+        self.turn_page(now);
+        if line.day == self.day {
+            self.used = self.used.saturating_sub(1);
+            match self.books {
+                Books::Memory => {}
+                Books::Store => self.leased += 1,
+            }
+        }
+        self.untold(line, now);
+    }
+
+    /// The store wrote a lease down; its count of that day is now this.
+    pub fn leased(&mut self, lease: Lease, spent: u32) {
+        if lease.day == self.day {
+            self.leased += lease.calls;
+            self.owed = self.owed.saturating_sub(lease.owed);
+            // Others may share the store: what they took is gone for us.
+            self.used = spent.saturating_sub(self.leased).max(self.used);
+        }
+    }
+
+    /// The store failed. The calls are made all the same, and written down when it works again: a full disk must not
+    /// end all service, and if the worst comes the upstream's own count ends the day.
+    pub fn unleased(&mut self, lease: Lease) {
+        if lease.day == self.day {
+            self.leased += lease.calls;
+            self.owed = self.owed.saturating_add(lease.calls);
+        }
+    }
+
+    /// The upstream said `quota_exceeded`. It knows better: other programs spend the same quota unseen. `roll` is a
+    /// random number in `0.0..1.0`.
+    pub fn exceeded(&mut self, now: SystemTime, roll: f64) {
+        self.turn_page(now);
+        self.ban.exceeded(now, roll);
+        if !is_doubtful(now) {
+            let known = self.limits.calls.map_or(0, |limit| limit.get().saturating_sub(self.used));
+            self.unseen = self.unseen.max(known);
+        }
+    }
+
+    /// A call was answered, and not with `quota_exceeded`.
+    pub fn answered(&mut self, line: Line) {
+        match line.errand {
+            Errand::Regular => {}
+            Errand::Probe => self.ban.lift(),
+        }
+    }
+
+    /// A call ended without an answer.
+    pub fn untold(&mut self, line: Line, now: SystemTime) {
+        match line.errand {
+            Errand::Regular => {}
+            Errand::Probe => self.ban.untold(now),
+        }
+    }
+
+    /// What calls may be made for.
+    pub fn step(&mut self, now: SystemTime) -> Step {
+        self.turn_page(now);
+        let spent = self.limits.calls.is_some_and(|limit| self.used >= limit.get());
+        self.step = if spent || self.ban.holds(now) {
+            Step::Spent
+        } else {
+            self.tightness(now).map_or(Step::Normal, |tightness| self.step.next(tightness))
+        };
+        self.step
+    }
+
+    /// How scarce calls are for refreshes.
+    pub fn scarcity(&mut self, now: SystemTime) -> Scarcity {
+        match self.step(now) {
+            Step::Normal => Scarcity::Ample,
+            Step::Stretched => Scarcity::Scarce { factor: factor(self.tightness(now).unwrap_or(1.0)) },
+            Step::ColdOnly | Step::Spent => Scarcity::Stopped,
+        }
     }
 
     /// How the day stands.
     pub fn today(&mut self, now: SystemTime) -> DayCount {
-        self.turn_page(now);
-        let refused = self.refused_until.is_some_and(|until| now < until);
+        let step = self.step(now);
+        let left = self.limits.calls.map(|limit| match step {
+            Step::Normal | Step::Stretched | Step::ColdOnly => limit.get().saturating_sub(self.used),
+            Step::Spent => 0,
+        });
+        // A share of a u32.
+        let reserved = self.pace().map_or(0, |pace| pace.reserved(left_of(now)) as u32);
         DayCount {
-            limit: self.limit,
+            limit: self.limits.calls,
             used: self.used,
-            remaining: self
-                .limit
-                .map(|limit| if refused { 0 } else { limit.get().saturating_sub(self.used) }),
+            remaining: left,
+            reserved: left.map_or(0, |left| left.min(reserved)),
+            unseen: self.unseen,
             resets_at: now + till_midnight(now),
+            resets_in: till_midnight(now),
+            books: self.books,
+            step,
+            per_second: self.rate.per_second(now),
+            forecast: match step {
+                Step::Normal | Step::Stretched | Step::ColdOnly => self.rate.forecast(left, now),
+                Step::Spent => Forecast::Exhausted,
+            },
         }
     }
 
-    /// Only forwards: a clock that is set back a little around midnight must not hand out the day again.
+    fn pace(&self) -> Option<Pace> {
+        self.limits.calls.map(|limit| Pace::new(limit, self.limits.reserve))
+    }
+
+    fn tightness(&self, now: SystemTime) -> Option<f64> {
+        self.pace().map(|pace| pace.tightness(self.used, left_of(now)))
+    }
+
+    /// Forwards: a clock that is set back a little around midnight must not hand out the day again. A clock that goes
+    /// back by more was wrong before; its day is taken, yet what is spent stays spent.
     fn turn_page(&mut self, now: SystemTime) {
         let today = day_of(now);
         if today > self.day {
-            self.day = today;
             self.used = 0;
+            self.leased = 0;
+            self.owed = 0;
+            self.unseen = 0;
+            self.step = Step::Normal;
+            self.day = today;
+        } else if today + 1 < self.day {
+            self.day = today;
         }
     }
-}
-
-fn since_epoch(now: SystemTime) -> Duration {
-    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
-fn day_of(now: SystemTime) -> u64 {
-    since_epoch(now).as_secs() / DAY.as_secs()
-}
-
-fn since_midnight(now: SystemTime) -> Duration {
-    since_epoch(now).saturating_sub(DAY * u32::try_from(day_of(now)).unwrap_or(u32::MAX))
-}
-
-fn till_midnight(now: SystemTime) -> Duration {
-    DAY.saturating_sub(since_midnight(now))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const MIDNIGHT: SystemTime = SystemTime::UNIX_EPOCH;
-
-    fn at(days: u32, hours: u64, seconds: u64) -> SystemTime {
-        MIDNIGHT + DAY * (20_000 + days) + Duration::from_secs(hours * 3600 + seconds)
-    }
-
-    fn ledger(limit: u32, now: SystemTime) -> Ledger {
-        Ledger::new(NonZeroU32::new(limit), now)
-    }
-
-    #[test]
-    fn a_start_assumes_that_the_day_s_share_is_spent() {
-        for (now, used) in
-            [(at(0, 0, 0), 0), (at(0, 6, 0), 2_500), (at(0, 12, 1), 5_001), (at(0, 23, 3599), 10_000)]
-        {
-            assert_eq!(ledger(10_000, now).today(now).used, used);
-        }
-    }
-
-    #[test]
-    fn a_spent_day_ends_at_midnight_utc() {
-        let (before, after) = (at(0, 0, 0), at(1, 0, 0));
-        let mut ledger = ledger(2, before);
-        assert_eq!([ledger.count(before), ledger.count(before)], [Ok(()), Ok(())]);
-        assert_eq!(ledger.count(at(0, 23, 0)), Err(DaySpent { retry_in: Duration::from_secs(3600) }));
-        assert_eq!(ledger.today(at(0, 23, 0)).used, 2, "a refusal counts nothing");
-        assert_eq!(ledger.count(after), Ok(()));
-        assert_eq!(ledger.today(after).remaining, Some(1));
-    }
-
-    #[test]
-    fn quota_exceeded_spends_the_day_whatever_our_count_says() {
-        let noon = at(0, 12, 0);
-        for limit in [0, 10_000] {
-            let mut ledger = ledger(limit, noon);
-            ledger.exceeded(noon);
-            assert_eq!(ledger.count(noon), Err(DaySpent { retry_in: DAY / 2 }));
-            assert!(ledger.today(noon).remaining.is_none_or(|left| left == 0));
-            assert_eq!(ledger.count(at(1, 0, 0)), Ok(()));
-        }
-    }
-
-    #[test]
-    fn quota_exceeded_right_after_midnight_may_be_yesterday_s() {
-        let mut ledger = ledger(10_000, at(0, 12, 0));
-        ledger.exceeded(at(1, 0, 2));
-        assert_eq!(ledger.count(at(1, 0, 3)), Err(DaySpent { retry_in: Duration::from_secs(59) }));
-        assert_eq!(ledger.count(at(1, 0, 62)), Ok(()));
-    }
-
-    #[test]
-    fn a_clock_set_back_hands_out_nothing_twice() {
-        let mut ledger = ledger(1, at(1, 0, 0));
-        assert_eq!(ledger.count(at(1, 0, 0)), Ok(()));
-        assert!(ledger.count(at(0, 23, 3599)).is_err());
-        assert!(ledger.count(at(1, 0, 1)).is_err());
-    }
-
-    #[test]
-    fn without_a_limit_nothing_is_refused() {
-        let mut ledger = ledger(0, at(0, 23, 0));
-        assert!((0..100_000).all(|_| ledger.count(at(0, 23, 0)).is_ok()));
-        assert_eq!(ledger.today(at(0, 23, 0)).remaining, None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_day_holds_more_than_its_limit(
-            limit in 1..50_u32,
-            steps in prop::collection::vec(0..7_200_u64, 1..300),
-        ) {
-            let mut now = at(0, 0, 0);
-            let mut ledger = ledger(limit, now);
-            let mut sent = std::collections::BTreeMap::new();
-            for step in steps {
-                now += Duration::from_secs(step);
-                if ledger.count(now).is_ok() {
-                    *sent.entry(day_of(now)).or_insert(0) += 1;
-                }
-            }
-            prop_assert!(sent.values().all(|calls| *calls <= limit));
-        }
-    }
-}
+mod tests;

@@ -1,22 +1,39 @@
 //! May this call be made now? The second, the day and the circuit; and does a failed call deserve another?
 //!
-//! Three pure machines ([`Bucket`], [`Ledger`], [`Circuit`]: time is an argument) and the layers that ask them. Wraps
-//! any `Service<Call>`: must never know HTTP, the token or the cache.
+//! Pure machines (time is an argument) and the layers that ask them. The second is a [`Bucket`]. The day is a
+//! [`Ledger`], which counts, rations by [`Pace`], foretells by [`Rate`], and obeys a [`Ban`] when the upstream counts
+//! otherwise; its days end by the upstream's clock ([`Skew`]). Failures are the [`Circuit`]'s.
+//!
+//! Wraps any `Service<Call>`: must never know HTTP, the token or the cache. The cache asks how scarce calls are through
+//! a question that the composition root hands it.
 
+mod ban;
 mod breaker;
 mod bucket;
 mod circuit;
+mod clock;
+mod day;
+mod forecast;
 mod gate;
+mod leave;
 mod ledger;
+mod pace;
 mod quota;
 mod retry;
+mod scarcity;
+mod standing;
 #[cfg(test)]
 mod testing;
 
+pub use ban::{Ban, Errand};
 pub use breaker::{Breaker, BreakerLayer};
-pub use bucket::{Bucket, Place, QueueFull, Turn};
+pub use bucket::{Bucket, Lane, Place, QueueFull, Turn};
 pub use circuit::{Circuit, CircuitLimits, CircuitOpen, CircuitState, Outcome, Pass};
+pub use clock::{Skew, WallClock};
+pub use forecast::{Forecast, Rate};
 pub use gate::{QuotaGate, QuotaLayer};
-pub use ledger::{DayCount, DaySpent, Ledger};
-pub use quota::{Quota, QuotaLimits, QuotaSnapshot, SecondCount};
+pub use ledger::{Books, DayLimits, DaySpent, Entry, Lease, Ledger, Line};
+pub use pace::{Pace, Step};
+pub use quota::{Opening, Quota, QuotaLimits};
 pub use retry::{RetryOnce, TokenGeneration};
+pub use standing::{DayCount, QuotaSnapshot, SecondCount};

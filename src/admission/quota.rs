@@ -1,4 +1,4 @@
-//! What may still be spent: a call's turn in the second, then its line in the day's ledger.
+//! What may still be spent: a call's line in the day's ledger, then its turn in the second.
 
 use std::{
     num::NonZeroU32,
@@ -8,17 +8,26 @@ use std::{
 
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
-    bucket::{Bucket, Place, QueueFull, Turn},
-    ledger::{DayCount, DaySpent, Ledger},
+    bucket::{Bucket, Lane, Place, QueueFull, Turn},
+    clock::{Skew, WallClock},
+    leave::Leave,
+    ledger::{Books, DayLimits, DaySpent, Entry, Lease, Ledger},
+    pace::Step,
+    scarcity::ScarcityCell,
+    standing::{QuotaSnapshot, SecondCount},
 };
 use crate::{
-    report::{Cause, FetchError, Fetched},
+    report::{Cause, Reason, Scarcity},
+    state::{Durability, LedgerRecord, StateError, Store},
     telemetry::QuotaMetrics,
 };
+
+/// A disk that takes longer has failed, for the call that waits for it.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the key may spend, as far as the operator lets us.
 #[derive(Debug, Clone, Copy)]
@@ -27,46 +36,54 @@ pub struct QuotaLimits {
     pub per_second: Option<NonZeroU32>,
     /// Calls a UTC day; `None`: not limited here.
     pub per_day: Option<NonZeroU32>,
+    /// The share of the day's calls that is kept for cold keys, in `0.0..=0.9`.
+    pub reserve: f64,
     /// The longest that a call waits for its turn.
     pub max_wait: Duration,
 }
 
-/// The quota's state, shared by the layer, `GET /quota` and the metrics.
+/// What is known, at the start, of the calls that the key has spent today.
+#[derive(Debug, Clone)]
+pub enum Opening {
+    /// Nothing: the share of the day that is over is taken for gone.
+    Unknown,
+    /// The key is new-born, and has spent none.
+    Unspent,
+    /// A store knows, and goes on counting.
+    Stored {
+        /// The store.
+        store: Arc<dyn Store>,
+        /// What it holds; if nothing, nothing is known.
+        record: Option<LedgerRecord>,
+    },
+}
+
+/// The quota's state, shared by the layer, the cache, `GET /quota` and the metrics.
 #[derive(Debug, Clone)]
 pub struct Quota {
-    shared: Arc<Shared>,
-}
-
-/// How the quota stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuotaSnapshot {
-    /// The second.
-    pub second: SecondCount,
-    /// The day.
-    pub day: DayCount,
-}
-
-/// How the current second stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SecondCount {
-    /// Calls allowed; `None`: not limited here.
-    pub limit: Option<NonZeroU32>,
-    /// Calls that left within the last second.
-    pub used: u32,
-    /// Calls that wait for their turn.
-    pub waiting: u32,
-    /// How long a call that came now would wait.
-    pub wait: Duration,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     limits: QuotaLimits,
     bucket: Mutex<Bucket>,
-    ledger: Mutex<Ledger>,
+    day: Mutex<Day>,
+    clock: WallClock,
+    store: Option<Arc<dyn Store>>,
+    /// One lease at a time: those who wait for it will find calls in it.
+    leasing: tokio::sync::Mutex<()>,
     /// Someone left the queue: those behind may be due earlier.
     moved_up: Notify,
-    metrics: QuotaMetrics,
+    scarcity: ScarcityCell,
+    pub(super) metrics: QuotaMetrics,
+}
+
+#[derive(Debug)]
+struct Day {
+    ledger: Ledger,
+    skew: Skew,
+    step: Step,
 }
 
 /// A place in the bucket's queue that is given back if its owner goes away while waiting.
@@ -81,38 +98,72 @@ enum Window {
     Day,
 }
 
+// === impl Opening ===
+
+impl Opening {
+    /// What a store knows; `None` for one that ends with the process.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn of(store: &Arc<dyn Store>) -> Result<Option<Self>, StateError> {
+        match store.durability() {
+            Durability::Volatile => Ok(None),
+            Durability::Durable => {
+                Ok(Some(Self::Stored { record: store.ledger()?, store: Arc::clone(store) }))
+            }
+        }
+    }
+}
+
 // === impl Quota ===
 
 impl Quota {
-    /// A quota of which nothing is known but the time of day.
-    pub fn new(limits: QuotaLimits, now: SystemTime, metrics: QuotaMetrics) -> Self {
-        let bucket = Bucket::new(limits.per_second, limits.max_wait, Instant::now());
+    /// A quota that begins with what is known of the day.
+    pub fn new(limits: QuotaLimits, opening: Opening, clock: WallClock, metrics: QuotaMetrics) -> Self {
+        let now = clock.now();
+        let day = DayLimits { calls: limits.per_day, reserve: limits.reserve };
+        let unknown = |books| Ledger::new(day, books, Ledger::pro_rata(day, now), now);
+        let mut bucket = Bucket::new(limits.per_second, limits.max_wait, Instant::now());
+        let (ledger, store) = match opening {
+            Opening::Unknown => (unknown(Books::Memory), None),
+            Opening::Unspent => (Ledger::new(day, Books::Memory, 0, now), None),
+            Opening::Stored { store, record: Some(LedgerRecord { day: held, spent }) } => {
+                // The run before may have ended a moment ago, in the middle of a burst.
+                bucket.follow_on(Instant::now());
+                (Ledger::resumed(day, held, spent, now), Some(store))
+            }
+            Opening::Stored { store, record: None } => (unknown(Books::Store), Some(store)),
+        };
         let shared = Shared {
             limits,
             bucket: Mutex::new(bucket),
-            ledger: Mutex::new(Ledger::new(limits.per_day, now)),
+            day: Mutex::new(Day { ledger, skew: Skew::default(), step: Step::Normal }),
+            clock,
+            store,
+            leasing: tokio::sync::Mutex::new(()),
             moved_up: Notify::new(),
+            scarcity: ScarcityCell::new(),
             metrics,
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// How the quota stands at this time.
-    pub fn snapshot(&self, now: SystemTime) -> QuotaSnapshot {
-        let day = self.shared.ledger(|ledger| ledger.today(now));
+    /// How the quota stands.
+    pub fn snapshot(&self) -> QuotaSnapshot {
+        let day = self.shared.ledger(Ledger::today);
         let limit = self.shared.limits.per_second;
         let second = self.shared.bucket(|bucket, now| SecondCount {
             limit,
             used: u32::try_from(bucket.used(now)).unwrap_or(u32::MAX),
             waiting: u32::try_from(bucket.waiting()).unwrap_or(u32::MAX),
-            wait: bucket.wait(now),
+            wait: bucket.wait(Lane::Cold, now),
         });
-        QuotaSnapshot { second, day }
+        QuotaSnapshot { second, day, skew: self.shared.skew() }
     }
 
     /// Sets the gauges; to be called before each scrape.
-    pub fn observe(&self, now: SystemTime) {
-        let QuotaSnapshot { second, day } = self.snapshot(now);
+    pub fn observe(&self) {
+        let QuotaSnapshot { second, day, skew: _ } = self.snapshot();
         let (limit, used) = (second.limit.map_or(0, NonZeroU32::get), second.used);
         let metrics = &self.shared.metrics;
         metrics.window(Window::Second.as_str(), limit.into(), used.into(), limit.saturating_sub(used).into());
@@ -125,23 +176,116 @@ impl Quota {
         metrics.reset_at(
             day.resets_at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         );
+        metrics.drift(day.unseen.into());
     }
 
-    /// Waits for a call's turn, and counts it.
-    pub(super) async fn admit(&self) -> Result<(), Cause> {
-        // A spent day is not worth waiting for a turn.
-        self.shared
-            .ledger(|ledger| ledger.check(SystemTime::now()))
-            .map_err(|spent| self.denied_day(spent))?;
-        let arrived = Instant::now();
-        let held = self.shared.join().map_err(|full| self.denied_second(full.wait))?;
-        let latest = arrived + self.shared.limits.max_wait;
+    /// How scarce calls are, as of a second ago at most. Cheap: asked for each answer that is not fresh.
+    pub fn scarcity(&self, now: Instant) -> Scarcity {
+        let cell = &self.shared.scarcity;
+        cell.get(now).unwrap_or_else(|| cell.set(self.shared.ledger(Ledger::scarcity), now))
+    }
+
+    /// Counts a call, and waits for its turn.
+    pub(super) async fn admit(&self, reason: Reason) -> Result<Leave, Cause> {
+        let (lane, arrived) = (Lane::from(reason), Instant::now());
+        loop {
+            // First the day: a spent one is not worth waiting for a turn, and a turn must not wait for a disk.
+            let mut leave = self.enter(lane).await?;
+            self.shared.turn(lane, arrived).await?;
+            // The wait may have taken it past midnight, or the upstream's `quota_exceeded` past it.
+            if leave.set_out() {
+                self.shared.metrics.waited(arrived.elapsed());
+                return Ok(leave);
+            }
+        }
+    }
+
+    async fn enter(&self, lane: Lane) -> Result<Leave, Cause> {
+        let mut leasing = None;
+        loop {
+            let entry = self.shared.ledger(|ledger, now| ledger.enter(lane, now));
+            match entry.map_err(|spent| self.shared.denied_day(spent))? {
+                Entry::Entered(line) => return Ok(Leave::new(self.clone(), line)),
+                Entry::Lease(lease) if leasing.is_some() => self.shared.write_down(lease).await,
+                Entry::Lease(_) => leasing = Some(self.shared.leasing.lock().await),
+            }
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(super) fn bucket<T>(&self, with: impl FnOnce(&mut Bucket, Instant) -> T) -> T {
+        with(&mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner), Instant::now())
+    }
+
+    /// Asks the ledger at the vendor's time of day. The gauge follows its step, and each change is a line of log.
+    pub(super) fn ledger<T>(&self, with: impl FnOnce(&mut Ledger, SystemTime) -> T) -> T {
+        let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = day.skew.correct(self.clock.now());
+        let result = with(&mut day.ledger, now);
+        let step = day.ledger.step(now);
+        if step != day.step {
+            day.step = step;
+            self.metrics.step(step.as_str());
+            drop(day);
+            match step {
+                Step::Normal => tracing::info!("quota: calls are ample again"),
+                Step::Stretched => tracing::info!("quota: reports are refreshed less often, to last the day"),
+                Step::ColdOnly => tracing::warn!("quota: what is left of the day is kept for cold keys"),
+                Step::Spent => tracing::warn!("quota: the day's calls are spent until midnight UTC"),
+            }
+        }
+        result
+    }
+
+    /// An answer carried the upstream's time of day.
+    pub(super) fn heard(&self, date: SystemTime) {
+        let (before, after) = {
+            let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = day.skew;
+            day.skew.heard(date, self.clock.now());
+            (before, day.skew)
+        };
+        if before.is_none() && !after.is_none() {
+            let ahead_seconds = after.ahead_seconds();
+            tracing::warn!(ahead_seconds, "the upstream's clock is not ours: its day is the one that counts");
+        }
+    }
+
+    fn skew(&self) -> Skew {
+        self.day.lock().unwrap_or_else(PoisonError::into_inner).skew
+    }
+
+    /// Has the store write calls down as gone.
+    async fn write_down(&self, lease: Lease) {
+        let Some(store) = self.store.clone() else {
+            return self.ledger(|ledger, _now| ledger.unleased(lease));
+        };
+        let calls = lease.calls.saturating_add(lease.owed);
+        let written = tokio::task::spawn_blocking(move || store.take_calls(lease.day, calls));
+        let problem = match timeout(STORE_PATIENCE, written).await {
+            Ok(Ok(Ok(record))) => {
+                return self.ledger(|ledger, _now| ledger.leased(lease, record.spent));
+            }
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(_panic)) => "a bug".to_owned(),
+            Err(_late) => "it takes too long".to_owned(),
+        };
+        tracing::error!("quota: state.dir does not take the count, which a crash would forget: {problem}");
+        self.ledger(|ledger, _now| ledger.unleased(lease));
+    }
+
+    async fn turn(&self, lane: Lane, arrived: Instant) -> Result<(), Cause> {
+        let held = self.join(lane).map_err(|full| self.denied_second(full.wait))?;
+        let latest = arrived + self.limits.max_wait;
         loop {
             // Before the look at the queue, so that a move between look and wait is not missed.
-            let moved_up = self.shared.moved_up.notified();
-            match self.shared.bucket(|bucket, now| bucket.take(held.place, now)) {
-                Turn::Go => break,
-                // The upstream has slowed us since the place was given.
+            let moved_up = self.moved_up.notified();
+            match self.bucket(|bucket, now| bucket.take(held.place, now)) {
+                Turn::Go => return Ok(()),
+                // The upstream has slowed us since the place was given, or a better lane has filled.
                 Turn::NotBefore(due) if due > latest => {
                     return Err(self.denied_second(due.saturating_duration_since(Instant::now())));
                 }
@@ -153,60 +297,21 @@ impl Quota {
                 }
             }
         }
-        drop(held);
-        self.shared.metrics.waited(arrived.elapsed());
-        self.shared.ledger(|ledger| ledger.count(SystemTime::now())).map_err(|spent| self.denied_day(spent))
     }
 
-    /// What the upstream's answer says of the quota, in our words.
-    pub(super) fn learn(&self, result: &mut Result<Fetched, FetchError>) {
-        match result.as_mut().map_err(|error| &mut error.cause) {
-            Err(Cause::Throttled { retry_after }) => {
-                let wait = *retry_after;
-                *retry_after = self.shared.bucket(|bucket, now| {
-                    bucket.throttled(now);
-                    bucket.hold_until(now + wait);
-                    bucket.wait(now)
-                });
-            }
-            Err(Cause::QuotaExhausted { retry_after }) => {
-                let now = SystemTime::now();
-                let spent = self.shared.ledger(|ledger| {
-                    ledger.exceeded(now);
-                    ledger.check(now)
-                });
-                *retry_after = spent.err().map_or(Duration::ZERO, |spent| spent.retry_in);
-            }
-            Ok(_) => self.shared.bucket(|bucket, _now| bucket.accepted()),
-            Err(_) => {}
-        }
+    fn join(&self, lane: Lane) -> Result<Held<'_>, QueueFull> {
+        let place = self.bucket(|bucket, now| bucket.reserve(lane, now))?;
+        Ok(Held { shared: self, place })
     }
 
     fn denied_second(&self, wait: Duration) -> Cause {
-        self.shared.metrics.denied(Window::Second.as_str());
-        Cause::Throttled { retry_after: wait.saturating_sub(self.shared.limits.max_wait) }
+        self.metrics.denied(Window::Second.as_str());
+        Cause::Throttled { retry_after: wait.saturating_sub(self.limits.max_wait) }
     }
 
     fn denied_day(&self, spent: DaySpent) -> Cause {
-        self.shared.metrics.denied(Window::Day.as_str());
+        self.metrics.denied(Window::Day.as_str());
         Cause::QuotaExhausted { retry_after: spent.retry_in }
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn bucket<T>(&self, with: impl FnOnce(&mut Bucket, Instant) -> T) -> T {
-        with(&mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner), Instant::now())
-    }
-
-    fn ledger<T>(&self, with: impl FnOnce(&mut Ledger) -> T) -> T {
-        with(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn join(&self) -> Result<Held<'_>, QueueFull> {
-        let place = self.bucket(Bucket::reserve)?;
-        Ok(Held { shared: self, place })
     }
 }
 

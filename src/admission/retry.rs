@@ -2,10 +2,11 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tower::retry::{Policy, RetryLayer};
 
-use crate::report::{Call, Cause, FetchError, Fetched, Reason};
+use super::quota::Quota;
+use crate::report::{Call, Cause, FetchError, Fetched, Reason, Scarcity};
 
 /// The pause before the second call is this long, give or take half: what failed together must not come again together.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -17,10 +18,12 @@ pub struct TokenGeneration(Arc<dyn Fn() -> u64 + Send + Sync>);
 
 /// Retries connect errors, 502, 503 and 504, and a 401 once the token has been renewed.
 ///
-/// Never a timeout: the caller's patience is spent, and the upstream is slow enough without us.
+/// Never a timeout: the caller's patience is spent, and the upstream is slow enough without us. And never while calls
+/// are scarce: a second attempt is somebody's first.
 #[derive(Debug, Clone)]
 pub struct RetryOnce {
     tokens: TokenGeneration,
+    quota: Quota,
     seen: u64,
     left: Attempts,
 }
@@ -50,9 +53,9 @@ impl fmt::Debug for TokenGeneration {
 
 impl RetryOnce {
     /// The policy as a layer.
-    pub fn layer(tokens: TokenGeneration) -> RetryLayer<Self> {
+    pub fn layer(tokens: TokenGeneration, quota: Quota) -> RetryLayer<Self> {
         let seen = (tokens.0)();
-        RetryLayer::new(Self { tokens, seen, left: Attempts::One })
+        RetryLayer::new(Self { tokens, quota, seen, left: Attempts::One })
     }
 
     fn is_worth_it(&self, cause: &Cause) -> bool {
@@ -66,6 +69,7 @@ impl RetryOnce {
             | Cause::Invalid(_)
             | Cause::Timeout
             | Cause::Throttled { .. }
+            | Cause::TooMany { .. }
             | Cause::QuotaExhausted { .. }
             | Cause::CircuitOpen { .. }
             | Cause::TokenUnavailable
@@ -80,7 +84,8 @@ impl Policy<Call, Fetched, FetchError> for RetryOnce {
 
     fn retry(&mut self, call: &mut Call, result: &mut Result<Fetched, FetchError>) -> Option<Sleep> {
         let cause = result.as_ref().err().map(|error| &error.cause)?;
-        if self.left == Attempts::None || !self.is_worth_it(cause) {
+        let ample = || self.quota.scarcity(Instant::now()) == Scarcity::Ample;
+        if self.left == Attempts::None || !self.is_worth_it(cause) || !ample() {
             return None;
         }
         self.left = Attempts::None;
@@ -104,17 +109,25 @@ mod tests {
 
     use super::*;
     use crate::{
-        admission::testing::{as_sent, call, good},
+        admission::testing::{as_sent, call, good, quota},
         report::{InvalidReport, Unreachable},
     };
 
     /// The calls that reached a mock that fails with `cause` first, and what came of them.
     async fn attempts(cause: Cause, renewed: u64) -> (Vec<Reason>, Result<Fetched, FetchError>) {
+        attempts_within(&quota(10_000, 0), cause, renewed).await
+    }
+
+    async fn attempts_within(
+        quota: &Quota,
+        cause: Cause,
+        renewed: u64,
+    ) -> (Vec<Reason>, Result<Fetched, FetchError>) {
         let generation = Arc::new(AtomicU64::new(1));
         let current = Arc::clone(&generation);
         let tokens = TokenGeneration::new(move || current.load(Ordering::Relaxed));
         let (inner, mut upstream) = mock::pair::<Call, Fetched>();
-        let mut retry = RetryOnce::layer(tokens).layer(inner.map_err(as_sent));
+        let mut retry = RetryOnce::layer(tokens, quota.clone()).layer(inner.map_err(as_sent));
         let result = tokio::spawn(retry.ready().await.unwrap().call(call()));
         drop(retry);
         let mut reasons = Vec::new();
@@ -154,6 +167,15 @@ mod tests {
     async fn a_401_is_retried_only_with_a_newer_token() {
         assert_eq!(attempts(Cause::Unauthorized, 2).await.0, [Reason::Miss, Reason::Retry]);
         assert_eq!(attempts(Cause::Unauthorized, 1).await.0, [Reason::Miss]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_no_second_attempt_while_calls_are_scarce() {
+        let cause = Cause::Unreachable(Unreachable::Broken);
+        for (limit, used, reasons) in [(100, 4, 2), (100, 6, 1), (100, 100, 1)] {
+            let (seen, _) = attempts_within(&quota(limit, used), cause.clone(), 1).await;
+            assert_eq!(seen.len(), reasons, "{used} of {limit}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

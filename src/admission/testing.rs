@@ -1,8 +1,19 @@
 //! What this room's tests ask and answer.
 
-use crate::report::{
-    ActivityId, Answer, Call, Exchange, FetchError, Fetched, NoClicks, Reason, Refusal, RefusalStatus,
-    ReportKey,
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{Opening, Quota, QuotaLimits, WallClock};
+use crate::{
+    report::{
+        ActivityId, Answer, Call, Exchange, FetchError, Fetched, NoClicks, Reason, Refusal, RefusalStatus,
+        ReportKey,
+    },
+    state::{LedgerRecord, Memory},
+    telemetry::Metrics,
 };
 
 /// A call that a caller waits for.
@@ -20,4 +31,19 @@ pub(super) fn good() -> Fetched {
 /// A mock's error, back in the type it was sent as.
 pub(super) fn as_sent(error: tower::BoxError) -> FetchError {
     *error.downcast().unwrap()
+}
+
+/// A quota at midnight, of a day of which so many calls are gone.
+pub(super) fn quota(per_day: u32, used: u32) -> Quota {
+    let limits = QuotaLimits {
+        per_second: NonZeroU32::new(4),
+        per_day: NonZeroU32::new(per_day),
+        reserve: 0.1,
+        max_wait: Duration::from_secs(5),
+    };
+    let opening = Opening::Stored {
+        store: Arc::new(Memory::default()),
+        record: Some(LedgerRecord { day: 0, spent: used }),
+    };
+    Quota::new(limits, opening, WallClock::starting_at(SystemTime::UNIX_EPOCH), Metrics::new().quota)
 }

@@ -2,8 +2,10 @@
 //!
 //! The only room that knows all others. Decides who stands before whom, and nothing else.
 
+mod outside;
 mod run;
 mod stack;
 
+pub use outside::{Outside, SetupError, World};
 pub use run::{Ports, RunError, run};
-pub use stack::{App, Calls, Outside, SetupError};
+pub use stack::{App, Calls};

@@ -1,10 +1,6 @@
 //! Both stacks, top to bottom.
 
-use std::{
-    num::NonZeroU32,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use http::{
@@ -16,20 +12,23 @@ use secrecy::SecretString;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use super::{Outside, SetupError, World};
 use crate::{
     admin::{AdminState, Readiness},
-    admission::{BreakerLayer, CircuitLimits, Quota, QuotaLayer, QuotaLimits, RetryOnce, TokenGeneration},
-    cache::{CacheLayer, Memory, MemoryOptions},
+    admission::{
+        BreakerLayer, CircuitLimits, Opening, Quota, QuotaLayer, QuotaLimits, RetryOnce, TokenGeneration,
+    },
+    cache::{CacheLayer, Memory, MemoryOptions, ScarcityProbe},
     door::Bearers,
     inbound::{
         Answers, CrossOrigin, Front, LongRoad, NoCache, Recorder, ReportEndpoint, RespondLayer, Responder,
     },
     report::{Call, FetchError, Fetched, LifetimePolicy},
-    settings::{self, ClientNoCache, SecretContent, SecretFile, SecretFileError, Settings},
+    settings::{self, ClientNoCache, SecretContent, SecretFile, Settings},
     state::{self, Inbox, Store},
     telemetry::{Metrics, TokenMetrics},
     token::{AuthorizeLayer, Renewing, Seeds, TokenSetupError, TokenSource, Tokens},
-    upstream::{Fetch, FetchLimits, InvalidOrigin, Origin, Poster, Road},
+    upstream::{Fetch, FetchLimits, Origin, Poster, Road},
 };
 
 /// A browser may remember a preflight's answer for this long.
@@ -52,36 +51,6 @@ pub struct App {
     pub background: Vec<BoxFuture<'static, ()>>,
 }
 
-/// What an app is given from outside.
-#[derive(Debug)]
-pub struct Outside<C> {
-    /// At the end of the road to `upstream.base_url`.
-    pub api: C,
-    /// At the end of the road to `token.token_url`.
-    pub authority: C,
-    /// What outlives the process.
-    pub store: Arc<dyn Store>,
-}
-
-/// The settings are well-formed, but something that they name cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// `upstream.base_url`.
-    #[error(transparent)]
-    Origin(#[from] InvalidOrigin),
-    /// A secret file that cannot be read.
-    #[error("{key}: {source}")]
-    SecretFile {
-        /// The setting.
-        key: &'static str,
-        /// What is wrong with it.
-        source: SecretFileError,
-    },
-    /// The token's record, or what it begins with.
-    #[error(transparent)]
-    Token(#[from] TokenSetupError),
-}
-
 // === impl App ===
 
 impl App {
@@ -94,7 +63,8 @@ impl App {
         C: Connect + Clone + Send + Sync + 'static,
     {
         let (api, authority) = (connector.clone(), connector);
-        Self::assemble(settings, Outside { api, authority, store: Arc::new(state::Memory::default()) })
+        let (store, world) = (Arc::new(state::Memory::default()), World::default());
+        Self::assemble(settings, Outside { api, authority, store, world })
     }
 
     /// Puts everything together. Reads the store and the files that the settings name on this thread; needs a tokio
@@ -106,15 +76,20 @@ impl App {
     where
         C: Connect + Clone + Send + Sync + 'static,
     {
-        let Outside { api, authority, store } = outside;
+        let Outside { api, authority, store, world: World { clock, opening } } = outside;
         let metrics = Arc::new(Metrics::new());
         let mut background = Vec::new();
 
-        let tokens = tokens(settings, authority, store, metrics.token.clone())?;
+        let tokens = tokens(settings, authority, Arc::clone(&store), metrics.token.clone())?;
         let limits = quota_limits(&settings.quota);
-        let quota = Quota::new(limits, SystemTime::now(), metrics.quota.clone());
+        let opening = Opening::of(&store).map_err(SetupError::Ledger)?.unwrap_or(opening);
+        let quota = Quota::new(limits, opening, clock, metrics.quota.clone());
         let calls = calls(settings, api, &tokens, &quota, &metrics)?;
-        let memory = Arc::new(Memory::new(memory_options(settings), metrics.cache.clone()));
+        let scarcity = {
+            let quota = quota.clone();
+            ScarcityProbe::new(move |now| quota.scarcity(now))
+        };
+        let memory = Arc::new(Memory::new(memory_options(settings), scarcity, metrics.cache.clone()));
         let clients = bearers(
             "clients.tokens_file",
             settings.clients.tokens_file.as_ref(),
@@ -153,7 +128,7 @@ impl App {
         metrics.before_scrape(move || {
             seen_memory.observe();
             seen_tokens.observe();
-            seen_quota.observe(SystemTime::now());
+            seen_quota.observe();
         });
         let admin = AdminState {
             readiness: Readiness::default(),
@@ -207,7 +182,7 @@ where
     };
     let stack = ServiceBuilder::new()
         // Outermost: a second attempt passes circuit, quota and token again, and is counted as the first was.
-        .layer(RetryOnce::layer(generation))
+        .layer(RetryOnce::layer(generation, quota.clone()))
         // Outside the quota: an open circuit must not spend calls.
         .layer(BreakerLayer::new(circuit_limits(&settings.circuit), metrics.circuit.clone()))
         // The scarce good. Counts before sending: whatever leaves has been paid for.
@@ -317,6 +292,7 @@ fn quota_limits(quota: &settings::Quota) -> QuotaLimits {
     QuotaLimits {
         per_second: NonZeroU32::new(quota.per_second),
         per_day: NonZeroU32::new(quota.per_day),
+        reserve: quota.reserve,
         max_wait: quota.max_wait,
     }
 }

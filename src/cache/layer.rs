@@ -80,10 +80,16 @@ where
                 Err(None) => (None, Forward::UriMiss),
             },
         };
+        // A key is cold when there is nothing to fall back on.
+        let reason = match &old {
+            Some(_) => Reason::Refresh,
+            None => Reason::Miss,
+        };
         let deadline = now + self.memory.options.patience;
         // Past the deadline nobody starts another fetch: the upstream is metered.
-        let landing =
-            timeout_at(deadline, self.fetched(key)).await.unwrap_or_else(|_| Err(Cause::Timeout.into()));
+        let landing = timeout_at(deadline, self.fetched(Call { key, reason }))
+            .await
+            .unwrap_or_else(|_| Err(Cause::Timeout.into()));
         match landing {
             Ok((entry, role, exchange)) => {
                 let age = entry.age(Instant::now());
@@ -97,9 +103,9 @@ where
     }
 
     /// Waits for a fetch that is not older than this question.
-    async fn fetched(&self, key: ReportKey) -> Result<(Arc<Entry>, Role, Exchange), FetchError> {
+    async fn fetched(&self, call: Call) -> Result<(Arc<Entry>, Role, Exchange), FetchError> {
         loop {
-            let (role, seat) = match self.board(Call { key, reason: Reason::Miss }) {
+            let (role, seat) = match self.board(call) {
                 Ticket::Leader(seat) => (Role::Leader, seat),
                 Ticket::Waiter(seat) => (Role::Waiter, seat),
                 Ticket::Outdated(seat) => {

@@ -1,18 +1,18 @@
 //! The two halves of the cache, what is remembered and what is being fetched, and every question about them that
 //! needs no call.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    Entry, How, Served, Standing,
+    Entry, How, Served, Standing, Trouble,
     flight::{Flights, Keep, Landing, Outcome},
     store::Store,
     variant::Made,
 };
 use crate::{
-    report::{ActivityId, FetchError, Fetched, LifetimePolicy, ReportKey},
+    report::{ActivityId, Cause, FetchError, Fetched, LifetimePolicy, ReportKey, Scarcity},
     telemetry::CacheMetrics,
 };
 
@@ -29,12 +29,17 @@ pub struct MemoryOptions {
     pub anew_interval: Duration,
 }
 
+/// Tells how scarce calls are now. Asked for, not known: this room has never seen a quota.
+#[derive(Clone)]
+pub struct ScarcityProbe(Arc<dyn Fn(Instant) -> Scarcity + Send + Sync>);
+
 /// What is remembered and what is being fetched.
 #[derive(Debug)]
 pub struct Memory {
     pub(super) options: MemoryOptions,
     pub(super) flights: Arc<Flights>,
     store: Store,
+    scarcity: ScarcityProbe,
     metrics: CacheMetrics,
 }
 
@@ -49,36 +54,93 @@ pub enum Lookup {
     Absent(Option<Arc<Entry>>),
 }
 
+/// When a copy that is no longer fresh may be refreshed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// Now, if somebody asks.
+    Due,
+    /// The last attempt failed: not before this time has passed.
+    Resting(Duration),
+    /// Calls are scarce: not before this time has passed.
+    PutOff(Duration),
+    /// Calls are so scarce that it is not known when.
+    Stopped,
+}
+
+// === impl ScarcityProbe ===
+
+impl ScarcityProbe {
+    /// Wraps the question.
+    pub fn new(ask: impl Fn(Instant) -> Scarcity + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+}
+
+impl fmt::Debug for ScarcityProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ScarcityProbe").field(&(self.0)(Instant::now())).finish()
+    }
+}
+
 // === impl Memory ===
 
 impl Memory {
     /// An empty memory.
-    pub fn new(options: MemoryOptions, metrics: CacheMetrics) -> Self {
+    pub fn new(options: MemoryOptions, scarcity: ScarcityProbe, metrics: CacheMetrics) -> Self {
         let store = Store::new(options.max_bytes, options.lifetimes.longest(), metrics.clone());
-        Self { options, flights: Arc::default(), store, metrics }
+        Self { options, flights: Arc::default(), store, scarcity, metrics }
     }
 
     /// Looks a key up. Costs one lookup and no allocation: every hit goes through here.
     pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
         let Some(entry) = self.store.get(key) else { return Lookup::Absent(None) };
-        let (how, due) = match (entry.standing(now), entry.trouble()) {
-            (Standing::Fresh, _) => (How::Hit, false),
-            (Standing::Stale, None) => (How::Stale, true),
-            // The last refresh failed: nobody waits for the next one to fail, and it is made only now and then.
-            (Standing::Stale | Standing::Kept, Some(trouble)) => {
-                (How::Fallback(Box::new(trouble.error.clone())), now >= trouble.retry_at)
+        let fallback = |error| How::Fallback(Box::new(error));
+        let (how, refresh) = match (entry.standing(now), entry.trouble()) {
+            (Standing::Fresh, _) => return Lookup::Answered(self.serve(entry, How::Hit, now)),
+            // To be put off is no failure.
+            (Standing::Stale, Some(Trouble { error, .. })) if !is_put_off(&error.cause) => {
+                (fallback(error.clone()), self.refresh(&entry, now))
             }
-            (Standing::Kept, None) => return Lookup::Absent(Some(entry)),
+            (Standing::Stale, _) => (How::Stale, self.refresh(&entry, now)),
+            // The last refresh failed: nobody waits for the next one to fail, and it is made only now and then.
+            (Standing::Kept, Some(trouble)) => (fallback(trouble.error.clone()), self.refresh(&entry, now)),
+            (Standing::Kept, None) => {
+                let retry_after = match self.refresh(&entry, now) {
+                    Refresh::Due | Refresh::Resting(_) => return Lookup::Absent(Some(entry)),
+                    Refresh::PutOff(time) => time,
+                    Refresh::Stopped => Duration::MAX,
+                };
+                (fallback(Cause::QuotaExhausted { retry_after }.into()), Refresh::Stopped)
+            }
             (Standing::Spent, _) => return Lookup::Absent(None),
         };
         let served = self.serve(entry, how, now);
-        if due { Lookup::Due(served) } else { Lookup::Answered(served) }
+        match refresh {
+            Refresh::Due => Lookup::Due(served),
+            Refresh::Resting(_) | Refresh::PutOff(_) | Refresh::Stopped => Lookup::Answered(served),
+        }
+    }
+
+    /// When a copy that is no longer fresh may be refreshed.
+    pub fn refresh(&self, entry: &Entry, now: Instant) -> Refresh {
+        let resting = entry.trouble().map(|trouble| trouble.retry_at.saturating_duration_since(now));
+        if let Some(resting) = resting.filter(|resting| !resting.is_zero()) {
+            return Refresh::Resting(resting);
+        }
+        match entry.lifetime().due((self.scarcity.0)(now)) {
+            None => Refresh::Stopped,
+            Some(due) => match due.saturating_sub(entry.age(now)) {
+                Duration::ZERO => Refresh::Due,
+                left => Refresh::PutOff(left),
+            },
+        }
     }
 
     /// Would a demand for a new answer be met by a fetch now? Bounds what impatient callers can spend.
     pub(super) fn may_fetch_anew(&self, entry: &Entry, now: Instant) -> bool {
         let resting = entry.trouble().is_some_and(|trouble| now < trouble.retry_at);
-        entry.age(now) >= self.options.anew_interval && !resting
+        let ample = (self.scarcity.0)(now) == Scarcity::Ample;
+        entry.age(now) >= self.options.anew_interval && !resting && ample
     }
 
     /// Answers from memory, and counts it.
@@ -173,5 +235,24 @@ impl Memory {
             let doomed = self.store.keys().into_iter().filter(|key| concerns(key));
             doomed.filter(|key| self.store.remove(key).is_some()).count()
         })
+    }
+}
+
+/// Did the quota say no, rather than the upstream fail?
+fn is_put_off(cause: &Cause) -> bool {
+    match cause {
+        Cause::QuotaExhausted { .. } => true,
+        Cause::Unauthorized
+        | Cause::Forbidden
+        | Cause::Status { .. }
+        | Cause::Unreachable(_)
+        | Cause::Invalid(_)
+        | Cause::Timeout
+        | Cause::Throttled { .. }
+        | Cause::TooMany { .. }
+        | Cause::CircuitOpen { .. }
+        | Cause::TokenUnavailable
+        | Cause::Overloaded
+        | Cause::Internal => false,
     }
 }

@@ -3,14 +3,14 @@
 use std::{io::Write, path::Path, sync::Arc};
 
 use super::{Failure, Outcome, serve};
-use crate::{settings::Settings, state};
+use crate::{app::World, settings::Settings, state};
 
 /// Builds what `serve` would build, without opening a port or making a call, and prints the effective settings. Leaves
 /// the state alone: a running proxy may hold it.
 pub(super) fn run(config: Option<&Path>) -> Outcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     serve::block_on(&settings, async {
-        serve::build(&settings, Arc::new(state::Memory::default())).map(drop)
+        serve::build(&settings, Arc::new(state::Memory::default()), World::default()).map(drop)
     })?;
     let effective =
         serde_json::to_string_pretty(&settings.effective()).map_err(|error| Failure::Bug(error.into()))?;

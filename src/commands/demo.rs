@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 
 use super::{Failure, Outcome, serve};
 use crate::{
-    app::Ports,
+    admission::Opening,
+    app::{Ports, World},
     settings::Settings,
     simulator::{Options, Simulator},
     state,
@@ -38,7 +39,9 @@ pub(super) fn run(config: Option<&Path>) -> Outcome {
             upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
         let settings = Settings::load(config, environment(&simulator, upstream_address))?;
         serve::start_logging(&settings)?;
-        let app = serve::build(&settings, Arc::new(state::Memory::default()))?;
+        // The simulated key is as old as this process.
+        let world = World { opening: Opening::Unspent, ..World::default() };
+        let app = serve::build(&settings, Arc::new(state::Memory::default()), world)?;
         let simulated = tokio::spawn(simulator.clone().serve(upstream));
         let greet = |ports: Ports| {
             let greeting = greeting(&simulator, ports, upstream_address);

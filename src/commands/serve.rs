@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 
 use super::{Failure, Outcome, signals::Signals};
 use crate::{
-    app::{self, App, Outside, Ports},
+    app::{self, App, Outside, Ports, World},
     settings::{LogFormat, Settings},
     state::{self, Store},
     telemetry::logging,
@@ -21,7 +21,7 @@ pub(super) fn run(config: Option<&Path>) -> Outcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     start_logging(&settings)?;
     block_on(&settings, async {
-        let app = build(&settings, open_state(&settings)?)?;
+        let app = build(&settings, open_state(&settings)?, World::default())?;
         until_signalled(app, &settings, |_| ()).await
     })
 }
@@ -51,10 +51,10 @@ pub(super) async fn until_signalled(app: App, settings: &Settings, listening: im
 }
 
 /// The whole app with the real roads out. Needs the runtime: files are watched from here on.
-pub(super) fn build(settings: &Settings, store: Arc<dyn Store>) -> Result<App, Failure> {
+pub(super) fn build(settings: &Settings, store: Arc<dyn Store>, world: World) -> Result<App, Failure> {
     let api = connector(settings, &settings.upstream.base_url)?;
     let authority = connector(settings, settings.token.token_url.uri())?;
-    Ok(App::assemble(settings, Outside { api, authority, store })?)
+    Ok(App::assemble(settings, Outside { api, authority, store, world })?)
 }
 
 /// The state as the settings want it. From here on nobody else may open it.

@@ -15,7 +15,6 @@ use http::{
     HeaderValue, Request, Response,
     header::{CONNECTION, ORIGIN},
 };
-use hyper::body::{Body as _, Incoming};
 use prometheus::IntGauge;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
@@ -63,7 +62,7 @@ pub enum Reply {
 // === impl Payload ===
 
 impl Payload {
-    fn of(body: &Incoming) -> Self {
+    fn of<B: hyper::body::Body>(body: &B) -> Self {
         if body.is_end_stream() { Self::Absent } else { Self::Present }
     }
 }
@@ -144,8 +143,9 @@ where
     }
 }
 
-impl<S> hyper::service::Service<Request<Incoming>> for Front<S>
+impl<S, B> hyper::service::Service<Request<B>> for Front<S>
 where
+    B: hyper::body::Body,
     S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
@@ -153,7 +153,7 @@ where
     type Error = Infallible;
     type Future = Reply;
 
-    fn call(&self, request: Request<Incoming>) -> Reply {
+    fn call(&self, request: Request<B>) -> Reply {
         self.reply(request.map(|body| Payload::of(&body)))
     }
 }

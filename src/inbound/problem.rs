@@ -52,7 +52,7 @@ pub(super) const fn error_key(cause: &Cause) -> &'static str {
         Cause::Unreachable(_) => "upstream_unreachable",
         Cause::Invalid(_) => "upstream_invalid_response",
         Cause::Timeout => "upstream_timeout",
-        Cause::Throttled { .. } => "throttled",
+        Cause::Throttled { .. } | Cause::TooMany { .. } => "throttled",
         Cause::QuotaExhausted { .. } => "quota_exhausted",
         Cause::CircuitOpen { .. } => "circuit_open",
         Cause::TokenUnavailable => "token_unavailable",
@@ -91,6 +91,11 @@ impl From<&FetchError> for Problem {
                 503,
                 Some(*retry_after),
                 "The API key's calls of this second are spent, and no earlier report is held.",
+            ),
+            Cause::TooMany { retry_after } => (
+                503,
+                Some(*retry_after),
+                "Constant Contact takes no calls for the moment, and no earlier report is held.",
             ),
             Cause::QuotaExhausted { retry_after } => (
                 503,

@@ -20,8 +20,13 @@ pub(super) fn of(error: &FetchError) -> Option<HeaderValue> {
             InvalidReport::Malformed | InvalidReport::Missing(_) | InvalidReport::OtherActivity,
         ) => Some("http_protocol_error"),
         Cause::Timeout => Some("http_response_timeout"),
-        Cause::Throttled { .. } | Cause::QuotaExhausted { .. } if error.exchange.status.is_some() => None,
+        Cause::Throttled { .. } | Cause::TooMany { .. } | Cause::QuotaExhausted { .. }
+            if error.exchange.status.is_some() =>
+        {
+            None
+        }
         Cause::Throttled { .. }
+        | Cause::TooMany { .. }
         | Cause::QuotaExhausted { .. }
         | Cause::CircuitOpen { .. }
         | Cause::TokenUnavailable

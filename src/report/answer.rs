@@ -1,6 +1,9 @@
 //! What goes down the road and what comes back.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{LinkReport, Refusal, ReportKey};
 
@@ -16,9 +19,9 @@ pub struct Call {
 /// Why a call is made. A metered upstream makes this the first question of every bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// A caller waits, and nothing usable is remembered.
+    /// Nothing usable is remembered: a cold key, and somebody waits.
     Miss,
-    /// A remembered answer has grown old; nobody waits.
+    /// A remembered answer has grown old. Whoever waits can be given it in an emergency.
     Refresh,
     /// A call before this one failed in a way that a second may mend.
     Retry,
@@ -42,13 +45,16 @@ pub struct Fetched {
     pub exchange: Exchange,
 }
 
-/// What one exchange with the upstream looked like: for logs, metrics and `Cache-Status`, never for decisions.
+/// What one exchange with the upstream looked like: for logs, metrics and `Cache-Status`. It decides nothing about the
+/// answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exchange {
     /// The upstream's status, if it answered at all.
     pub status: Option<u16>,
     /// The upstream's own request id (`x-amzn-RequestId`): the vendor's support asks for it.
     pub request_id: Option<Arc<str>>,
+    /// The upstream's time of day (`Date`): the day that it counts calls in ends by its own clock.
+    pub date: Option<SystemTime>,
     /// From sending the request to the end of the answer.
     pub elapsed: Duration,
 }

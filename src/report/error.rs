@@ -45,6 +45,12 @@ pub enum Cause {
         /// Until a call may be made again.
         retry_after: Duration,
     },
+    /// The upstream answered 429 without a word that tells which limit it means.
+    #[error("too many calls, says the upstream, next one in {retry_after:?}")]
+    TooMany {
+        /// Until a call may be made again.
+        retry_after: Duration,
+    },
     /// The day's calls are spent; either our own count says so or the upstream did.
     #[error("the day's quota is spent, next call in {retry_after:?}")]
     QuotaExhausted {

@@ -52,6 +52,20 @@ pub struct Lifetime {
     pub reason: LifetimeReason,
 }
 
+/// How scarce calls are: refreshes can wait, a key of which nothing is held cannot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scarcity {
+    /// What is old is refreshed.
+    Ample,
+    /// It is refreshed at an age that is this many times what it usually would be.
+    Scarce {
+        /// At least 1.
+        factor: f64,
+    },
+    /// It is not refreshed.
+    Stopped,
+}
+
 // === impl LifetimePolicy ===
 
 impl LifetimePolicy {
@@ -83,6 +97,21 @@ impl LifetimePolicy {
 
     fn jittered(&self, roll: f64) -> Duration {
         self.ttl.mul_f64(1.0 + self.ttl_jitter * (2.0 * roll - 1.0))
+    }
+}
+
+// === impl Lifetime ===
+
+impl Lifetime {
+    /// The age from which a copy may be refreshed, if at all.
+    pub fn due(&self, scarcity: Scarcity) -> Option<Duration> {
+        match scarcity {
+            Scarcity::Ample => Some(self.fresh),
+            Scarcity::Scarce { factor } => Duration::try_from_secs_f64(self.fresh.as_secs_f64() * factor)
+                .ok()
+                .map(|due| due.max(self.fresh)),
+            Scarcity::Stopped => None,
+        }
     }
 }
 
@@ -129,6 +158,17 @@ mod tests {
     fn a_refusal_is_never_answered_stale() {
         let lifetime = policy().lifetime(Known { reason: LifetimeReason::Refused, roll: 0.5 });
         assert_eq!((lifetime.revalidate, lifetime.keep), (lifetime.fresh, Duration::ZERO));
+    }
+
+    #[test]
+    fn the_scarcer_calls_are_the_later_a_copy_is_refreshed() {
+        let lifetime = policy().lifetime(Known { reason: LifetimeReason::Links, roll: 0.5 });
+        let due = |scarcity| lifetime.due(scarcity).map(|due| due.as_secs());
+        assert_eq!(due(Scarcity::Ample), Some(300));
+        assert_eq!(due(Scarcity::Scarce { factor: 6.5 }), Some(1_950));
+        assert_eq!(due(Scarcity::Scarce { factor: 0.5 }), Some(300), "never while it is fresh");
+        assert_eq!(due(Scarcity::Scarce { factor: f64::INFINITY }), None);
+        assert_eq!(due(Scarcity::Stopped), None);
     }
 
     #[test]

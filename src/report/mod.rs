@@ -18,5 +18,5 @@ pub use body::{InvalidReport, LinkReport};
 pub use error::{Cause, FetchError, Unreachable};
 pub use etag::ETag;
 pub use key::{InvalidNoClicks, KeyError, NoClicks, ReportKey};
-pub use lifetime::{Known, Lifetime, LifetimePolicy, LifetimeReason};
+pub use lifetime::{Known, Lifetime, LifetimePolicy, LifetimeReason, Scarcity};
 pub use refusal::{Refusal, RefusalStatus};

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use http::Uri;
 
 use super::endpoint::is_in_clear;
-use super::model::{Admin, Cache, Circuit, Clients, Server, Settings, State, Upstream};
+use super::model::{Admin, Cache, Circuit, Clients, Quota, Server, Settings, State, Upstream};
 use super::problem::Problems;
 use super::secret_file::{SecretContent, SecretFile};
 use super::token;
@@ -16,13 +16,15 @@ use super::token;
 const SMALLEST_CACHE: ByteSize = ByteSize::mib(1);
 /// Above this a lifetime could come out as nothing, or as twice what was asked for.
 const LARGEST_JITTER: f64 = 0.5;
+/// Above this there is hardly a refresh left to make.
+const LARGEST_RESERVE: f64 = 0.9;
 
 /// Adds a problem for each rule that is broken.
 pub(super) fn check(settings: &Settings, problems: &mut Problems) {
-    let Settings { server, admin, clients, upstream, token, cache, circuit, state, .. } = settings;
+    let Settings { server, admin, clients, upstream, token, cache, quota, circuit, state, .. } = settings;
     zeros(server, upstream, cache, circuit, problems);
     order(server, upstream, circuit, problems);
-    sizes(upstream, cache, problems);
+    sizes(upstream, cache, quota, problems);
     addresses(server, admin, problems);
     encrypted("upstream.base_url", &upstream.base_url, problems);
     encrypted("token.token_url", token.token_url.uri(), problems);
@@ -82,7 +84,7 @@ fn order(server: &Server, upstream: &Upstream, circuit: &Circuit, problems: &mut
     }
 }
 
-fn sizes(upstream: &Upstream, cache: &Cache, problems: &mut Problems) {
+fn sizes(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut Problems) {
     if upstream.max_body == ByteSize(0) {
         problems.add("upstream.max_body", "must be larger than 0: no report would fit");
     }
@@ -92,6 +94,9 @@ fn sizes(upstream: &Upstream, cache: &Cache, problems: &mut Problems) {
     // Not a number is in no range.
     if !(0.0..=LARGEST_JITTER).contains(&cache.ttl_jitter) {
         problems.add("cache.ttl_jitter", "must be a fraction from 0 to 0.5");
+    }
+    if !(0.0..=LARGEST_RESERVE).contains(&quota.reserve) {
+        problems.add("quota.reserve", "must be a fraction from 0 to 0.9");
     }
 }
 

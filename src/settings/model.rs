@@ -166,6 +166,8 @@ section! {
         per_second: u32,
         /// Calls a UTC day; 0: no limit.
         per_day: u32,
+        /// The share of `per_day` that is kept for reports that are not held, from 0 to 0.9.
+        reserve: f64,
         /// The longest a call waits for its turn; zero: not at all.
         max_wait: Duration,
     }

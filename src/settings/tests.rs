@@ -86,6 +86,8 @@ fn each_wrong_setting_is_refused_in_one_line_that_begins_with_its_key() {
         ("cache.max_bytes = '1023KiB'", "cache.max_bytes: must be at least 1MiB"),
         ("upstream.max_body = 0", "upstream.max_body: must be larger than 0"),
         ("cache.ttl_jitter = 0.51", "cache.ttl_jitter: must be a fraction from 0 to 0.5"),
+        ("quota.reserve = 0.91", "quota.reserve: must be a fraction from 0 to 0.9"),
+        ("quota.reserve = -0.1", "quota.reserve: must be a fraction from 0 to 0.9"),
         ("cache.ttl_jitter = nan", "cache.ttl_jitter: must be a fraction from 0 to 0.5"),
         // What does not go together.
         (

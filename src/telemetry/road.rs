@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus::{Gauge, GaugeVec, Histogram, IntCounterVec, IntGaugeVec};
+use prometheus::{Gauge, GaugeVec, Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::metrics::{Closed, Series, only, seconds};
 
@@ -12,6 +12,7 @@ const REASONS: [&str; 3] = ["miss", "refresh", "retry"];
 /// Codes an alert could ask for; `none` is a call that had no status. Others appear when they occur: there are few.
 const CODES: [&str; 10] = ["200", "400", "401", "403", "404", "429", "500", "502", "503", "none"];
 const WINDOWS: [&str; 2] = ["second", "day"];
+const STEPS: [&str; 4] = ["normal", "stretched", "cold_only", "spent"];
 const CIRCUIT_STATES: [&str; 3] = ["closed", "open", "half_open"];
 
 /// Calls that left.
@@ -31,6 +32,8 @@ pub struct QuotaMetrics {
     reset: Gauge,
     denied: Arc<Closed>,
     wait: Histogram,
+    step: IntGaugeVec,
+    drift: IntGauge,
 }
 
 /// The circuit breaker.
@@ -107,7 +110,17 @@ impl QuotaMetrics {
                 "How long calls waited for their turn in the second's window.",
                 &WAIT_BUCKETS,
             ),
+            step: series.int_gauges(
+                "quota_step",
+                "1 for what calls may be made for: all, fewer refreshes, cold keys only, nothing.",
+                &["step"],
+            ),
+            drift: series.int_gauge(
+                "quota_drift_calls",
+                "Calls of this day that the upstream counted and we did not, as its quota_exceeded has shown.",
+            ),
         };
+        metrics.step("normal");
         for window in WINDOWS {
             metrics.window(window, 0, 0, 0);
         }
@@ -125,6 +138,16 @@ impl QuotaMetrics {
     /// When the day's window begins anew, in seconds since the Unix epoch.
     pub fn reset_at(&self, unix_seconds: u64) {
         self.reset.set(unix_seconds as f64);
+    }
+
+    /// What calls may be made for is now `normal`, `stretched`, `cold_only` or `spent`.
+    pub fn step(&self, step: &'static str) {
+        only(&self.step, &STEPS, step);
+    }
+
+    /// So many calls of this day were seen by the upstream alone.
+    pub fn drift(&self, calls: u64) {
+        self.drift.set(i64::try_from(calls).unwrap_or(i64::MAX));
     }
 
     /// A call was not made: the window (`second` or `day`) was spent.

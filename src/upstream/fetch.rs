@@ -100,14 +100,15 @@ where
     let (head, body) = road.oneshot(request).await?.into_parts();
     exchange.status = Some(head.status.as_u16());
     exchange.request_id = verdict::request_id(&head.headers);
+    exchange.date = verdict::date(&head.headers);
     verdict::read(key.id, &head, body, max_body).await
 }
 
 fn record(metrics: &UpstreamMetrics, call: Call, result: &Result<Answer, Cause>, exchange: &Exchange) {
-    let Exchange { status, request_id, elapsed } = exchange;
+    let Exchange { status, request_id, date: _, elapsed } = exchange;
     metrics.called(call.reason.as_str(), *status, *elapsed);
     match result {
-        Err(Cause::Throttled { .. }) => metrics.throttled("throttled"),
+        Err(Cause::Throttled { .. } | Cause::TooMany { .. }) => metrics.throttled("throttled"),
         Err(Cause::QuotaExhausted { .. }) => metrics.throttled("quota_exceeded"),
         Ok(_) | Err(_) => {}
     }
@@ -167,7 +168,7 @@ mod tests {
     async fn the_attempt_s_deadline_covers_the_head_and_the_body() {
         let metrics = Metrics::new();
         let silent = ask(pending::<Result<Response<TestBody>, Cause>>, &metrics).await.unwrap_err();
-        let expected = Exchange { status: None, request_id: None, elapsed: LIMITS.attempt };
+        let expected = Exchange { elapsed: LIMITS.attempt, ..Exchange::default() };
         assert_eq!(silent, FetchError { cause: Cause::Timeout, exchange: expected.clone() });
         let endless = ask(|| ready(Ok(Response::new(begun(pending())))), &metrics).await.unwrap_err();
         let expected = Exchange { status: Some(200), ..expected };

@@ -7,7 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode, header::RETRY_AFTER, response::Parts};
+use http::{
+    HeaderMap, HeaderName, StatusCode,
+    header::{DATE, RETRY_AFTER},
+    response::Parts,
+};
 use http_body::Body;
 
 use super::{
@@ -25,8 +29,11 @@ const MAX_REQUEST_ID: usize = 128;
 /// An error's body is a sentence. A page of HTML past this says no more than none.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
 
-/// The vendor's word for a spent day; every other 429 is taken for the second's limit, which heals by itself.
+/// The vendor's word for a spent day.
 const QUOTA_EXCEEDED: &str = "quota_exceeded";
+
+/// The vendor's word for a second that has had its calls.
+const THROTTLED: &str = "throttled";
 
 /// A 429 without `Retry-After` speaks of the current second.
 const THROTTLED_FOR: Duration = Duration::from_secs(1);
@@ -73,7 +80,8 @@ where
     match Refusal::error_key_of(&body).as_deref() {
         // How far midnight is, is the ledger's to say.
         Some(QUOTA_EXCEEDED) => Cause::QuotaExhausted { retry_after: asked.unwrap_or_default() },
-        Some(_) | None => Cause::Throttled { retry_after: asked.unwrap_or(THROTTLED_FOR) },
+        Some(THROTTLED) => Cause::Throttled { retry_after: asked.unwrap_or(THROTTLED_FOR) },
+        Some(_) | None => Cause::TooMany { retry_after: asked.unwrap_or(THROTTLED_FOR) },
     }
 }
 
@@ -84,6 +92,11 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     body::read(body, Encoding::of(headers)?, MAX_ERROR_BODY).await
+}
+
+/// The vendor's time of day.
+pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
 /// Only an id that is safe in a line of log.
@@ -177,13 +190,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_two_429s_are_told_apart_by_their_error_key() {
+    async fn the_429s_are_told_apart_by_their_error_key() {
         let throttled = |seconds| Cause::Throttled { retry_after: Duration::from_secs(seconds) };
+        let unclear = Cause::TooMany { retry_after: THROTTLED_FOR };
         let exhausted = Cause::QuotaExhausted { retry_after: Duration::ZERO };
         for (header, body, cause) in [
             (PLAIN, r#"{"error_key":"throttled"}"#, throttled(1)),
-            (PLAIN, r#"{"message":"Limit Exceeded"}"#, throttled(1)),
-            (PLAIN, "<html>", throttled(1)),
+            (PLAIN, r#"{"message":"Limit Exceeded"}"#, unclear.clone()),
+            (PLAIN, "<html>", unclear),
             (("retry-after", "86400"), r#"{"error_key":"throttled"}"#, throttled(60)),
             (PLAIN, r#"{"error_key":"quota_exceeded"}"#, exhausted),
         ] {

@@ -1,12 +1,12 @@
 //! The whole road out, from the retry down to the simulated vendor, over pipes in memory and under paused time.
 
-use std::{
-    num::NonZeroU32,
-    time::{Duration, SystemTime},
-};
+use std::{num::NonZeroU32, time::Duration};
 
 use link_report_proxy::{
-    admission::{BreakerLayer, CircuitLimits, Quota, QuotaLayer, QuotaLimits, RetryOnce, TokenGeneration},
+    admission::{
+        BreakerLayer, CircuitLimits, Opening, Quota, QuotaLayer, QuotaLimits, RetryOnce, TokenGeneration,
+        WallClock,
+    },
     report::{
         ActivityId, Answer, Call, Cause, FetchError, Fetched, InvalidReport, NoClicks, Reason, ReportKey,
         Unreachable,
@@ -23,8 +23,12 @@ use tower::{Layer as _, ServiceBuilder, ServiceExt as _, util::BoxCloneService};
 use crate::support::pipe::Cable;
 
 const LIMITS: FetchLimits = FetchLimits { attempt: Duration::from_secs(10), max_body: 8 << 20 };
-const SPENDING: QuotaLimits =
-    QuotaLimits { per_second: NonZeroU32::new(4), per_day: None, max_wait: Duration::from_secs(5) };
+const SPENDING: QuotaLimits = QuotaLimits {
+    per_second: NonZeroU32::new(4),
+    per_day: None,
+    reserve: 0.1,
+    max_wait: Duration::from_secs(5),
+};
 const CIRCUIT: CircuitLimits = CircuitLimits {
     failures: NonZeroU32::new(5),
     open_for: Duration::from_secs(10),
@@ -47,7 +51,8 @@ impl Journey {
         let vendor = Simulator::new(Options::default());
         let metrics = Metrics::new();
         let tokens = Tokens::new(source(&vendor), metrics.token.clone());
-        let quota = Quota::new(SPENDING, SystemTime::UNIX_EPOCH, metrics.quota.clone());
+        let clock = WallClock::starting_at(vendor.options().now);
+        let quota = Quota::new(SPENDING, Opening::Unspent, clock, metrics.quota.clone());
         let generation = tokens.clone();
         let connector = Cable::to(&vendor).connector();
         let fetch = Fetch::new(
@@ -57,7 +62,7 @@ impl Journey {
             metrics.upstream.clone(),
         );
         let road = ServiceBuilder::new()
-            .layer(RetryOnce::layer(TokenGeneration::new(move || generation.generation())))
+            .layer(RetryOnce::layer(TokenGeneration::new(move || generation.generation()), quota.clone()))
             .layer(BreakerLayer::new(CIRCUIT, metrics.circuit.clone()))
             .layer(QuotaLayer::new(quota.clone()))
             .service(fetch);
@@ -74,7 +79,7 @@ impl Journey {
     }
 
     fn counted(&self) -> u64 {
-        u64::from(self.quota.snapshot(SystemTime::now()).day.used)
+        u64::from(self.quota.snapshot().day.used)
     }
 }
 

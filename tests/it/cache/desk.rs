@@ -8,10 +8,10 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use link_report_proxy::{
-    cache::{Ask, Cache, CacheLayer, Demand, How, Memory, MemoryOptions, Served},
+    cache::{Ask, Cache, CacheLayer, Demand, How, Memory, MemoryOptions, ScarcityProbe, Served},
     report::{
         Answer, Call, Cause, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, Refusal,
-        RefusalStatus, ReportKey,
+        RefusalStatus, ReportKey, Scarcity,
     },
     telemetry::Metrics,
 };
@@ -98,9 +98,13 @@ impl Desk {
     }
 
     pub(super) fn with(options: MemoryOptions) -> Self {
+        Self::with_calls_that_are(ScarcityProbe::new(|_now| Scarcity::Ample), options)
+    }
+
+    pub(super) fn with_calls_that_are(scarce: ScarcityProbe, options: MemoryOptions) -> Self {
         let (calls, asked) = mpsc::unbounded_channel();
         let metrics = Metrics::new();
-        let memory = Arc::new(Memory::new(options, metrics.cache.clone()));
+        let memory = Arc::new(Memory::new(options, scarce, metrics.cache.clone()));
         Self { cache: CacheLayer::new(memory).layer(Calls(calls)), metrics, asked }
     }
 

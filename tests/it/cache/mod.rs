@@ -4,4 +4,5 @@ mod desk;
 mod flights;
 mod memory;
 mod oracle;
+mod scarcity;
 mod staleness;

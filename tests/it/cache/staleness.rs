@@ -38,7 +38,7 @@ async fn failing_refreshes_pause_for_longer_and_longer_and_never_replace_a_good_
         (5, Cause::Timeout),
         (10, Cause::Internal),
         (20, Cause::Status { status: 500 }),
-        (40, Cause::QuotaExhausted { retry_after: seconds(1) }),
+        (40, Cause::CircuitOpen { retry_after: seconds(1) }),
         (60, Cause::Unauthorized),
         (60, Cause::TokenUnavailable),
         (60, Cause::Timeout),
@@ -71,7 +71,7 @@ async fn an_older_copy_waits_for_a_call_and_stands_in_if_that_fails() {
     sleep(seconds(900)).await;
     let asking = desk.ask(key(1));
     let call = desk.call().await;
-    assert_eq!(call.call.reason, Reason::Miss);
+    assert_eq!(call.call.reason, Reason::Refresh, "not cold: there is something to fall back on");
     call.fails(Cause::Status { status: 503 });
     let served = asking.await.unwrap().unwrap();
     assert!(matches!(&served.how, How::Fallback(error) if error.cause == Cause::Status { status: 503 }));

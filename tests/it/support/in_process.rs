@@ -14,12 +14,14 @@ use hyper::{body::Incoming, client::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use link_report_proxy::{
     admin::{Admin, AdminState},
-    app::{App, Calls},
+    admission::{Opening, WallClock},
+    app::{App, Calls, Outside, World},
     door::{Body, ConnectionLimits, serve_connection},
     inbound::Front,
     report::{ActivityId, NoClicks, ReportKey},
     settings::Settings,
     simulator::{BodyShape, Fault, Options, Scope, Simulator, synthetic_id},
+    state,
 };
 use serde_json::Value;
 use tokio::{task::JoinSet, time::Instant};
@@ -34,8 +36,7 @@ pub(crate) const OLD: Duration = Duration::from_mins(20);
 
 const LIMITS: ConnectionLimits =
     ConnectionLimits { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
-/// What would blur a test that is not about it. The day's ledger reads the machine's clock: shortly before midnight
-/// one that is limited has nothing left.
+/// What would blur a test that is not about it.
 const STEADY: [(&str, &str); 4] = [
     ("CACHE__TTL_JITTER", "0"),
     ("QUOTA__PER_SECOND", "0"),
@@ -88,7 +89,14 @@ impl InProcess {
         let settings = Settings::load(None, environment).unwrap();
         before(&vendor);
         let cable = Cable::to(&vendor);
-        let App { front, admin, background } = App::new(&settings, cable.connector()).unwrap();
+        let world = World { clock: WallClock::starting_at(now), opening: Opening::Unspent };
+        let outside = Outside {
+            api: cable.connector(),
+            authority: cable.connector(),
+            store: Arc::new(state::Memory::default()),
+            world,
+        };
+        let App { front, admin, background } = App::assemble(&settings, outside).unwrap();
         Self { vendor, admin, front, cable, _background: background.into_iter().collect() }
     }
 

@@ -1,0 +1,119 @@
+//! Will the day's calls last? What is spent lately tells.
+
+use std::time::{Duration, SystemTime};
+
+use super::day::till_midnight;
+
+/// Calls count for about this long: a lunch break must not look like the end of the day.
+const MEMORY: Duration = Duration::from_secs(30 * 60);
+
+/// So much time is taken for gone at the start: two calls in the first second are no pace.
+const HEAD_START: Duration = Duration::from_secs(5 * 60);
+
+/// How fast calls go, lately. A pure machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    /// Calls within the memory, older ones counting less.
+    calls: f64,
+    at: SystemTime,
+    since: SystemTime,
+}
+
+/// How the day will end at the present pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forecast {
+    /// The calls last until 00:00 UTC, or are not limited here.
+    Enough,
+    /// They are spent at this time.
+    ExhaustedAt(SystemTime),
+    /// They are spent.
+    Exhausted,
+}
+
+// === impl Rate ===
+
+impl Rate {
+    /// No calls yet.
+    pub const fn new(now: SystemTime) -> Self {
+        Self { calls: 0.0, at: now, since: now }
+    }
+
+    /// A call goes.
+    pub fn count(&mut self, now: SystemTime) {
+        self.calls = self.decayed(now) + 1.0;
+        self.at = now;
+    }
+
+    /// Calls in a second.
+    pub fn per_second(&self, now: SystemTime) -> f64 {
+        let running = now.duration_since(self.since).unwrap_or_default() + HEAD_START;
+        // What calls at an even pace would weigh by now.
+        let weight = MEMORY.as_secs_f64() * (1.0 - (-running.div_duration_f64(MEMORY)).exp());
+        self.decayed(now) / weight
+    }
+
+    /// How a day ends that has so many calls left; `None`: it is not limited.
+    pub fn forecast(&self, left: Option<u32>, now: SystemTime) -> Forecast {
+        let Some(left) = left else { return Forecast::Enough };
+        if left == 0 {
+            return Forecast::Exhausted;
+        }
+        let lasts = Duration::try_from_secs_f64(f64::from(left) / self.per_second(now));
+        match lasts {
+            Ok(lasts) if lasts < till_midnight(now) => Forecast::ExhaustedAt(now + lasts),
+            // Division by nothing lasts for ever.
+            Ok(_) | Err(_) => Forecast::Enough,
+        }
+    }
+
+    fn decayed(&self, now: SystemTime) -> f64 {
+        let passed = now.duration_since(self.at).unwrap_or_default();
+        self.calls * (-passed.div_duration_f64(MEMORY)).exp()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::day::DAY, *};
+
+    fn noon() -> SystemTime {
+        SystemTime::UNIX_EPOCH + DAY * 20_000 + DAY / 2
+    }
+
+    /// One call each `seconds`, for two hours up to noon.
+    fn each(seconds: u64) -> Rate {
+        let start = noon() - Duration::from_secs(2 * 3_600);
+        let mut rate = Rate::new(start);
+        for call in 0..2 * 3_600 / seconds {
+            rate.count(start + Duration::from_secs(call * seconds));
+        }
+        rate
+    }
+
+    #[test]
+    fn a_steady_pace_is_recognised() {
+        for seconds in [1, 5, 60] {
+            let per_second = each(seconds).per_second(noon());
+            let expected = 1.0 / seconds as f64;
+            assert!((per_second / expected - 1.0).abs() < 0.05, "{per_second} for {expected}");
+        }
+    }
+
+    #[test]
+    fn the_forecast_names_the_time_or_says_enough() {
+        let Forecast::ExhaustedAt(at) = each(1).forecast(Some(3_600), noon()) else { panic!("enough?") };
+        let hour = Duration::from_secs(3_600);
+        assert!(at > noon() + hour.mul_f64(0.95) && at < noon() + hour.mul_f64(1.05));
+        assert_eq!(each(60).forecast(Some(3_600), noon()), Forecast::Enough);
+        assert_eq!(each(1).forecast(Some(0), noon()), Forecast::Exhausted);
+        assert_eq!(each(1).forecast(None, noon()), Forecast::Enough);
+        assert_eq!(Rate::new(noon()).forecast(Some(1), noon()), Forecast::Enough);
+    }
+
+    #[test]
+    fn the_first_calls_of_a_process_are_no_pace() {
+        let mut rate = Rate::new(noon());
+        (0..20).for_each(|_| rate.count(noon()));
+        assert!(rate.per_second(noon()) < 0.1);
+    }
+}

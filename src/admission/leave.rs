@@ -1,0 +1,98 @@
+//! Leave to make one call: paid for when it is given, and told how the call ended.
+
+use super::{bucket::Lane, ledger::Line, quota::Quota};
+use crate::report::{Cause, FetchError, Fetched};
+
+/// Whatever becomes of its owner, the books are right: a call that was not sent is struck out, and a probe that
+/// nobody answered leaves the probing to the next call.
+#[derive(Debug)]
+pub(super) struct Leave {
+    quota: Quota,
+    line: Line,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Counted,
+    Sent,
+    Answered,
+}
+
+// === impl Leave ===
+
+impl Leave {
+    pub(super) fn new(quota: Quota, line: Line) -> Self {
+        Self { quota, line, stage: Stage::Counted }
+    }
+
+    /// Is the call still to be made? Then it leaves now.
+    pub(super) fn set_out(&mut self) -> bool {
+        let good = self.quota.shared.ledger(|ledger, now| ledger.is_good(self.line, now));
+        if good {
+            self.stage = Stage::Sent;
+        }
+        good
+    }
+
+    /// What the upstream's answer says of the quota, in our words.
+    pub(super) fn learn(mut self, result: &mut Result<Fetched, FetchError>) {
+        let shared = &self.quota.shared;
+        let exchange = match result {
+            Ok(fetched) => &fetched.exchange,
+            Err(error) => &error.exchange,
+        };
+        if let Some(date) = exchange.date {
+            shared.heard(date);
+        }
+        let answered = exchange.status.is_some();
+        match result.as_mut().map_err(|error| &mut error.cause) {
+            Err(Cause::Throttled { retry_after }) => {
+                let wait = *retry_after;
+                *retry_after = shared.bucket(|bucket, now| {
+                    bucket.throttled(now);
+                    bucket.hold_until(now + wait);
+                    bucket.wait(Lane::Cold, now)
+                });
+            }
+            Err(Cause::TooMany { retry_after }) => {
+                let wait = *retry_after;
+                *retry_after = shared.bucket(|bucket, now| {
+                    bucket.unclear(now);
+                    bucket.hold_until(now + wait);
+                    bucket.wait(Lane::Cold, now)
+                });
+            }
+            Err(Cause::QuotaExhausted { retry_after }) => {
+                *retry_after = shared.ledger(|ledger, now| {
+                    ledger.exceeded(now, fastrand::f64());
+                    ledger.check(Lane::Cold, now).err().map_or(*retry_after, |spent| spent.retry_in)
+                });
+                self.stage = Stage::Answered;
+                return;
+            }
+            // Nothing has left.
+            Err(Cause::TokenUnavailable) => {
+                self.stage = Stage::Counted;
+                return;
+            }
+            Ok(_) => shared.bucket(|bucket, _now| bucket.accepted()),
+            Err(_) => {}
+        }
+        if answered || result.is_ok() {
+            shared.ledger(|ledger, _now| ledger.answered(self.line));
+            self.stage = Stage::Answered;
+        }
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let (shared, line) = (&self.quota.shared, self.line);
+        match self.stage {
+            Stage::Counted => shared.ledger(|ledger, now| ledger.strike_out(line, now)),
+            Stage::Sent => shared.ledger(|ledger, now| ledger.untold(line, now)),
+            Stage::Answered => {}
+        }
+    }
+}
