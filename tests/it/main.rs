@@ -3,10 +3,12 @@
 
 mod cache;
 mod contract;
+mod day;
 mod floors;
 mod kill;
 mod login;
 mod metrics_lint;
+mod rationing;
 mod repo;
 mod road;
 mod sdk;

@@ -6,6 +6,7 @@ mod drain;
 mod flood;
 mod hostile;
 mod keep_alive;
+mod ledger;
 mod slow;
 mod token_file;
 mod vendor_curl;

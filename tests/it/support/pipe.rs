@@ -15,13 +15,14 @@ use hyper_util::{
     rt::TokioIo,
 };
 use link_report_proxy::{report::Unreachable, simulator::Simulator, upstream::ConnectFailed};
-use tokio::io::DuplexStream;
+use tokio::{io::DuplexStream, task::JoinSet};
 
 /// What every new connection runs through. Clones are the same cable.
 #[derive(Clone)]
 pub(crate) struct Cable {
     vendor: Simulator,
     plug: Arc<Mutex<Plug>>,
+    connections: Arc<Mutex<JoinSet<()>>>,
 }
 
 /// Where the cable ends.
@@ -42,12 +43,18 @@ struct Pipe(TokioIo<DuplexStream>);
 
 impl Cable {
     pub(crate) fn to(vendor: &Simulator) -> Self {
-        Self { vendor: vendor.clone(), plug: Arc::new(Mutex::new(Plug::Vendor)) }
+        Self { vendor: vendor.clone(), plug: Arc::new(Mutex::new(Plug::Vendor)), connections: Arc::default() }
     }
 
     /// From now on new connections end there.
     pub(crate) fn plug_into(&self, plug: Plug) {
         *self.plug.lock().unwrap() = plug;
+    }
+
+    /// Nothing comes through any more, on connections old or new.
+    pub(crate) fn cut(&self) {
+        self.plug_into(Plug::Nowhere(Unreachable::Connect));
+        self.connections.lock().unwrap().abort_all();
     }
 
     pub(crate) fn connector(&self) -> impl Connect + Clone + Send + Sync + use<> {
@@ -60,7 +67,8 @@ impl Cable {
         ready(match plug {
             Plug::Vendor => {
                 let (ours, theirs) = tokio::io::duplex(64 * 1024);
-                tokio::spawn(self.vendor.clone().serve_connection(theirs));
+                let mut connections = self.connections.lock().unwrap();
+                connections.spawn(self.vendor.clone().serve_connection(theirs));
                 Ok(Pipe(TokioIo::new(ours)))
             }
             Plug::Nowhere(how_far) => Err(ConnectFailed(how_far)),

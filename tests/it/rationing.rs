@@ -1,0 +1,95 @@
+//! What callers see when the day's calls run short, with the whole stack.
+
+use std::time::Duration;
+
+use link_report_proxy::simulator::{BodyShape, Fault, Limit, Scope};
+
+use crate::support::in_process::{InProcess, OLD, key, path};
+
+/// The day begins late here: 22:13:20 UTC.
+const TILL_MIDNIGHT: Duration = Duration::from_secs(6_400);
+/// The latest that a probe comes after midnight.
+const JITTER: Duration = Duration::from_secs(61);
+
+async fn spend(proxy: &InProcess, keys: std::ops::Range<u32>) {
+    for number in keys {
+        assert_eq!(proxy.get(&path(number)).await.status, 200);
+    }
+}
+
+async fn step(proxy: &InProcess) -> String {
+    let quota = proxy.admin("/quota").await.json();
+    format!("{} {}", quota["day"]["step"].as_str().unwrap(), quota["day"]["forecast"].as_str().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn refreshes_are_put_off_and_cold_keys_go_on_until_the_reserve_is_spent_too() {
+    let proxy = InProcess::with(&[("QUOTA__PER_DAY", "1000")]);
+    spend(&proxy, 0..965).await;
+    assert_eq!(step(&proxy).await, "cold_only exhausted at 22:13 UTC");
+
+    tokio::time::sleep(Duration::from_secs(310)).await;
+    let stale = proxy.get(&path(1)).await;
+    assert_eq!((stale.status, stale.cache_status()), (200, "hit; ttl=-10"), "to be put off is no error");
+    tokio::time::sleep(OLD).await;
+    let old = proxy.get(&path(1)).await;
+    assert_eq!((old.status, old.cache_status()), (200, "fwd=stale; detail=quota_exhausted"));
+    proxy.settled(key(1)).await;
+    assert_eq!(proxy.vendor.calls(), 965, "neither was refreshed");
+    let explained = proxy.admin(&format!("/cache/{}", key(1).id)).await.text();
+    assert!(explained.contains("calls are scarce"), "{explained}");
+
+    spend(&proxy, 965..1_000).await;
+    assert_eq!(step(&proxy).await, "spent exhausted");
+    assert_eq!(proxy.metric("link_report_proxy_quota_step{step=\"spent\"}").await, 1.0);
+    let cold = proxy.get(&path(1_000)).await;
+    assert_eq!((cold.status, cold.json()["error_key"].as_str()), (503, Some("quota_exhausted")));
+    assert_eq!(cold.header("retry-after"), "10");
+    assert_eq!(proxy.vendor.calls(), 1_000);
+
+    tokio::time::sleep(TILL_MIDNIGHT).await;
+    let renewed = proxy.get(&path(1)).await;
+    assert_eq!(renewed.cache_status(), "fwd=stale; fwd-status=200; stored");
+    assert_eq!(step(&proxy).await, "normal enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_upstream_s_quota_exceeded_is_silence_till_midnight_and_then_one_probe() {
+    let proxy = InProcess::with(&[("QUOTA__PER_DAY", "1000")]);
+    proxy.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::Next(1));
+    for number in 0..50 {
+        assert_eq!(proxy.get(&path(number)).await.json()["error_key"], "quota_exhausted");
+    }
+    assert_eq!(proxy.vendor.calls(), 1);
+    assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 999.0);
+    tokio::time::sleep(TILL_MIDNIGHT - Duration::from_secs(1)).await;
+    assert_eq!(proxy.get(&path(1)).await.status, 503);
+
+    tokio::time::sleep(JITTER).await;
+    proxy.vendor.inject(Fault::Latency(Duration::from_millis(200)), Scope::All);
+    let answers: Vec<_> = (0..10).map(|number| proxy.get_meanwhile(&path(number))).collect();
+    let mut statuses = Vec::new();
+    for answer in answers {
+        statuses.push(answer.await.unwrap().status);
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert_eq!(proxy.vendor.calls(), 2);
+    spend(&proxy, 0..10).await;
+    assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_that_names_no_limit_is_followed_by_a_growing_silence() {
+    let proxy = InProcess::with(&[("QUOTA__PER_SECOND", "4")]);
+    proxy.vendor.inject(
+        Fault::Status { status: http::StatusCode::TOO_MANY_REQUESTS, shape: BodyShape::Gateway },
+        Scope::All,
+    );
+    for number in 0..600 {
+        let answer = proxy.get(&path(number)).await;
+        assert_eq!((answer.status, answer.json()["error_key"].as_str()), (503, Some("throttled")));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let calls = proxy.vendor.calls();
+    assert!((8..=12).contains(&calls), "{calls} in ten minutes");
+}
