@@ -27,7 +27,7 @@ use crate::{
     settings::{self, ClientNoCache, SecretContent, SecretFile, Settings},
     state::{self, Inbox, Store},
     telemetry::{Metrics, TokenMetrics},
-    token::{AuthorizeLayer, Renewing, Seeds, TokenSetupError, TokenSource, Tokens},
+    token::{AuthorizeLayer, Renewing, Seeds, TokenGateLayer, TokenSetupError, TokenSource, Tokens},
     upstream::{Fetch, FetchLimits, Origin, Poster, Road},
 };
 
@@ -185,6 +185,8 @@ where
         .layer(RetryOnce::layer(generation, quota.clone()))
         // Outside the quota: an open circuit must not spend calls.
         .layer(BreakerLayer::new(circuit_limits(&settings.circuit), metrics.circuit.clone()))
+        // Before the quota: what would find no token to send must not be paid for.
+        .layer(TokenGateLayer::new(tokens.clone()))
         // The scarce good. Counts before sending: whatever leaves has been paid for.
         .layer(QuotaLayer::new(quota.clone()))
         // From the domain's words to HTTP and back; the attempt's deadline covers the body.

@@ -25,9 +25,9 @@ pub(super) fn check(token: &Token, state: &State, problems: &mut Problems) {
         return;
     }
     for (key, source) in token.misplaced() {
+        let (ours, needed) = (token.source.as_str(), token.source.key());
         let said = format!(
-            "is not used by token.source = \"{}\": leave it out, or set token.source = \"{}\"",
-            token.source.as_str(),
+            "is not used by token.source = \"{ours}\", which takes {needed}: leave it out, or set token.source = \"{}\"",
             source.as_str()
         );
         problems.add(key, said);
@@ -39,6 +39,19 @@ pub(super) fn check(token: &Token, state: &State, problems: &mut Problems) {
     secret_file("token.access_token_file", token.access_token_file.as_ref(), problems);
     secret_file("token.client_secret_file", token.client_secret_file.as_ref(), problems);
     secret_file("token.refresh_token_file", token.refresh_token_file.as_ref(), problems);
+}
+
+// === impl TokenSource ===
+
+impl TokenSource {
+    /// What it takes, before anything else.
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Static => "token.access_token",
+            Self::File => "token.access_token_file",
+            Self::Refresh => "token.refresh_token",
+        }
+    }
 }
 
 // === impl Token ===

@@ -226,3 +226,18 @@ async fn a_kill_at_any_moment_of_a_renewal_loses_nothing_but_an_answer_that_was_
     assert!(losses > 0);
     println!("{} deaths, {losses} answers lost before they were written", 3 * ROUNDS);
 }
+
+#[tokio::test]
+async fn a_sigterm_during_a_renewal_waits_until_its_answer_is_written() {
+    let lineage = Lineage::new().await;
+    let vendor = &lineage.vendor.sim;
+    vendor.inject(Fault::Latency(Duration::from_secs(1)), Scope::TokenCalls);
+    let seed = vendor.refresh_token();
+    let proxy = lineage.start().await;
+    until("a token call", async || (vendor.token_calls() > 0).then_some(())).await;
+    proxy.sigterm();
+    assert!(soon("the end", proxy.finished()).await.status.success());
+    let held = lineage.record().expect("a record").refresh_token;
+    assert_ne!(held.expose_secret(), seed);
+    assert_eq!(held.expose_secret(), vendor.refresh_token());
+}

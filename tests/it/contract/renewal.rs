@@ -75,6 +75,8 @@ async fn a_renewal_that_hangs_or_is_refused_for_good_stops_no_report_that_is_hel
         assert!(!answer.header("retry-after").is_empty());
         assert!(waited <= Duration::from_secs(5), "{waited:?}");
         assert_eq!(proxy.vendor.calls(), calls, "nothing leaves without a token");
+        let paid = proxy.admin("/quota").await.json()["day"]["used"].as_u64();
+        assert_eq!(paid, Some(calls), "and nothing is paid for");
 
         let shown = proxy.admin("/token").await.json();
         assert_eq!(shown["source"], "refresh");

@@ -1,0 +1,68 @@
+//! Lets nothing on towards the quota that will have no token to send.
+
+use std::task::{Context, Poll};
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tower::{Layer, Service, ServiceExt as _};
+
+use super::keeper::Tokens;
+use crate::report::{Cause, FetchError};
+
+/// Puts [`TokenGate`] in front of a road.
+#[derive(Debug, Clone)]
+pub struct TokenGateLayer {
+    tokens: Tokens,
+}
+
+/// Waits for a token, not for long. [`Authorize`](super::Authorize) stamps it later; but by then the call is paid for,
+/// and a day of calls that never left would leave none for the day on which a person logs in again.
+#[derive(Debug, Clone)]
+pub struct TokenGate<S> {
+    road: S,
+    tokens: Tokens,
+}
+
+// === impl TokenGateLayer ===
+
+impl TokenGateLayer {
+    /// Opens while these have a token.
+    pub fn new(tokens: Tokens) -> Self {
+        Self { tokens }
+    }
+}
+
+impl<S> Layer<S> for TokenGateLayer {
+    type Service = TokenGate<S>;
+
+    fn layer(&self, road: S) -> TokenGate<S> {
+        TokenGate { road, tokens: self.tokens.clone() }
+    }
+}
+
+// === impl TokenGate ===
+
+impl<S, Q> Service<Q> for TokenGate<S>
+where
+    S: Service<Q, Error = FetchError> + Clone + Send + 'static,
+    S::Future: Send,
+    Q: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = FetchError;
+    type Future = BoxFuture<'static, Result<S::Response, FetchError>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Q) -> Self::Future {
+        let Self { road, tokens } = self.clone();
+        async move {
+            match tokens.ready().await {
+                Some(_stamped_later) => road.oneshot(request).await,
+                None => Err(Cause::TokenUnavailable.into()),
+            }
+        }
+        .boxed()
+    }
+}
