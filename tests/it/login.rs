@@ -16,6 +16,7 @@ use crate::support::{Proxy, Run, Upstream, environment, path, soon, synthetic, u
 /// A run of `login` whose standard output is a terminal.
 struct Terminal {
     shown: watch::Receiver<String>,
+    drawn: tokio::task::JoinHandle<()>,
     ended: tokio::task::JoinHandle<ExitStatus>,
 }
 
@@ -61,7 +62,7 @@ impl Terminal {
             .unwrap();
         let (tell, shown) = watch::channel(String::new());
         let mut screen = File::from(master);
-        spawn_blocking(move || {
+        let drawn = spawn_blocking(move || {
             let mut buffer = [0; 4096];
             // A terminal that nobody holds any more ends with an error.
             while let Ok(read @ 1..) = screen.read(&mut buffer) {
@@ -69,7 +70,7 @@ impl Terminal {
                 tell.send_modify(|shown| shown.push_str(&text));
             }
         });
-        Self { shown, ended: spawn_blocking(move || child.wait().unwrap()) }
+        Self { shown, drawn, ended: spawn_blocking(move || child.wait().unwrap()) }
     }
 
     /// The code on the screen, once it is there: on a line of its own.
@@ -82,6 +83,7 @@ impl Terminal {
 
     async fn ended(self) -> (ExitStatus, String) {
         let status = soon("the end of login", self.ended).await.unwrap();
+        soon("the last of the screen", self.drawn).await.unwrap();
         (status, self.shown.borrow().clone())
     }
 }
