@@ -91,7 +91,7 @@ fn greeting(simulator: &Simulator, Ports { data, admin }: Ports, upstream: Socke
         "\nTry, twice, and look at Age and Cache-Status:\n\
          \x20 curl -i {report}\n\
          \x20 curl -i '{report}?no_clicks=true'\n\n\
-         Break Constant Contact, see reports go on, and mend it:\n\
+         Break Constant Contact; after half a minute reports still go on, and say so; then mend it:\n\
          \x20 curl -X PUT 'http://{upstream}/_simulator/fault?kind=status-503'\n\
          \x20 curl -i {report}\n\
          \x20 curl -X DELETE http://{upstream}/_simulator/fault\n\n\
