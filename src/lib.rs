@@ -11,10 +11,10 @@
 //! | 3 | [`cache`] | remember, coalesce, serve stale |
 //! | 3 | [`admission`] | may this call be made now |
 //! | 3 | [`token`] | the one OAuth token: renewed, persisted, stamped |
+//! | 3 | [`door`] | sockets, slow clients, draining, bearer tokens: what both ports share |
 //! | 2 | [`upstream`] | the road out: one call, from the domain's words to the wire and back |
 //! | 2 | [`state`] | what outlives the process |
 //! | 1 | [`report`] | the domain: keys, answers, refusals, errors, lifetimes; no I/O, no clock |
-//! | 1 | [`door`] | sockets, slow clients, draining, bearer tokens: what both ports share |
 //! | 1 | [`settings`] | every key, its layers and its checks |
 //! | 1 | [`telemetry`] | metrics and logs |
 //! | 1 | [`simulator`] | a simulated Constant Contact, for `demo` and for tests |
