@@ -14,8 +14,8 @@ pub struct TokenGateLayer {
     tokens: Tokens,
 }
 
-/// Waits for a token, not for long. [`Authorize`](super::Authorize) stamps it later; but by then the call is paid for,
-/// and a day of calls that never left would leave none for the day on which a person logs in again.
+/// Waits for a token, not for long. [`Authorize`](super::Authorize) stamps it later; but by then a call has queued for its
+/// turn and been paid for, and a crowd that will all be told "no token" need not stand in that queue.
 #[derive(Debug, Clone)]
 pub struct TokenGate<S> {
     road: S,

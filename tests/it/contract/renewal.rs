@@ -11,15 +11,20 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// A proxy that renews its token; the vendor's first refresh token is always the same.
 fn renewing() -> InProcess {
+    renewing_with(&[])
+}
+
+fn renewing_with(settings: &[(&str, &str)]) -> InProcess {
     let options = Options::default();
     let seed = Simulator::new(options.clone()).refresh_token();
-    InProcess::with(&[
+    let token = [
         ("TOKEN__SOURCE", "refresh"),
         ("TOKEN__TOKEN_URL", "https://authz.invalid/oauth2/default/v1/token"),
         ("TOKEN__CLIENT_ID", &options.client_id),
         ("TOKEN__CLIENT_SECRET", options.client_secret.expose_secret()),
         ("TOKEN__REFRESH_TOKEN", &seed),
-    ])
+    ];
+    InProcess::with(&[&token, settings].concat())
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,5 +96,18 @@ async fn a_renewal_that_hangs_or_is_refused_for_good_stops_no_report_that_is_hel
             let series = "link_report_proxy_token_state{state=\"reauthorisation_required\"}";
             assert!((proxy.metric(series).await - 1.0).abs() < f64::EPSILON);
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_without_a_token_does_not_queue_for_calls_that_cannot_be_made() {
+    let proxy = renewing_with(&[("QUOTA__PER_SECOND", "1")]);
+    proxy.vendor.revoke_refresh_tokens();
+    assert_eq!(proxy.get(&path(0)).await.status, 503);
+    let crowd: Vec<_> = (1..20).map(|number| proxy.get_meanwhile(&path(number))).collect();
+    let (answers, waited) = timed(futures_util::future::join_all(crowd)).await;
+    assert_eq!(waited, Duration::ZERO);
+    for answer in answers {
+        assert_eq!(answer.unwrap().json()["error_key"], "token_unavailable");
     }
 }
