@@ -160,8 +160,9 @@ impl Entry {
         self.hits.load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_hit(&self) {
-        self.hits.fetch_add(1, Ordering::Relaxed);
+    /// Counts one, and tells how many there were before.
+    pub(super) fn count_hit(&self) -> u64 {
+        self.hits.fetch_add(1, Ordering::Relaxed)
     }
 
     /// What it takes of the memory, in bytes.

@@ -87,16 +87,19 @@ impl fmt::Debug for ScarcityProbe {
 impl Memory {
     /// An empty memory.
     pub fn new(options: MemoryOptions, scarcity: ScarcityProbe, metrics: CacheMetrics) -> Self {
-        let store = Store::new(options.max_bytes, options.lifetimes.longest(), metrics.clone());
+        let store = Store::new(options.max_bytes, metrics.clone());
         Self { options, flights: Arc::default(), store, scarcity, metrics }
     }
 
     /// Looks a key up. Costs one lookup and no allocation: every hit goes through here.
     pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
-        let Some(entry) = self.store.get(key) else { return Lookup::Absent(None) };
+        let Some(entry) = self.store.get(key) else {
+            self.store.missed(key);
+            return Lookup::Absent(None);
+        };
         let fallback = |error| How::Fallback(Box::new(error));
         let (how, refresh) = match (entry.standing(now), entry.trouble()) {
-            (Standing::Fresh, _) => return Lookup::Answered(self.serve(entry, How::Hit, now)),
+            (Standing::Fresh, _) => return Lookup::Answered(self.serve(key, entry, How::Hit, now)),
             // To be put off is no failure.
             (Standing::Stale, Some(Trouble { error, .. })) if !is_put_off(&error.cause) => {
                 (fallback(error.clone()), self.refresh(&entry, now))
@@ -114,7 +117,7 @@ impl Memory {
             }
             (Standing::Spent, _) => return Lookup::Absent(None),
         };
-        let served = self.serve(entry, how, now);
+        let served = self.serve(key, entry, how, now);
         match refresh {
             Refresh::Due => Lookup::Due(served),
             Refresh::Resting(_) | Refresh::PutOff(_) | Refresh::Stopped => Lookup::Answered(served),
@@ -144,9 +147,9 @@ impl Memory {
     }
 
     /// Answers from memory, and counts it.
-    pub(super) fn serve(&self, entry: Arc<Entry>, how: How, now: Instant) -> Served {
+    pub(super) fn serve(&self, key: &ReportKey, entry: Arc<Entry>, how: How, now: Instant) -> Served {
         let age = entry.age(now);
-        entry.count_hit();
+        self.store.used(key, entry.count_hit());
         self.metrics.served(age);
         Served { entry, how, age }
     }
@@ -158,7 +161,7 @@ impl Memory {
     pub fn stand_in(&self, key: &ReportKey, error: FetchError) -> Result<Served, FetchError> {
         let now = Instant::now();
         match self.store.get(key).filter(|held| held.is_usable(now)) {
-            Some(held) => Ok(self.serve(held, How::Fallback(Box::new(error)), now)),
+            Some(held) => Ok(self.serve(key, held, How::Fallback(Box::new(error)), now)),
             None => Err(error),
         }
     }

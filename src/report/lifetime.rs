@@ -85,12 +85,6 @@ impl LifetimePolicy {
         }
     }
 
-    /// The longest that anything remembered can be of use.
-    pub fn longest(&self) -> Duration {
-        let fresh = self.ttl.mul_f64(1.0 + self.ttl_jitter).max(self.empty_ttl);
-        (fresh + self.stale_while_revalidate).max(self.stale_if_error).max(self.negative_ttl)
-    }
-
     fn of_report(&self, fresh: Duration, reason: LifetimeReason) -> Lifetime {
         Lifetime { fresh, revalidate: fresh + self.stale_while_revalidate, keep: self.stale_if_error, reason }
     }
@@ -169,14 +163,5 @@ mod tests {
         assert_eq!(due(Scarcity::Scarce { factor: 0.5 }), Some(300), "never while it is fresh");
         assert_eq!(due(Scarcity::Scarce { factor: f64::INFINITY }), None);
         assert_eq!(due(Scarcity::Stopped), None);
-    }
-
-    #[test]
-    fn nothing_outlives_the_longest() {
-        let policy = policy();
-        for reason in [LifetimeReason::Links, LifetimeReason::Empty, LifetimeReason::Refused] {
-            let lifetime = policy.lifetime(Known { reason, roll: 1.0 });
-            assert!(lifetime.revalidate.max(lifetime.keep) <= policy.longest(), "{reason:?}");
-        }
     }
 }

@@ -30,9 +30,9 @@ impl CacheMetrics {
                 .int_gauge("cache_bytes", "What the held entries weigh, bodies and book-keeping together."),
             evictions: Arc::new(series.closed_counters(
                 "cache_evictions_total",
-                "Entries dropped: for room, because nothing can use them any more, or purged by hand.",
+                "Entries dropped: for room, or purged by hand.",
                 "cause",
-                &["size", "expired", "purged"],
+                &["size", "purged"],
             )),
             refreshes: Arc::new(series.closed_counters(
                 "cache_refreshes_total",
