@@ -1,0 +1,128 @@
+"""Holds rules and dashboards to what the binary exposes: every metric, label, label value, legend and runbook section.
+
+    drift.py BINARY
+"""
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+import dashboards
+from processes import Proxy, http
+from promql import TARGET_LABELS, Exposition
+
+PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
+
+
+def rule_faults(exposition):
+    rules = yaml.safe_load((PROMETHEUS / "link-report-proxy.rules.yml").read_text())
+    rules = [rule for group in rules["groups"] for rule in group["rules"]]
+    recorded = {rule["record"] for rule in rules if "record" in rule}
+    used = set()
+    for rule in rules:
+        name = rule.get("record") or rule["alert"]
+        for fault in exposition.faults(rule["expr"], recorded):
+            yield f"rule {name}: {fault}"
+        used.update(found for found in recorded if found in rule["expr"])
+    for name in sorted(recorded - used):
+        yield f"rule {name}: is used by no alert"
+    yield from alert_faults([rule for rule in rules if "alert" in rule])
+
+
+def alert_faults(alerts):
+    sections = re.findall(r"^## (\w+)$", (PROMETHEUS / "runbook.md").read_text(), re.MULTILINE)
+    names = [alert["alert"] for alert in alerts]
+    if sections != names:
+        yield f"the runbook's sections are not the alerts, in their order: {set(sections) ^ set(names)}"
+    for alert in alerts:
+        annotations = alert["annotations"]
+        for missing in {"summary", "description", "runbook_url"} - annotations.keys():
+            yield f"alert {alert['alert']}: has no {missing}"
+        if not annotations["runbook_url"].endswith(f"deploy/prometheus/runbook.md#{alert['alert'].lower()}"):
+            yield f"alert {alert['alert']}: its runbook_url is {annotations['runbook_url']}"
+        if alert["labels"]["severity"] not in ("critical", "warning"):
+            yield f"alert {alert['alert']}: its severity is {alert['labels']['severity']}"
+        for label in set(re.findall(r"\$labels\.(\w+)", str(annotations))) - TARGET_LABELS:
+            yield f"alert {alert['alert']}: speaks of a label {label} that it has not"
+
+
+def dashboard_faults(exposition):
+    dashboard = dashboards.load("operator.json")
+    for title, targets in dashboards.queries(dashboard):
+        for target in targets:
+            for fault in exposition.faults(target["expr"]):
+                yield f"panel {title}: {fault}"
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            for fault in exposition.faults(variable["definition"]):
+                yield f"variable {variable['name']}: {fault}"
+    for panel in dashboards.panels(dashboard):
+        for part in ("description", "title"):
+            if not panel.get(part):
+                yield f"panel {panel['id']}: has no {part}"
+        if panel["type"] not in ("state-timeline", "table") and "unit" not in panel["fieldConfig"]["defaults"]:
+            yield f"panel {panel['title']}: has no unit"
+        yield from legend_faults(exposition, panel)
+
+
+def legend_faults(exposition, panel):
+    """A colour that is given to a series by its name needs a series of that name."""
+    shown = {"Value"} if panel["type"] == "table" else set()
+    for target in panel["targets"]:
+        values = {}
+        for name, known in exposition.values.items():
+            if name in target["expr"]:
+                values.update(known)
+        for label in set(re.findall(r"\{\{\s*(\w+)\s*\}\}", target["legendFormat"])) - TARGET_LABELS - values.keys():
+            yield f"panel {panel['title']}: its legend has a label {label} that its query has not"
+        shown.update(dashboards.legends(target["legendFormat"], values))
+    for override in panel["fieldConfig"]["overrides"]:
+        matcher = override["matcher"]
+        if matcher["id"] == "byName" and matcher["options"] not in shown:
+            yield f"panel {panel['title']}: sets the looks of {matcher['options']}, which is none of {sorted(shown)}"
+
+
+def clicks_faults(proxy):
+    """The second dashboard asks the proxy itself: its address, its query and its columns have to be the report's."""
+    dashboard = dashboards.load("link-clicks.json")
+    variables = {variable["name"]: variable.get("current", {}).get("value", "") for variable in dashboard["templating"]["list"]}
+    if variables["proxy"] != "http://127.0.0.1:8080":
+        yield f"link-clicks: its proxy is {variables['proxy']}"
+    for title, targets in dashboards.queries(dashboard):
+        for target in targets:
+            url = dashboards.expand(target["url"], {**variables, "proxy": proxy.data})
+            query = "&".join(
+                f"{param['key']}={dashboards.expand(param['value'], variables)}" for param in target["url_options"]["params"]
+            )
+            status, body = http(target["url_options"]["method"], f"{url}?{query}")
+            if status != 200:
+                yield f"link-clicks, {title}: answered {status}: {body}"
+                continue
+            # Optional fields: some campaign's link has each.
+            reports = [proxy.report(activity, "?no_clicks=true")[1] for activity in proxy.campaigns()]
+            rows = [row for report in reports for row in json.loads(report)[target["root_selector"]]]
+            fields = {field for row in rows for field in row}
+            for column in target["columns"]:
+                if column["selector"] not in fields:
+                    yield f"link-clicks, {title}: no link has a {column['selector']}, but {sorted(fields)}"
+
+
+def main(binary):
+    with tempfile.TemporaryDirectory() as directory:
+        proxy = Proxy(binary, "demo", {}, directory)
+        try:
+            # Before any traffic: what an alert asks for has to be there from the start.
+            exposition = Exposition(proxy.metrics())
+            faults = [*rule_faults(exposition), *dashboard_faults(exposition), *clicks_faults(proxy)]
+        finally:
+            proxy.end()
+    for fault in faults:
+        print(fault)
+    sys.exit(1 if faults else 0)
+
+
+main(*sys.argv[1:])

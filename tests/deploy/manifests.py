@@ -1,0 +1,217 @@
+"""Holds the rendered manifests to the binary and to each other: what schema checkers do not look at.
+
+    manifests.py BINARY RENDERED.yaml...
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from pod import Pod
+from processes import environment, free_port, http, wait_for
+from schema import enum_faults, restricted_faults
+
+PROXY = "link-report-proxy"
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+
+
+class Overlay:
+    def __init__(self, path):
+        self.name = Path(path).stem
+        self.objects = [found for found in yaml.safe_load_all(Path(path).read_text()) if found]
+        self.config_maps = {found["metadata"]["name"]: found["data"] for found in self.of("ConfigMap")}
+        self.deployment = next(iter(self.of("Deployment")))
+        self.template = self.deployment["spec"]["template"]
+        self.pod = self.template["spec"]
+        self.containers = [*self.pod.get("initContainers", []), *self.pod["containers"]]
+        self.proxy = next(container for container in self.containers if container["name"] == PROXY)
+        self.is_sidecar = self.proxy in self.pod.get("initContainers", [])
+        self.ports = {port["name"]: port["containerPort"] for c in self.containers for port in c.get("ports", [])}
+
+    def of(self, kind):
+        return [found for found in self.objects if found["kind"] == kind]
+
+    def selects(self, labels):
+        return labels.items() <= self.template["metadata"]["labels"].items()
+
+
+def seconds(duration):
+    unit = duration.lstrip("0123456789.")
+    return float(duration.removesuffix(unit)) * UNITS[unit]
+
+
+def lifecycle_faults(overlay):
+    """Fields whose misspelling the API server takes for something else, or ignores."""
+    if overlay.is_sidecar:
+        if overlay.proxy.get("restartPolicy") != "Always":
+            yield "an init container without restartPolicy Always is no sidecar: the Pod would wait for its end"
+        if overlay.pod["initContainers"][0] is not overlay.proxy:
+            yield "the sidecar is not the first init container"
+    else:
+        if overlay.deployment["spec"]["replicas"] != 1 or overlay.deployment["spec"]["strategy"] != {"type": "Recreate"}:
+            yield "the state has one owner: 1 replica, Recreate"
+    for probe, path in (("startupProbe", "/readyz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
+        if overlay.proxy.get(probe, {}).get("httpGet", {}).get("path") != path:
+            yield f"{probe} does not ask {path}"
+
+
+def grace_faults(overlay, settings):
+    grace = seconds(settings["shutdown"]["grace"])
+    sleep = overlay.proxy.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    limit = overlay.pod["terminationGracePeriodSeconds"]
+    if sleep + grace >= limit:
+        yield f"preStop {sleep} s and shutdown.grace {grace} s do not fit into {limit} s"
+
+
+def port_faults(overlay, settings):
+    """Names and numbers of ports agree from the settings to whoever asks."""
+    admin, data = (int(settings[section]["listen"].rsplit(":", 1)[1]) for section in ("admin", "server"))
+    own = {port["containerPort"] for port in overlay.proxy["ports"]}
+    if own != ({admin} if overlay.is_sidecar else {admin, data}):
+        yield f"the container's ports {own} are not those of the settings, {admin} and {data}"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        if overlay.ports.get(overlay.proxy[probe]["httpGet"]["port"]) != admin:
+            yield f"{probe} does not ask the admin port"
+    asked = [("PodMonitor", end["port"], admin) for m in overlay.of("PodMonitor") for end in m["spec"]["podMetricsEndpoints"]]
+    if not overlay.is_sidecar:
+        asked += [("Service", port["targetPort"], data) for s in overlay.of("Service") for port in s["spec"]["ports"]]
+    for kind, name, number in asked:
+        if overlay.ports.get(name) != number:
+            yield f"the {kind} asks {name}, which is not port {number}"
+    for policy in overlay.of("NetworkPolicy"):
+        for port in (port["port"] for rule in policy["spec"]["ingress"] for port in rule.get("ports", [])):
+            if port not in overlay.ports and port not in overlay.ports.values():
+                yield f"the NetworkPolicy lets in {port}, which is no port of the Pod"
+
+
+def reference_faults(overlay):
+    """Selectors select our Pod, every name that is referred to exists, and every volume is used."""
+    selectors = [("Service", s["spec"]["selector"]) for s in overlay.of("Service")]
+    selectors += [("PodMonitor", m["spec"]["selector"]["matchLabels"]) for m in overlay.of("PodMonitor")]
+    selectors += [("NetworkPolicy", p["spec"]["podSelector"]["matchLabels"]) for p in overlay.of("NetworkPolicy")]
+    selectors += [("PodDisruptionBudget", b["spec"]["selector"]["matchLabels"]) for b in overlay.of("PodDisruptionBudget")]
+    selectors += [("Deployment", overlay.deployment["spec"]["selector"]["matchLabels"])]
+    for kind, labels in selectors:
+        if not labels or not overlay.selects(labels):
+            yield f"the {kind} selects {labels}, which our Pod is not"
+    claims = {claim["metadata"]["name"] for claim in overlay.of("PersistentVolumeClaim")}
+    volumes = {volume["name"]: volume for volume in overlay.pod["volumes"]}
+    for name, volume in volumes.items():
+        if "configMap" in volume and volume["configMap"]["name"] not in overlay.config_maps:
+            yield f"volume {name}: there is no ConfigMap {volume['configMap']['name']}"
+        for item in volume.get("configMap", {}).get("items", []):
+            if item["key"] not in overlay.config_maps[volume["configMap"]["name"]]:
+                yield f"volume {name}: there is no {item['key']}"
+        if "persistentVolumeClaim" in volume and volume["persistentVolumeClaim"]["claimName"] not in claims:
+            yield f"volume {name}: there is no such claim"
+    mounted = {mount["name"] for c in overlay.containers for mount in c.get("volumeMounts", [])}
+    for name in mounted ^ volumes.keys():
+        yield f"volume {name}: is mounted or made, but not both"
+    for container in overlay.containers:
+        for variable in container.get("env", []):
+            if "secretKeyRef" in variable.get("valueFrom", {}):
+                yield f"{container['name']}: {variable['name']} is a secret in the environment"
+
+
+def documented_secrets():
+    """The Secrets and their keys that deploy/token.md has a user create."""
+    page = (Path(__file__).resolve().parents[2] / "deploy" / "token.md").read_text()
+    words = [line.split() for line in page.splitlines() if "create secret generic" in line]
+    return {(line[line.index("generic") + 1], flag.split("=")[1]) for line in words for flag in line if "--from-file=" in flag}
+
+
+def secret_faults(overlay):
+    for volume in overlay.pod["volumes"]:
+        for source in volume.get("projected", {}).get("sources", []):
+            for item in source["secret"]["items"]:
+                if (source["secret"]["name"], item["key"]) not in documented_secrets():
+                    yield f"token.md does not say how to make {source['secret']['name']}/{item['key']}"
+
+
+def run_faults(overlay, binary, directory):
+    """The settings load, and the proxy serves, with the Pod's files, environment and user and nothing else."""
+    pod = Pod(Path(directory) / "root", binary, overlay.pod, overlay.proxy, overlay.config_maps)
+    config = overlay.proxy["args"][1:]
+    checked = pod.run("check", *config)
+    if checked.returncode != 0:
+        yield f"check says {checked.stderr.strip()}"
+        return
+    settings = json.loads(checked.stdout)
+    yield from grace_faults(overlay, settings)
+    yield from port_faults(overlay, settings)
+
+    admin = f"127.0.0.1:{free_port()}"
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    # On ports of this machine, and with nobody to call.
+    moved = environment(
+        {
+            "server.listen": "127.0.0.1:0",
+            "admin.listen": admin,
+            "upstream.base_url": nowhere,
+            "token.token_url": f"{nowhere}/token",
+        }
+    )
+    log = Path(directory) / "log"
+    with log.open("w") as written:
+        served = subprocess.Popen(
+            pod.command(*overlay.proxy["args"]), env={**pod.environment(), **moved}, stdout=written, stderr=written
+        )
+    try:
+        wait_for(f"{overlay.name} to be ready: {log}", lambda: served.poll() is not None or ready(admin))
+        if served.poll() is not None:
+            yield f"serve ended: {log.read_text()}"
+            return
+        health = pod.run("healthcheck", *config, more=moved)
+        if health.returncode != 0:
+            yield f"healthcheck says {health.stderr.strip()}"
+        served.terminate()
+        if served.wait(timeout=30) != 0:
+            yield f"SIGTERM ended it with {served.returncode}: {log.read_text()}"
+    finally:
+        served.kill()
+
+
+def ready(admin):
+    try:
+        return http("GET", f"http://{admin}/readyz")[0] == 200
+    except OSError:
+        return False
+
+
+def share_faults(overlays):
+    """Whoever runs dev and prod of one form on one API key stays within what the vendor allows it."""
+    for sidecar in (True, False):
+        for setting, most in (("PER_DAY", 10_000), ("PER_SECOND", 4)):
+            total = 0
+            for overlay in overlays:
+                if overlay.is_sidecar is sidecar:
+                    values = [v for data in overlay.config_maps.values() for k, v in data.items() if k.endswith(f"QUOTA__{setting}")]
+                    total += sum(map(int, values)) * overlay.deployment["spec"]["replicas"]
+            if not 0 < total <= most:
+                yield f"{'sidecars' if sidecar else 'shared'}: the shares of QUOTA__{setting} add up to {total}"
+
+
+def main(binary, *rendered):
+    overlays = [Overlay(path) for path in rendered]
+    faults = [*share_faults(overlays)]
+    for overlay in overlays:
+        with tempfile.TemporaryDirectory() as directory:
+            found = [
+                *enum_faults(overlay.objects),
+                *restricted_faults(overlay.pod),
+                *lifecycle_faults(overlay),
+                *reference_faults(overlay),
+                *secret_faults(overlay),
+                *run_faults(overlay, binary, directory),
+            ]
+        faults += [f"{overlay.name}: {fault}" for fault in found]
+    for fault in faults:
+        print(fault)
+    sys.exit(1 if faults else 0)
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,99 @@
+"""A container's file system and identity, as far as a machine without an engine has them: a root directory that holds the
+binary, the libraries that the image brings, and the volumes of the rendered manifest, entered by chroot as the container's user.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+# What gcr.io/distroless/cc-debian12 brings beside the kernel's vDSO.
+IMAGE_LIBRARIES = {"libc.so.6", "libgcc_s.so.1", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+ENTRYPOINT = "usr/local/bin/link-report-proxy"
+
+
+def as_root(program, *arguments):
+    # By its path, since the container's environment has no PATH.
+    command = [shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin"), *arguments]
+    return command if os.getuid() == 0 else ["/usr/bin/sudo", "-n", "--preserve-env", *command]
+
+
+def libraries(binary):
+    """{name: path} of the shared libraries that the binary asks for."""
+    listed = subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout
+    paths = re.findall(r"(/\S+) \(0x", listed)
+    return {Path(path).name: path for path in paths}
+
+
+class Pod:
+    """One container of a rendered Pod, its volumes filled from the rendered ConfigMaps and from made-up Secrets."""
+
+    def __init__(self, root, binary, spec, container, config_maps):
+        self.root, self.spec, self.container = Path(root), spec, container
+        self.config_maps = config_maps
+        security = {**spec.get("securityContext", {}), **container.get("securityContext", {})}
+        self.user, self.group = security["runAsUser"], security["runAsGroup"]
+        self.fs_group = spec.get("securityContext", {}).get("fsGroup")
+        self._install(binary)
+        for mount in container["volumeMounts"]:
+            volume = next(volume for volume in spec["volumes"] if volume["name"] == mount["name"])
+            self._mount(volume, self.root / mount["mountPath"].lstrip("/"))
+
+    def _install(self, binary):
+        wanted = libraries(binary)
+        strange = wanted.keys() - IMAGE_LIBRARIES
+        assert not strange, f"the image has no {sorted(strange)}"
+        for path in wanted.values():
+            self._copy(path, self.root / path.lstrip("/"))
+        self._copy(binary, self.root / ENTRYPOINT)
+
+    def _copy(self, source, target):
+        self._run("install", "-D", "-m", "0555", source, str(target))
+
+    @staticmethod
+    def _run(*command):
+        subprocess.run(as_root(*command), check=True)
+
+    def _mount(self, volume, place):
+        if "emptyDir" in volume:
+            self._run("install", "-d", "-m", "0777", str(place))
+        elif "persistentVolumeClaim" in volume:
+            # A new volume belongs to root; the kubelet gives it to fsGroup.
+            self._run("install", "-d", "-m", "2775", "-g", str(self.fs_group or 0), str(place))
+        elif "configMap" in volume:
+            for name, text in self.config_maps[volume["configMap"]["name"]].items():
+                self._file(place / name, text, volume["configMap"].get("defaultMode", 0o644))
+        elif "projected" in volume:
+            for source in volume["projected"]["sources"]:
+                for item in source["secret"]["items"]:
+                    secret = f"made-up-{item['key']}"
+                    self._file(place / item["path"], secret, volume["projected"].get("defaultMode", 0o644))
+        else:
+            raise AssertionError(f"a volume of a kind that these tests do not know: {volume}")
+
+    def _file(self, path, text, mode):
+        """As the kubelet's: root's, readable for fsGroup where there is one."""
+        made = self.root.parent / "made"
+        made.write_text(text)
+        group = str(self.fs_group or 0)
+        self._run("install", "-D", "-m", f"{mode:o}", "-g", group, str(made), str(path))
+
+    def environment(self):
+        values = {}
+        for source in self.container.get("envFrom", []):
+            values.update(self.config_maps[source["configMapRef"]["name"]])
+        for variable in self.container.get("env", []):
+            values[variable["name"]] = variable["value"]
+        return values
+
+    def command(self, *arguments):
+        groups = [f"--groups={self.fs_group}"] if self.fs_group is not None else []
+        inside = as_root("chroot", f"--userspec={self.user}:{self.group}", *groups, str(self.root), f"/{ENTRYPOINT}")
+        return [*inside, *arguments]
+
+    def run(self, *arguments, more=None):
+        """Runs the binary with the container's environment, and `more`, to its end."""
+        return subprocess.run(
+            self.command(*arguments), env={**self.environment(), **(more or {})}, capture_output=True, text=True, timeout=30
+        )

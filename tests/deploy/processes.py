@@ -1,0 +1,91 @@
+"""Starts the real programs, finds their ports, and ends them."""
+
+import json
+import re
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+PREFIX = "LINK_REPORT_PROXY__"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def http(method, url, timeout=20, headers=None):
+    """(status, body), whatever the status is."""
+    request = urllib.request.Request(url, method=method, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def wait_for(what, done, seconds=20):
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise SystemExit(f"waited {seconds} s in vain for {what}")
+        time.sleep(0.05)
+
+
+def environment(settings):
+    """{"cache.ttl": "1m"} as the environment of a proxy that has nothing else."""
+    return {PREFIX + key.upper().replace(".", "__"): str(value) for key, value in settings.items()}
+
+
+class Proxy:
+    """link-report-proxy, run by `serve` or, with a simulated vendor in the same process, by `demo`."""
+
+    def __init__(self, binary, command, settings, directory):
+        self.log = Path(directory) / f"proxy-{id(self)}.log"
+        self.out = self.log.with_suffix(".out")
+        self.ports = {"server.listen": f"127.0.0.1:{free_port()}", "admin.listen": f"127.0.0.1:{free_port()}"}
+        self.data, self.admin = (f"http://{address}" for address in self.ports.values())
+        with self.log.open("w") as log, self.out.open("w") as out:
+            self.process = subprocess.Popen(
+                [binary, command], stdout=out, stderr=log, env=environment({**self.ports, **settings})
+            )
+        wait_for(f"{command} to be ready", self._is_ready)
+
+    def _is_ready(self):
+        if self.process.poll() is not None:
+            raise SystemExit(f"the proxy ended: {self.log.read_text()}")
+        try:
+            return http("GET", f"{self.admin}/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def simulator(self):
+        found = re.search(r"http://\S+(?=/_simulator/)", self.out.read_text())
+        return found[0]
+
+    def fault(self, kind, **scope):
+        query = "&".join(f"{key}={value}" for key, value in {"kind": kind, **scope}.items())
+        status, said = http("PUT", f"{self.simulator()}/_simulator/fault?{query}")
+        assert status == 200, said
+
+    def mend(self):
+        http("DELETE", f"{self.simulator()}/_simulator/fault")
+
+    def campaigns(self):
+        listed = json.loads(http("GET", f"{self.simulator()}/_simulator/campaigns")[1])
+        return [campaign["campaign_activity_id"] for campaign in listed]
+
+    def report(self, activity, query=""):
+        return http("GET", f"{self.data}/v3/reports/email_reports/{activity}/links{query}")
+
+    def metrics(self):
+        return http("GET", f"{self.admin}/metrics")[1]
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,87 @@
+"""What the API server judges and JSON schemas do not: words out of closed sets, and "restricted" Pod Security."""
+
+# Field: the words it may be. Fields of one name mean the same wherever they stand in our manifests.
+ENUMS = {
+    "accessModes": {"ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"},
+    "fsGroupChangePolicy": {"OnRootMismatch", "Always"},
+    "imagePullPolicy": {"Always", "IfNotPresent", "Never"},
+    "policyTypes": {"Ingress", "Egress"},
+    "protocol": {"TCP", "UDP", "SCTP"},
+    "restartPolicy": {"Always"},
+    "unhealthyPodEvictionPolicy": {"IfHealthyBudget", "AlwaysAllow"},
+    "pod-security.kubernetes.io/enforce": {"restricted"},
+    "pod-security.kubernetes.io/warn": {"restricted"},
+}
+TYPES = {
+    "strategy": {"Recreate", "RollingUpdate"},
+    "seccompProfile": {"RuntimeDefault", "Localhost"},
+}
+KINDS = {
+    "ConfigMap": "v1",
+    "Deployment": "apps/v1",
+    "Namespace": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "PersistentVolumeClaim": "v1",
+    "PodDisruptionBudget": "policy/v1",
+    "PodMonitor": "monitoring.coreos.com/v1",
+    "Service": "v1",
+    "ServiceAccount": "v1",
+}
+# The PodMonitor has no schema here: the fields that we use, as its API names them.
+POD_MONITOR = {"selector": {"matchLabels"}, "podMetricsEndpoints": {"port", "path", "interval"}}
+
+
+def enum_faults(objects):
+    for found in objects:
+        if KINDS.get(found["kind"]) != found["apiVersion"]:
+            yield f"{found['kind']} is not of {found['apiVersion']}"
+        yield from _walk(found, found["kind"])
+        if found["kind"] == "PodMonitor":
+            for field, known in POD_MONITOR.items():
+                values = found["spec"].pop(field)
+                for part in values if isinstance(values, list) else [values]:
+                    for strange in part.keys() - known:
+                        yield f"PodMonitor: {field}.{strange}"
+                found["spec"][field] = values
+            for strange in found["spec"].keys() - POD_MONITOR.keys():
+                yield f"PodMonitor: {strange}"
+
+
+def _walk(node, where):
+    if isinstance(node, list):
+        for part in node:
+            yield from _walk(part, where)
+    elif isinstance(node, dict):
+        for field, value in node.items():
+            words = value if isinstance(value, list) else [value]
+            if field in ENUMS and not set(words) <= ENUMS[field]:
+                yield f"{where}.{field} is {value}"
+            if field in TYPES and value.get("type") not in TYPES[field]:
+                yield f"{where}.{field}.type is {value.get('type')}"
+            yield from _walk(value, f"{where}.{field}")
+
+
+def restricted_faults(pod):
+    """The Pod Security Standard "restricted", and what we ask beyond it: a number for a user and a read-only root."""
+    for field in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(field):
+            yield field
+    for volume in pod["volumes"]:
+        if not volume.keys() & {"configMap", "emptyDir", "persistentVolumeClaim", "projected"}:
+            yield f"volume {volume['name']} is of a kind that restricted forbids"
+    for container in [*pod.get("initContainers", []), *pod["containers"]]:
+        security = {**pod.get("securityContext", {}), **container.get("securityContext", {})}
+        wanted = {
+            "runAsNonRoot": True,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        for field, value in wanted.items():
+            if security.get(field) != value:
+                yield f"{container['name']}: {field} is {security.get(field)}"
+        if not isinstance(security.get("runAsUser"), int) or security["runAsUser"] == 0:
+            yield f"{container['name']}: runAsUser is {security.get('runAsUser')}"
+        if not container["resources"]["limits"].get("memory") or not container["resources"]["requests"].get("cpu"):
+            yield f"{container['name']}: has no resources"
