@@ -1,0 +1,176 @@
+"""Real Prometheus scrapes real proxies in fair and foul weather, with the shipped rules loaded. Then: every panel's query has
+data, and every scenario has raised the alerts that it must, and none other.
+
+    observe.py BINARY
+"""
+
+import datetime
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from contextlib import ExitStack
+from pathlib import Path
+
+import yaml
+
+import dashboards
+import scenarios
+from processes import free_port, http, wait_for
+
+RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "link-report-proxy.rules.yml"
+# Seconds.
+LEAST, MOST = 30, 90
+NAMESPACE = "weather"
+
+
+class Prometheus:
+    """Debian's, on loopback, its data in a directory that goes when it does."""
+
+    def __init__(self, directory, targets):
+        self.url = f"http://127.0.0.1:{free_port()}"
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(RULES)],
+            "scrape_configs": [
+                {
+                    "job_name": job,
+                    "static_configs": [
+                        {"targets": [address], "labels": {"namespace": job.split("/")[0], "pod": f"{job.split('/')[1]}-0"}}
+                    ],
+                }
+                for job, address in targets.items()
+            ],
+        }
+        path = Path(directory) / "prometheus.yml"
+        path.write_text(yaml.safe_dump(config))
+        self.log = Path(directory) / "prometheus.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [
+                    "prometheus",
+                    f"--config.file={path}",
+                    f"--storage.tsdb.path={directory}/data",
+                    f"--web.listen-address={self.url.removeprefix('http://')}",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        wait_for("Prometheus to be ready", self._is_ready)
+
+    def _is_ready(self):
+        if self.process.poll() is not None:
+            raise SystemExit(f"Prometheus ended: {self.log.read_text()}")
+        try:
+            return http("GET", f"{self.url}/-/ready")[0] == 200
+        except OSError:
+            return False
+
+    def ask(self, api, **parameters):
+        status, body = http("GET", f"{self.url}/api/v1/{api}?{urllib.parse.urlencode(parameters)}")
+        if status != 200:
+            raise AssertionError(f"{parameters}: {body}")
+        return json.loads(body)["data"]
+
+    def series(self, query, start, end, step=1):
+        """[(labels, [(time, value)])] of a range query, without what is no number."""
+        found = self.ask("query_range", query=query, start=start, end=end, step=step)["result"]
+        numbers = [
+            (one["metric"], [(at, float(value)) for at, value in one["values"] if math.isfinite(float(value))]) for one in found
+        ]
+        return [(labels, points) for labels, points in numbers if points]
+
+    def alerts(self):
+        """{job: names of the alerts that are pending or firing}."""
+        found = {}
+        for alert in self.ask("alerts")["alerts"]:
+            found.setdefault(alert["labels"].get("job", ""), set()).add(alert["labels"]["alertname"])
+        return found
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def job(scenario):
+    return f"{NAMESPACE}/link-report-proxy-{scenario.name}"
+
+
+def variables(jobs="|".join(job(scenario) for scenario in scenarios.ALL)):
+    """As Grafana fills them in when all is chosen."""
+    return {
+        "namespace": ".*",
+        "job": f"({jobs})",
+        "pod": ".*",
+        "__rate_interval": "4s",
+        "__interval": "1s",
+        "datasource": "prometheus",
+    }
+
+
+def panel_faults(prometheus, start, end):
+    for title, targets in dashboards.queries(dashboards.load("operator.json")):
+        for target in targets:
+            query = dashboards.expand(target["expr"], variables())
+            if not prometheus.series(query, start, end):
+                yield f"{title}: no data: {query}"
+
+
+def alert_faults(raised):
+    for scenario in scenarios.ALL:
+        got = raised.pop(job(scenario), set())
+        for missing in sorted(scenario.alerts - got):
+            yield f"{scenario.name}: {missing} is not raised"
+        for strange in sorted(got - scenario.alerts):
+            yield f"{scenario.name}: {strange} is raised"
+    for other, got in raised.items():
+        yield f"{other or 'no job'}: {sorted(got)} raised"
+
+
+def not_over_midnight():
+    """The day's quota begins anew at 00:00 UTC, and there are no alerts of a day that is over."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    left = 86_400 - (now.hour * 3600 + now.minute * 60 + now.second)
+    if left < 400:
+        print(f"waits {left} s for the day to end")
+        time.sleep(left + 1)
+
+
+def main(binary):
+    not_over_midnight()
+    stop = threading.Event()
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
+        targets = {}
+        lives = []
+        for scenario in scenarios.ALL:
+            lives.append(scenarios.Running(scenario, binary, directory, stop))
+            running.callback(lives[-1].end)
+            targets[job(scenario)] = lives[-1].proxy.admin.removeprefix("http://")
+        prometheus = Prometheus(directory, targets)
+        running.callback(prometheus.end)
+        start = time.time()
+        expected = {job(scenario): set(scenario.alerts) for scenario in scenarios.ALL if scenario.alerts}
+        # All see some weather; then what is late is waited for. What should not be there has had its time to come.
+        time.sleep(LEAST)
+        while time.time() < start + MOST and any(expected[name] - prometheus.alerts().get(name, set()) for name in expected):
+            time.sleep(1)
+        print(f"observed for {time.time() - start:.0f} s")
+        faults = [*alert_faults(prometheus.alerts()), *panel_faults(prometheus, start, time.time())]
+        stop.set()
+        for life in lives:
+            life.thread.join()
+            if life.error:
+                faults.append(f"{life.scenario.name}: {life.error!r}")
+    for fault in faults:
+        print(fault)
+    if not faults:
+        print(f"{len(scenarios.ALL)} scenarios, {sum(len(one.alerts) for one in scenarios.ALL)} alerts, every panel has data")
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
