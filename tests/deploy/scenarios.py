@@ -105,11 +105,12 @@ def quota_runs_out(proxy, stop):
     poll(proxy, [cold(number) for number in range(5)], stop)
 
 
-def refresh(vendor, refresh_token, directory, binary):
+def refresh(vendor, refresh_token, directory, binary, more=None):
     return Proxy(
         binary,
         "serve",
         {
+            **(more or {}),
             "log.level": "error",
             "upstream.base_url": vendor,
             "token.source": "refresh",
@@ -188,7 +189,10 @@ ALL = [
     Scenario(
         "down",
         alerts("ErrorBudgetBurnFast", "ErrorBudgetBurnSlow", "StaleAnswers", "UpstreamFailing", "CircuitOpen"),
-        demo(cache__ttl="1s", cache__stale_while_revalidate="0s"),
+        # Probes often enough for their failures to be a ratio within the time that a test has.
+        demo(
+            cache__ttl="1s", cache__stale_while_revalidate="0s", circuit__open_for="2s", circuit__open_max="2s"
+        ),
         vendor_is_down,
     ),
     Scenario("slow", alerts("SlowAnswersBurnFast", "SlowAnswersBurnSlow", "HitRatioLow"), demo(), vendor_is_slow),

@@ -1,0 +1,195 @@
+"""Draws panels as Grafana lays them out: a fair likeness, not Grafana."""
+
+import re
+from datetime import datetime, timezone
+
+import matplotlib.dates as dates
+import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+import dashboards
+
+PAGE, CARD, TEXT, FAINT = "#111217", "#181b1f", "#d8d9da", "#8e8e95"
+COLORS = {
+    "green": "#73bf69",
+    "light-green": "#b9e0b3",
+    "yellow": "#fade2a",
+    "orange": "#ff9830",
+    "red": "#f2495c",
+    "dark-red": "#c4162a",
+    "blue": "#5794f2",
+    "purple": "#b877d9",
+    "transparent": CARD,
+}
+PALETTE = ["#73bf69", "#fade2a", "#5794f2", "#ff9830", "#f2495c", "#b877d9", "#8ab8ff", "#c8c8c8"]
+CELL = (72, 27)  # pixels of a column and of a row of Grafana's grid
+DPI = 100
+
+
+def color(name):
+    return COLORS.get(name, name)
+
+
+def shown(value, unit, decimals=None):
+    if unit == "percentunit":
+        return f"{100 * value:.{1 if decimals is None else decimals}f}%"
+    if unit == "s":
+        for size, word in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms")):
+            if abs(value) >= size:
+                return f"{value / size:.3g} {word}"
+        return f"{value * 1e6:.0f} µs" if value else "0"
+    if unit == "bytes":
+        for size, word in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+            if abs(value) >= size:
+                return f"{value / size:.3g} {word}"
+        return f"{value:.0f} B"
+    ending = {"reqps": " req/s", "ops": " /s"}.get(unit, "")
+    if abs(value) >= 10_000:
+        return f"{value / 1000:.3g} K{ending}"
+    return f"{value:.0f}{ending}" if decimals == 0 or value == int(value) else f"{value:.3g}{ending}"
+
+
+def override(panel, name):
+    """{property: value} of what the panel sets for a series of this name."""
+    found = {}
+    for rule in panel["fieldConfig"]["overrides"]:
+        matcher = rule["matcher"]
+        if matcher["options"] == name or (matcher["id"] == "byRegexp" and re.fullmatch(matcher["options"], name)):
+            found.update({one["id"]: one["value"] for one in rule["properties"]})
+    return found
+
+
+def read(panel, prometheus, variables, span):
+    """[(name, [(time, value)])] of all of a panel's queries."""
+    lines = []
+    for target in panel["targets"]:
+        query = dashboards.expand(target["expr"], variables)
+        for labels, points in prometheus.series(query, *span):
+            name = re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: labels.get(match[1], ""), target["legendFormat"])
+            lines.append((name.strip(), points))
+    return lines
+
+
+def clock(at):
+    return datetime.fromtimestamp(at, timezone.utc)
+
+
+def draw(dashboard, rows, prometheus, variables, span, path):
+    placed, height, wanted, offset = [], 0, False, 0
+    for panel in dashboard["panels"]:
+        grid = panel["gridPos"]
+        if panel["type"] == "row":
+            wanted = panel["title"] in rows
+            offset = height - grid["y"]
+        if wanted:
+            placed.append((panel, grid["y"] + offset))
+            height = max(height, grid["y"] + offset + grid["h"])
+    size = (24 * CELL[0], height * CELL[1])
+    figure = plt.figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor=PAGE)
+    for panel, y in placed:
+        grid = panel["gridPos"]
+        left, right = grid["x"] * CELL[0], (grid["x"] + grid["w"]) * CELL[0]
+        top, bottom = size[1] - y * CELL[1], size[1] - (y + grid["h"]) * CELL[1]
+        box = (left + 3, bottom + 3, right - left - 6, top - bottom - 6)
+        if panel["type"] == "row":
+            figure.text((left + 8) / size[0], (bottom + 8) / size[1], f"⌄ {panel['title']}", color=TEXT, fontsize=9.5, weight="bold")
+            continue
+        card = figure.add_axes([box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1]], facecolor=CARD)
+        card.set(xticks=[], yticks=[])
+        card.spines[:].set_color("#2c2f36")
+        figure.text((left + 10) / size[0], (top - 17) / size[1], panel["title"], color=TEXT, fontsize=8.5)
+        lines = read(panel, prometheus, variables, span)
+        inner = lambda l, b, r, t: figure.add_axes(  # noqa: E731 - pixels from the card's edges
+            [(box[0] + l) / size[0], (box[1] + b) / size[1], (box[2] - l - r) / size[0], (box[3] - b - t) / size[1]],
+            facecolor=CARD,
+        )
+        {"stat": stat, "timeseries": curves, "state-timeline": states}[panel["type"]](panel, lines, inner, span)
+    figure.savefig(path, facecolor=PAGE)
+
+
+def stat(panel, lines, inner, span):
+    plain = inner(1, 1, 1, 24)
+    plain.axis("off")
+    defaults = panel["fieldConfig"]["defaults"]
+    if not lines:
+        plain.text(0.5, 0.55, "no data", color=FAINT, fontsize=17, ha="center", va="center")
+        return
+    points = lines[0][1]
+    value = points[-1][1]
+    steps = [step for step in defaults["thresholds"]["steps"] if step["value"] is None or value >= step["value"]]
+    tint = color(steps[-1]["color"])
+    words = {key: word["text"] for mapping in defaults["mappings"] for key, word in mapping["options"].items()}
+    text = words.get(f"{value:.0f}") or shown(value, defaults["unit"], defaults.get("decimals"))
+    if panel["options"]["graphMode"] == "area":
+        low = min(v for _, v in points)
+        plain.fill_between([t for t, _ in points], low, [v for _, v in points], color=tint, alpha=0.18, lw=0)
+        top = max(v for _, v in points)
+        plain.set(xlim=span, ylim=(low, low + 2.6 * (top - low) + 1e-9))
+    plain.text(0.5, 0.58, text, color=tint, fontsize=18, weight="bold", ha="center", va="center", transform=plain.transAxes)
+
+
+def curves(panel, lines, inner, span):
+    right = any("custom.axisPlacement" in override(panel, name) for name, _ in lines)
+    axes = inner(58, 40, 50 if right else 12, 30)
+    unit = panel["fieldConfig"]["defaults"]["unit"]
+    custom = panel["fieldConfig"]["defaults"]["custom"]
+    stacked = custom["stacking"]["mode"] == "normal"
+    lines = [(name, points) for name, points in lines if any(v for _, v in points)] or lines[:1]
+    other = axes.twinx() if right else None
+    base = {}
+    for number, (name, points) in enumerate(lines):
+        special = override(panel, name)
+        tint = color(special.get("color", {}).get("fixedColor", PALETTE[number % len(PALETTE)]))
+        where = other if "custom.axisPlacement" in special else axes
+        times, values = [clock(t) for t, _ in points], [v for _, v in points]
+        style = "--" if "custom.lineStyle" in special else "-"
+        if stacked:
+            floor = [base.get(t, 0) for t, _ in points]
+            top = [below + v for below, v in zip(floor, values)]
+            where.fill_between(times, floor, top, color=tint, alpha=0.62, lw=0, label=name)
+            base.update(zip((t for t, _ in points), top))
+        else:
+            where.plot(times, values, color=tint, lw=1.3, ls=style, label=name)
+            if special.get("custom.fillOpacity", custom["fillOpacity"]):
+                where.fill_between(times, 0, values, color=tint, alpha=0.09, lw=0)
+        if where is other:
+            dress(other, special.get("unit", unit))
+    for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]:
+        axes.axhline(step["value"], color=color(step["color"]), lw=1, ls="--", alpha=0.8)
+    dress(axes, unit)
+    axes.set_xlim(*map(clock, span))
+    low, high = axes.get_ylim()
+    axes.set_ylim(bottom=min(0, low) if "min" not in panel["fieldConfig"]["defaults"] else 0)
+    if "max" in panel["fieldConfig"]["defaults"]:
+        axes.set_ylim(top=panel["fieldConfig"]["defaults"]["max"])
+    handles = [h for one in (axes, other) if one for h in zip(*one.get_legend_handles_labels())]
+    axes.legend(
+        *zip(*handles), loc="upper left", bbox_to_anchor=(-0.12, -0.13), ncols=5, frameon=False, fontsize=6.8,
+        labelcolor=TEXT, handlelength=1, columnspacing=1, handletextpad=0.4, borderpad=0,
+    )  # fmt: skip
+
+
+def states(panel, lines, inner, span):
+    axes = inner(78, 26, 12, 30)
+    names = [name for name, _ in lines]
+    for row, (name, points) in enumerate(lines):
+        special = override(panel, name)
+        tint = color(special.get("thresholds", {"steps": [{"color": "green"}]})["steps"][-1]["color"])
+        for (start, value), (end, _) in zip(points, points[1:]):
+            if value:
+                axes.barh(row, (end - start) / 86400, left=dates.date2num(clock(start)), height=0.72, color=tint, alpha=0.75, lw=0)
+    dress(axes, "short")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(*map(clock, span))
+    axes.grid(False)
+
+
+def dress(axes, unit):
+    axes.tick_params(colors=FAINT, labelsize=6.8, length=0)
+    axes.spines[:].set_visible(False)
+    axes.grid(color="#2c2f36", lw=0.6)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, unit)))
+    axes.xaxis.set_major_locator(dates.MinuteLocator())
+    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
