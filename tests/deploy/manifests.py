@@ -4,15 +4,18 @@
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import yaml
 
 from pod import Pod
-from processes import environment, free_port, http, wait_for
+from processes import SIMULATED_CLIENT, Proxy, environment, free_port, http, wait_for
 from schema import enum_faults, restricted_faults
 
 PROXY = "link-report-proxy"
@@ -144,35 +147,61 @@ def run_faults(overlay, binary, directory):
     yield from grace_faults(overlay, settings)
     yield from port_faults(overlay, settings)
 
+    with_vendor = Proxy(binary, "demo", {"log.level": "warn"}, directory)
+    try:
+        yield from serve_faults(overlay, pod, config, with_vendor.simulator(), Path(directory) / "log")
+    finally:
+        with_vendor.end()
+
+
+def serve_faults(overlay, pod, config, vendor, log):
+    """Ready, healthy, given a token by a person as token.md says, and ended by SIGTERM."""
     admin = f"127.0.0.1:{free_port()}"
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    # On ports of this machine, and with nobody to call.
+    # On ports of this machine, with a simulated vendor and its one application.
     moved = environment(
         {
             "server.listen": "127.0.0.1:0",
             "admin.listen": admin,
-            "upstream.base_url": nowhere,
-            "token.token_url": f"{nowhere}/token",
+            "upstream.base_url": vendor,
+            "token.token_url": f"{vendor}/oauth2/default/v1/token",
+            "token.device_url": f"{vendor}/oauth2/default/v1/device/authorize",
+            "token.client_id": SIMULATED_CLIENT,
         }
     )
-    log = Path(directory) / "log"
     with log.open("w") as written:
         served = subprocess.Popen(
             pod.command(*overlay.proxy["args"]), env={**pod.environment(), **moved}, stdout=written, stderr=written
         )
     try:
-        wait_for(f"{overlay.name} to be ready: {log}", lambda: served.poll() is not None or ready(admin))
+        wait_for(f"{overlay.name} to be ready", lambda: served.poll() is not None or ready(admin))
         if served.poll() is not None:
             yield f"serve ended: {log.read_text()}"
             return
         health = pod.run("healthcheck", *config, more=moved)
         if health.returncode != 0:
             yield f"healthcheck says {health.stderr.strip()}"
+        if not overlay.is_sidecar:
+            yield from login_faults(pod, config, moved, vendor, admin)
         served.terminate()
         if served.wait(timeout=30) != 0:
             yield f"SIGTERM ended it with {served.returncode}: {log.read_text()}"
     finally:
         served.kill()
+
+
+def login_faults(pod, config, moved, vendor, admin):
+    with subprocess.Popen(
+        pod.command("login", *config), env={**pod.environment(), **moved}, stdout=subprocess.PIPE, text=True
+    ) as login:
+        for line in login.stdout:
+            if code := re.fullmatch(r"\s+([A-Z]{4}-[A-Z]{4})\s+", line):
+                form = urllib.parse.urlencode({"user_code": code[1], "decision": "approve"}).encode()
+                urllib.request.urlopen(f"{vendor}/activate", data=form).close()
+        if login.wait(timeout=30) != 0:
+            yield f"login ended with {login.returncode}"
+    exposition = http("GET", f"http://{admin}/metrics")[1]
+    if 'token_state{state="valid"} 1' not in exposition:
+        yield f"after login the token is not valid: {http('GET', f'http://{admin}/token')[1]}"
 
 
 def ready(admin):

@@ -10,6 +10,8 @@ import urllib.request
 from pathlib import Path
 
 PREFIX = "LINK_REPORT_PROXY__"
+# The one application that the simulated vendor knows.
+SIMULATED_CLIENT = "f3a1c0de-5e1f-4d0c-9a57-1b2c3d4e5f60"
 
 
 def free_port():

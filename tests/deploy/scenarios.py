@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Callable
 
-from processes import Proxy, free_port
+from processes import SIMULATED_CLIENT, Proxy, free_port
 
 # Polls of all dashboards of a scenario; a scrape sees something new each second.
 POLL = 0.1
@@ -115,7 +115,7 @@ def refresh(vendor, refresh_token, directory, binary, more=None):
             "upstream.base_url": vendor,
             "token.source": "refresh",
             "token.token_url": f"{vendor}/oauth2/default/v1/token",
-            "token.client_id": "f3a1c0de-5e1f-4d0c-9a57-1b2c3d4e5f60",
+            "token.client_id": SIMULATED_CLIENT,
             "token.refresh_token": refresh_token,
         },
         directory,
@@ -130,7 +130,7 @@ def consent(vendor):
         with urllib.request.urlopen(f"{vendor}{path}", data=body) as answer:
             return answer.read()
 
-    client = {"client_id": "f3a1c0de-5e1f-4d0c-9a57-1b2c3d4e5f60"}
+    client = {"client_id": SIMULATED_CLIENT}
     codes = json.loads(
         post("/oauth2/default/v1/device/authorize", scope="campaign_data offline_access", **client)
     )
