@@ -1,11 +1,14 @@
 """Draws panels as Grafana lays them out: a fair likeness, not Grafana."""
 
+import io
+import math
 import re
 from datetime import datetime, timezone
 
 import matplotlib.dates as dates
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from PIL import Image
 
 import dashboards
 
@@ -104,7 +107,10 @@ def draw(dashboard, rows, prometheus, variables, span, path):
             facecolor=CARD,
         )
         {"stat": stat, "timeseries": curves, "state-timeline": states}[panel["type"]](panel, lines, inner, span)
-    figure.savefig(path, facecolor=PAGE)
+    whole = io.BytesIO()
+    figure.savefig(whole, facecolor=PAGE)
+    # A page of few colours: a palette is a third of the bytes.
+    Image.open(whole).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def stat(panel, lines, inner, span):
@@ -129,43 +135,51 @@ def stat(panel, lines, inner, span):
 
 
 def curves(panel, lines, inner, span):
+    lines = [(name, points) for name, points in lines if any(v for _, v in points)] or lines[:1]
     right = any("custom.axisPlacement" in override(panel, name) for name, _ in lines)
-    axes = inner(58, 40, 50 if right else 12, 30)
+    narrow = panel["gridPos"]["w"] < 8 and len(lines) > 5
+    axes = inner(58, 54 if narrow else 40, 50 if right else 12, 30)
     unit = panel["fieldConfig"]["defaults"]["unit"]
     custom = panel["fieldConfig"]["defaults"]["custom"]
     stacked = custom["stacking"]["mode"] == "normal"
-    lines = [(name, points) for name, points in lines if any(v for _, v in points)] or lines[:1]
     other = axes.twinx() if right else None
-    base = {}
+    floor = [0] * (round(span[1] - span[0]) + 1)
     for number, (name, points) in enumerate(lines):
         special = override(panel, name)
         tint = color(special.get("color", {}).get("fixedColor", PALETTE[number % len(PALETTE)]))
         where = other if "custom.axisPlacement" in special else axes
-        times, values = [clock(t) for t, _ in points], [v for _, v in points]
-        style = "--" if "custom.lineStyle" in special else "-"
+        # On the grid of the query's steps, so that what has no data leaves a gap.
+        at = {round(t - span[0]): v for t, v in points}
+        values = [at.get(second, 0 if stacked else math.nan) for second in range(len(floor))]
+        times = [clock(span[0] + second) for second in range(len(floor))]
         if stacked:
-            floor = [base.get(t, 0) for t, _ in points]
             top = [below + v for below, v in zip(floor, values)]
             where.fill_between(times, floor, top, color=tint, alpha=0.62, lw=0, label=name)
-            base.update(zip((t for t, _ in points), top))
+            floor = top
         else:
+            style = "--" if "custom.lineStyle" in special else "-"
             where.plot(times, values, color=tint, lw=1.3, ls=style, label=name)
             if special.get("custom.fillOpacity", custom["fillOpacity"]):
                 where.fill_between(times, 0, values, color=tint, alpha=0.09, lw=0)
         if where is other:
             dress(other, special.get("unit", unit))
+            other.set_ylim(bottom=0)
     for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]:
         axes.axhline(step["value"], color=color(step["color"]), lw=1, ls="--", alpha=0.8)
     dress(axes, unit)
     axes.set_xlim(*map(clock, span))
-    low, high = axes.get_ylim()
+    low, _high = axes.get_ylim()
     axes.set_ylim(bottom=min(0, low) if "min" not in panel["fieldConfig"]["defaults"] else 0)
     if "max" in panel["fieldConfig"]["defaults"]:
         axes.set_ylim(top=panel["fieldConfig"]["defaults"]["max"])
-    handles = [h for one in (axes, other) if one for h in zip(*one.get_legend_handles_labels())]
+    handles, names = (sum(both, []) for both in zip(*(one.get_legend_handles_labels() for one in (axes, other) if one)))
+    place = axes.get_position()
+    size = axes.figure.get_size_inches() * DPI
+    corner = (place.x0 - 48 / size[0], place.y0 - 20 / size[1])
     axes.legend(
-        *zip(*handles), loc="upper left", bbox_to_anchor=(-0.12, -0.13), ncols=5, frameon=False, fontsize=6.8,
-        labelcolor=TEXT, handlelength=1, columnspacing=1, handletextpad=0.4, borderpad=0,
+        handles, names, loc="upper left", bbox_to_anchor=corner, bbox_transform=axes.figure.transFigure,
+        ncols=4 if narrow else 8, frameon=False, fontsize=6.8, labelcolor=TEXT, handlelength=0.9, columnspacing=0.9,
+        handletextpad=0.4, borderpad=0, labelspacing=0.25,
     )  # fmt: skip
 
 
