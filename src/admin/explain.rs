@@ -119,7 +119,7 @@ impl Held {
             answer: kind_of(entry),
             standing: standing(entry.standing(now)),
             links: entry.report().map(LinkReport::links),
-            etag: entry.report().map(|report| String::from_utf8_lossy(report.etag().as_bytes()).into_owned()),
+            etag: entry.report().map(|report| String::from_utf8_lossy(report.tagged().tag()).into_owned()),
             age_seconds: seconds(entry.age(now)),
             unchanged_for_seconds: seconds(entry.unchanged_for(now)),
             lifetime: Ages {

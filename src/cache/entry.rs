@@ -8,9 +8,9 @@ use std::{
 
 use tokio::{sync::OnceCell, time::Instant};
 
-use super::Variant;
 use crate::report::{
     Answer, FetchError, Known, Lifetime, LifetimePolicy, LifetimeReason, LinkReport, Refusal, ReportKey,
+    Tagged,
 };
 
 /// After a first failed refresh a key is left alone for this long; then for twice as long, and so on.
@@ -29,7 +29,7 @@ pub struct Entry {
     stored_at: Instant,
     changed_at: Instant,
     trouble: Option<Box<Trouble>>,
-    pub(super) gzip: OnceCell<Variant>,
+    pub(super) gzip: OnceCell<Box<Tagged>>,
     hits: AtomicU64,
 }
 
@@ -168,10 +168,10 @@ impl Entry {
     /// What it takes of the memory, in bytes.
     pub fn weight(&self) -> usize {
         let answer = match &self.answer {
-            Answer::Report(report) => report.body().len() + report.etag().as_bytes().len(),
+            Answer::Report(report) => report.tagged().weight(),
             Answer::Refusal(refusal) => refusal.error_key.len() + refusal.error_message.len(),
         };
-        let gzip = self.gzip.get().map_or(0, Variant::weight);
+        let gzip = self.gzip.get().map_or(0, |gzip| size_of::<Tagged>() + gzip.weight());
         BOOK_KEEPING + 2 * size_of::<ReportKey>() + mem::size_of_val(self) + answer + gzip
     }
 }

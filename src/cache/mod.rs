@@ -15,4 +15,3 @@ pub use entry::{Entry, Standing, Trouble};
 pub use layer::{Cache, CacheLayer};
 pub use memory::{Lookup, Memory, MemoryOptions, Refresh, ScarcityProbe};
 pub use served::{Ask, Demand, Forward, How, Role, Served};
-pub use variant::Variant;

@@ -19,7 +19,7 @@ use crate::{report::ReportKey, telemetry::CacheMetrics};
 /// Writers of different keys seldom meet; readers never wait for one another.
 const SHARDS: usize = 64;
 /// One use in so many is told to moka. The first always is: a report used once is better known than one never used.
-const TOLD: u64 = 8;
+const TOLD: u64 = 32;
 
 /// The entries.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! From what the cache served to an answer's head: validators, variants, and what is said of freshness.
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY},
@@ -13,7 +12,7 @@ use super::{
 use crate::{
     cache::Served,
     door::Body,
-    report::{Answer, ETag, LinkReport, Refusal},
+    report::{Answer, Refusal, Tagged},
 };
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -25,13 +24,6 @@ pub struct Responder {
     plain: HeaderMap,
     gzip: HeaderMap,
     not_modified: HeaderMap,
-}
-
-/// The bytes that answer, their validator, and the head that goes with them.
-struct Representation<'a> {
-    body: &'a Bytes,
-    etag: &'a ETag,
-    head: &'a HeaderMap,
 }
 
 // === impl Responder ===
@@ -64,12 +56,10 @@ impl Responder {
     ) -> Option<Response<Body>> {
         match (served.entry.answer(), wants.coding()) {
             (Answer::Report(report), Coding::Identity) => {
-                Some(self.show(served, wants, &self.identity(report)))
+                Some(self.show(served, wants, report.tagged(), &self.plain))
             }
             (Answer::Report(_), Coding::Gzip) => {
-                let variant = served.entry.gzip()?;
-                let gzip = Representation { body: variant.body(), etag: variant.etag(), head: &self.gzip };
-                Some(self.show(served, wants, &gzip))
+                Some(self.show(served, wants, served.entry.gzip()?, &self.gzip))
             }
             (Answer::Refusal(refusal), _) => Some(refuse(served, refusal, id)),
         }
@@ -83,38 +73,33 @@ impl Responder {
         id: Option<&RequestId>,
     ) -> Response<Body> {
         match served.entry.answer() {
-            Answer::Report(report) => self.show(served, wants, &self.identity(report)),
+            Answer::Report(report) => self.show(served, wants, report.tagged(), &self.plain),
             Answer::Refusal(refusal) => refuse(served, refusal, id),
         }
     }
 
-    const fn identity<'a>(&'a self, report: &'a LinkReport) -> Representation<'a> {
-        Representation { body: report.body(), etag: report.etag(), head: &self.plain }
-    }
-
-    fn show(&self, served: &Served, wants: Wants<'_>, shown: &Representation<'_>) -> Response<Body> {
-        let Representation { body, etag, head } = shown;
-        if wants.has(etag.as_bytes()) {
+    fn show(&self, served: &Served, wants: Wants<'_>, shown: &Tagged, head: &HeaderMap) -> Response<Body> {
+        if wants.has(shown.tag()) {
             let mut response = Response::new(Body::default());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
-            *response.headers_mut() = filled(&self.not_modified, served, etag);
+            *response.headers_mut() = filled(&self.not_modified, served, shown);
             response
         } else {
-            let mut response = Response::new(Body::new(Bytes::clone(body)));
-            *response.headers_mut() = filled(head, served, etag);
+            let mut response = Response::new(Body::new(shown.shared_body()));
+            *response.headers_mut() = filled(head, served, shown);
             response
         }
     }
 }
 
 /// A copy of `head` with what differs from answer to answer.
-fn filled(head: &HeaderMap, served: &Served, etag: &ETag) -> HeaderMap {
+fn filled(head: &HeaderMap, served: &Served, shown: &Tagged) -> HeaderMap {
     let mut headers = head.clone();
     for (name, value) in &mut headers {
         if *name == ETAG {
             // Quotes, digits and a suffix of ours: the tag is always a header value.
-            if let Ok(etag) = HeaderValue::from_maybe_shared(etag.as_bytes().clone()) {
-                *value = etag;
+            if let Ok(tag) = HeaderValue::from_maybe_shared(shown.shared_tag()) {
+                *value = tag;
             }
         } else if *name == AGE {
             *value = served.age.as_secs().into();

@@ -2,17 +2,15 @@
 
 use std::{borrow::Cow, fmt};
 
-use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-use super::{ActivityId, ETag, InvalidActivityId};
+use super::{ActivityId, InvalidActivityId, Tagged};
 
 /// A link report whose bytes have been checked. They are kept exactly as the upstream sent them: key order,
 /// spacing, unknown fields and number formats are the callers' to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkReport {
-    body: Bytes,
-    etag: ETag,
+    tagged: Tagged,
     links: usize,
 }
 
@@ -57,9 +55,6 @@ struct Counted(usize);
 
 impl LinkReport {
     /// Checks that `body` is JSON, an object, about the activity `id` (in any case), with an array of links.
-    ///
-    /// What is kept is one allocation of exactly the right size: `body` is often a slice of a much larger read buffer,
-    /// which a cached slice would keep alive.
     pub fn parse(id: ActivityId, body: &[u8]) -> Result<Self, InvalidReport> {
         // serde_json skips unknown strings without looking at their encoding, but JSON is UTF-8 (RFC 8259 §8.1).
         let text = std::str::from_utf8(body).map_err(|_| InvalidReport::Malformed)?;
@@ -68,22 +63,14 @@ impl LinkReport {
         let named = campaign_activity_id.ok_or(InvalidReport::Missing("campaign_activity_id"))?;
         let Counted(links) = link_click_counts.ok_or(InvalidReport::Missing("link_click_counts"))?;
         match ActivityId::parse(named.as_bytes()) {
-            Ok(named) if named == id => {
-                let (etag, body) = ETag::before(body);
-                Ok(Self { body, etag, links })
-            }
+            Ok(named) if named == id => Ok(Self { tagged: Tagged::new(body), links }),
             Ok(_) | Err(InvalidActivityId) => Err(InvalidReport::OtherActivity),
         }
     }
 
-    /// The upstream's bytes, unchanged.
-    pub const fn body(&self) -> &Bytes {
-        &self.body
-    }
-
-    /// The hash of the body, as a strong validator.
-    pub const fn etag(&self) -> &ETag {
-        &self.etag
+    /// The upstream's bytes, unchanged, and their validator.
+    pub const fn tagged(&self) -> &Tagged {
+        &self.tagged
     }
 
     /// How many links are listed. None can mean "not sent yet" as well as "nobody clicked".
@@ -147,7 +134,7 @@ mod tests {
             ),
         ] {
             let report = parse(body.clone()).unwrap();
-            assert_eq!((report.body(), report.links()), (&Bytes::from(body), links));
+            assert_eq!((report.tagged().body(), report.links()), (body.as_bytes(), links));
         }
     }
 

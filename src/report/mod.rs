@@ -7,16 +7,16 @@ mod activity_id;
 mod answer;
 mod body;
 mod error;
-mod etag;
 mod key;
 mod lifetime;
 mod refusal;
+mod tagged;
 
 pub use activity_id::{ActivityId, InvalidActivityId};
 pub use answer::{Answer, Call, Exchange, Fetched, Reason};
 pub use body::{InvalidReport, LinkReport};
 pub use error::{Cause, FetchError, Unreachable};
-pub use etag::ETag;
 pub use key::{InvalidNoClicks, KeyError, NoClicks, ReportKey};
 pub use lifetime::{Known, Lifetime, LifetimePolicy, LifetimeReason, Scarcity};
 pub use refusal::{Refusal, RefusalStatus};
+pub use tagged::Tagged;

@@ -147,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn a_200_is_a_report_of_this_activity_or_no_answer_at_all() {
         let Ok(Answer::Report(good)) = answer(200, PLAIN, full(report())).await else { panic!("no report") };
-        assert_eq!(good.body(), &report());
+        assert_eq!(good.tagged().body(), report().as_bytes());
         let other = report().replace("8892", "9999");
         for (expected, header, body) in [
             (InvalidReport::Malformed, PLAIN, full("<html>")),
