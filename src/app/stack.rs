@@ -114,10 +114,10 @@ impl App {
                 ClientNoCache::Limited => NoCache::Limited,
             },
             cache: ServiceBuilder::new().layer(CacheLayer::new(Arc::clone(&memory))).service(calls),
-            responder: Responder::new(match cross_origin {
+            responder: Arc::new(Responder::new(match cross_origin {
                 CrossOrigin::Off => HeaderValue::from_static("accept-encoding"),
                 CrossOrigin::On => HeaderValue::from_static("accept-encoding, origin"),
-            }),
+            })),
             cross_origin,
         };
         let long_road = long_road(settings, &answers);

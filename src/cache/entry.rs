@@ -16,7 +16,7 @@ use crate::report::{
 /// After a first failed refresh a key is left alone for this long; then for twice as long, and so on.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// No pause is longer: an upstream that is back is noticed within this time.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// What an entry costs besides its own fields and its body: the map's node and key, the eviction policy's nodes, the
 /// allocator's rounding.
 const BOOK_KEEPING: usize = 320;

@@ -22,7 +22,8 @@ pub struct CacheLayer {
 #[derive(Debug, Clone)]
 pub struct Cache<S> {
     memory: Arc<Memory>,
-    calls: S,
+    /// Shared: only a flight that takes off needs a service of its own.
+    calls: Arc<S>,
 }
 
 // === impl CacheLayer ===
@@ -38,7 +39,7 @@ impl<S> Layer<S> for CacheLayer {
     type Service = Cache<S>;
 
     fn layer(&self, calls: S) -> Cache<S> {
-        Cache { memory: Arc::clone(&self.memory), calls }
+        Cache { memory: Arc::clone(&self.memory), calls: Arc::new(calls) }
     }
 }
 
@@ -121,7 +122,7 @@ where
     fn board(&self, call: Call) -> Ticket {
         let memory = Arc::clone(&self.memory);
         let key = call.key;
-        let fetch = || self.calls.clone().oneshot(call);
+        let fetch = || S::clone(&self.calls).oneshot(call);
         self.memory.flights.board(key, fetch, move |outcome, keep| memory.settle(key, outcome, keep))
     }
 }

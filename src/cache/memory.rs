@@ -7,12 +7,13 @@ use tokio::time::Instant;
 
 use super::{
     Entry, How, Served, Standing, Trouble,
+    entry::LONGEST_PAUSE,
     flight::{Flights, Keep, Landing, Outcome},
     store::Store,
     variant::Made,
 };
 use crate::{
-    report::{ActivityId, Cause, FetchError, Fetched, LifetimePolicy, ReportKey, Scarcity},
+    report::{ActivityId, Cause, FetchError, Fetched, LifetimePolicy, NoClicks, ReportKey, Scarcity},
     telemetry::CacheMetrics,
 };
 
@@ -101,13 +102,15 @@ impl Memory {
         let (how, refresh) = match (entry.standing(now), entry.trouble()) {
             (Standing::Fresh, _) => return Lookup::Answered(self.serve(key, entry, How::Hit, now)),
             // To be put off is no failure.
-            (Standing::Stale, Some(Trouble { error, .. })) if !is_put_off(&error.cause) => {
+            (Standing::Stale, Some(Trouble { error, .. })) if !is_put_off(error) => {
                 (fallback(error.clone()), self.refresh(&entry, now))
             }
             (Standing::Stale, _) => (How::Stale, self.refresh(&entry, now)),
             // The last refresh failed: nobody waits for the next one to fail, and it is made only now and then.
-            (Standing::Kept, Some(trouble)) => (fallback(trouble.error.clone()), self.refresh(&entry, now)),
-            (Standing::Kept, None) => {
+            (Standing::Kept, Some(trouble)) if self.is_recent(trouble, now) => {
+                (fallback(trouble.error.clone()), self.refresh(&entry, now))
+            }
+            (Standing::Kept, _) => {
                 let retry_after = match self.refresh(&entry, now) {
                     Refresh::Due | Refresh::Resting(_) => return Lookup::Absent(Some(entry)),
                     Refresh::PutOff(time) => time,
@@ -122,6 +125,11 @@ impl Memory {
             Refresh::Due => Lookup::Due(served),
             Refresh::Resting(_) | Refresh::PutOff(_) | Refresh::Stopped => Lookup::Answered(served),
         }
+    }
+
+    /// A failure tells of the present for as long as a stale copy would: a vendor that failed last night may be well.
+    fn is_recent(&self, trouble: &Trouble, now: Instant) -> bool {
+        now < trouble.retry_at + self.options.lifetimes.stale_while_revalidate.max(LONGEST_PAUSE)
     }
 
     /// When a copy that is no longer fresh may be refreshed.
@@ -186,7 +194,9 @@ impl Memory {
             Err(error) => {
                 // A copy that nobody may be answered with is not worth a note.
                 if let Some(before) = before.filter(|before| before.is_usable(now)) {
-                    self.metrics.refreshed("error");
+                    if !is_put_off(&error) {
+                        self.metrics.refreshed("error");
+                    }
                     self.store.insert(key, Arc::new(before.troubled(error.clone(), now)));
                 }
                 Err(error)
@@ -219,12 +229,13 @@ impl Memory {
 
     /// Forgets what is held of an activity, and what a fetch in the air would bring. Returns how many entries went.
     pub fn purge(&self, id: ActivityId) -> usize {
-        self.forget(|key| key.id == id)
+        let keys = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| ReportKey { id, no_clicks });
+        self.flights.purge(|key| key.id == id, || self.forget(keys))
     }
 
     /// Forgets everything. Returns how many entries went.
     pub fn purge_all(&self) -> usize {
-        self.forget(|_| true)
+        self.flights.purge(|_| true, || self.forget(self.store.keys()))
     }
 
     /// Tells the gauges how full the memory is.
@@ -233,25 +244,23 @@ impl Memory {
         self.metrics.size(entries, bytes);
     }
 
-    fn forget(&self, concerns: impl Fn(&ReportKey) -> bool) -> usize {
-        self.flights.purge(&concerns, || {
-            let doomed = self.store.keys().into_iter().filter(|key| concerns(key));
-            doomed.filter(|key| self.store.remove(key).is_some()).count()
-        })
+    fn forget(&self, keys: impl IntoIterator<Item = ReportKey>) -> usize {
+        keys.into_iter().filter(|key| self.store.remove(key).is_some()).count()
     }
 }
 
-/// Did the quota say no, rather than the upstream fail?
-fn is_put_off(cause: &Cause) -> bool {
-    match cause {
+/// Did our own quota say no, rather than the upstream fail?
+fn is_put_off(error: &FetchError) -> bool {
+    match &error.cause {
         Cause::QuotaExhausted { .. } => true,
+        // For want of a turn in the second; with a status it is the upstream's own word.
+        Cause::Throttled { .. } => error.exchange.status.is_none(),
         Cause::Unauthorized
         | Cause::Forbidden
         | Cause::Status { .. }
         | Cause::Unreachable(_)
         | Cause::Invalid(_)
         | Cause::Timeout
-        | Cause::Throttled { .. }
         | Cause::TooMany { .. }
         | Cause::CircuitOpen { .. }
         | Cause::TokenUnavailable

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tower::{Service, ServiceExt};
 
 use super::{
@@ -50,7 +50,7 @@ pub struct Answers<S> {
     /// The cache, with the calls behind it.
     pub cache: Cache<S>,
     /// How an answer looks.
-    pub responder: Responder,
+    pub responder: Arc<Responder>,
     /// Do answers differ by `Origin`?
     pub cross_origin: CrossOrigin,
 }
@@ -140,10 +140,18 @@ where
         let ask = answers.question(&request)?;
         let wants = Wants::of(request.headers());
         let id = request.extensions().get::<RequestId>().cloned();
-        let served = match room.try_acquire() {
-            Ok(_place) => answers.cache.clone().oneshot(ask).await?,
-            // A quick no is kinder than a queue, and an old copy kinder than a no.
-            Err(_full) => answers.cache.memory().stand_in(&ask.key, Cause::Overloaded.into())?,
+        let held = match ask.demand {
+            Demand::Usual => answers.cache.lookup(ask.key, Instant::now()).ok(),
+            Demand::Anew => None,
+        };
+        let served = match held {
+            // What memory can answer takes no room.
+            Some(served) => served,
+            None => match room.try_acquire() {
+                Ok(_place) => answers.cache.clone().oneshot(ask).await?,
+                // A quick no is kinder than a queue, and an old copy kinder than a no.
+                Err(_full) => answers.cache.memory().stand_in(&ask.key, Cause::Overloaded.into())?,
+            },
         };
         let mut response = match answers.responder.answer(&served, wants, id.as_ref()) {
             Some(response) => response,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use tracing::Level;
 
 use super::RequestId;
 use crate::{
@@ -86,6 +87,14 @@ impl Outcome {
         }
     }
 
+    /// Was it answered from memory, with nothing amiss?
+    const fn is_from_memory(self) -> bool {
+        match self {
+            Self::Hit | Self::Stale | Self::NegativeHit => true,
+            Self::StaleError | Self::Miss | Self::Coalesced | Self::Rejected | Self::Error => false,
+        }
+    }
+
     /// Where the series of an answer from memory stands, if it has one.
     const fn in_memory(self) -> Option<usize> {
         match self {
@@ -109,26 +118,31 @@ impl Note {
         Self { outcome: Outcome::of(served), age: Some(served.age), exchange, error_key: None }
     }
 
-    /// One line for operators.
+    /// One line: what memory answered is for us to read, the rest for operators.
     fn log(&self, about: &About<'_>, status: StatusCode) {
         let Self { outcome, age, exchange, error_key } = self;
         let About { key, id, elapsed } = about;
         let exchange = exchange.as_ref().filter(|exchange| **exchange != Exchange::default());
-        tracing::info!(
-            outcome = outcome.as_str(),
-            id = key.map(|key| tracing::field::display(key.id)),
-            no_clicks = key.map(|key| key.no_clicks.as_str()),
-            age_s = age.map(|age| age.as_secs()),
-            status = status.as_u16(),
-            error_key = error_key.as_deref(),
-            wait_us = micros(*elapsed),
-            upstream_ms =
-                exchange.map(|exchange| u64::try_from(exchange.elapsed.as_millis()).unwrap_or(u64::MAX)),
-            upstream_status = exchange.and_then(|exchange| exchange.status),
-            upstream_request_id = exchange.and_then(|exchange| exchange.request_id.as_deref()),
-            request_id = id.map(RequestId::as_str),
-            "request"
-        );
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    $level,
+                    outcome = outcome.as_str(),
+                    id = key.map(|key| tracing::field::display(key.id)),
+                    no_clicks = key.map(|key| key.no_clicks.as_str()),
+                    age_s = age.map(|age| age.as_secs()),
+                    status = status.as_u16(),
+                    error_key = error_key.as_deref(),
+                    wait_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+                    upstream_ms = exchange.map(|exchange| exchange.elapsed.as_millis() as u64),
+                    upstream_status = exchange.and_then(|exchange| exchange.status),
+                    upstream_request_id = exchange.and_then(|exchange| exchange.request_id.as_deref()),
+                    request_id = id.map(RequestId::as_str),
+                    "request"
+                )
+            };
+        }
+        if outcome.is_from_memory() { line!(Level::DEBUG) } else { line!(Level::INFO) }
     }
 }
 
@@ -142,7 +156,7 @@ impl Recorder {
         Self { metrics, memory }
     }
 
-    /// Counts and times an answer from memory. Logs at `debug`, and builds nothing for that unless it is on.
+    /// Counts, times and logs an answer from memory.
     pub(super) fn hit(&self, about: &About<'_>, served: &Served, status: StatusCode) {
         let outcome = Outcome::of(served);
         match (outcome.in_memory(), status) {
@@ -150,18 +164,9 @@ impl Recorder {
             (Some(row), StatusCode::NOT_MODIFIED) => self.memory[row][1].record(about.elapsed),
             _ => self.metrics.series(outcome.as_str(), status.as_str()).record(about.elapsed),
         }
-        match &served.how {
-            How::Fallback(_) => Note::of(served).log(about, status),
-            How::Hit | How::Stale | How::Fetched { .. } => tracing::debug!(
-                outcome = outcome.as_str(),
-                id = about.key.map(|key| tracing::field::display(key.id)),
-                no_clicks = about.key.map(|key| key.no_clicks.as_str()),
-                age_s = served.age.as_secs(),
-                status = status.as_u16(),
-                wait_us = micros(about.elapsed),
-                request_id = about.id.map(RequestId::as_str),
-                "request"
-            ),
+        // A note is worth making only for a line that is written.
+        if !outcome.is_from_memory() || tracing::enabled!(Level::DEBUG) {
+            Note::of(served).log(about, status);
         }
     }
 
@@ -175,8 +180,4 @@ impl Recorder {
     pub(super) const fn metrics(&self) -> &RequestMetrics {
         &self.metrics
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -62,9 +62,6 @@ pub struct Exchange {
 // === impl Reason ===
 
 impl Reason {
-    /// Every reason, for metrics that exist before their first event.
-    pub const ALL: [Self; 3] = [Self::Miss, Self::Refresh, Self::Retry];
-
     /// The label.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -9,8 +9,9 @@ use super::metrics::{Closed, Series, only, seconds};
 const CALL_BUCKETS: [f64; 11] = [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 5.0, 10.0, 15.0];
 const WAIT_BUCKETS: [f64; 9] = [0.001, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0];
 const REASONS: [&str; 3] = ["miss", "refresh", "retry"];
-/// Codes an alert could ask for; `none` is a call that had no status. Others appear when they occur: there are few.
-const CODES: [&str; 10] = ["200", "400", "401", "403", "404", "429", "500", "502", "503", "none"];
+/// Codes an alert could ask for; `none` is a call that had no status, `other` whatever else an upstream may think of.
+const CODES: [&str; 12] =
+    ["200", "400", "401", "403", "404", "429", "500", "502", "503", "504", "none", "other"];
 const WINDOWS: [&str; 2] = ["second", "day"];
 const STEPS: [&str; 4] = ["normal", "stretched", "cold_only", "spent"];
 const CIRCUIT_STATES: [&str; 3] = ["closed", "open", "half_open"];
@@ -74,8 +75,14 @@ impl UpstreamMetrics {
 
     /// A call came to its end, with this status if it had one.
     pub fn called(&self, reason: &'static str, status: Option<u16>, elapsed: Duration) {
-        let code = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-        self.requests.with_label_values(&[reason, code.as_str()]).inc();
+        let code = match status {
+            None => "none",
+            Some(status) => {
+                let status = status.to_string();
+                CODES.into_iter().find(|code| *code == status).unwrap_or("other")
+            }
+        };
+        self.requests.with_label_values(&[reason, code]).inc();
         self.duration.observe(seconds(elapsed));
     }
 

@@ -13,6 +13,7 @@ use http::{
     response::Parts,
 };
 use http_body::Body;
+use tokio::time::timeout;
 
 use super::{
     body::{self, Encoding},
@@ -28,6 +29,8 @@ const MAX_REQUEST_ID: usize = 128;
 
 /// An error's body is a sentence. A page of HTML past this says no more than none.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
+/// A status that has come is not lost to a body that does not: what it says of the quota would go unheard.
+const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The vendor's word for a spent day.
 const QUOTA_EXCEEDED: &str = "quota_exceeded";
@@ -91,7 +94,8 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    body::read(body, Encoding::of(headers)?, MAX_ERROR_BODY).await
+    let read = body::read(body, Encoding::of(headers)?, MAX_ERROR_BODY);
+    timeout(ERROR_BODY_PATIENCE, read).await.unwrap_or(Err(InvalidReport::Truncated))
 }
 
 /// The vendor's time of day.
@@ -142,6 +146,13 @@ mod tests {
         let response = Response::builder().status(status).header(header.0, header.1).body(body).unwrap();
         let (head, body) = response.into_parts();
         read(ActivityId::parse(ID.as_bytes()).unwrap(), &head, body, MAX_BODY).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_status_says_is_heard_though_its_body_never_comes() {
+        let never = || StreamBody::new(stream::pending::<Result<Frame<Bytes>, tower::BoxError>>()).boxed();
+        assert!(matches!(answer(429, PLAIN, never()).await, Err(Cause::TooMany { .. })));
+        assert!(matches!(answer(404, PLAIN, never()).await, Ok(Answer::Refusal(_))));
     }
 
     #[tokio::test]

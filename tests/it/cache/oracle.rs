@@ -64,8 +64,10 @@ impl Oracle {
         let stale = age < fresh + seconds(600) && keep.is_some();
         if age < fresh {
             ("hit", Some(held.answer))
-        } else if let Some(retry_at) = held.retry_at.filter(|_| stale || keep.is_some_and(|keep| age <= keep))
-        {
+        } else if let Some(retry_at) = held.retry_at.filter(|retry_at| {
+            // A failure that is long past says nothing any more.
+            stale || (keep.is_some_and(|keep| age <= keep) && now < *retry_at + seconds(600))
+        }) {
             if now >= retry_at {
                 self.fetch(mood, now);
             }

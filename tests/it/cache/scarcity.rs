@@ -59,6 +59,16 @@ async fn a_refresh_that_the_quota_refuses_is_no_error_while_the_copy_is_young_en
     at_rest().await;
     assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "stale", "and it is left alone for a while");
     desk.is_clear().await;
+    sleep(seconds(5)).await;
+    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "stale");
+    desk.call().await.fails(Cause::Throttled { retry_after: seconds(1) });
+    at_rest().await;
+    assert_eq!(
+        how(&desk.ask(key(1)).await.unwrap()),
+        "stale",
+        "nor is a turn in the second that was not to be had"
+    );
+    assert_eq!(desk.metric("cache_refreshes_total{result=\"error\"}"), 0.0);
     sleep(seconds(600)).await;
     assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "fallback");
 }

@@ -129,6 +129,8 @@ async fn without_an_admin_token_only_a_loopback_peer_may_purge() {
     for peer in ["10.0.0.7:50000", "[2001:db8::1]:50000", "[::ffff:10.0.0.7]:50000"] {
         assert_eq!(proxy.admin_as(peer, purge()).await.status, 403, "{peer}");
     }
+    let rebound = request(Method::DELETE, "/cache", &[("host", "rebound.example:9090")]);
+    assert_eq!(proxy.admin_as("127.0.0.1:50000", rebound).await.status, 403, "a page in a browser here");
     assert!(proxy.admin.memory.peek(&key(1)).is_some());
     for peer in ["127.0.0.1:50000", "127.8.8.8:50000", "[::1]:50000", "[::ffff:127.0.0.1]:50000"] {
         proxy.get(&path(1)).await;

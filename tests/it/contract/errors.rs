@@ -268,6 +268,16 @@ async fn a_copy_past_stale_if_error_is_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_memory_can_answer_takes_no_room_on_the_long_road_either() {
+    let page = "https://dash.example";
+    let proxy = InProcess::with(&[("CORS__ALLOWED_ORIGINS", page), ("SERVER__MAX_IN_FLIGHT", "1")]);
+    proxy.get(&path(ASKED)).await;
+    crowd(&proxy).await;
+    let answer = proxy.get_with(&path(ASKED), &[("origin", page)]).await;
+    assert_eq!((answer.status, answer.cache_status()), (200, "hit; ttl=300"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_upstream_s_400_and_404_are_told_in_its_own_words_and_remembered() {
     let mut shown = String::new();
     for (status, ours) in [(400, "bad_request"), (404, "not_found")] {

@@ -196,11 +196,7 @@ async fn cache_status_and_age_tell_how_an_answer_was_come_by() {
     assert_eq!(refetching.status, 200);
     assert_eq!(
         refetching.cache_status(),
-        "fwd=stale; detail=upstream_unreachable",
-        "nobody waits after a failure"
+        "fwd=stale; fwd-status=200; stored",
+        "a failure long past says nothing of the vendor"
     );
-    proxy.settled(key(1)).await;
-    tokio::time::sleep(OLD).await;
-    let late = proxy.get(&path).await;
-    assert_eq!(late.cache_status(), "fwd=stale; fwd-status=200; stored");
 }
