@@ -48,9 +48,8 @@ pub async fn run(
     let limits =
         ConnectionLimits { head: settings.server.header_timeout, idle: settings.server.idle_timeout };
     let (data, data_address) =
-        bind("server.listen", settings.server.listen, settings.server.max_connections, limits).await?;
-    let (second, admin_address) =
-        bind("admin.listen", settings.admin.listen, ADMIN_CONNECTIONS, limits).await?;
+        bind("server.listen", settings.server.listen, settings.server.max_connections, limits)?;
+    let (second, admin_address) = bind("admin.listen", settings.admin.listen, ADMIN_CONNECTIONS, limits)?;
     let data = data.counted_by(admin.metrics.requests.connections().clone());
 
     let background: Vec<_> = background.into_iter().map(tokio::spawn).collect();
@@ -93,14 +92,14 @@ pub async fn run(
     Ok(())
 }
 
-async fn bind(
+fn bind(
     key: &'static str,
     address: SocketAddr,
     max_connections: NonZeroUsize,
     limits: ConnectionLimits,
 ) -> Result<(Listener, SocketAddr), RunError> {
     let failed = |source| RunError { key, address, source };
-    let listener = Listener::bind(address, max_connections, limits).await.map_err(failed)?;
+    let listener = Listener::bind(address, max_connections, limits).map_err(failed)?;
     let bound = listener.address().map_err(failed)?;
     Ok((listener, bound))
 }

@@ -6,7 +6,7 @@ use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
 use prometheus::IntGauge;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
@@ -16,6 +16,10 @@ use super::{Body, ConnectionLimits, serve_connection};
 
 /// When accepting fails for want of something (file descriptors, mostly), it is tried again after this.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that the kernel holds before they are accepted; it takes less where `net.core.somaxconn` says so. Dashboards
+/// come in herds.
+const BACKLOG: u32 = 4_096;
 
 /// A bound port.
 #[derive(Debug)]
@@ -39,12 +43,16 @@ impl Listener {
     ///
     /// # Errors
     /// If the address cannot be had.
-    pub async fn bind(
+    pub fn bind(
         address: SocketAddr,
         max_connections: NonZeroUsize,
         limits: ConnectionLimits,
     ) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart takes its port back at once.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(BACKLOG)?;
         let places = Arc::new(Semaphore::new(max_connections.get().min(Semaphore::MAX_PERMITS)));
         Ok(Self { socket, limits, places, open: None })
     }
