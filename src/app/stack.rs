@@ -25,7 +25,7 @@ use crate::{
     },
     report::{Call, FetchError, Fetched, LifetimePolicy},
     settings::{self, ClientNoCache, SecretContent, SecretFile, Settings},
-    state::{self, Inbox, Store},
+    state::{self, Durability, Inbox, Store},
     telemetry::{Metrics, TokenMetrics},
     token::{AuthorizeLayer, Renewing, Seeds, TokenGateLayer, TokenSetupError, TokenSource, Tokens},
     upstream::{Fetch, FetchLimits, Origin, Poster, Road},
@@ -279,7 +279,11 @@ where
             };
             let seeds = Seeds {
                 configured: given(token.refresh_token.as_ref(), token.refresh_token_file.as_ref()),
-                inbox: settings.state.dir.as_ref().map(Inbox::of),
+                inbox: match store.durability() {
+                    Durability::Durable => settings.state.dir.as_ref().map(Inbox::of),
+                    // What is taken out of the inbox is gone from the disk, and this store does not keep it either.
+                    Durability::Volatile => None,
+                },
             };
             Tokens::renewed(renewing, seeds, store, metrics)
         }

@@ -6,7 +6,7 @@ use super::{Failure, Outcome, serve};
 use crate::{app::World, settings::Settings, state};
 
 /// Builds what `serve` would build, without opening a port or making a call, and prints the effective settings. Leaves
-/// the state alone: a running proxy may hold it.
+/// the state alone, and what a login left there: a running proxy may hold it, or the next one will.
 pub(super) fn run(config: Option<&Path>) -> Outcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     serve::block_on(&settings, async {

@@ -7,7 +7,10 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
-use link_report_proxy::simulator::{DEVICE_AUTHORIZE_PATH, Decision, TOKEN_PATH};
+use link_report_proxy::{
+    simulator::{DEVICE_AUTHORIZE_PATH, Decision, TOKEN_PATH},
+    state::{Inbox, TokenRecord},
+};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tokio::{sync::watch, task::spawn_blocking};
 
@@ -29,8 +32,8 @@ fn settings(vendor: &Upstream, state_dir: &Path) -> Vec<(String, String)> {
     ])
 }
 
-/// As an operator would, after what `login` said.
-async fn serve(vendor: &Upstream, state_dir: &Path) -> Proxy {
+/// As an operator would have them, after what `login` said.
+fn serving(vendor: &Upstream, state_dir: &Path) -> Vec<(String, String)> {
     let mut all = settings(vendor, state_dir);
     all.extend(environment(&[
         ("server.listen", "127.0.0.1:0"),
@@ -39,7 +42,11 @@ async fn serve(vendor: &Upstream, state_dir: &Path) -> Proxy {
         ("quota.per_day", "0"),
         ("token.source", "refresh"),
     ]));
-    Proxy::listening(Run::start(&["serve"], &all)).await
+    all
+}
+
+async fn serve(vendor: &Upstream, state_dir: &Path) -> Proxy {
+    Proxy::listening(Run::start(&["serve"], &serving(vendor, state_dir))).await
 }
 
 // === impl Terminal ===
@@ -128,6 +135,19 @@ async fn what_a_login_left_is_found_by_a_proxy_that_starts_later_and_by_each_aft
         proxy.sigterm();
         assert!(proxy.finished().await.status.success());
     }
+}
+
+#[tokio::test]
+async fn check_takes_nothing_of_what_a_login_left() {
+    let (vendor, dir) = (Upstream::start().await, tempfile::tempdir().unwrap());
+    let login = TokenRecord::new(vendor.sim.refresh_token().into());
+    Inbox::of(dir.path()).leave(&login).unwrap();
+    let run = Run::finish(&["check"], &serving(&vendor, dir.path())).await;
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["login.json"]);
+    let proxy = serve(&vendor, dir.path()).await;
+    assert_eq!(proxy.get(&path(&synthetic(1, 2))).await.status, 200);
 }
 
 #[tokio::test]
