@@ -59,7 +59,8 @@ where
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let Self { road, tokens } = self.clone();
         async move {
-            let token = tokens.ready().await.ok_or(Cause::TokenUnavailable)?;
+            // Waits for none: its turn is now, and all that waited here would leave together once a token comes.
+            let token = tokens.usable().ok_or(Cause::TokenUnavailable)?;
             request.headers_mut().insert(AUTHORIZATION, token.bearer());
             let response = road.oneshot(request).await?;
             match response.status() {

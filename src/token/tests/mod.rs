@@ -19,7 +19,7 @@ use tower::{Layer as _, ServiceExt as _};
 
 use super::*;
 use crate::{
-    report::Cause,
+    report::{Cause, FetchError},
     settings::SecretFile,
     simulator::{Options, Rotation, Simulator, TOKEN_PATH, synthetic_id},
     state::{Inbox, Memory, Store},
@@ -158,10 +158,11 @@ impl Process {
 }
 
 async fn ask(tokens: Tokens, vendor: &Simulator) -> Result<StatusCode, Cause> {
-    let road = AuthorizeLayer::new(tokens).layer(Road::new(vendor::connector(vendor)));
+    let road = AuthorizeLayer::new(tokens.clone()).layer(Road::new(vendor::connector(vendor)));
+    let gate = TokenGateLayer::new(tokens).layer(road.map_err(FetchError::from));
     let path = format!("http://api.example/v3/reports/email_reports/{}/links", synthetic_id(1, 2));
     let request = Request::get(path).body(Empty::new()).unwrap();
-    road.oneshot(request).await.map(|response| response.status())
+    gate.oneshot(request).await.map(|response| response.status()).map_err(|error| error.cause)
 }
 
 /// So much (virtual) time, in which everything due happens.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use link_report_proxy::simulator::{Fault, Options, Scope, Simulator};
+use link_report_proxy::simulator::{Fault, Options, Scope, Simulator, TOKEN_PATH};
 use secrecy::ExposeSecret as _;
 
 use crate::support::in_process::{InProcess, OLD, path, timed};
@@ -15,16 +15,19 @@ fn renewing() -> InProcess {
 }
 
 fn renewing_with(settings: &[(&str, &str)]) -> InProcess {
-    let options = Options::default();
+    renewing_in_front_of(Options::default(), settings)
+}
+
+fn renewing_in_front_of(options: Options, settings: &[(&str, &str)]) -> InProcess {
     let seed = Simulator::new(options.clone()).refresh_token();
     let token = [
         ("TOKEN__SOURCE", "refresh"),
         ("TOKEN__TOKEN_URL", "https://authz.invalid/oauth2/default/v1/token"),
-        ("TOKEN__CLIENT_ID", &options.client_id),
+        ("TOKEN__CLIENT_ID", options.client_id.as_str()),
         ("TOKEN__CLIENT_SECRET", options.client_secret.expose_secret()),
         ("TOKEN__REFRESH_TOKEN", &seed),
     ];
-    InProcess::with(&[&token, settings].concat())
+    InProcess::facing(options.clone(), &[&token, settings].concat(), |_vendor| ())
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,4 +113,28 @@ async fn a_crowd_without_a_token_does_not_queue_for_calls_that_cannot_be_made() 
     for answer in answers {
         assert_eq!(answer.unwrap().json()["error_key"], "token_unavailable");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_whose_token_expires_while_they_queue_do_not_leave_together_when_the_next_one_comes() {
+    let options = Options { access_token_lifetime: Duration::from_secs(30), ..Options::default() };
+    let proxy = renewing_in_front_of(options, &[("QUOTA__PER_SECOND", "4")]);
+    assert_eq!(proxy.get(&path(0)).await.status, 200);
+    // Begun at about four fifths of its life, answered after its end.
+    proxy.vendor.inject(Fault::Latency(Duration::from_secs(9)), Scope::TokenCalls);
+    tokio::time::sleep(Duration::from_millis(29_500)).await;
+    let crowd: Vec<_> = (1..20).map(|number| proxy.get_meanwhile(&path(number))).collect();
+    let mut unavailable = 0;
+    for answer in crowd {
+        let answer = answer.await.unwrap();
+        if answer.status == 503 {
+            assert_eq!(answer.json()["error_key"], "token_unavailable");
+            unavailable += 1;
+        }
+    }
+    assert_eq!(proxy.get(&path(20)).await.status, 200);
+    let reports = proxy.vendor.seen().into_iter().filter(|request| request.target != TOKEN_PATH);
+    let times: Vec<_> = reports.map(|request| request.at).collect();
+    assert!(times.windows(5).all(|five| five[4] - five[0] >= Duration::from_secs(1)), "{times:?}");
+    assert!(unavailable > 0, "the token did expire while they queued");
 }

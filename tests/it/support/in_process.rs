@@ -75,8 +75,17 @@ impl InProcess {
 
     /// The same; `before` is called between the settings' reading and the start.
     pub(crate) fn prepared(settings: &[(&str, &str)], before: impl FnOnce(&Simulator)) -> Self {
+        Self::facing(Options::default(), settings, before)
+    }
+
+    /// The same, in front of a vendor of another kind; when it begins and its calls a second stay ours.
+    pub(crate) fn facing(
+        vendor: Options,
+        settings: &[(&str, &str)],
+        before: impl FnOnce(&Simulator),
+    ) -> Self {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let vendor = Simulator::new(Options { now, per_second: 0, ..Options::default() });
+        let vendor = Simulator::new(Options { now, per_second: 0, ..vendor });
         let (url, token) = (format!("https://{UPSTREAM_HOST}"), vendor.access_token());
         let given: Vec<_> = if settings.iter().any(|(key, _)| key.starts_with("TOKEN__")) {
             vec![("UPSTREAM__BASE_URL", url.as_str())]
