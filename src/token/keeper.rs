@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     settings::{SecretFileError, SecretWatch},
-    state::{Durability, Inbox, Rotation, StateError, Store, Swap},
+    state::{Durability, Inbox, Rotation, StateError, Store, Swap, TokenRecord},
     telemetry::TokenMetrics,
 };
 
@@ -100,18 +100,7 @@ impl Tokens {
             Some(TokenSource::File(file)) => file.watch().map(|(seed, watch)| (Some(seed), Some(watch)))?,
         };
         let origins = Origins::new(seed, file, inbox);
-        let stored = store.token()?;
-        let (version, mut record) = stored.map(|stored| (stored.version, stored.record)).unzip();
-        let (begun, inbox) = origins.at_start(record.as_ref());
-        if let Some(begun) = begun {
-            if store.swap_token(version, &begun)? == Swap::Superseded {
-                tracing::warn!("the token's record was changed by another; theirs is used");
-            }
-            record = Some(begun);
-        }
-        if let Some(inbox) = inbox {
-            inbox.done()?;
-        }
+        let record = begin(&*store, &origins)?;
         let durability = store.durability();
         if durability == Durability::Volatile {
             tracing::warn!(
@@ -257,6 +246,25 @@ impl Tokens {
             (Phase::Resting, Standing::Valid) => "valid",
             (Phase::Resting, Standing::Refused | Standing::Expired | Standing::Missing) => "expired",
         }
+    }
+}
+
+/// What the store holds, once what the inbox and the settings hold is written there.
+fn begin(store: &dyn Store, origins: &Origins) -> Result<Option<TokenRecord>, StateError> {
+    loop {
+        let (version, stored) = store.token()?.map(|stored| (stored.version, stored.record)).unzip();
+        let (begun, inbox) = origins.at_start(stored.as_ref());
+        if let Some(begun) = &begun
+            && store.swap_token(version, begun)? == Swap::Superseded
+        {
+            tracing::warn!("the token's record was changed by another; looking again");
+            continue;
+        }
+        // Not before: until it is written, the inbox has the only copy.
+        if let Some(inbox) = inbox {
+            inbox.done()?;
+        }
+        return Ok(begun.or(stored));
     }
 }
 

@@ -144,6 +144,22 @@ async fn a_login_heals_a_running_proxy_and_is_taken_up_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_or_a_seed_that_another_writer_overtakes_at_the_start_is_not_lost() {
+    for left in [None, Some("login")] {
+        let trap = Trap::default();
+        let place = Place::with(Options::default(), trap.clone()).watched();
+        if let Some(left) = left {
+            place.inbox().leave(&TokenRecord::new(left.into())).unwrap();
+        }
+        trap.overtake();
+        let _process = place.start();
+        let seed = place.vendor.refresh_token();
+        assert_eq!(place.refresh_token(), left.unwrap_or(&seed));
+        assert!(place.inbox().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_place_to_write_the_answer_nothing_is_asked() {
     let trap = Trap::default();
     let place = Place::with(Options::default(), trap.clone());

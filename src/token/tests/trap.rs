@@ -1,4 +1,4 @@
-//! A store in which a process dies at a named point of a renewal, or whose disk is full for a while.
+//! A store in which a process dies at a named point of a renewal, whose disk is full for a while, or that another writes to.
 
 use std::{
     io,
@@ -23,6 +23,7 @@ enum Mode {
     Full,
     DeadlyAt(Point),
     Dead,
+    Overtaken,
 }
 
 /// Clones are the same store.
@@ -42,6 +43,11 @@ impl Trap {
     /// Nothing can be written until [`Trap::mend`].
     pub(super) fn fill(&self) {
         *self.mode() = Mode::Full;
+    }
+
+    /// Before the next writer another one writes.
+    pub(super) fn overtake(&self) {
+        *self.mode() = Mode::Overtaken;
     }
 
     pub(super) fn has_sprung(&self) -> bool {
@@ -77,6 +83,11 @@ impl Store for Trap {
             Mode::DeadlyAt(point) if point == after => {
                 self.memory.swap_token(expected, new)?;
                 *mode = Mode::Dead;
+            }
+            Mode::Overtaken => {
+                *mode = Mode::Sound;
+                self.memory.swap_token(expected, &TokenRecord::new("theirs".into()))?;
+                return self.memory.swap_token(expected, new);
             }
             Mode::Sound | Mode::DeadlyAt(_) => return self.memory.swap_token(expected, new),
             Mode::Full | Mode::Dead => {}
