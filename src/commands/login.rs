@@ -3,7 +3,9 @@
 use std::{
     ffi::OsString,
     fmt::Write as _,
+    fs::{self, DirBuilder, File},
     io::{self, IsTerminal as _, Write as _},
+    os::unix::fs::DirBuilderExt as _,
     path::Path,
     time::Duration,
 };
@@ -19,7 +21,7 @@ use tokio::{
 use super::{Failure, Outcome, serve};
 use crate::{
     settings::Settings,
-    state::{Inbox, TokenRecord},
+    state::{Inbox, StateError, TokenRecord},
     token::{Client, DeviceCodes, DeviceError, DeviceFlow},
     upstream::Poster,
 };
@@ -29,6 +31,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// A running proxy looks into its inbox every other second.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(6);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Far more than a record takes: a disk that is full has no room for it.
+const PROBE_BYTES: usize = 16 * 1024;
 
 /// Who has the tokens now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub(super) fn run(config: Option<&Path>) -> Outcome {
         let said = "state.dir: is missing: login leaves the tokens there, and serve keeps them there";
         return Err(Failure::Settings(said.to_owned()));
     };
+    // Before anybody is asked: a consent that cannot be kept is lost, and may end the one before it.
+    prove_writable(&dir)?;
     serve::block_on(&settings, async {
         let flow = flow(&settings).await?;
         let codes = flow.begin().await?;
@@ -84,6 +90,19 @@ async fn flow(settings: &Settings) -> Result<DeviceFlow, Failure> {
         token: endpoint(token.token_url.uri())?,
         client: Client { id: token.client_id.clone().unwrap_or_default(), secret },
     })
+}
+
+/// Makes the directory if need be, and writes, syncs and removes a file there, as leaving the tokens will.
+fn prove_writable(dir: &Path) -> Result<(), StateError> {
+    let probe = dir.join(format!("login.{}.probe", std::process::id()));
+    let write = || {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let mut file = File::create(&probe)?;
+        let written = file.write_all(&[0; PROBE_BYTES]).and_then(|()| file.sync_all());
+        fs::remove_file(&probe)?;
+        written
+    };
+    write().map_err(|source| StateError::Io { path: dir.to_owned(), source })
 }
 
 /// Leaves the record, and looks whether somebody takes it.

@@ -181,3 +181,17 @@ async fn a_login_that_is_denied_or_cannot_begin_says_why() {
     assert_eq!(run.status.code(), Some(78));
     assert!(run.stderr.concat().contains("state.dir"), "{run:?}");
 }
+
+#[tokio::test]
+async fn nobody_is_asked_for_a_consent_that_could_not_be_kept() {
+    let (vendor, dir) = (Upstream::start().await, tempfile::tempdir().unwrap());
+    let file = dir.path().join("file");
+    File::create(&file).unwrap();
+    // Neither can be written to, not even by root: no directory, and one of the kernel's.
+    for state in [&file.join("state"), Path::new("/proc")] {
+        let run = Run::finish(&["login"], &settings(&vendor, state)).await;
+        assert_eq!(run.status.code(), Some(78), "{run:?}");
+        assert!(run.stderr.concat().starts_with("state.dir: "), "{run:?}");
+        assert!(run.stdout.is_empty() && vendor.sim.seen().is_empty(), "{run:?}");
+    }
+}
