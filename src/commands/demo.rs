@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap, ffi::OsString, fmt::Write as _, io::Write as _, net::SocketAddr, path::Path,
-    sync::Arc,
+    sync::Arc, time::Duration,
 };
 
 use anyhow::Context as _;
@@ -19,32 +19,32 @@ use crate::{
 
 /// What the demo differs in from the defaults, unless the environment or the file says otherwise: lifetimes short
 /// enough to see an answer grow old, and lines that people read.
-const LIKED: [(&str, &str); 3] = [
-    ("LINK_REPORT_PROXY__CACHE__TTL", "30s"),
-    ("LINK_REPORT_PROXY__CACHE__EMPTY_TTL", "15s"),
-    ("LINK_REPORT_PROXY__LOG__FORMAT", "text"),
-];
+const LIKED: &str = r#"
+cache.ttl = "30s"
+cache.empty_ttl = "15s"
+log.format = "text"
+"#;
 
 /// Starts both, prints what runs where and lines to try, and answers until told to stop.
 pub(super) fn run(config: Option<&Path>) -> Outcome {
     let simulator = Simulator::new(Options::default());
     // The upstream's address is not known before there is a runtime, and the runtime's size not before the settings.
     let placeholder = SocketAddr::from(([127, 0, 0, 1], 9));
-    let sizing = Settings::load(config, environment(&simulator, placeholder))?;
+    let sizing = Settings::load_with(LIKED, config, environment(&simulator, placeholder))?;
     serve::block_on(&sizing, async {
         let upstream = TcpListener::bind(("127.0.0.1", 0)).await;
         let upstream =
             upstream.map_err(|error| Failure::Unavailable(format!("the simulated upstream: {error}")))?;
         let upstream_address =
             upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
-        let settings = Settings::load(config, environment(&simulator, upstream_address))?;
+        let settings = Settings::load_with(LIKED, config, environment(&simulator, upstream_address))?;
         serve::start_logging(&settings)?;
         // The simulated key is as old as this process.
         let world = World { opening: Opening::Unspent, ..World::default() };
         let app = serve::build(&settings, Arc::new(state::Memory::default()), world)?;
         let simulated = tokio::spawn(simulator.clone().serve(upstream));
         let greet = |ports: Ports| {
-            let greeting = greeting(&simulator, ports, upstream_address);
+            let greeting = greeting(&simulator, ports, upstream_address, settings.cache.ttl);
             // Printed or not, the demo runs.
             let _printed = std::io::stdout().write_all(greeting.as_bytes());
         };
@@ -61,24 +61,27 @@ fn environment(simulator: &Simulator, upstream: SocketAddr) -> BTreeMap<OsString
         ("LINK_REPORT_PROXY__TOKEN__SOURCE", "static".to_owned()),
         ("LINK_REPORT_PROXY__TOKEN__ACCESS_TOKEN", simulator.access_token()),
     ];
-    let mut environment: BTreeMap<_, _> =
-        LIKED.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    environment.extend(
-        std::env::vars_os()
-            .filter(|(name, _)| !name.to_string_lossy().starts_with("LINK_REPORT_PROXY__TOKEN__")),
-    );
+    let mut environment: BTreeMap<_, _> = std::env::vars_os()
+        .filter(|(name, _)| !name.to_string_lossy().starts_with("LINK_REPORT_PROXY__TOKEN__"))
+        .collect();
     environment.extend(forced.map(|(name, value)| (name.into(), value.into())));
     environment
 }
 
-fn greeting(simulator: &Simulator, Ports { data, admin }: Ports, upstream: SocketAddr) -> String {
+fn greeting(
+    simulator: &Simulator,
+    Ports { data, admin }: Ports,
+    upstream: SocketAddr,
+    ttl: Duration,
+) -> String {
+    let ttl = humantime::format_duration(ttl);
     let campaigns = simulator.campaigns();
     let mut text = format!(
         "\nlink-report-proxy demo: the proxy in front of a simulated Constant Contact, all on this machine.\n\n\
          \x20 data port      http://{data}\n\
          \x20 admin port     http://{admin}\n\
          \x20 Constant Contact, simulated: http://{upstream}\n\n\
-         Campaigns (a report is fresh for 30 s here; by default for 5 min):\n"
+         Campaigns (a report is fresh for {ttl}, as cache.ttl says):\n"
     );
     for campaign in &campaigns {
         // Writing to a String cannot fail.
@@ -91,7 +94,7 @@ fn greeting(simulator: &Simulator, Ports { data, admin }: Ports, upstream: Socke
         "\nTry, twice, and look at Age and Cache-Status:\n\
          \x20 curl -i {report}\n\
          \x20 curl -i '{report}?no_clicks=true'\n\n\
-         Break Constant Contact; after half a minute reports still go on, and say so; then mend it:\n\
+         Break Constant Contact; after {ttl} reports still go on, and say so; then mend it:\n\
          \x20 curl -X PUT 'http://{upstream}/_simulator/fault?kind=status-503'\n\
          \x20 curl -i {report}\n\
          \x20 curl -X DELETE http://{upstream}/_simulator/fault\n\n\

@@ -34,8 +34,24 @@ impl Settings {
         K: Into<OsString>,
         V: Into<OsString>,
     {
+        Self::load_with("", file, environment)
+    }
+
+    /// The same, where some of the compiled-in defaults are others: `defaults` is TOML.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_with<K, V>(
+        defaults: &str,
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, SettingsError>
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
         let (environment, mut problems) = ours(environment);
-        let merged = merge(file, environment, &mut problems);
+        let merged = merge(defaults, file, environment, &mut problems);
         let merged = problems.finish(merged)?;
         let settings = Self::read(Some(merged), "", &mut problems);
         let settings = problems.finish(settings)?;
@@ -79,11 +95,15 @@ fn ours<K: Into<OsString>, V: Into<OsString>>(
 }
 
 fn merge(
+    defaults: &str,
     file: Option<&Path>,
     environment: HashMap<String, String>,
     problems: &mut Problems,
 ) -> Option<Value> {
-    let mut layers = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    let mut layers = Config::builder();
+    for defaults in [DEFAULTS, defaults] {
+        layers = layers.add_source(File::from_str(defaults, FileFormat::Toml));
+    }
     if let Some(path) = file {
         match fs::read_to_string(path) {
             Ok(text) => layers = layers.add_source(File::from_str(&text, FileFormat::Toml)),

@@ -2,7 +2,7 @@
 
 use tokio::process::Command;
 
-use crate::support::{Proxy, Run, Upstream, environment, soon};
+use crate::support::{Proxy, Run, Upstream, environment, get, soon};
 
 const GOOD: [(&str, &str); 4] = [
     ("server.listen", "127.0.0.1:0"),
@@ -78,4 +78,30 @@ async fn the_curl_lines_that_demo_prints_work_when_pasted() {
     demo.sigterm();
     let finished = demo.finished().await;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn demo_has_lifetimes_of_its_own_which_a_file_overrides_and_the_environment_both() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("settings.toml");
+    std::fs::write(&file, "[cache]\nttl = '7m'\n").expect("a file");
+    let file = ["demo", "--config", file.to_str().expect("UTF-8")];
+    let ports = [("server.listen", "127.0.0.1:0"), ("admin.listen", "127.0.0.1:0")];
+    let hour = [ports[0], ports[1], ("cache.ttl", "1h")];
+    for (arguments, settings, ttl) in
+        [(&file[..1], &ports[..], "30s"), (&file[..], &ports[..], "7m"), (&file[..], &hour[..], "1h")]
+    {
+        let mut demo = Run::start(arguments, &environment(settings));
+        let admin = |line: &str| Some(line.trim().strip_prefix("admin port")?.trim().to_owned());
+        let admin = demo.stdout_line(admin).await;
+        let admin = admin.strip_prefix("http://").and_then(|admin| admin.parse().ok()).expect("an address");
+        let config = get(admin, "/config", &[]).await.json();
+        assert_eq!(
+            (config["cache"]["ttl"].as_str(), config["cache"]["empty_ttl"].as_str()),
+            (Some(ttl), Some("15s"))
+        );
+        let said = format!("a report is fresh for {ttl}, ");
+        demo.stdout_line(|line| line.contains(&said).then_some(())).await;
+        demo.kill().await;
+    }
 }
