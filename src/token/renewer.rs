@@ -110,6 +110,8 @@ impl Renewer {
         match self.write_beginning(beginning.clone()).await {
             Ok(Some(record)) => {
                 tracing::info!("another refresh token taken up");
+                // What the last one met says nothing of this one.
+                self.board.with_told(|told| told.last_error = None);
                 self.hold(&record);
             }
             Ok(None) => {}

@@ -127,9 +127,11 @@ async fn a_login_heals_a_running_proxy_and_is_taken_up_once() {
         }),
         ..TokenRecord::new(place.vendor.issue_refresh_token().into())
     };
+    assert!(!process.last_error().is_empty());
     place.inbox().leave(&login).unwrap();
     pass(Duration::from_secs(5)).await;
     assert_eq!((process.ask().await, process.state()), (OK, "valid"));
+    assert_eq!(process.last_error(), "", "the error was the old one's");
     assert!(place.inbox().is_empty());
     pass(HOUR).await;
     assert_eq!(process.ask().await, OK, "it renews itself from then on");
