@@ -22,7 +22,7 @@ pub enum CircuitState {
     Closed,
     /// Calls are refused.
     Open,
-    /// One call is on trial, the others are refused.
+    /// The time is over: one call at a time is on trial, until one fails or is answered.
     HalfOpen,
 }
 
@@ -65,7 +65,14 @@ pub struct Circuit {
 enum Phase {
     Closed { failures: u32 },
     Open { until: Instant, open_for: Duration },
-    HalfOpen { open_for: Duration },
+    HalfOpen { open_for: Duration, trial: Trial },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Trial {
+    /// The next call is it.
+    Due,
+    UnderWay,
 }
 
 // === impl CircuitState ===
@@ -100,11 +107,11 @@ impl Circuit {
         match self.phase {
             Phase::Closed { .. } => Ok(Pass::Regular),
             Phase::Open { until, .. } if now < until => Err(CircuitOpen { retry_in: until - now }),
-            Phase::Open { open_for, .. } => {
-                self.phase = Phase::HalfOpen { open_for };
+            Phase::Open { open_for, .. } | Phase::HalfOpen { open_for, trial: Trial::Due } => {
+                self.phase = Phase::HalfOpen { open_for, trial: Trial::UnderWay };
                 Ok(Pass::Trial)
             }
-            Phase::HalfOpen { .. } => Err(CircuitOpen { retry_in: Duration::ZERO }),
+            Phase::HalfOpen { trial: Trial::UnderWay, .. } => Err(CircuitOpen { retry_in: Duration::ZERO }),
         }
     }
 
@@ -112,7 +119,7 @@ impl Circuit {
     pub fn record(&mut self, pass: Pass, outcome: Outcome, now: Instant) {
         match (self.phase, pass) {
             (Phase::Closed { failures }, Pass::Regular) => self.regular(failures, outcome, now),
-            (Phase::HalfOpen { open_for }, Pass::Trial) => self.trial(open_for, outcome, now),
+            (Phase::HalfOpen { open_for, .. }, Pass::Trial) => self.trial(open_for, outcome, now),
             // A call from before the circuit opened: what it says is old news.
             (Phase::Open { .. } | Phase::HalfOpen { .. }, Pass::Regular)
             | (Phase::Closed { .. } | Phase::Open { .. }, Pass::Trial) => {}
@@ -149,8 +156,8 @@ impl Circuit {
                 let open_for = (open_for * 2).min(self.limits.open_max);
                 Phase::Open { until: now + open_for, open_for }
             }
-            // The next call may be the trial.
-            Outcome::Untold => Phase::Open { until: now, open_for },
+            // Still half open: a call that never left says nothing, however many of them there are.
+            Outcome::Untold => Phase::HalfOpen { open_for, trial: Trial::Due },
         };
     }
 }
@@ -219,11 +226,17 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_is_given_up_leaves_the_trial_to_the_next_call() {
-        let now = Instant::now();
-        let mut circuit = open(now);
-        call(&mut circuit, Outcome::Untold, now + OPEN_FOR);
-        assert_eq!(circuit.pass(now + OPEN_FOR), Ok(Pass::Trial));
+    fn a_trial_that_is_given_up_leaves_the_trial_to_the_next_call_and_opens_nothing() {
+        let now = Instant::now() + OPEN_FOR;
+        let mut circuit = open(now - OPEN_FOR);
+        for _ in 0..3 {
+            call(&mut circuit, Outcome::Untold, now);
+            assert_eq!(circuit.state(), CircuitState::HalfOpen);
+        }
+        assert_eq!(circuit.pass(now), Ok(Pass::Trial));
+        assert!(circuit.pass(now).is_err(), "one at a time");
+        circuit.record(Pass::Trial, Outcome::Failed, now);
+        assert_eq!(circuit.pass(now), Err(CircuitOpen { retry_in: OPEN_FOR * 2 }));
     }
 
     #[test]
