@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_adds_up_a_day_begins_a_later_one_and_refuses_an_earlier() {
+    fn a_ledger_adds_up_a_day_begins_a_later_one_and_refuses_the_one_before() {
         let (_dir, stores) = both();
         for store in stores {
             assert_eq!(store.ledger().unwrap(), None);
@@ -254,6 +254,17 @@ mod tests {
             assert!(matches!(refused, Err(StateError::EarlierDay { held: 20_001 })), "{refused:?}");
             let full = store.take_calls(20_001, u32::MAX).unwrap();
             assert_eq!(full.spent, u32::MAX);
+        }
+    }
+
+    #[test]
+    fn a_ledger_of_a_day_to_come_is_taken_back_with_what_is_spent() {
+        let (_dir, stores) = both();
+        for store in stores {
+            store.take_calls(30_000, 5).unwrap();
+            let taken = LedgerRecord { day: 20_000, spent: 8 };
+            assert_eq!(store.take_calls(20_000, 3).unwrap(), taken);
+            assert_eq!(store.ledger().unwrap(), Some(taken));
         }
     }
 

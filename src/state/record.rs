@@ -177,11 +177,14 @@ impl Fingerprint {
 // === impl LedgerRecord ===
 
 impl LedgerRecord {
-    /// The ledger after these calls.
+    /// The ledger after these calls. It goes back by more than a day, since whoever wrote the later one had a wrong
+    /// clock; what was spent stays spent.
     pub(super) fn after_taking(ledger: Option<Self>, day: u64, calls: u32) -> Result<Self, StateError> {
         match ledger {
-            Some(Self { day: held, .. }) if held > day => Err(StateError::EarlierDay { held }),
-            Some(Self { day: held, spent }) if held == day => {
+            Some(Self { day: held, .. }) if held.checked_sub(day) == Some(1) => {
+                Err(StateError::EarlierDay { held })
+            }
+            Some(Self { day: held, spent }) if held >= day => {
                 Ok(Self { day, spent: spent.saturating_add(calls) })
             }
             Some(_) | None => Ok(Self { day, spent: calls }),

@@ -29,10 +29,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn ledger(&self) -> Result<Option<LedgerRecord>, StateError>;
 
     /// Adds calls to the count of a day (UTC days since 1970-01-01), and returns the sum. A day later than the
-    /// ledger's begins at 0. Durable when this returns.
+    /// ledger's begins at 0; one that is earlier by more than a day takes over what is spent, as a clock was wrong.
+    /// Durable when this returns.
     ///
     /// # Errors
-    /// [`StateError::EarlierDay`] for a day before the ledger's; any other: the calls may or may not have been added.
+    /// [`StateError::EarlierDay`] for the day before the ledger's; any other: the calls may or may not have been added.
     fn take_calls(&self, day: u64, calls: u32) -> Result<LedgerRecord, StateError>;
 }
 
