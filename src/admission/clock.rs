@@ -8,6 +8,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::day::DAY;
+
 /// Our clock is believed as long as the vendor's `Date` is no further away: answers take seconds to come.
 const TOLERANCE: Duration = Duration::from_secs(60);
 
@@ -20,6 +22,8 @@ pub struct WallClock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 pub struct Skew {
     /// Seconds that the vendor is ahead of us; negative: behind.
     ahead_seconds: i64,
+    /// What one answer said, further away than is believed of one.
+    claimed_seconds: Option<i64>,
 }
 
 // === impl WallClock ===
@@ -50,13 +54,22 @@ impl fmt::Debug for WallClock {
 // === impl Skew ===
 
 impl Skew {
-    /// An answer that came at `ours` carried this `Date`.
+    /// An answer that came at `ours` carried this `Date`. A jump of over a day takes two answers that agree: one
+    /// with a bogus date must not turn the ledger's page into a year to come.
     pub fn heard(&mut self, date: SystemTime, ours: SystemTime) {
         let apart = match date.duration_since(ours) {
             Ok(ahead) => signed(ahead),
             Err(behind) => -signed(behind.duration()),
         };
-        self.ahead_seconds = if apart.unsigned_abs() > TOLERANCE.as_secs() { apart } else { 0 };
+        let apart = if apart.unsigned_abs() > TOLERANCE.as_secs() { apart } else { 0 };
+        let jump = apart.abs_diff(self.ahead_seconds);
+        let confirmed =
+            self.claimed_seconds.is_some_and(|claimed| apart.abs_diff(claimed) <= TOLERANCE.as_secs());
+        *self = if jump <= DAY.as_secs() || confirmed {
+            Self { ahead_seconds: apart, claimed_seconds: None }
+        } else {
+            Self { claimed_seconds: Some(apart), ..*self }
+        };
     }
 
     /// The vendor's time when our clock shows `ours`.
@@ -94,11 +107,29 @@ mod tests {
             (1_000_000_061, 1_000_000_061),
             (999_999_000, 999_999_000),
             (999_999_940, 1_000_000_000),
-            (2_000_000_000, 2_000_000_000),
         ] {
             skew.heard(SystemTime::UNIX_EPOCH + Duration::from_secs(theirs), ours);
             let corrected = SystemTime::UNIX_EPOCH + Duration::from_secs(corrected);
             assert_eq!(skew.correct(ours), corrected, "{theirs}");
+        }
+    }
+
+    #[test]
+    fn a_date_over_a_day_away_is_believed_when_a_second_answer_confirms_it() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let ours = at(1_000_000_000);
+        let mut skew = Skew::default();
+        for (theirs, corrected) in [
+            (2_000_000_000, 1_000_000_000),
+            (1_000_000_000, 1_000_000_000),
+            (2_000_000_000, 1_000_000_000),
+            (1_500_000_000, 1_000_000_000),
+            (1_500_000_009, 1_500_000_009),
+            (1_000_000_000, 1_500_000_009),
+            (1_000_000_000, 1_000_000_000),
+        ] {
+            skew.heard(at(theirs), ours);
+            assert_eq!(skew.correct(ours), at(corrected), "{theirs}");
         }
     }
 
