@@ -211,12 +211,13 @@ impl Ledger {
         if lease.day == self.day {
             self.leased += lease.calls;
             self.owed = self.owed.saturating_sub(lease.owed);
-            // Others may share the store: what they took is gone for us.
-            self.used = spent.saturating_sub(self.leased).max(self.used);
+            // Others may share the store: what they took is gone for us, and so is what it does not know of yet.
+            let taken = spent.saturating_add(self.owed);
+            self.used = taken.saturating_sub(self.leased).max(self.used);
         }
     }
 
-    /// The store failed. The calls are made all the same, and written down when it works again: a full disk must not
+    /// The store failed, or is late. The calls are made all the same, and written down when it works again: a full disk must not
     /// end all service, and if the worst comes the upstream's own count ends the day.
     pub fn unleased(&mut self, lease: Lease) {
         if lease.day == self.day {

@@ -24,6 +24,7 @@ mod scarcity;
 mod standing;
 #[cfg(test)]
 mod testing;
+mod writing;
 
 pub use ban::{Ban, Errand};
 pub use breaker::{Breaker, BreakerLayer};

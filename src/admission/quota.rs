@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -19,15 +19,13 @@ use super::{
     pace::Step,
     scarcity::ScarcityCell,
     standing::{QuotaSnapshot, SecondCount},
+    writing::{Writing, Written},
 };
 use crate::{
     report::{Cause, Reason, Scarcity},
     state::{Durability, LedgerRecord, StateError, Store},
     telemetry::QuotaMetrics,
 };
-
-/// A disk that takes longer has failed, for the call that waits for it.
-const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the key may spend, as far as the operator lets us.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +69,8 @@ pub(super) struct Shared {
     day: Mutex<Day>,
     clock: WallClock,
     store: Option<Arc<dyn Store>>,
-    /// One lease at a time: those who wait for it will find calls in it.
-    leasing: tokio::sync::Mutex<()>,
+    /// One lease at a time: those who wait for it will find calls in it. And what the store is still at.
+    leasing: tokio::sync::Mutex<Option<Writing>>,
     /// Someone left the queue: those behind may be due earlier.
     moved_up: Notify,
     scarcity: ScarcityCell,
@@ -140,7 +138,7 @@ impl Quota {
             day: Mutex::new(Day { ledger, skew: Skew::default(), step: Step::Normal }),
             clock,
             store,
-            leasing: tokio::sync::Mutex::new(()),
+            leasing: tokio::sync::Mutex::new(None),
             moved_up: Notify::new(),
             scarcity: ScarcityCell::new(),
             metrics,
@@ -201,13 +199,15 @@ impl Quota {
     }
 
     async fn enter(&self, lane: Lane) -> Result<Leave, Cause> {
-        let mut leasing = None;
+        let mut leasing: Option<tokio::sync::MutexGuard<'_, _>> = None;
         loop {
             let entry = self.shared.ledger(|ledger, now| ledger.enter(lane, now));
             match entry.map_err(|spent| self.shared.denied_day(spent))? {
                 Entry::Entered(line) => return Ok(Leave::new(self.clone(), line)),
-                Entry::Lease(lease) if leasing.is_some() => self.shared.write_down(lease).await,
-                Entry::Lease(_) => leasing = Some(self.shared.leasing.lock().await),
+                Entry::Lease(lease) => match &mut leasing {
+                    Some(writing) => self.shared.write_down(lease, writing).await,
+                    None => leasing = Some(self.shared.leasing.lock().await),
+                },
             }
         }
     }
@@ -258,23 +258,22 @@ impl Shared {
         self.day.lock().unwrap_or_else(PoisonError::into_inner).skew
     }
 
-    /// Has the store write calls down as gone.
-    async fn write_down(&self, lease: Lease) {
-        let Some(store) = self.store.clone() else {
+    /// Has the store write calls down as gone, or learns what became of those that it was still at.
+    async fn write_down(&self, lease: Lease, slot: &mut Option<Writing>) {
+        let Some(store) = &self.store else {
             return self.ledger(|ledger, _now| ledger.unleased(lease));
         };
-        let calls = lease.calls.saturating_add(lease.owed);
-        let written = tokio::task::spawn_blocking(move || store.take_calls(lease.day, calls));
-        let problem = match timeout(STORE_PATIENCE, written).await {
-            Ok(Ok(Ok(record))) => {
-                return self.ledger(|ledger, _now| ledger.leased(lease, record.spent));
+        let writing = slot.get_or_insert_with(|| Writing::begin(Arc::clone(store), lease));
+        match writing.end().await {
+            Written::Done { lease, spent } => self.ledger(|ledger, _now| ledger.leased(lease, spent)),
+            Written::Failed { lease } => self.ledger(|ledger, _now| ledger.unleased(lease)),
+            // Not written a second time: a slow disk gets to it yet.
+            Written::NotYet => {
+                let lease = writing.give_out().unwrap_or(lease);
+                return self.ledger(|ledger, _now| ledger.unleased(lease));
             }
-            Ok(Ok(Err(error))) => error.to_string(),
-            Ok(Err(_panic)) => "a bug".to_owned(),
-            Err(_late) => "it takes too long".to_owned(),
-        };
-        tracing::error!("quota: state.dir does not take the count, which a crash would forget: {problem}");
-        self.ledger(|ledger, _now| ledger.unleased(lease));
+        }
+        *slot = None;
     }
 
     async fn turn(&self, lane: Lane, arrived: Instant) -> Result<(), Cause> {

@@ -1,0 +1,178 @@
+//! Calls that a store is writing down, which may take it longer than a call can wait.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, timeout_at},
+};
+
+use super::ledger::Lease;
+use crate::state::{LedgerRecord, StateError, Store};
+
+/// A disk that takes longer has failed, for the calls that wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A write that has begun cannot be called back. Kept until it ends, whoever began it: a second one beside it would
+/// count the same calls twice, and hold another thread.
+#[derive(Debug)]
+pub(super) struct Writing {
+    lease: Lease,
+    write: JoinHandle<Result<LedgerRecord, StateError>>,
+    latest: Instant,
+}
+
+/// What has become of a write.
+#[derive(Debug)]
+pub(super) enum Written {
+    /// The store's count of the lease's day is now this.
+    Done { lease: Lease, spent: u32 },
+    /// The calls may or may not have been added.
+    Failed { lease: Lease },
+    /// Calls wait for it no longer.
+    NotYet,
+}
+
+// === impl Writing ===
+
+impl Writing {
+    pub(super) fn begin(store: Arc<dyn Store>, lease: Lease) -> Self {
+        let calls = lease.calls.saturating_add(lease.owed);
+        Self {
+            lease,
+            write: spawn_blocking(move || store.take_calls(lease.day, calls)),
+            latest: Instant::now() + PATIENCE,
+        }
+    }
+
+    /// Waits for its end, but not past its time. Not to be asked again after any answer but [`Written::NotYet`].
+    pub(super) async fn end(&mut self) -> Written {
+        let lease = self.lease;
+        let problem = match timeout_at(self.latest, &mut self.write).await {
+            Ok(Ok(Ok(record))) => return Written::Done { lease, spent: record.spent },
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(_panic)) => "a bug".to_owned(),
+            Err(_late) => return Written::NotYet,
+        };
+        log_untaken(&problem);
+        Written::Failed { lease }
+    }
+
+    /// Its calls are made before it ends, and so they are owed when it does. `None` if they were given out before.
+    pub(super) fn give_out(&mut self) -> Option<Lease> {
+        let lease = self.lease;
+        self.lease = Lease { calls: 0, owed: lease.calls.saturating_add(lease.owed), ..lease };
+        (lease.calls > 0).then(|| {
+            log_untaken("it takes too long");
+            lease
+        })
+    }
+}
+
+fn log_untaken(problem: &str) {
+    tracing::error!("quota: state.dir does not take the count, which a crash would forget: {problem}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        num::NonZeroU32,
+        sync::{
+            Mutex,
+            atomic::{AtomicU32, Ordering},
+            mpsc,
+        },
+        time::SystemTime,
+    };
+
+    use super::*;
+    use crate::{
+        admission::{Opening, Quota, QuotaLimits, WallClock},
+        report::Reason,
+        state::{Durability, Memory, Stored, Swap, TokenRecord, Version},
+        telemetry::Metrics,
+    };
+
+    /// A disk that takes nothing before the other end of `recovery` is gone.
+    #[derive(Debug)]
+    struct Slow {
+        memory: Memory,
+        recovery: Mutex<mpsc::Receiver<()>>,
+        asked: AtomicU32,
+    }
+
+    impl Slow {
+        fn asked(&self) -> u32 {
+            self.asked.load(Ordering::SeqCst)
+        }
+    }
+
+    impl Store for Slow {
+        fn durability(&self) -> Durability {
+            Durability::Durable
+        }
+
+        fn token(&self) -> Result<Option<Stored>, StateError> {
+            self.memory.token()
+        }
+
+        fn swap_token(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
+            self.memory.swap_token(expected, new)
+        }
+
+        fn ledger(&self) -> Result<Option<LedgerRecord>, StateError> {
+            self.memory.ledger()
+        }
+
+        fn take_calls(&self, day: u64, calls: u32) -> Result<LedgerRecord, StateError> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            self.recovery.lock().unwrap().recv().unwrap_err();
+            self.memory.take_calls(day, calls)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_is_slow_for_a_while_ends_no_service_and_counts_each_call_once() {
+        let (recover, recovery) = mpsc::channel();
+        let store = Arc::new(Slow {
+            memory: Memory::default(),
+            recovery: Mutex::new(recovery),
+            asked: AtomicU32::new(0),
+        });
+        let limits = QuotaLimits {
+            per_second: None,
+            per_day: NonZeroU32::new(10_000),
+            reserve: 0.1,
+            max_wait: Duration::ZERO,
+        };
+        let opening = Opening::Stored { store: Arc::clone(&store) as Arc<dyn Store>, record: None };
+        let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
+        let quota = Quota::new(limits, opening, noon, Metrics::new().quota);
+        let (leaver, first) = [(); 2]
+            .map(|()| {
+                let quota = quota.clone();
+                tokio::spawn(async move { quota.admit(Reason::Miss).await.map(drop) })
+            })
+            .into();
+        while store.asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        leaver.abort();
+        tokio::time::advance(PATIENCE).await;
+        first.await.unwrap().unwrap();
+        for _ in 0..30 {
+            quota.admit(Reason::Miss).await.unwrap();
+        }
+        assert_eq!((store.asked(), quota.snapshot().day.used), (1, 5_031), "no second write, no second wait");
+        drop(recover);
+        let mut calls = 31;
+        while store.asked() == 1 {
+            quota.admit(Reason::Miss).await.unwrap();
+            calls += 1;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(quota.snapshot().day.used, 5_000 + calls);
+        let written = store.ledger().unwrap().unwrap().spent;
+        assert!((5_000 + calls..=5_008 + calls).contains(&written), "{written} for {calls} calls");
+    }
+}
