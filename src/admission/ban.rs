@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::day::{since_midnight, till_midnight};
+use super::day::{end_of, since_midnight, till_midnight};
 
 /// How far apart our clock and the vendor's may be. A `quota_exceeded` that soon after our midnight may still
 /// speak of the vendor's yesterday, and must not cost us the whole new day.
@@ -41,6 +41,11 @@ pub enum Errand {
 // === impl Ban ===
 
 impl Ban {
+    /// The verdict of a run before, on this day. `roll` is a random number in `0.0..1.0`.
+    pub fn of_day(day: u64, roll: f64) -> Self {
+        Self::Until(end_of(day) + JITTER.mul_f64(roll))
+    }
+
     /// May a call go, and as what? Changes nothing: [`Ban::set_out`] does.
     ///
     /// # Errors

@@ -18,6 +18,12 @@ pub(super) fn till_midnight(now: SystemTime) -> Duration {
     DAY.saturating_sub(since_midnight(now))
 }
 
+/// The 00:00 UTC that ends a day; the epoch's own for one that no clock can show.
+pub(super) fn end_of(day: u64) -> SystemTime {
+    let seconds = day.saturating_add(1).saturating_mul(DAY.as_secs());
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// The share of the day that is still to come, in `0.0..=1.0`.
 pub(super) fn left_of(now: SystemTime) -> f64 {
     till_midnight(now).div_duration_f64(DAY)

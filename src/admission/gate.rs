@@ -59,7 +59,7 @@ where
         async move {
             let leave = quota.admit(call.reason).await?;
             let mut result = inner.oneshot(call).await;
-            leave.learn(&mut result);
+            leave.learn(&mut result).await;
             result
         }
         .boxed()
@@ -83,7 +83,7 @@ mod tests {
             Opening, QuotaLimits, QuotaSnapshot, WallClock,
             testing::{call, good},
         },
-        report::{Cause, Exchange},
+        report::{Cause, Exchange, Reason},
         state::{LedgerRecord, Memory, Store},
         telemetry::Metrics,
     };
@@ -217,6 +217,32 @@ mod tests {
         }
         let (day, calls) = (0, 24);
         assert_eq!(store.ledger().unwrap(), Some(LedgerRecord { day, spent: calls }), "three leases");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_after_quota_exceeded_is_silence_till_midnight_and_then_one_probe() {
+        for per_day in [None, NonZeroU32::new(10_000)] {
+            let limits = QuotaLimits { per_day, ..LIMITS };
+            let store: Arc<dyn Store> = Arc::new(Memory::default());
+            let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
+            let start = || {
+                let opening = Opening::Stored { store: Arc::clone(&store), record: store.ledger().unwrap() };
+                Quota::new(limits, opening, noon.clone(), Metrics::new().quota)
+            };
+            ask(&start(), Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
+            let quota = start();
+            for wait in [0, 43_199] {
+                tokio::time::advance(Duration::from_secs(wait)).await;
+                ask(&quota, Ok(good())).await.unwrap_err();
+            }
+            // Midnight, and the jitter.
+            tokio::time::advance(Duration::from_secs(61)).await;
+            let probe = quota.admit(Reason::Miss).await.unwrap();
+            ask(&quota, Ok(good())).await.unwrap_err();
+            probe.learn(&mut Ok(good())).await;
+            ask(&quota, Ok(good())).await.unwrap();
+            assert_eq!(store.ledger().unwrap(), Some(LedgerRecord { day: 1, spent: 8 }));
+        }
     }
 
     #[tokio::test(start_paused = true)]

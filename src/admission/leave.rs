@@ -36,7 +36,7 @@ impl Leave {
     }
 
     /// What the upstream's answer says of the quota, in our words.
-    pub(super) fn learn(mut self, result: &mut Result<Fetched, FetchError>) {
+    pub(super) async fn learn(mut self, result: &mut Result<Fetched, FetchError>) {
         let shared = &self.quota.shared;
         let exchange = match result {
             Ok(fetched) => &fetched.exchange,
@@ -64,11 +64,17 @@ impl Leave {
                 });
             }
             Err(Cause::QuotaExhausted { retry_after }) => {
-                *retry_after = shared.ledger(|ledger, now| {
-                    ledger.exceeded(now, fastrand::f64());
-                    ledger.check(Lane::Cold, now).err().map_or(*retry_after, |spent| spent.retry_in)
+                let closing = shared.ledger(|ledger, now| {
+                    let closing = ledger.exceeded(now, fastrand::f64());
+                    if let Err(spent) = ledger.check(Lane::Cold, now) {
+                        *retry_after = spent.retry_in;
+                    }
+                    closing
                 });
                 self.stage = Stage::Answered;
+                if let Some(closing) = closing {
+                    shared.close(closing).await;
+                }
                 return;
             }
             // Nothing has left.

@@ -16,7 +16,7 @@ use super::{
     pace::{Pace, Step, factor},
     standing::DayCount,
 };
-use crate::report::Scarcity;
+use crate::{report::Scarcity, state::LedgerRecord};
 
 /// Calls that are written down together. A kill overcounts by at most as many; each write is a flush to the disk.
 const LEASE: u32 = 8;
@@ -126,11 +126,20 @@ impl Ledger {
         }
     }
 
-    /// A ledger that goes on where the store's was left, on a day that may be over.
-    pub fn resumed(limits: DayLimits, day: u64, used: u32, now: SystemTime) -> Self {
+    /// A ledger that goes on where the store's was left, on a day that may be over. `roll` is a random number in
+    /// `0.0..1.0`.
+    pub fn resumed(limits: DayLimits, record: LedgerRecord, now: SystemTime, roll: f64) -> Self {
+        let LedgerRecord { day, spent } = record;
+        let used = match spent {
+            LedgerRecord::CLOSED => limits.calls.map_or(0, NonZeroU32::get),
+            spent => spent,
+        };
         // A day that is still to come stays: somebody's clock is wrong, and it may be ours.
         let mut ledger = Self { day, owed: 0, ..Self::new(limits, Books::Store, used, now) };
         ledger.turn_page(now);
+        if spent == LedgerRecord::CLOSED {
+            ledger.ban = Ban::of_day(day.min(ledger.day), roll);
+        }
         ledger
     }
 
@@ -212,8 +221,11 @@ impl Ledger {
             self.leased += lease.calls;
             self.owed = self.owed.saturating_sub(lease.owed);
             // Others may share the store: what they took is gone for us, and so is what it does not know of yet.
-            let taken = spent.saturating_add(self.owed);
-            self.used = taken.saturating_sub(self.leased).max(self.used);
+            // A closed day tells no number.
+            if spent != LedgerRecord::CLOSED {
+                let taken = spent.saturating_add(self.owed);
+                self.used = taken.saturating_sub(self.leased).max(self.used);
+            }
         }
     }
 
@@ -227,13 +239,21 @@ impl Ledger {
     }
 
     /// The upstream said `quota_exceeded`. It knows better: other programs spend the same quota unseen. `roll` is a
-    /// random number in `0.0..1.0`.
-    pub fn exceeded(&mut self, now: SystemTime, roll: f64) {
+    /// random number in `0.0..1.0`. Returns what the store has to write down, for the run after a crash.
+    pub fn exceeded(&mut self, now: SystemTime, roll: f64) -> Option<Lease> {
         self.turn_page(now);
+        let before = self.ban;
         self.ban.exceeded(now, roll);
-        if !is_doubtful(now) {
-            let known = self.limits.calls.map_or(0, |limit| limit.get().saturating_sub(self.used));
-            self.unseen = self.unseen.max(known);
+        if is_doubtful(now) {
+            return None;
+        }
+        let known = self.limits.calls.map_or(0, |limit| limit.get().saturating_sub(self.used));
+        self.unseen = self.unseen.max(known);
+        match self.books {
+            Books::Store if before != self.ban => {
+                Some(Lease { day: self.day, calls: 0, owed: LedgerRecord::CLOSED })
+            }
+            Books::Memory | Books::Store => None,
         }
     }
 

@@ -125,10 +125,10 @@ impl Quota {
         let (ledger, store) = match opening {
             Opening::Unknown => (unknown(Books::Memory), None),
             Opening::Unspent => (Ledger::new(day, Books::Memory, 0, now), None),
-            Opening::Stored { store, record: Some(LedgerRecord { day: held, spent }) } => {
+            Opening::Stored { store, record: Some(record) } => {
                 // The run before may have ended a moment ago, in the middle of a burst.
                 bucket.follow_on(Instant::now());
-                (Ledger::resumed(day, held, spent, now), Some(store))
+                (Ledger::resumed(day, record, now, fastrand::f64()), Some(store))
             }
             Opening::Stored { store, record: None } => (unknown(Books::Store), Some(store)),
         };
@@ -274,6 +274,14 @@ impl Shared {
             }
         }
         *slot = None;
+    }
+
+    /// Has the store close the day, for the run that comes after a crash.
+    pub(super) async fn close(&self, closing: Lease) {
+        let mut slot = self.leasing.lock().await;
+        // Whatever the store is still at: its calls make no difference to a closed day, before or after.
+        *slot = None;
+        self.write_down(closing, &mut slot).await;
     }
 
     async fn turn(&self, lane: Lane, arrived: Instant) -> Result<(), Cause> {

@@ -63,7 +63,7 @@ pub struct Fingerprint(String);
 pub struct LedgerRecord {
     /// Days since 1970-01-01.
     pub day: u64,
-    /// Calls taken on it.
+    /// Calls taken on it; [`LedgerRecord::CLOSED`] where it takes no more.
     pub spent: u32,
 }
 
@@ -177,6 +177,9 @@ impl Fingerprint {
 // === impl LedgerRecord ===
 
 impl LedgerRecord {
+    /// As many calls as can be counted. Taking them closes a day, whatever anybody's limit is.
+    pub const CLOSED: u32 = u32::MAX;
+
     /// The ledger after these calls. It goes back by more than a day, since whoever wrote the later one had a wrong
     /// clock; what was spent stays spent.
     pub(super) fn after_taking(ledger: Option<Self>, day: u64, calls: u32) -> Result<Self, StateError> {

@@ -29,7 +29,7 @@ struct Stored {
 impl Stored {
     fn start(&self, limits: DayLimits, now: SystemTime) -> Ledger {
         match self.record {
-            Some((day, spent)) => Ledger::resumed(limits, day, spent, now),
+            Some((day, spent)) => Ledger::resumed(limits, LedgerRecord { day, spent }, now, 0.0),
             None => Ledger::new(limits, Books::Store, 0, now),
         }
     }
@@ -92,7 +92,7 @@ fn quota_exceeded_spends_the_day_whatever_our_count_says_and_the_drift_is_known(
     for (limit, unseen) in [(0, 0), (10_000, 9_999)] {
         let mut ledger = ledger(limit, noon);
         count(&mut ledger, noon).unwrap();
-        ledger.exceeded(noon, 0.0);
+        assert_eq!(ledger.exceeded(noon, 0.0), None, "no store is there to be told");
         assert_eq!(count(&mut ledger, noon), Err(DaySpent { retry_in: DAY / 2 }));
         let today = ledger.today(noon);
         assert!(today.remaining.is_none_or(|left| left == 0));
@@ -155,6 +155,21 @@ fn what_others_take_from_the_same_store_is_spent() {
     let Ok(Entry::Lease(lease)) = ledger.enter(COLD, now) else { panic!("no lease") };
     ledger.leased(lease, 100);
     assert_eq!(ledger.today(now).used, 100 - LEASE);
+}
+
+#[test]
+fn a_closed_day_ends_when_it_ends_whatever_the_clock_says_at_the_next_start() {
+    let record = LedgerRecord { day: day_of(at(1, 0, 0)), spent: LedgerRecord::CLOSED };
+    for (start, last, probe) in [
+        (at(1, 5, 0), at(2, 0, 29), at(2, 0, 30)),
+        (at(2, 0, 1), at(2, 0, 29), at(2, 0, 30)),
+        // The day was somebody's mistake, and the verdict was not.
+        (at(0, 5, 0).checked_sub(DAY).unwrap(), at(0, 0, 29), at(0, 0, 30)),
+    ] {
+        let mut ledger = Ledger::resumed(limits(10), record, start, 0.5);
+        assert_eq!((ledger.step(start), ledger.step(last)), (Step::Spent, Step::Spent));
+        assert!(matches!(ledger.check(COLD, probe), Ok(Errand::Probe)), "{probe:?}");
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
