@@ -70,7 +70,7 @@ impl Tagged {
 }
 
 /// What the allocator takes for so many bytes. mimalloc has four sizes of blocks for each doubling, and leaves a twelfth of
-/// the pages for large ones unused (measured: see `docs/performance.md`).
+/// the pages for large ones unused (measured: see `benches/README.md`).
 fn block(len: usize) -> usize {
     const LARGE: usize = 8 * 1024;
     let block = len.next_multiple_of((len.next_power_of_two() / 8).max(16));
