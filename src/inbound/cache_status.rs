@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::problem::error_key;
 use crate::{
@@ -13,6 +13,8 @@ use crate::{
     report::FetchError,
 };
 
+/// The header.
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Our name in the header.
 pub(super) const CACHE: &str = "link-report-proxy";
 

@@ -12,11 +12,15 @@ use http::{
 };
 use tower::{Layer, Service};
 
-use super::{Outcome, Payload, Problem, RequestId, cache_status, proxy_status, record::Note};
+use super::{
+    Outcome, Payload, Problem, RequestId,
+    cache_status::{self, CACHE_STATUS},
+    proxy_status,
+    record::Note,
+};
 use crate::door::Body;
 use crate::report::{Cause, FetchError, KeyError};
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// Why a request gets no report.

@@ -1,12 +1,13 @@
 //! From what the cache served to an answer's head: validators, variants, and what is said of freshness.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderValue, Response, StatusCode,
     header::{AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY},
 };
 
 use super::{
-    Problem, RequestId, cache_status,
+    Problem, RequestId,
+    cache_status::{self, CACHE_STATUS},
     negotiate::{Coding, Wants},
 };
 use crate::{
@@ -14,8 +15,6 @@ use crate::{
     door::Body,
     report::{Answer, Refusal, Tagged},
 };
-
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Builds answers. Holds the head of each kind of answer ready: filling in three values of a copied head costs less
 /// than hashing every name of a new one.

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{
-    HeaderMap, HeaderValue, Request, StatusCode, Uri,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, USER_AGENT},
+    HeaderValue, Request, StatusCode, Uri,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use http_body_util::Full;
 use hyper_util::{
@@ -23,6 +23,7 @@ use super::{
     body::{self, Encoding},
     request::PRODUCT,
     road::how_far,
+    verdict,
 };
 use crate::report::Unreachable;
 
@@ -97,7 +98,7 @@ impl Poster {
                 let body = body::read(body, encoding, LARGEST_ANSWER_BYTES).await;
                 Ok(Answered {
                     status: head.status,
-                    date: date(&head.headers),
+                    date: verdict::date(&head.headers),
                     body: body.map_err(|_error| PostError::Unreadable)?,
                 })
             }
@@ -130,10 +131,6 @@ impl fmt::Debug for Poster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Poster").field("deadline", &self.deadline).finish_non_exhaustive()
     }
-}
-
-fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
 impl fmt::Debug for Answered {
