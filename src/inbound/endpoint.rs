@@ -108,6 +108,16 @@ where
     S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
+    /// What memory can answer takes no room; where it cannot, a quick no is kinder than a queue, and an old copy kinder
+    /// than a no.
+    fn without_room(&self, Ask { key, demand }: Ask) -> Result<Served, FetchError> {
+        let held = match demand {
+            Demand::Usual => self.cache.lookup(key, Instant::now()).ok(),
+            Demand::Anew => None,
+        };
+        held.map_or_else(|| self.cache.memory().stand_in(&key, Cause::Overloaded.into()), Ok)
+    }
+
     /// The answer in a variant that has to be made first; plain if it cannot be made.
     pub(super) async fn encoded(
         &self,
@@ -140,18 +150,9 @@ where
         let ask = answers.question(&request)?;
         let wants = Wants::of(request.headers());
         let id = request.extensions().get::<RequestId>().cloned();
-        let held = match ask.demand {
-            Demand::Usual => answers.cache.lookup(ask.key, Instant::now()).ok(),
-            Demand::Anew => None,
-        };
-        let served = match held {
-            // What memory can answer takes no room.
-            Some(served) => served,
-            None => match room.try_acquire() {
-                Ok(_place) => answers.cache.clone().oneshot(ask).await?,
-                // A quick no is kinder than a queue, and an old copy kinder than a no.
-                Err(_full) => answers.cache.memory().stand_in(&ask.key, Cause::Overloaded.into())?,
-            },
+        let served = match room.try_acquire() {
+            Ok(_place) => answers.cache.clone().oneshot(ask).await?,
+            Err(_full) => answers.without_room(ask)?,
         };
         let mut response = match answers.responder.answer(&served, wants, id.as_ref()) {
             Some(response) => response,
