@@ -10,18 +10,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::Either};
 use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{Judge, Pace, Patience, Verdict, Watched};
+use super::{
+    beside::beside,
+    pace::{Judge, Pace, Patience, Verdict, Watched},
+};
 
 /// A head may be this large; beyond it, 431. In bytes.
 const MAX_HEAD: usize = 32 * 1024;
@@ -62,6 +65,16 @@ pin_project_lite::pin_project! {
 
 struct Mark(Arc<Pace>);
 
+/// Why a connection has to end.
+enum End {
+    /// The process is ending, and the peer had its time for one more request.
+    Drained,
+    /// A head is taking too long.
+    SlowHead,
+    /// Nothing was asked for too long.
+    TooQuiet,
+}
+
 /// Serves one connection until it ends, is cut for being slow, or `drain` is cancelled and what it asked is answered.
 ///
 /// HTTP/1 only: a connection that may turn into HTTP/2 can be held silent for ever, and no caller here needs it.
@@ -80,36 +93,46 @@ pub async fn serve_connection<I, S>(
     builder.max_buf_size(MAX_HEAD).max_headers(MAX_FIELDS).header_read_timeout(None);
     let mut connection = builder.serve_connection(TokioIo::new(Watched::new(io, Arc::clone(&pace))), paced);
 
-    let mut judge = Judge::new(Patience { head: limits.head, idle: limits.idle }, Instant::now());
-    let mut look = pin!(sleep_until(Instant::now()));
-    let mut drained = pin!(drain.cancelled());
-    let mut linger = pin!(sleep_until(Instant::now()));
-    let verdict = loop {
-        let draining = pace.is_closing();
-        tokio::select! {
-            biased;
-            // Errors here are the peer's: it left, or it does not speak HTTP and has been told so.
-            _ended = &mut connection => return,
-            () = &mut drained, if !draining => {
-                pace.close();
-                linger.as_mut().reset(Instant::now() + LINGER);
+    let patience = Patience { head: limits.head, idle: limits.idle };
+    match beside(&mut connection, pin!(watch(&pace, patience, drain))).await {
+        // Errors here are the peer's: it left, or it does not speak HTTP and has been told so.
+        Either::Left(_ended) => {}
+        Either::Right(End::Drained) => {
+            Pin::new(&mut connection).graceful_shutdown();
+            let _ended = connection.await;
+        }
+        Either::Right(End::SlowHead) => {
+            let mut io = connection.into_parts().io.into_inner().into_inner();
+            // At once or not at all: a peer that leaves an earlier answer unread would hold this connection for ever.
+            let _told = io.write_all(REQUEST_TIMEOUT).now_or_never();
+            let _closed = io.shutdown().await;
+        }
+        Either::Right(End::TooQuiet) => {}
+    }
+}
+
+/// Watches over a connection, until it has to end.
+async fn watch(pace: &Pace, patience: Patience, drain: CancellationToken) -> End {
+    let judged = async {
+        let mut judge = Judge::new(patience, Instant::now());
+        loop {
+            match judge.look(pace, Instant::now()) {
+                Verdict::Fine(next) => sleep_until(next).await,
+                Verdict::SlowHead => break End::SlowHead,
+                Verdict::TooQuiet => break End::TooQuiet,
             }
-            () = &mut linger, if draining => {
-                Pin::new(&mut connection).graceful_shutdown();
-                let _ended = (&mut connection).await;
-                return;
-            }
-            () = &mut look => match judge.look(&pace, Instant::now()) {
-                Verdict::Fine(next) => look.as_mut().reset(next),
-                verdict @ (Verdict::SlowHead | Verdict::TooQuiet) => break verdict,
-            },
         }
     };
-    if verdict == Verdict::SlowHead {
-        let mut io = connection.into_parts().io.into_inner().into_inner();
-        // At once or not at all: a peer that leaves an earlier answer unread would hold this connection for ever.
-        let _told = io.write_all(REQUEST_TIMEOUT).now_or_never();
-        let _closed = io.shutdown().await;
+    let drained = async {
+        drain.cancelled().await;
+        pace.close();
+        sleep(LINGER).await;
+        End::Drained
+    };
+    tokio::select! {
+        biased;
+        end = drained => end,
+        end = judged => end,
     }
 }
 

@@ -4,6 +4,7 @@
 //! for whoever asks for them. Knows no route, no report and no other room.
 
 mod bearers;
+mod beside;
 mod connection;
 mod listen;
 mod pace;

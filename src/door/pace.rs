@@ -82,12 +82,12 @@ impl Pace {
     /// A head is complete, and its request begins.
     pub(super) fn request(&self) {
         self.reads_before_request.store(self.reads.load(Relaxed), Relaxed);
-        self.requests.fetch_add(1, Relaxed);
+        bump(&self.requests);
     }
 
     /// A request has its answer, or was given up.
     pub(super) fn answer(&self) {
-        self.answers.fetch_add(1, Relaxed);
+        bump(&self.answers);
     }
 
     /// The next answer is the last on this connection.
@@ -111,6 +111,11 @@ impl Pace {
             Phase::Idle
         }
     }
+}
+
+/// Adds one. There is one writer, so that nothing can come between the two halves, and the bus is not locked for it.
+fn bump(counter: &AtomicU32) {
+    counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
 // === impl Patience ===
@@ -163,7 +168,7 @@ impl<I> Watched<I> {
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.pace.writes.fetch_add(1, Relaxed);
+            bump(&self.pace.writes);
         }
         written
     }
@@ -177,7 +182,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if read.is_ready() {
-            self.pace.reads.fetch_add(1, Relaxed);
+            bump(&self.pace.reads);
         }
         read
     }
