@@ -96,7 +96,11 @@ impl Entry {
 
     /// How the entry stands.
     pub fn standing(&self, now: Instant) -> Standing {
-        let age = self.age(now);
+        self.standing_at(self.age(now))
+    }
+
+    /// How the entry stands at an age.
+    pub(super) fn standing_at(&self, age: Duration) -> Standing {
         let Lifetime { fresh, revalidate, keep, reason: _ } = self.lifetime;
         if age < fresh {
             Standing::Fresh

@@ -96,10 +96,7 @@ where
                 let age = entry.age(Instant::now());
                 Ok(Served { entry, how: How::Fetched { role, forward, exchange }, age })
             }
-            Err(error) => match old.filter(|old| old.is_usable(Instant::now())) {
-                Some(old) => Ok(self.memory.serve(&key, old, How::Fallback(Box::new(error)), Instant::now())),
-                None => Err(error),
-            },
+            Err(error) => self.memory.fall_back(&key, old, error),
         }
     }
 

@@ -94,13 +94,11 @@ impl Memory {
 
     /// Looks a key up. Costs one lookup and no allocation: every hit goes through here.
     pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
-        let Some(entry) = self.store.get(key) else {
-            self.store.missed(key);
-            return Lookup::Absent(None);
-        };
+        let Some(entry) = self.store.get(key) else { return Lookup::Absent(None) };
         let fallback = |error| How::Fallback(Box::new(error));
-        let (how, refresh) = match (entry.standing(now), entry.trouble()) {
-            (Standing::Fresh, _) => return Lookup::Answered(self.serve(key, entry, How::Hit, now)),
+        let age = entry.age(now);
+        let (how, refresh) = match (entry.standing_at(age), entry.trouble()) {
+            (Standing::Fresh, _) => return Lookup::Answered(self.serve(key, entry, How::Hit, age)),
             // To be put off is no failure.
             (Standing::Stale, Some(Trouble { error, .. })) if !is_put_off(error) => {
                 (fallback(error.clone()), self.refresh(&entry, now))
@@ -120,7 +118,7 @@ impl Memory {
             }
             (Standing::Spent, _) => return Lookup::Absent(None),
         };
-        let served = self.serve(key, entry, how, now);
+        let served = self.serve(key, entry, how, age);
         match refresh {
             Refresh::Due => Lookup::Due(served),
             Refresh::Resting(_) | Refresh::PutOff(_) | Refresh::Stopped => Lookup::Answered(served),
@@ -154,9 +152,8 @@ impl Memory {
         entry.age(now) >= self.options.anew_interval && !resting && ample
     }
 
-    /// Answers from memory, and counts it.
-    pub(super) fn serve(&self, key: &ReportKey, entry: Arc<Entry>, how: How, now: Instant) -> Served {
-        let age = entry.age(now);
+    /// Answers from memory with an entry of this age, and counts it.
+    fn serve(&self, key: &ReportKey, entry: Arc<Entry>, how: How, age: Duration) -> Served {
         self.store.used(key, entry.count_hit());
         self.metrics.served(age);
         Served { entry, how, age }
@@ -167,9 +164,22 @@ impl Memory {
     /// # Errors
     /// `error`, if none is.
     pub fn stand_in(&self, key: &ReportKey, error: FetchError) -> Result<Served, FetchError> {
+        self.fall_back(key, self.store.get(key), error)
+    }
+
+    /// As [`Memory::stand_in`], with a copy that was held before.
+    pub(super) fn fall_back(
+        &self,
+        key: &ReportKey,
+        old: Option<Arc<Entry>>,
+        error: FetchError,
+    ) -> Result<Served, FetchError> {
         let now = Instant::now();
-        match self.store.get(key).filter(|held| held.is_usable(now)) {
-            Some(held) => Ok(self.serve(key, held, How::Fallback(Box::new(error)), now)),
+        match old.filter(|old| old.is_usable(now)) {
+            Some(old) => {
+                let age = old.age(now);
+                Ok(self.serve(key, old, How::Fallback(Box::new(error)), age))
+            }
             None => Err(error),
         }
     }
@@ -180,9 +190,10 @@ impl Memory {
         let before = self.store.get(&key);
         match outcome {
             Ok(Fetched { answer, exchange }) => {
-                if let Some(before) = &before {
-                    let result = if before.answer() == &answer { "unchanged" } else { "changed" };
-                    self.metrics.refreshed(result);
+                match &before {
+                    Some(before) if before.answer() == &answer => self.metrics.refreshed("unchanged"),
+                    Some(_) => self.metrics.refreshed("changed"),
+                    None => self.store.missed(&key),
                 }
                 let entry = Arc::new(Entry::new(answer, before.as_deref(), &self.options.lifetimes, now));
                 match keep {

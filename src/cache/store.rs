@@ -71,7 +71,7 @@ impl Store {
         }
     }
 
-    /// Notes that a key was asked for which is not held: whoever asks often gets in.
+    /// Notes that a key was fetched which is not held: what is fetched often gets in.
     pub(super) fn missed(&self, key: &ReportKey) {
         self.policy.get(key);
     }

@@ -94,15 +94,16 @@ where
         }
         let ask = self.answers.question(request).ok().filter(|ask| ask.demand == Demand::Usual)?;
         let served = self.answers.cache.lookup(ask.key, start).ok()?;
-        let headers = request.headers();
+        let wants = Wants::of(request.headers());
         // A plain hit is too common to be named; whatever else is answered can be found in the log.
-        let id = RequestId::of(headers).or_else(|| (!served.is_plain_hit()).then(RequestId::new));
-        if let Some(response) = self.answers.responder.answer(&served, Wants::of(headers), id.as_ref()) {
+        let id = wants.id().or_else(|| (!served.is_plain_hit()).then(RequestId::new));
+        if let Some(response) = self.answers.responder.answer(&served, wants, id.as_ref()) {
             let about = About { key: Some(ask.key), id: id.as_ref(), elapsed: start.elapsed() };
             self.recorder.hit(&about, &served, response.status());
             return Some(Reply::Ready(Some(named(response, id))));
         }
-        let (answers, recorder, headers) = (self.answers.clone(), self.recorder.clone(), headers.clone());
+        let (answers, recorder) = (self.answers.clone(), self.recorder.clone());
+        let headers = request.headers().clone();
         Some(Reply::Later(Box::pin(async move {
             let response = answers.encoded(ask.key, &served, Wants::of(&headers), id.as_ref()).await;
             let about = About { key: Some(ask.key), id: id.as_ref(), elapsed: start.elapsed() };

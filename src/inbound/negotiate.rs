@@ -1,9 +1,12 @@
-//! What a request wants of the representation: encoding and validators (RFC 9110 §12.5.3, §13.1.2).
+//! What a request wants of the representation: encoding and validators (RFC 9110 §12.5.3, §13.1.2). And how it wants to
+//! be called.
 
 use http::{
     HeaderMap, HeaderValue,
     header::{ACCEPT_ENCODING, CACHE_CONTROL, IF_NONE_MATCH, PRAGMA},
 };
+
+use super::{RequestId, request_id::X_REQUEST_ID};
 
 /// What one request wants, read in one pass: most requests have few headers, and none of these.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +14,7 @@ pub(super) struct Wants<'a> {
     headers: &'a HeaderMap,
     coding: Coding,
     condition: Condition,
+    named: Named,
 }
 
 /// How the body may be encoded.
@@ -28,17 +32,27 @@ enum Condition {
     NoneMatch,
 }
 
+/// Does it bring a name along?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    No,
+    Perhaps,
+}
+
 // === impl Wants ===
 
 impl<'a> Wants<'a> {
     /// Reads what is wanted.
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
-        let mut wants = Self { headers, coding: Coding::Identity, condition: Condition::Absent };
+        let mut wants =
+            Self { headers, coding: Coding::Identity, condition: Condition::Absent, named: Named::No };
         for name in headers.keys() {
             if *name == ACCEPT_ENCODING {
                 wants.coding = coding(headers);
             } else if *name == IF_NONE_MATCH {
                 wants.condition = Condition::NoneMatch;
+            } else if *name == X_REQUEST_ID {
+                wants.named = Named::Perhaps;
             }
         }
         wants
@@ -47,6 +61,14 @@ impl<'a> Wants<'a> {
     /// How the body may be encoded; compressed where that is as welcome.
     pub(super) const fn coding(&self) -> Coding {
         self.coding
+    }
+
+    /// The caller's name for the request, if it sent a sane one.
+    pub(super) fn id(&self) -> Option<RequestId> {
+        match self.named {
+            Named::No => None,
+            Named::Perhaps => RequestId::of(self.headers),
+        }
     }
 
     /// Does a held validator of the caller's match `etag`? Weakly, as the RFC wants it for `If-None-Match`.

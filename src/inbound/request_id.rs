@@ -22,9 +22,10 @@ impl RequestId {
         is_sane(sent.as_bytes()).then(|| Self(sent.clone()))
     }
 
-    /// A new one.
+    /// A new one. It has to be told from others, not to be hard to guess: no call of the kernel for its bits.
     pub(super) fn new() -> Self {
-        let text = uuid::Uuid::new_v4().hyphenated().to_string();
+        let random = fastrand::u128(..).to_ne_bytes();
+        let text = uuid::Builder::from_random_bytes(random).into_uuid().hyphenated().to_string();
         // Hexadecimal digits and hyphens: every such text is a header value.
         Self(HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-")))
     }
