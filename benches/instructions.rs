@@ -11,7 +11,8 @@ use support::Bed;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const CASES: [&str; 4] = ["hit, 1 key", "hit, 1000 keys", "hit, gzip", "304"];
+/// A miss is counted with its upstream, the simulator, which runs on the same thread.
+const CASES: [&str; 5] = ["hit, 1 key", "hit, 1000 keys", "hit, gzip", "304", "miss"];
 const FEW: u32 = 2_000;
 const MANY: u32 = 12_000;
 
@@ -32,6 +33,12 @@ fn main() {
 fn play(case: &str, hits: u32) {
     let keys = if case == "hit, 1000 keys" { 1_000 } else { 1 };
     let mut bed = Bed::warm(keys, 2);
+    if case == "miss" {
+        for key in keys..keys + hits {
+            bed.ask(&bed.request(key, ""));
+        }
+        return;
+    }
     let more = match case {
         "hit, gzip" => "accept-encoding: gzip\r\n".to_owned(),
         "304" => format!("if-none-match: {}\r\n", Bed::etag(bed.ask(&bed.request(0, "")))),

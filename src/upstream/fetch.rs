@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as StdError,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -33,6 +34,12 @@ pub struct FetchLimits {
 #[derive(Debug, Clone)]
 pub struct Fetch<S> {
     road: S,
+    terms: Arc<Terms>,
+}
+
+/// What each call is made with.
+#[derive(Debug)]
+struct Terms {
     origin: Origin,
     limits: FetchLimits,
     metrics: UpstreamMetrics,
@@ -43,7 +50,7 @@ pub struct Fetch<S> {
 impl<S> Fetch<S> {
     /// Asks `origin` over `road`.
     pub fn new(road: S, origin: Origin, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
-        Self { road, origin, limits, metrics }
+        Self { road, terms: Arc::new(Terms { origin, limits, metrics }) }
     }
 }
 
@@ -64,16 +71,17 @@ where
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let Self { road, origin, limits, metrics } = self.clone();
+        let Self { road, terms } = self.clone();
         async move {
+            let Terms { origin, limits, metrics } = &*terms;
             let mut exchange = Exchange::default();
             let started = Instant::now();
-            let attempt = attempt(road, &origin, call.key, limits.max_body, &mut exchange);
+            let attempt = attempt(road, origin, call.key, limits.max_body, &mut exchange);
             let result = timeout(limits.attempt, attempt).await.unwrap_or(Err(Cause::Timeout));
             exchange.elapsed = started.elapsed();
             // Refused before anything left: no call to count, and the refusing room has said why.
             if !matches!(result, Err(Cause::TokenUnavailable)) {
-                record(&metrics, call, &result, &exchange);
+                record(metrics, call, &result, &exchange);
             }
             match result {
                 Ok(answer) => Ok(Fetched { answer, exchange }),

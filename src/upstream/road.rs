@@ -1,6 +1,7 @@
 //! The pooled client at the end of the road.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -31,7 +32,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP to the upstream over pooled connections that `C` makes. It follows no redirect and keeps no cookie.
 #[derive(Clone, Debug)]
 pub struct Road<C> {
-    client: Client<C, Empty<Bytes>>,
+    /// Shared: each layer above is cloned for each call, and a connector is a large thing to clone.
+    client: Arc<Client<C, Empty<Bytes>>>,
 }
 
 // === impl Road ===
@@ -47,7 +49,7 @@ impl<C: Connect + Clone> Road<C> {
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
             .build(connector);
-        Self { client }
+        Self { client: Arc::new(client) }
     }
 }
 
