@@ -1,6 +1,5 @@
 //! Answers of the admin port: JSON for machines and `jq`, plain words for probes.
 
-use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
@@ -34,12 +33,12 @@ pub(super) fn json(value: &impl Serialize) -> Response<Body> {
     }
 }
 
-pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+pub(super) fn text(status: StatusCode, text: impl Into<Vec<u8>>) -> Response<Body> {
     respond(status, "text/plain; charset=utf-8", text)
 }
 
-pub(super) fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::new(body.into()));
+pub(super) fn respond(status: StatusCode, kind: &'static str, body: impl Into<Vec<u8>>) -> Response<Body> {
+    let mut response = Response::new(Body::new(body.into().into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -9,10 +9,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt, future::Either};
 use http::{HeaderValue, Request, Response, header::CONNECTION};
-use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -22,6 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Body,
     beside::beside,
     pace::{Judge, Pace, Patience, Verdict, Watched},
 };
@@ -34,9 +33,6 @@ const MAX_FIELDS: usize = 100;
 const LINGER: Duration = Duration::from_millis(500);
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-
-/// The body of every answer: bytes in memory, shared and never copied.
-pub type Body = Full<Bytes>;
 
 /// What a connection may take.
 #[derive(Debug, Clone, Copy)]

@@ -5,10 +5,12 @@
 
 mod bearers;
 mod beside;
+mod body;
 mod connection;
 mod listen;
 mod pace;
 
 pub use bearers::Bearers;
-pub use connection::{Body, ConnectionLimits, serve_connection};
+pub use body::{Body, Chunk};
+pub use connection::{ConnectionLimits, serve_connection};
 pub use listen::Listener;

@@ -20,6 +20,10 @@ use tokio::{
     time::Instant,
 };
 
+/// What is not larger is written in one piece, in bytes. The kernel takes longer than we do to fetch a few lines that the
+/// processor has not at hand; it is the other way round for many.
+const SMALL: usize = 4 * 1024;
+
 /// What one connection has done so far, and whether it is to end. Only its own task writes it.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -36,6 +40,8 @@ pub(super) struct Pace {
 pub(super) struct Watched<I> {
     io: I,
     pace: Arc<Pace>,
+    /// Head and body of a small answer.
+    gathered: Vec<u8>,
 }
 
 /// How long each kind of silence may last.
@@ -159,7 +165,7 @@ impl Judge {
 
 impl<I> Watched<I> {
     pub(super) const fn new(io: I, pace: Arc<Pace>) -> Self {
-        Self { io, pace }
+        Self { io, pace, gathered: Vec::new() }
     }
 
     pub(super) fn into_inner(self) -> I {
@@ -199,7 +205,14 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        let this = &mut *self;
+        let written = if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= SMALL {
+            this.gathered.clear();
+            bufs.iter().for_each(|buf| this.gathered.extend_from_slice(buf));
+            Pin::new(&mut this.io).poll_write(cx, &this.gathered)
+        } else {
+            Pin::new(&mut this.io).poll_write_vectored(cx, bufs)
+        };
         self.wrote(written)
     }
 

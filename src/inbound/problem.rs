@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
@@ -176,7 +175,7 @@ impl Problem {
         };
         // A struct of strings and a number: serializing it cannot fail.
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = Response::new(Body::new(Bytes::from(body)));
+        let mut response = Response::new(Body::new(body.into()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

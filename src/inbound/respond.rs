@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cache::Served,
-    door::Body,
+    door::{Body, Chunk},
     report::{Answer, Refusal, Tagged},
 };
 
@@ -84,7 +84,8 @@ impl Responder {
             *response.headers_mut() = filled(&self.not_modified, served, shown);
             response
         } else {
-            let mut response = Response::new(Body::new(shown.shared_body()));
+            let (bytes, body_at) = shown.shared();
+            let mut response = Response::new(Body::new(Chunk::of(bytes, body_at)));
             *response.headers_mut() = filled(head, served, shown);
             response
         }
@@ -97,7 +98,7 @@ fn filled(head: &HeaderMap, served: &Served, shown: &Tagged) -> HeaderMap {
     for (name, value) in &mut headers {
         if *name == ETAG {
             // Quotes, digits and a suffix of ours: the tag is always a header value.
-            if let Ok(tag) = HeaderValue::from_maybe_shared(shown.shared_tag()) {
+            if let Ok(tag) = HeaderValue::from_bytes(shown.tag()) {
                 *value = tag;
             }
         } else if *name == AGE {

@@ -1,10 +1,11 @@
 //! A body and its strong validator.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
 use ring::digest;
 
+/// What an `Arc` keeps beside the bytes that it shares.
+const SHARERS: usize = 2 * size_of::<usize>();
 /// How much of the hash is shown: 128 bits, far beyond what two versions of one report could collide in.
 const SHOWN: usize = 16;
 
@@ -15,7 +16,7 @@ const SHOWN: usize = 16;
 /// every restart, so that a caller's copy stays good wherever its next request lands.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tagged {
-    tag_and_body: Bytes,
+    tag_and_body: Arc<[u8]>,
     tag_len: usize,
 }
 
@@ -44,24 +45,19 @@ impl Tagged {
         &self.tag_and_body[..self.tag_len]
     }
 
-    /// The tag, shared.
-    pub fn shared_tag(&self) -> Bytes {
-        self.tag_and_body.slice(..self.tag_len)
-    }
-
     /// The body.
     pub fn body(&self) -> &[u8] {
         &self.tag_and_body[self.tag_len..]
     }
 
-    /// The body, shared.
-    pub fn shared_body(&self) -> Bytes {
-        self.tag_and_body.slice(self.tag_len..)
+    /// Tag and body, shared, and where the body begins.
+    pub fn shared(&self) -> (Arc<[u8]>, usize) {
+        (Arc::clone(&self.tag_and_body), self.tag_len)
     }
 
     /// What tag and body take of the memory, in bytes.
     pub fn weight(&self) -> usize {
-        block(self.tag_and_body.len())
+        block(SHARERS + self.tag_and_body.len())
     }
 
     fn join(tag: &[u8], body: &[u8]) -> Self {
@@ -105,8 +101,9 @@ mod tests {
     #[test]
     fn tag_and_body_come_apart_as_they_were_joined() {
         let tagged = Tagged::new(b"some body");
-        assert_eq!((tagged.body(), &tagged.shared_body()[..]), (&b"some body"[..], &b"some body"[..]));
-        assert_eq!(&tagged.shared_tag()[..], tagged.tag());
+        let (shared, body_at) = tagged.shared();
+        assert_eq!((tagged.tag(), tagged.body()), shared.split_at(body_at));
+        assert_eq!(tagged.body(), b"some body");
         assert_eq!(tagged.gzip(b"packed").body(), b"packed");
     }
 }
