@@ -11,14 +11,14 @@ const HALF: u32 = 10_000;
 const CALLERS: u32 = 8;
 const PIPELINE: usize = 25;
 
-/// Asks for every id of `keys` once.
-async fn ask_for_each(data: SocketAddr, keys: std::ops::Range<u32>) {
+/// Asks once for every id of `keys`, whose reports have so many links.
+async fn ask_for_each(data: SocketAddr, keys: std::ops::Range<u32>, links: u32) {
     let callers = (0..CALLERS).map(|caller| {
         let mine: Vec<_> = keys.clone().filter(|key| key % CALLERS == caller).collect();
         tokio::spawn(async move {
             let mut wire = Wire::connect(data).await;
             for some in mine.chunks(PIPELINE) {
-                let ask = |key: &u32| request("GET", &path(&synthetic(*key, 4)), &[]);
+                let ask = |key: &u32| request("GET", &path(&synthetic(*key, links)), &[]);
                 wire.send(&some.iter().flat_map(ask).collect::<Vec<_>>()).await;
                 for _ in some {
                     assert_eq!(wire.answer().await.map(|answer| answer.status), Some(200));
@@ -38,9 +38,9 @@ async fn distinct_ids_without_end_leave_memory_and_series_flat_and_evictions_cou
     let settings = [("cache.max_bytes", "4MiB"), ("log.level", "warn,link_report_proxy::app=info")];
     let proxy = Proxy::start(&upstream, &settings).await;
     // Half of them fill the cache and the allocator's pages; the other half must change nothing.
-    ask_for_each(proxy.data, 0..HALF).await;
+    ask_for_each(proxy.data, 0..HALF, 4).await;
     let (memory, metrics) = (proxy.resident_kib(), proxy.metrics().await);
-    ask_for_each(proxy.data, HALF..2 * HALF).await;
+    ask_for_each(proxy.data, HALF..2 * HALF, 4).await;
     let (memory_after, metrics_after) = (proxy.resident_kib(), proxy.metrics().await);
 
     assert!(memory_after < memory + 4 * 1024, "resident: {memory} KiB, then {memory_after} KiB");
@@ -54,4 +54,24 @@ async fn distinct_ids_without_end_leave_memory_and_series_flat_and_evictions_cou
     assert!(evicted > f64::from(HALF), "{held} held, {evicted} evicted");
     // A refused newcomer is an eviction too: nothing leaves unseen.
     assert_eq!(upstream.sim.calls(), u64::from(2 * HALF));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_cache_takes_what_it_may_of_the_system_s_memory_for_small_and_large_reports() {
+    let upstream = Upstream::start().await;
+    for (links, keys, mib) in [(20, 6_000, 16), (400, 1_200, 48)] {
+        let max_bytes = format!("{mib}MiB");
+        let settings = [("cache.max_bytes", &*max_bytes), ("log.level", "warn,link_report_proxy::app=info")];
+        let proxy = Proxy::start(&upstream, &settings).await;
+        // The first requests fill buffers and pools.
+        ask_for_each(proxy.data, 0..100, 0).await;
+        let before = proxy.resident_kib();
+        ask_for_each(proxy.data, 0..keys, links).await;
+        let growth = proxy.resident_kib() - before;
+
+        assert!(proxy.metric("link_report_proxy_cache_evictions_total").await > 0.0, "it is not full");
+        let (max, spare) = (mib * 1024, 2 * 1024);
+        let fair = max * 8 / 10..=max * 11 / 10 + spare;
+        assert!(fair.contains(&growth), "{links} links: {growth} KiB for {max}");
+    }
 }
