@@ -19,6 +19,9 @@ fn key(criterion: &mut Criterion) {
 
 fn hit(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hit over a pipe");
+    let mut bare = Bed::bare(2);
+    let request = bare.request(0, "");
+    group.bench_function("hyper alone", |bencher| bencher.iter(|| bare.ask(&request).len()));
     for (links, keys) in [(2, 1), (2, 10_000), (50, 1)] {
         let mut bed = Bed::warm(keys, links);
         let requests: Vec<_> = (0..keys).map(|key| bed.request(key, "")).collect();

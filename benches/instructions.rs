@@ -12,7 +12,7 @@ use support::Bed;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A miss is counted with its upstream, the simulator, which runs on the same thread.
-const CASES: [&str; 5] = ["hit, 1 key", "hit, 1000 keys", "hit, gzip", "304", "miss"];
+const CASES: [&str; 6] = ["hyper alone", "hit, 1 key", "hit, 1000 keys", "hit, gzip", "304", "miss"];
 const FEW: u32 = 2_000;
 const MANY: u32 = 12_000;
 
@@ -32,7 +32,7 @@ fn main() {
 
 fn play(case: &str, hits: u32) {
     let keys = if case == "hit, 1000 keys" { 1_000 } else { 1 };
-    let mut bed = Bed::warm(keys, 2);
+    let mut bed = if case == "hyper alone" { Bed::bare(2) } else { Bed::warm(keys, 2) };
     if case == "miss" {
         for key in keys..keys + hits {
             bed.ask(&bed.request(key, ""));

@@ -1,8 +1,16 @@
-//! The whole proxy on one thread with a warm cache, asked over a pipe: what a hit costs without a kernel in between.
+//! The whole proxy on one thread with a warm cache, asked over a pipe: what a hit costs without a kernel in between. And
+//! hyper alone, to compare.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use hyper_util::client::proxy::matcher::Matcher;
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Response,
+    header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY},
+};
+use http_body_util::Full;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::{client::proxy::matcher::Matcher, rt::TokioIo};
 use link_report_proxy::{
     app::App,
     door::{ConnectionLimits, serve_connection},
@@ -20,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 const LIMITS: ConnectionLimits =
     ConnectionLimits { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
 
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
 /// A proxy that holds the reports of some keys.
 pub(crate) struct Bed {
     runtime: Runtime,
@@ -33,8 +43,7 @@ pub(crate) struct Bed {
 impl Bed {
     /// Fetches the reports of the keys from 0 on, each with so many links.
     pub(crate) fn warm(keys: u32, links: u32) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the bed stands");
+        let runtime = runtime();
         let client = runtime.block_on(async {
             let vendor = Simulator::new(Options { per_second: 0, per_day: 0, ..Options::default() });
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("the bed stands");
@@ -59,6 +68,16 @@ impl Bed {
             bed.ask(&bed.request(key, ""));
         }
         bed
+    }
+
+    /// Bare hyper, which answers everything with the same bytes and as many headers as a hit has.
+    pub(crate) fn bare(links: u32) -> Self {
+        let runtime = runtime();
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let connection = http1::Builder::new()
+            .serve_connection(TokioIo::new(server), service_fn(|_| std::future::ready(fixed())));
+        runtime.spawn(connection);
+        Self { runtime, client, answer: vec![0; 64 * 1024], links }
     }
 
     /// The request for one key's report, as curl would send it, with some more header lines.
@@ -88,6 +107,20 @@ impl Bed {
         let (_, rest) = head.split_once("etag: ").expect("the bed stands");
         rest.split_once("\r\n").expect("the bed stands").0.to_owned()
     }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the bed stands")
+}
+
+fn fixed() -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = Response::new(Full::new(Bytes::from_static(&[b'x'; 400])));
+    let headers = response.headers_mut();
+    headers.reserve(6);
+    for name in [ETAG, AGE, CACHE_CONTROL, CACHE_STATUS, VARY, CONTENT_TYPE] {
+        headers.insert(name, HeaderValue::from_static("application/json"));
+    }
+    Ok(response)
 }
 
 fn settings(base_url: &str, token: &str) -> Settings {

@@ -10,6 +10,7 @@ mod front;
 mod negotiate;
 mod problem;
 mod proxy_status;
+mod ready;
 mod record;
 mod rejection;
 mod request_id;

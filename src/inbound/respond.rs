@@ -9,12 +9,16 @@ use super::{
     Problem, RequestId,
     cache_status::{self, CACHE_STATUS},
     negotiate::{Coding, Wants},
+    ready::Ready,
 };
 use crate::{
     cache::Served,
     door::{Body, Chunk},
     report::{Answer, Refusal, Tagged},
 };
+
+/// The `Age` of most answers.
+static AGES: Ready<4> = Ready::new("");
 
 /// Builds answers. Holds the head of each kind of answer ready: filling in three values of a copied head costs less
 /// than hashing every name of a new one.
@@ -102,12 +106,17 @@ fn filled(head: &HeaderMap, served: &Served, shown: &Tagged) -> HeaderMap {
                 *value = tag;
             }
         } else if *name == AGE {
-            *value = served.age.as_secs().into();
+            *value = age(served);
         } else if *name == CACHE_STATUS {
             *value = cache_status::of(served);
         }
     }
     headers
+}
+
+fn age(served: &Served) -> HeaderValue {
+    let seconds = served.age.as_secs();
+    AGES.get(seconds).unwrap_or_else(|| seconds.into())
 }
 
 /// A refusal of the upstream, remembered or new.
@@ -118,7 +127,7 @@ fn refuse(served: &Served, refusal: &Refusal, id: Option<&RequestId>) -> Respons
         None => problem.into_response(&RequestId::new()),
     };
     let headers = response.headers_mut();
-    headers.insert(AGE, served.age.as_secs().into());
+    headers.insert(AGE, age(served));
     headers.insert(CACHE_STATUS, cache_status::of(served));
     response
 }

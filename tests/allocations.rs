@@ -1,0 +1,34 @@
+//! What a hit allocates, beside what hyper allocates for any request.
+
+#[path = "../benches/support/mod.rs"]
+mod support;
+
+use support::Bed;
+
+const REQUESTS: u64 = 1_000;
+
+/// Allocations for one request, with those of the asking.
+fn each(bed: &mut Bed, request: &[u8]) -> u64 {
+    for _ in 0..REQUESTS {
+        bed.ask(request);
+    }
+    let told = allocation_counter::measure(|| {
+        for _ in 0..REQUESTS {
+            bed.ask(request);
+        }
+    });
+    told.count_total / REQUESTS
+}
+
+#[test]
+fn a_hit_allocates_no_more_than_hyper_itself_but_for_its_etag() {
+    let mut bare = Bed::bare(2);
+    let request = bare.request(0, "");
+    let hyper = each(&mut bare, &request);
+
+    let mut proxy = Bed::warm(100, 2);
+    let etag = Bed::etag(proxy.ask(&request));
+    let conditional = proxy.request(0, &format!("if-none-match: {etag}\r\n"));
+    let (hit, not_modified) = (each(&mut proxy, &request), each(&mut proxy, &conditional));
+    assert_eq!((hit, not_modified), (hyper + 1, hyper + 1), "hyper alone: {hyper}");
+}
