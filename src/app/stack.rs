@@ -24,7 +24,7 @@ use crate::{
         Answers, CrossOrigin, Front, LongRoad, NoCache, Recorder, ReportEndpoint, RespondLayer, Responder,
     },
     report::{Call, FetchError, Fetched, LifetimePolicy},
-    settings::{self, ClientNoCache, SecretContent, SecretFile, Settings},
+    settings::{self, ClientNoCache, SecretContent, SecretFile, Settings, TokenSourceKind},
     state::{self, Durability, Inbox, Store},
     telemetry::{Metrics, TokenMetrics},
     token::{AuthorizeLayer, Renewing, Seeds, TokenGateLayer, TokenSetupError, TokenSource, Tokens},
@@ -262,15 +262,15 @@ where
 {
     let token = &settings.token;
     match token.source {
-        settings::TokenSource::Static => {
+        TokenSourceKind::Static => {
             Ok(Tokens::new(TokenSource::Static(token.access_token.clone().unwrap_or_default()), metrics))
         }
-        settings::TokenSource::File => {
+        TokenSourceKind::File => {
             let file = given(None, token.access_token_file.as_ref());
             // The settings are checked: the file is named.
             Ok(Tokens::new(file.unwrap_or_else(|| TokenSource::Static(SecretString::default())), metrics))
         }
-        settings::TokenSource::Refresh => {
+        TokenSourceKind::Refresh => {
             let renewing = Renewing {
                 url: token.token_url.uri().clone(),
                 poster: Poster::new(authority, TOKEN_DEADLINE),

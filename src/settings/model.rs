@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use super::endpoint::Endpoint;
 use super::secret_file::SecretFile;
 use super::section::section;
-use super::word::{ClientNoCache, LogFilter, LogFormat, Origin, TokenSource};
+use super::word::{ClientNoCache, LogFilter, LogFormat, Origin, TokenSourceKind};
 
 section! {
     /// All settings of one replica, read and checked; made by [`Settings::load`].
@@ -113,7 +113,7 @@ section! {
     /// `token.*`: after [`Settings::load`] what `source` needs is set, and nothing that another source needs.
     Token {
         /// Where the access token comes from.
-        source: TokenSource,
+        source: TokenSourceKind,
         /// The token itself, for `static`.
         access_token: Option<SecretString>,
         /// A file that holds it, for `file`; read again when its content changes.

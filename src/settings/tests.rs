@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
-use super::{ClientNoCache, Settings, TokenSource};
+use super::{ClientNoCache, Settings, TokenSourceKind};
 
 const TOKEN: (&str, &str) = ("LINK_REPORT_PROXY__TOKEN__ACCESS_TOKEN", "hush-hush");
 const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -166,7 +166,7 @@ fn a_token_source_needs_exactly_its_own_key() {
     let path = secret_file(&dir, "from-file\n");
     let settings =
         load_bare(&format!("token = {{ source = 'file', access_token_file = {path:?} }}")).unwrap();
-    assert_eq!(settings.token.source, TokenSource::File);
+    assert_eq!(settings.token.source, TokenSourceKind::File);
     assert_eq!(settings.token.access_token_file.unwrap().read().unwrap().expose_secret(), "from-file");
 }
 
@@ -176,7 +176,7 @@ fn a_refresh_token_may_come_from_the_settings_or_from_a_login() {
     let state = dir.path().join("state");
     let refresh = "[token]\nsource = 'refresh'\nclient_id = 'x'";
     let settings = load_bare(&format!("state.dir = {state:?}\n{refresh}")).unwrap();
-    assert_eq!((settings.token.source, settings.state.dir), (TokenSource::Refresh, Some(state.clone())));
+    assert_eq!((settings.token.source, settings.state.dir), (TokenSourceKind::Refresh, Some(state.clone())));
     assert!(!state.exists(), "loading touches nothing");
     assert!(load_bare(&format!("{refresh}\nrefresh_token = 'hush'\nclient_secret = 'hush'")).is_ok());
     let loopback = "token_url = 'http://127.0.0.1:1/token'";

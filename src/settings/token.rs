@@ -3,7 +3,7 @@
 use super::check::secret_file;
 use super::model::{State, Token};
 use super::problem::Problems;
-use super::word::TokenSource;
+use super::word::TokenSourceKind;
 
 /// Adds a problem for each rule that is broken.
 pub(super) fn check(token: &Token, state: &State, problems: &mut Problems) {
@@ -41,9 +41,9 @@ pub(super) fn check(token: &Token, state: &State, problems: &mut Problems) {
     secret_file("token.refresh_token_file", token.refresh_token_file.as_ref(), problems);
 }
 
-// === impl TokenSource ===
+// === impl TokenSourceKind ===
 
-impl TokenSource {
+impl TokenSourceKind {
     /// What it takes, before anything else.
     const fn key(self) -> &'static str {
         match self {
@@ -58,12 +58,12 @@ impl TokenSource {
 
 impl Token {
     /// The keys that are set for another source, each with the source that uses it.
-    fn misplaced(&self) -> impl Iterator<Item = (&'static str, TokenSource)> {
+    fn misplaced(&self) -> impl Iterator<Item = (&'static str, TokenSourceKind)> {
         let keys = [
-            ("token.access_token", self.access_token.is_some(), TokenSource::Static),
-            ("token.access_token_file", self.access_token_file.is_some(), TokenSource::File),
-            ("token.refresh_token", self.refresh_token.is_some(), TokenSource::Refresh),
-            ("token.refresh_token_file", self.refresh_token_file.is_some(), TokenSource::Refresh),
+            ("token.access_token", self.access_token.is_some(), TokenSourceKind::Static),
+            ("token.access_token_file", self.access_token_file.is_some(), TokenSourceKind::File),
+            ("token.refresh_token", self.refresh_token.is_some(), TokenSourceKind::Refresh),
+            ("token.refresh_token_file", self.refresh_token_file.is_some(), TokenSourceKind::Refresh),
         ];
         let ours = self.source;
         keys.into_iter()
@@ -73,15 +73,15 @@ impl Token {
 
     fn needs(&self, state: &State, problems: &mut Problems) {
         match self.source {
-            TokenSource::Static if self.access_token.is_none() => problems.add(
+            TokenSourceKind::Static if self.access_token.is_none() => problems.add(
                 "token.access_token",
                 "is missing: set it in the environment, or token.source = \"file\" or \"refresh\" and what they need",
             ),
-            TokenSource::File if self.access_token_file.is_none() => problems.add(
+            TokenSourceKind::File if self.access_token_file.is_none() => problems.add(
                 "token.access_token_file",
                 "is missing: token.source = \"file\" reads the token from it",
             ),
-            TokenSource::Refresh => {
+            TokenSourceKind::Refresh => {
                 if self.client_id.is_none() {
                     problems.add(
                         "token.client_id",
@@ -96,7 +96,7 @@ impl Token {
                     );
                 }
             }
-            TokenSource::Static | TokenSource::File => {}
+            TokenSourceKind::Static | TokenSourceKind::File => {}
         }
     }
 }

@@ -38,7 +38,7 @@ macro_rules! words {
 
 words! {
     /// `token.source`
-    TokenSource {
+    TokenSourceKind {
         /// `token.access_token`, as long as the process lives.
         Static = "static",
         /// `token.access_token_file`, read again when its content changes.
