@@ -2,19 +2,16 @@
 
 use std::{
     future::{Ready, ready},
-    io,
-    pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
 };
 
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::{
-    client::legacy::connect::{Connect, Connected, Connection},
-    rt::TokioIo,
+use hyper_util::client::legacy::connect::Connect;
+use link_report_proxy::{
+    report::Unreachable,
+    simulator::{Pipe, Simulator},
+    upstream::ConnectFailed,
 };
-use link_report_proxy::{report::Unreachable, simulator::Simulator, upstream::ConnectFailed};
 use tokio::{io::DuplexStream, task::JoinSet};
 
 /// What every new connection runs through. Clones are the same cable.
@@ -35,9 +32,6 @@ pub(crate) enum Plug {
     /// In a bug of ours.
     Panic,
 }
-
-/// One end of a pipe in memory, as the pool wants it.
-struct Pipe(TokioIo<DuplexStream>);
 
 // === impl Cable ===
 
@@ -62,49 +56,17 @@ impl Cable {
         tower::service_fn(move |_origin: Uri| cable.connect())
     }
 
-    fn connect(&self) -> Ready<Result<Pipe, ConnectFailed>> {
+    fn connect(&self) -> Ready<Result<Pipe<DuplexStream>, ConnectFailed>> {
         let plug = *self.plug.lock().unwrap();
         ready(match plug {
             Plug::Vendor => {
                 let (ours, theirs) = tokio::io::duplex(64 * 1024);
                 let mut connections = self.connections.lock().unwrap();
                 connections.spawn(self.vendor.clone().serve_connection(theirs));
-                Ok(Pipe(TokioIo::new(ours)))
+                Ok(Pipe::new(ours))
             }
             Plug::Nowhere(how_far) => Err(ConnectFailed(how_far)),
             Plug::Panic => panic!("a bug on the road out"),
         })
-    }
-}
-
-// === impl Pipe ===
-
-impl Connection for Pipe {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl Read for Pipe {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl Write for Pipe {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
