@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// A pure machine: the vendor's time of day comes as an argument.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Ban {
+pub(super) enum Ban {
     /// Calls may go.
     #[default]
     None,
@@ -31,7 +31,7 @@ pub enum Ban {
 
 /// What a call is that may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Errand {
+pub(super) enum Errand {
     /// One of many.
     Regular,
     /// The one that finds out whether the vendor takes calls again.
@@ -42,7 +42,7 @@ pub enum Errand {
 
 impl Ban {
     /// The verdict of a run before, on this day. `roll` is a random number in `0.0..1.0`.
-    pub fn of_day(day: u64, roll: f64) -> Self {
+    pub(super) fn of_day(day: u64, roll: f64) -> Self {
         Self::Until(end_of(day) + JITTER.mul_f64(roll))
     }
 
@@ -50,7 +50,7 @@ impl Ban {
     ///
     /// # Errors
     /// The time until one may.
-    pub fn check(self, now: SystemTime) -> Result<Errand, Duration> {
+    pub(super) fn check(self, now: SystemTime) -> Result<Errand, Duration> {
         match self {
             Self::None => Ok(Errand::Regular),
             Self::Probing => Err(SOON),
@@ -62,7 +62,7 @@ impl Ban {
     }
 
     /// A call goes on this errand.
-    pub fn set_out(&mut self, errand: Errand) {
+    pub(super) fn set_out(&mut self, errand: Errand) {
         match errand {
             Errand::Regular => {}
             Errand::Probe => *self = Self::Probing,
@@ -70,7 +70,7 @@ impl Ban {
     }
 
     /// The vendor said `quota_exceeded`. `roll` is a random number in `0.0..1.0`.
-    pub fn exceeded(&mut self, now: SystemTime, roll: f64) {
+    pub(super) fn exceeded(&mut self, now: SystemTime, roll: f64) {
         let jitter = JITTER.mul_f64(roll);
         let hold = if is_doubtful(now) { DOUBTFUL } else { till_midnight(now) };
         *self = match *self {
@@ -81,21 +81,21 @@ impl Ban {
     }
 
     /// The probe was answered, and not with `quota_exceeded`.
-    pub fn lift(&mut self) {
+    pub(super) fn lift(&mut self) {
         if *self == Self::Probing {
             *self = Self::None;
         }
     }
 
     /// The probe ended without an answer: the next call is one.
-    pub fn untold(&mut self, now: SystemTime) {
+    pub(super) fn untold(&mut self, now: SystemTime) {
         if *self == Self::Probing {
             *self = Self::Until(now);
         }
     }
 
     /// Is the vendor's word still against all calls?
-    pub fn holds(self, now: SystemTime) -> bool {
+    pub(super) fn holds(self, now: SystemTime) -> bool {
         self.check(now).is_err()
     }
 }

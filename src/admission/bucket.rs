@@ -31,14 +31,14 @@ const SLOWEST: u32 = 8;
 
 /// A place in the queue, to be redeemed by [`Bucket::take`] or handed back by [`Bucket::give_back`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub(super) struct Place {
     lane: Lane,
     number: u64,
 }
 
 /// Who goes first. Nobody overtakes in a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lane {
+pub(super) enum Lane {
     /// Nothing is held of the key, and somebody waits.
     Cold,
     /// An old copy is held.
@@ -47,7 +47,7 @@ pub enum Lane {
 
 /// What [`Bucket::take`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub(super) enum Turn {
     /// The call may leave now; the place is used up.
     Go,
     /// Ask again then; the place is kept. Later than promised when the bucket was slowed meanwhile, or when a better
@@ -58,14 +58,14 @@ pub enum Turn {
 /// The queue is longer than anyone should wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the calls of the next {wait:?} are taken")]
-pub struct QueueFull {
+pub(super) struct QueueFull {
     /// How long a call that comes now would have to wait.
-    pub wait: Duration,
+    pub(super) wait: Duration,
 }
 
 /// A pure machine: time comes as an argument, waiting is the caller's.
 #[derive(Debug)]
-pub struct Bucket {
+pub(super) struct Bucket {
     full_speed: Duration,
     interval: Duration,
     max_wait: Duration,
@@ -94,7 +94,7 @@ impl From<Reason> for Lane {
 impl Bucket {
     /// A bucket that lets the first call go at once. `None` for `per_second` spaces nothing, yet still holds
     /// calls back when the upstream asks for it.
-    pub fn new(per_second: Option<NonZeroU32>, max_wait: Duration, now: Instant) -> Self {
+    pub(super) fn new(per_second: Option<NonZeroU32>, max_wait: Duration, now: Instant) -> Self {
         let full_speed = per_second.map_or(Duration::ZERO, |calls| (WINDOW + JITTER) / calls.get());
         Self {
             full_speed,
@@ -113,7 +113,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`QueueFull`] when the place would be due later than `max_wait` from now.
-    pub fn reserve(&mut self, lane: Lane, now: Instant) -> Result<Place, QueueFull> {
+    pub(super) fn reserve(&mut self, lane: Lane, now: Instant) -> Result<Place, QueueFull> {
         let wait = self.wait(lane, now);
         if wait > self.max_wait {
             return Err(QueueFull { wait });
@@ -125,7 +125,7 @@ impl Bucket {
     }
 
     /// Redeems a place, or says when to ask again.
-    pub fn take(&mut self, place: Place, now: Instant) -> Turn {
+    pub(super) fn take(&mut self, place: Place, now: Instant) -> Turn {
         let ahead = self.queue.range(..place).count();
         let due = self.due(ahead);
         if now < due {
@@ -141,12 +141,12 @@ impl Bucket {
     }
 
     /// Leaves the queue; those behind move up. Says whether the place was still in it.
-    pub fn give_back(&mut self, place: Place) -> bool {
+    pub(super) fn give_back(&mut self, place: Place) -> bool {
         self.queue.remove(&place)
     }
 
     /// The upstream said `throttled`: a whole window of silence, then half the rate.
-    pub fn throttled(&mut self, now: Instant) {
+    pub(super) fn throttled(&mut self, now: Instant) {
         // The calls that were already under way when the rate was halved say nothing new.
         if self.slowed_at.is_none_or(|slowed_at| slowed_at + WINDOW <= now) {
             self.interval = (self.interval * 2).min(self.full_speed * SLOWEST);
@@ -156,7 +156,7 @@ impl Bucket {
     }
 
     /// The upstream said 429 and not which limit it means: as [`Bucket::throttled`], and a silence that grows.
-    pub fn unclear(&mut self, now: Instant) {
+    pub(super) fn unclear(&mut self, now: Instant) {
         if self.slowed_at.is_none_or(|slowed_at| slowed_at + WINDOW <= now) {
             let silence = UNCLEAR * (1 << self.unclear_in_a_row.min(16));
             self.unclear_in_a_row += 1;
@@ -166,36 +166,36 @@ impl Bucket {
     }
 
     /// Another bucket has spaced the calls up to now: the last second may have had all of its calls.
-    pub fn follow_on(&mut self, now: Instant) {
+    pub(super) fn follow_on(&mut self, now: Instant) {
         if !self.full_speed.is_zero() {
             self.hold_until(now + WINDOW + JITTER);
         }
     }
 
     /// The upstream named a moment before which it wants no call.
-    pub fn hold_until(&mut self, until: Instant) {
+    pub(super) fn hold_until(&mut self, until: Instant) {
         self.next = self.next.max(until);
     }
 
     /// The upstream took a call without complaint: back towards full speed, an eighth of it a call.
-    pub fn accepted(&mut self) {
+    pub(super) fn accepted(&mut self) {
         self.unclear_in_a_row = 0;
         self.interval = self.interval.saturating_sub(self.full_speed / 8).max(self.full_speed);
     }
 
     /// How many calls wait in the queue.
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
     /// How long until a call that is not yet in the queue could leave, if nobody comes in a better lane.
-    pub fn wait(&self, lane: Lane, now: Instant) -> Duration {
+    pub(super) fn wait(&self, lane: Lane, now: Instant) -> Duration {
         let ahead = self.queue.iter().filter(|place| place.lane <= lane).count();
         self.due(ahead).saturating_duration_since(now)
     }
 
     /// How many calls left within the last second.
-    pub fn used(&mut self, now: Instant) -> usize {
+    pub(super) fn used(&mut self, now: Instant) -> usize {
         self.forget(now);
         self.left.len()
     }

@@ -17,7 +17,7 @@ pub struct CircuitLimits {
 
 /// What the circuit is, for people and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CircuitState {
+pub(super) enum CircuitState {
     /// Calls pass.
     Closed,
     /// Calls are refused.
@@ -28,7 +28,7 @@ pub enum CircuitState {
 
 /// Leave to make one call; its end is told by [`Circuit::record`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pass {
+pub(super) enum Pass {
     /// One of many.
     Regular,
     /// The one call that decides whether the circuit closes.
@@ -37,7 +37,7 @@ pub enum Pass {
 
 /// How a call that had a [`Pass`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// The upstream works, whatever it thinks of the call.
     Answered,
     /// The upstream could not be reached, did not answer in time, or failed.
@@ -49,14 +49,14 @@ pub enum Outcome {
 /// Calls are refused for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the circuit is open, the next call may go in {retry_in:?}")]
-pub struct CircuitOpen {
+pub(super) struct CircuitOpen {
     /// Until the next trial; zero while a trial is under way.
-    pub retry_in: Duration,
+    pub(super) retry_in: Duration,
 }
 
 /// A pure machine: time comes as an argument.
 #[derive(Debug)]
-pub struct Circuit {
+pub(super) struct Circuit {
     limits: CircuitLimits,
     phase: Phase,
 }
@@ -78,11 +78,8 @@ enum Trial {
 // === impl CircuitState ===
 
 impl CircuitState {
-    /// Every state there is.
-    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
-
     /// The state's word in metrics.
-    pub const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Open => "open",
@@ -95,7 +92,7 @@ impl CircuitState {
 
 impl Circuit {
     /// A closed circuit.
-    pub fn new(limits: CircuitLimits) -> Self {
+    pub(super) fn new(limits: CircuitLimits) -> Self {
         Self { limits, phase: Phase::Closed { failures: 0 } }
     }
 
@@ -103,7 +100,7 @@ impl Circuit {
     ///
     /// # Errors
     /// [`CircuitOpen`] while the circuit is open or its trial is under way.
-    pub fn pass(&mut self, now: Instant) -> Result<Pass, CircuitOpen> {
+    pub(super) fn pass(&mut self, now: Instant) -> Result<Pass, CircuitOpen> {
         match self.phase {
             Phase::Closed { .. } => Ok(Pass::Regular),
             Phase::Open { until, .. } if now < until => Err(CircuitOpen { retry_in: until - now }),
@@ -116,7 +113,7 @@ impl Circuit {
     }
 
     /// Tells how a call ended.
-    pub fn record(&mut self, pass: Pass, outcome: Outcome, now: Instant) {
+    pub(super) fn record(&mut self, pass: Pass, outcome: Outcome, now: Instant) {
         match (self.phase, pass) {
             (Phase::Closed { failures }, Pass::Regular) => self.regular(failures, outcome, now),
             (Phase::HalfOpen { open_for, .. }, Pass::Trial) => self.trial(open_for, outcome, now),
@@ -127,7 +124,7 @@ impl Circuit {
     }
 
     /// What the circuit is.
-    pub fn state(&self) -> CircuitState {
+    pub(super) fn state(&self) -> CircuitState {
         match self.phase {
             Phase::Closed { .. } => CircuitState::Closed,
             Phase::Open { .. } => CircuitState::Open,

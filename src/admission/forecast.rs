@@ -12,7 +12,7 @@ const HEAD_START: Duration = Duration::from_secs(5 * 60);
 
 /// How fast calls go, lately. A pure machine.
 #[derive(Debug, Clone, Copy)]
-pub struct Rate {
+pub(super) struct Rate {
     /// Calls within the memory, older ones counting less.
     calls: f64,
     at: SystemTime,
@@ -34,18 +34,18 @@ pub enum Forecast {
 
 impl Rate {
     /// No calls yet.
-    pub const fn new(now: SystemTime) -> Self {
+    pub(super) const fn new(now: SystemTime) -> Self {
         Self { calls: 0.0, at: now, since: now }
     }
 
     /// A call goes.
-    pub fn count(&mut self, now: SystemTime) {
+    pub(super) fn count(&mut self, now: SystemTime) {
         self.calls = self.decayed(now) + 1.0;
         self.at = now;
     }
 
     /// Calls in a second.
-    pub fn per_second(&self, now: SystemTime) -> f64 {
+    pub(super) fn per_second(&self, now: SystemTime) -> f64 {
         let running = now.duration_since(self.since).unwrap_or_default() + HEAD_START;
         // What calls at an even pace would weigh by now.
         let weight = MEMORY.as_secs_f64() * (1.0 - (-running.div_duration_f64(MEMORY)).exp());
@@ -53,7 +53,7 @@ impl Rate {
     }
 
     /// How a day ends that has so many calls left; `None`: it is not limited.
-    pub fn forecast(&self, left: Option<u32>, now: SystemTime) -> Forecast {
+    pub(super) fn forecast(&self, left: Option<u32>, now: SystemTime) -> Forecast {
         let Some(left) = left else { return Forecast::Enough };
         if left == 0 {
             return Forecast::Exhausted;

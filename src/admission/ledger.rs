@@ -24,18 +24,18 @@ const LEASE: u32 = 8;
 /// The day's quota is spent, or what is left of it is not for this call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the day's quota is spent, the next call may go in {retry_in:?}")]
-pub struct DaySpent {
+pub(super) struct DaySpent {
     /// Till 00:00 UTC, as a rule.
-    pub retry_in: Duration,
+    pub(super) retry_in: Duration,
 }
 
 /// What a day has to give.
 #[derive(Debug, Clone, Copy)]
-pub struct DayLimits {
+pub(super) struct DayLimits {
     /// Calls that a day has; `None` when the operator does not limit them.
-    pub calls: Option<NonZeroU32>,
+    pub(super) calls: Option<NonZeroU32>,
     /// The share of them that is kept for cold keys, in `0.0..=0.9`.
-    pub reserve: f64,
+    pub(super) reserve: f64,
 }
 
 /// Who keeps the count.
@@ -49,15 +49,15 @@ pub enum Books {
 
 /// A call that is counted, and has not left yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line {
+pub(super) struct Line {
     day: u64,
     /// What the call is for.
-    pub errand: Errand,
+    pub(super) errand: Errand,
 }
 
 /// What [`Ledger::enter`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
+pub(super) enum Entry {
     /// The call is counted.
     Entered(Line),
     /// The store has to write down some more calls first; then ask again.
@@ -66,18 +66,18 @@ pub enum Entry {
 
 /// Calls that a store has to write down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease {
+pub(super) struct Lease {
     /// Days since 1970-01-01.
-    pub day: u64,
+    pub(super) day: u64,
     /// Calls to be made.
-    pub calls: u32,
+    pub(super) calls: u32,
     /// Calls that are made already, which the store could not write down when it was asked.
-    pub owed: u32,
+    pub(super) owed: u32,
 }
 
 /// A pure machine: the vendor's time of day comes as an argument.
 #[derive(Debug)]
-pub struct Ledger {
+pub(super) struct Ledger {
     limits: DayLimits,
     books: Books,
     day: u64,
@@ -107,7 +107,7 @@ impl Books {
 
 impl Ledger {
     /// A ledger of a day on which so many calls are known to be gone.
-    pub fn new(limits: DayLimits, books: Books, used: u32, now: SystemTime) -> Self {
+    pub(super) fn new(limits: DayLimits, books: Books, used: u32, now: SystemTime) -> Self {
         Self {
             limits,
             books,
@@ -128,7 +128,7 @@ impl Ledger {
 
     /// A ledger that goes on where the store's was left, on a day that may be over. `roll` is a random number in
     /// `0.0..1.0`.
-    pub fn resumed(limits: DayLimits, record: LedgerRecord, now: SystemTime, roll: f64) -> Self {
+    pub(super) fn resumed(limits: DayLimits, record: LedgerRecord, now: SystemTime, roll: f64) -> Self {
         let LedgerRecord { day, spent } = record;
         let used = match spent {
             LedgerRecord::CLOSED => limits.calls.map_or(0, NonZeroU32::get),
@@ -145,7 +145,7 @@ impl Ledger {
 
     /// The share of a day that an even day has spent by now. For whoever does not know what the key has spent:
     /// optimism could spend a day twice, a crash loop many times.
-    pub fn pro_rata(limits: DayLimits, now: SystemTime) -> u32 {
+    pub(super) fn pro_rata(limits: DayLimits, now: SystemTime) -> u32 {
         let into_day = since_midnight(now).as_secs();
         let share =
             limits.calls.map_or(0, |limit| (u64::from(limit.get()) * into_day).div_ceil(DAY.as_secs()));
@@ -156,7 +156,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`DaySpent`] with the time until it may.
-    pub fn check(&mut self, lane: Lane, now: SystemTime) -> Result<Errand, DaySpent> {
+    pub(super) fn check(&mut self, lane: Lane, now: SystemTime) -> Result<Errand, DaySpent> {
         let step = self.step(now);
         let errand = self.ban.check(now).map_err(|retry_in| DaySpent { retry_in })?;
         match (step, lane) {
@@ -171,7 +171,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`DaySpent`], and nothing was counted.
-    pub fn enter(&mut self, lane: Lane, now: SystemTime) -> Result<Entry, DaySpent> {
+    pub(super) fn enter(&mut self, lane: Lane, now: SystemTime) -> Result<Entry, DaySpent> {
         let errand = self.check(lane, now)?;
         match self.books {
             Books::Memory => {}
@@ -193,7 +193,7 @@ impl Ledger {
 
     /// Is a counted call still good to go? One of a day that is over is not: the new day has not counted it. Nor is one
     /// that the upstream's `quota_exceeded` overtook.
-    pub fn is_good(&mut self, line: Line, now: SystemTime) -> bool {
+    pub(super) fn is_good(&mut self, line: Line, now: SystemTime) -> bool {
         self.turn_page(now);
         let allowed = match line.errand {
             Errand::Regular => self.ban == Ban::None,
@@ -203,7 +203,7 @@ impl Ledger {
     }
 
     /// A counted call was not sent after all.
-    pub fn strike_out(&mut self, line: Line, now: SystemTime) {
+    pub(super) fn strike_out(&mut self, line: Line, now: SystemTime) {
         self.turn_page(now);
         if line.day == self.day {
             self.used = self.used.saturating_sub(1);
@@ -216,7 +216,7 @@ impl Ledger {
     }
 
     /// The store wrote a lease down; its count of that day is now this.
-    pub fn leased(&mut self, lease: Lease, spent: u32) {
+    pub(super) fn leased(&mut self, lease: Lease, spent: u32) {
         if lease.day == self.day {
             self.leased += lease.calls;
             self.owed = self.owed.saturating_sub(lease.owed);
@@ -231,7 +231,7 @@ impl Ledger {
 
     /// The store failed, or is late. The calls are made all the same, and written down when it works again: a full disk must not
     /// end all service, and if the worst comes the upstream's own count ends the day.
-    pub fn unleased(&mut self, lease: Lease) {
+    pub(super) fn unleased(&mut self, lease: Lease) {
         if lease.day == self.day {
             self.leased += lease.calls;
             self.owed = self.owed.saturating_add(lease.calls);
@@ -240,7 +240,7 @@ impl Ledger {
 
     /// The upstream said `quota_exceeded`. It knows better: other programs spend the same quota unseen. `roll` is a
     /// random number in `0.0..1.0`. Returns what the store has to write down, for the run after a crash.
-    pub fn exceeded(&mut self, now: SystemTime, roll: f64) -> Option<Lease> {
+    pub(super) fn exceeded(&mut self, now: SystemTime, roll: f64) -> Option<Lease> {
         self.turn_page(now);
         let before = self.ban;
         self.ban.exceeded(now, roll);
@@ -258,7 +258,7 @@ impl Ledger {
     }
 
     /// A call was answered, and not with `quota_exceeded`.
-    pub fn answered(&mut self, line: Line) {
+    pub(super) fn answered(&mut self, line: Line) {
         match line.errand {
             Errand::Regular => {}
             Errand::Probe => self.ban.lift(),
@@ -266,7 +266,7 @@ impl Ledger {
     }
 
     /// A call ended without an answer.
-    pub fn untold(&mut self, line: Line, now: SystemTime) {
+    pub(super) fn untold(&mut self, line: Line, now: SystemTime) {
         match line.errand {
             Errand::Regular => {}
             Errand::Probe => self.ban.untold(now),
@@ -274,7 +274,7 @@ impl Ledger {
     }
 
     /// What calls may be made for.
-    pub fn step(&mut self, now: SystemTime) -> Step {
+    pub(super) fn step(&mut self, now: SystemTime) -> Step {
         self.turn_page(now);
         let spent = self.limits.calls.is_some_and(|limit| self.used >= limit.get());
         self.step = if spent || self.ban.holds(now) {
@@ -286,7 +286,7 @@ impl Ledger {
     }
 
     /// How scarce calls are for refreshes.
-    pub fn scarcity(&mut self, now: SystemTime) -> Scarcity {
+    pub(super) fn scarcity(&mut self, now: SystemTime) -> Scarcity {
         match self.step(now) {
             Step::Normal => Scarcity::Ample,
             Step::Stretched => Scarcity::Scarce { factor: factor(self.tightness(now).unwrap_or(1.0)) },
@@ -295,7 +295,7 @@ impl Ledger {
     }
 
     /// How the day stands.
-    pub fn today(&mut self, now: SystemTime) -> DayCount {
+    pub(super) fn today(&mut self, now: SystemTime) -> DayCount {
         let step = self.step(now);
         let left = self.limits.calls.map(|limit| match step {
             Step::Normal | Step::Stretched | Step::ColdOnly => limit.get().saturating_sub(self.used),

@@ -1,8 +1,8 @@
 //! May this call be made now? The second, the day and the circuit; and does a failed call deserve another?
 //!
-//! Pure machines (time is an argument) and the layers that ask them. The second is a [`Bucket`]. The day is a
-//! [`Ledger`], which counts, rations by [`Pace`], foretells by [`Rate`], and obeys a [`Ban`] when the upstream counts
-//! otherwise; its days end by the upstream's clock ([`Skew`]). Failures are the [`Circuit`]'s.
+//! Pure machines (time is an argument) and the layers that ask them. The second is a `Bucket`. The day is a
+//! `Ledger`, which counts, rations by `Pace`, foretells by `Rate`, and obeys a `Ban` when the upstream counts
+//! otherwise; its days end by the upstream's clock ([`Skew`]). Failures are the `Circuit`'s.
 //!
 //! Wraps any `Service<Call>`: must never know HTTP, the token or the cache. The cache asks how scarce calls are through
 //! a question that the composition root hands it.
@@ -26,15 +26,13 @@ mod standing;
 mod testing;
 mod writing;
 
-pub use ban::{Ban, Errand};
 pub use breaker::{Breaker, BreakerLayer};
-pub use bucket::{Bucket, Lane, Place, QueueFull, Turn};
-pub use circuit::{Circuit, CircuitLimits, CircuitOpen, CircuitState, Outcome, Pass};
+pub use circuit::CircuitLimits;
 pub use clock::{Skew, WallClock};
-pub use forecast::{Forecast, Rate};
+pub use forecast::Forecast;
 pub use gate::{QuotaGate, QuotaLayer};
-pub use ledger::{Books, DayLimits, DaySpent, Entry, Lease, Ledger, Line};
-pub use pace::{Pace, Step};
+pub use ledger::Books;
+pub use pace::Step;
 pub use quota::{Opening, Quota, QuotaLimits};
 pub use retry::{RetryOnce, TokenGeneration};
 pub use standing::{DayCount, QuotaSnapshot, SecondCount};

@@ -22,7 +22,7 @@ const STEEPNESS: i32 = 8;
 
 /// A day's budget. Pure.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub(super) struct Pace {
     limit: NonZeroU32,
     reserve: f64,
 }
@@ -45,18 +45,18 @@ pub enum Step {
 
 impl Pace {
     /// `reserve` is the share of the limit that is kept for cold keys, in `0.0..=0.9`.
-    pub const fn new(limit: NonZeroU32, reserve: f64) -> Self {
+    pub(super) const fn new(limit: NonZeroU32, reserve: f64) -> Self {
         Self { limit, reserve }
     }
 
     /// The calls that are kept for the cold keys of the rest of the day.
-    pub fn reserved(&self, day_left: f64) -> f64 {
+    pub(super) fn reserved(&self, day_left: f64) -> f64 {
         f64::from(self.limit.get()) * self.reserve * day_left.max(LAST_SHARE)
     }
 
     /// What refreshes have, in proportion to an even day: 1 lasts until midnight at the pace of an even day, 2 at
     /// half of it, infinity is nothing.
-    pub fn tightness(&self, used: u32, day_left: f64) -> f64 {
+    pub(super) fn tightness(&self, used: u32, day_left: f64) -> f64 {
         let limit = f64::from(self.limit.get());
         let left = limit - f64::from(used) - self.reserved(day_left);
         let even = limit * (1.0 - self.reserve) * day_left;
@@ -67,9 +67,6 @@ impl Pace {
 // === impl Step ===
 
 impl Step {
-    /// Every step there is.
-    pub const ALL: [Self; 4] = [Self::Normal, Self::Stretched, Self::ColdOnly, Self::Spent];
-
     /// The step's word in metrics and in `GET /quota`.
     pub const fn as_str(self) -> &'static str {
         match self {
