@@ -185,7 +185,8 @@ where
         .layer(RetryOnce::layer(generation, quota.clone()))
         // Outside the quota: an open circuit must not spend calls.
         .layer(BreakerLayer::new(circuit_limits(&settings.circuit), metrics.circuit.clone()))
-        // Before the quota: what would find no token to send need not queue for its turn, nor be paid for.
+        // Before the quota: what would find no token to send, or one that is known to be refused, need not queue for its
+        // turn, nor be paid for.
         .layer(TokenGateLayer::new(tokens.clone()))
         // The scarce good. Counts before sending: whatever leaves has been paid for.
         .layer(QuotaLayer::new(quota.clone()))

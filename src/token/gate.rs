@@ -1,4 +1,4 @@
-//! Lets nothing on towards the quota that will have no token to send.
+//! Lets nothing on towards the quota that will have no token to send, or only one that is known to be refused.
 
 use std::task::{Context, Poll};
 
@@ -15,7 +15,8 @@ pub struct TokenGateLayer {
 }
 
 /// Waits for a token, not for long. [`Authorize`](super::Authorize) stamps it later; but by then a call has queued for its
-/// turn and been paid for, and a crowd that will all be told "no token" need not stand in that queue.
+/// turn and been paid for, and a crowd that will all be told "no token" need not stand in that queue. Nor need those who
+/// would all be told 401: to them there is no token either.
 #[derive(Debug, Clone)]
 pub struct TokenGate<S> {
     road: S,
@@ -25,7 +26,7 @@ pub struct TokenGate<S> {
 // === impl TokenGateLayer ===
 
 impl TokenGateLayer {
-    /// Opens while these have a token.
+    /// Opens while these have a token that is worth sending.
     pub fn new(tokens: Tokens) -> Self {
         Self { tokens }
     }
@@ -59,7 +60,7 @@ where
         let Self { road, tokens } = self.clone();
         async move {
             match tokens.ready().await {
-                Some(_stamped_later) => road.oneshot(request).await,
+                Some(_permit) => road.oneshot(request).await,
                 None => Err(Cause::TokenUnavailable.into()),
             }
         }

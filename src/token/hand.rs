@@ -8,7 +8,10 @@ use std::{
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::access::{AccessToken, UnsendableToken};
+use super::{
+    access::{AccessToken, UnsendableToken},
+    refusal::{Permit, Refusal},
+};
 
 /// Is the token good?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,8 @@ struct Held {
     token: Option<Arc<AccessToken>>,
     life: Life,
     changed_at: Option<SystemTime>,
-    verdict: Verdict,
+    /// While the upstream refuses the token.
+    refusal: Option<Refusal>,
 }
 
 /// What the upstream says.
@@ -78,14 +82,7 @@ impl Standing {
 
 impl Hand {
     pub(super) const fn empty() -> Self {
-        Self {
-            held: RwLock::new(Held {
-                token: None,
-                life: Life::Unknown,
-                changed_at: None,
-                verdict: Verdict::Accepted,
-            }),
-        }
+        Self { held: RwLock::new(Held { token: None, life: Life::Unknown, changed_at: None, refusal: None }) }
     }
 
     /// The token, unless its time is over.
@@ -99,11 +96,18 @@ impl Hand {
     }
 
     pub(super) fn standing(&self, now: Instant) -> Standing {
-        self.read(|held| match held.verdict {
+        self.read(|held| match held.refusal {
             _ if held.token.is_none() => Standing::Missing,
             _ if held.is_over(now) => Standing::Expired,
-            Verdict::Refused => Standing::Refused,
-            Verdict::Accepted => Standing::Valid,
+            Some(_) => Standing::Refused,
+            None => Standing::Valid,
+        })
+    }
+
+    /// Leave to send the token; of one that is refused, for one call after each pause.
+    pub(super) fn permit(&self, now: Instant) -> Option<Permit> {
+        self.read(|held| {
+            held.refusal.as_ref().map_or_else(|| Some(Permit::free()), |refusal| refusal.trial(now))
         })
     }
 
@@ -136,24 +140,32 @@ impl Hand {
             return Ok(None);
         };
         let token = Some(Arc::new(AccessToken::new(secret, generation)?));
-        self.write(|held| *held = Held { token, life, changed_at: Some(now), verdict: Verdict::Accepted });
+        self.write(|held| *held = Held { token, life, changed_at: Some(now), refusal: None });
         Ok(Some(generation))
     }
 
     /// Notes what the upstream thinks of a token, if it is still the one in use.
-    pub(super) fn judge(&self, generation: u64, verdict: Verdict) -> News {
+    pub(super) fn judge(&self, generation: u64, verdict: Verdict, now: Instant) -> News {
+        let counts = |held: &Held| {
+            held.generation() == generation && (verdict == Verdict::Refused || held.refusal.is_some())
+        };
         // Each call ends here, and most say nothing new: a reader does not make the others wait.
-        let is_news = |held: &Held| held.generation() == generation && held.verdict != verdict;
-        if !self.read(is_news) {
+        if !self.read(counts) {
             return News::Known;
         }
         self.write(|held| {
-            if is_news(held) {
-                held.verdict = verdict;
-                News::Changed
-            } else {
-                News::Known
+            if !counts(held) {
+                return News::Known;
             }
+            match (verdict, &mut held.refusal) {
+                (Verdict::Refused, Some(refusal)) => {
+                    refusal.again(now);
+                    return News::Known;
+                }
+                (Verdict::Refused, none @ None) => *none = Some(Refusal::first(now)),
+                (Verdict::Accepted, refusal) => *refusal = None,
+            }
+            News::Changed
         })
     }
 

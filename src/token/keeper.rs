@@ -14,6 +14,7 @@ use super::{
     hand::{Hand, News, Standing, Verdict},
     origin::Origins,
     pace::Pace,
+    refusal::Permit,
     renewer::{Renewer, Renewing},
     snapshot::{RenewalSnapshot, TokenSnapshot},
     source::TokenSource,
@@ -186,24 +187,29 @@ impl Tokens {
         }
     }
 
-    /// A token to send; where there is none, one is waited for, but not for long.
-    pub(super) async fn ready(&self) -> Option<Arc<AccessToken>> {
-        if let Some(token) = self.usable() {
-            return Some(token);
-        }
+    /// Leave to set out with a token; where there is none, one is waited for, but not for long. A given one that is
+    /// refused will not mend by being asked for: one call after each pause finds out whether somebody has mended it.
+    pub(super) async fn ready(&self) -> Option<Permit> {
         match &self.shared.keeping {
-            Keeping::Given(_) => {}
-            Keeping::Renewed(renewed) => renewed.board.newer_than(self.generation()).await,
+            Keeping::Given(_) => {
+                self.usable()?;
+                self.shared.hand.permit(Instant::now())
+            }
+            Keeping::Renewed(renewed) => {
+                if self.usable().is_none() {
+                    renewed.board.newer_than(self.generation()).await;
+                }
+                self.usable().map(|_stamped_later| Permit::free())
+            }
         }
-        self.usable()
     }
 
     /// The upstream answered 401 to this generation. Returns once a newer one has been looked for, so that whoever
     /// asks for the generation next knows whether a second call is worth it. Without a newer one the refused one
-    /// stays in use: only the operator can tell what is wrong with it.
+    /// stays in use, at long intervals: only the operator can tell what is wrong with it.
     pub(super) async fn refused(&self, generation: u64) {
         let Shared { hand, keeping, metrics } = &*self.shared;
-        if hand.judge(generation, Verdict::Refused) == News::Changed {
+        if hand.judge(generation, Verdict::Refused, Instant::now()) == News::Changed {
             tracing::warn!(generation, "the upstream refuses the access token");
         }
         match keeping {
@@ -219,7 +225,7 @@ impl Tokens {
 
     /// The upstream took this generation.
     pub(super) fn accepted(&self, generation: u64) {
-        self.shared.hand.judge(generation, Verdict::Accepted);
+        self.shared.hand.judge(generation, Verdict::Accepted, Instant::now());
     }
 
     /// The token, unless its time is over, or it was refused and can never be replaced: it would only spend calls.

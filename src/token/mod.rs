@@ -6,7 +6,8 @@
 //! A token is given (settings, file) or renewed. Renewing is one task's work, so that there is never more than one
 //! call at a time: it writes its intent down, asks, writes the answer down, and only then does anyone use it. Requests
 //! go on with the old token meanwhile; who has none waits a few seconds. Nothing but `invalid_grant` is a verdict on
-//! the refresh token. Tokio's clock says when a token is over; the wall clock is asked once, at the start.
+//! the refresh token. A given token that is refused rests, and is tried by one call now and then. Tokio's clock says when
+//! a token is over; the wall clock is asked once, at the start.
 
 mod access;
 mod authorize;
@@ -20,6 +21,7 @@ mod keeper;
 mod origin;
 mod outcome;
 mod pace;
+mod refusal;
 mod renewer;
 mod seed;
 mod snapshot;

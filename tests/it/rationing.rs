@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use link_report_proxy::simulator::{BodyShape, Fault, Limit, Scope};
 
-use crate::support::in_process::{InProcess, OLD, key, path};
+use crate::support::in_process::{InProcess, OLD, failure, key, path};
 
 /// The day begins late here: 22:13:20 UTC.
 const TILL_MIDNIGHT: Duration = Duration::from_secs(6_400);
@@ -92,4 +92,48 @@ async fn a_429_that_names_no_limit_is_followed_by_a_growing_silence() {
     }
     let calls = proxy.vendor.calls();
     assert!((8..=12).contains(&calls), "{calls} in ten minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_followed_by_a_growing_silence_and_what_is_held_goes_on() {
+    let proxy = InProcess::with(&[
+        ("QUOTA__PER_SECOND", "4"),
+        ("QUOTA__PER_DAY", "10000"),
+        ("CIRCUIT__FAILURES", "5"),
+    ]);
+    spend(&proxy, 0..1).await;
+    tokio::time::sleep(OLD).await;
+    proxy.vendor.inject(failure(401), Scope::All);
+    for number in 1..=2_400 {
+        let answer = proxy.get(&path(number)).await;
+        match (answer.status, answer.json()["error_key"].as_str()) {
+            (502, Some("upstream_unauthorized")) => {}
+            (503, Some("token_unavailable")) => assert_eq!(answer.header("retry-after"), "10"),
+            other => panic!("{other:?}"),
+        }
+        if number % 400 == 0 {
+            let old = proxy.get(&path(0)).await;
+            assert_eq!(old.status, 200);
+            assert!(old.cache_status().starts_with("fwd=stale"), "{}", old.cache_status());
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let calls = proxy.vendor.calls() - 1;
+    assert!((10..=15).contains(&calls), "{calls} in ten minutes");
+
+    // What never left is counted nowhere.
+    assert_eq!(proxy.admin("/quota").await.json()["day"]["used"], calls + 1);
+    assert_eq!(proxy.metric("link_report_proxy_circuit_state{state=\"closed\"}").await, 1.0);
+    let metrics = proxy.admin("/metrics").await.text();
+    let refused = metrics.lines().filter_map(|line| {
+        let (series, count) = line.rsplit_once(' ')?;
+        series
+            .starts_with("link_report_proxy_upstream_requests_total{code=\"401\"")
+            .then(|| count.parse::<u64>())
+    });
+    assert_eq!(refused.sum::<Result<u64, _>>(), Ok(calls));
+
+    proxy.vendor.clear_faults();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    spend(&proxy, 2_401..2_500).await;
 }

@@ -1,0 +1,122 @@
+//! What becomes of a refused token that nothing renews: it rests, and one call now and then tries it again. Without that
+//! a day's calls are spent on an answer that is known. Pure: time is an argument.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+/// So many 401s in a row are the token's fault; fewer may be the upstream's mistake, and cost no pause.
+const TOO_MANY: u32 = 3;
+/// The first pause.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest: a token that is good again is noticed within a minute.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The upstream's 401s to one token, one after another.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    in_a_row: u32,
+    pause: Duration,
+    until: Instant,
+    /// One at a time tries the token.
+    trial: Arc<Semaphore>,
+}
+
+/// Leave to go on towards the wire. To be held until the call is over, however it ends: a trial that learnt nothing
+/// (it never left, or the answer was no verdict) must not keep others from theirs.
+#[derive(Debug)]
+pub(super) struct Permit {
+    _trial: Option<OwnedSemaphorePermit>,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    pub(super) fn first(now: Instant) -> Self {
+        Self { in_a_row: 1, pause: Duration::ZERO, until: now, trial: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Another one. Within the pause it is the answer to a call that had left before: nobody has tried in vain.
+    pub(super) fn again(&mut self, now: Instant) {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        if self.in_a_row < TOO_MANY {
+            return;
+        }
+        if now >= self.until {
+            self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        }
+        self.until = now + self.pause;
+    }
+
+    /// Leave to try the token, unless it rests or is being tried.
+    pub(super) fn trial(&self, now: Instant) -> Option<Permit> {
+        if self.in_a_row < TOO_MANY {
+            return Some(Permit::free());
+        }
+        if now < self.until {
+            return None;
+        }
+        Arc::clone(&self.trial).try_acquire_owned().ok().map(|trial| Permit { _trial: Some(trial) })
+    }
+}
+
+// === impl Permit ===
+
+impl Permit {
+    /// Of a token that nobody refuses: there are as many as are asked for.
+    pub(super) const fn free() -> Self {
+        Self { _trial: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Just refused once too often.
+    fn resting(now: Instant) -> Refusal {
+        let mut refusal = Refusal::first(now);
+        refusal.again(now);
+        assert!(refusal.trial(now).is_some() && refusal.trial(now).is_some(), "it may have been a mistake");
+        refusal.again(now);
+        refusal
+    }
+
+    #[test]
+    fn the_pause_grows_with_each_trial_in_vain_up_to_a_minute() {
+        let mut now = Instant::now();
+        let mut refusal = resting(now);
+        for pause in [5, 10, 20, 40, 60, 60] {
+            assert!(refusal.trial(now + SECOND * pause - SECOND / 10).is_none(), "{pause}");
+            now += SECOND * pause;
+            assert!(refusal.trial(now).is_some(), "{pause}");
+            refusal.again(now);
+        }
+    }
+
+    #[test]
+    fn those_that_had_left_before_prolong_the_pause_and_do_not_double_it() {
+        let now = Instant::now();
+        let mut refusal = resting(now);
+        for _ in 0..20 {
+            refusal.again(now + SECOND);
+        }
+        assert!(refusal.trial(now + 5 * SECOND).is_none());
+        assert!(refusal.trial(now + 6 * SECOND).is_some());
+    }
+
+    #[test]
+    fn one_at_a_time_tries_until_it_is_over() {
+        let now = Instant::now();
+        let (refusal, later) = (resting(now), now + FIRST_PAUSE);
+        let trial = refusal.trial(later);
+        assert!(trial.is_some() && refusal.trial(later).is_none());
+        drop(trial);
+        assert!(refusal.trial(later).is_some());
+    }
+}
