@@ -63,7 +63,7 @@ pub enum Cause {
         /// Until one call is let through again.
         retry_after: Duration,
     },
-    /// There is no access token to send.
+    /// There is no access token to send, or only one that is known to be refused.
     #[error("no usable access token")]
     TokenUnavailable,
     /// More requests are in flight than `server.max_in_flight`.
