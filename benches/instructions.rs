@@ -13,8 +13,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A miss is counted with its upstream, the simulator, which runs on the same thread.
 const CASES: [&str; 6] = ["hyper alone", "hit, 1 key", "hit, 1000 keys", "hit, gzip", "304", "miss"];
-const FEW: u32 = 2_000;
-const MANY: u32 = 12_000;
+const FEW: u32 = 1_000;
+const MANY: u32 = 4_000;
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
 fn main() {
