@@ -10,7 +10,10 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::Either};
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, HOST},
+};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -53,8 +56,9 @@ struct Paced<S> {
 pin_project_lite::pin_project! {
     /// An answer in the making. Marks the pace when it is there, and also when it is given up.
     struct PacedAnswer<F> {
+        // None: the request was not understood.
         #[pin]
-        answer: F,
+        answer: Option<F>,
         mark: Mark,
     }
 }
@@ -145,8 +149,26 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.pace.request();
         let mark = Mark(Arc::clone(&self.pace));
-        PacedAnswer { answer: self.service.call(request), mark }
+        PacedAnswer { answer: names_one_host(&request).then(|| self.service.call(request)), mark }
     }
+}
+
+/// Two servers on one road must not read two hosts out of one request: since HTTP/1.1 it names exactly one (RFC 9112 §3.2).
+fn names_one_host<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let is_repeated = || headers.len() != headers.keys_len() && headers.get_all(HOST).iter().count() > 1;
+    if headers.keys().any(|name| *name == HOST) {
+        !is_repeated()
+    } else {
+        request.version() < Version::HTTP_11
+    }
+}
+
+/// As hyper answers what it cannot parse.
+fn bad_request() -> Response<Body> {
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
 }
 
 // === impl PacedAnswer ===
@@ -156,7 +178,16 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for PacedAns
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let Ok(mut response) = ready!(this.answer.poll(cx));
+        let mut response = match this.answer.as_pin_mut() {
+            Some(answer) => {
+                let Ok(response) = ready!(answer.poll(cx));
+                response
+            }
+            None => {
+                this.mark.0.close();
+                bad_request()
+            }
+        };
         if this.mark.0.is_closing() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

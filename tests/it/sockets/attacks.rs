@@ -246,8 +246,11 @@ fn headers_of_others() -> Vec<Attack> {
         ),
         headers("an If-None-Match of others", "If-None-Match: \"{mark}\"\r\n", Served),
         headers("an Accept of others", "Accept: text/{mark}\r\nAccept-Language: {mark}\r\n", Served),
-        headers("a second Host", "Host: {mark}\r\n", ServedOrRefused),
-        attack("no Host", "GET {cold} HTTP/1.1\r\n\r\n", ServedOrRefused),
+        headers("a second Host", "Host: {mark}\r\n", Refused(400)),
+        headers("the same Host twice", "Host: a\r\n", Refused(400)),
+        attack("no Host", "GET {cold} HTTP/1.1\r\n\r\n", Refused(400)),
+        attack("no Host on a hit", "GET {clean} HTTP/1.1\r\nX-Mark: {mark}\r\n\r\n", Refused(400)),
+        attack("no Host, and none needed", "GET {cold} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", Served),
     ]
 }
 

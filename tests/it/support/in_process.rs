@@ -201,7 +201,10 @@ impl Answer {
 }
 
 pub(crate) fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
-    let mut request = Request::builder().method(method).uri(target).header("host", "127.0.0.1:8080");
+    let mut request = Request::builder().method(method).uri(target);
+    if headers.iter().all(|(name, _)| *name != "host") {
+        request = request.header("host", "127.0.0.1:8080");
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
