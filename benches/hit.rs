@@ -2,19 +2,44 @@
 
 mod support;
 
-use std::hint::black_box;
+use std::{hint::black_box, time::Duration};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use futures_util::FutureExt;
+use http::{Request, header::HOST};
+use http_body_util::Empty;
+use hyper::service::Service;
 use link_report_proxy::{report::ReportKey, simulator::synthetic_id};
 use support::Bed;
+use tokio::time::Instant;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn key(criterion: &mut Criterion) {
-    let path = format!("/v3/reports/email_reports/{}/links", synthetic_id(7, 2));
-    criterion
-        .bench_function("key from path", |bencher| bencher.iter(|| ReportKey::parse(black_box(&path), None)));
+/// What is between hyper's two halves; the head is what the whole takes beyond the other three.
+fn pieces(criterion: &mut Criterion) {
+    let inside = Bed::warm(1, 2).inside();
+    let target = format!("/v3/reports/email_reports/{}/links", synthetic_id(0, 2));
+    let key = ReportKey::parse(&target, None).expect("a key");
+    let mut group = criterion.benchmark_group("pieces of a hit");
+    group.bench_function("key", |bencher| bencher.iter(|| ReportKey::parse(black_box(&target), None)));
+    group.bench_function("lookup, and the age's record", |bencher| {
+        bencher.iter(|| inside.admin.memory.lookup(black_box(&key), Instant::now()));
+    });
+    let series = inside.admin.metrics.requests.series("hit", "200");
+    group.bench_function("record", |bencher| {
+        bencher.iter(|| series.record(black_box(Duration::from_micros(2))));
+    });
+    let request = Request::get(&*target).header(HOST, "127.0.0.1").body(Empty::<Bytes>::new());
+    let request = request.expect("a request");
+    group.bench_function("key, lookup, head, record", |bencher| {
+        bencher.iter_batched(
+            || request.clone(),
+            |request| inside.front.call(request).now_or_never(),
+            BatchSize::SmallInput,
+        );
+    });
 }
 
 fn hit(criterion: &mut Criterion) {
@@ -36,5 +61,5 @@ fn hit(criterion: &mut Criterion) {
     group.bench_function("304 for 50 links", |bencher| bencher.iter(|| bed.ask(&request).len()));
 }
 
-criterion_group!(benches, key, hit);
+criterion_group!(benches, pieces, hit);
 criterion_main!(benches);

@@ -2,6 +2,7 @@
 //! anywhere. Runs itself under `valgrind --tool=callgrind`, twice with different numbers of hits; the difference is the
 //! hits' alone.
 
+#[allow(dead_code, reason = "hit.rs alone looks at the pieces")]
 mod support;
 
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! What a hit allocates, beside what hyper allocates for any request.
 
 #[path = "../benches/support/mod.rs"]
+#[allow(dead_code, reason = "hit.rs alone looks at the pieces")]
 mod support;
 
 use support::Bed;

@@ -12,8 +12,10 @@ use http_body_util::Full;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{client::proxy::matcher::Matcher, rt::TokioIo};
 use link_report_proxy::{
-    app::App,
+    admin::AdminState,
+    app::{App, Calls},
     door::{ConnectionLimits, serve_connection},
+    inbound::Front,
     settings::Settings,
     simulator::{Options, Simulator, synthetic_id},
     upstream::{ConnectOptions, Connector},
@@ -36,6 +38,14 @@ pub(crate) struct Bed {
     client: DuplexStream,
     answer: Vec<u8>,
     links: u32,
+    inside: Option<Inside>,
+}
+
+/// The pieces of a hit, without hyper and the pipe.
+#[derive(Clone)]
+pub(crate) struct Inside {
+    pub(crate) front: Arc<Front<Calls>>,
+    pub(crate) admin: Arc<AdminState>,
 }
 
 // === impl Bed ===
@@ -44,7 +54,7 @@ impl Bed {
     /// Fetches the reports of the keys from 0 on, each with so many links.
     pub(crate) fn warm(keys: u32, links: u32) -> Self {
         let runtime = runtime();
-        let client = runtime.block_on(async {
+        let (client, inside) = runtime.block_on(async {
             let vendor = Simulator::new(Options { per_second: 0, per_day: 0, ..Options::default() });
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("the bed stands");
             let settings = settings(
@@ -60,10 +70,11 @@ impl Bed {
             let connector = Connector::new(&settings.upstream.base_url, &options).expect("the bed stands");
             let app = App::new(&settings, connector).expect("the bed stands");
             let (client, server) = tokio::io::duplex(64 * 1024);
+            let inside = Inside { front: Arc::clone(&app.front), admin: app.admin };
             tokio::spawn(serve_connection(server, app.front, LIMITS, CancellationToken::new()));
-            client
+            (client, Some(inside))
         });
-        let mut bed = Self { runtime, client, answer: vec![0; 64 * 1024], links };
+        let mut bed = Self { runtime, client, answer: vec![0; 64 * 1024], links, inside };
         for key in 0..keys {
             bed.ask(&bed.request(key, ""));
         }
@@ -77,7 +88,7 @@ impl Bed {
         let connection = http1::Builder::new()
             .serve_connection(TokioIo::new(server), service_fn(|_| std::future::ready(fixed())));
         runtime.spawn(connection);
-        Self { runtime, client, answer: vec![0; 64 * 1024], links }
+        Self { runtime, client, answer: vec![0; 64 * 1024], links, inside: None }
     }
 
     /// The request for one key's report, as curl would send it, with some more header lines.
@@ -99,6 +110,11 @@ impl Bed {
         let answer = &self.answer[..read];
         assert!(answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"HTTP/1.1 304"));
         answer
+    }
+
+    /// What is behind hyper, with a warm memory.
+    pub(crate) fn inside(&self) -> Inside {
+        self.inside.clone().expect("not bare")
     }
 
     /// The `ETag` of an answer.
