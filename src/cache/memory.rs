@@ -95,7 +95,7 @@ impl Memory {
     /// Looks a key up. Costs one lookup and no allocation: every hit goes through here.
     pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
         let Some(entry) = self.store.get(key) else { return Lookup::Absent(None) };
-        let fallback = |error| How::Fallback(Box::new(error));
+        let fallback = |error: FetchError| How::Fallback(Box::new(error.remembered()));
         let age = entry.age(now);
         let (how, refresh) = match (entry.standing_at(age), entry.trouble()) {
             (Standing::Fresh, _) => return Lookup::Answered(self.serve(key, entry, How::Hit, age)),

@@ -35,13 +35,21 @@ pub(super) fn of(served: &Served) -> HeaderValue {
                 Role::Waiter => "; collapsed",
             })
         }),
-        How::Fallback(error) => value(|text| failed(text, "stale", error)),
+        How::Fallback(error) if error.went_forward() => value(|text| failed(text, "stale", error)),
+        // It is the copy that answered, without a look further.
+        How::Fallback(error) => {
+            let ttl = ttl(served.entry.lifetime().fresh, served.age);
+            value(|text| write!(text, "hit; ttl={ttl}; detail={}", error_key(&error.cause)))
+        }
     }
 }
 
 /// The header of an error after which there was no copy to answer with.
 pub(super) fn of_error(error: &FetchError) -> HeaderValue {
-    value(|text| failed(text, "uri-miss", error))
+    value(|text| match error.went_forward() {
+        true => failed(text, "uri-miss", error),
+        false => write!(text, "detail={}", error_key(&error.cause)),
+    })
 }
 
 fn hit(ttl: i64) -> HeaderValue {

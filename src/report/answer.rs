@@ -53,11 +53,17 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// The upstream's own request id (`x-amzn-RequestId`): the vendor's support asks for it.
     pub request_id: Option<Arc<str>>,
+    /// The access token that the call carried; `None` where it was not sent.
+    pub sent_generation: Option<SentGeneration>,
     /// The upstream's time of day (`Date`): the day that it counts calls in ends by its own clock.
     pub date: Option<SystemTime>,
     /// From sending the request to the end of the answer.
     pub elapsed: Duration,
 }
+
+/// Which access token a call carried: each newer one has a higher number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SentGeneration(pub u64);
 
 // === impl Reason ===
 

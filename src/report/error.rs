@@ -13,6 +13,28 @@ pub struct FetchError {
     pub cause: Cause,
     /// The exchange in which it went wrong; empty where none took place.
     pub exchange: Exchange,
+    /// Whose call it was.
+    pub incident: Incident,
+}
+
+/// Whose call it was that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incident {
+    /// One that was wanted now.
+    New,
+    /// An earlier one: its error is the answer until the key is tried again.
+    Remembered,
+}
+
+/// How far a call got before it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureStage {
+    /// It was refused here, or kept back by a bug of ours.
+    Refused,
+    /// There was no connection to send it on: nothing of it reached the upstream.
+    Connecting,
+    /// It was sent. Whatever came back, the upstream may have counted it.
+    Sent,
 }
 
 /// Why no answer was come by. The one table that turns these into statuses is `inbound/problem.rs`.
@@ -80,21 +102,86 @@ pub enum Unreachable {
     /// The name did not resolve.
     #[error("its name does not resolve")]
     Dns,
+    /// No name server answered in time.
+    #[error("its name was not resolved in time")]
+    DnsTimeout,
     /// Nothing accepted the connection.
     #[error("connecting failed")]
     Connect,
-    /// The handshake failed, or its certificate is not trusted.
+    /// No connection, TLS included, within `upstream.connect_timeout`.
+    #[error("no connection in time")]
+    ConnectTimeout,
+    /// The handshake failed.
     #[error("TLS failed")]
     Tls,
+    /// Its certificate is not trusted, or is another host's.
+    #[error("its certificate is not trusted")]
+    Certificate,
+    /// The connection was closed by the other side before the request was written to it.
+    #[error("the connection was closed before it was used")]
+    Closed,
     /// The connection broke before an answer began.
     #[error("the connection broke")]
     Broken,
+    /// What came back is not HTTP.
+    #[error("its answer is not HTTP")]
+    NotHttp,
 }
 
 // === impl FetchError ===
 
+impl FetchError {
+    /// How far the call got.
+    pub const fn stage(&self) -> FailureStage {
+        match &self.cause {
+            Cause::Unauthorized
+            | Cause::Forbidden
+            | Cause::Status { .. }
+            | Cause::Invalid(_)
+            | Cause::Timeout
+            | Cause::TooMany { .. } => FailureStage::Sent,
+            Cause::Unreachable(how_far) => how_far.stage(),
+            Cause::Throttled { .. } | Cause::QuotaExhausted { .. } => match self.exchange.status {
+                Some(_) => FailureStage::Sent,
+                None => FailureStage::Refused,
+            },
+            Cause::CircuitOpen { .. } | Cause::TokenUnavailable | Cause::Overloaded | Cause::Internal => {
+                FailureStage::Refused
+            }
+        }
+    }
+
+    /// Did a request go forward to the upstream, or at least try to?
+    pub fn went_forward(&self) -> bool {
+        self.incident == Incident::New && self.stage() != FailureStage::Refused
+    }
+
+    /// The same, as the answer to a later request.
+    #[must_use]
+    pub fn remembered(self) -> Self {
+        Self { incident: Incident::Remembered, ..self }
+    }
+}
+
 impl From<Cause> for FetchError {
     fn from(cause: Cause) -> Self {
-        Self { cause, exchange: Exchange::default() }
+        Self { cause, exchange: Exchange::default(), incident: Incident::New }
+    }
+}
+
+// === impl Unreachable ===
+
+impl Unreachable {
+    const fn stage(self) -> FailureStage {
+        match self {
+            Self::Dns
+            | Self::DnsTimeout
+            | Self::Connect
+            | Self::ConnectTimeout
+            | Self::Tls
+            | Self::Certificate
+            | Self::Closed => FailureStage::Connecting,
+            Self::Broken | Self::NotHttp => FailureStage::Sent,
+        }
     }
 }

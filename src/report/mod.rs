@@ -13,9 +13,9 @@ mod refusal;
 mod tagged;
 
 pub use activity_id::{ActivityId, InvalidActivityId};
-pub use answer::{Answer, Call, Exchange, Fetched, Reason};
+pub use answer::{Answer, Call, Exchange, Fetched, Reason, SentGeneration};
 pub use body::{InvalidReport, LinkReport};
-pub use error::{Cause, FetchError, Unreachable};
+pub use error::{Cause, FailureStage, FetchError, Incident, Unreachable};
 pub use key::{InvalidNoClicks, KeyError, NoClicks, ReportKey};
 pub use lifetime::{Known, Lifetime, LifetimePolicy, LifetimeReason, Scarcity};
 pub use refusal::{Refusal, RefusalStatus};

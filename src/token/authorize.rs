@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::keeper::Tokens;
-use crate::report::Cause;
+use crate::report::{Cause, SentGeneration};
 
 /// Puts [`Authorize`] in front of a road.
 #[derive(Debug, Clone)]
@@ -62,7 +62,8 @@ where
             // Waits for none: its turn is now, and all that waited here would leave together once a token comes.
             let token = tokens.usable().ok_or(Cause::TokenUnavailable)?;
             request.headers_mut().insert(AUTHORIZATION, token.bearer());
-            let response = road.oneshot(request).await?;
+            let mut response = road.oneshot(request).await?;
+            response.extensions_mut().insert(SentGeneration(token.generation()));
             match response.status() {
                 StatusCode::UNAUTHORIZED => tokens.refused(token.generation()).await,
                 status if status.is_success() => tokens.accepted(token.generation()),

@@ -85,7 +85,7 @@ where
             }
             match result {
                 Ok(answer) => Ok(Fetched { answer, exchange }),
-                Err(cause) => Err(FetchError { cause, exchange }),
+                Err(cause) => Err(FetchError { exchange, ..cause.into() }),
             }
         }
         .boxed()
@@ -109,11 +109,12 @@ where
     exchange.status = Some(head.status.as_u16());
     exchange.request_id = verdict::request_id(&head.headers);
     exchange.date = verdict::date(&head.headers);
+    exchange.sent_generation = head.extensions.get().copied();
     verdict::read(key.id, &head, body, max_body).await
 }
 
 fn record(metrics: &UpstreamMetrics, call: Call, result: &Result<Answer, Cause>, exchange: &Exchange) {
-    let Exchange { status, request_id, date: _, elapsed } = exchange;
+    let Exchange { status, request_id, sent_generation: _, date: _, elapsed } = exchange;
     metrics.called(call.reason.as_str(), *status, *elapsed);
     match result {
         Err(Cause::Throttled { .. } | Cause::TooMany { .. }) => metrics.throttled("throttled"),
@@ -177,10 +178,10 @@ mod tests {
         let metrics = Metrics::new();
         let silent = ask(pending::<Result<Response<TestBody>, Cause>>, &metrics).await.unwrap_err();
         let expected = Exchange { elapsed: LIMITS.attempt, ..Exchange::default() };
-        assert_eq!(silent, FetchError { cause: Cause::Timeout, exchange: expected.clone() });
+        assert_eq!(silent, FetchError { exchange: expected.clone(), ..Cause::Timeout.into() });
         let endless = ask(|| ready(Ok(Response::new(begun(pending())))), &metrics).await.unwrap_err();
         let expected = Exchange { status: Some(200), ..expected };
-        assert_eq!(endless, FetchError { cause: Cause::Timeout, exchange: expected });
+        assert_eq!(endless, FetchError { exchange: expected, ..Cause::Timeout.into() });
         let text = metrics.render().unwrap();
         for code in ["none", "200"] {
             let line = format!("upstream_requests_total{{code=\"{code}\",reason=\"miss\"}} 1\n");

@@ -73,14 +73,17 @@ fn rows() -> Vec<Row> {
         row("upstream 418", vendor(failure(418)), 502, "upstream_error", Some(418), "received-status=418"),
         row("redirect", vendor(Fault::Redirect), 502, "upstream_error", Some(302), "received-status=302"),
         row("no name", lost(Unreachable::Dns), 502, "upstream_unreachable", None, "error=dns_error"),
+        row("no name in time", lost(Unreachable::DnsTimeout), 502, "upstream_unreachable", None, "error=dns_timeout"),
         row("no connection", lost(Unreachable::Connect), 502, "upstream_unreachable", None, "error=connection_refused"),
+        row("no connection in time", lost(Unreachable::ConnectTimeout), 502, "upstream_unreachable", None, "error=connection_timeout"),
         row("no TLS", lost(Unreachable::Tls), 502, "upstream_unreachable", None, "error=tls_protocol_error"),
+        row("no trust", lost(Unreachable::Certificate), 502, "upstream_unreachable", None, "error=tls_certificate_error"),
         row("reset", vendor(Fault::Reset), 502, "upstream_unreachable", None, "error=connection_terminated"),
-        invalid("HTML with 200", Fault::Html, "error=http_protocol_error; received-status=200"),
-        invalid("not an object", Fault::NotAnObject, "error=http_protocol_error; received-status=200"),
-        invalid("no array", Fault::NoArray, "error=http_protocol_error; received-status=200"),
-        invalid("no field", Fault::Body("{}".into()), "error=http_protocol_error; received-status=200"),
-        invalid("another activity", Fault::WrongActivity, "error=http_protocol_error; received-status=200"),
+        invalid("HTML with 200", Fault::Html, "received-status=200"),
+        invalid("not an object", Fault::NotAnObject, "received-status=200"),
+        invalid("no array", Fault::NoArray, "received-status=200"),
+        invalid("no field", Fault::Body("{}".into()), "received-status=200"),
+        invalid("another activity", Fault::WrongActivity, "received-status=200"),
         invalid("truncated", Fault::Truncate, "error=http_response_incomplete; received-status=200"),
         invalid("over the cap", Fault::Huge, "error=http_response_body_size; received-status=200"),
         invalid("gzip over the cap", Fault::GzipBomb, "error=http_response_body_size; received-status=200"),
@@ -164,10 +167,36 @@ impl Row {
         }
     }
 
-    /// `Cache-Status`, where the copy held was of no use for this `forward` reason.
-    fn cache_status(&self, forward: &str) -> String {
+    /// Was it refused here? Then nothing went forward.
+    fn is_refused(&self) -> bool {
+        matches!(
+            self.error_key,
+            "quota_exhausted"
+                | "throttled"
+                | "circuit_open"
+                | "overloaded"
+                | "token_unavailable"
+                | "internal_error"
+        ) && self.forwarded.is_none()
+    }
+
+    /// `Cache-Status` with nothing held.
+    fn without_a_copy(&self) -> String {
+        if self.is_refused() { format!("detail={}", self.error_key) } else { self.forwarded_for("uri-miss") }
+    }
+
+    /// `Cache-Status` of the copy that is answered instead.
+    fn with_a_copy(&self, age: u64) -> String {
+        if self.is_refused() {
+            format!("hit; ttl={}; detail={}", 300 - i64::try_from(age).unwrap(), self.error_key)
+        } else {
+            self.forwarded_for("stale")
+        }
+    }
+
+    fn forwarded_for(&self, reason: &str) -> String {
         let status = self.forwarded.map_or_else(String::new, |status| format!("; fwd-status={status}"));
-        format!("fwd={forward}{status}; detail={}", self.error_key)
+        format!("fwd={reason}{status}; detail={}", self.error_key)
     }
 }
 
@@ -216,7 +245,7 @@ async fn each_failure_has_its_status_and_its_words_in_bounded_time_and_tells_no_
         let expected = match row.trouble {
             // It never came as far as the cache.
             Trouble::Crowd => String::new(),
-            _ => row.cache_status("uri-miss"),
+            _ => row.without_a_copy(),
         };
         assert_eq!(answer.cache_status(), expected, "{}", row.name);
         let proxy_status = answer.header("proxy-status").strip_prefix("link-report-proxy; ");
@@ -242,11 +271,11 @@ async fn before_any_5xx_goes_an_old_copy_within_stale_if_error() {
         row.strike(&proxy).await;
         let (answer, took) = ask(&proxy).await;
         assert_eq!((answer.status, &answer.body), (200, &good.body), "{}: {}", row.name, answer.shown());
-        assert_eq!(answer.cache_status(), row.cache_status("stale"), "{}", row.name);
         assert_eq!(answer.header("content-type"), "application/json");
         assert!(took <= PATIENCE, "{}: {took:?}", row.name);
         let age: u64 = answer.header("age").parse().unwrap();
         assert!((OLD.as_secs()..=OLD.as_secs() + 30).contains(&age), "{}: {age}", row.name);
+        assert_eq!(answer.cache_status(), row.with_a_copy(age), "{}", row.name);
     }
 }
 

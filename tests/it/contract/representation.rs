@@ -181,7 +181,7 @@ async fn cache_status_and_age_tell_how_an_answer_was_come_by() {
         // Refreshed behind the one before.
         (10, None, "hit; ttl=290", "9"),
         (290 + 60, Some(Fault::Reset), "hit; ttl=-59", "359"),
-        (1, None, "fwd=stale; detail=upstream_unreachable", "360"),
+        (1, None, "hit; ttl=-60; detail=upstream_unreachable", "360"),
     ] {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         if let Some(fault) = fault {
