@@ -11,7 +11,7 @@ use tower::{Layer, Service, ServiceExt as _};
 
 use super::circuit::{Circuit, CircuitLimits, CircuitOpen, CircuitState, Outcome, Pass};
 use crate::{
-    report::{Call, Cause, FetchError, Fetched},
+    report::{Call, Cause, FailureStage, FetchError, Fetched, ReportKey},
     telemetry::CircuitMetrics,
 };
 
@@ -38,6 +38,7 @@ struct Shared {
 struct Trip<'a> {
     shared: &'a Shared,
     pass: Pass,
+    key: ReportKey,
     outcome: Outcome,
 }
 
@@ -77,7 +78,7 @@ where
         let Self { inner, shared } = self.clone();
         async move {
             let mut trip = shared
-                .set_out()
+                .set_out(call.key)
                 .map_err(|CircuitOpen { retry_in }| Cause::CircuitOpen { retry_after: retry_in })?;
             let result = inner.oneshot(call).await;
             trip.outcome = outcome(&result);
@@ -89,31 +90,38 @@ where
 }
 
 fn outcome(result: &Result<Fetched, FetchError>) -> Outcome {
-    match result.as_ref().map_err(|error| &error.cause) {
-        Ok(_) | Err(Cause::Unauthorized | Cause::Forbidden) => Outcome::Answered,
-        Err(Cause::Status { status }) if *status < 500 => Outcome::Answered,
-        Err(Cause::Status { .. } | Cause::Unreachable(_) | Cause::Timeout) => Outcome::Failed,
-        // An unusable answer may be one report's fault, and must not cut off the others. The rest never left, but
-        // for the upstream's own 429s: of those the quota takes care.
-        Err(
-            Cause::Invalid(_)
+    let Err(error) = result else { return Outcome::Answered };
+    match (error.stage(), &error.cause) {
+        (FailureStage::Refused, _) => Outcome::NotSent,
+        // A 401 is the token's affair, and a 429 the quota's: both pause by themselves.
+        (
+            FailureStage::Connecting | FailureStage::Sent,
+            Cause::Unauthorized
             | Cause::Throttled { .. }
             | Cause::TooMany { .. }
-            | Cause::QuotaExhausted { .. }
+            | Cause::QuotaExhausted { .. },
+        ) => Outcome::Inconclusive,
+        (
+            FailureStage::Connecting | FailureStage::Sent,
+            Cause::Forbidden
+            | Cause::Status { .. }
+            | Cause::Unreachable(_)
+            | Cause::Invalid(_)
+            | Cause::Timeout
             | Cause::CircuitOpen { .. }
             | Cause::TokenUnavailable
             | Cause::Overloaded
             | Cause::Internal,
-        ) => Outcome::Untold,
+        ) => Outcome::Failed,
     }
 }
 
 // === impl Shared ===
 
 impl Shared {
-    fn set_out(&self) -> Result<Trip<'_>, CircuitOpen> {
+    fn set_out(&self, key: ReportKey) -> Result<Trip<'_>, CircuitOpen> {
         let pass = self.with(Circuit::pass)?;
-        Ok(Trip { shared: self, pass, outcome: Outcome::Untold })
+        Ok(Trip { shared: self, pass, key, outcome: Outcome::Inconclusive })
     }
 
     /// The gauge follows the circuit, and its every change is a line of log.
@@ -143,8 +151,8 @@ impl Shared {
 
 impl Drop for Trip<'_> {
     fn drop(&mut self) {
-        let (pass, outcome) = (self.pass, self.outcome);
-        self.shared.with(|circuit, now| circuit.record(pass, outcome, now));
+        let (pass, key, outcome) = (self.pass, self.key, self.outcome);
+        self.shared.with(|circuit, now| circuit.record(pass, key, outcome, now));
     }
 }
 
@@ -154,8 +162,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        admission::testing::{call, good},
-        report::{InvalidReport, Unreachable},
+        admission::testing::{call, call_for, good},
+        report::{Exchange, InvalidReport, Unreachable},
         telemetry::Metrics,
     };
 
@@ -165,29 +173,71 @@ mod tests {
         open_max: Duration::from_secs(60),
     };
 
+    async fn ask(
+        layer: &BreakerLayer,
+        number: u128,
+        answer: Result<Fetched, FetchError>,
+    ) -> Result<Fetched, Cause> {
+        let upstream = tower::service_fn(move |_call| ready(answer.clone()));
+        layer.layer(upstream).oneshot(call_for(number)).await.map_err(|error| error.cause)
+    }
+
+    /// Every way to fail; with the upstream's status, if it has one.
+    fn failures() -> Vec<(FetchError, Outcome)> {
+        const NOW: Duration = Duration::ZERO;
+        let of = |cause: Cause, status, outcome| {
+            (FetchError { exchange: Exchange { status, ..Exchange::default() }, ..cause.into() }, outcome)
+        };
+        vec![
+            of(Cause::Forbidden, Some(403), Outcome::Failed),
+            of(Cause::Status { status: 302 }, Some(302), Outcome::Failed),
+            of(Cause::Status { status: 410 }, Some(410), Outcome::Failed),
+            of(Cause::Status { status: 500 }, Some(500), Outcome::Failed),
+            of(Cause::Invalid(InvalidReport::Malformed), Some(200), Outcome::Failed),
+            of(Cause::Unreachable(Unreachable::Dns), None, Outcome::Failed),
+            of(Cause::Unreachable(Unreachable::Broken), None, Outcome::Failed),
+            of(Cause::Timeout, None, Outcome::Failed),
+            of(Cause::Unauthorized, Some(401), Outcome::Inconclusive),
+            of(Cause::Throttled { retry_after: NOW }, Some(429), Outcome::Inconclusive),
+            of(Cause::TooMany { retry_after: NOW }, Some(429), Outcome::Inconclusive),
+            of(Cause::QuotaExhausted { retry_after: NOW }, Some(429), Outcome::Inconclusive),
+            of(Cause::Throttled { retry_after: NOW }, None, Outcome::NotSent),
+            of(Cause::QuotaExhausted { retry_after: NOW }, None, Outcome::NotSent),
+            of(Cause::TokenUnavailable, None, Outcome::NotSent),
+        ]
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn connect_errors_timeouts_and_5xx_open_the_circuit_and_nothing_else_does() {
-        for (cause, opens) in [
-            (Cause::Unreachable(Unreachable::Dns), true),
-            (Cause::Timeout, true),
-            (Cause::Status { status: 500 }, true),
-            (Cause::Status { status: 302 }, false),
-            (Cause::Unauthorized, false),
-            (Cause::Forbidden, false),
-            (Cause::Invalid(InvalidReport::Malformed), false),
-            (Cause::Throttled { retry_after: Duration::ZERO }, false),
-            (Cause::QuotaExhausted { retry_after: Duration::ZERO }, false),
-            (Cause::TokenUnavailable, false),
-        ] {
-            let failed = FetchError::from(cause.clone());
-            let failing = tower::service_fn(move |_call| ready(Err::<Fetched, _>(failed.clone())));
-            let breaker = BreakerLayer::new(LIMITS, Metrics::new().circuit).layer(failing);
-            for _ in 0..2 {
-                assert_eq!(breaker.clone().oneshot(call()).await.unwrap_err().cause, cause);
+    async fn failures_of_any_kind_from_different_keys_open_the_circuit() {
+        for (failure, outcome) in failures() {
+            let layer = BreakerLayer::new(LIMITS, Metrics::new().circuit);
+            for number in 0..2 {
+                assert_eq!(ask(&layer, number, Err(failure.clone())).await, Err(failure.cause.clone()));
             }
-            let third = breaker.oneshot(call()).await.unwrap_err().cause;
-            let expected = if opens { Cause::CircuitOpen { retry_after: LIMITS.open_for } } else { cause };
-            assert_eq!(third, expected);
+            let expected = match outcome {
+                Outcome::Failed => Err(Cause::CircuitOpen { retry_after: LIMITS.open_for }),
+                Outcome::Answered | Outcome::Inconclusive | Outcome::NotSent => Ok(good()),
+            };
+            assert_eq!(ask(&layer, 2, Ok(good())).await, expected, "{failure}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trial_that_was_sent_and_not_answered_is_followed_by_a_pause() {
+        for (failure, outcome) in failures() {
+            let layer = BreakerLayer::new(LIMITS, Metrics::new().circuit);
+            for number in 0..2 {
+                ask(&layer, number, Err(Cause::Timeout.into())).await.unwrap_err();
+            }
+            tokio::time::advance(LIMITS.open_for).await;
+            assert_eq!(ask(&layer, 1, Err(failure.clone())).await, Err(failure.cause.clone()));
+            let expected = match outcome {
+                Outcome::Failed | Outcome::Inconclusive => {
+                    Err(Cause::CircuitOpen { retry_after: LIMITS.open_for * 2 })
+                }
+                Outcome::Answered | Outcome::NotSent => Ok(good()),
+            };
+            assert_eq!(ask(&layer, 1, Ok(good())).await, expected, "{failure}");
         }
     }
 
@@ -197,14 +247,16 @@ mod tests {
         let shared = BreakerLayer::new(LIMITS, metrics.circuit.clone());
         let failing =
             shared.layer(tower::service_fn(|_call| ready(Err::<Fetched, FetchError>(Cause::Timeout.into()))));
-        for _ in 0..2 {
-            failing.clone().oneshot(call()).await.unwrap_err();
+        for number in 0..2 {
+            failing.clone().oneshot(call_for(number)).await.unwrap_err();
         }
         assert!(metrics.render().unwrap().contains("circuit_state{state=\"open\"} 1\n"));
         tokio::time::advance(LIMITS.open_for).await;
         let hanging = shared.layer(tower::service_fn(|_call| std::future::pending()));
         let trial = tokio::time::timeout(Duration::from_secs(1), hanging.oneshot(call()));
         assert!(trial.await.is_err());
+        // It may have been sent.
+        tokio::time::advance(LIMITS.open_for * 2).await;
         let mending = shared.layer(tower::service_fn(|_call| ready(Ok(good()))));
         assert_eq!(mending.oneshot(call()).await, Ok(good()));
         assert!(metrics.render().unwrap().contains("circuit_state{state=\"closed\"} 1\n"));

@@ -29,6 +29,13 @@ const LONGEST_UNCLEAR: Duration = Duration::from_secs(10 * 60);
 /// The slowest that `throttled` answers can make us: other programs may be spending the same second.
 const SLOWEST: u32 = 8;
 
+/// The `throttled` in a row that make us that slow. Each one more doubles the silence after it: whoever else spends the
+/// second leaves us none of it.
+const SLOWINGS: u32 = SLOWEST.ilog2();
+
+/// The longest such silence.
+const LONGEST_THROTTLED: Duration = Duration::from_secs(60);
+
 /// A place in the queue, to be redeemed by [`Bucket::take`] or handed back by [`Bucket::give_back`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -71,6 +78,7 @@ pub(super) struct Bucket {
     max_wait: Duration,
     next: Instant,
     slowed_at: Option<Instant>,
+    throttled_in_a_row: u32,
     unclear_in_a_row: u32,
     queue: BTreeSet<Place>,
     issued: u64,
@@ -102,6 +110,7 @@ impl Bucket {
             max_wait,
             next: now,
             slowed_at: None,
+            throttled_in_a_row: 0,
             unclear_in_a_row: 0,
             queue: BTreeSet::new(),
             issued: 0,
@@ -145,12 +154,16 @@ impl Bucket {
         self.queue.remove(&place)
     }
 
-    /// The upstream said `throttled`: a whole window of silence, then half the rate.
+    /// The upstream said `throttled`: a whole window of silence, then half the rate; and at the slowest rate a silence
+    /// that grows.
     pub(super) fn throttled(&mut self, now: Instant) {
         // The calls that were already under way when the rate was halved say nothing new.
         if self.slowed_at.is_none_or(|slowed_at| slowed_at + WINDOW <= now) {
             self.interval = (self.interval * 2).min(self.full_speed * SLOWEST);
             self.slowed_at = Some(now);
+            let silence = (WINDOW + JITTER) * (1 << self.throttled_in_a_row.saturating_sub(SLOWINGS).min(16));
+            self.throttled_in_a_row += 1;
+            self.hold_until(now + silence.min(LONGEST_THROTTLED));
         }
         self.hold_until(now + WINDOW + JITTER);
     }
@@ -179,6 +192,7 @@ impl Bucket {
 
     /// The upstream took a call without complaint: back towards full speed, an eighth of it a call.
     pub(super) fn accepted(&mut self) {
+        self.throttled_in_a_row = 0;
         self.unclear_in_a_row = 0;
         self.interval = self.interval.saturating_sub(self.full_speed / 8).max(self.full_speed);
     }

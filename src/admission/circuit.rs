@@ -1,13 +1,16 @@
 //! Stops asking an upstream that keeps failing, and asks again now and then with a single call.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
 use tokio::time::Instant;
+
+use crate::report::ReportKey;
 
 /// When the circuit opens, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct CircuitLimits {
-    /// Calls that must fail in a row to open it; `None` never opens.
+    /// Keys whose calls must fail in a row to open it; `None` never opens. One key alone never does: its faults are its
+    /// own, and must not cut off the others.
     pub failures: Option<NonZeroU32>,
     /// How long it stays open the first time.
     pub open_for: Duration,
@@ -38,12 +41,15 @@ pub(super) enum Pass {
 /// How a call that had a [`Pass`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The upstream works, whatever it thinks of the call.
+    /// With a report, or with the upstream's word that there is none.
     Answered,
-    /// The upstream could not be reached, did not answer in time, or failed.
+    /// With anything else.
     Failed,
-    /// Nothing was learnt: the call never left, or was given up.
-    Untold,
+    /// With a refusal that another layer sees to by pausing, or it was given up. Says nothing against the upstream;
+    /// but a trial that ends so has not shown that it works, and costs a pause like any other.
+    Inconclusive,
+    /// It was never sent.
+    NotSent,
 }
 
 /// Calls are refused for now.
@@ -61,11 +67,20 @@ pub(super) struct Circuit {
     phase: Phase,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Phase {
-    Closed { failures: u32 },
-    Open { until: Instant, open_for: Duration },
-    HalfOpen { open_for: Duration, trial: Trial },
+    /// With the keys whose calls have failed since the last answer: fewer than open it.
+    Closed {
+        failing: BTreeSet<ReportKey>,
+    },
+    Open {
+        until: Instant,
+        open_for: Duration,
+    },
+    HalfOpen {
+        open_for: Duration,
+        trial: Trial,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +108,7 @@ impl CircuitState {
 impl Circuit {
     /// A closed circuit.
     pub(super) fn new(limits: CircuitLimits) -> Self {
-        Self { limits, phase: Phase::Closed { failures: 0 } }
+        Self { limits, phase: Phase::CLOSED }
     }
 
     /// Asks for leave to make a call.
@@ -112,11 +127,18 @@ impl Circuit {
         }
     }
 
-    /// Tells how a call ended.
-    pub(super) fn record(&mut self, pass: Pass, outcome: Outcome, now: Instant) {
-        match (self.phase, pass) {
-            (Phase::Closed { failures }, Pass::Regular) => self.regular(failures, outcome, now),
-            (Phase::HalfOpen { open_for, .. }, Pass::Trial) => self.trial(open_for, outcome, now),
+    /// Tells how a call for `key` ended.
+    pub(super) fn record(&mut self, pass: Pass, key: ReportKey, outcome: Outcome, now: Instant) {
+        match (&mut self.phase, pass) {
+            (Phase::Closed { failing }, Pass::Regular) => match outcome {
+                Outcome::Answered => failing.clear(),
+                Outcome::Failed => self.failed(key, now),
+                Outcome::Inconclusive | Outcome::NotSent => {}
+            },
+            (Phase::HalfOpen { open_for, .. }, Pass::Trial) => {
+                let open_for = *open_for;
+                self.trial(open_for, outcome, now);
+            }
             // A call from before the circuit opened: what it says is old news.
             (Phase::Open { .. } | Phase::HalfOpen { .. }, Pass::Regular)
             | (Phase::Closed { .. } | Phase::Open { .. }, Pass::Trial) => {}
@@ -132,63 +154,79 @@ impl Circuit {
         }
     }
 
-    fn regular(&mut self, failures: u32, outcome: Outcome, now: Instant) {
-        let failures = match outcome {
-            Outcome::Answered => 0,
-            Outcome::Failed => failures.saturating_add(1),
-            Outcome::Untold => failures,
+    fn failed(&mut self, key: ReportKey, now: Instant) {
+        let (Phase::Closed { failing }, Some(limit)) = (&mut self.phase, self.limits.failures) else {
+            return;
         };
-        self.phase = match self.limits.failures {
-            Some(limit) if failures >= limit.get() => {
-                Phase::Open { until: now + self.limits.open_for, open_for: self.limits.open_for }
-            }
-            Some(_) | None => Phase::Closed { failures },
-        };
+        failing.insert(key);
+        if failing.len() >= usize::try_from(limit.get()).unwrap_or(usize::MAX) {
+            let open_for = self.limits.open_for;
+            self.phase = Phase::Open { until: now + open_for, open_for };
+        }
     }
 
     fn trial(&mut self, open_for: Duration, outcome: Outcome, now: Instant) {
         self.phase = match outcome {
-            Outcome::Answered => Phase::Closed { failures: 0 },
-            Outcome::Failed => {
+            Outcome::Answered => Phase::CLOSED,
+            Outcome::Failed | Outcome::Inconclusive => {
                 let open_for = (open_for * 2).min(self.limits.open_max);
                 Phase::Open { until: now + open_for, open_for }
             }
             // Still half open: a call that never left says nothing, however many of them there are.
-            Outcome::Untold => Phase::HalfOpen { open_for, trial: Trial::Due },
+            Outcome::NotSent => Phase::HalfOpen { open_for, trial: Trial::Due },
         };
     }
+}
+
+// === impl Phase ===
+
+impl Phase {
+    const CLOSED: Self = Self::Closed { failing: BTreeSet::new() };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::testing::key;
 
     const OPEN_FOR: Duration = Duration::from_secs(10);
     const LIMITS: CircuitLimits =
         CircuitLimits { failures: NonZeroU32::new(3), open_for: OPEN_FOR, open_max: Duration::from_secs(60) };
 
-    fn call(circuit: &mut Circuit, outcome: Outcome, now: Instant) {
+    fn call(circuit: &mut Circuit, number: u128, outcome: Outcome, now: Instant) {
         let pass = circuit.pass(now).unwrap();
-        circuit.record(pass, outcome, now);
+        circuit.record(pass, key(number), outcome, now);
     }
 
     fn open(now: Instant) -> Circuit {
         let mut circuit = Circuit::new(LIMITS);
-        (0..3).for_each(|_| call(&mut circuit, Outcome::Failed, now));
+        (0..3).for_each(|number| call(&mut circuit, number, Outcome::Failed, now));
         circuit
     }
 
     #[test]
     fn only_failures_in_a_row_open_it() {
+        use Outcome::{Answered, Failed, Inconclusive, NotSent};
         let now = Instant::now();
         let mut circuit = Circuit::new(LIMITS);
-        for outcome in [Outcome::Failed, Outcome::Failed, Outcome::Answered, Outcome::Failed, Outcome::Failed]
+        for (number, outcome) in
+            [Failed, Failed, Answered, Failed, Failed, Inconclusive, NotSent].into_iter().enumerate()
         {
-            call(&mut circuit, outcome, now);
+            call(&mut circuit, number as u128, outcome, now);
+            assert_eq!(circuit.state(), CircuitState::Closed);
         }
-        call(&mut circuit, Outcome::Untold, now);
+        call(&mut circuit, 7, Failed, now);
+        assert_eq!(circuit.state(), CircuitState::Open);
+    }
+
+    #[test]
+    fn a_key_that_always_fails_does_not_cut_off_the_others() {
+        let now = Instant::now();
+        let mut circuit = Circuit::new(LIMITS);
+        (0..1_000).for_each(|_| call(&mut circuit, 1, Outcome::Failed, now));
+        call(&mut circuit, 2, Outcome::Failed, now);
         assert_eq!(circuit.state(), CircuitState::Closed);
-        call(&mut circuit, Outcome::Failed, now);
+        call(&mut circuit, 3, Outcome::Failed, now);
         assert_eq!(circuit.state(), CircuitState::Open);
     }
 
@@ -206,33 +244,37 @@ mod tests {
         let mut circuit = open(now);
         assert_eq!(circuit.pass(now + OPEN_FOR), Ok(Pass::Trial));
         assert!(circuit.pass(now + OPEN_FOR).is_err());
-        circuit.record(Pass::Trial, Outcome::Answered, now + OPEN_FOR);
+        circuit.record(Pass::Trial, key(1), Outcome::Answered, now + OPEN_FOR);
         assert_eq!(circuit.state(), CircuitState::Closed);
+        (0..2).for_each(|number| call(&mut circuit, number, Outcome::Failed, now + OPEN_FOR));
+        assert_eq!(circuit.state(), CircuitState::Closed, "counted anew");
     }
 
     #[test]
-    fn each_failed_trial_doubles_the_wait_up_to_the_limit() {
-        let mut now = Instant::now();
-        let mut circuit = open(now);
-        for seconds in [10, 20, 40, 60, 60] {
-            let retry_in = Duration::from_secs(seconds);
-            assert_eq!(circuit.pass(now), Err(CircuitOpen { retry_in }));
-            now += retry_in;
-            call(&mut circuit, Outcome::Failed, now);
+    fn each_trial_without_an_answer_doubles_the_wait_up_to_the_limit() {
+        for outcome in [Outcome::Failed, Outcome::Inconclusive] {
+            let mut now = Instant::now();
+            let mut circuit = open(now);
+            for seconds in [10, 20, 40, 60, 60] {
+                let retry_in = Duration::from_secs(seconds);
+                assert_eq!(circuit.pass(now), Err(CircuitOpen { retry_in }));
+                now += retry_in;
+                call(&mut circuit, 1, outcome, now);
+            }
         }
     }
 
     #[test]
-    fn a_trial_that_is_given_up_leaves_the_trial_to_the_next_call_and_opens_nothing() {
+    fn a_trial_that_is_not_sent_leaves_the_trial_to_the_next_call() {
         let now = Instant::now() + OPEN_FOR;
         let mut circuit = open(now - OPEN_FOR);
         for _ in 0..3 {
-            call(&mut circuit, Outcome::Untold, now);
+            call(&mut circuit, 1, Outcome::NotSent, now);
             assert_eq!(circuit.state(), CircuitState::HalfOpen);
         }
         assert_eq!(circuit.pass(now), Ok(Pass::Trial));
         assert!(circuit.pass(now).is_err(), "one at a time");
-        circuit.record(Pass::Trial, Outcome::Failed, now);
+        circuit.record(Pass::Trial, key(1), Outcome::Failed, now);
         assert_eq!(circuit.pass(now), Err(CircuitOpen { retry_in: OPEN_FOR * 2 }));
     }
 
@@ -240,10 +282,10 @@ mod tests {
     fn a_call_from_before_it_opened_changes_nothing() {
         let now = Instant::now();
         let mut circuit = open(now);
-        circuit.record(Pass::Regular, Outcome::Answered, now);
+        circuit.record(Pass::Regular, key(1), Outcome::Answered, now);
         assert_eq!(circuit.state(), CircuitState::Open);
         assert_eq!(circuit.pass(now + OPEN_FOR), Ok(Pass::Trial));
-        circuit.record(Pass::Regular, Outcome::Failed, now + OPEN_FOR);
+        circuit.record(Pass::Regular, key(1), Outcome::Failed, now + OPEN_FOR);
         assert_eq!(circuit.state(), CircuitState::HalfOpen);
     }
 
@@ -251,6 +293,6 @@ mod tests {
     fn zero_failures_never_opens() {
         let now = Instant::now();
         let mut circuit = Circuit::new(CircuitLimits { failures: None, ..LIMITS });
-        (0..1000).for_each(|_| call(&mut circuit, Outcome::Failed, now));
+        (0..1000).for_each(|number| call(&mut circuit, number, Outcome::Failed, now));
     }
 }

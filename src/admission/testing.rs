@@ -16,10 +16,18 @@ use crate::{
     telemetry::Metrics,
 };
 
+pub(super) fn key(number: u128) -> ReportKey {
+    ReportKey { id: ActivityId::from(uuid::Uuid::from_u128(number)), no_clicks: NoClicks::Omitted }
+}
+
 /// A call that a caller waits for.
 pub(super) fn call() -> Call {
-    let id = ActivityId::parse(b"8892baf9-970a-4de6-8400-fa4ec461986d").unwrap();
-    Call { key: ReportKey { id, no_clicks: NoClicks::Omitted }, reason: Reason::Miss }
+    call_for(1)
+}
+
+/// The same, for one of many keys.
+pub(super) fn call_for(number: u128) -> Call {
+    Call { key: key(number), reason: Reason::Miss }
 }
 
 /// An answer of an upstream that works.

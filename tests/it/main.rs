@@ -1,6 +1,7 @@
 //! Tests of the whole program, in one binary: what it promises from outside.
 #![cfg(test)]
 
+mod bounded;
 mod cache;
 mod contract;
 mod day;

@@ -192,8 +192,8 @@ async fn a_day_that_is_spent_elsewhere_stops_all_calls() {
 async fn an_open_circuit_spends_no_quota_and_closes_after_one_good_call() {
     let journey = Journey::with_a_static_token();
     journey.vendor.inject(Fault::Hang, Scope::All);
-    for _ in 0..5 {
-        assert_eq!(journey.ask(1).await, Err(Cause::Timeout));
+    for key in 1..=5 {
+        assert_eq!(journey.ask(key).await, Err(Cause::Timeout));
     }
     assert_eq!(journey.ask(1).await, Err(Cause::CircuitOpen { retry_after: CIRCUIT.open_for }));
     assert_eq!((journey.vendor.calls(), journey.counted()), (5, 5));

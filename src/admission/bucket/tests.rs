@@ -60,6 +60,26 @@ fn a_throttled_answer_halves_the_rate_once_and_good_answers_restore_it() {
 }
 
 #[test]
+fn a_second_that_others_spend_is_asked_for_ever_less_often_down_to_once_a_minute() {
+    let mut now = Instant::now();
+    let mut bucket = Bucket::new(FOUR, FIVE_SECONDS, now);
+    let silence = WINDOW + JITTER;
+    for times in [1, 1, 1, 1, 2, 4, 8, 16, 32] {
+        // One that was under way comes back too.
+        bucket.throttled(now);
+        bucket.throttled(now);
+        assert_eq!(bucket.wait(Lane::Cold, now), silence * times);
+        now += silence * times;
+    }
+    bucket.throttled(now);
+    assert_eq!(bucket.wait(Lane::Cold, now), LONGEST_THROTTLED);
+    bucket.accepted();
+    now += LONGEST_THROTTLED;
+    bucket.throttled(now);
+    assert_eq!(bucket.wait(Lane::Cold, now), silence);
+}
+
+#[test]
 fn those_who_wait_feel_a_hold_too() {
     let start = Instant::now();
     let mut bucket = Bucket::new(FOUR, FIVE_SECONDS, start);

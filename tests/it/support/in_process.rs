@@ -18,7 +18,7 @@ use link_report_proxy::{
     app::{App, Calls, Outside, World},
     door::{Body, ConnectionLimits, serve_connection},
     inbound::Front,
-    report::{ActivityId, NoClicks, ReportKey},
+    report::{ActivityId, NoClicks, ReportKey, Unreachable},
     settings::Settings,
     simulator::{BodyShape, Fault, Options, Scope, Simulator, synthetic_id},
     state,
@@ -152,6 +152,12 @@ impl InProcess {
     /// From now on new connections end there.
     pub(crate) fn plug_into(&self, plug: Plug) {
         self.cable.plug_into(plug);
+    }
+
+    /// Open connections end, and new ones fail so.
+    pub(crate) fn lose_all_connections(&self, how_far: Unreachable) {
+        self.cable.cut();
+        self.cable.plug_into(Plug::Nowhere(how_far));
     }
 
     /// What is held of `key`, once nothing of it is in the air.
