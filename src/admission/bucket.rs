@@ -55,11 +55,23 @@ pub(super) enum Lane {
 /// What [`Bucket::take`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The call may leave now; the place is used up.
+    /// The call may leave now; the place is used up. Nobody else is told so before [`Bucket::sent`] or
+    /// [`Bucket::ended`].
     Go,
     /// Ask again then; the place is kept. Later than promised when the bucket was slowed meanwhile, or when a better
     /// lane has filled.
     NotBefore(Instant),
+    /// Ask again once the call before this one is sent; the place is kept.
+    AfterConnecting,
+}
+
+/// Was it the call whose turn it is that was told of?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connecting {
+    /// It was: the next one is due at a known time.
+    Over,
+    /// That had been told of before.
+    Another,
 }
 
 /// The queue is longer than anyone should wait.
@@ -81,6 +93,9 @@ pub(super) struct Bucket {
     throttled_in_a_row: u32,
     unclear_in_a_row: u32,
     queue: BTreeSet<Place>,
+    /// Has had its turn, and may have no connection yet. A connection that is being made delays its call, and not the
+    /// next one: were they both let go, they could meet on the wire.
+    connecting: Option<Place>,
     issued: u64,
     left: VecDeque<Instant>,
 }
@@ -113,6 +128,7 @@ impl Bucket {
             throttled_in_a_row: 0,
             unclear_in_a_row: 0,
             queue: BTreeSet::new(),
+            connecting: None,
             issued: 0,
             left: VecDeque::new(),
         }
@@ -135,6 +151,9 @@ impl Bucket {
 
     /// Redeems a place, or says when to ask again.
     pub(super) fn take(&mut self, place: Place, now: Instant) -> Turn {
+        if self.connecting.is_some() {
+            return Turn::AfterConnecting;
+        }
         let ahead = self.queue.range(..place).count();
         let due = self.due(ahead);
         if now < due {
@@ -146,7 +165,26 @@ impl Bucket {
         self.next = now + self.interval;
         self.forget(now);
         self.left.push_back(now);
+        if !self.full_speed.is_zero() {
+            self.connecting = Some(place);
+        }
         Turn::Go
+    }
+
+    /// The call whose turn it is has a connection, and is being sent.
+    pub(super) fn sent(&mut self, now: Instant) -> Connecting {
+        let Some(_place) = self.connecting.take() else { return Connecting::Another };
+        // The interval is one between calls on the wire.
+        self.next = self.next.max(now + self.interval);
+        if let Some(left) = self.left.back_mut() {
+            *left = now;
+        }
+        Connecting::Over
+    }
+
+    /// The call that had this place has ended, sent or not.
+    pub(super) fn ended(&mut self, place: Place, now: Instant) -> Connecting {
+        if self.connecting == Some(place) { self.sent(now) } else { Connecting::Another }
     }
 
     /// Leaves the queue; those behind move up. Says whether the place was still in it.

@@ -247,11 +247,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_never_left_is_struck_out() {
+        const TOO_FAST: Cause = Cause::Throttled { retry_after: Duration::from_secs(60) };
         let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
         ask(&quota, Err(Cause::TokenUnavailable)).await.unwrap_err();
         assert_eq!(quota.snapshot().day.used, 0);
-        let retry_after = Duration::from_secs(60);
-        ask(&quota, Err(Cause::Throttled { retry_after })).await.unwrap_err();
+        let throttled = || FetchError {
+            exchange: Exchange { status: Some(429), ..Exchange::default() },
+            ..TOO_FAST.into()
+        };
+        let upstream = tower::service_fn(move |_call| ready(Err::<Fetched, _>(throttled())));
+        QuotaLayer::new(quota.clone()).layer(upstream).oneshot(call()).await.unwrap_err();
         ask(&quota, Ok(good())).await.unwrap_err();
         assert_eq!(quota.snapshot().day.used, 1, "nor is one that got no turn");
     }

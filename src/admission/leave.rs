@@ -1,7 +1,11 @@
 //! Leave to make one call: paid for when it is given, and told how the call ended.
 
-use super::{bucket::Lane, ledger::Line, quota::Quota};
-use crate::report::{Cause, FetchError, Fetched};
+use super::{
+    bucket::{Lane, Place},
+    ledger::Line,
+    quota::Quota,
+};
+use crate::report::{Cause, FailureStage, FetchError, Fetched};
 
 /// Whatever becomes of its owner, the books are right: a call that was not sent is struck out, and a probe that
 /// nobody answered leaves the probing to the next call.
@@ -10,6 +14,8 @@ pub(super) struct Leave {
     quota: Quota,
     line: Line,
     stage: Stage,
+    /// Once it has had its turn in the second.
+    turn: Option<Place>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +29,12 @@ enum Stage {
 
 impl Leave {
     pub(super) fn new(quota: Quota, line: Line) -> Self {
-        Self { quota, line, stage: Stage::Counted }
+        Self { quota, line, stage: Stage::Counted, turn: None }
     }
 
-    /// Is the call still to be made? Then it leaves now.
-    pub(super) fn set_out(&mut self) -> bool {
+    /// It is the call's turn. Is it still to be made? Then it leaves now.
+    pub(super) fn set_out(&mut self, turn: Place) -> bool {
+        self.turn = Some(turn);
         let good = self.quota.shared.ledger(|ledger, now| ledger.is_good(self.line, now));
         if good {
             self.stage = Stage::Sent;
@@ -77,13 +84,16 @@ impl Leave {
                 }
                 return;
             }
-            // Nothing has left.
-            Err(Cause::TokenUnavailable) => {
+            Ok(_) => shared.bucket(|bucket, _now| bucket.accepted()),
+            Err(_) => {}
+        }
+        match result.as_ref().map_err(FetchError::stage) {
+            // Nothing has reached the upstream.
+            Err(FailureStage::Refused | FailureStage::Connecting) => {
                 self.stage = Stage::Counted;
                 return;
             }
-            Ok(_) => shared.bucket(|bucket, _now| bucket.accepted()),
-            Err(_) => {}
+            Ok(_) | Err(FailureStage::Sent) => {}
         }
         if answered || result.is_ok() {
             shared.ledger(|ledger, _now| ledger.answered(self.line));
@@ -95,6 +105,9 @@ impl Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         let (shared, line) = (&self.quota.shared, self.line);
+        if let Some(turn) = self.turn {
+            shared.turn_over(|bucket, now| bucket.ended(turn, now));
+        }
         match self.stage {
             Stage::Counted => shared.ledger(|ledger, now| ledger.strike_out(line, now)),
             Stage::Sent => shared.ledger(|ledger, now| ledger.untold(line, now)),

@@ -24,6 +24,7 @@ mod scarcity;
 mod standing;
 #[cfg(test)]
 mod testing;
+mod turn;
 mod writing;
 
 pub use breaker::{Breaker, BreakerLayer};
@@ -34,5 +35,5 @@ pub use gate::{QuotaGate, QuotaLayer};
 pub use ledger::Books;
 pub use pace::Step;
 pub use quota::{Opening, Quota, QuotaLimits};
-pub use retry::{RetryOnce, TokenGeneration};
+pub use retry::{RetryOnce, RetryOnceLayer, TokenGeneration};
 pub use standing::{DayCount, QuotaSnapshot, SecondCount};

@@ -6,13 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    bucket::{Bucket, Lane, Place, QueueFull, Turn},
+    bucket::{Bucket, Lane},
     clock::{Skew, WallClock},
     leave::Leave,
     ledger::{Books, DayLimits, DaySpent, Entry, Lease, Ledger},
@@ -64,15 +61,15 @@ pub struct Quota {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    limits: QuotaLimits,
+    pub(super) limits: QuotaLimits,
     bucket: Mutex<Bucket>,
     day: Mutex<Day>,
     clock: WallClock,
     store: Option<Arc<dyn Store>>,
     /// One lease at a time: those who wait for it will find calls in it. And what the store is still at.
     leasing: tokio::sync::Mutex<Option<Writing>>,
-    /// Someone left the queue: those behind may be due earlier.
-    moved_up: Notify,
+    /// Someone left the queue, or has been sent: those behind may be due earlier.
+    pub(super) moved_up: Notify,
     scarcity: ScarcityCell,
     pub(super) metrics: QuotaMetrics,
 }
@@ -82,12 +79,6 @@ struct Day {
     ledger: Ledger,
     skew: Skew,
     step: Step,
-}
-
-/// A place in the bucket's queue that is given back if its owner goes away while waiting.
-struct Held<'a> {
-    shared: &'a Shared,
-    place: Place,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -183,15 +174,20 @@ impl Quota {
         cell.get(now).unwrap_or_else(|| cell.set(self.shared.ledger(Ledger::scarcity), now))
     }
 
+    /// The call whose turn it was has a connection, and is being sent on it.
+    pub fn sent(&self) {
+        self.shared.turn_over(Bucket::sent);
+    }
+
     /// Counts a call, and waits for its turn.
     pub(super) async fn admit(&self, reason: Reason) -> Result<Leave, Cause> {
         let (lane, arrived) = (Lane::from(reason), Instant::now());
         loop {
             // First the day: a spent one is not worth waiting for a turn, and a turn must not wait for a disk.
             let mut leave = self.enter(lane).await?;
-            self.shared.turn(lane, arrived).await?;
+            let turn = self.shared.turn(lane, arrived).await?;
             // The wait may have taken it past midnight, or the upstream's `quota_exceeded` past it.
-            if leave.set_out() {
+            if leave.set_out(turn) {
                 self.shared.metrics.waited(arrived.elapsed());
                 return Ok(leave);
             }
@@ -284,34 +280,7 @@ impl Shared {
         self.write_down(closing, &mut slot).await;
     }
 
-    async fn turn(&self, lane: Lane, arrived: Instant) -> Result<(), Cause> {
-        let held = self.join(lane).map_err(|full| self.denied_second(full.wait))?;
-        let latest = arrived + self.limits.max_wait;
-        loop {
-            // Before the look at the queue, so that a move between look and wait is not missed.
-            let moved_up = self.moved_up.notified();
-            match self.bucket(|bucket, now| bucket.take(held.place, now)) {
-                Turn::Go => return Ok(()),
-                // The upstream has slowed us since the place was given, or a better lane has filled.
-                Turn::NotBefore(due) if due > latest => {
-                    return Err(self.denied_second(due.saturating_duration_since(Instant::now())));
-                }
-                Turn::NotBefore(due) => {
-                    tokio::select! {
-                        () = sleep_until(due) => {}
-                        () = moved_up => {}
-                    }
-                }
-            }
-        }
-    }
-
-    fn join(&self, lane: Lane) -> Result<Held<'_>, QueueFull> {
-        let place = self.bucket(|bucket, now| bucket.reserve(lane, now))?;
-        Ok(Held { shared: self, place })
-    }
-
-    fn denied_second(&self, wait: Duration) -> Cause {
+    pub(super) fn denied_second(&self, wait: Duration) -> Cause {
         self.metrics.denied(Window::Second.as_str());
         Cause::Throttled { retry_after: wait.saturating_sub(self.limits.max_wait) }
     }
@@ -319,17 +288,6 @@ impl Shared {
     fn denied_day(&self, spent: DaySpent) -> Cause {
         self.metrics.denied(Window::Day.as_str());
         Cause::QuotaExhausted { retry_after: spent.retry_in }
-    }
-}
-
-// === impl Held ===
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        // A place that was redeemed is not in the queue any more, and nobody moves up for it.
-        if self.shared.bucket(|bucket, _now| bucket.give_back(self.place)) {
-            self.shared.moved_up.notify_waiters();
-        }
     }
 }
 

@@ -1,12 +1,18 @@
 //! Does a failed call deserve a second one? At most one, and only where it is likely to be worth its price.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use tokio::time::{Instant, Sleep, sleep};
-use tower::retry::{Policy, RetryLayer};
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tokio::time::{Instant, sleep};
+use tower::{Layer, Service, ServiceExt as _};
 
 use super::quota::Quota;
-use crate::report::{Call, Cause, FetchError, Fetched, Reason, Scarcity};
+use crate::report::{Call, Cause, FailureStage, FetchError, Fetched, Reason, Scarcity, SentGeneration};
 
 /// The pause before the second call is this long, give or take half: what failed together must not come again together.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -16,22 +22,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct TokenGeneration(Arc<dyn Fn() -> u64 + Send + Sync>);
 
-/// Retries connect errors, 502, 503 and 504, and a 401 once the token has been renewed.
-///
-/// Never a timeout: the caller's patience is spent, and the upstream is slow enough without us. And never while calls
-/// are scarce: a second attempt is somebody's first.
+/// Puts [`RetryOnce`] in front of a service.
 #[derive(Debug, Clone)]
-pub struct RetryOnce {
+pub struct RetryOnceLayer {
     tokens: TokenGeneration,
     quota: Quota,
-    seen: u64,
-    left: Attempts,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Attempts {
-    One,
-    None,
+/// Retries connect errors, 502, 503 and 504, and a 401 once the token that was sent has been renewed.
+///
+/// Never a timeout: the caller's patience is spent, and the upstream is slow enough without us. And never while calls
+/// are scarce, since a second attempt is somebody's first; but for those that were not spent, as nothing was sent, and
+/// for the 401, without whose second attempt the renewal was for nothing.
+#[derive(Debug, Clone)]
+pub struct RetryOnce<S> {
+    inner: S,
+    layer: RetryOnceLayer,
 }
 
 // === impl TokenGeneration ===
@@ -41,6 +47,10 @@ impl TokenGeneration {
     pub fn new(current: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(current))
     }
+
+    fn is_newer_than(&self, sent: Option<SentGeneration>) -> bool {
+        sent.is_some_and(|SentGeneration(sent)| (self.0)() > sent)
+    }
 }
 
 impl fmt::Debug for TokenGeneration {
@@ -49,22 +59,22 @@ impl fmt::Debug for TokenGeneration {
     }
 }
 
-// === impl RetryOnce ===
+// === impl RetryOnceLayer ===
 
-impl RetryOnce {
-    /// The policy as a layer.
-    pub fn layer(tokens: TokenGeneration, quota: Quota) -> RetryLayer<Self> {
-        let seen = (tokens.0)();
-        RetryLayer::new(Self { tokens, quota, seen, left: Attempts::One })
+impl RetryOnceLayer {
+    /// Asks `tokens` whether there is a newer one, and `quota` how scarce calls are.
+    pub fn new(tokens: TokenGeneration, quota: Quota) -> Self {
+        Self { tokens, quota }
     }
 
-    fn is_worth_it(&self, cause: &Cause) -> bool {
-        match cause {
+    fn is_worth_it(&self, error: &FetchError) -> bool {
+        let ample = || self.quota.scarcity(Instant::now()) == Scarcity::Ample;
+        match &error.cause {
             // A connection that broke before an answer was most often an idle one that the other side had just
             // closed; a GET may be sent again (RFC 9110 §9.2.2).
-            Cause::Unreachable(_) => true,
-            Cause::Status { status } => matches!(status, 502..=504),
-            Cause::Unauthorized => (self.tokens.0)() > self.seen,
+            Cause::Unreachable(_) => error.stage() == FailureStage::Connecting || ample(),
+            Cause::Status { status } => matches!(status, 502..=504) && ample(),
+            Cause::Unauthorized => self.tokens.is_newer_than(error.exchange.sent_generation),
             Cause::Forbidden
             | Cause::Invalid(_)
             | Cause::Timeout
@@ -79,69 +89,97 @@ impl RetryOnce {
     }
 }
 
-impl Policy<Call, Fetched, FetchError> for RetryOnce {
-    type Future = Sleep;
+impl<S> Layer<S> for RetryOnceLayer {
+    type Service = RetryOnce<S>;
 
-    fn retry(&mut self, call: &mut Call, result: &mut Result<Fetched, FetchError>) -> Option<Sleep> {
-        let cause = result.as_ref().err().map(|error| &error.cause)?;
-        let ample = || self.quota.scarcity(Instant::now()) == Scarcity::Ample;
-        if self.left == Attempts::None || !self.is_worth_it(cause) || !ample() {
-            return None;
-        }
-        self.left = Attempts::None;
-        call.reason = Reason::Retry;
-        Some(sleep(PAUSE.mul_f64(0.5 + fastrand::f64())))
+    fn layer(&self, inner: S) -> RetryOnce<S> {
+        RetryOnce { inner, layer: self.clone() }
+    }
+}
+
+// === impl RetryOnce ===
+
+impl<S> Service<Call> for RetryOnce<S>
+where
+    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Fetched;
+    type Error = FetchError;
+    type Future = BoxFuture<'static, Result<Fetched, FetchError>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn clone_request(&mut self, call: &Call) -> Option<Call> {
-        // Called right before each attempt: what is in use now is what the attempt will carry, or older.
-        self.seen = (self.tokens.0)();
-        Some(*call)
+    fn call(&mut self, call: Call) -> Self::Future {
+        let Self { inner, layer } = self.clone();
+        async move {
+            let first = match inner.clone().oneshot(call).await {
+                Err(error) if layer.is_worth_it(&error) => error,
+                last => return last,
+            };
+            sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+            match inner.oneshot(Call { reason: Reason::Retry, ..call }).await {
+                // It was not made: what the first one met is what there is to tell.
+                Err(second) if second.stage() == FailureStage::Refused => Err(first),
+                second => second,
+            }
+        }
+        .boxed()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use tower::{Layer as _, Service as _, ServiceExt as _};
-    use tower_test::mock;
+    use std::{
+        collections::VecDeque,
+        sync::{
+            Mutex,
+            atomic::{AtomicU64, Ordering},
+        },
+    };
 
     use super::*;
     use crate::{
-        admission::testing::{as_sent, call, good, quota},
-        report::{InvalidReport, Unreachable},
+        admission::testing::{call, good, quota},
+        report::{Exchange, InvalidReport, Unreachable},
     };
 
-    /// The calls that reached a mock that fails with `cause` first, and what came of them.
-    async fn attempts(cause: Cause, renewed: u64) -> (Vec<Reason>, Result<Fetched, FetchError>) {
-        attempts_within(&quota(10_000, 0), cause, renewed).await
-    }
+    type Answered = Result<Fetched, FetchError>;
 
-    async fn attempts_within(
-        quota: &Quota,
-        cause: Cause,
-        renewed: u64,
-    ) -> (Vec<Reason>, Result<Fetched, FetchError>) {
+    /// An upstream that answers so, one call after the other, and what it was called for. Before its first answer the
+    /// token in use becomes that of the generation `renewed`.
+    async fn ask(quota: &Quota, renewed: u64, answers: &[Answered]) -> (Vec<Reason>, Answered) {
         let generation = Arc::new(AtomicU64::new(1));
         let current = Arc::clone(&generation);
         let tokens = TokenGeneration::new(move || current.load(Ordering::Relaxed));
-        let (inner, mut upstream) = mock::pair::<Call, Fetched>();
-        let mut retry = RetryOnce::layer(tokens, quota.clone()).layer(inner.map_err(as_sent));
-        let result = tokio::spawn(retry.ready().await.unwrap().call(call()));
-        drop(retry);
-        let mut reasons = Vec::new();
-        while let Some((call, answer)) = upstream.next_request().await {
-            reasons.push(call.reason);
+        let reasons = Arc::new(Mutex::new(Vec::new()));
+        let (seen, left) = (Arc::clone(&reasons), Arc::new(Mutex::new(VecDeque::from(answers.to_vec()))));
+        let upstream = tower::service_fn(move |call: Call| {
+            seen.lock().unwrap().push(call.reason);
             generation.store(renewed, Ordering::Relaxed);
-            if call.reason == Reason::Retry && reasons.len() == 2 && cause != (Cause::Status { status: 502 })
-            {
-                answer.send_response(good());
-            } else {
-                answer.send_error(FetchError::from(cause.clone()));
-            }
-        }
-        (reasons, result.await.unwrap())
+            std::future::ready(left.lock().unwrap().pop_front().unwrap())
+        });
+        let result = RetryOnceLayer::new(tokens, quota.clone()).layer(upstream).oneshot(call()).await;
+        (Arc::into_inner(reasons).unwrap().into_inner().unwrap(), result)
+    }
+
+    fn failed(cause: Cause) -> Answered {
+        Err(cause.into())
+    }
+
+    /// A 401 to a call that carried this token.
+    fn unauthorized(sent: u64) -> Answered {
+        let exchange = Exchange { sent_generation: Some(SentGeneration(sent)), ..Exchange::default() };
+        Err(FetchError { exchange, ..Cause::Unauthorized.into() })
+    }
+
+    const ONCE: [Reason; 1] = [Reason::Miss];
+    const TWICE: [Reason; 2] = [Reason::Miss, Reason::Retry];
+
+    fn ample() -> Quota {
+        quota(10_000, 0)
     }
 
     #[tokio::test(start_paused = true)]
@@ -149,32 +187,58 @@ mod tests {
         for cause in [
             Cause::Unreachable(Unreachable::Connect),
             Cause::Unreachable(Unreachable::Broken),
+            Cause::Status { status: 502 },
             Cause::Status { status: 503 },
             Cause::Status { status: 504 },
         ] {
-            assert_eq!(attempts(cause, 1).await, (vec![Reason::Miss, Reason::Retry], Ok(good())));
+            assert_eq!(ask(&ample(), 1, &[failed(cause), Ok(good())]).await, (TWICE.into(), Ok(good())));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn there_is_never_a_third_attempt() {
-        let (reasons, result) = attempts(Cause::Status { status: 502 }, 1).await;
-        assert_eq!(reasons, [Reason::Miss, Reason::Retry]);
-        assert_eq!(result.unwrap_err().cause, Cause::Status { status: 502 });
+        let answers = [502, 503].map(|status| failed(Cause::Status { status }));
+        assert_eq!(ask(&ample(), 1, &answers).await, (TWICE.into(), answers[1].clone()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_401_is_retried_only_with_a_newer_token() {
-        assert_eq!(attempts(Cause::Unauthorized, 2).await.0, [Reason::Miss, Reason::Retry]);
-        assert_eq!(attempts(Cause::Unauthorized, 1).await.0, [Reason::Miss]);
+    async fn a_second_attempt_that_is_refused_here_does_not_replace_the_upstream_s_answer() {
+        let retry_after = Duration::from_secs(1);
+        for refusal in [
+            Cause::Throttled { retry_after },
+            Cause::QuotaExhausted { retry_after },
+            Cause::CircuitOpen { retry_after },
+            Cause::TokenUnavailable,
+        ] {
+            let first = failed(Cause::Status { status: 503 });
+            assert_eq!(
+                ask(&ample(), 1, &[first.clone(), failed(refusal)]).await,
+                (TWICE.into(), first.clone())
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn there_is_no_second_attempt_while_calls_are_scarce() {
-        let cause = Cause::Unreachable(Unreachable::Broken);
-        for (limit, used, reasons) in [(100, 4, 2), (100, 6, 1), (100, 100, 1)] {
-            let (seen, _) = attempts_within(&quota(limit, used), cause.clone(), 1).await;
-            assert_eq!(seen.len(), reasons, "{used} of {limit}");
+    async fn a_401_is_retried_only_where_there_is_a_newer_token_than_the_one_that_was_sent() {
+        for (sent, renewed, reasons) in [(1, 2, &TWICE[..]), (1, 1, &ONCE), (2, 2, &ONCE)] {
+            let (seen, _) = ask(&ample(), renewed, &[unauthorized(sent), Ok(good())]).await;
+            assert_eq!(seen, reasons, "sent {sent}, then there was {renewed}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_calls_are_scarce_only_a_renewed_401_and_what_was_never_sent_are_tried_again() {
+        let broken = failed(Cause::Unreachable(Unreachable::Broken));
+        let unconnected = failed(Cause::Unreachable(Unreachable::Connect));
+        for (limit, used, answer, reasons) in [
+            (100, 4, broken.clone(), &TWICE[..]),
+            (100, 6, broken.clone(), &ONCE),
+            (100, 100, broken, &ONCE),
+            (100, 6, unauthorized(1), &TWICE),
+            (100, 6, unconnected, &TWICE),
+        ] {
+            let (seen, _) = ask(&quota(limit, used), 2, &[answer.clone(), Ok(good())]).await;
+            assert_eq!(seen, reasons, "{answer:?} with {used} of {limit}");
         }
     }
 
@@ -192,7 +256,7 @@ mod tests {
             Cause::CircuitOpen { retry_after },
             Cause::TokenUnavailable,
         ] {
-            assert_eq!(attempts(cause.clone(), 2).await.0, [Reason::Miss], "{cause}");
+            assert_eq!(ask(&ample(), 2, &[failed(cause.clone())]).await.0, ONCE, "{cause}");
         }
     }
 }

@@ -9,8 +9,7 @@ use std::{
 use super::{Opening, Quota, QuotaLimits, WallClock};
 use crate::{
     report::{
-        ActivityId, Answer, Call, Exchange, FetchError, Fetched, NoClicks, Reason, Refusal, RefusalStatus,
-        ReportKey,
+        ActivityId, Answer, Call, Exchange, Fetched, NoClicks, Reason, Refusal, RefusalStatus, ReportKey,
     },
     state::{LedgerRecord, Memory},
     telemetry::Metrics,
@@ -34,11 +33,6 @@ pub(super) fn call_for(number: u128) -> Call {
 pub(super) fn good() -> Fetched {
     let answer = Answer::Refusal(Refusal::parse(RefusalStatus::NotFound, b""));
     Fetched { answer, exchange: Exchange::default() }
-}
-
-/// A mock's error, back in the type it was sent as.
-pub(super) fn as_sent(error: tower::BoxError) -> FetchError {
-    *error.downcast().unwrap()
 }
 
 /// A quota at midnight, of a day of which so many calls are gone.

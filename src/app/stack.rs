@@ -16,7 +16,7 @@ use super::{Outside, SetupError, World};
 use crate::{
     admin::{AdminState, Readiness},
     admission::{
-        BreakerLayer, CircuitLimits, Opening, Quota, QuotaLayer, QuotaLimits, RetryOnce, TokenGeneration,
+        BreakerLayer, CircuitLimits, Opening, Quota, QuotaLayer, QuotaLimits, RetryOnceLayer, TokenGeneration,
     },
     cache::{CacheLayer, Memory, MemoryOptions, ScarcityProbe},
     door::Bearers,
@@ -28,7 +28,7 @@ use crate::{
     state::{self, Durability, Inbox, Store},
     telemetry::{Metrics, TokenMetrics},
     token::{AuthorizeLayer, Renewing, Seeds, TokenGateLayer, TokenSetupError, TokenSource, Tokens},
-    upstream::{Fetch, FetchLimits, Origin, Poster, Road},
+    upstream::{Fetch, FetchLimits, OnSend, Origin, Poster, Road},
 };
 
 /// A browser may remember a preflight's answer for this long.
@@ -172,17 +172,21 @@ where
         let tokens = tokens.clone();
         TokenGeneration::new(move || tokens.generation())
     };
+    let on_send = {
+        let quota = quota.clone();
+        OnSend::new(move || quota.sent())
+    };
     let wire = ServiceBuilder::new()
         // The last before the wire: nothing above ever sees the token.
         .layer(AuthorizeLayer::new(tokens.clone()))
-        .service(Road::new(connector));
+        .service(Road::new(connector).telling(on_send));
     let limits = FetchLimits {
         attempt: settings.upstream.attempt_timeout,
         max_body: settings.upstream.max_body.as_u64(),
     };
     let stack = ServiceBuilder::new()
         // Outermost: a second attempt passes circuit, quota and token again, and is counted as the first was.
-        .layer(RetryOnce::layer(generation, quota.clone()))
+        .layer(RetryOnceLayer::new(generation, quota.clone()))
         // Outside the quota: an open circuit must not spend calls.
         .layer(BreakerLayer::new(circuit_limits(&settings.circuit), metrics.circuit.clone()))
         // Before the quota: what would find no token to send, or one that is known to be refused, need not queue for its

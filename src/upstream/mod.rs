@@ -19,4 +19,4 @@ pub use connect::{ConnectFailed, ConnectOptions, ConnectSetupError, Connector};
 pub use fetch::{Fetch, FetchLimits};
 pub use post::{Answered, Form, PostError, Poster};
 pub use request::{InvalidOrigin, Origin};
-pub use road::Road;
+pub use road::{OnSend, Road};

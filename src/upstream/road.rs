@@ -1,6 +1,9 @@
 //! The pooled client at the end of the road.
 
 use std::{
+    error::Error as StdError,
+    fmt,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -12,7 +15,10 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::{Client, Error, connect::Connect},
+    client::legacy::{
+        Client, Error,
+        connect::{Connect, capture_connection},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use tower::Service;
@@ -34,6 +40,26 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Road<C> {
     /// Shared: each layer above is cloned for each call, and a connector is a large thing to clone.
     client: Arc<Client<C, Empty<Bytes>>>,
+    on_send: Option<OnSend>,
+}
+
+/// Called for each request once there is a connection and it is being sent, which may be long after it was asked for.
+#[derive(Clone)]
+pub struct OnSend(Arc<dyn Fn() + Send + Sync>);
+
+// === impl OnSend ===
+
+impl OnSend {
+    /// Wraps what is to be called.
+    pub fn new(sent: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sent))
+    }
+}
+
+impl fmt::Debug for OnSend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnSend").finish_non_exhaustive()
+    }
 }
 
 // === impl Road ===
@@ -48,8 +74,17 @@ impl<C: Connect + Clone> Road<C> {
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
+            // A second connection takes time, and with it the turn in the second that the request had: whoever gives
+            // out turns has to give it another.
+            .retry_canceled_requests(false)
             .build(connector);
-        Self { client: Arc::new(client) }
+        Self { client: Arc::new(client), on_send: None }
+    }
+
+    /// The same road, which tells of each request that is sent.
+    #[must_use]
+    pub fn telling(self, on_send: OnSend) -> Self {
+        Self { on_send: Some(on_send), ..self }
     }
 }
 
@@ -65,9 +100,27 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Empty<Bytes>>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Empty<Bytes>>) -> Self::Future {
+        let mut connection = capture_connection(&mut request);
         let answering = self.client.request(request);
-        async move { answering.await.map_err(|error| Cause::Unreachable(how_far(&error))) }.boxed()
+        let on_send = self.on_send.clone();
+        async move {
+            let mut answering = pin!(answering);
+            let connected = async { drop(connection.wait_for_connection_metadata().await) };
+            let answered = tokio::select! {
+                // The request goes out in the poll in which it gets its connection.
+                biased;
+                answered = &mut answering => answered,
+                () = connected => {
+                    if let Some(OnSend(sent)) = on_send {
+                        sent();
+                    }
+                    answering.await
+                }
+            };
+            answered.map_err(|error| Cause::Unreachable(how_far(&error)))
+        }
+        .boxed()
     }
 }
 
@@ -75,6 +128,11 @@ pub(super) fn how_far(error: &Error) -> Unreachable {
     match connect::find(error) {
         Some(failed) => failed.0,
         None if error.is_connect() => Unreachable::Connect,
-        None => Unreachable::Broken,
+        None => match error.source().and_then(|source| source.downcast_ref::<hyper::Error>()) {
+            // hyper gives back what it has not begun to write.
+            Some(error) if error.is_canceled() => Unreachable::Closed,
+            Some(error) if error.is_parse() => Unreachable::NotHttp,
+            Some(_) | None => Unreachable::Broken,
+        },
     }
 }

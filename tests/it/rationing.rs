@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use link_report_proxy::simulator::{BodyShape, Fault, Limit, Scope};
+use link_report_proxy::simulator::{BodyShape, Fault, Limit, Scope, synthetic_id};
 
 use crate::support::in_process::{InProcess, OLD, failure, key, path};
 
@@ -136,4 +136,56 @@ async fn a_refused_token_is_followed_by_a_growing_silence_and_what_is_held_goes_
     proxy.vendor.clear_faults();
     tokio::time::sleep(Duration::from_secs(60)).await;
     spend(&proxy, 2_401..2_500).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_attempt_that_gets_no_turn_does_not_hide_what_the_first_one_met() {
+    let proxy = InProcess::with(&[("QUOTA__PER_SECOND", "1"), ("QUOTA__MAX_WAIT", "0s")]);
+    proxy.vendor.inject(failure(503), Scope::All);
+    let answer = proxy.get(&path(1)).await;
+    assert_eq!((answer.status, answer.json()["error_key"].as_str()), (502, Some("upstream_error")));
+    assert_eq!(answer.cache_status(), "fwd=uri-miss; fwd-status=503; detail=upstream_error");
+    assert_eq!(proxy.vendor.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_renewed_while_a_call_queues_and_refused_too_is_not_sent_twice() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let token_file = file.path().to_str().unwrap().to_owned();
+    std::fs::write(file.path(), "soon-replaced").unwrap();
+    let proxy = InProcess::prepared(
+        &[
+            ("TOKEN__SOURCE", "file"),
+            ("TOKEN__ACCESS_TOKEN_FILE", &token_file),
+            ("QUOTA__PER_SECOND", "1"),
+            ("QUOTA__MAX_WAIT", "60s"),
+        ],
+        |vendor| std::fs::write(file.path(), vendor.access_token()).unwrap(),
+    );
+    spend(&proxy, 0..1).await;
+    // Those before it spend ten seconds' turns, in which the file's new token is taken up.
+    let before: Vec<_> = (1..10).map(|number| proxy.get_meanwhile(&path(number))).collect();
+    tokio::task::yield_now().await;
+    let last = proxy.get_meanwhile(&path(10));
+    proxy.vendor.inject(failure(401), Scope::Activity(synthetic_id(10, 2)));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    std::fs::write(file.path(), proxy.vendor.issue_access_token()).unwrap();
+    assert_eq!(last.await.unwrap().json()["error_key"], "upstream_unauthorized");
+    for answer in before {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+    assert_eq!(proxy.vendor.calls_for(synthetic_id(10, 2)), 1);
+    assert_eq!(proxy.admin("/token").await.json()["generation"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_keeps_no_other_call_back() {
+    let proxy = InProcess::with(&[("QUOTA__PER_SECOND", "4")]);
+    proxy.vendor.inject(Fault::Latency(Duration::from_secs(5)), Scope::All);
+    let asked: Vec<_> = (0..8).map(|number| proxy.get_meanwhile(&path(number))).collect();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(proxy.vendor.calls(), 8, "two seconds' calls, none of them answered yet");
+    for answer in asked {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
 }

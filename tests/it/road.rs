@@ -4,8 +4,8 @@ use std::{num::NonZeroU32, time::Duration};
 
 use link_report_proxy::{
     admission::{
-        BreakerLayer, CircuitLimits, Opening, Quota, QuotaLayer, QuotaLimits, RetryOnce, TokenGeneration,
-        WallClock,
+        BreakerLayer, CircuitLimits, Opening, Quota, QuotaLayer, QuotaLimits, RetryOnceLayer,
+        TokenGeneration, WallClock,
     },
     report::{
         ActivityId, Answer, Call, Cause, FetchError, Fetched, InvalidReport, NoClicks, Reason, ReportKey,
@@ -15,12 +15,12 @@ use link_report_proxy::{
     simulator::{BodyShape, Fault, Limit, Options, Scope, Simulator, synthetic_id},
     telemetry::Metrics,
     token::{AuthorizeLayer, TokenSource, Tokens},
-    upstream::{Fetch, FetchLimits, Origin, Road},
+    upstream::{Fetch, FetchLimits, OnSend, Origin, Road},
 };
 use tokio::{task::JoinSet, time::Instant};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _, util::BoxCloneService};
 
-use crate::support::pipe::Cable;
+use crate::support::pipe::{Cable, Plug};
 
 const LIMITS: FetchLimits = FetchLimits { attempt: Duration::from_secs(10), max_body: 8 << 20 };
 const SPENDING: QuotaLimits = QuotaLimits {
@@ -42,6 +42,7 @@ struct Journey {
     quota: Quota,
     tokens: Tokens,
     metrics: Metrics,
+    cable: Cable,
 }
 
 // === impl Journey ===
@@ -49,24 +50,30 @@ struct Journey {
 impl Journey {
     fn new(source: impl FnOnce(&Simulator) -> TokenSource) -> Self {
         let vendor = Simulator::new(Options::default());
+        let cable = Cable::to(&vendor);
+        Self::over(cable, vendor, source)
+    }
+
+    fn over(cable: Cable, vendor: Simulator, source: impl FnOnce(&Simulator) -> TokenSource) -> Self {
         let metrics = Metrics::new();
         let tokens = Tokens::new(source(&vendor), metrics.token.clone());
         let clock = WallClock::starting_at(vendor.options().now);
         let quota = Quota::new(SPENDING, Opening::Unspent, clock, metrics.quota.clone());
         let generation = tokens.clone();
-        let connector = Cable::to(&vendor).connector();
+        let sending = quota.clone();
+        let wire = Road::new(cable.connector()).telling(OnSend::new(move || sending.sent()));
         let fetch = Fetch::new(
-            AuthorizeLayer::new(tokens.clone()).layer(Road::new(connector)),
+            AuthorizeLayer::new(tokens.clone()).layer(wire),
             Origin::try_from(&http::Uri::from_static("http://127.0.0.1:1")).unwrap(),
             LIMITS,
             metrics.upstream.clone(),
         );
         let road = ServiceBuilder::new()
-            .layer(RetryOnce::layer(TokenGeneration::new(move || generation.generation()), quota.clone()))
+            .layer(RetryOnceLayer::new(TokenGeneration::new(move || generation.generation()), quota.clone()))
             .layer(BreakerLayer::new(CIRCUIT, metrics.circuit.clone()))
             .layer(QuotaLayer::new(quota.clone()))
             .service(fetch);
-        Self { vendor, road: BoxCloneService::new(road), quota, tokens, metrics }
+        Self { vendor, road: BoxCloneService::new(road), quota, tokens, metrics, cable }
     }
 
     fn with_a_static_token() -> Self {
@@ -173,6 +180,43 @@ async fn a_burst_never_exceeds_the_vendor_s_second() {
     }
     assert!(calls.join_all().await.iter().all(Result::is_ok), "the vendor refuses a second's fifth call");
     assert!(start.elapsed() <= SPENDING.max_wait);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_never_exceeds_the_vendor_s_second_however_long_each_connection_takes_to_make() {
+    let ms = Duration::from_millis;
+    for handshakes in [vec![ms(300); 20], vec![ms(900)], vec![ms(400), ms(0), ms(300), ms(0), ms(200)]] {
+        for latency in [Duration::ZERO, ms(700)] {
+            let vendor = Simulator::new(Options::default());
+            vendor.inject(Fault::Latency(latency), Scope::All);
+            let cable = Cable::to(&vendor).with_handshakes(handshakes.clone());
+            let journey =
+                Journey::over(cable, vendor, |vendor| TokenSource::Static(vendor.access_token().into()));
+            let calls: JoinSet<_> = (0..10).map(|key| journey.road.clone().oneshot(call(key))).collect();
+            let answers = calls.join_all().await;
+            let sent: Vec<_> = journey.vendor.seen().iter().map(|seen| seen.at).collect();
+            assert!(
+                sent.windows(5).all(|five| five[4] - five[0] > Duration::from_secs(1)),
+                "{handshakes:?}: {sent:?}"
+            );
+            assert!(answers.iter().all(Result::is_ok), "{handshakes:?}: {answers:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_reached_the_upstream_is_struck_out_of_the_count() {
+    use Unreachable::{Broken, Certificate, Connect, ConnectTimeout, Dns, DnsTimeout, Tls};
+    for how_far in [Dns, DnsTimeout, Connect, ConnectTimeout, Tls, Certificate] {
+        let journey = Journey::with_a_static_token();
+        journey.cable.plug_into(Plug::Nowhere(how_far));
+        assert_eq!(journey.ask(1).await, Err(Cause::Unreachable(how_far)));
+        assert_eq!((journey.vendor.calls(), journey.counted()), (0, 0), "{how_far}");
+    }
+    let journey = Journey::with_a_static_token();
+    journey.vendor.inject(Fault::Reset, Scope::All);
+    assert_eq!(journey.ask(1).await, Err(Cause::Unreachable(Broken)));
+    assert_eq!((journey.vendor.calls(), journey.counted()), (2, 2), "it was sent, twice");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,13 +7,16 @@ const SPACING: Duration = Duration::from_micros(262_500);
 
 fn leave(bucket: &mut Bucket, now: Instant) -> Instant {
     let place = bucket.reserve(Lane::Cold, now).unwrap();
-    match bucket.take(place, now) {
+    let at = match bucket.take(place, now) {
         Turn::Go => now,
         Turn::NotBefore(at) => {
             assert_eq!(bucket.take(place, at), Turn::Go);
             at
         }
-    }
+        Turn::AfterConnecting => panic!("another call is still connecting"),
+    };
+    bucket.sent(at);
+    at
 }
 
 #[test]
@@ -97,7 +100,9 @@ fn a_cold_key_goes_before_a_refresh() {
     let cold = bucket.reserve(Lane::Cold, start).unwrap();
     assert_eq!(bucket.take(refresh, start + SPACING), Turn::NotBefore(start + SPACING * 2));
     assert_eq!(bucket.take(cold, start + SPACING), Turn::Go);
+    bucket.sent(start + SPACING);
     assert_eq!(bucket.take(refresh, start + SPACING * 2), Turn::Go);
+    bucket.sent(start + SPACING * 2);
     let refreshes = std::iter::from_fn(|| bucket.reserve(Lane::Refresh, start).ok()).count();
     assert!(refreshes > 0 && bucket.reserve(Lane::Cold, start).is_ok(), "a full lane is no obstacle");
 }
@@ -130,6 +135,23 @@ fn a_bucket_that_follows_another_leaves_its_last_second_alone() {
 }
 
 #[test]
+fn a_call_that_is_still_connecting_keeps_the_next_one_back_and_the_interval_counts_from_the_wire() {
+    let start = Instant::now();
+    let mut bucket = Bucket::new(FOUR, FIVE_SECONDS, start);
+    let [first, second, third] = [(); 3].map(|()| bucket.reserve(Lane::Cold, start).unwrap());
+    assert_eq!(bucket.take(first, start), Turn::Go);
+    let connected = start + SPACING * 3;
+    assert_eq!(bucket.take(second, connected), Turn::AfterConnecting);
+    assert_eq!(bucket.sent(connected), Connecting::Over);
+    assert_eq!(bucket.take(second, connected), Turn::NotBefore(connected + SPACING));
+    assert_eq!(bucket.take(second, connected + SPACING), Turn::Go);
+    assert_eq!(bucket.ended(first, connected + SPACING), Connecting::Another, "it was sent long ago");
+    assert_eq!(bucket.take(third, connected + SPACING * 2), Turn::AfterConnecting);
+    assert_eq!(bucket.ended(second, connected + SPACING * 2), Connecting::Over, "no connection came about");
+    assert_eq!(bucket.take(third, connected + SPACING * 3), Turn::Go);
+}
+
+#[test]
 fn without_a_rate_nothing_waits() {
     let start = Instant::now();
     let mut bucket = Bucket::new(None, FIVE_SECONDS, start);
@@ -144,6 +166,7 @@ enum Event {
     Throttled,
     Unclear,
     Accepted,
+    Connected,
     Pass(u64),
 }
 
@@ -155,13 +178,14 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Throttled),
         1 => Just(Event::Unclear),
         2 => Just(Event::Accepted),
+        4 => Just(Event::Connected),
         5 => (0..400_u64).prop_map(Event::Pass),
     ]
 }
 
 proptest! {
     #[test]
-    fn no_sliding_second_holds_more_than_per_second(
+    fn no_sliding_second_holds_more_than_per_second_on_the_wire(
         per_second in 1..12_u32,
         events in prop::collection::vec(event(), 1..200),
     ) {
@@ -178,13 +202,17 @@ proptest! {
                 Event::Throttled => bucket.throttled(now),
                 Event::Unclear => bucket.unclear(now),
                 Event::Accepted => bucket.accepted(),
+                Event::Connected => {
+                    if bucket.sent(now) == Connecting::Over {
+                        left.push(now);
+                    }
+                }
                 Event::Pass(millis) => now += Duration::from_millis(millis),
             }
             // Whoever wakes first asks first: the newest here, which is the least kind order.
             for index in (0..waiting.len()).rev() {
                 if bucket.take(waiting[index], now) == Turn::Go {
                     waiting.remove(index);
-                    left.push(now);
                 }
             }
             prop_assert_eq!(bucket.waiting(), waiting.len());

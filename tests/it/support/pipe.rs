@@ -1,8 +1,9 @@
 //! The road's last mile in memory: connections that end in a simulated vendor, or do not come about.
 
 use std::{
-    future::{Ready, ready},
+    collections::VecDeque,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use http::Uri;
@@ -20,6 +21,7 @@ pub(crate) struct Cable {
     vendor: Simulator,
     plug: Arc<Mutex<Plug>>,
     connections: Arc<Mutex<JoinSet<()>>>,
+    handshakes: Arc<Mutex<VecDeque<Duration>>>,
 }
 
 /// Where the cable ends.
@@ -37,7 +39,18 @@ pub(crate) enum Plug {
 
 impl Cable {
     pub(crate) fn to(vendor: &Simulator) -> Self {
-        Self { vendor: vendor.clone(), plug: Arc::new(Mutex::new(Plug::Vendor)), connections: Arc::default() }
+        Self {
+            vendor: vendor.clone(),
+            plug: Arc::new(Mutex::new(Plug::Vendor)),
+            connections: Arc::default(),
+            handshakes: Arc::default(),
+        }
+    }
+
+    /// The next connections take so long to make, one after the other; those after them no time.
+    pub(crate) fn with_handshakes(self, handshakes: Vec<Duration>) -> Self {
+        *self.handshakes.lock().unwrap() = handshakes.into();
+        self
     }
 
     /// From now on new connections end there.
@@ -53,12 +66,16 @@ impl Cable {
 
     pub(crate) fn connector(&self) -> impl Connect + Clone + Send + Sync + use<> {
         let cable = self.clone();
-        tower::service_fn(move |_origin: Uri| cable.connect())
+        tower::service_fn(move |_origin: Uri| Box::pin(cable.clone().connect()))
     }
 
-    fn connect(&self) -> Ready<Result<Pipe<DuplexStream>, ConnectFailed>> {
+    async fn connect(self) -> Result<Pipe<DuplexStream>, ConnectFailed> {
+        let handshake = self.handshakes.lock().unwrap().pop_front();
+        if let Some(handshake) = handshake {
+            tokio::time::sleep(handshake).await;
+        }
         let plug = *self.plug.lock().unwrap();
-        ready(match plug {
+        match plug {
             Plug::Vendor => {
                 let (ours, theirs) = tokio::io::duplex(64 * 1024);
                 let mut connections = self.connections.lock().unwrap();
@@ -67,6 +84,6 @@ impl Cable {
             }
             Plug::Nowhere(how_far) => Err(ConnectFailed(how_far)),
             Plug::Panic => panic!("a bug on the road out"),
-        })
+        }
     }
 }
