@@ -1,6 +1,6 @@
 //! An answer that says no: the upstream's 400 or 404.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 /// What is kept of an upstream's own words, at most, in characters.
 const MAX_WORDS: usize = 300;
@@ -31,21 +31,6 @@ pub enum RefusalStatus {
 struct ErrorWords {
     key: Option<Box<str>>,
     message: Option<Box<str>>,
-}
-
-/// `{"error_key","error_message"}`, or the gateway's `{"message"}`.
-#[derive(Deserialize)]
-struct ErrorObject {
-    error_key: Option<String>,
-    #[serde(alias = "message")]
-    error_message: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ErrorShape {
-    One(ErrorObject),
-    Many(Vec<ErrorObject>),
 }
 
 // === impl Refusal ===
@@ -100,25 +85,24 @@ impl RefusalStatus {
 // === impl ErrorWords ===
 
 impl ErrorWords {
+    /// Of `{"error_key","error_message"}`, of the first of an array of these, or of the gateway's `{"message"}`. Field by
+    /// field: one that is odd must not hide the `error_key` that ends the day.
     fn parse(body: &[u8]) -> Self {
-        let object = match serde_json::from_slice(body) {
-            Ok(ErrorShape::One(object)) => object,
-            Ok(ErrorShape::Many(objects)) => match objects.into_iter().next() {
-                Some(object) => object,
-                None => return Self::default(),
-            },
-            Err(_) => return Self::default(),
+        let parsed = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let object = match &parsed {
+            Value::Array(objects) => objects.first().unwrap_or(&Value::Null),
+            one => one,
         };
-        Self { key: object.error_key.and_then(sane), message: object.error_message.and_then(sane) }
+        let words = |name| object.get(name).and_then(Value::as_str).and_then(sane);
+        Self { key: words("error_key"), message: words("error_message").or_else(|| words("message")) }
     }
 }
 
 /// Words fit to be shown: something printable, and short. Others are dropped whole: half a sentence misleads.
-fn sane(words: String) -> Option<Box<str>> {
+fn sane(words: &str) -> Option<Box<str>> {
     let length = words.chars().count();
     let printable = words.chars().all(|char| !char.is_control());
-    ((1..=MAX_WORDS).contains(&length) && printable && !words.trim().is_empty())
-        .then(|| words.into_boxed_str())
+    ((1..=MAX_WORDS).contains(&length) && printable && !words.trim().is_empty()).then(|| words.into())
 }
 
 #[cfg(test)]
@@ -150,6 +134,24 @@ mod tests {
         ] {
             assert_eq!(words(body), (key.to_owned(), message.to_owned()), "{body}");
         }
+    }
+
+    #[test]
+    fn what_is_odd_in_a_body_hides_nothing_else() {
+        let ours = RefusalStatus::NotFound;
+        for (body, key, message) in [
+            (r#"{"error_key":"a.b","message":"Gateway.","error_message":"No."}"#, "a.b", "No."),
+            (r#"{"error_key":"a.b","message":"Gateway.","error_message":""}"#, "a.b", "Gateway."),
+            (r#"{"error_key":"a.b","error_message":5}"#, "a.b", ours.error_message()),
+            (r#"{"error_key":null,"message":["x"]}"#, ours.error_key(), ours.error_message()),
+            (r#"{"error_key":"c","error_key":"a.b"}"#, "a.b", ours.error_message()),
+            (r#"[{"error_key":"a.b","error_message":"No."},null]"#, "a.b", "No."),
+        ] {
+            assert_eq!(words(body), (key.to_owned(), message.to_owned()), "{body}");
+        }
+        let both =
+            br#"{"error_key":"quota_exceeded","error_message":"Spent.","message":"Too Many Requests"}"#;
+        assert_eq!(Refusal::error_key_of(both).as_deref(), Some("quota_exceeded"));
     }
 
     #[test]
