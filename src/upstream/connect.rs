@@ -1,6 +1,7 @@
 //! Connects: name, TCP, perhaps a proxy's tunnel, TLS; and says how far it got when it fails.
 
 use std::{
+    cell::Cell,
     error::Error as StdError,
     fs, io,
     path::{Path, PathBuf},
@@ -16,7 +17,7 @@ use hyper_util::{
     client::{
         legacy::connect::{
             HttpConnector,
-            dns::{GaiResolver, Name},
+            dns::{GaiAddrs, GaiResolver, Name},
             proxy::Tunnel,
         },
         proxy::matcher::Matcher,
@@ -28,9 +29,14 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 use tokio::net::TcpStream;
-use tower::{Service, ServiceExt, util::MapErr};
+use tower::Service;
 
 use crate::report::Unreachable;
+
+tokio::task_local! {
+    /// What a connection that is being made waits for: what to say if its time ends.
+    static WAITING: Cell<Unreachable>;
+}
 
 /// An idle TCP connection is probed this often, so that a NAT or a load balancer does not forget it in silence.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
@@ -79,9 +85,12 @@ pub struct Connector {
 }
 
 type BoxError = Box<dyn StdError + Send + Sync>;
-type Resolver = MapErr<GaiResolver, fn(io::Error) -> ConnectFailed>;
 type Tcp = HttpConnector<Resolver>;
 type RouteStream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// The system's resolver; notes when it is waited for.
+#[derive(Clone)]
+struct Resolver(GaiResolver);
 
 /// The way to the origin's port: straight, or through a proxy's tunnel.
 #[derive(Clone)]
@@ -120,16 +129,44 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, origin: Uri) -> Self::Future {
-        let connecting = self.https.call(origin);
-        let deadline = self.timeout;
-        async move {
-            match tokio::time::timeout(deadline, connecting).await {
-                Ok(connected) => connected.map_err(|error| how_far(&*error)),
-                Err(_elapsed) => Err(ConnectFailed(Unreachable::Connect)),
-            }
-        }
-        .boxed()
+        in_time(self.timeout, self.https.call(origin)).boxed()
     }
+}
+
+async fn in_time<T>(
+    deadline: Duration,
+    connecting: impl Future<Output = Result<T, BoxError>>,
+) -> Result<T, ConnectFailed> {
+    let connected = async {
+        match tokio::time::timeout(deadline, connecting).await {
+            Ok(connected) => connected.map_err(|error| how_far(&*error)),
+            Err(_elapsed) => Err(ConnectFailed(WAITING.with(Cell::get))),
+        }
+    };
+    WAITING.scope(Cell::new(Unreachable::ConnectTimeout), connected).await
+}
+
+// === impl Resolver ===
+
+impl Service<Name> for Resolver {
+    type Response = GaiAddrs;
+    type Error = ConnectFailed;
+    type Future = BoxFuture<'static, Result<GaiAddrs, ConnectFailed>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectFailed>> {
+        self.0.poll_ready(cx).map_err(|_error| ConnectFailed(Unreachable::Dns))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        resolved(self.0.call(name)).boxed()
+    }
+}
+
+async fn resolved<T>(resolving: impl Future<Output = io::Result<T>>) -> Result<T, ConnectFailed> {
+    WAITING.with(|waiting| waiting.set(Unreachable::DnsTimeout));
+    let addresses = resolving.await;
+    WAITING.with(|waiting| waiting.set(Unreachable::ConnectTimeout));
+    addresses.map_err(|_error| ConnectFailed(Unreachable::Dns))
 }
 
 // === impl Route ===
@@ -166,8 +203,8 @@ impl Service<Uri> for Route {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self {
-            Self::Direct(tcp) => tcp.poll_ready(cx).map_err(stage(Unreachable::Connect)),
-            Self::Tunnel(tunnel) => tunnel.poll_ready(cx).map_err(stage(Unreachable::Connect)),
+            Self::Direct(tcp) => tcp.poll_ready(cx).map_err(unconnected),
+            Self::Tunnel(tunnel) => tunnel.poll_ready(cx).map_err(unconnected),
         }
     }
 
@@ -175,23 +212,18 @@ impl Service<Uri> for Route {
         match self {
             Self::Direct(tcp) => {
                 let connecting = tcp.call(origin);
-                async move {
-                    connecting.await.map(MaybeHttpsStream::Http).map_err(stage(Unreachable::Connect))
-                }
-                .boxed()
+                async move { connecting.await.map(MaybeHttpsStream::Http).map_err(unconnected) }.boxed()
             }
             Self::Tunnel(tunnel) => {
                 let connecting = tunnel.call(origin);
-                async move { connecting.await.map_err(stage(Unreachable::Connect)) }.boxed()
+                async move { connecting.await.map_err(unconnected) }.boxed()
             }
         }
     }
 }
 
 fn tcp(timeout: Duration) -> Tcp {
-    let unresolved: fn(io::Error) -> ConnectFailed = |_error| ConnectFailed(Unreachable::Dns);
-    let resolver = ServiceExt::<Name>::map_err(GaiResolver::new(), unresolved);
-    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(TCP_KEEPALIVE));
@@ -200,26 +232,39 @@ fn tcp(timeout: Duration) -> Tcp {
     tcp
 }
 
-/// Everything below TLS that does not know its stage is at `stage`.
-fn stage<E: StdError + Send + Sync + 'static>(stage: Unreachable) -> impl FnOnce(E) -> BoxError {
-    move |error| Box::new(find(&error).unwrap_or(ConnectFailed(stage)))
+/// What failed below TLS, and did not say how far it got.
+fn unconnected<E: StdError + Send + Sync + 'static>(error: E) -> BoxError {
+    Box::new(find(&error).unwrap_or_else(|| {
+        // Each of several addresses has its share of the time.
+        let in_vain = cause::<io::Error>(&error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        ConnectFailed(if in_vain { Unreachable::ConnectTimeout } else { Unreachable::Connect })
+    }))
 }
 
 /// Below the TLS layer every error is a [`ConnectFailed`]; what is none comes from TLS itself.
 fn how_far(error: &(dyn StdError + Send + Sync + 'static)) -> ConnectFailed {
-    find(error).unwrap_or(ConnectFailed(Unreachable::Tls))
+    find(error).unwrap_or_else(|| match cause::<rustls::Error>(error) {
+        Some(rustls::Error::InvalidCertificate(_)) => ConnectFailed(Unreachable::Certificate),
+        Some(_) | None => ConnectFailed(Unreachable::Tls),
+    })
 }
 
 /// The [`ConnectFailed`] among an error and its causes.
 pub(super) fn find(error: &(dyn StdError + 'static)) -> Option<ConnectFailed> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(failed) = error.downcast_ref::<ConnectFailed>() {
-            return Some(*failed);
-        }
-        cause = error.source();
+    cause(error).copied()
+}
+
+/// The first `E` among an error and its causes.
+fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
     }
-    None
+    // An `io::Error` passes over what it wraps, and names that one's source as its own.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => cause(wrapped),
+        None => error.source().and_then(cause),
+    }
 }
 
 fn tls_config(extra_ca_file: Option<&Path>) -> Result<ClientConfig, ConnectSetupError> {
@@ -247,4 +292,37 @@ fn add_certificates(roots: &mut RootCertStore, path: &Path) -> Result<(), Connec
         roots.add(certificate).map_err(ConnectSetupError::CaUnusable)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn when_time_ends_it_is_known_what_was_waited_for() {
+        let deadline = Duration::from_secs(3);
+        let nameless = in_time(deadline, async {
+            resolved(pending::<io::Result<()>>()).await?;
+            Ok(())
+        });
+        assert_eq!(nameless.await, Err(ConnectFailed(Unreachable::DnsTimeout)));
+        let unconnected = in_time(deadline, async {
+            resolved(ready(Ok(()))).await?;
+            pending::<Result<(), BoxError>>().await
+        });
+        assert_eq!(unconnected.await, Err(ConnectFailed(Unreachable::ConnectTimeout)));
+    }
+
+    #[test]
+    fn an_address_that_used_up_its_share_of_the_time_is_a_timeout() {
+        for (kind, how_far) in [
+            (io::ErrorKind::TimedOut, Unreachable::ConnectTimeout),
+            (io::ErrorKind::ConnectionRefused, Unreachable::Connect),
+        ] {
+            let error = unconnected(io::Error::from(kind));
+            assert_eq!(find(&*error), Some(ConnectFailed(how_far)));
+        }
+    }
 }

@@ -123,7 +123,7 @@ async fn http_2_is_spoken_where_alpn_agrees_and_http_1_elsewhere() {
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_or_of_another_name_is_refused() {
     let server = TlsServer::start(&[]).await;
-    let refused = Err(Cause::Unreachable(Unreachable::Tls));
+    let refused = Err(Cause::Unreachable(Unreachable::Certificate));
     assert_eq!(get(&format!("https://localhost:{}", server.port), &options()).await, refused);
     let other_name = format!("https://127.0.0.1:{}", server.port);
     assert_eq!(get(&other_name, &server.options()).await, refused);
@@ -147,8 +147,55 @@ async fn the_connect_timeout_covers_the_tls_handshake() {
     let options = ConnectOptions { timeout: Duration::from_millis(50), ..options() };
     assert_eq!(
         get(&format!("https://{}", mute.local_addr().unwrap()), &options).await,
-        Err(Cause::Unreachable(Unreachable::Connect))
+        Err(Cause::Unreachable(Unreachable::ConnectTimeout))
     );
+}
+
+/// What one connection that is accepted says, whatever is asked; then it closes.
+async fn saying(words: &'static [u8]) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap();
+        stream.write_all(words).await.unwrap();
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_is_neither_tls_nor_http_is_told_apart_from_what_is_not_there() {
+    let banner = b"220 mail.example ESMTP\r\n";
+    assert_eq!(
+        get(&format!("https://{}", saying(banner).await), &options()).await,
+        Err(Cause::Unreachable(Unreachable::Tls))
+    );
+    assert_eq!(
+        get(&format!("http://{}", saying(banner).await), &options()).await,
+        Err(Cause::Unreachable(Unreachable::NotHttp))
+    );
+}
+
+#[tokio::test]
+async fn a_pooled_connection_that_closes_before_it_is_used_again_is_no_call_and_no_new_connection() {
+    let (answered, mut connections) = mpsc::unbounded_channel();
+    let connector = tower::service_fn(move |_origin: Uri| {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let answered = answered.clone();
+        tokio::spawn(async move {
+            while !theirs.read_u8().await.unwrap().is_ascii_control() {}
+            theirs.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            answered.send(theirs).unwrap();
+        });
+        std::future::ready(Ok::<_, super::ConnectFailed>(crate::simulator::Pipe::new(ours)))
+    });
+    let road = Road::new(connector);
+    let ask = || road.clone().oneshot(Request::get("http://upstream.test/").body(Empty::new()).unwrap());
+    assert_eq!(ask().await.unwrap().status(), 204);
+    // Closed, and nobody has looked at it since.
+    drop(connections.try_recv().unwrap());
+    assert_eq!(ask().await.unwrap_err(), Cause::Unreachable(Unreachable::Closed));
+    assert_eq!(ask().await.unwrap().status(), 204);
 }
 
 /// A proxy that tunnels everything to `port`, and tells of each request for it; or refuses them all.
