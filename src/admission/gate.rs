@@ -83,7 +83,7 @@ mod tests {
             Opening, QuotaLimits, QuotaSnapshot, WallClock,
             testing::{call, good},
         },
-        report::{Cause, Exchange, Reason},
+        report::{Cause, Exchange, Reason, Unreachable},
         state::{LedgerRecord, Memory, Store},
         telemetry::Metrics,
     };
@@ -243,6 +243,23 @@ mod tests {
             ask(&quota, Ok(good())).await.unwrap();
             assert_eq!(store.ledger().unwrap(), Some(LedgerRecord { day: 1, spent: 8 }));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_finds_no_connection_is_not_counted_and_leaves_the_probing_to_the_next_call() {
+        let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
+        let quota = Quota::new(LIMITS, Opening::Unspent, noon, Metrics::new().quota);
+        ask(&quota, Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
+        // Midnight, and the jitter.
+        tokio::time::advance(Duration::from_secs(43_261)).await;
+        let unreachable = Cause::Unreachable(Unreachable::Connect);
+        for _ in 0..2 {
+            assert_eq!(ask(&quota, Err(unreachable.clone())).await, Err(unreachable.clone()));
+        }
+        assert_eq!(quota.snapshot().day.used, 0);
+        let _probe = quota.admit(Reason::Miss).await.unwrap();
+        let second = ask(&quota, Ok(good())).await;
+        assert!(matches!(second, Err(Cause::QuotaExhausted { .. })), "one at a time");
     }
 
     #[tokio::test(start_paused = true)]

@@ -172,6 +172,7 @@ where
         let tokens = tokens.clone();
         TokenGeneration::new(move || tokens.generation())
     };
+    // The next call is let go when the one before it is on the wire, whatever its connection took.
     let on_send = {
         let quota = quota.clone();
         OnSend::new(move || quota.sent())

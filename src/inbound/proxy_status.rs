@@ -51,3 +51,16 @@ const fn error_type(cause: &Cause) -> Option<&'static str> {
         | Cause::Internal => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_not_http_is_a_protocol_error_and_an_earlier_failure_is_nobody_s_now() {
+        let not_http = FetchError::from(Cause::Unreachable(Unreachable::NotHttp));
+        assert_eq!(of(&not_http).unwrap(), "link-report-proxy; error=http_protocol_error");
+        assert_eq!(of(&not_http.remembered()), None);
+        assert_eq!(of(&Cause::TokenUnavailable.into()), None);
+    }
+}
