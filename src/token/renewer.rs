@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{
     board::{Board, Phase},
     grant::{Client, Grant, GrantError},
-    hand::{Hand, Life, Standing},
+    hand::{Arrival, Hand, Life, Standing},
     origin::{Beginning, Origins},
     outcome::{by_the_wall_clock, renewed, same},
     pace::{Chance, Pace},
@@ -25,9 +25,6 @@ use crate::{
     upstream::Poster,
 };
 
-/// A token that came because another was refused, and is refused too: renewing at once again would not help, and
-/// would use up a refresh token a second.
-const REFUSED_AGAIN: Duration = Duration::from_secs(60);
 /// Between attempts to write down what came. Until then nobody uses it.
 const REWRITE_EVERY: Duration = Duration::from_secs(1);
 /// So often, once the process is ending.
@@ -56,8 +53,15 @@ pub(super) struct Renewer {
     pub(super) origins: Origins,
     pub(super) pace: Pace,
     pub(super) metrics: TokenMetrics,
-    /// When a token came because the one before was refused.
-    pub(super) replaced_at: Option<Instant>,
+    pub(super) refresh_token: RefreshTokenUse,
+}
+
+/// Whether the record's refresh token has brought us an access token yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RefreshTokenUse {
+    /// It is new, or this process is.
+    Unused,
+    Used,
 }
 
 /// No newer token.
@@ -96,11 +100,9 @@ impl Renewer {
     fn wished(&mut self) {
         let now = Instant::now();
         match self.hand.standing(now) {
-            // Whoever wished had not seen the newest one yet.
-            Standing::Valid => {}
-            Standing::Refused if self.replaced_at.is_some_and(|at| now < at + REFUSED_AGAIN) => {
-                self.board.settle();
-            }
+            // Whoever wished had not seen the newest one yet, or another call's answer has proved his.
+            Standing::Valid => self.board.settle(),
+            Standing::Refused if !self.hand.may_renew(now) => self.board.settle(),
             Standing::Refused | Standing::Expired | Standing::Missing => self.pace.wanted(now),
         }
     }
@@ -140,6 +142,7 @@ impl Renewer {
     pub(super) fn hold(&mut self, record: &TokenRecord) {
         let now = Instant::now();
         self.pace.anew(now);
+        self.refresh_token = RefreshTokenUse::Unused;
         self.board.with_told(|told| {
             told.rotation = record.rotation;
             told.renewed_at = record.access.as_ref().map(|access| access.renewed_at);
@@ -147,7 +150,7 @@ impl Renewer {
         if let Some(access) = &record.access
             && let Some((lifetime, remaining)) = by_the_wall_clock(access, SystemTime::now())
         {
-            self.take_up(access, Life::Until(now + remaining));
+            self.take_up(access, Life::Until(now + remaining), Arrival::Given);
             // An intent without an end: its answer may be lost, and it is better to know while this token is good.
             if record.intent.is_none() {
                 self.pace.holding(now, lifetime, remaining, Chance::draw());
@@ -157,14 +160,12 @@ impl Renewer {
     }
 
     async fn renew(&mut self) {
-        let before = self.hand.standing(Instant::now());
         self.board.enter(Phase::Renewing, self.pace.not_before());
         let renewed = self.exchange().await;
         let now = Instant::now();
         match renewed {
             Ok(()) => {
                 self.metrics.renewed();
-                self.replaced_at = (before == Standing::Refused).then_some(now);
                 self.board.with_told(|told| told.last_error = None);
                 self.rest(Phase::Resting);
                 // Should the same token have come again, nobody would know otherwise.
@@ -220,9 +221,14 @@ impl Renewer {
         self.write_down(version, &begun.refresh_token, &record).await?;
         self.note_rotation(record.rotation);
         self.board.with_told(|told| told.renewed_at = Some(access.renewed_at));
-        self.take_up(&access, Life::Until(asked_at + lifetime));
-        let remaining = lifetime.saturating_sub(asked_at.elapsed());
-        self.pace.holding(Instant::now(), lifetime, remaining, Chance::draw());
+        let now = Instant::now();
+        let arrival = match std::mem::replace(&mut self.refresh_token, RefreshTokenUse::Used) {
+            RefreshTokenUse::Unused => Arrival::Given,
+            RefreshTokenUse::Used => Arrival::Renewed(now),
+        };
+        self.take_up(&access, Life::Until(asked_at + lifetime), arrival);
+        let remaining = lifetime.saturating_sub(now - asked_at);
+        self.pace.holding(now, lifetime, remaining, Chance::draw());
         Ok(())
     }
 
@@ -298,8 +304,8 @@ impl Renewer {
         }
     }
 
-    fn take_up(&self, access: &StoredAccess, life: Life) {
-        match self.hand.take_up(access.token.clone(), life, access.renewed_at) {
+    fn take_up(&self, access: &StoredAccess, life: Life, arrival: Arrival) {
+        match self.hand.take_up(access.token.clone(), life, arrival, access.renewed_at) {
             Ok(Some(generation)) => {
                 self.metrics.taken_up(access.renewed_at);
                 self.board.taken_up(generation);
