@@ -79,6 +79,21 @@ enum Failed {
     Superseded,
 }
 
+// === impl Failed ===
+
+impl Failed {
+    fn retry_after(&self) -> Duration {
+        match self {
+            Self::Endpoint(GrantError::Refused { retry_after, .. }) => retry_after.unwrap_or_default(),
+            Self::Endpoint(GrantError::InvalidGrant | GrantError::Malformed | GrantError::Unanswered(_))
+            | Self::NoRefreshToken
+            | Self::State(_)
+            | Self::ClientSecret(_)
+            | Self::Superseded => Duration::ZERO,
+        }
+    }
+}
+
 // === impl Renewer ===
 
 impl Renewer {
@@ -184,7 +199,7 @@ impl Renewer {
                         Phase::Dead
                     }
                     Failed::Endpoint(_) | Failed::State(_) | Failed::ClientSecret(_) | Failed::Superseded => {
-                        self.pace.failed(now, Chance::draw());
+                        self.pace.failed(now, error.retry_after(), Chance::draw());
                         let next_s = (self.pace.due() - now).as_secs();
                         tracing::warn!(next_s, "the access token was not renewed, all is kept: {error}");
                         Phase::Resting
@@ -212,14 +227,16 @@ impl Renewer {
         self.pace.called(asked_at);
         let form = client.refresh(&self.renewing.url, &begun.refresh_token);
         let answered = self.renewing.poster.post(form).await.map_err(GrantError::from)?;
-        let grant = match Grant::read(&answered, SystemTime::now()) {
+        let grant = match Grant::read(&answered, Some(&begun.refresh_token), SystemTime::now()) {
             Err(GrantError::InvalidGrant) => return Err(self.is_it_dead(&begun.refresh_token).await),
             read => read?,
         };
-        let lifetime = grant.lifetime;
+        let lifetime = grant.access.as_ref().map(|access| access.lifetime);
         let (record, access) = renewed(&begun, grant);
         self.write_down(version, &begun.refresh_token, &record).await?;
         self.note_rotation(record.rotation);
+        // A rotated refresh token is safe before the rest of its answer is judged.
+        let (access, lifetime) = access.zip(lifetime).ok_or(GrantError::Malformed)?;
         self.board.with_told(|told| told.renewed_at = Some(access.renewed_at));
         let now = Instant::now();
         let arrival = match std::mem::replace(&mut self.refresh_token, RefreshTokenUse::Used) {
