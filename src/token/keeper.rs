@@ -99,7 +99,9 @@ impl Tokens {
         let (seed, file): (_, Option<SecretWatch<_>>) = match configured {
             None => (None, None),
             Some(TokenSource::Static(seed)) => (Some(seed), None),
-            Some(TokenSource::File(file)) => file.watch().map(|(seed, watch)| (Some(seed), Some(watch)))?,
+            Some(TokenSource::File(file)) => {
+                file.watch().map(|(seed, watch)| (Some(seed), Some(watch.settled())))?
+            }
         };
         let origins = Origins::new(seed, file, inbox);
         let record = begin(&*store, &origins)?;

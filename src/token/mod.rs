@@ -13,6 +13,7 @@ mod access;
 mod authorize;
 mod board;
 mod device;
+mod exchange;
 mod expires_in;
 mod gate;
 mod given;

@@ -20,6 +20,8 @@ pub(super) fn renewed(begun: &TokenRecord, grant: Grant) -> (TokenRecord, Option
         access: access.clone().or_else(|| begun.access.clone()),
         rotation,
         intent: None,
+        // It has worked.
+        replaced: Vec::new(),
         ..begun.clone()
     };
     (record, access)

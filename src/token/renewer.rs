@@ -6,29 +6,23 @@ use std::{
 };
 
 use http::Uri;
-use secrecy::SecretString;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     board::{Board, Phase},
-    grant::{Client, Grant, GrantError},
+    grant::GrantError,
     hand::{Arrival, Hand, Life, Standing},
     origin::{Beginning, Origins},
-    outcome::{by_the_wall_clock, renewed, same},
+    outcome::by_the_wall_clock,
     pace::{Chance, Pace},
     source::{SourceError, TokenSource},
     vault::Vault,
 };
 use crate::{
-    state::{Durability, Rotation, StateError, Stored, StoredAccess, Swap, TokenRecord, Version},
+    state::{StateError, StoredAccess, Swap, TokenRecord},
     telemetry::TokenMetrics,
     upstream::Poster,
 };
-
-/// Between attempts to write down what came. Until then nobody uses it.
-const REWRITE_EVERY: Duration = Duration::from_secs(1);
-/// So often, once the process is ending.
-const LAST_WRITES: u32 = 3;
 
 /// What it takes to ask for a token.
 #[derive(Debug)]
@@ -61,12 +55,14 @@ pub(super) struct Renewer {
 pub(super) enum RefreshTokenUse {
     /// It is new, or this process is.
     Unused,
+    /// It is back in the place of one that was invalid.
+    Restored,
     Used,
 }
 
 /// No newer token.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+pub(super) enum Failed {
     #[error("there is no refresh token: run \"login\", or set token.refresh_token_file")]
     NoRefreshToken,
     #[error(transparent)]
@@ -77,6 +73,11 @@ enum Failed {
     ClientSecret(#[from] SourceError),
     #[error("the token's record was changed by another")]
     Superseded,
+    #[error(
+        "invalid_grant: the new refresh token (of the settings or a login) is invalid or expired and has never worked; \
+         the previous one is used again"
+    )]
+    GaveWay,
 }
 
 // === impl Failed ===
@@ -89,7 +90,8 @@ impl Failed {
             | Self::NoRefreshToken
             | Self::State(_)
             | Self::ClientSecret(_)
-            | Self::Superseded => Duration::ZERO,
+            | Self::Superseded
+            | Self::GaveWay => Duration::ZERO,
         }
     }
 }
@@ -176,12 +178,19 @@ impl Renewer {
 
     async fn renew(&mut self) {
         self.board.enter(Phase::Renewing, self.pace.not_before());
+        let before = self.refresh_token;
         let renewed = self.exchange().await;
         let now = Instant::now();
         match renewed {
             Ok(()) => {
                 self.metrics.renewed();
-                self.board.with_told(|told| told.last_error = None);
+                match before {
+                    RefreshTokenUse::Unused | RefreshTokenUse::Used => {
+                        self.board.with_told(|told| told.last_error = None);
+                    }
+                    // Whoever brought the new one must not believe that it has worked.
+                    RefreshTokenUse::Restored => {}
+                }
                 self.rest(Phase::Resting);
                 // Should the same token have come again, nobody would know otherwise.
                 self.board.settle();
@@ -197,6 +206,10 @@ impl Renewer {
                              or put a new refresh token into the settings; reports that are held go on"
                         );
                         Phase::Dead
+                    }
+                    Failed::GaveWay => {
+                        tracing::error!("{error}; put a valid one into the settings, or run \"login\"");
+                        Phase::Resting
                     }
                     Failed::Endpoint(_) | Failed::State(_) | Failed::ClientSecret(_) | Failed::Superseded => {
                         self.pace.failed(now, error.retry_after(), Chance::draw());
@@ -214,114 +227,7 @@ impl Renewer {
         self.board.enter(phase, self.pace.not_before());
     }
 
-    /// One renewal (RFC 6749 §6): intent written, asked, answer written, used, in this order.
-    async fn exchange(&mut self) -> Result<(), Failed> {
-        let Stored { version, record } = self.vault.read().await?.ok_or(Failed::NoRefreshToken)?;
-        let client = self.client().await?;
-        let begun = TokenRecord { intent: Some(SystemTime::now()), ..record };
-        // Proves too that the answer can be written.
-        let Swap::Done(version) = self.vault.write(Some(version), &begun).await? else {
-            return Err(Failed::Superseded);
-        };
-        let asked_at = Instant::now();
-        self.pace.called(asked_at);
-        let form = client.refresh(&self.renewing.url, &begun.refresh_token);
-        let answered = self.renewing.poster.post(form).await.map_err(GrantError::from)?;
-        let grant = match Grant::read(&answered, Some(&begun.refresh_token), SystemTime::now()) {
-            Err(GrantError::InvalidGrant) => return Err(self.is_it_dead(&begun.refresh_token).await),
-            read => read?,
-        };
-        let lifetime = grant.access.as_ref().map(|access| access.lifetime);
-        let (record, access) = renewed(&begun, grant);
-        self.write_down(version, &begun.refresh_token, &record).await?;
-        self.note_rotation(record.rotation);
-        // A rotated refresh token is safe before the rest of its answer is judged.
-        let (access, lifetime) = access.zip(lifetime).ok_or(GrantError::Malformed)?;
-        self.board.with_told(|told| told.renewed_at = Some(access.renewed_at));
-        let now = Instant::now();
-        let arrival = match std::mem::replace(&mut self.refresh_token, RefreshTokenUse::Used) {
-            RefreshTokenUse::Unused => Arrival::Given,
-            RefreshTokenUse::Used => Arrival::Renewed(now),
-        };
-        self.take_up(&access, Life::Until(asked_at + lifetime), arrival);
-        let remaining = lifetime.saturating_sub(now - asked_at);
-        self.pace.holding(now, lifetime, remaining, Chance::draw());
-        Ok(())
-    }
-
-    async fn client(&self) -> Result<Client, Failed> {
-        let secret = match &self.renewing.client_secret {
-            Some(source) => Some(source.read().await?),
-            None => None,
-        };
-        Ok(Client { id: self.renewing.client_id.clone(), secret })
-    }
-
-    /// A refresh token that was replaced while it was sent is no dead one.
-    async fn is_it_dead(&self, sent: &SecretString) -> Failed {
-        match self.vault.read().await {
-            Ok(Some(stored)) if !same(&stored.record.refresh_token, sent) => Failed::Superseded,
-            Ok(_) => Failed::Endpoint(GrantError::InvalidGrant),
-            Err(error) => Failed::State(error),
-        }
-    }
-
-    /// Writes what came, however long that takes: the refresh token that was sent may be worth nothing any more.
-    async fn write_down(
-        &self,
-        mut version: Version,
-        sent: &SecretString,
-        record: &TokenRecord,
-    ) -> Result<(), Failed> {
-        let mut last_writes = 0;
-        loop {
-            let written = match self.vault.write(Some(version), record).await {
-                Ok(Swap::Done(_)) => return Ok(()),
-                Ok(Swap::Superseded) => self.vault.read().await,
-                Err(error) => Err(error),
-            };
-            match written {
-                // A write that was reported as failed, and was none.
-                Ok(Some(stored))
-                    if same(&stored.record.refresh_token, &record.refresh_token)
-                        && stored.record.intent.is_none() =>
-                {
-                    return Ok(());
-                }
-                Ok(Some(stored)) if same(&stored.record.refresh_token, sent) => version = stored.version,
-                Ok(_) => return Err(Failed::Superseded),
-                Err(error) => {
-                    tracing::error!(
-                        "the renewed token cannot be written, and is not used before it is: {error}"
-                    );
-                    if self.board.ending.is_cancelled() {
-                        last_writes += 1;
-                    }
-                    if last_writes == LAST_WRITES {
-                        return Err(error.into());
-                    }
-                    sleep(REWRITE_EVERY).await;
-                }
-            }
-        }
-    }
-
-    fn note_rotation(&self, rotation: Rotation) {
-        let before = self.board.with_told(|told| std::mem::replace(&mut told.rotation, rotation));
-        if before != Rotation::Rotating && rotation == Rotation::Rotating {
-            match self.vault.durability() {
-                Durability::Durable => {
-                    tracing::info!("the refresh token rotates; each new one is kept in state.dir");
-                }
-                Durability::Volatile => tracing::error!(
-                    "the refresh token rotates and is kept in memory only: when this process ends it is lost, and a \
-                     person must consent again; set state.dir"
-                ),
-            }
-        }
-    }
-
-    fn take_up(&self, access: &StoredAccess, life: Life, arrival: Arrival) {
+    pub(super) fn take_up(&self, access: &StoredAccess, life: Life, arrival: Arrival) {
         match self.hand.take_up(access.token.clone(), life, arrival, access.renewed_at) {
             Ok(Some(generation)) => {
                 self.metrics.taken_up(access.renewed_at);
