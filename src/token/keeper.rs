@@ -271,7 +271,7 @@ impl Tokens {
 fn begin(store: &dyn Store, origins: &Origins) -> Result<Option<TokenRecord>, StateError> {
     loop {
         let (version, stored) = store.token()?.map(|stored| (stored.version, stored.record)).unzip();
-        let (begun, inbox) = origins.at_start(stored.as_ref());
+        let (begun, taken) = origins.at_start(stored.as_ref());
         if let Some(begun) = &begun
             && store.swap_token(version, begun)? == Swap::Superseded
         {
@@ -279,8 +279,8 @@ fn begin(store: &dyn Store, origins: &Origins) -> Result<Option<TokenRecord>, St
             continue;
         }
         // Not before: until it is written, the inbox has the only copy.
-        if let Some(inbox) = inbox {
-            inbox.done()?;
+        if let Some((inbox, left)) = taken {
+            inbox.done(&left)?;
         }
         return Ok(begun.or(stored));
     }
