@@ -77,12 +77,18 @@ pub async fn run(
         connections.wait().await;
     });
     // A renewal under way is written down first: its answer may be the only copy of the refresh token.
-    let (drained, ()) = tokio::join!(drained, admin.tokens.finish());
+    let renewed = timeout(settings.shutdown.grace, admin.tokens.finish());
+    let (drained, renewed) = tokio::join!(drained, renewed);
     match drained {
         Ok(()) => tracing::info!("drained"),
         Err(_late) => {
             tracing::warn!(connections = connections.len(), "the grace is over, connections are cut");
         }
+    }
+    if renewed.is_err() {
+        tracing::warn!(
+            "shutdown.grace elapsed during a token renewal; a rotating refresh token that it has used up is lost"
+        );
     }
     second_drain.cancel();
     second_accepting.abort();

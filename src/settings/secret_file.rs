@@ -61,6 +61,18 @@ pub struct SecretWatch<T> {
     ticks: Interval,
     known: SecretString,
     health: Health,
+    looks: Looks,
+}
+
+/// How many looks a new content takes.
+#[derive(Debug)]
+enum Looks {
+    One,
+    /// Two in a row that see the same.
+    Two {
+        /// What the first saw.
+        first: Option<SecretString>,
+    },
 }
 
 #[derive(Debug)]
@@ -103,7 +115,7 @@ impl<T: SecretContent> SecretFile<T> {
         let mut ticks = interval_at(Instant::now() + WATCH_INTERVAL, WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let file = Self::new(&self.path);
-        Ok((content, SecretWatch { file, ticks, known, health: Health::Good }))
+        Ok((content, SecretWatch { file, ticks, known, health: Health::Good, looks: Looks::One }))
     }
 }
 
@@ -158,6 +170,11 @@ fn printable(secret: &str, line: usize) -> Result<SecretString, SecretFileError>
 // === impl SecretWatch ===
 
 impl<T: SecretContent> SecretWatch<T> {
+    /// Takes a content up only once two looks in a row agree: a file that is written in place can be met half written.
+    pub fn settled(self) -> Self {
+        Self { looks: Looks::Two { first: None }, ..self }
+    }
+
     /// Waits for a content that is new; cancel safe.
     ///
     /// # Errors
@@ -167,14 +184,20 @@ impl<T: SecretContent> SecretWatch<T> {
         loop {
             self.ticks.tick().await;
             match (self.look().await, &self.health) {
-                (Ok(None), _) => self.health = Health::Good,
+                (Ok(None), _) => {
+                    self.health = Health::Good;
+                    self.looks.forget();
+                }
                 (Ok(Some((text, content))), _) => {
                     self.health = Health::Good;
-                    self.known = text;
-                    return Ok(content);
+                    if self.looks.agree(&text) {
+                        self.known = text;
+                        return Ok(content);
+                    }
                 }
                 (Err(error), Health::Good) => {
                     self.health = Health::Failing;
+                    self.looks.forget();
                     return Err(error);
                 }
                 (Err(_), Health::Failing) => {}
@@ -191,6 +214,28 @@ impl<T: SecretContent> SecretWatch<T> {
         }
         let content = T::parse(text.expose_secret())?;
         Ok(Some((text, content)))
+    }
+}
+
+// === impl Looks ===
+
+impl Looks {
+    /// Whether this new content has been seen often enough.
+    fn agree(&mut self, text: &SecretString) -> bool {
+        match self {
+            Self::One => true,
+            Self::Two { first } => {
+                let before = first.replace(text.clone());
+                before.is_some_and(|before| before.expose_secret() == text.expose_secret())
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        match self {
+            Self::One => {}
+            Self::Two { first } => *first = None,
+        }
     }
 }
 
@@ -249,6 +294,22 @@ mod tests {
         assert!(matches!(watch.changed().await, Err(SecretFileError::Unreadable(_))));
         fs::write(file.path(), "new").unwrap();
         assert_eq!(watch.changed().await.unwrap().expose_secret(), "new");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_settled_content_is_one_that_two_looks_in_a_row_have_seen() {
+        let dir = TempDir::new().unwrap();
+        let file = file::<SecretString>(&dir, "old");
+        let (_, watch) = file.watch().unwrap();
+        let mut watch = watch.settled();
+        // Each for one look; in between it is the old one again, empty, or another.
+        for text in ["half", "old", "half", "", "half", "hal"] {
+            fs::write(file.path(), text).unwrap();
+            let seen = tokio::time::timeout(WATCH_INTERVAL, watch.changed()).await;
+            assert!(!matches!(seen, Ok(Ok(_))), "{text:?}");
+        }
+        fs::write(file.path(), "whole").unwrap();
+        assert_eq!(watch.changed().await.unwrap().expose_secret(), "whole");
     }
 
     #[test]

@@ -4,8 +4,11 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use secrecy::ExposeSecret as _;
 
 use super::{
     directory::{OWNER_ONLY, prepare, sync},
@@ -20,6 +23,8 @@ const TAKEN: &str = "login.taken.json";
 #[derive(Debug, Clone)]
 pub struct Inbox {
     dir: PathBuf,
+    /// One at a time takes or is done: a look that hangs in the disk may go on when nobody waits for it any more.
+    taking: Arc<Mutex<()>>,
 }
 
 // === impl Inbox ===
@@ -27,7 +32,7 @@ pub struct Inbox {
 impl Inbox {
     /// The inbox of this directory; nothing is touched yet.
     pub fn of(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self { dir: dir.into(), taking: Arc::default() }
     }
 
     /// Leaves a record, in place of one that nobody has taken up. Durable when it returns; mode 0600.
@@ -56,25 +61,41 @@ impl Inbox {
     /// # Errors
     /// [`StateError::Io`], [`StateError::Damaged`].
     pub fn take(&self) -> Result<Option<TokenRecord>, StateError> {
+        let _one_at_a_time = self.taking();
+        let (left, taken) = (self.dir.join(LEFT), self.dir.join(TAKEN));
+        present(fs::rename(&left, taken)).map_err(|source| StateError::Io { path: left, source })?;
+        self.taken()
+    }
+
+    /// What was taken is safe elsewhere. A newer one that has been taken since stays.
+    ///
+    /// # Errors
+    /// [`StateError::Io`], [`StateError::Damaged`]: it will be taken again.
+    pub fn done(&self, written: &TokenRecord) -> Result<(), StateError> {
+        let _one_at_a_time = self.taking();
+        let is_it =
+            |taken: TokenRecord| taken.refresh_token.expose_secret() == written.refresh_token.expose_secret();
+        if !self.taken()?.is_some_and(is_it) {
+            return Ok(());
+        }
         let taken = self.dir.join(TAKEN);
-        let io = |path: &Path, source| StateError::Io { path: path.to_owned(), source };
-        present(fs::rename(self.dir.join(LEFT), &taken))
-            .map_err(|source| io(&self.dir.join(LEFT), source))?;
-        let bytes = present(fs::read(&taken)).map_err(|source| io(&taken, source))?;
-        let Some(bytes) = bytes else { return Ok(None) };
+        present(fs::remove_file(&taken)).map(drop).map_err(|source| StateError::Io { path: taken, source })
+    }
+
+    fn taken(&self) -> Result<Option<TokenRecord>, StateError> {
+        let taken = self.dir.join(TAKEN);
+        let bytes = present(fs::read(&taken));
+        let Some(bytes) = bytes.map_err(|source| StateError::Io { path: taken.clone(), source })? else {
+            return Ok(None);
+        };
         match TokenRecord::from_bytes(&bytes) {
             Ok((_version, record)) => Ok(Some(record)),
             Err(foreign) => Err(StateError::Damaged { file: taken, reason: foreign.to_string() }),
         }
     }
 
-    /// What was taken is safe elsewhere.
-    ///
-    /// # Errors
-    /// [`StateError::Io`]: it will be taken again.
-    pub fn done(&self) -> Result<(), StateError> {
-        let taken = self.dir.join(TAKEN);
-        present(fs::remove_file(&taken)).map(drop).map_err(|source| StateError::Io { path: taken, source })
+    fn taking(&self) -> MutexGuard<'_, ()> {
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nothing waits in it: what was left has been taken up.
@@ -96,8 +117,6 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     fn taken(inbox: &Inbox) -> Option<String> {
@@ -117,10 +136,26 @@ mod tests {
         inbox.leave(&TokenRecord::new("two".into())).unwrap();
         assert_eq!(taken(&inbox).as_deref(), Some("two"));
         assert!(!inbox.is_empty());
-        inbox.done().unwrap();
+        inbox.done(&TokenRecord::new("two".into())).unwrap();
         assert_eq!(taken(&inbox), None);
         assert!(inbox.is_empty());
-        inbox.done().unwrap();
+        inbox.done(&TokenRecord::new("two".into())).unwrap();
+    }
+
+    #[test]
+    fn a_second_login_that_is_taken_while_the_first_is_written_is_not_removed_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let inbox = Inbox::of(dir.path());
+        let [one, two] = ["one", "two"].map(|token| TokenRecord::new(token.into()));
+        inbox.leave(&one).unwrap();
+        assert_eq!(taken(&inbox).as_deref(), Some("one"));
+        // A look that hung in the disk while nobody waited for it any more.
+        inbox.leave(&two).unwrap();
+        assert_eq!(taken(&inbox.clone()).as_deref(), Some("two"));
+        inbox.done(&one).unwrap();
+        assert_eq!(taken(&inbox).as_deref(), Some("two"));
+        inbox.done(&two).unwrap();
+        assert!(inbox.is_empty());
     }
 
     #[test]

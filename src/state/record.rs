@@ -11,14 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use super::store::StateError;
 
-/// Two tokens of about a kilobyte each, and some dates. What is larger was not written by us.
-const LARGEST_BYTES: usize = 64 * 1024;
+/// A few tokens of about a kilobyte each, and some dates. What is larger was not written by us.
+const LARGEST_BYTES: usize = 128 * 1024;
 
 /// All that is known of the refresh token and what it brought last.
 #[derive(Debug, Clone)]
 pub struct TokenRecord {
     /// What the next renewal sends.
     pub refresh_token: SecretString,
+    /// The refresh tokens that it replaced, the latest first, until it has worked once.
+    pub replaced: Vec<SecretString>,
     /// The access token that came last, if one has come.
     pub access: Option<StoredAccess>,
     /// Whether renewals bring another refresh token.
@@ -77,6 +79,9 @@ pub(super) struct Foreign;
 struct TokenFields {
     version: u64,
     refresh_token: String,
+    // Neither written nor expected where there are none: older processes write records without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replaced: Vec<String>,
     access: Option<AccessFields>,
     rotation: Rotation,
     intent_unix_ms: Option<u64>,
@@ -98,6 +103,7 @@ impl TokenRecord {
     pub fn new(refresh_token: SecretString) -> Self {
         Self {
             refresh_token,
+            replaced: Vec::new(),
             access: None,
             rotation: Rotation::Unknown,
             intent: None,
@@ -107,10 +113,11 @@ impl TokenRecord {
     }
 
     pub(super) fn to_bytes(&self, version: u64) -> Result<Vec<u8>, Foreign> {
-        let Self { refresh_token, access, rotation, intent, seed, handed_over } = self;
+        let Self { refresh_token, replaced, access, rotation, intent, seed, handed_over } = self;
         let fields = TokenFields {
             version,
             refresh_token: refresh_token.expose_secret().to_owned(),
+            replaced: replaced.iter().map(|token| token.expose_secret().to_owned()).collect(),
             access: access.as_ref().map(|access| AccessFields {
                 token: access.token.expose_secret().to_owned(),
                 renewed_unix_ms: unix_ms(access.renewed_at),
@@ -127,9 +134,17 @@ impl TokenRecord {
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<(u64, Self), Foreign> {
-        let TokenFields { version, refresh_token, access, rotation, intent_unix_ms, seed, handed_over } =
-            parse(bytes)?;
-        if refresh_token.is_empty() {
+        let TokenFields {
+            version,
+            refresh_token,
+            replaced,
+            access,
+            rotation,
+            intent_unix_ms,
+            seed,
+            handed_over,
+        } = parse(bytes)?;
+        if refresh_token.is_empty() || replaced.iter().any(String::is_empty) {
             return Err(Foreign);
         }
         let access = access.map(|AccessFields { token, renewed_unix_ms, expires_unix_ms }| {
@@ -141,6 +156,7 @@ impl TokenRecord {
         });
         let record = Self {
             refresh_token: refresh_token.into(),
+            replaced: replaced.into_iter().map(SecretString::from).collect(),
             access: access.map(|access| access.ok_or(Foreign)).transpose()?,
             rotation,
             intent: intent_unix_ms.map(|at| from_unix_ms(at).ok_or(Foreign)).transpose()?,
@@ -243,6 +259,7 @@ mod tests {
             rotation: Rotation::Rotating,
             intent: Some(now),
             seed: Some(seed.clone()),
+            replaced: vec!["hush-new".into(), "hush-old".into()],
             ..TokenRecord::new("hush-refresh".into())
         };
         let (version, read) = TokenRecord::from_bytes(&record.to_bytes(7).unwrap()).unwrap();
@@ -252,7 +269,17 @@ mod tests {
         assert_eq!(access.token.expose_secret(), "hush-access");
         assert_eq!((access.renewed_at, read.intent, read.rotation), (now, Some(now), Rotation::Rotating));
         assert_eq!((&read.seed, &read.handed_over), (&Some(seed), &None));
+        let replaced: Vec<_> = read.replaced.iter().map(SecretString::expose_secret).collect();
+        assert_eq!(replaced, ["hush-new", "hush-old"]);
         assert!(!format!("{read:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_record_without_replaced_tokens_is_what_it_was_before_there_were_any() {
+        let before = r#"{"version":3,"refresh_token":"r","access":null,"rotation":"rotating","intent_unix_ms":5,"seed":null,"handed_over":null}"#;
+        let (version, read) = TokenRecord::from_bytes(before.as_bytes()).unwrap();
+        assert_eq!((version, read.rotation, read.replaced.len()), (3, Rotation::Rotating, 0));
+        assert_eq!(read.to_bytes(version).unwrap(), before.as_bytes(), "an older process reads it too");
     }
 
     #[test]

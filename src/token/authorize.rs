@@ -59,16 +59,18 @@ where
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let Self { road, tokens } = self.clone();
         async move {
-            // Waits for none: its turn is now, and all that waited here would leave together once a token comes.
-            let token = tokens.usable().ok_or(Cause::TokenUnavailable)?;
+            // Waits for none: its turn is now, and all that waited here would leave together once a token comes. Asked
+            // for although the gate has let the call pass: the token may have been refused while it queued for its turn.
+            let (token, _until_it_is_judged) = tokens.to_send()?;
             request.headers_mut().insert(AUTHORIZATION, token.bearer());
             let mut response = road.oneshot(request).await?;
             response.extensions_mut().insert(SentGeneration(token.generation()));
             match response.status() {
                 StatusCode::UNAUTHORIZED => tokens.refused(token.generation()).await,
-                status if status.is_success() => tokens.accepted(token.generation()),
-                // Says nothing of the token.
-                _ => {}
+                // A server that failed may not have looked at the token.
+                status if status.is_server_error() => {}
+                // It did look, whatever it thinks of the rest.
+                _ => tokens.accepted(token.generation()),
             }
             Ok(response)
         }
@@ -103,14 +105,15 @@ mod tests {
     #[tokio::test]
     async fn each_request_carries_our_token_and_the_keeper_hears_of_a_401() {
         let tokens = tokens(TokenSource::Static("t0ken".into()));
-        for (status, standing) in [
-            (StatusCode::OK, Standing::Valid),
-            (StatusCode::UNAUTHORIZED, Standing::Refused),
-            (StatusCode::BAD_GATEWAY, Standing::Refused),
-            (StatusCode::OK, Standing::Valid),
-        ] {
-            assert_eq!(ask(&tokens, status).await.unwrap().status(), status);
-            assert_eq!(tokens.snapshot().standing, standing, "{status}");
+        for proof in [200, 204, 301, 400, 403, 404, 429] {
+            for (status, standing) in [
+                (StatusCode::UNAUTHORIZED, Standing::Refused),
+                (StatusCode::BAD_GATEWAY, Standing::Refused),
+                (StatusCode::from_u16(proof).unwrap(), Standing::Valid),
+            ] {
+                assert_eq!(ask(&tokens, status).await.unwrap().status(), status);
+                assert_eq!(tokens.snapshot().standing, standing, "{status}");
+            }
         }
     }
 

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 use http::{StatusCode, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
-use super::grant::{Client, Grant, GrantError};
+use super::grant::{Client, Grant, GrantError, GrantedAccess};
 use crate::{
-    state::{StoredAccess, TokenRecord},
+    state::TokenRecord,
     upstream::{PostError, Poster},
 };
 
@@ -101,7 +101,8 @@ struct CodesBody {
 enum Polled {
     Approved(Grant),
     NotYet,
-    TooFast,
+    /// To be asked less often from now on, and not before so long.
+    TooFast(Duration),
 }
 
 // === impl DeviceFlow ===
@@ -115,7 +116,7 @@ impl DeviceFlow {
         let (url, poster) = &self.device;
         let answered = poster.post(self.client.form(url, &[("scope", SCOPES)])).await?;
         if answered.status != StatusCode::OK {
-            return Err(GrantError::read(answered.status, &answered.body).into());
+            return Err(GrantError::read(&answered).into());
         }
         let body: CodesBody =
             serde_json::from_slice(&answered.body).map_err(|_error| DeviceError::Malformed)?;
@@ -128,15 +129,19 @@ impl DeviceFlow {
     /// [`DeviceError`].
     pub async fn wait(&self, codes: &DeviceCodes) -> Result<Consent, DeviceError> {
         let (end, mut interval) = (Instant::now() + codes.lifetime, codes.interval);
+        let mut wait = interval;
         loop {
-            sleep(interval).await;
+            sleep_until(end.min(Instant::now() + wait)).await;
             if Instant::now() >= end {
                 return Err(DeviceError::Expired);
             }
             match self.poll(codes).await? {
                 Polled::Approved(grant) => return Consent::of(grant),
-                Polled::NotYet => {}
-                Polled::TooFast => interval += SLOWER,
+                Polled::NotYet => wait = interval,
+                Polled::TooFast(retry_after) => {
+                    interval += SLOWER;
+                    wait = interval.max(retry_after);
+                }
             }
         }
     }
@@ -147,17 +152,17 @@ impl DeviceFlow {
         let answered = match poster.post(self.client.form(url, &fields)).await {
             Ok(answered) => answered,
             // RFC 8628 §3.5: whoever gets no answer asks less often.
-            Err(_unanswered) => return Ok(Polled::TooFast),
+            Err(_unanswered) => return Ok(Polled::TooFast(Duration::ZERO)),
         };
-        match Grant::read(&answered, SystemTime::now()) {
+        match Grant::read(&answered, None, SystemTime::now()) {
             Ok(grant) => Ok(Polled::Approved(grant)),
-            Err(GrantError::Refused { status, code }) => match code.as_str() {
+            Err(GrantError::Refused { status, code, retry_after }) => match code.as_str() {
                 Some("authorization_pending") => Ok(Polled::NotYet),
-                Some("slow_down") => Ok(Polled::TooFast),
+                Some("slow_down") => Ok(Polled::TooFast(retry_after.unwrap_or_default())),
                 Some("access_denied") => Err(DeviceError::Denied),
                 Some("expired_token") => Err(DeviceError::Expired),
-                _ if status == 429 || status >= 500 => Ok(Polled::TooFast),
-                _ => Err(GrantError::Refused { status, code }.into()),
+                _ if status == 429 || status >= 500 => Ok(Polled::TooFast(retry_after.unwrap_or_default())),
+                _ => Err(GrantError::Refused { status, code, retry_after }.into()),
             },
             // A code that is no longer known.
             Err(GrantError::InvalidGrant) => Err(DeviceError::Expired),
@@ -196,11 +201,10 @@ impl TryFrom<CodesBody> for DeviceCodes {
 
 impl Consent {
     fn of(grant: Grant) -> Result<Self, DeviceError> {
-        let Grant { access_token, lifetime, refresh_token } = grant;
+        let Grant { access, refresh_token } = grant;
         let refresh_token = refresh_token.ok_or(DeviceError::NoRefreshToken)?;
-        let now = SystemTime::now();
-        let access = StoredAccess { token: access_token, renewed_at: now, expires_at: now + lifetime };
-        Ok(Self { record: TokenRecord { access: Some(access), ..TokenRecord::new(refresh_token) } })
+        let access = access.map(GrantedAccess::stored);
+        Ok(Self { record: TokenRecord { access, ..TokenRecord::new(refresh_token) } })
     }
 }
 
@@ -210,11 +214,11 @@ impl From<GrantError> for DeviceError {
     fn from(error: GrantError) -> Self {
         match error {
             GrantError::Unanswered(error) => Self::Unanswered(error),
-            GrantError::Refused { code, status } => match code.as_str() {
+            GrantError::Refused { code, status, retry_after } => match code.as_str() {
                 Some(code @ ("invalid_client" | "unauthorized_client" | "unsupported_grant_type")) => {
                     Self::Client(code.to_owned())
                 }
-                _ => Self::Refused(GrantError::Refused { status, code }.to_string()),
+                _ => Self::Refused(GrantError::Refused { status, code, retry_after }.to_string()),
             },
             error @ (GrantError::InvalidGrant | GrantError::Malformed) => Self::Refused(error.to_string()),
         }

@@ -6,7 +6,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::keeper::Tokens;
-use crate::report::{Cause, FetchError};
+use crate::report::FetchError;
 
 /// Puts [`TokenGate`] in front of a road.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct TokenGateLayer {
     tokens: Tokens,
 }
 
-/// Waits for a token, not for long. [`Authorize`](super::Authorize) stamps it later; but by then a call has queued for its
+/// Waits for a token, not for long. [`Authorize`](super::Authorize) asks again and stamps it later; but by then a call has queued for its
 /// turn and been paid for, and a crowd that will all be told "no token" need not stand in that queue. Nor need those who
 /// would all be told 401: to them there is no token either.
 #[derive(Debug, Clone)]
@@ -59,10 +59,8 @@ where
     fn call(&mut self, request: Q) -> Self::Future {
         let Self { road, tokens } = self.clone();
         async move {
-            match tokens.ready().await {
-                Some(_permit) => road.oneshot(request).await,
-                None => Err(Cause::TokenUnavailable.into()),
-            }
+            tokens.ready().await?;
+            road.oneshot(request).await
         }
         .boxed()
     }

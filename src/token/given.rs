@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tokio::{sync::Mutex, time::sleep};
 
 use super::{
-    hand::{Hand, Life},
+    hand::{Arrival, Hand, Life},
     source::{SourceError, TokenSource},
 };
 use crate::telemetry::TokenMetrics;
@@ -93,7 +93,9 @@ impl Given {
 
     fn take_up(&self, secret: SecretString) -> Result<(), SourceError> {
         let now = SystemTime::now();
-        let Some(generation) = self.hand.take_up(secret, Life::Unknown, now)? else { return Ok(()) };
+        let Some(generation) = self.hand.take_up(secret, Life::Unknown, Arrival::Given, now)? else {
+            return Ok(());
+        };
         self.metrics.taken_up(now);
         self.metrics.renewed();
         tracing::info!(source = self.source(), generation, "access token taken up");

@@ -4,21 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use form_urlencoded::Serializer;
-use http::{HeaderValue, StatusCode, Uri};
+use http::{HeaderValue, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
 
-use super::access::AccessToken;
+use super::{access::AccessToken, expires_in, json_fields::JsonFields};
 use crate::upstream::{Answered, Form, PostError};
 
-/// A token that is good for less is renewed as if it were good for this long: nobody renews in a tight loop.
-const SHORTEST: Duration = Duration::from_secs(30);
-/// The vendor's live 24 hours. What claims more is renewed as if it were good for this long.
-const LONGEST: Duration = Duration::from_secs(48 * 60 * 60);
-/// Where `expires_in` is absent: well below what the vendor documents.
-const UNSAID: Duration = Duration::from_secs(60 * 60);
-/// Seconds. The vendor's SDK calls `expires_in` a point in time: above this it is read so.
-const EPOCH_LOOKING_S: f64 = 1e9;
 /// Tokens are JWTs of about a kilobyte.
 const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
 /// RFC 6749 §5.2 and §4.1.2.1, RFC 8628 §3.5. Any other word could be a token that the endpoint quotes back.
@@ -46,15 +37,22 @@ pub struct Client {
     pub secret: Option<SecretString>,
 }
 
-/// A good answer.
+/// A good answer, or what can be used of it.
 #[derive(Debug)]
 pub(super) struct Grant {
-    /// For the API; known to be sendable in a header.
-    pub(super) access_token: SecretString,
-    /// From 30 s to 48 h, whatever the answer says.
-    pub(super) lifetime: Duration,
+    /// `None`: only the refresh token can be used.
+    pub(super) access: Option<GrantedAccess>,
     /// Absent: the one that was sent goes on working.
     pub(super) refresh_token: Option<SecretString>,
+}
+
+/// The access token of an answer.
+#[derive(Debug)]
+pub(super) struct GrantedAccess {
+    /// Known to be sendable in a header.
+    pub(super) token: SecretString,
+    /// From 30 s to 48 h, whatever the answer says.
+    pub(super) lifetime: Duration,
 }
 
 /// No token came. Holds nothing that the answer said but a short code.
@@ -70,8 +68,10 @@ pub(super) enum GrantError {
         status: u16,
         /// The error it names.
         code: ErrorCode,
+        /// How long it wants to be left alone.
+        retry_after: Option<Duration>,
     },
-    /// A 200 without a usable token.
+    /// A 2xx without a usable token.
     #[error("the token endpoint's answer holds no usable token")]
     Malformed,
     /// No whole answer.
@@ -82,29 +82,6 @@ pub(super) enum GrantError {
 /// `error` (RFC 6749 §5.2) or Okta's `errorCode`, if it is a known one; shown as `: word`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ErrorCode(Option<String>);
-
-#[derive(Deserialize)]
-struct GrantBody {
-    access_token: String,
-    token_type: Option<String>,
-    expires_in: Option<Seconds>,
-    refresh_token: Option<String>,
-}
-
-/// A number, or one in a string.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(f64),
-    Text(String),
-}
-
-#[derive(Deserialize)]
-struct RefusalBody {
-    error: Option<String>,
-    #[serde(rename = "errorCode")]
-    error_code: Option<String>,
-}
 
 // === impl Client ===
 
@@ -136,46 +113,69 @@ impl Client {
 // === impl Grant ===
 
 impl Grant {
-    /// Reads an answer. `now` counts only for an `expires_in` that is a point in time, where the answer has no `Date`.
+    /// Reads the answer to `sent`. A rotated refresh token is the only one that still works: whatever else is odd about
+    /// the answer, it is found. `now` counts only for an `expires_in` that is a point in time, where the answer has no
+    /// `Date`.
     ///
     /// # Errors
     /// [`GrantError`], of which only one is a verdict.
-    pub(super) fn read(answered: &Answered, now: SystemTime) -> Result<Self, GrantError> {
-        let Answered { status, date, body } = answered;
-        if *status != StatusCode::OK {
-            return Err(GrantError::read(*status, body));
+    pub(super) fn read(
+        answered: &Answered,
+        sent: Option<&SecretString>,
+        now: SystemTime,
+    ) -> Result<Self, GrantError> {
+        if !answered.status.is_success() {
+            return Err(GrantError::read(answered));
         }
-        // serde's message would quote the answer.
-        let body: GrantBody = serde_json::from_slice(body).map_err(|_error| GrantError::Malformed)?;
-        if body.token_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-            return Err(GrantError::Malformed);
+        let fields = JsonFields::read(&answered.body);
+        let usable: Vec<_> = fields.strings("refresh_token").filter_map(sendable).collect();
+        let is_other =
+            |token: &&SecretString| sent.is_none_or(|sent| sent.expose_secret() != token.expose_secret());
+        let refresh_token = usable.iter().find(is_other).or(usable.first()).cloned();
+        let access = GrantedAccess::read(&fields, answered.date.unwrap_or(now));
+        match (&access, &refresh_token) {
+            (None, None) => Err(GrantError::Malformed),
+            (Some(_), _) | (_, Some(_)) => Ok(Self { access, refresh_token }),
         }
-        let access_token = word(body.access_token).ok_or(GrantError::Malformed)?;
-        let refresh_token = match body.refresh_token.filter(|token| !token.is_empty()) {
-            Some(token) => Some(word(token).ok_or(GrantError::Malformed)?),
-            None => None,
-        };
-        let lifetime = body.expires_in.map_or(UNSAID, |seconds| seconds.lifetime(date.unwrap_or(now)));
-        Ok(Self { access_token, lifetime, refresh_token })
+    }
+}
+
+// === impl GrantedAccess ===
+
+impl GrantedAccess {
+    /// Half an answer may hold half a token, and one of another type is not to be sent as a bearer's (RFC 6749 §7.1).
+    fn read(fields: &JsonFields, now: SystemTime) -> Option<Self> {
+        let is_bearer = |kind: &str| kind.eq_ignore_ascii_case("bearer");
+        if !fields.is_whole() || !fields.strings("token_type").all(is_bearer) {
+            return None;
+        }
+        let token = fields.strings("access_token").find_map(sendable)?;
+        Some(Self { token, lifetime: expires_in::lifetime(fields.values("expires_in").next(), now) })
     }
 }
 
 /// A token as it may be sent and stored.
-fn word(token: String) -> Option<SecretString> {
-    let good = !token.is_empty() && token.len() <= LONGEST_TOKEN_BYTES && AccessToken::is_sendable(&token);
+fn sendable(token: &str) -> Option<SecretString> {
+    let good = !token.is_empty() && token.len() <= LONGEST_TOKEN_BYTES && AccessToken::is_sendable(token);
     good.then(|| token.into())
 }
 
 // === impl GrantError ===
 
 impl GrantError {
-    pub(super) fn read(status: StatusCode, body: &[u8]) -> Self {
-        let said: Option<RefusalBody> = serde_json::from_slice(body).ok();
-        let code = said.and_then(|said| said.error.or(said.error_code));
-        match code {
+    /// Reads an answer that is no good one.
+    pub(super) fn read(answered: &Answered) -> Self {
+        let Answered { status, retry_after, body, .. } = answered;
+        let fields = JsonFields::read(body);
+        let code = fields.strings("error").chain(fields.strings("errorCode")).next();
+        match code.filter(|_| fields.is_whole()) {
             // The vendor documents no status for it; a 5xx judges nothing.
-            Some(code) if code == "invalid_grant" && status.is_client_error() => Self::InvalidGrant,
-            code => Self::Refused { status: status.as_u16(), code: ErrorCode::from(code) },
+            Some("invalid_grant") if status.is_client_error() => Self::InvalidGrant,
+            code => Self::Refused {
+                status: status.as_u16(),
+                code: ErrorCode::from(code),
+                retry_after: *retry_after,
+            },
         }
     }
 }
@@ -188,13 +188,13 @@ impl ErrorCode {
     }
 }
 
-impl From<Option<String>> for ErrorCode {
-    fn from(code: Option<String>) -> Self {
+impl From<Option<&str>> for ErrorCode {
+    fn from(code: Option<&str>) -> Self {
         let okta = |code: &str| {
             let digits = code.strip_prefix('E');
             digits.is_some_and(|digits| digits.len() == 7 && digits.bytes().all(|byte| byte.is_ascii_digit()))
         };
-        Self(code.filter(|code| CODES.contains(&code.as_str()) || okta(code)))
+        Self(code.filter(|code| CODES.contains(code) || okta(code)).map(str::to_owned))
     }
 }
 
@@ -204,40 +204,16 @@ impl std::fmt::Display for ErrorCode {
     }
 }
 
-// === impl Seconds ===
-
-impl Seconds {
-    fn lifetime(self, now: SystemTime) -> Duration {
-        let seconds = match self {
-            Self::Number(seconds) => seconds,
-            Self::Text(text) => match text.trim().parse() {
-                Ok(seconds) => seconds,
-                Err(_) => return UNSAID,
-            },
-        };
-        let seconds = if seconds > EPOCH_LOOKING_S {
-            let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            seconds - now.as_secs_f64()
-        } else {
-            seconds
-        };
-        // Not a number is the shortest too.
-        let longest = LONGEST.as_secs_f64();
-        let seconds = seconds.max(SHORTEST.as_secs_f64()).min(longest);
-        Duration::from_secs_f64(seconds)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
-    const NOW_S: u64 = 1_700_000_000;
-
     fn read(status: u16, body: &str) -> Result<Grant, GrantError> {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW_S);
         let status = StatusCode::from_u16(status).unwrap();
-        Grant::read(&Answered { status, date: None, body: body.into() }, now)
+        let answered = Answered { status, date: None, retry_after: None, body: body.into() };
+        Grant::read(&answered, Some(&"sent".into()), SystemTime::UNIX_EPOCH)
     }
 
     #[test]
@@ -255,29 +231,32 @@ mod tests {
     }
 
     #[test]
-    fn a_lifetime_is_clamped_and_a_point_in_time_is_understood() {
-        for (expires_in, seconds) in [
-            ("86400", 86_400),
-            ("\"3600\"", 3_600),
-            ("0", 30),
-            ("-5", 30),
-            ("1e99", 172_800),
-            ("999999999", 172_800),
-            ("1700007200", 7_200),
-            ("1700000001.5", 30),
-            ("1600000000", 30),
-            ("\"soon\"", 3_600),
-            ("null", 3_600),
-        ] {
-            let grant = read(200, &format!(r#"{{"access_token":"a","expires_in":{expires_in}}}"#)).unwrap();
-            assert_eq!(grant.lifetime, Duration::from_secs(seconds), "{expires_in}");
-        }
-        // The server's own clock goes before ours.
-        let date = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW_S));
+    fn a_point_in_time_is_read_by_the_server_s_own_clock() {
+        let date = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
         let body = br#"{"access_token":"a","expires_in":1700007200}"#.to_vec();
-        let answered = Answered { status: StatusCode::OK, date, body };
-        let a_day_off = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW_S + 86_400);
-        assert_eq!(Grant::read(&answered, a_day_off).unwrap().lifetime, Duration::from_secs(7_200));
+        let answered = Answered { status: StatusCode::OK, date, retry_after: None, body };
+        let access = Grant::read(&answered, None, SystemTime::now()).unwrap().access.unwrap();
+        assert_eq!(access.lifetime, Duration::from_secs(7_200));
+    }
+
+    #[test]
+    fn a_rotated_refresh_token_is_found_whatever_else_is_odd() {
+        for (status, body, access) in [
+            (201, r#"{"access_token":"a","refresh_token":"next"}"#, true),
+            (200, r#"{"access_token":"a","refresh_token":"next","expires_in":true}"#, true),
+            (200, r#"{"access_token":"a","refresh_token":"next","refresh_token":"sent"}"#, true),
+            (200, r#"{"access_token":"a","refresh_token":"sent","refresh_token":"next"}"#, true),
+            (200, r#"{"access_token":"a","refresh_token":"next","refresh_token":7}"#, true),
+            (200, r#"{"access_token":"a","refresh_token":"next","token_type":null}"#, true),
+            (200, r#"{"access_token":"a","refresh_token":"next","token_type":"mac"}"#, false),
+            (200, r#"{"access_token":"hu\nsh","refresh_token":"next"}"#, false),
+            (200, r#"{"refresh_token":"next"}"#, false),
+            (200, r#"{"access_token":"a","refresh_token":"next","expires_in":"#, false),
+        ] {
+            let grant = read(status, body).unwrap();
+            assert_eq!(grant.refresh_token.unwrap().expose_secret(), "next", "{body}");
+            assert_eq!(grant.access.is_some(), access, "{body}");
+        }
     }
 
     #[test]
@@ -313,7 +292,9 @@ mod tests {
             (200, r#"{"access_token":"hu\nsh"}"#, "no usable token"),
             (200, r#"{"access_token":"a","refresh_token":"hush"#, "no usable token"),
             (200, r#"{"access_token":"a","token_type":"mac"}"#, "no usable token"),
-            (200, r#"{"refresh_token":"hush"}"#, "no usable token"),
+            (204, "", "no usable token"),
+            (200, r#"{"refresh_token":"hu sh"}"#, "no usable token"),
+            (400, r#"{"error":"invalid_grant"} <hush>"#, "answered 400"),
         ] {
             let error = read(status, body).unwrap_err();
             assert_ne!(error, GrantError::InvalidGrant);

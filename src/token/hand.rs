@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     access::{AccessToken, UnsendableToken},
     refusal::{Permit, Refusal},
+    renewal_backoff::RenewalBackoff,
 };
 
 /// Is the token good?
@@ -46,8 +47,18 @@ struct Held {
     token: Option<Arc<AccessToken>>,
     life: Life,
     changed_at: Option<SystemTime>,
-    /// While the upstream refuses the token.
+    /// While the upstream refuses the token, or has refused the one that this one replaced because of it.
     refusal: Option<Refusal>,
+    renewals: RenewalBackoff,
+}
+
+/// How another token has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Somebody gave us another one: what was refused before says nothing of it.
+    Given,
+    /// We have renewed the one before, now. An upstream that refused that one most likely refuses this one too.
+    Renewed(Instant),
 }
 
 /// What the upstream says.
@@ -81,8 +92,8 @@ impl Standing {
 // === impl Hand ===
 
 impl Hand {
-    pub(super) const fn empty() -> Self {
-        Self { held: RwLock::new(Held { token: None, life: Life::Unknown, changed_at: None, refusal: None }) }
+    pub(super) fn empty() -> Self {
+        Self { held: RwLock::new(Held::new(None, Life::Unknown, None)) }
     }
 
     /// The token, unless its time is over.
@@ -99,16 +110,31 @@ impl Hand {
         self.read(|held| match held.refusal {
             _ if held.token.is_none() => Standing::Missing,
             _ if held.is_over(now) => Standing::Expired,
-            Some(_) => Standing::Refused,
-            None => Standing::Valid,
+            Some(ref refusal) if refusal.is_of(held.generation()) => Standing::Refused,
+            Some(_) | None => Standing::Valid,
         })
     }
 
-    /// Leave to send the token; of one that is refused, for one call after each pause.
-    pub(super) fn permit(&self, now: Instant) -> Option<Permit> {
+    /// Whether the token is refused so often that no call may leave with it now.
+    pub(super) fn is_backed_off(&self, now: Instant) -> bool {
+        self.read(|held| held.refusal.as_ref().is_some_and(|refusal| refusal.holds_back(now)))
+    }
+
+    /// The token and leave to send it: if it is refused, for one call after each pause.
+    pub(super) fn to_send(&self, now: Instant) -> Option<(Arc<AccessToken>, Permit)> {
         self.read(|held| {
-            held.refusal.as_ref().map_or_else(|| Some(Permit::free()), |refusal| refusal.trial(now))
+            let token = held.token.clone().filter(|_| !held.is_over(now))?;
+            let permit = match &held.refusal {
+                None => Permit::free(),
+                Some(refusal) => refusal.trial(now)?,
+            };
+            Some((token, permit))
         })
+    }
+
+    /// Whether a token that is refused may be renewed because of that.
+    pub(super) fn may_renew(&self, now: Instant) -> bool {
+        self.read(|held| held.renewals.allows(now))
     }
 
     /// How long the token is still good for, if that is known.
@@ -129,19 +155,24 @@ impl Hand {
         &self,
         secret: SecretString,
         life: Life,
+        arrival: Arrival,
         now: SystemTime,
     ) -> Result<Option<u64>, UnsendableToken> {
         let generation = self.read(|held| match &held.token {
             Some(token) if token.is(&secret) => None,
             Some(_) | None => Some(held.generation() + 1),
         });
-        let Some(generation) = generation else {
-            self.write(|held| held.life = life);
-            return Ok(None);
+        let token = match generation {
+            Some(generation) => Some(Arc::new(AccessToken::new(secret, generation)?)),
+            None => None,
         };
-        let token = Some(Arc::new(AccessToken::new(secret, generation)?));
-        self.write(|held| *held = Held { token, life, changed_at: Some(now), refusal: None });
-        Ok(Some(generation))
+        self.write(|held| {
+            match token {
+                Some(token) => held.replace(token, life, arrival, now),
+                None => held.extend(life, arrival),
+            }
+            Ok(generation)
+        })
     }
 
     /// Notes what the upstream thinks of a token, if it is still the one in use.
@@ -159,11 +190,20 @@ impl Hand {
             }
             match (verdict, &mut held.refusal) {
                 (Verdict::Refused, Some(refusal)) => {
-                    refusal.again(now);
-                    return News::Known;
+                    let known = refusal.is_of(generation);
+                    refusal.again(generation, now);
+                    if known {
+                        return News::Known;
+                    }
                 }
-                (Verdict::Refused, none @ None) => *none = Some(Refusal::first(now)),
-                (Verdict::Accepted, refusal) => *refusal = None,
+                (Verdict::Refused, none @ None) => {
+                    *none = Some(Refusal::first(generation, now));
+                    held.renewals.refused(now);
+                }
+                (Verdict::Accepted, refusal) => {
+                    *refusal = None;
+                    held.renewals.accepted(now);
+                }
             }
             News::Changed
         })
@@ -181,6 +221,39 @@ impl Hand {
 // === impl Held ===
 
 impl Held {
+    fn new(token: Option<Arc<AccessToken>>, life: Life, changed_at: Option<SystemTime>) -> Self {
+        Self { token, life, changed_at, refusal: None, renewals: RenewalBackoff::default() }
+    }
+
+    fn replace(&mut self, token: Arc<AccessToken>, life: Life, arrival: Arrival, now: SystemTime) {
+        let before = std::mem::replace(self, Self::new(Some(token), life, Some(now)));
+        match arrival {
+            Arrival::Given => {}
+            Arrival::Renewed(at) => {
+                (self.refusal, self.renewals) = (before.refusal, before.renewals);
+                // Trusted anew only as often as refusals may ask for a renewal, whatever asked for this one: a token
+                // that lives for half a minute is renewed every half minute.
+                if let Some(refusal) = &mut self.refusal
+                    && self.renewals.allows(at)
+                {
+                    refusal.renewed(at);
+                    self.renewals.renewed(at);
+                }
+            }
+        }
+    }
+
+    /// The same token came again: no news for whoever refuses it.
+    fn extend(&mut self, life: Life, arrival: Arrival) {
+        self.life = life;
+        if let Arrival::Renewed(at) = arrival
+            && self.refusal.is_some()
+            && self.renewals.allows(at)
+        {
+            self.renewals.renewed(at);
+        }
+    }
+
     fn generation(&self) -> u64 {
         self.token.as_ref().map_or(0, |token| token.generation())
     }

@@ -15,12 +15,13 @@ use super::{
     origin::Origins,
     pace::Pace,
     refusal::Permit,
-    renewer::{Renewer, Renewing},
+    renewer::{RefreshTokenUse, Renewer, Renewing},
     snapshot::{RenewalSnapshot, TokenSnapshot},
     source::TokenSource,
     vault::Vault,
 };
 use crate::{
+    report::Cause,
     settings::{SecretFileError, SecretWatch},
     state::{Durability, Inbox, Rotation, StateError, Store, Swap, TokenRecord},
     telemetry::TokenMetrics,
@@ -98,7 +99,9 @@ impl Tokens {
         let (seed, file): (_, Option<SecretWatch<_>>) = match configured {
             None => (None, None),
             Some(TokenSource::Static(seed)) => (Some(seed), None),
-            Some(TokenSource::File(file)) => file.watch().map(|(seed, watch)| (Some(seed), Some(watch)))?,
+            Some(TokenSource::File(file)) => {
+                file.watch().map(|(seed, watch)| (Some(seed), Some(watch.settled())))?
+            }
         };
         let origins = Origins::new(seed, file, inbox);
         let record = begin(&*store, &origins)?;
@@ -118,7 +121,7 @@ impl Tokens {
             origins,
             pace: Pace::at_once(Instant::now()),
             metrics: metrics.clone(),
-            replaced_at: None,
+            refresh_token: RefreshTokenUse::Unused,
         };
         if let Some(record) = &record {
             renewer.hold(record);
@@ -187,21 +190,26 @@ impl Tokens {
         }
     }
 
-    /// Leave to set out with a token; where there is none, one is waited for, but not for long. A given one that is
-    /// refused will not mend by being asked for: one call after each pause finds out whether somebody has mended it.
-    pub(super) async fn ready(&self) -> Option<Permit> {
-        match &self.shared.keeping {
-            Keeping::Given(_) => {
-                self.usable()?;
-                self.shared.hand.permit(Instant::now())
-            }
-            Keeping::Renewed(renewed) => {
-                if self.usable().is_none() {
-                    renewed.board.newer_than(self.generation()).await;
-                }
-                self.usable().map(|_stamped_later| Permit::free())
-            }
+    /// Lets a call set out if there is a token to send; where there is none, one is waited for, but not for long. One
+    /// that is refused will not mend by being asked for: one call after each pause finds out whether somebody has
+    /// mended it.
+    pub(super) async fn ready(&self) -> Result<(), Cause> {
+        if let Keeping::Renewed(renewed) = &self.shared.keeping
+            && self.usable().is_none()
+        {
+            renewed.board.newer_than(self.generation()).await;
         }
+        match self.usable() {
+            Some(_stamped_later) if !self.shared.hand.is_backed_off(Instant::now()) => Ok(()),
+            Some(_) | None => Err(Cause::TokenUnavailable),
+        }
+    }
+
+    /// The token that a call leaves with now, and leave to do so.
+    pub(super) fn to_send(&self) -> Result<(Arc<AccessToken>, Permit), Cause> {
+        let now = Instant::now();
+        let sent = if self.is_hopeless(now) { None } else { self.shared.hand.to_send(now) };
+        sent.ok_or(Cause::TokenUnavailable)
     }
 
     /// The upstream answered 401 to this generation. Returns once a newer one has been looked for, so that whoever
@@ -223,21 +231,25 @@ impl Tokens {
         }
     }
 
-    /// The upstream took this generation.
+    /// The upstream has not minded this generation.
     pub(super) fn accepted(&self, generation: u64) {
         self.shared.hand.judge(generation, Verdict::Accepted, Instant::now());
     }
 
     /// The token, unless its time is over, or it was refused and can never be replaced: it would only spend calls.
     pub(super) fn usable(&self) -> Option<Arc<AccessToken>> {
-        let (hand, now) = (&self.shared.hand, Instant::now());
-        let hopeless = match &self.shared.keeping {
+        let now = Instant::now();
+        self.shared.hand.current(now).filter(|_| !self.is_hopeless(now))
+    }
+
+    fn is_hopeless(&self, now: Instant) -> bool {
+        let Shared { hand, keeping, .. } = &*self.shared;
+        match keeping {
             Keeping::Given(_) => false,
             Keeping::Renewed(renewed) => {
                 renewed.board.phase() == Phase::Dead && hand.standing(now) == Standing::Refused
             }
-        };
-        hand.current(now).filter(|_| !hopeless)
+        }
     }
 
     /// No token is as bad as one that has expired.
@@ -259,7 +271,7 @@ impl Tokens {
 fn begin(store: &dyn Store, origins: &Origins) -> Result<Option<TokenRecord>, StateError> {
     loop {
         let (version, stored) = store.token()?.map(|stored| (stored.version, stored.record)).unzip();
-        let (begun, inbox) = origins.at_start(stored.as_ref());
+        let (begun, taken) = origins.at_start(stored.as_ref());
         if let Some(begun) = &begun
             && store.swap_token(version, begun)? == Swap::Superseded
         {
@@ -267,8 +279,8 @@ fn begin(store: &dyn Store, origins: &Origins) -> Result<Option<TokenRecord>, St
             continue;
         }
         // Not before: until it is written, the inbox has the only copy.
-        if let Some(inbox) = inbox {
-            inbox.done()?;
+        if let Some((inbox, left)) = taken {
+            inbox.done(&left)?;
         }
         return Ok(begun.or(stored));
     }

@@ -6,22 +6,26 @@
 //! A token is given (settings, file) or renewed. Renewing is one task's work, so that there is never more than one
 //! call at a time: it writes its intent down, asks, writes the answer down, and only then does anyone use it. Requests
 //! go on with the old token meanwhile; who has none waits a few seconds. Nothing but `invalid_grant` is a verdict on
-//! the refresh token. A given token that is refused rests, and is tried by one call now and then. Tokio's clock says when
-//! a token is over; the wall clock is asked once, at the start.
+//! the refresh token. A token that is refused is backed off, and so are the renewals that a refusal asks for. Tokio's
+//! clock says when a token is over; the wall clock only what a stored one is still worth.
 
 mod access;
 mod authorize;
 mod board;
 mod device;
+mod exchange;
+mod expires_in;
 mod gate;
 mod given;
 mod grant;
 mod hand;
+mod json_fields;
 mod keeper;
 mod origin;
 mod outcome;
 mod pace;
 mod refusal;
+mod renewal_backoff;
 mod renewer;
 mod seed;
 mod snapshot;

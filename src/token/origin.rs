@@ -63,8 +63,11 @@ impl Origins {
     }
 
     /// What the record becomes by what the inbox and the settings hold at the start; `None`: it stays. Once that is
-    /// written, the inbox is to be emptied. Reads a file on this thread.
-    pub(super) fn at_start(&self, stored: Option<&TokenRecord>) -> (Option<TokenRecord>, Option<&Inbox>) {
+    /// written, the inbox is done with what it held. Reads a file on this thread.
+    pub(super) fn at_start(
+        &self,
+        stored: Option<&TokenRecord>,
+    ) -> (Option<TokenRecord>, Option<(&Inbox, TokenRecord)>) {
         let inbox = self.inbox.as_ref().map(|(inbox, _)| inbox);
         let left = inbox.and_then(|inbox| match inbox.take() {
             Ok(left) => left,
@@ -73,10 +76,10 @@ impl Origins {
                 None
             }
         });
-        let emptied = inbox.filter(|_| left.is_some());
+        let taken = inbox.zip(left.clone());
         let login = left.and_then(|left| self.choose(stored, Beginning::Login(Box::new(left))));
         let seeded = || self.choose(stored, Beginning::Seed(self.seed.clone()?));
-        (login.or_else(seeded), emptied)
+        (login.or_else(seeded), taken)
     }
 
     /// Waits for another refresh token; cancel safe.
@@ -132,9 +135,9 @@ impl Origins {
                 self.put_back = None;
                 Ok(())
             }
-            Beginning::Login(_) => match self.inbox.as_ref().map(|(inbox, _)| inbox.clone()) {
+            Beginning::Login(left) => match self.inbox.as_ref().map(|(inbox, _)| inbox.clone()) {
                 // An inbox that cannot be emptied is met again, and known by its fingerprint.
-                Some(inbox) => spawn_blocking(move || inbox.done()).await.unwrap_or(Ok(())),
+                Some(inbox) => spawn_blocking(move || inbox.done(&left)).await.unwrap_or(Ok(())),
                 None => Ok(()),
             },
         }

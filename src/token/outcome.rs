@@ -4,23 +4,24 @@ use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::grant::Grant;
+use super::grant::{Grant, GrantedAccess};
 use crate::state::{Rotation, StoredAccess, TokenRecord};
 
-/// The record after a good answer.
-pub(super) fn renewed(begun: &TokenRecord, grant: Grant) -> (TokenRecord, StoredAccess) {
-    let Grant { access_token, lifetime, refresh_token } = grant;
-    let now = SystemTime::now();
-    let access = StoredAccess { token: access_token, renewed_at: now, expires_at: now + lifetime };
+/// The record after a good answer, and the access token that came with it, if that can be used.
+pub(super) fn renewed(begun: &TokenRecord, grant: Grant) -> (TokenRecord, Option<StoredAccess>) {
+    let Grant { access, refresh_token } = grant;
+    let access = access.map(GrantedAccess::stored);
     let rotation = match &refresh_token {
         Some(new) if !same(new, &begun.refresh_token) => Rotation::Rotating,
         Some(_) | None => Rotation::LongLived,
     };
     let record = TokenRecord {
         refresh_token: refresh_token.unwrap_or_else(|| begun.refresh_token.clone()),
-        access: Some(access.clone()),
+        access: access.clone().or_else(|| begun.access.clone()),
         rotation,
         intent: None,
+        // It has worked.
+        replaced: Vec::new(),
         ..begun.clone()
     };
     (record, access)
@@ -37,6 +38,16 @@ pub(super) fn by_the_wall_clock(access: &StoredAccess, now: SystemTime) -> Optio
 /// Whether two secrets are one.
 pub(super) fn same(one: &SecretString, other: &SecretString) -> bool {
     one.expose_secret() == other.expose_secret()
+}
+
+// === impl GrantedAccess ===
+
+impl GrantedAccess {
+    /// As it is kept, from now on.
+    pub(super) fn stored(self) -> StoredAccess {
+        let now = SystemTime::now();
+        StoredAccess { token: self.token, renewed_at: now, expires_at: now + self.lifetime }
+    }
 }
 
 #[cfg(test)]

@@ -59,7 +59,8 @@ impl Pace {
         self.wanted_at = self.wanted_at.min(now);
     }
 
-    /// There is another refresh token to ask with: what the last one met does not count.
+    /// There is another refresh token to ask with: what the last one met does not count, nor does a `Retry-After`. Only
+    /// a person brings another one, who is waiting, and it is one call.
     pub(super) fn anew(&mut self, now: Instant) {
         self.wanted_at = now;
         self.not_before = self.not_before.min(now + SPACING);
@@ -71,11 +72,12 @@ impl Pace {
         self.not_before = now + SPACING;
     }
 
-    /// It brought nothing: 1, 2, 4 … 60 s from now, give or take a fifth.
-    pub(super) fn failed(&mut self, now: Instant, chance: Chance) {
+    /// It brought nothing: 1, 2, 4 … 60 s from now, give or take a fifth, and not before `retry_after`.
+    pub(super) fn failed(&mut self, now: Instant, retry_after: Duration, chance: Chance) {
         let pause = SPACING * 2_u32.saturating_pow(self.failures.min(6));
         self.failures = self.failures.saturating_add(1);
         self.pause(now, pause.min(LONGEST_PAUSE), chance);
+        self.not_before = self.not_before.max(now + retry_after);
     }
 
     /// The refresh token is dead.
@@ -137,7 +139,7 @@ mod tests {
             pace.called(now);
             pace.wanted(now);
             assert!(pace.due() >= now + SPACING);
-            pace.failed(now, MIDDLE);
+            pace.failed(now, Duration::ZERO, MIDDLE);
             pace.wanted(now);
             assert_eq!(pace.due(), now + Duration::from_secs(expected), "impatience changes nothing");
             now = pace.due();
@@ -145,6 +147,16 @@ mod tests {
         pace.called(now);
         pace.anew(now);
         assert_eq!(pace.due(), now + SPACING, "a new refresh token waits for nothing but the second");
+    }
+
+    #[test]
+    fn a_retry_after_can_only_lengthen_a_pause() {
+        let now = Instant::now();
+        for (retry_after, expected) in [(0, 1), (1, 1), (3_600, 3_600)] {
+            let mut pace = Pace::at_once(now);
+            pace.failed(now, Duration::from_secs(retry_after), MIDDLE);
+            assert_eq!(pace.due(), now + Duration::from_secs(expected));
+        }
     }
 
     #[test]

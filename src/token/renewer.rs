@@ -6,32 +6,23 @@ use std::{
 };
 
 use http::Uri;
-use secrecy::SecretString;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     board::{Board, Phase},
-    grant::{Client, Grant, GrantError},
-    hand::{Hand, Life, Standing},
+    grant::GrantError,
+    hand::{Arrival, Hand, Life, Standing},
     origin::{Beginning, Origins},
-    outcome::{by_the_wall_clock, renewed, same},
+    outcome::by_the_wall_clock,
     pace::{Chance, Pace},
     source::{SourceError, TokenSource},
     vault::Vault,
 };
 use crate::{
-    state::{Durability, Rotation, StateError, Stored, StoredAccess, Swap, TokenRecord, Version},
+    state::{StateError, StoredAccess, Swap, TokenRecord},
     telemetry::TokenMetrics,
     upstream::Poster,
 };
-
-/// A token that came because another was refused, and is refused too: renewing at once again would not help, and
-/// would use up a refresh token a second.
-const REFUSED_AGAIN: Duration = Duration::from_secs(60);
-/// Between attempts to write down what came. Until then nobody uses it.
-const REWRITE_EVERY: Duration = Duration::from_secs(1);
-/// So often, once the process is ending.
-const LAST_WRITES: u32 = 3;
 
 /// What it takes to ask for a token.
 #[derive(Debug)]
@@ -56,13 +47,22 @@ pub(super) struct Renewer {
     pub(super) origins: Origins,
     pub(super) pace: Pace,
     pub(super) metrics: TokenMetrics,
-    /// When a token came because the one before was refused.
-    pub(super) replaced_at: Option<Instant>,
+    pub(super) refresh_token: RefreshTokenUse,
+}
+
+/// Whether the record's refresh token has brought us an access token yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RefreshTokenUse {
+    /// It is new, or this process is.
+    Unused,
+    /// It is back in the place of one that was invalid.
+    Restored,
+    Used,
 }
 
 /// No newer token.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+pub(super) enum Failed {
     #[error("there is no refresh token: run \"login\", or set token.refresh_token_file")]
     NoRefreshToken,
     #[error(transparent)]
@@ -73,6 +73,27 @@ enum Failed {
     ClientSecret(#[from] SourceError),
     #[error("the token's record was changed by another")]
     Superseded,
+    #[error(
+        "invalid_grant: the new refresh token (of the settings or a login) is invalid or expired and has never worked; \
+         the previous one is used again"
+    )]
+    GaveWay,
+}
+
+// === impl Failed ===
+
+impl Failed {
+    fn retry_after(&self) -> Duration {
+        match self {
+            Self::Endpoint(GrantError::Refused { retry_after, .. }) => retry_after.unwrap_or_default(),
+            Self::Endpoint(GrantError::InvalidGrant | GrantError::Malformed | GrantError::Unanswered(_))
+            | Self::NoRefreshToken
+            | Self::State(_)
+            | Self::ClientSecret(_)
+            | Self::Superseded
+            | Self::GaveWay => Duration::ZERO,
+        }
+    }
 }
 
 // === impl Renewer ===
@@ -96,11 +117,9 @@ impl Renewer {
     fn wished(&mut self) {
         let now = Instant::now();
         match self.hand.standing(now) {
-            // Whoever wished had not seen the newest one yet.
-            Standing::Valid => {}
-            Standing::Refused if self.replaced_at.is_some_and(|at| now < at + REFUSED_AGAIN) => {
-                self.board.settle();
-            }
+            // Whoever wished had not seen the newest one yet, or another call's answer has proved his.
+            Standing::Valid => self.board.settle(),
+            Standing::Refused if !self.hand.may_renew(now) => self.board.settle(),
             Standing::Refused | Standing::Expired | Standing::Missing => self.pace.wanted(now),
         }
     }
@@ -140,6 +159,7 @@ impl Renewer {
     pub(super) fn hold(&mut self, record: &TokenRecord) {
         let now = Instant::now();
         self.pace.anew(now);
+        self.refresh_token = RefreshTokenUse::Unused;
         self.board.with_told(|told| {
             told.rotation = record.rotation;
             told.renewed_at = record.access.as_ref().map(|access| access.renewed_at);
@@ -147,7 +167,7 @@ impl Renewer {
         if let Some(access) = &record.access
             && let Some((lifetime, remaining)) = by_the_wall_clock(access, SystemTime::now())
         {
-            self.take_up(access, Life::Until(now + remaining));
+            self.take_up(access, Life::Until(now + remaining), Arrival::Given);
             // An intent without an end: its answer may be lost, and it is better to know while this token is good.
             if record.intent.is_none() {
                 self.pace.holding(now, lifetime, remaining, Chance::draw());
@@ -157,15 +177,20 @@ impl Renewer {
     }
 
     async fn renew(&mut self) {
-        let before = self.hand.standing(Instant::now());
         self.board.enter(Phase::Renewing, self.pace.not_before());
+        let before = self.refresh_token;
         let renewed = self.exchange().await;
         let now = Instant::now();
         match renewed {
             Ok(()) => {
                 self.metrics.renewed();
-                self.replaced_at = (before == Standing::Refused).then_some(now);
-                self.board.with_told(|told| told.last_error = None);
+                match before {
+                    RefreshTokenUse::Unused | RefreshTokenUse::Used => {
+                        self.board.with_told(|told| told.last_error = None);
+                    }
+                    // Whoever brought the new one must not believe that it has worked.
+                    RefreshTokenUse::Restored => {}
+                }
                 self.rest(Phase::Resting);
                 // Should the same token have come again, nobody would know otherwise.
                 self.board.settle();
@@ -182,8 +207,12 @@ impl Renewer {
                         );
                         Phase::Dead
                     }
+                    Failed::GaveWay => {
+                        tracing::error!("{error}; put a valid one into the settings, or run \"login\"");
+                        Phase::Resting
+                    }
                     Failed::Endpoint(_) | Failed::State(_) | Failed::ClientSecret(_) | Failed::Superseded => {
-                        self.pace.failed(now, Chance::draw());
+                        self.pace.failed(now, error.retry_after(), Chance::draw());
                         let next_s = (self.pace.due() - now).as_secs();
                         tracing::warn!(next_s, "the access token was not renewed, all is kept: {error}");
                         Phase::Resting
@@ -198,108 +227,8 @@ impl Renewer {
         self.board.enter(phase, self.pace.not_before());
     }
 
-    /// One renewal (RFC 6749 §6): intent written, asked, answer written, used, in this order.
-    async fn exchange(&mut self) -> Result<(), Failed> {
-        let Stored { version, record } = self.vault.read().await?.ok_or(Failed::NoRefreshToken)?;
-        let client = self.client().await?;
-        let begun = TokenRecord { intent: Some(SystemTime::now()), ..record };
-        // Proves too that the answer can be written.
-        let Swap::Done(version) = self.vault.write(Some(version), &begun).await? else {
-            return Err(Failed::Superseded);
-        };
-        let asked_at = Instant::now();
-        self.pace.called(asked_at);
-        let form = client.refresh(&self.renewing.url, &begun.refresh_token);
-        let answered = self.renewing.poster.post(form).await.map_err(GrantError::from)?;
-        let grant = match Grant::read(&answered, SystemTime::now()) {
-            Err(GrantError::InvalidGrant) => return Err(self.is_it_dead(&begun.refresh_token).await),
-            read => read?,
-        };
-        let lifetime = grant.lifetime;
-        let (record, access) = renewed(&begun, grant);
-        self.write_down(version, &begun.refresh_token, &record).await?;
-        self.note_rotation(record.rotation);
-        self.board.with_told(|told| told.renewed_at = Some(access.renewed_at));
-        self.take_up(&access, Life::Until(asked_at + lifetime));
-        let remaining = lifetime.saturating_sub(asked_at.elapsed());
-        self.pace.holding(Instant::now(), lifetime, remaining, Chance::draw());
-        Ok(())
-    }
-
-    async fn client(&self) -> Result<Client, Failed> {
-        let secret = match &self.renewing.client_secret {
-            Some(source) => Some(source.read().await?),
-            None => None,
-        };
-        Ok(Client { id: self.renewing.client_id.clone(), secret })
-    }
-
-    /// A refresh token that was replaced while it was sent is no dead one.
-    async fn is_it_dead(&self, sent: &SecretString) -> Failed {
-        match self.vault.read().await {
-            Ok(Some(stored)) if !same(&stored.record.refresh_token, sent) => Failed::Superseded,
-            Ok(_) => Failed::Endpoint(GrantError::InvalidGrant),
-            Err(error) => Failed::State(error),
-        }
-    }
-
-    /// Writes what came, however long that takes: the refresh token that was sent may be worth nothing any more.
-    async fn write_down(
-        &self,
-        mut version: Version,
-        sent: &SecretString,
-        record: &TokenRecord,
-    ) -> Result<(), Failed> {
-        let mut last_writes = 0;
-        loop {
-            let written = match self.vault.write(Some(version), record).await {
-                Ok(Swap::Done(_)) => return Ok(()),
-                Ok(Swap::Superseded) => self.vault.read().await,
-                Err(error) => Err(error),
-            };
-            match written {
-                // A write that was reported as failed, and was none.
-                Ok(Some(stored))
-                    if same(&stored.record.refresh_token, &record.refresh_token)
-                        && stored.record.intent.is_none() =>
-                {
-                    return Ok(());
-                }
-                Ok(Some(stored)) if same(&stored.record.refresh_token, sent) => version = stored.version,
-                Ok(_) => return Err(Failed::Superseded),
-                Err(error) => {
-                    tracing::error!(
-                        "the renewed token cannot be written, and is not used before it is: {error}"
-                    );
-                    if self.board.ending.is_cancelled() {
-                        last_writes += 1;
-                    }
-                    if last_writes == LAST_WRITES {
-                        return Err(error.into());
-                    }
-                    sleep(REWRITE_EVERY).await;
-                }
-            }
-        }
-    }
-
-    fn note_rotation(&self, rotation: Rotation) {
-        let before = self.board.with_told(|told| std::mem::replace(&mut told.rotation, rotation));
-        if before != Rotation::Rotating && rotation == Rotation::Rotating {
-            match self.vault.durability() {
-                Durability::Durable => {
-                    tracing::info!("the refresh token rotates; each new one is kept in state.dir");
-                }
-                Durability::Volatile => tracing::error!(
-                    "the refresh token rotates and is kept in memory only: when this process ends it is lost, and a \
-                     person must consent again; set state.dir"
-                ),
-            }
-        }
-    }
-
-    fn take_up(&self, access: &StoredAccess, life: Life) {
-        match self.hand.take_up(access.token.clone(), life, access.renewed_at) {
+    pub(super) fn take_up(&self, access: &StoredAccess, life: Life, arrival: Arrival) {
+        match self.hand.take_up(access.token.clone(), life, arrival, access.renewed_at) {
             Ok(Some(generation)) => {
                 self.metrics.taken_up(access.renewed_at);
                 self.board.taken_up(generation);

@@ -2,7 +2,11 @@
 
 use secrecy::SecretString;
 
-use crate::state::{Fingerprint, TokenRecord};
+use super::outcome::same;
+use crate::state::{Fingerprint, Rotation, TokenRecord};
+
+/// So many replaced tokens are kept: the latest, and the oldest, which is the one that has worked.
+const REPLACED_KEPT: usize = 3;
 
 /// What a comparison came to.
 #[derive(Debug)]
@@ -23,6 +27,7 @@ pub(super) fn seeded(stored: Option<&TokenRecord>, seed: Option<&SecretString>) 
     Choice::Begun(Box::new(TokenRecord {
         seed: fingerprint,
         handed_over: stored.and_then(|stored| stored.handed_over.clone()),
+        replaced: replaced_by(seed, stored),
         ..TokenRecord::new(seed.clone())
     }))
 }
@@ -39,7 +44,35 @@ pub(super) fn handed_over(
     }
     // The settings' token, whatever it is by now, is older than a login.
     let seed = seed.map(Fingerprint::of).or_else(|| stored.and_then(|stored| stored.seed.clone()));
-    Choice::Begun(Box::new(TokenRecord { seed, handed_over: fingerprint, ..left }))
+    let replaced = replaced_by(&left.refresh_token, stored);
+    Choice::Begun(Box::new(TokenRecord { seed, handed_over: fingerprint, replaced, ..left }))
+}
+
+/// What is there to fall back to until the newcomer has worked: the store's token, and what that one has replaced if it
+/// has not worked either.
+fn replaced_by(newcomer: &SecretString, stored: Option<&TokenRecord>) -> Vec<SecretString> {
+    let before =
+        stored.iter().flat_map(|stored| std::iter::once(&stored.refresh_token).chain(&stored.replaced));
+    let mut replaced: Vec<_> = before.filter(|token| !same(token, newcomer)).cloned().collect();
+    while replaced.len() > REPLACED_KEPT {
+        replaced.remove(REPLACED_KEPT - 1);
+    }
+    replaced
+}
+
+/// The record once the newcomer is known to be invalid; `None`: it has replaced nothing.
+pub(super) fn restored(record: &TokenRecord) -> Option<TokenRecord> {
+    let (previous, older) = record.replaced.split_first()?;
+    Some(TokenRecord {
+        refresh_token: previous.clone(),
+        replaced: older.to_vec(),
+        // The newcomer's, perhaps of another account.
+        access: None,
+        rotation: Rotation::Unknown,
+        intent: None,
+        // So that the newcomer is known when it is met again.
+        ..record.clone()
+    })
 }
 
 #[cfg(test)]
@@ -82,5 +115,25 @@ mod tests {
         assert_eq!(begun(seeded(Some(&rotated), secret("c").as_ref())).refresh_token.expose_secret(), "c");
         let again = begun(handed_over(Some(&rotated), None, TokenRecord::new("m".into())));
         assert_eq!(again.refresh_token.expose_secret(), "m");
+    }
+    #[test]
+    fn what_is_replaced_is_kept_but_for_the_middle_of_many() {
+        let tokens = |record: &TokenRecord| -> Vec<_> {
+            record.replaced.iter().map(|token| token.expose_secret().to_owned()).collect()
+        };
+        let mut record = begun(seeded(None, secret("a").as_ref()));
+        for (seed, replaced) in
+            [("b", vec!["a"]), ("c", vec!["b", "a"]), ("d", vec!["c", "b", "a"]), ("e", vec!["d", "c", "a"])]
+        {
+            record = begun(seeded(Some(&record), secret(seed).as_ref()));
+            assert_eq!(tokens(&record), replaced);
+        }
+        let login = begun(handed_over(Some(&record), None, TokenRecord::new("d".into())));
+        assert_eq!(tokens(&login), ["e", "c", "a"], "none is kept twice");
+        let back = restored(&login).unwrap();
+        assert_eq!((back.refresh_token.expose_secret(), tokens(&back)), ("e", vec!["c".into(), "a".into()]));
+        assert!(matches!(handed_over(Some(&back), None, TokenRecord::new("d".into())), Choice::Kept));
+        let proved = TokenRecord { replaced: Vec::new(), ..back };
+        assert!(restored(&proved).is_none());
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{
     HeaderValue, Request, StatusCode, Uri,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
 };
 use http_body_util::Full;
 use hyper_util::{
@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::{
     body::{self, Encoding},
     request::PRODUCT,
+    retry_after,
     road::how_far,
     verdict,
 };
@@ -29,6 +30,9 @@ use crate::report::Unreachable;
 
 /// An answer of an authorization server has one or two kilobytes.
 const LARGEST_ANSWER_BYTES: u64 = 64 * 1024;
+
+/// The longest that one `Retry-After` can keep us from asking. A token lives 24 hours: its renewal can wait that long.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// Sends forms. Cheap to clone; each form gets a connection of its own.
 #[derive(Clone)]
@@ -56,6 +60,8 @@ pub struct Answered {
     pub status: StatusCode,
     /// Its `Date`, if it had a readable one.
     pub date: Option<SystemTime>,
+    /// Its `Retry-After`, at most an hour.
+    pub retry_after: Option<Duration>,
     /// Its body, which may hold secrets.
     pub body: Vec<u8>,
 }
@@ -96,9 +102,11 @@ impl Poster {
                 let (head, body) = answer.into_parts();
                 let encoding = Encoding::of(&head.headers).map_err(|_error| PostError::Unreadable)?;
                 let body = body::read(body, encoding, LARGEST_ANSWER_BYTES).await;
+                let wait = |value| retry_after::parse(value, SystemTime::now(), LONGEST_WAIT);
                 Ok(Answered {
                     status: head.status,
                     date: verdict::date(&head.headers),
+                    retry_after: head.headers.get(RETRY_AFTER).and_then(wait),
                     body: body.map_err(|_error| PostError::Unreadable)?,
                 })
             }

@@ -4,22 +4,20 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 
-/// The longest that one header can silence us. An upstream that means longer says so again.
-const LONGEST: Duration = Duration::from_secs(60);
-
-/// How long the upstream wants to be left alone, at most a minute. `None` for a value that says nothing.
+/// How long the upstream wants to be left alone, at most `longest`: what one header can silence us for. An upstream
+/// that means longer says so again. `None` for a value that says nothing.
 ///
 /// For our own next call only: a caller is never told more than a few seconds, since the vendor's SDKs sleep it.
-pub(super) fn parse(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
+pub(super) fn parse(value: &HeaderValue, now: SystemTime, longest: Duration) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     let wait = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
         // More digits than a u64 holds are still a number of seconds.
-        text.parse().map_or(LONGEST, Duration::from_secs)
+        text.parse().map_or(longest, Duration::from_secs)
     } else {
         // A date in the past asks for nothing.
         httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
     };
-    Some(wait.min(LONGEST))
+    Some(wait.min(longest))
 }
 
 #[cfg(test)]
@@ -28,7 +26,7 @@ mod tests {
 
     fn seconds(text: &'static str) -> Option<u64> {
         let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        parse(&HeaderValue::from_static(text), now).map(|wait| wait.as_secs())
+        parse(&HeaderValue::from_static(text), now, Duration::from_secs(60)).map(|wait| wait.as_secs())
     }
 
     #[test]

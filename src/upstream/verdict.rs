@@ -38,6 +38,9 @@ const QUOTA_EXCEEDED: &str = "quota_exceeded";
 /// The vendor's word for a second that has had its calls.
 const THROTTLED: &str = "throttled";
 
+/// The longest that one `Retry-After` can silence us.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// A 429 without `Retry-After` speaks of the current second.
 const THROTTLED_FOR: Duration = Duration::from_secs(1);
 
@@ -79,7 +82,8 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let body = error_body(headers, body).await.unwrap_or_default();
-    let asked = headers.get(RETRY_AFTER).and_then(|value| retry_after::parse(value, SystemTime::now()));
+    let wait = |value| retry_after::parse(value, SystemTime::now(), LONGEST_WAIT);
+    let asked = headers.get(RETRY_AFTER).and_then(wait);
     match Refusal::error_key_of(&body).as_deref() {
         // How far midnight is, is the ledger's to say.
         Some(QUOTA_EXCEEDED) => Cause::QuotaExhausted { retry_after: asked.unwrap_or_default() },

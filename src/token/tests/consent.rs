@@ -1,7 +1,7 @@
 //! The device flow: a person decides, and is waited for politely.
 
 use super::*;
-use crate::simulator::{DEVICE_AUTHORIZE_PATH, Decision, Fault, Scope};
+use crate::simulator::{DEVICE_AUTHORIZE_PATH, Decision, Fault, Limit, Scope};
 
 fn flow(vendor: &Simulator, secret: Option<&str>) -> DeviceFlow {
     let endpoint = |path: &str| {
@@ -84,4 +84,23 @@ async fn whoever_is_told_to_slow_down_does_and_gets_there() {
     let (consent, ()) = tokio::join!(flow.wait(&codes), other);
     assert!(consent.is_ok(), "{consent:?}");
     assert!(place.vendor.token_calls() <= 8, "{}", place.vendor.token_calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_is_waited_for_and_a_login_still_gets_there() {
+    let place = Place::new(Rotation::Rotating);
+    let flow = flow(&place.vendor, None);
+    let codes = flow.begin().await.unwrap();
+    let two_minutes = Duration::from_secs(120);
+    let throttled = Fault::Throttle { limit: Limit::PerSecond, retry_after: Some(two_minutes) };
+    place.vendor.inject(throttled, Scope::TokenCalls);
+    let mending = async {
+        pass(two_minutes).await;
+        assert_eq!(place.vendor.token_calls(), 1);
+        place.vendor.clear_faults();
+        place.vendor.decide(&codes.user_code, Decision::Approve);
+    };
+    let (consent, ()) = tokio::join!(flow.wait(&codes), mending);
+    assert!(consent.is_ok(), "{consent:?}");
+    assert_eq!(place.vendor.token_calls(), 2);
 }

@@ -192,3 +192,33 @@ async fn what_came_is_used_by_nobody_before_it_is_written() {
     assert_eq!((process.ask().await, place.vendor.token_calls()), (OK, 1));
     assert_eq!(place.refresh_token(), place.vendor.refresh_token());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_token_endpoint_s_retry_after_is_honoured_for_an_hour_at_most() {
+    for (asked, minutes) in [(30 * MINUTE, 30), (DAY, 60)] {
+        let place = Place::new(Rotation::LongLived).watched();
+        let throttled = Fault::Throttle { limit: Limit::PerSecond, retry_after: Some(asked) };
+        place.vendor.inject(throttled, Scope::TokenCalls);
+        let process = place.start();
+        for minute in 0..minutes {
+            assert_eq!((process.ask().await, place.vendor.token_calls()), (Err(Cause::TokenUnavailable), 1));
+            pass(MINUTE - if minute == 0 { Duration::from_secs(10) } else { Duration::ZERO }).await;
+        }
+        place.vendor.clear_faults();
+        pass(Duration::from_secs(11)).await;
+        assert_eq!((process.ask().await, place.vendor.token_calls()), (OK, 2), "{asked:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_s_new_refresh_token_waits_for_no_retry_after() {
+    let place = Place::new(Rotation::Rotating).watched();
+    let throttled = Fault::Throttle { limit: Limit::PerSecond, retry_after: Some(HOUR) };
+    place.vendor.inject(throttled, Scope::TokenCalls);
+    let process = place.start();
+    pass(MINUTE).await;
+    place.vendor.clear_faults();
+    place.seed(&place.vendor.issue_refresh_token());
+    pass(Duration::from_secs(4)).await;
+    assert_eq!((process.ask().await, place.vendor.token_calls()), (OK, 2));
+}

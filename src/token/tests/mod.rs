@@ -4,6 +4,7 @@ mod consent;
 mod given;
 mod grief;
 mod life;
+mod newcomer;
 mod refused;
 mod rotation;
 mod trap;

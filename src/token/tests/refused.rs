@@ -1,4 +1,4 @@
-//! A given token that the upstream refuses: nothing renews it, and asking does not mend it.
+//! A token that the upstream refuses: asking does not mend it, and renewing it seldom does.
 
 use std::time::Duration;
 
@@ -117,12 +117,86 @@ async fn another_content_of_the_file_ends_the_pause_once_it_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_can_be_renewed_never_rests() {
-    let place = Place::new(Rotation::LongLived);
+async fn the_refusals_of_a_token_count_on_for_the_one_that_replaces_it_because_of_them() {
+    let place = Place::new(Rotation::Rotating);
     let process = place.start();
     assert_eq!(process.ask().await, Ok(StatusCode::OK));
     answers(&place.vendor, StatusCode::UNAUTHORIZED, Scope::All);
-    for _ in 0..5 {
+    for renewals in [1, 1, 1] {
+        assert_eq!(process.ask().await, Ok(StatusCode::UNAUTHORIZED));
+        assert_eq!(place.vendor.token_calls(), 1 + renewals);
+    }
+    assert_eq!(process.ask().await, RESTS);
+    pass(FIRST_PAUSE).await;
+    place.vendor.clear_faults();
+    for _ in 0..3 {
+        assert_eq!(process.ask().await, Ok(StatusCode::OK), "one good answer ends it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewals_that_a_401_asks_for_are_a_minute_two_four_and_at_last_an_hour_apart() {
+    let place = Place::with(options(Rotation::Rotating, 3 * DAY), Memory::default());
+    let process = place.start();
+    assert_eq!(process.ask().await, Ok(StatusCode::OK));
+    answers(&place.vendor, StatusCode::UNAUTHORIZED, Scope::All);
+    let (begun, mut renewed, mut left) = (Instant::now(), Vec::new(), 0);
+    while begun.elapsed() < Duration::from_secs(5 * 60 * 60) {
+        let before = place.vendor.token_calls();
+        left += u32::from(process.ask().await.is_ok());
+        if place.vendor.token_calls() > before {
+            renewed.push(begun.elapsed().as_secs() / 60);
+        }
+        pass(Duration::from_secs(1)).await;
+    }
+    // Each waits for the next call that tries the token, a minute at most.
+    let expected = [0, 1, 3, 7, 15, 31, 63, 123, 183, 243];
+    assert!(
+        renewed.iter().zip(expected).all(|(at, soonest)| (soonest..soonest + 10).contains(at)),
+        "{renewed:?}"
+    );
+    assert_eq!(renewed.len(), expected.len(), "{renewed:?}");
+    assert!(left < 5 * 60 + 20, "{left}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_lives_half_a_minute_is_renewed_so_often_and_sent_no_more_often() {
+    let place = Place::with(options(Rotation::Rotating, Duration::from_secs(30)), Memory::default());
+    let process = place.start();
+    answers(&place.vendor, StatusCode::UNAUTHORIZED, Scope::All);
+    for _ in 0..2_400 {
+        let _answer = process.ask_meanwhile();
+        pass(Duration::from_millis(250)).await;
+    }
+    assert!((10..=20).contains(&place.vendor.calls()), "{}", place.vendor.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_gives_the_same_access_token_again_is_not_asked_each_second() {
+    let place = Place::new(Rotation::LongLived);
+    let body = format!(r#"{{"access_token":"{}","expires_in":86400}}"#, place.vendor.access_token());
+    place.vendor.inject(Fault::Body(body.into()), Scope::TokenCalls);
+    let process = place.start();
+    assert_eq!(process.ask().await, Ok(StatusCode::OK));
+    place.vendor.revoke_access_tokens();
+    for _ in 0..59 {
+        let _answer = process.ask().await;
+        pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(place.vendor.token_calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_starts_with_a_clean_slate() {
+    let place = Place::new(Rotation::Rotating).watched();
+    let process = place.start();
+    assert_eq!(process.ask().await, Ok(StatusCode::OK));
+    answers(&place.vendor, StatusCode::UNAUTHORIZED, Scope::All);
+    while process.ask().await != RESTS {}
+    place.seed(&place.vendor.issue_refresh_token());
+    pass(Duration::from_secs(4)).await;
+    for _ in 0..3 {
         assert_eq!(process.ask().await, Ok(StatusCode::UNAUTHORIZED));
     }
+    assert_eq!(process.ask().await, RESTS);
 }

@@ -106,3 +106,33 @@ async fn a_seed_that_changed_while_nobody_ran_begins_anew() {
     assert_eq!(process.ask().await, OK);
     assert_eq!(place.vendor.token_calls(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_odd_field_of_an_answer_takes_no_rotated_refresh_token_away() {
+    for (odd, usable) in [
+        (r#""access_token":"ACCESS","refresh_token":"NEXT","expires_in":true"#, true),
+        (r#""access_token":"x","access_token":"ACCESS","refresh_token":"NEXT""#, true),
+        (r#""access_token":"ACCESS","refresh_token":"NEXT","refresh_token":"SENT""#, true),
+        (r#""access_token":"ACCESS","refresh_token":"NEXT","refresh_token":null"#, true),
+        (r#""access_token":"ACCESS","refresh_token":"NEXT","token_type":7,"scope":[]"#, true),
+        (r#""access_token":"ACCESS","refresh_token":"NEXT","token_type":"mac""#, false),
+        (r#""access_token":5,"refresh_token":"NEXT""#, false),
+        (r#""refresh_token":"NEXT""#, false),
+        (r#""refresh_token":"NEXT","access_token":"ACCESS","expires_in":,"#, false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::with(Options::default(), Embedded::open(dir.path()).unwrap());
+        let (vendor, sent) = (&place.vendor, place.vendor.refresh_token());
+        let (next, access) = (vendor.issue_refresh_token(), vendor.issue_access_token());
+        let body = format!("{{{odd}}}").replace("ACCESS", &access).replace("NEXT", &next);
+        vendor.inject(Fault::Body(body.replace("SENT", &sent).into()), Scope::TokenCalls);
+        let process = place.start();
+        pass(Duration::from_millis(500)).await;
+        assert_eq!((place.refresh_token(), vendor.token_calls()), (next, 1), "{odd}");
+        assert_eq!(process.last_error().is_empty(), usable, "{odd}");
+        assert_eq!(process.tokens.generation(), u64::from(usable), "{odd}");
+        vendor.clear_faults();
+        pass(Duration::from_secs(5)).await;
+        assert_eq!((process.ask().await, process.state()), (OK, "valid"), "{odd}");
+    }
+}

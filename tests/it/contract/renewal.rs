@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use link_report_proxy::simulator::{Fault, Options, Scope, Simulator, TOKEN_PATH};
+use link_report_proxy::{
+    app::{self, App},
+    settings::Settings,
+    simulator::{Fault, Options, Rotation, Scope, Simulator, TOKEN_PATH},
+};
 use secrecy::ExposeSecret as _;
 
-use crate::support::in_process::{InProcess, OLD, path, timed};
+use crate::support::{
+    in_process::{InProcess, OLD, path, timed},
+    pipe::Cable,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -138,4 +145,90 @@ async fn calls_whose_token_expires_while_they_queue_do_not_leave_together_when_t
     let times: Vec<_> = reports.map(|request| request.at).collect();
     assert!(times.windows(5).all(|five| five[4] - five[0] >= Duration::from_secs(1)), "{times:?}");
     assert!(unavailable > 0, "the token did expire while they queued");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_waits_for_a_renewal_no_longer_than_the_grace() {
+    let vendor = Simulator::new(Options::default());
+    vendor.inject(Fault::Hang, Scope::TokenCalls);
+    let seed = vendor.refresh_token();
+    let settings = Settings::load(
+        None,
+        [
+            ("LINK_REPORT_PROXY__SERVER__LISTEN", "127.0.0.1:0"),
+            ("LINK_REPORT_PROXY__ADMIN__LISTEN", "127.0.0.1:0"),
+            ("LINK_REPORT_PROXY__SHUTDOWN__GRACE", "5s"),
+            ("LINK_REPORT_PROXY__TOKEN__SOURCE", "refresh"),
+            ("LINK_REPORT_PROXY__TOKEN__CLIENT_ID", "simulated-client-id"),
+            ("LINK_REPORT_PROXY__TOKEN__REFRESH_TOKEN", &seed),
+        ],
+    )
+    .unwrap();
+    let app = App::new(&settings, Cable::to(&vendor).connector()).unwrap();
+    let stop = tokio::time::sleep(Duration::from_secs(1));
+    let (ended, lived) = timed(app::run(app, &settings, |_ports| (), stop)).await;
+    ended.unwrap();
+    assert_eq!((vendor.token_calls(), lived), (1, Duration::from_secs(6)), "20 s are a renewal's deadline");
+}
+
+/// Asks for so many reports that nobody holds, four a second, of an upstream that refuses the token; returns how many
+/// calls left.
+async fn poll_cold(proxy: &InProcess, asks: u32) -> u64 {
+    let calls = proxy.vendor.calls();
+    let mut asked = Vec::new();
+    for number in 0..asks {
+        asked.push(proxy.get_meanwhile(&path(1_000 + number)));
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    for answer in asked {
+        assert!(matches!(answer.await.unwrap().status, 502 | 503));
+    }
+    proxy.vendor.calls() - calls
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_refuses_every_token_costs_twenty_calls_in_ten_minutes_and_ever_fewer_renewals() {
+    // What left before the first and before the renewed token's answer came is not to be had back.
+    for (latency, in_flight) in [(0, 0), (2_000, 16)] {
+        let proxy = renewing_with(&[("QUOTA__PER_SECOND", "4")]);
+        proxy.vendor.inject(Fault::Latency(Duration::from_millis(latency)), Scope::All);
+        proxy.vendor_fails(401);
+        let left = poll_cold(&proxy, 2_400).await;
+        assert!((10..=20 + in_flight).contains(&left), "{left} with {latency} ms");
+        // One at the start, then after 0, 1, 3 and 7 minutes of refusals.
+        let renewals = proxy.vendor.token_calls();
+        assert!((3..=5).contains(&renewals), "{renewals} with {latency} ms");
+        let paid = proxy.admin("/quota").await.json()["day"]["used"].as_u64();
+        assert_eq!(paid, Some(left), "what never left is not counted");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_whose_renewal_fails_is_backed_off_too() {
+    let options = Options { rotation: Rotation::LongLived, ..Options::default() };
+    let proxy = renewing_in_front_of(options, &[("QUOTA__PER_SECOND", "4")]);
+    assert_eq!(proxy.get(&path(1)).await.status, 200);
+    proxy.vendor.inject(Fault::Hang, Scope::TokenCalls);
+    proxy.vendor_fails(401);
+    let left = poll_cold(&proxy, 2_400).await;
+    assert!((10..=20).contains(&left), "{left}");
+    proxy.vendor.clear_faults();
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    assert_eq!(proxy.get(&path(2)).await.status, 200, "and is tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_queue_when_the_third_401_comes_do_not_leave() {
+    let proxy = renewing_with(&[("QUOTA__PER_SECOND", "4")]);
+    assert_eq!(proxy.get(&path(1)).await.status, 200);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let calls = proxy.vendor.calls();
+    proxy.vendor_fails(401);
+    let crowd: Vec<_> = (100..115).map(|number| proxy.get_meanwhile(&path(number))).collect();
+    let mut unavailable = 0;
+    for answer in crowd {
+        unavailable += u32::from(answer.await.unwrap().json()["error_key"] == "token_unavailable");
+    }
+    let left = proxy.vendor.calls() - calls;
+    assert!((3..=4).contains(&left) && unavailable >= 10, "{left} left, {unavailable} did not");
 }

@@ -1,0 +1,142 @@
+//! One renewal (RFC 6749 §6), from the intent to the token in use.
+
+use std::time::{Duration, SystemTime};
+
+use secrecy::SecretString;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    grant::{Client, Grant, GrantError},
+    hand::{Arrival, Life},
+    outcome::{renewed, same},
+    pace::Chance,
+    renewer::{Failed, RefreshTokenUse, Renewer},
+    seed::restored,
+};
+use crate::state::{Durability, Rotation, Stored, Swap, TokenRecord, Version};
+
+/// Between attempts to write down what came. Until then nobody uses it.
+const REWRITE_EVERY: Duration = Duration::from_secs(1);
+/// So often, once the process is ending.
+const LAST_WRITES: u32 = 3;
+
+impl Renewer {
+    /// One renewal (RFC 6749 §6): intent written, asked, answer written, used, in this order.
+    pub(super) async fn exchange(&mut self) -> Result<(), Failed> {
+        let Stored { version, record } = self.vault.read().await?.ok_or(Failed::NoRefreshToken)?;
+        let client = self.client().await?;
+        let begun = TokenRecord { intent: Some(SystemTime::now()), ..record };
+        // Proves too that the answer can be written.
+        let Swap::Done(version) = self.vault.write(Some(version), &begun).await? else {
+            return Err(Failed::Superseded);
+        };
+        let asked_at = Instant::now();
+        self.pace.called(asked_at);
+        let form = client.refresh(&self.renewing.url, &begun.refresh_token);
+        let answered = self.renewing.poster.post(form).await.map_err(GrantError::from)?;
+        let grant = match Grant::read(&answered, Some(&begun.refresh_token), SystemTime::now()) {
+            Err(GrantError::InvalidGrant) => return Err(self.judged_invalid(&begun.refresh_token).await),
+            read => read?,
+        };
+        let lifetime = grant.access.as_ref().map(|access| access.lifetime);
+        let (record, access) = renewed(&begun, grant);
+        self.write_down(version, &begun.refresh_token, &record).await?;
+        self.note_rotation(record.rotation);
+        // A rotated refresh token is safe before the rest of its answer is judged.
+        let (access, lifetime) = access.zip(lifetime).ok_or(GrantError::Malformed)?;
+        self.board.with_told(|told| told.renewed_at = Some(access.renewed_at));
+        let now = Instant::now();
+        let arrival = match std::mem::replace(&mut self.refresh_token, RefreshTokenUse::Used) {
+            RefreshTokenUse::Unused | RefreshTokenUse::Restored => Arrival::Given,
+            RefreshTokenUse::Used => Arrival::Renewed(now),
+        };
+        self.take_up(&access, Life::Until(asked_at + lifetime), arrival);
+        let remaining = lifetime.saturating_sub(now - asked_at);
+        self.pace.holding(now, lifetime, remaining, Chance::draw());
+        Ok(())
+    }
+
+    async fn client(&self) -> Result<Client, Failed> {
+        let secret = match &self.renewing.client_secret {
+            Some(source) => Some(source.read().await?),
+            None => None,
+        };
+        Ok(Client { id: self.renewing.client_id.clone(), secret })
+    }
+
+    /// What `invalid_grant` means for the token that was sent. One that was replaced meanwhile is no dead one; one that
+    /// never worked gives way to the one that it has replaced.
+    async fn judged_invalid(&mut self, sent: &SecretString) -> Failed {
+        let (version, record) = match self.vault.read().await {
+            Ok(Some(Stored { version, record })) if same(&record.refresh_token, sent) => (version, record),
+            Ok(Some(_)) => return Failed::Superseded,
+            Ok(None) => return Failed::Endpoint(GrantError::InvalidGrant),
+            Err(error) => return Failed::State(error),
+        };
+        let Some(restored) = restored(&record) else { return Failed::Endpoint(GrantError::InvalidGrant) };
+        match self.vault.write(Some(version), &restored).await {
+            Ok(Swap::Done(_)) => {
+                self.hold(&restored);
+                self.refresh_token = RefreshTokenUse::Restored;
+                Failed::GaveWay
+            }
+            Ok(Swap::Superseded) => Failed::Superseded,
+            Err(error) => Failed::State(error),
+        }
+    }
+
+    /// Writes what came, however long that takes: the refresh token that was sent may be worth nothing any more.
+    async fn write_down(
+        &self,
+        mut version: Version,
+        sent: &SecretString,
+        record: &TokenRecord,
+    ) -> Result<(), Failed> {
+        let mut last_writes = 0;
+        loop {
+            let written = match self.vault.write(Some(version), record).await {
+                Ok(Swap::Done(_)) => return Ok(()),
+                Ok(Swap::Superseded) => self.vault.read().await,
+                Err(error) => Err(error),
+            };
+            match written {
+                // A write that was reported as failed, and was none.
+                Ok(Some(stored))
+                    if same(&stored.record.refresh_token, &record.refresh_token)
+                        && stored.record.intent.is_none() =>
+                {
+                    return Ok(());
+                }
+                Ok(Some(stored)) if same(&stored.record.refresh_token, sent) => version = stored.version,
+                Ok(_) => return Err(Failed::Superseded),
+                Err(error) => {
+                    tracing::error!(
+                        "the renewed token cannot be written, and is not used before it is: {error}"
+                    );
+                    if self.board.ending.is_cancelled() {
+                        last_writes += 1;
+                    }
+                    if last_writes == LAST_WRITES {
+                        return Err(error.into());
+                    }
+                    sleep(REWRITE_EVERY).await;
+                }
+            }
+        }
+    }
+
+    fn note_rotation(&self, rotation: Rotation) {
+        let before = self.board.with_told(|told| std::mem::replace(&mut told.rotation, rotation));
+        if before != Rotation::Rotating && rotation == Rotation::Rotating {
+            match self.vault.durability() {
+                Durability::Durable => {
+                    tracing::info!("the refresh token rotates; each new one is kept in state.dir");
+                }
+                Durability::Volatile => tracing::error!(
+                    "the refresh token rotates and is kept in memory only: when this process ends it is lost, and a \
+                     person must consent again; set state.dir"
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `expires_in` (RFC 6749 §5.1): a number, one in a string, or whatever else a server may say. Pure.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+/// A token that is good for less is renewed as if it were good for this long: nobody renews in a tight loop.
+const SHORTEST: Duration = Duration::from_secs(30);
+/// The vendor's live 24 hours. What claims more is renewed as if it were good for this long.
+const LONGEST: Duration = Duration::from_secs(48 * 60 * 60);
+/// Where it is absent, or says nothing: well below what the vendor documents.
+const UNSAID: Duration = Duration::from_secs(60 * 60);
+/// Seconds. The vendor's SDK calls `expires_in` a point in time: above this it is read so.
+const EPOCH_LOOKING_S: f64 = 1e9;
+
+/// The access token's life, from 30 s to 48 h. `now` counts only where the value is a point in time.
+pub(super) fn lifetime(expires_in: Option<&Value>, now: SystemTime) -> Duration {
+    let said = match expires_in {
+        Some(Value::Number(seconds)) => seconds.as_f64(),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
+    };
+    let Some(seconds) = said else { return UNSAID };
+    let seconds: f64 = if seconds > EPOCH_LOOKING_S {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        seconds - now.as_secs_f64()
+    } else {
+        seconds
+    };
+    // Not a number is the shortest too.
+    Duration::from_secs_f64(seconds.max(SHORTEST.as_secs_f64()).min(LONGEST.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_clamped_and_a_point_in_time_is_understood() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for (expires_in, seconds) in [
+            ("86400", 86_400),
+            ("\"3600\"", 3_600),
+            ("0", 30),
+            ("-5", 30),
+            ("\"NaN\"", 30),
+            ("1e99", 172_800),
+            ("999999999", 172_800),
+            ("1700007200", 7_200),
+            ("1700000001.5", 30),
+            ("1600000000", 30),
+            ("\"soon\"", 3_600),
+            ("null", 3_600),
+            ("true", 3_600),
+            ("[60]", 3_600),
+        ] {
+            let value = serde_json::from_str(expires_in).unwrap();
+            assert_eq!(lifetime(Some(&value), now), Duration::from_secs(seconds), "{expires_in}");
+        }
+        assert_eq!(lifetime(None, now), UNSAID);
+    }
+}

@@ -1,0 +1,94 @@
+//! The back-off of renewals that a 401 asks for. Where the API refuses every token none of them helps, and each uses up
+//! a rotating refresh token. Pure: time is an argument.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// After the first renewal. A token that is refused so soon after it came was most likely not the fault.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest: 24 renewals a day, where the schedule alone makes one or two; and where only a newer token helps, that
+/// is noticed within an hour. Whether the token in use is taken again is tried every minute without any renewal.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// Tokens that are taken for so long without a 401 are good again. One good answer does not say so: an API that refuses
+/// some calls and answers others would have a renewal for each 401.
+const STEADY_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// When the next refused token may be renewed.
+#[derive(Debug, Default)]
+pub(super) struct RenewalBackoff {
+    pause: Duration,
+    not_before: Option<Instant>,
+    /// The first good answer after the last 401.
+    accepted_since: Option<Instant>,
+}
+
+// === impl RenewalBackoff ===
+
+impl RenewalBackoff {
+    /// Whether a refused token may be renewed now.
+    pub(super) fn allows(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|not_before| now >= not_before)
+    }
+
+    /// A refused token was renewed.
+    pub(super) fn renewed(&mut self, now: Instant) {
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.not_before = Some(now + self.pause);
+    }
+
+    /// The upstream has taken the token.
+    pub(super) fn accepted(&mut self, now: Instant) {
+        self.accepted_since.get_or_insert(now);
+    }
+
+    /// The upstream has refused the token.
+    pub(super) fn refused(&mut self, now: Instant) {
+        if self.accepted_since.take().is_some_and(|since| now >= since + STEADY_AFTER) {
+            *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_pause_grows_from_a_minute_to_an_hour() {
+        let mut now = Instant::now();
+        let mut backoff = RenewalBackoff::default();
+        assert!(backoff.allows(now), "a revoked token is renewed at once");
+        for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+            backoff.renewed(now);
+            now += MINUTE * minutes;
+            assert!(!backoff.allows(now - MINUTE / 60) && backoff.allows(now), "{minutes}");
+        }
+    }
+
+    #[test]
+    fn only_ten_minutes_without_a_401_end_it() {
+        let mut now = Instant::now();
+        let mut backoff = RenewalBackoff::default();
+        let mut renewals = 0;
+        // Every other call of each minute is refused, for a day.
+        for _ in 0..24 * 60 {
+            backoff.refused(now);
+            if backoff.allows(now) {
+                backoff.renewed(now);
+                renewals += 1;
+            }
+            backoff.accepted(now);
+            now += MINUTE;
+        }
+        assert!(renewals < 32, "{renewals}");
+        now += STEADY_AFTER;
+        backoff.refused(now);
+        assert!(backoff.allows(now), "another revocation, another renewal");
+        backoff.renewed(now);
+        backoff.refused(now + 2 * STEADY_AFTER);
+        assert!(!backoff.allows(now + MINUTE / 2), "silence proves nothing");
+    }
+}
