@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod browsers;
 mod errors;
 mod logs;
 mod renewal;
