@@ -5,6 +5,7 @@ mod admin;
 mod browsers;
 mod errors;
 mod logs;
+mod panics;
 mod renewal;
 mod representation;
 mod requests;
