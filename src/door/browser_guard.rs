@@ -70,7 +70,8 @@ impl BrowserGuard {
         // One pass: most requests have few headers, of which Host is the first.
         for (name, value) in request.headers() {
             if *name == HOST {
-                if checks_hosts && !self.is_this_machine(without_port(value.as_bytes())) {
+                let host = value.as_bytes();
+                if checks_hosts && !is_usual(host) && !self.is_this_machine(without_port(host)) {
                     return Err(BrowserRefusal::HostNotAllowed);
                 }
             } else if *name == SEC_FETCH_SITE
@@ -97,9 +98,7 @@ impl BrowserGuard {
     /// A page may have its own name mean this machine, but never an address.
     fn is_this_machine(&self, host: &[u8]) -> bool {
         let host = host.strip_suffix(b".").unwrap_or(host);
-        // The two that nearly every client sends are not parsed.
-        host == b"127.0.0.1"
-            || host.eq_ignore_ascii_case(b"localhost")
+        host.eq_ignore_ascii_case(b"localhost")
             || is_address(host)
             || self.allowed_hosts.iter().any(|allowed| host.eq_ignore_ascii_case(allowed.as_bytes()))
     }
@@ -107,6 +106,17 @@ impl BrowserGuard {
     fn allows_origin(&self, headers: &HeaderMap) -> bool {
         headers.get(ORIGIN).is_some_and(|origin| self.allowed_origins.contains(origin))
     }
+}
+
+/// What nearly every client sends, seen with a comparison of a fixed length.
+fn is_usual(host: &[u8]) -> bool {
+    let Some((name, port)) = host.split_first_chunk() else { return false };
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        [_, ..] => false,
+    };
+    (name == b"127.0.0.1" || name == b"localhost") && is_port
 }
 
 /// The host of a `Host` header. What does not end like a port is left for the host's own rules to refuse.
@@ -140,6 +150,27 @@ mod tests {
             (":8080", ""),
         ] {
             assert_eq!(without_port(host.as_bytes()), name.as_bytes(), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_is_usual_is_this_machine_by_every_other_rule_too() {
+        let guard = BrowserGuard::new(IpAddr::from([127, 0, 0, 1]), &[], &[]);
+        for (host, usual) in [
+            ("127.0.0.1", true),
+            ("127.0.0.1:8080", true),
+            ("localhost:3000", true),
+            ("localhost:", true),
+            ("localhost:x", false),
+            ("localhost.", false),
+            ("localhosts", false),
+            ("127.0.0.10", false),
+            ("127.0.0.1.rebound.example", false),
+            ("[::1]:8080", false),
+            ("", false),
+        ] {
+            assert_eq!(is_usual(host.as_bytes()), usual, "{host}");
+            assert!(!usual || guard.is_this_machine(without_port(host.as_bytes())), "{host}");
         }
     }
 
