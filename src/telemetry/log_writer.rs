@@ -21,10 +21,10 @@ const KEPT_CAPACITY: usize = 64 * 1024;
 
 /// Where lines are logged to. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct LogWriter(Arc<Shared>);
+pub struct LogWriter(Arc<LineBuffer>);
 
 #[derive(Debug)]
-struct Shared {
+struct LineBuffer {
     queue: Mutex<Queue>,
     filled: Condvar,
     written: Condvar,
@@ -55,14 +55,14 @@ impl LogWriter {
     /// # Errors
     /// If the system has no thread left.
     pub(super) fn start(out: impl Write + Send + 'static, lost: IntCounter) -> io::Result<Self> {
-        let writer = Self(Arc::new(Shared {
+        let writer = Self(Arc::new(LineBuffer {
             queue: Mutex::new(Queue { lines: Vec::new(), thread: Thread::Idle }),
             filled: Condvar::new(),
             written: Condvar::new(),
             lost,
         }));
-        let shared = Arc::clone(&writer.0);
-        thread::Builder::new().name("log-writer".to_owned()).spawn(move || shared.write_to(out))?;
+        let buffer = Arc::clone(&writer.0);
+        thread::Builder::new().name("log-writer".to_owned()).spawn(move || buffer.write_to(out))?;
         Ok(writer)
     }
 
@@ -107,9 +107,9 @@ impl Write for &LogWriter {
     }
 }
 
-// === impl Shared ===
+// === impl LineBuffer ===
 
-impl Shared {
+impl LineBuffer {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,12 +146,12 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     /// Tells of each write, and lets it end when it is told to.
-    struct Gate {
+    struct GatedSink {
         begun: mpsc::Sender<Vec<u8>>,
         go_on: mpsc::Receiver<io::Result<()>>,
     }
 
-    impl Write for Gate {
+    impl Write for GatedSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.begun.send(bytes.to_vec()).map_err(io::Error::other)?;
             self.go_on.recv().map_err(io::Error::other)?.map(|()| bytes.len())
@@ -167,7 +167,7 @@ mod tests {
     fn gated() -> (LogWriter, IntCounter, Begun, mpsc::Sender<io::Result<()>>) {
         let ((begun, seen), (opener, go_on)) = (mpsc::channel(), mpsc::channel());
         let lost = IntCounter::new("lost", "Lines.").unwrap();
-        (LogWriter::start(Gate { begun, go_on }, lost.clone()).unwrap(), lost, seen, opener)
+        (LogWriter::start(GatedSink { begun, go_on }, lost.clone()).unwrap(), lost, seen, opener)
     }
 
     fn log(writer: &LogWriter, line: &[u8]) {
