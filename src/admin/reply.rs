@@ -6,7 +6,7 @@ use http::{
 };
 use serde::Serialize;
 
-use crate::door::Body;
+use crate::door::{Body, BrowserRefusal};
 
 /// What was asked could not be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub(super) enum Refused {
     BadPage,
     Unauthenticated,
     NotLoopback,
+    Browser(BrowserRefusal),
 }
 
 /// Pretty, since people read it too.
@@ -48,6 +49,12 @@ pub(super) fn respond(status: StatusCode, kind: &'static str, body: impl Into<Ve
 
 // === impl Refused ===
 
+impl From<BrowserRefusal> for Refused {
+    fn from(refusal: BrowserRefusal) -> Self {
+        Self::Browser(refusal)
+    }
+}
+
 impl From<Refused> for Response<Body> {
     fn from(refused: Refused) -> Self {
         let (status, words) = match refused {
@@ -66,6 +73,14 @@ impl From<Refused> for Response<Body> {
                 StatusCode::FORBIDDEN,
                 "only a loopback peer may change anything; set admin.token_file to allow others with a token\n",
             ),
+            Refused::Browser(BrowserRefusal::HostNotAllowed) => (
+                StatusCode::FORBIDDEN,
+                "Host must be an IP address, localhost or a name listed in server.allowed_hosts\n",
+            ),
+            Refused::Browser(BrowserRefusal::CrossSite) => (
+                StatusCode::FORBIDDEN,
+                "a page of another site sent this request: open the address directly\n",
+            ),
         };
         let mut response = text(status, words);
         match refused {
@@ -75,7 +90,11 @@ impl From<Refused> for Response<Body> {
             Refused::Unauthenticated => {
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Refused::NoSuchRoute | Refused::BadActivityId | Refused::BadPage | Refused::NotLoopback => {}
+            Refused::NoSuchRoute
+            | Refused::BadActivityId
+            | Refused::BadPage
+            | Refused::NotLoopback
+            | Refused::Browser(_) => {}
         }
         response
     }

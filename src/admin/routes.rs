@@ -1,13 +1,8 @@
 //! The routes of the admin port.
 
-use std::{
-    convert::Infallible,
-    future::Ready,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{convert::Infallible, future::Ready, net::SocketAddr, sync::Arc};
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, header::HOST, uri::Authority};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 
@@ -21,7 +16,7 @@ use super::{
 use crate::{
     admission::Quota,
     cache::Memory,
-    door::{Bearers, Body},
+    door::{Bearers, Body, BrowserGuard, BrowserRefusal},
     report::ActivityId,
     telemetry::Metrics,
     token::Tokens,
@@ -34,6 +29,8 @@ const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What the admin port shows, and who may change it.
 #[derive(Debug)]
 pub struct AdminState {
+    /// Which web pages may have their browser ask.
+    pub browser_guard: BrowserGuard,
     /// Shown by `/readyz`.
     pub readiness: Readiness,
     /// Shown by `/metrics`.
@@ -73,11 +70,12 @@ impl Admin {
     }
 
     fn route<B>(&self, request: &Request<B>) -> Reply {
+        self.state.browser_guard.check(request)?;
         let path = request.uri().path();
         if path == CACHE {
             return match *request.method() {
                 Method::GET => Ok(json(&Page::from_query(request.uri().query())?.list(&self.state.memory))),
-                Method::DELETE => self.change(request.headers(), Memory::purge_all),
+                Method::DELETE => self.change(request, Memory::purge_all),
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
         }
@@ -87,7 +85,7 @@ impl Admin {
                 Method::GET => Ok(json(&Explanation::of(id?, &self.state.memory))),
                 Method::DELETE => {
                     let id = id?;
-                    self.change(request.headers(), |memory| memory.purge(id))
+                    self.change(request, |memory| memory.purge(id))
                 }
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
@@ -112,11 +110,13 @@ impl Admin {
         }
     }
 
-    fn change(&self, headers: &HeaderMap, purge: impl FnOnce(&Memory) -> usize) -> Reply {
+    fn change<B>(&self, request: &Request<B>, purge: impl FnOnce(&Memory) -> usize) -> Reply {
         match &self.state.changers {
-            Some(changers) if !changers.admit(headers) => return Err(Refused::Unauthenticated),
-            None if !(self.peer.ip().to_canonical().is_loopback() && names_this_machine(headers)) => {
-                return Err(Refused::NotLoopback);
+            Some(changers) if !changers.admit(request.headers()) => return Err(Refused::Unauthenticated),
+            None if !self.peer.ip().to_canonical().is_loopback() => return Err(Refused::NotLoopback),
+            // A browser on this machine is a loopback peer too, also of a listener that has many names.
+            None if !self.state.browser_guard.names_this_machine(request) => {
+                return Err(BrowserRefusal::HostNotAllowed.into());
             }
             Some(_) | None => {}
         }
@@ -124,18 +124,6 @@ impl Admin {
         tracing::info!(purged, peer = %self.peer, "cache purged by hand");
         Ok(json(&serde_json::json!({ "purged": purged })))
     }
-}
-
-/// A page in a browser on this machine is a loopback peer too, under whatever name it had made to mean 127.0.0.1. Such a
-/// name it cannot keep out of `Host`.
-fn names_this_machine(headers: &HeaderMap) -> bool {
-    headers.get_all(HOST).iter().all(|host| {
-        let Some(host) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else {
-            return false;
-        };
-        let name = host.host().trim_start_matches('[').trim_end_matches(']');
-        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
-    })
 }
 
 impl hyper::service::Service<Request<Incoming>> for Admin {

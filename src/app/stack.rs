@@ -1,6 +1,6 @@
 //! Both stacks, top to bottom.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use http::{
@@ -19,12 +19,12 @@ use crate::{
         BreakerLayer, CircuitLimits, Opening, Quota, QuotaLayer, QuotaLimits, RetryOnceLayer, TokenGeneration,
     },
     cache::{CacheLayer, Memory, MemoryOptions, ScarcityProbe},
-    door::Bearers,
+    door::{Bearers, BrowserGuard},
     inbound::{
         Answers, CrossOrigin, Front, LongRoad, NoCache, Recorder, ReportEndpoint, RespondLayer, Responder,
     },
     report::{Call, FetchError, Fetched, LifetimePolicy},
-    settings::{self, ClientNoCache, SecretContent, SecretFile, Settings, TokenSourceKind},
+    settings::{self, ClientNoCache, HostName, SecretContent, SecretFile, Settings, TokenSourceKind},
     state::{self, Durability, Inbox, Store},
     telemetry::{Metrics, TokenMetrics},
     token::{AuthorizeLayer, Renewing, Seeds, TokenGateLayer, TokenSetupError, TokenSource, Tokens},
@@ -108,6 +108,7 @@ impl App {
             [_, ..] => CrossOrigin::On,
         };
         let answers = Answers {
+            browser_guard: browser_guard(settings, settings.server.listen),
             clients: clients.unwrap_or_else(Bearers::anybody),
             no_cache: match settings.cache.client_no_cache {
                 ClientNoCache::Ignore => NoCache::Ignored,
@@ -131,6 +132,7 @@ impl App {
             seen_quota.observe();
         });
         let admin = AdminState {
+            browser_guard: browser_guard(settings, settings.admin.listen),
             readiness: Readiness::default(),
             metrics,
             memory,
@@ -201,7 +203,7 @@ where
 }
 
 fn cors(cors: &settings::Cors) -> Option<CorsLayer> {
-    let origins: Vec<_> = cors.allowed_origins.iter().map(|origin| origin.header().clone()).collect();
+    let origins = allowed_origins(cors);
     let shown = ["cache-status", "proxy-status", "x-request-id"].map(HeaderName::from_static);
     (!origins.is_empty()).then(|| {
         CorsLayer::new()
@@ -213,6 +215,16 @@ fn cors(cors: &settings::Cors) -> Option<CorsLayer> {
             .vary([ORIGIN])
             .max_age(PREFLIGHT_AGE)
     })
+}
+
+/// One rule for both ports, each by its own address.
+fn browser_guard(settings: &Settings, listen: SocketAddr) -> BrowserGuard {
+    let hosts: Vec<_> = settings.server.allowed_hosts.iter().map(HostName::as_str).collect();
+    BrowserGuard::new(listen.ip(), &hosts, &allowed_origins(&settings.cors))
+}
+
+fn allowed_origins(cors: &settings::Cors) -> Vec<HeaderValue> {
+    cors.allowed_origins.iter().map(|origin| origin.header().clone()).collect()
 }
 
 /// Reads a secret file of bearer tokens, and has its changes taken up.

@@ -38,7 +38,7 @@ pub(super) fn run(config: Option<&Path>) -> Outcome {
         let upstream_address =
             upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
         let settings = Settings::load_with(LIKED, config, environment(&simulator, upstream_address))?;
-        serve::start_logging(&settings)?;
+        let _written_at_the_end = serve::start_logging(&settings)?;
         // The simulated key is as old as this process.
         let world = World { opening: Opening::Unspent, ..World::default() };
         let app = serve::build(&settings, Arc::new(state::Memory::default()), world)?;

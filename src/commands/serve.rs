@@ -1,6 +1,6 @@
 //! `serve`: the proxy itself.
 
-use std::{future::Future, panic, path::Path, sync::Arc};
+use std::{future::Future, panic, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use http::Uri;
@@ -12,14 +12,17 @@ use crate::{
     app::{self, App, Outside, Ports, World},
     settings::{LogFormat, Settings},
     state::{self, Store},
-    telemetry::logging,
+    telemetry::logging::{self, LogGuard},
     upstream::{ConnectOptions, Connector},
 };
+
+/// A panic waits this long for its line to be written, at most: standard error may be blocked.
+const PANIC_WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 
 /// Loads the settings, and answers until told to stop.
 pub(super) fn run(config: Option<&Path>) -> Outcome {
     let settings = Settings::load(config, std::env::vars_os())?;
-    start_logging(&settings)?;
+    let _written_at_the_end = start_logging(&settings)?;
     block_on(&settings, async {
         let app = build(&settings, open_state(&settings)?, World::default())?;
         until_signalled(app, &settings, |_| ()).await
@@ -75,17 +78,21 @@ pub(super) fn connector(settings: &Settings, url: &Uri) -> Result<Connector, Fai
     Ok(Connector::new(url, &options)?)
 }
 
-pub(super) fn start_logging(settings: &Settings) -> Outcome {
+/// What is returned has the last lines written when it is dropped.
+pub(super) fn start_logging(settings: &Settings) -> Result<LogGuard, Failure> {
     let format = match settings.log.format {
         LogFormat::Json => logging::Format::Json,
         LogFormat::Text => logging::Format::Text,
     };
-    logging::start(format, settings.log.level.as_str())
+    let guard = logging::start(format, settings.log.level.as_str())
         .map_err(|error| Failure::Settings(format!("log.level (or RUST_LOG): {error:#}")))?;
+    let writer = guard.writer().clone();
     // In the log's own form, and never on a line of its own in the middle of it.
-    panic::set_hook(Box::new(|panicked| {
+    panic::set_hook(Box::new(move |panicked| {
         let place = panicked.location().map(ToString::to_string);
         tracing::error!(place, "panic: {}", panicked.payload_as_str().unwrap_or("not a message"));
+        // It may be the second one in a row, which ends the process here.
+        writer.flush(PANIC_WRITTEN_WITHIN);
     }));
-    Ok(())
+    Ok(guard)
 }

@@ -4,20 +4,20 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
 
-use futures_util::{future::Either, task::AtomicWaker};
+use futures_util::future::Either;
 
 /// Waits for whichever of the two ends first; both live on, and may be used again.
 ///
 /// `often` is polled whenever the task is, `seldom` only when it was woken itself: its timers and signals cost a request
 /// nothing.
 pub(super) fn beside<A, B>(often: A, seldom: B) -> Beside<A, B> {
-    let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: AtomicWaker::new() });
+    let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: Mutex::new(Waker::noop().clone()) });
     Beside { often, seldom, waker: Waker::from(Arc::clone(&bell)), bell, registered: None }
 }
 
@@ -35,7 +35,9 @@ pub(super) struct Beside<A, B> {
 /// Tells that `seldom` is to be polled.
 struct Bell {
     rung: AtomicBool,
-    task: AtomicWaker,
+    /// Stays here when the bell rings. One that ringing took away, as `AtomicWaker` does, would have to be put back by a
+    /// poll that cannot tell on which side of the ringing it is.
+    task: Mutex<Waker>,
 }
 
 // === impl Beside ===
@@ -48,16 +50,13 @@ impl<A: Future + Unpin, B: Future + Unpin> Future for Beside<A, B> {
         if let Poll::Ready(end) = Pin::new(&mut this.often).poll(cx) {
             return Poll::Ready(Either::Left(end));
         }
-        let is_registered = this.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        let rung = this.bell.rung.load(Ordering::Acquire);
-        // Ringing takes the registered waker away.
-        if rung || !is_registered {
-            this.bell.task.register(cx.waker());
+        if !this.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            this.bell.wakes(cx.waker());
             this.registered = Some(cx.waker().clone());
         }
-        // Cleared after registering: whoever rings from here on wakes the task, and whoever did before is heard below.
-        if rung || this.bell.rung.load(Ordering::Acquire) {
-            this.bell.rung.store(false, Ordering::Relaxed);
+        // Looked at after registering: who rings from here on wakes this task, who rang before is heard now. The swap
+        // also takes in who rings between the two, with what he rings for.
+        if this.bell.rung.load(Ordering::Acquire) && this.bell.rung.swap(false, Ordering::AcqRel) {
             let end = Pin::new(&mut this.seldom).poll(&mut Context::from_waker(&this.waker));
             return end.map(Either::Right);
         }
@@ -67,6 +66,18 @@ impl<A: Future + Unpin, B: Future + Unpin> Future for Beside<A, B> {
 
 // === impl Bell ===
 
+impl Bell {
+    fn wakes(&self, waker: &Waker) {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).clone_from(waker);
+    }
+
+    fn wake_task(&self) {
+        // Woken without the lock: waking runs code of the runtime's.
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        task.wake();
+    }
+}
+
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -74,13 +85,13 @@ impl Wake for Bell {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.rung.store(true, Ordering::Release);
-        self.task.wake();
+        self.wake_task();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, pin::pin, time::Duration};
+    use std::{cell::Cell, pin::pin, sync::atomic::AtomicU32, time::Duration};
 
     use tokio::{sync::Notify, time::sleep};
 
@@ -124,5 +135,117 @@ mod tests {
         let mut never = pin!(std::future::pending::<()>());
         let ended = beside(pin!(async { 7 }), never.as_mut()).await;
         assert!(matches!(ended, Either::Left(7)));
+    }
+
+    /// Never ends; keeps the waker that it is polled with, and counts how often it is.
+    #[derive(Default)]
+    struct Seldom {
+        waker: Option<Waker>,
+        polls: u32,
+    }
+
+    impl Future for Seldom {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            self.waker = Some(cx.waker().clone());
+            self.polls += 1;
+            Poll::Pending
+        }
+    }
+
+    /// The task: whether an executor would poll it again.
+    #[derive(Default)]
+    struct Task(AtomicBool);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    impl Task {
+        /// Polls as an executor does: as long as it is woken.
+        fn run<A: Future + Unpin, B: Future + Unpin>(self: &Arc<Self>, both: &mut Beside<A, B>) {
+            let waker = Waker::from(Arc::clone(self));
+            while self.0.swap(false, Ordering::SeqCst) {
+                assert!(Pin::new(&mut *both).poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+        }
+    }
+
+    #[test]
+    fn a_wakeup_that_comes_at_the_same_time_as_a_request_costs_no_later_one() {
+        const ROUNDS: u32 = 2_000;
+        let task = Arc::new(Task::default());
+        let mut both = beside(std::future::pending::<()>(), Seldom::default());
+        task.0.store(true, Ordering::SeqCst);
+        task.run(&mut both);
+        let bell = both.seldom.waker.clone().unwrap();
+        let (begun, ended, mut lost) = (AtomicU32::new(0), AtomicU32::new(0), 0);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for round in 1..=ROUNDS {
+                    while begun.load(Ordering::SeqCst) != round {
+                        std::thread::yield_now();
+                    }
+                    bell.wake_by_ref();
+                    ended.store(round, Ordering::SeqCst);
+                }
+            });
+            for round in 1..=ROUNDS {
+                begun.store(round, Ordering::SeqCst);
+                let mut requests = 0_u32;
+                while ended.load(Ordering::SeqCst) != round {
+                    task.0.store(true, Ordering::SeqCst);
+                    task.run(&mut both);
+                    requests += 1;
+                    // Seldom: two threads that always yielded would take turns on one processor, and never meet.
+                    if requests.is_multiple_of(20_000) {
+                        std::thread::yield_now();
+                    }
+                }
+                task.run(&mut both);
+                let polls = both.seldom.polls;
+                bell.wake_by_ref();
+                task.run(&mut both);
+                lost += u32::from(both.seldom.polls == polls);
+            }
+        });
+        assert_eq!(lost, 0, "of {ROUNDS} wakeups");
+    }
+
+    #[test]
+    fn a_request_between_the_halves_of_a_wakeup_costs_no_later_one() {
+        let task = Arc::new(Task::default());
+        let mut both = beside(std::future::pending::<()>(), Seldom::default());
+        let request = |both: &mut Beside<_, _>| {
+            task.0.store(true, Ordering::SeqCst);
+            task.run(both);
+        };
+        request(&mut both);
+        let bell = Arc::clone(&both.bell);
+        bell.rung.store(true, Ordering::SeqCst);
+        request(&mut both);
+        assert_eq!(both.seldom.polls, 2, "heard before the task is woken");
+        bell.wake_task();
+        task.run(&mut both);
+        bell.wake_by_ref();
+        task.run(&mut both);
+        assert_eq!(both.seldom.polls, 3);
+    }
+
+    #[test]
+    fn the_bell_wakes_the_task_that_polled_last() {
+        let (first, second) = (Arc::new(Task::default()), Arc::new(Task::default()));
+        let mut both = beside(std::future::pending::<()>(), Seldom::default());
+        for task in [&first, &second] {
+            task.0.store(true, Ordering::SeqCst);
+            task.run(&mut both);
+        }
+        both.seldom.waker.clone().unwrap().wake();
+        assert!(!first.0.load(Ordering::SeqCst) && second.0.load(Ordering::SeqCst));
+        second.run(&mut both);
+        assert_eq!(both.seldom.polls, 2);
     }
 }

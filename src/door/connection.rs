@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Body,
     beside::beside,
-    pace::{Judge, Pace, Patience, Verdict, Watched},
+    handles::ConnectionHandle,
+    pace::{Pace, Patience, Verdict, Watched},
 };
 
 /// A head may be this large; beyond it, 431. In bytes.
@@ -71,7 +72,7 @@ enum End {
     Drained,
     /// A head is taking too long.
     SlowHead,
-    /// Nothing was asked for too long.
+    /// Nothing was asked for too long, or for longest where another one needs its place.
     TooQuiet,
 }
 
@@ -87,14 +88,27 @@ pub async fn serve_connection<I, S>(
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
-    let pace = Arc::<Pace>::default();
+    let handle = ConnectionHandle::new(limits.into(), Instant::now());
+    serve_listed(io, service, &handle, drain).await;
+}
+
+/// The same, for a connection that its listener has listed.
+pub(super) async fn serve_listed<I, S>(
+    io: I,
+    service: Arc<S>,
+    handle: &ConnectionHandle,
+    drain: CancellationToken,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+{
+    let pace = Arc::clone(&handle.pace);
     let paced = Paced { service, pace: Arc::clone(&pace) };
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_HEAD).max_headers(MAX_FIELDS).header_read_timeout(None);
     let mut connection = builder.serve_connection(TokioIo::new(Watched::new(io, Arc::clone(&pace))), paced);
 
-    let patience = Patience { head: limits.head, idle: limits.idle };
-    match beside(&mut connection, pin!(watch(&pace, patience, drain))).await {
+    match beside(&mut connection, pin!(watch(handle, drain))).await {
         // Errors here are the peer's: it left, or it does not speak HTTP and has been told so.
         Either::Left(_ended) => {}
         Either::Right(End::Drained) => {
@@ -112,11 +126,10 @@ pub async fn serve_connection<I, S>(
 }
 
 /// Watches over a connection, until it has to end.
-async fn watch(pace: &Pace, patience: Patience, drain: CancellationToken) -> End {
+async fn watch(handle: &ConnectionHandle, drain: CancellationToken) -> End {
     let judged = async {
-        let mut judge = Judge::new(patience, Instant::now());
         loop {
-            match judge.look(pace, Instant::now()) {
+            match handle.look(Instant::now()) {
                 Verdict::Fine(next) => sleep_until(next).await,
                 Verdict::SlowHead => break End::SlowHead,
                 Verdict::TooQuiet => break End::TooQuiet,
@@ -125,7 +138,7 @@ async fn watch(pace: &Pace, patience: Patience, drain: CancellationToken) -> End
     };
     let drained = async {
         drain.cancelled().await;
-        pace.close();
+        handle.pace.close();
         sleep(LINGER).await;
         End::Drained
     };
@@ -133,6 +146,15 @@ async fn watch(pace: &Pace, patience: Patience, drain: CancellationToken) -> End
         biased;
         end = drained => end,
         end = judged => end,
+        () = handle.closed() => End::TooQuiet,
+    }
+}
+
+// === impl ConnectionLimits ===
+
+impl From<ConnectionLimits> for Patience {
+    fn from(ConnectionLimits { head, idle }: ConnectionLimits) -> Self {
+        Self { head, idle }
     }
 }
 

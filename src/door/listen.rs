@@ -8,11 +8,15 @@ use prometheus::IntGauge;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Body, ConnectionLimits, serve_connection};
+use super::{
+    Body, ConnectionLimits,
+    connection::serve_listed,
+    handles::{ConnectionHandle, Listed, OpenConnections},
+};
 
 /// When accepting fails for want of something (file descriptors, mostly), it is tried again after this.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -27,11 +31,13 @@ pub struct Listener {
     socket: TcpListener,
     limits: ConnectionLimits,
     places: Arc<Semaphore>,
+    connections: Arc<OpenConnections>,
     open: Option<IntGauge>,
 }
 
-/// Counts a connection as long as it is open.
+/// Counts and lists a connection as long as it is open.
 struct Counted {
+    _listed: Listed,
     _place: OwnedSemaphorePermit,
     open: Option<IntGauge>,
 }
@@ -54,7 +60,7 @@ impl Listener {
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
         let places = Arc::new(Semaphore::new(max_connections.get().min(Semaphore::MAX_PERMITS)));
-        Ok(Self { socket, limits, places, open: None })
+        Ok(Self { socket, limits, places, connections: Arc::default(), open: None })
     }
 
     /// Shows on `gauge` how many connections are open.
@@ -84,10 +90,13 @@ impl Listener {
     {
         let accepting = async {
             loop {
-                let (stream, peer, counted) = self.accept().await;
-                let served = serve_connection(stream, service(peer), self.limits, drain.child_token());
+                let (stream, peer) = self.accept().await;
+                let place = self.place().await;
+                let handle = Arc::new(ConnectionHandle::new(self.limits.into(), Instant::now()));
+                let counted = self.count(place, Arc::clone(&handle));
+                let (service, drain) = (service(peer), drain.child_token());
                 tracker.spawn(async move {
-                    served.await;
+                    serve_listed(stream, service, &handle, drain).await;
                     drop(counted);
                 });
             }
@@ -95,14 +104,7 @@ impl Listener {
         let _never = drain.run_until_cancelled(accepting).await;
     }
 
-    async fn accept(&self) -> (TcpStream, SocketAddr, Counted) {
-        // At the cap nothing is accepted: the kernel's queue holds what comes meanwhile.
-        let place = loop {
-            match Arc::clone(&self.places).acquire_owned().await {
-                Ok(place) => break place,
-                Err(_never_closed) => sleep(PAUSE).await,
-            }
-        };
+    async fn accept(&self) -> (TcpStream, SocketAddr) {
         let (stream, peer) = loop {
             match self.socket.accept().await {
                 Ok(accepted) => break accepted,
@@ -116,10 +118,30 @@ impl Listener {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot turn off Nagle's algorithm");
         }
+        (stream, peer)
+    }
+
+    /// A place for a connection that was accepted. At the cap the quietest connection makes room, so that those who say
+    /// nothing keep nobody out; while each waits for its answer, the kernel's queue holds what comes meanwhile.
+    async fn place(&self) -> OwnedSemaphorePermit {
+        loop {
+            if self.places.available_permits() == 0 {
+                self.connections.close_quietest(Instant::now());
+            }
+            // One that was told to go, or that has become quiet since, is looked for again.
+            match timeout(PAUSE, Arc::clone(&self.places).acquire_owned()).await {
+                Ok(Ok(place)) => break place,
+                Ok(Err(_never_closed)) => sleep(PAUSE).await,
+                Err(_all_busy) => {}
+            }
+        }
+    }
+
+    fn count(&self, place: OwnedSemaphorePermit, handle: Arc<ConnectionHandle>) -> Counted {
         if let Some(open) = &self.open {
             open.inc();
         }
-        (stream, peer, Counted { _place: place, open: self.open.clone() })
+        Counted { _listed: self.connections.list(handle), _place: place, open: self.open.clone() }
     }
 }
 

@@ -141,13 +141,18 @@ impl Judge {
         Self { patience, since: now, seen: (Phase::Silent, 0, 0) }
     }
 
+    /// Since when has the connection been without a request? `None`: it waits for an answer.
+    pub(super) fn quiet_since(&mut self, pace: &Pace, now: Instant) -> Option<Instant> {
+        self.observe(pace, now);
+        match self.seen.0 {
+            Phase::Silent | Phase::SendingHead | Phase::Idle => Some(self.since),
+            Phase::Waiting => None,
+        }
+    }
+
     /// What has become of the connection?
     pub(super) fn look(&mut self, pace: &Pace, now: Instant) -> Verdict {
-        // A peer that takes a large answer slowly but steadily is neither idle nor silent: hence the writes.
-        let seen = (pace.phase(), pace.requests.load(Relaxed), pace.writes.load(Relaxed));
-        if seen != self.seen {
-            (self.seen, self.since) = (seen, now);
-        }
+        self.observe(pace, now);
         let lasted = now.saturating_duration_since(self.since);
         match self.seen.0 {
             Phase::SendingHead if lasted >= self.patience.head => Verdict::SlowHead,
@@ -157,6 +162,14 @@ impl Judge {
             Phase::Silent | Phase::SendingHead | Phase::Idle | Phase::Waiting => {
                 Verdict::Fine(now + self.patience.interval())
             }
+        }
+    }
+
+    fn observe(&mut self, pace: &Pace, now: Instant) {
+        // A peer that takes a large answer slowly but steadily is neither idle nor silent: hence the writes.
+        let seen = (pace.phase(), pace.requests.load(Relaxed), pace.writes.load(Relaxed));
+        if seen != self.seen {
+            (self.seen, self.since) = (seen, now);
         }
     }
 }

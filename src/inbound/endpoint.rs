@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     cache::{Ask, Cache, Demand, Served},
-    door::{Bearers, Body},
+    door::{Bearers, Body, BrowserGuard},
     report::{Call, Cause, FetchError, Fetched, KeyError, ReportKey},
 };
 
@@ -43,6 +43,8 @@ pub enum CrossOrigin {
 /// What both roads know of answering: who may ask, what is remembered, how an answer looks.
 #[derive(Debug, Clone)]
 pub struct Answers<S> {
+    /// Which web pages may have their browser ask.
+    pub browser_guard: BrowserGuard,
     /// Who may ask.
     pub clients: Bearers,
     /// What a `no-cache` is worth.
@@ -78,9 +80,11 @@ impl CrossOrigin {
 // === impl Answers ===
 
 impl<S> Answers<S> {
-    /// The question in a request, or why there is none. The order decides which fault is named: what is not here at all,
-    /// what cannot be done to it, who may not do it, and then how it is asked for.
+    /// The question in a request, or why there is none. The order decides which fault is named: whether a page may have
+    /// sent it that has no business here, what is not here at all, what cannot be done to it, who may not do it, and then
+    /// how it is asked for.
     pub(super) fn question(&self, request: &Request<Payload>) -> Result<Ask, Rejection> {
+        self.browser_guard.check(request)?;
         let key = ReportKey::parse(request.uri().path(), request.uri().query());
         if key == Err(KeyError::NoSuchResource) {
             return Err(KeyError::NoSuchResource.into());

@@ -5,7 +5,7 @@
 use std::{
     convert::Infallible,
     future::Future,
-    panic::AssertUnwindSafe,
+    panic::{self, AssertUnwindSafe},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -59,6 +59,14 @@ pub enum Reply {
     Later(BoxFuture<'static, Response<Body>>),
 }
 
+/// What is needed of a request once its answer is there.
+struct Asked {
+    id: RequestId,
+    key: Option<ReportKey>,
+    payload: Payload,
+    start: Instant,
+}
+
 // === impl Payload ===
 
 impl Payload {
@@ -81,9 +89,14 @@ where
 
     fn reply(&self, request: Request<Payload>) -> Reply {
         let start = Instant::now();
-        match self.at_once(&request, start) {
-            Some(reply) => reply,
-            None => self.by_the_long_road(request, start),
+        match panic::catch_unwind(AssertUnwindSafe(|| self.at_once(&request, start))) {
+            Ok(Some(reply)) => reply,
+            Ok(None) => self.by_the_long_road(request, start),
+            Err(_panic) => {
+                let asked = Asked::of(&request, start);
+                let response = failed(&asked.id);
+                Reply::Ready(Some(asked.answered(&self.recorder, response)))
+            }
         }
     }
 
@@ -103,9 +116,14 @@ where
             return Some(Reply::Ready(Some(named(response, id))));
         }
         let (answers, recorder) = (self.answers.clone(), self.recorder.clone());
-        let headers = request.headers().clone();
+        let (asked, headers) = (Asked::of(request, start), request.headers().clone());
         Some(Reply::Later(Box::pin(async move {
-            let response = answers.encoded(ask.key, &served, Wants::of(&headers), id.as_ref()).await;
+            let wants = Wants::of(&headers);
+            let encoded = answers.encoded(ask.key, &served, wants, id.as_ref());
+            let Ok(response) = AssertUnwindSafe(encoded).catch_unwind().await else {
+                let response = failed(&asked.id);
+                return asked.answered(&recorder, response);
+            };
             let about = About { key: Some(ask.key), id: id.as_ref(), elapsed: start.elapsed() };
             recorder.hit(&about, &served, response.status());
             named(response, id)
@@ -113,33 +131,19 @@ where
     }
 
     fn by_the_long_road(&self, mut request: Request<Payload>, start: Instant) -> Reply {
-        let id = RequestId::of(request.headers()).unwrap_or_else(RequestId::new);
-        request.extensions_mut().insert(id.clone());
-        let payload = *request.body();
-        let key = ReportKey::parse(request.uri().path(), request.uri().query()).ok();
+        let asked = Asked::of(&request, start);
+        request.extensions_mut().insert(asked.id.clone());
         let recorder = self.recorder.clone();
         let answer = AssertUnwindSafe(self.long_road.clone().oneshot(request)).catch_unwind();
         let in_flight = InFlight::enter(self.recorder.metrics().in_flight());
         Reply::Later(Box::pin(async move {
-            let mut response = match answer.await {
+            let response = match answer.await {
                 Ok(Ok(response)) => response,
-                // The panic hook has logged it.
-                Err(_panic) => Rejection::from(FetchError::from(Cause::Internal)).into_response(&id),
+                Err(_panic) => failed(&asked.id),
             };
-            // A preflight asks for no report, and has no note.
-            if let Some(note) = response.extensions_mut().remove::<Note>() {
-                let about = About { key, id: Some(&id), elapsed: start.elapsed() };
-                recorder.answer(&about, &note, response.status());
-            }
-            match payload {
-                Payload::Absent => {}
-                // Unread, it would be taken for the next request.
-                Payload::Present => {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-            }
+            let response = asked.answered(&recorder, response);
             drop(in_flight);
-            named(response, Some(id))
+            response
         }))
     }
 }
@@ -157,6 +161,11 @@ where
     fn call(&self, request: Request<B>) -> Reply {
         self.reply(request.map(|body| Payload::of(&body)))
     }
+}
+
+/// The answer after a panic, which the hook has logged.
+fn failed(id: &RequestId) -> Response<Body> {
+    Rejection::from(FetchError::from(Cause::Internal)).into_response(id)
 }
 
 fn named(mut response: Response<Body>, id: Option<RequestId>) -> Response<Body> {
@@ -178,6 +187,37 @@ impl Future for Reply {
             }
             Self::Later(future) => future.as_mut().poll(cx).map(Ok),
         }
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    fn of(request: &Request<Payload>, start: Instant) -> Self {
+        Self {
+            id: RequestId::of(request.headers()).unwrap_or_else(RequestId::new),
+            key: ReportKey::parse(request.uri().path(), request.uri().query()).ok(),
+            payload: *request.body(),
+            start,
+        }
+    }
+
+    /// Counts and logs an answer that memory did not give, and completes its head.
+    fn answered(self, recorder: &Recorder, mut response: Response<Body>) -> Response<Body> {
+        let Self { id, key, payload, start } = self;
+        // A preflight asks for no report, and has no note.
+        if let Some(note) = response.extensions_mut().remove::<Note>() {
+            let about = About { key, id: Some(&id), elapsed: start.elapsed() };
+            recorder.answer(&about, &note, response.status());
+        }
+        match payload {
+            Payload::Absent => {}
+            // Unread, it would be taken for the next request.
+            Payload::Present => {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        named(response, Some(id))
     }
 }
 

@@ -8,6 +8,9 @@ use http::{
 
 use super::{RequestId, request_id::X_REQUEST_ID};
 
+/// The weight of what has none: 1, in thousandths (RFC 9110 §12.4.2).
+const MAX_WEIGHT: u16 = 1_000;
+
 /// What one request wants, read in one pass: most requests have few headers, and none of these.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wants<'a> {
@@ -58,7 +61,7 @@ impl<'a> Wants<'a> {
         wants
     }
 
-    /// How the body may be encoded; compressed where that is as welcome.
+    /// How the body is wanted; compressed where that is as welcome.
     pub(super) const fn coding(&self) -> Coding {
         self.coding
     }
@@ -87,21 +90,51 @@ impl<'a> Wants<'a> {
     }
 }
 
+/// Whichever is given the larger weight; gzip where neither is.
 fn coding(headers: &HeaderMap) -> Coding {
-    let mut gzip = None;
-    let mut any = None;
+    let (mut gzip, mut identity, mut any) = (None, None, None);
     let items = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     for item in items.flat_map(|value| value.split(',')) {
         let mut parts = item.split(';');
         let coding = parts.next().unwrap_or_default().trim();
-        let accepted = if parts.any(is_zero_weight) { Coding::Identity } else { Coding::Gzip };
-        if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
-            gzip = Some(accepted);
+        let named = if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
+            &mut gzip
+        } else if coding.eq_ignore_ascii_case("identity") {
+            &mut identity
         } else if coding == "*" {
-            any = Some(accepted);
-        }
+            &mut any
+        } else {
+            continue;
+        };
+        *named = Some(parts.find_map(weight).unwrap_or(MAX_WEIGHT));
     }
-    gzip.or(any).unwrap_or(Coding::Identity)
+    match (gzip.or(any), identity.or(any)) {
+        (None | Some(0), _) => Coding::Identity,
+        (Some(gzip), Some(identity)) if identity > gzip => Coding::Identity,
+        // What is not named is acceptable, but nobody asked for it.
+        (Some(_), Some(_) | None) => Coding::Gzip,
+    }
+}
+
+/// The weight in a parameter `q=0.25`, in thousandths; `None` if it is another parameter, or no weight.
+fn weight(parameter: &str) -> Option<u16> {
+    let (name, value) = parameter.split_once('=')?;
+    if !name.trim().eq_ignore_ascii_case("q") {
+        return None;
+    }
+    let value = value.trim();
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    match whole {
+        "0" => {
+            let digits = fraction.bytes().chain([b'0'; 3]).take(3);
+            Some(digits.fold(0, |weight, digit| weight * 10 + u16::from(digit - b'0')))
+        }
+        "1" if fraction.bytes().all(|digit| digit == b'0') => Some(MAX_WEIGHT),
+        _ => None,
+    }
 }
 
 /// Does the caller ask for an answer that is not from memory?
@@ -113,15 +146,6 @@ pub(super) fn asks_for_no_cache(headers: &HeaderMap) -> bool {
         })
     };
     headers.get_all(CACHE_CONTROL).iter().any(says) || headers.get_all(PRAGMA).iter().any(says)
-}
-
-/// `q=0`, `q=0.`, `q=0.000`: not acceptable.
-fn is_zero_weight(parameter: &str) -> bool {
-    let Some((name, value)) = parameter.split_once('=') else { return false };
-    let value = value.trim();
-    name.trim().eq_ignore_ascii_case("q")
-        && value.starts_with('0')
-        && value.bytes().all(|b| matches!(b, b'0' | b'.'))
 }
 
 #[cfg(test)]
@@ -146,6 +170,29 @@ mod tests {
             ("identity", false),
             ("br, deflate", false),
             ("", false),
+            // The larger weight wins, and gzip where they are equal.
+            ("gzip;q=0.1, identity", false),
+            ("gzip;q=0.1, identity;q=0.2", false),
+            ("gzip;q=0.2, identity;q=0.1", true),
+            ("gzip;q=0.125, identity;q=0.124", true),
+            ("gzip, identity", true),
+            ("gzip;q=0.5, identity;Q=0.50", true),
+            ("identity, gzip ; q = 1.000", true),
+            ("identity;q=0, gzip;q=0.001", true),
+            ("identity;q=0.5, *;q=0.1", false),
+            ("identity;q=0.5, *", true),
+            // The star stands for whatever is not named: for identity too.
+            ("gzip;q=0.5, *", false),
+            ("gzip;q=0.5, *;q=0.1", true),
+            ("gzip;q=0.5, *;q=0", true),
+            // Nothing is left: the RFC lets the plain form go out all the same.
+            ("identity;q=0", false),
+            ("gzip;q=0, identity;q=0", false),
+            // What is no weight is taken for none.
+            ("gzip;q=x, identity", true),
+            ("gzip;q=, identity;q=0.5", true),
+            ("gzip;q=2, identity", true),
+            ("gzip;q=0.5;q=0.1, identity;q=0.3", true),
         ] {
             let headers = headers(ACCEPT_ENCODING, accept);
             assert_eq!(Wants::of(&headers).coding() == Coding::Gzip, gzip, "{accept}");

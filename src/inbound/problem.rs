@@ -9,7 +9,7 @@ use http::{
 use serde::Serialize;
 
 use super::{Rejection, RequestId};
-use crate::door::Body;
+use crate::door::{Body, BrowserRefusal};
 use crate::report::{Cause, FetchError, KeyError, Refusal, RefusalStatus};
 
 /// SDKs sleep for whatever `Retry-After` says: more would hang a dashboard, less would be a storm. In seconds.
@@ -127,6 +127,16 @@ impl From<&Refusal> for Problem {
 impl From<&Rejection> for Problem {
     fn from(rejection: &Rejection) -> Self {
         let (status, key, message) = match rejection {
+            Rejection::Browser(BrowserRefusal::HostNotAllowed) => (
+                403,
+                "host_not_allowed",
+                "On a loopback listener, Host must be an IP address, localhost or a name listed in server.allowed_hosts.",
+            ),
+            Rejection::Browser(BrowserRefusal::CrossSite) => (
+                403,
+                "cross_site",
+                "A page of another site sent this request, and its Origin is not listed in cors.allowed_origins.",
+            ),
             Rejection::Key(KeyError::NoSuchResource) => (
                 404,
                 "not_found",

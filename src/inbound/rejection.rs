@@ -18,7 +18,7 @@ use super::{
     proxy_status,
     record::Note,
 };
-use crate::door::Body;
+use crate::door::{Body, BrowserRefusal};
 use crate::report::{Cause, FetchError, KeyError};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -26,6 +26,9 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// Why a request gets no report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
+    /// A web page may have sent it that has no business here.
+    #[error(transparent)]
+    Browser(#[from] BrowserRefusal),
     /// It names no report.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -61,7 +64,8 @@ pub struct Respond<S> {
 impl Rejection {
     fn outcome(&self) -> Outcome {
         match self {
-            Self::Key(_)
+            Self::Browser(_)
+            | Self::Key(_)
             | Self::Payload
             | Self::Method { .. }
             | Self::Unauthenticated
@@ -97,11 +101,13 @@ impl Rejection {
                     headers.insert(PROXY_STATUS, status);
                 }
             }
-            Self::Key(_) | Self::Payload => {}
+            Self::Browser(_) | Self::Key(_) | Self::Payload => {}
         }
         let note = match self {
             Self::Fetch(error) => Note { exchange: Some(error.exchange), ..note },
-            Self::Key(_) | Self::Payload | Self::Method { .. } | Self::Unauthenticated => note,
+            Self::Browser(_) | Self::Key(_) | Self::Payload | Self::Method { .. } | Self::Unauthenticated => {
+                note
+            }
         };
         response.extensions_mut().insert(note);
         response

@@ -26,4 +26,4 @@ pub use model::{
 };
 pub use problem::SettingsError;
 pub use secret_file::{SecretContent, SecretFile, SecretFileError, SecretWatch};
-pub use word::{ClientNoCache, LogFilter, LogFormat, Origin, TokenSourceKind};
+pub use word::{ClientNoCache, HostName, LogFilter, LogFormat, Origin, TokenSourceKind};

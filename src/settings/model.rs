@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use super::endpoint::Endpoint;
 use super::secret_file::SecretFile;
 use super::section::section;
-use super::word::{ClientNoCache, LogFilter, LogFormat, Origin, TokenSourceKind};
+use super::word::{ClientNoCache, HostName, LogFilter, LogFormat, Origin, TokenSourceKind};
 
 section! {
     /// All settings of one replica, read and checked; made by [`Settings::load`].
@@ -50,6 +50,8 @@ section! {
     Server {
         /// Where the data port listens; port 0 lets the system choose.
         listen: SocketAddr,
+        /// Names of this machine that a `Host` may hold on a loopback listener, on both ports.
+        allowed_hosts: Vec<HostName>,
         /// Connections held at one time.
         max_connections: NonZeroUsize,
         /// Requests past the cache's fast path at one time; more are answered 503.

@@ -72,6 +72,10 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);
 
+/// A host's name without a port, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName(String);
+
 /// A web origin as a browser sends it (RFC 6454 §6.2), like `https://dash.example`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(HeaderValue);
@@ -95,6 +99,38 @@ impl Scalar for LogFilter {
         } else {
             let levels = LEVELS.join(", ");
             Err(format!("{} must be one of {levels}, or directives like \"info,hyper=debug\"", quoted(text)))
+        }
+    }
+
+    fn show(&self) -> Json {
+        self.as_str().into()
+    }
+}
+
+// === impl HostName ===
+
+impl HostName {
+    /// Compared with a request's `Host`, whose case and port do not count.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Scalar for HostName {
+    fn parse(text: &str) -> Result<Self, String> {
+        const LONGEST: usize = 253;
+        let label = |label: &str| {
+            !label.is_empty()
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        let name = text.strip_suffix('.').unwrap_or(text);
+        if name.len() <= LONGEST && name.split('.').all(label) {
+            Ok(Self(name.to_ascii_lowercase()))
+        } else {
+            Err(format!(
+                "{} is not a host name: write it without scheme and port, like reports.internal",
+                quoted(text)
+            ))
         }
     }
 
@@ -136,6 +172,23 @@ impl Scalar for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_name_has_no_scheme_no_port_and_no_wildcard() {
+        for (good, name) in [
+            ("reports.internal", "reports.internal"),
+            ("Sidecar", "sidecar"),
+            ("a-b_c.example.", "a-b_c.example"),
+        ] {
+            assert_eq!(HostName::parse(good).unwrap().as_str(), name);
+        }
+        let long = "a".repeat(254);
+        for bad in
+            ["*", "*.example", "reports.internal:8080", "http://reports.internal", "a..b", ".", "a b", &long]
+        {
+            assert!(HostName::parse(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_origin_is_what_a_browser_would_send() {

@@ -11,7 +11,9 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder, process_collector::ProcessCollector,
 };
 
-use super::{CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, TokenMetrics, UpstreamMetrics};
+use super::{
+    CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, TokenMetrics, UpstreamMetrics, logging,
+};
 
 const NAMESPACE: &str = "link_report_proxy";
 
@@ -49,6 +51,7 @@ impl Metrics {
         let series = Series(&registry);
         let build = series.int_gauges("build_info", "The running build; always 1.", &["version", "revision"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), Self::revision()]).set(1);
+        series.enter(Ok(logging::lost_lines()));
         let metrics = Self {
             requests: RequestMetrics::new(&series),
             cache: CacheMetrics::new(&series),
@@ -156,7 +159,7 @@ impl Series<'_> {
     }
 }
 
-fn opts(name: &str, help: &str) -> Opts {
+pub(super) fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace(NAMESPACE)
 }
 

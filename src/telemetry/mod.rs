@@ -4,6 +4,7 @@
 //! id, a URL or a token, so the number of series is fixed when the process starts.
 
 mod cache;
+mod log_writer;
 pub mod logging;
 mod metrics;
 mod requests;
@@ -11,6 +12,7 @@ mod road;
 mod token;
 
 pub use cache::CacheMetrics;
+pub use log_writer::LogWriter;
 pub use metrics::Metrics;
 pub use requests::{RequestMetrics, RequestSeries};
 pub use road::{CircuitMetrics, QuotaMetrics, UpstreamMetrics};

@@ -2,13 +2,13 @@
 //! a request never hangs, panics or ends in 500.
 #![no_main]
 
-use std::{future::ready, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{future::ready, net::Ipv4Addr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
 use link_report_proxy::{
     cache::{CacheLayer, Memory, MemoryOptions},
-    door::{Bearers, ConnectionLimits, serve_connection},
+    door::{Bearers, BrowserGuard, ConnectionLimits, serve_connection},
     inbound::{
         Answers, CrossOrigin, Front, LongRoad, NoCache, Recorder, ReportEndpoint, RespondLayer, Responder,
     },
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Layer as _;
 
 const LINE: &[u8] =
-    b"GET /v3/reports/email_reports/8892baf9-970a-4de6-8400-fa4ec461986d/links HTTP/1.1\r\nhost: x\r\n";
+    b"GET /v3/reports/email_reports/8892baf9-970a-4de6-8400-fa4ec461986d/links HTTP/1.1\r\nhost: localhost\r\n";
 const LIMITS: ConnectionLimits =
     ConnectionLimits { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
 
@@ -53,6 +53,7 @@ async fn exchange(sent: &[u8]) -> Vec<u8> {
     let metrics = Metrics::new();
     let memory = Arc::new(Memory::new(options, metrics.cache.clone()));
     let answers = Answers {
+        browser_guard: BrowserGuard::new(Ipv4Addr::LOCALHOST.into(), &[], &[]),
         clients: Bearers::anybody(),
         no_cache: NoCache::Limited,
         cache: CacheLayer::new(memory).layer(tower::service_fn(|call| ready(answer(call)))),

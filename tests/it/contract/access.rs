@@ -198,5 +198,10 @@ async fn what_is_refused_is_told_in_words() {
         let answer = proxy.admin_as(peer, request(method.clone(), target, &[])).await;
         shown += &format!("=== {method} {target} from {peer}\n{}\n", answer.shown());
     }
+    for (name, value) in [("host", "rebound.example:9090"), ("sec-fetch-site", "cross-site")] {
+        let asked = request(Method::GET, "/cache", &[(name, value)]);
+        let answer = proxy.admin_as("127.0.0.1:50000", asked).await;
+        shown += &format!("=== GET /cache with {name}: {value}\n{}\n", answer.shown());
+    }
     snapshot("admin_refusals", &shown);
 }

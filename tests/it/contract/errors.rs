@@ -337,7 +337,10 @@ async fn a_request_that_is_wrong_is_told_so_and_costs_no_call() {
     let get = |target: &str| request(Method::GET, target, &[]);
     let body = get(&id).map(|_| Full::new(Bytes::from_static(b"{}")));
     let mut shown = String::new();
+    let with = |name: &str, value: &str| request(Method::GET, &id, &[(name, value)]);
     for (name, asked, status, error_key) in [
+        ("another host", with("host", "rebound.example"), 403, "host_not_allowed"),
+        ("another site's page", with("sec-fetch-site", "cross-site"), 403, "cross_site"),
         ("bad id", get("/v3/reports/email_reports/42/links"), 400, "invalid_activity_id"),
         ("bad no_clicks", get(&format!("{id}?no_clicks=maybe")), 400, "invalid_no_clicks"),
         ("a body", body, 400, "unexpected_body"),

@@ -2,8 +2,10 @@
 
 mod access;
 mod admin;
+mod browsers;
 mod errors;
 mod logs;
+mod panics;
 mod renewal;
 mod representation;
 mod requests;

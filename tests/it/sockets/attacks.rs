@@ -32,6 +32,7 @@ use Expect::{Cut, Declined, Refused, Served, ServedOrRefused};
 const INVALID_ID: Expect = Declined(400, "invalid_activity_id");
 const INVALID_NO_CLICKS: Expect = Declined(400, "invalid_no_clicks");
 const NO_SUCH_PATH: Expect = Declined(404, "not_found");
+const NOT_THIS_HOST: Expect = Declined(403, "host_not_allowed");
 const NOT_ALLOWED: Expect = Declined(405, "method_not_allowed");
 
 fn attack(name: &'static str, bytes: impl Into<String>, expect: Expect) -> Attack {
@@ -40,18 +41,18 @@ fn attack(name: &'static str, bytes: impl Into<String>, expect: Expect) -> Attac
 
 /// A GET of `target` with nothing unusual about it but the target.
 fn target(name: &'static str, target: &str, expect: Expect) -> Attack {
-    attack(name, format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"), expect)
+    attack(name, format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"), expect)
 }
 
 /// A GET of a cold report with header lines of the attacker's.
 fn headers(name: &'static str, lines: &str, expect: Expect) -> Attack {
-    attack(name, format!("GET {{cold}} HTTP/1.1\r\nHost: a\r\n{lines}\r\n"), expect)
+    attack(name, format!("GET {{cold}} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"), expect)
 }
 
 /// A request whose body, or what a confused server takes for the rest, is a second request.
 fn smuggle(name: &'static str, first_line: &str, framing: &str, before: &str, expect: Expect) -> Attack {
-    let second = "GET {smuggled} HTTP/1.1\r\nHost: a\r\nX-Mark: {mark}\r\n\r\n";
-    attack(name, format!("{first_line} HTTP/1.1\r\nHost: a\r\n{framing}\r\n{before}{second}"), expect)
+    let second = "GET {smuggled} HTTP/1.1\r\nHost: localhost\r\nX-Mark: {mark}\r\n\r\n";
+    attack(name, format!("{first_line} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n{before}{second}"), expect)
 }
 
 /// The same behind a GET of a cold report, to be refused.
@@ -90,7 +91,7 @@ fn framing() -> Vec<Attack> {
         hide("a body on a miss", "Content-Length: 5\r\n", "hello"),
         smuggle("a body on a hit", "GET {clean}", "Content-Length: 5\r\n", "hello", Refused(400)),
         smuggle("a chunked body on a hit", "GET {clean}", chunked, "5\r\nhello\r\n0\r\n\r\n", Refused(400)),
-        smuggle("a request as the body of a hit", "GET {clean}", "Content-Length: 115\r\n", "", Refused(400)),
+        smuggle("a request as the body of a hit", "GET {clean}", "Content-Length: 123\r\n", "", Refused(400)),
         smuggle("a body on HEAD", "HEAD {clean}", "Content-Length: 0000000000005\r\n", "hello", Refused(400)),
         headers("a body of no bytes", "Content-Length: 0\r\n", Served),
     ]
@@ -109,13 +110,25 @@ fn syntax() -> Vec<Attack> {
         headers("an empty name", ": {mark}\r\n", Refused(400)),
         headers("a name in unicode", "X-\u{00c4}: {mark}\r\n", Refused(400)),
         // RFC 9112 §2.2 lets a recipient take a bare LF for a line end.
-        attack("bare LFs", "GET {clean} HTTP/1.1\nHost: a\nX-Mark: {mark}\n\n", ServedOrRefused),
-        attack("a bare CR in the request line", "GET {clean}\r HTTP/1.1\r\nHost: a\r\n\r\n", Refused(400)),
-        attack("a NUL in the target", "GET {clean}\0 HTTP/1.1\r\nHost: a\r\n\r\n", Refused(400)),
-        attack("a tab in the request line", "GET\t{clean}\tHTTP/1.1\r\nHost: a\r\n\r\n", Refused(400)),
-        attack("two spaces in the request line", "GET  {clean} HTTP/1.1\r\nHost: a\r\n\r\n", Refused(400)),
+        attack("bare LFs", "GET {clean} HTTP/1.1\nHost: localhost\nX-Mark: {mark}\n\n", ServedOrRefused),
+        attack(
+            "a bare CR in the request line",
+            "GET {clean}\r HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            Refused(400),
+        ),
+        attack("a NUL in the target", "GET {clean}\0 HTTP/1.1\r\nHost: localhost\r\n\r\n", Refused(400)),
+        attack(
+            "a tab in the request line",
+            "GET\t{clean}\tHTTP/1.1\r\nHost: localhost\r\n\r\n",
+            Refused(400),
+        ),
+        attack(
+            "two spaces in the request line",
+            "GET  {clean} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            Refused(400),
+        ),
         attack("HTTP/0.9", "GET {clean}\r\n\r\n", Refused(400)),
-        attack("HTTP/3.0", "GET {clean} HTTP/3.0\r\nHost: a\r\n\r\n", Refused(400)),
+        attack("HTTP/3.0", "GET {clean} HTTP/3.0\r\nHost: localhost\r\n\r\n", Refused(400)),
         attack("the HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{mark}", Cut),
         attack("a TLS hello", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03{mark}\r\n\r\n", Refused(400)),
         attack("garbage", "{mark}\r\n\r\n", Refused(400)),
@@ -123,7 +136,7 @@ fn syntax() -> Vec<Attack> {
         headers("200 headers", &"X-Many: {mark}\r\n".repeat(200), Refused(431)),
         attack(
             "a target of 70 kB",
-            format!("GET {{clean}}?{} HTTP/1.1\r\nHost: a\r\n\r\n", MARK.repeat(6_500)),
+            format!("GET {{clean}}?{} HTTP/1.1\r\nHost: localhost\r\n\r\n", MARK.repeat(6_500)),
             Refused(431),
         ),
     ]
@@ -131,13 +144,15 @@ fn syntax() -> Vec<Attack> {
 
 fn targets() -> Vec<Attack> {
     vec![
-        // RFC 9112 §3.2.2: a server must take the absolute form; whom it names changes nothing.
-        target("the absolute form", "http://{mark}.test{cold}", ServedOrRefused),
-        target("the absolute form with a user", "http://{mark}@a{cold}", ServedOrRefused),
+        // RFC 9112 §3.2.2: a server must take the absolute form; whom it names counts as Host does.
+        target("the absolute form", "http://localhost{cold}", Served),
+        target("the absolute form of another host", "http://{mark}.test{cold}", NOT_THIS_HOST),
+        target("the absolute form of another host, on a hit", "http://{mark}.test{clean}", NOT_THIS_HOST),
+        target("the absolute form with a user", "http://{mark}@localhost{cold}", ServedOrRefused),
         target("another scheme", "file://{cold}", Refused(400)),
-        target("the authority form", "{mark}.test:443", NO_SUCH_PATH),
-        attack("CONNECT", "CONNECT {mark}.test:443 HTTP/1.1\r\nHost: a\r\n\r\n", NO_SUCH_PATH),
-        attack("the asterisk form", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", NO_SUCH_PATH),
+        target("the authority form", "{mark}.test:443", NOT_THIS_HOST),
+        attack("CONNECT", "CONNECT {mark}.test:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", NOT_THIS_HOST),
+        attack("the asterisk form", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", NO_SUCH_PATH),
         target("a double slash in front", "/{cold}", NO_SUCH_PATH),
         target("a double slash inside", "/v3/reports//email_reports/{id}/links", NO_SUCH_PATH),
         target("a slash at the end", "{cold}/", NO_SUCH_PATH),
@@ -246,8 +261,16 @@ fn headers_of_others() -> Vec<Attack> {
         ),
         headers("an If-None-Match of others", "If-None-Match: \"{mark}\"\r\n", Served),
         headers("an Accept of others", "Accept: text/{mark}\r\nAccept-Language: {mark}\r\n", Served),
+        attack("another Host", "GET {cold} HTTP/1.1\r\nHost: {mark}.test:8080\r\n\r\n", NOT_THIS_HOST),
+        attack("another Host on a hit", "GET {clean} HTTP/1.1\r\nHost: {mark}.test\r\n\r\n", NOT_THIS_HOST),
+        attack("an empty Host", "GET {clean} HTTP/1.1\r\nHost:\r\nX-Mark: {mark}\r\n\r\n", NOT_THIS_HOST),
+        headers(
+            "another site's page",
+            "Origin: https://{mark}.test\r\nSec-Fetch-Site: cross-site\r\n",
+            Declined(403, "cross_site"),
+        ),
         headers("a second Host", "Host: {mark}\r\n", Refused(400)),
-        headers("the same Host twice", "Host: a\r\n", Refused(400)),
+        headers("the same Host twice", "Host: localhost\r\n", Refused(400)),
         attack("no Host", "GET {cold} HTTP/1.1\r\n\r\n", Refused(400)),
         attack("no Host on a hit", "GET {clean} HTTP/1.1\r\nX-Mark: {mark}\r\n\r\n", Refused(400)),
         attack("no Host, and none needed", "GET {cold} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", Served),
@@ -256,20 +279,20 @@ fn headers_of_others() -> Vec<Attack> {
 
 fn methods() -> Vec<Attack> {
     vec![
-        attack("POST", "POST {cold} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", NOT_ALLOWED),
-        attack("DELETE", "DELETE {clean} HTTP/1.1\r\nHost: a\r\n\r\n", NOT_ALLOWED),
-        attack("TRACE", "TRACE {clean} HTTP/1.1\r\nHost: a\r\nX-Mark: {mark}\r\n\r\n", NOT_ALLOWED),
+        attack("POST", "POST {cold} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", NOT_ALLOWED),
+        attack("DELETE", "DELETE {clean} HTTP/1.1\r\nHost: localhost\r\n\r\n", NOT_ALLOWED),
+        attack("TRACE", "TRACE {clean} HTTP/1.1\r\nHost: localhost\r\nX-Mark: {mark}\r\n\r\n", NOT_ALLOWED),
         attack(
             "OPTIONS",
-            "OPTIONS {clean} HTTP/1.1\r\nHost: a\r\nOrigin: https://{mark}.test\r\n\r\n",
+            "OPTIONS {clean} HTTP/1.1\r\nHost: localhost\r\nOrigin: https://{mark}.test\r\n\r\n",
             NOT_ALLOWED,
         ),
-        attack("a method in lower case", "get {clean} HTTP/1.1\r\nHost: a\r\n\r\n", NOT_ALLOWED),
-        attack("a method of no one", "GETX {clean} HTTP/1.1\r\nHost: a\r\n\r\n", NOT_ALLOWED),
+        attack("a method in lower case", "get {clean} HTTP/1.1\r\nHost: localhost\r\n\r\n", NOT_ALLOWED),
+        attack("a method of no one", "GETX {clean} HTTP/1.1\r\nHost: localhost\r\n\r\n", NOT_ALLOWED),
         smuggle(
             "a request as the body of a POST",
             "POST {clean}",
-            "Content-Length: 115\r\n",
+            "Content-Length: 123\r\n",
             "",
             NOT_ALLOWED,
         ),

@@ -7,6 +7,7 @@ mod flood;
 mod hostile;
 mod keep_alive;
 mod ledger;
+mod log_pipe;
 mod slow;
 mod token_file;
 mod vendor_curl;

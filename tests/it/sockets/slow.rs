@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use link_report_proxy::simulator::{Fault, Scope};
 use tokio::time::Instant;
 
 use crate::support::{Proxy, Upstream, Wire, path, request, soon, synthetic, until};
@@ -77,14 +78,59 @@ async fn slow_connections_keep_nobody_else_waiting() {
     assert!(begun.elapsed().as_secs() < SOON_ENOUGH_S);
 }
 
+/// No connection is ever cut for being slow or quiet.
+const PATIENT: [(&str, &str); 2] = [("server.header_timeout", "1h"), ("server.idle_timeout", "1h")];
+
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_cap_of_connections_the_next_waits_its_turn() {
+async fn at_the_cap_of_connections_the_next_takes_the_place_of_the_quietest() {
     let upstream = Upstream::start().await;
-    let settings = [QUICK[0], QUICK[1], ("server.max_connections", "2")];
+    let settings = [PATIENT[0], PATIENT[1], ("server.max_connections", "2")];
     let proxy = Proxy::start(&upstream, &settings).await;
-    let _silent = [Wire::connect(proxy.data).await, Wire::connect(proxy.data).await];
-    // Taken up by the kernel now, by the proxy once a silent one has been cut.
+    let mut silent = Wire::connect(proxy.data).await;
+    let mut asked = Wire::connect(proxy.data).await;
+    asked.send(&request("GET", &path(&synthetic(1, 1)), &[])).await;
+    assert_eq!(asked.answer().await.map(|answer| answer.status), Some(200));
     assert_eq!(proxy.get(&path(&synthetic(1, 1))).await.status, 200);
+    silent.expect_closed().await;
+    asked.send(&request("GET", &path(&synthetic(1, 1)), &[])).await;
+    assert_eq!(asked.answer().await.map(|answer| answer.status), Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_cap_of_connections_nobody_who_waits_for_an_answer_is_cut() {
+    let upstream = Upstream::start().await;
+    let settings = [PATIENT[0], PATIENT[1], ("server.max_connections", "1")];
+    let proxy = Proxy::start(&upstream, &settings).await;
+    upstream.sim.inject(Fault::Latency(Duration::from_secs(1)), Scope::All);
+    let mut waits = Wire::connect(proxy.data).await;
+    waits.send(&request("GET", &path(&synthetic(1, 1)), &[])).await;
+    until("the request to reach the upstream", async || (upstream.sim.in_flight() == 1).then_some(())).await;
+    let mut next = Wire::connect(proxy.data).await;
+    next.send(&request("GET", &path(&synthetic(1, 1)), &[])).await;
+    assert_eq!(waits.answer().await.map(|answer| answer.status), Some(200));
+    assert_eq!(next.answer().await.map(|answer| answer.status), Some(200));
+    assert_eq!(upstream.sim.calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_keep_no_probe_from_the_admin_port() {
+    // As many as the admin port takes, and more.
+    const MANY: usize = 80;
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&upstream, &PATIENT).await;
+    let mut held = Vec::new();
+    for said in ["", "GET /livez", "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+        for _ in 0..MANY {
+            let mut wire = Wire::connect(proxy.admin).await;
+            wire.send(said.as_bytes()).await;
+            held.push(wire);
+        }
+        let begun = Instant::now();
+        for probe in ["/readyz", "/livez", "/metrics"] {
+            assert_eq!(proxy.admin(probe).await.status, 200, "{said:?}");
+        }
+        assert!(begun.elapsed().as_secs() < SOON_ENOUGH_S, "{said:?}");
+    }
 }
 
 /// Waits until the proxy holds no connection: what it could not deliver must not keep one open.

@@ -238,7 +238,7 @@ pub(crate) async fn timed<F: Future>(event: F) -> (F::Output, Duration) {
     (output, start.elapsed())
 }
 
-async fn exchange<S>(service: Arc<S>, request: Request<Full<Bytes>>) -> Answer
+pub(crate) async fn exchange<S>(service: Arc<S>, request: Request<Full<Bytes>>) -> Answer
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send,

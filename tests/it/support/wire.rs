@@ -37,7 +37,7 @@ pub(crate) fn path(id: &str) -> String {
 
 /// A well-formed request.
 pub(crate) fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
-    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: proxy.test\r\n");
+    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
