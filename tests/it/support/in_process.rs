@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::{body::Incoming, client::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use link_report_proxy::{
@@ -17,7 +17,7 @@ use link_report_proxy::{
     admission::{Opening, WallClock},
     app::{App, Calls, Outside, World},
     door::{Body, ConnectionLimits, serve_connection},
-    inbound::Front,
+    inbound::{Front, Reply},
     report::{ActivityId, NoClicks, ReportKey, Unreachable},
     settings::Settings,
     simulator::{BodyShape, Fault, Options, Scope, Simulator, synthetic_id},
@@ -120,6 +120,12 @@ impl InProcess {
 
     pub(crate) async fn get_with(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
         self.send(request(Method::GET, target, headers)).await
+    }
+
+    /// Asks the data port's service itself, without a connection.
+    pub(crate) fn call(&self, target: &str) -> Reply {
+        let request = Request::get(target).header("host", "127.0.0.1:8080");
+        hyper::service::Service::call(&*self.front, request.body(Empty::<Bytes>::new()).unwrap())
     }
 
     /// Asks without waiting for the answer.
