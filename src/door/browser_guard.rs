@@ -13,8 +13,9 @@ use http::{
     header::{HOST, ORIGIN},
 };
 
-/// Not spelt in place: a constant would be made anew for each header that it is compared with.
-static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// The header in which a browser says whether a page of this site or of another one sends a request. Not a constant, which
+/// would be made anew for each header that it is compared with.
+pub static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Tells requests that another site's page may have sent from all others. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -60,26 +61,31 @@ impl BrowserGuard {
     /// # Errors
     /// If a page may have sent it that has no business here.
     pub fn check<B>(&self, request: &Request<B>) -> Result<(), BrowserRefusal> {
-        let checks_hosts = self.reach == Reach::Loopback;
-        if let Some(authority) = request.uri().authority()
-            && checks_hosts
-            && !self.is_this_machine(authority.host().as_bytes())
-        {
-            return Err(BrowserRefusal::HostNotAllowed);
+        self.check_host(request)?;
+        self.check_site(request.headers())
+    }
+
+    /// The first half: does it name this machine, where it has to?
+    ///
+    /// # Errors
+    /// [`BrowserRefusal::HostNotAllowed`].
+    pub fn check_host<B>(&self, request: &Request<B>) -> Result<(), BrowserRefusal> {
+        match self.reach {
+            Reach::Network => Ok(()),
+            Reach::Loopback if self.names_this_machine(request) => Ok(()),
+            Reach::Loopback => Err(BrowserRefusal::HostNotAllowed),
         }
-        // One pass: most requests have few headers, of which Host is the first.
-        for (name, value) in request.headers() {
-            if *name == HOST {
-                let host = value.as_bytes();
-                if checks_hosts && !is_usual(host) && !self.is_this_machine(without_port(host)) {
-                    return Err(BrowserRefusal::HostNotAllowed);
-                }
-            } else if *name == SEC_FETCH_SITE
-                && matches!(value.as_bytes(), b"cross-site" | b"same-site")
-                && !self.allows_origin(request.headers())
-            {
-                return Err(BrowserRefusal::CrossSite);
-            }
+    }
+
+    /// The other half, for who has seen a [`SEC_FETCH_SITE`] among the headers, or has not looked: did another site's page
+    /// send it?
+    ///
+    /// # Errors
+    /// [`BrowserRefusal::CrossSite`].
+    pub fn check_site(&self, headers: &HeaderMap) -> Result<(), BrowserRefusal> {
+        let is_of_another_site = |site: &HeaderValue| matches!(site.as_bytes(), b"cross-site" | b"same-site");
+        if headers.get_all(&SEC_FETCH_SITE).iter().any(is_of_another_site) && !self.allows_origin(headers) {
+            return Err(BrowserRefusal::CrossSite);
         }
         Ok(())
     }
@@ -87,12 +93,10 @@ impl BrowserGuard {
     /// Does a request name this machine, whatever the listener? For what even an open listener grants only its own machine.
     pub fn names_this_machine<B>(&self, request: &Request<B>) -> bool {
         let authority = request.uri().authority();
+        // It is the first header as a rule; a second one has been refused before.
+        let host = request.headers().iter().find(|(name, _)| **name == HOST).map(|(_, host)| host.as_bytes());
         authority.is_none_or(|authority| self.is_this_machine(authority.host().as_bytes()))
-            && request
-                .headers()
-                .get_all(HOST)
-                .iter()
-                .all(|host| self.is_this_machine(without_port(host.as_bytes())))
+            && host.is_none_or(|host| is_usual(host) || self.is_this_machine(without_port(host)))
     }
 
     /// A page may have its own name mean this machine, but never an address.

@@ -14,6 +14,6 @@ mod pace;
 
 pub use bearers::Bearers;
 pub use body::{Body, Chunk};
-pub use browser_guard::{BrowserGuard, BrowserRefusal};
+pub use browser_guard::{BrowserGuard, BrowserRefusal, SEC_FETCH_SITE};
 pub use connection::{ConnectionLimits, serve_connection};
 pub use listen::Listener;

@@ -83,8 +83,9 @@ impl<S> Answers<S> {
     /// The question in a request, or why there is none. The order decides which fault is named: whether a page may have
     /// sent it that has no business here, what is not here at all, what cannot be done to it, who may not do it, and then
     /// how it is asked for.
-    pub(super) fn question(&self, request: &Request<Payload>) -> Result<Ask, Rejection> {
-        self.browser_guard.check(request)?;
+    pub(super) fn question(&self, request: &Request<Payload>, wants: &Wants<'_>) -> Result<Ask, Rejection> {
+        self.browser_guard.check_host(request)?;
+        wants.check_sender(&self.browser_guard)?;
         let key = ReportKey::parse(request.uri().path(), request.uri().query());
         if key == Err(KeyError::NoSuchResource) {
             return Err(KeyError::NoSuchResource.into());
@@ -151,8 +152,8 @@ where
 
     async fn answer(self, request: Request<Payload>) -> Result<Response<Body>, Rejection> {
         let Self { answers, room } = self;
-        let ask = answers.question(&request)?;
         let wants = Wants::of(request.headers());
+        let ask = answers.question(&request, &wants)?;
         let id = request.extensions().get::<RequestId>().cloned();
         let served = match room.try_acquire() {
             Ok(_place) => answers.cache.clone().oneshot(ask).await?,

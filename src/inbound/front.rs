@@ -105,9 +105,9 @@ where
         if self.answers.cross_origin == CrossOrigin::On && request.headers().contains_key(ORIGIN) {
             return None;
         }
-        let ask = self.answers.question(request).ok().filter(|ask| ask.demand == Demand::Usual)?;
-        let served = self.answers.cache.lookup(ask.key, start).ok()?;
         let wants = Wants::of(request.headers());
+        let ask = self.answers.question(request, &wants).ok().filter(|ask| ask.demand == Demand::Usual)?;
+        let served = self.answers.cache.lookup(ask.key, start).ok()?;
         // A plain hit is too common to be named; whatever else is answered can be found in the log.
         let id = wants.id().or_else(|| (!served.is_plain_hit()).then(RequestId::new));
         if let Some(response) = self.answers.responder.answer(&served, wants, id.as_ref()) {

@@ -7,6 +7,7 @@ use http::{
 };
 
 use super::{RequestId, request_id::X_REQUEST_ID};
+use crate::door::{BrowserGuard, BrowserRefusal, SEC_FETCH_SITE};
 
 /// The weight of what has none: 1, in thousandths (RFC 9110 §12.4.2).
 const MAX_WEIGHT: u16 = 1_000;
@@ -18,6 +19,7 @@ pub(super) struct Wants<'a> {
     coding: Coding,
     condition: Condition,
     named: Named,
+    sender: Sender,
 }
 
 /// How the body may be encoded.
@@ -42,13 +44,25 @@ enum Named {
     Perhaps,
 }
 
+/// Does it say whose page sent it?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    Unnamed,
+    Browser,
+}
+
 // === impl Wants ===
 
 impl<'a> Wants<'a> {
     /// Reads what is wanted.
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
-        let mut wants =
-            Self { headers, coding: Coding::Identity, condition: Condition::Absent, named: Named::No };
+        let mut wants = Self {
+            headers,
+            coding: Coding::Identity,
+            condition: Condition::Absent,
+            named: Named::No,
+            sender: Sender::Unnamed,
+        };
         for name in headers.keys() {
             if *name == ACCEPT_ENCODING {
                 wants.coding = coding(headers);
@@ -56,9 +70,19 @@ impl<'a> Wants<'a> {
                 wants.condition = Condition::NoneMatch;
             } else if *name == X_REQUEST_ID {
                 wants.named = Named::Perhaps;
+            } else if *name == SEC_FETCH_SITE {
+                wants.sender = Sender::Browser;
             }
         }
         wants
+    }
+
+    /// May its sender be answered?
+    pub(super) fn check_sender(&self, guard: &BrowserGuard) -> Result<(), BrowserRefusal> {
+        match self.sender {
+            Sender::Unnamed => Ok(()),
+            Sender::Browser => guard.check_site(self.headers),
+        }
     }
 
     /// How the body is wanted; compressed where that is as welcome.
