@@ -1,6 +1,6 @@
 //! Leave to make one call: paid for when it is given, and told how the call ended.
 
-use super::{bucket::Lane, ledger::Line, quota::Quota};
+use super::{bucket::Lane, lease::Line, quota::Quota};
 use crate::report::{Cause, FetchError, Fetched};
 
 /// Whatever becomes of its owner, the books are right: a call that was not sent is struck out, and a probe that
@@ -43,7 +43,7 @@ impl Leave {
             Err(error) => &error.exchange,
         };
         if let Some(date) = exchange.date {
-            shared.heard(date);
+            shared.day.heard(date);
         }
         let answered = exchange.status.is_some();
         match result.as_mut().map_err(|error| &mut error.cause) {
@@ -73,7 +73,7 @@ impl Leave {
                 });
                 self.stage = Stage::Answered;
                 if let Some(closing) = closing {
-                    shared.close(closing).await;
+                    shared.day.mark(closing).await;
                 }
                 return;
             }
@@ -86,8 +86,11 @@ impl Leave {
             Err(_) => {}
         }
         if answered || result.is_ok() {
-            shared.ledger(|ledger, _now| ledger.answered(self.line));
+            let reopening = shared.ledger(|ledger, _now| ledger.answered(self.line));
             self.stage = Stage::Answered;
+            if let Some(reopening) = reopening {
+                shared.day.mark(reopening).await;
+            }
         }
     }
 }

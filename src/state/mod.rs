@@ -7,15 +7,19 @@
 //!
 //! The trait is what replicas will share: compare-and-set on the token, an atomic take on the ledger, no more.
 
+mod damage;
 mod directory;
 mod embedded;
 mod inbox;
+mod ledger_record;
 mod memory;
 mod record;
 mod store;
 
+pub use damage::SetAside;
 pub use embedded::Embedded;
 pub use inbox::Inbox;
+pub use ledger_record::{DayRecord, DayStatus, LedgerRecord};
 pub use memory::Memory;
-pub use record::{Fingerprint, LedgerRecord, Rotation, StoredAccess, TokenRecord};
+pub use record::{Fingerprint, Rotation, StoredAccess, TokenRecord};
 pub use store::{Durability, StateError, Store, Stored, Swap, Version};
