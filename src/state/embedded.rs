@@ -64,6 +64,8 @@ impl Embedded {
         match embedded.check() {
             Ok(()) => Ok((embedded, None)),
             Err(StateError::Damaged { file, reason }) => {
+                // A file with one bad record is open by now.
+                *embedded.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 let renamed =
                     set_aside(&file, now).map_err(|source| StateError::Io { path: file, source })?;
                 embedded.check()?;

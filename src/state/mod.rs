@@ -5,7 +5,8 @@
 //! or what a call is worth: whoever asks brings the time, the day and the number. Everything here blocks on the disk,
 //! so callers go through `spawn_blocking`.
 //!
-//! The trait is what replicas will share: compare-and-set on the token, an atomic take on the ledger, no more.
+//! The trait is what replicas will share: compare-and-set on the token, on the ledger an atomic take and a mark that
+//! closes a day, no more. A damaged file is renamed and a new one begun: it must not keep the process from starting.
 
 mod damage;
 mod directory;

@@ -11,7 +11,9 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder, process_collector::ProcessCollector,
 };
 
-use super::{CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, TokenMetrics, UpstreamMetrics};
+use super::{
+    CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, StateMetrics, TokenMetrics, UpstreamMetrics,
+};
 
 const NAMESPACE: &str = "link_report_proxy";
 
@@ -27,6 +29,8 @@ pub struct Metrics {
     pub quota: QuotaMetrics,
     /// The circuit breaker.
     pub circuit: CircuitMetrics,
+    /// What outlives the process.
+    pub state: StateMetrics,
     /// The access token.
     pub token: TokenMetrics,
     registry: Registry,
@@ -55,6 +59,7 @@ impl Metrics {
             upstream: UpstreamMetrics::new(&series),
             quota: QuotaMetrics::new(&series),
             circuit: CircuitMetrics::new(&series),
+            state: StateMetrics::new(&series),
             token: TokenMetrics::new(&series),
             before_scrape: Mutex::default(),
             registry,

@@ -8,10 +8,12 @@ pub mod logging;
 mod metrics;
 mod requests;
 mod road;
+mod state;
 mod token;
 
 pub use cache::CacheMetrics;
 pub use metrics::Metrics;
 pub use requests::{RequestMetrics, RequestSeries};
 pub use road::{CircuitMetrics, QuotaMetrics, UpstreamMetrics};
+pub use state::StateMetrics;
 pub use token::TokenMetrics;
