@@ -194,7 +194,6 @@ impl Embedded {
             }
             damage @ (redb::Error::Corrupted(_)
             | redb::Error::UpgradeRequired(_)
-            | redb::Error::RepairAborted
             | redb::Error::TableTypeMismatch { .. }
             | redb::Error::TableIsMultimap(_)
             | redb::Error::TypeDefinitionChanged { .. }
