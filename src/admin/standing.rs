@@ -1,6 +1,6 @@
 //! `GET /quota` and `GET /token`: what may still be called, and with what.
 
-use std::time::SystemTime;
+use std::{fmt::Write as _, time::SystemTime};
 
 use serde_json::{Value, json};
 
@@ -39,12 +39,12 @@ pub(super) fn token(snapshot: TokenSnapshot) -> Value {
         "state": state,
         "standing": standing.as_str(),
         "generation": generation,
-        "taken_up_at": changed_at.map(rfc3339),
-        "expires_at": expires_at.map(rfc3339),
+        "taken_up_at": changed_at.and_then(rfc3339),
+        "expires_at": expires_at.and_then(rfc3339),
     });
     if let Some(RenewalSnapshot { renewed_at, rotation, durability, last_error }) = renewal {
         shown["renewal"] = json!({
-            "last_renewal_at": renewed_at.map(rfc3339),
+            "last_renewal_at": renewed_at.and_then(rfc3339),
             "refresh_token": rotation.as_str(),
             "kept": durability.as_str(),
             "last_error": last_error,
@@ -57,13 +57,48 @@ fn forecast(forecast: Forecast) -> String {
     match forecast {
         Forecast::Enough => "enough".to_owned(),
         Forecast::ExhaustedAt(at) => {
+            let shown = rfc3339(at);
             // 2026-11-24T16:40:00Z
-            format!("exhausted at {} UTC", rfc3339(at).get(11..16).unwrap_or("midnight"))
+            let minute = shown.as_deref().and_then(|shown| shown.get(11..16));
+            format!("exhausted at {} UTC", minute.unwrap_or("midnight"))
         }
         Forecast::Exhausted => "exhausted".to_owned(),
     }
 }
 
-fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+/// `None` before 1970 and after 9999, which humantime cannot write.
+fn rfc3339(time: SystemTime) -> Option<String> {
+    let mut shown = String::new();
+    time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    write!(shown, "{}", humantime::format_rfc3339_seconds(time)).ok().map(|()| shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        admission::{Opening, Quota, QuotaLimits, WallClock},
+        telemetry::Metrics,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_in_the_last_days_of_the_year_9999_or_beyond_is_shown_as_far_as_it_can_be() {
+        const LAST_NOON: u64 = 253_402_257_600;
+        let limits = QuotaLimits { per_second: None, per_day: None, reserve: 0.1, max_wait: Duration::ZERO };
+        let before_1970 = SystemTime::UNIX_EPOCH - Duration::from_secs(10 * 86_400);
+        let since_1970 = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (now, shown) in [
+            (before_1970, Value::Null),
+            (since_1970(LAST_NOON - 86_400), json!("9999-12-31T00:00:00Z")),
+            (since_1970(LAST_NOON), Value::Null),
+            (since_1970(LAST_NOON * 1_000), Value::Null),
+            (since_1970(i64::MAX as u64), Value::Null),
+        ] {
+            let clock = WallClock::starting_at(now);
+            let standing = Quota::new(limits, Opening::Unspent, clock, Metrics::new().quota);
+            assert_eq!(quota(standing.snapshot())["day"]["resets_at"], shown);
+        }
+    }
 }

@@ -1,17 +1,23 @@
 //! What the vendor's `quota_exceeded` means: silence until midnight, and then one call that finds out.
+//!
+//! Unless our own count is far below the limit: then the word may be a stray one, and a call finds out after an hour,
+//! the next after two more, and so on.
 
 use std::time::{Duration, SystemTime};
 
-use super::day::{end_of, since_midnight, till_midnight};
+use super::day::{end_of, later, since_midnight, till_midnight};
 
 /// How far apart our clock and the vendor's may be. A `quota_exceeded` that soon after our midnight may still
 /// speak of the vendor's yesterday, and must not cost us the whole new day.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// How long such a doubtful verdict holds, at least.
+/// How long such a doubtful verdict holds, at least. As long waits who has asked after midnight and got no answer.
 const DOUBTFUL: Duration = Duration::from_secs(60);
 
-/// The first call after midnight comes up to this much later: replicas must not all probe at once.
+/// The first pause before a call that finds out whether the verdict was a stray one. Each next pause is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// A probe comes up to this much later: replicas must not all probe at once.
 const JITTER: Duration = Duration::from_secs(60);
 
 /// How soon to come back where another call is finding out.
@@ -24,9 +30,17 @@ pub(super) enum Ban {
     #[default]
     None,
     /// No call may go before; then one may.
-    Until(SystemTime),
+    Until {
+        /// When.
+        at: SystemTime,
+        /// How long the present pause is; zero where it is midnight that ends it.
+        pause: Duration,
+    },
     /// That one is under way.
-    Probing,
+    Probing {
+        /// The pause before it.
+        pause: Duration,
+    },
 }
 
 /// What a call is that may go.
@@ -38,12 +52,46 @@ pub(super) enum Errand {
     Probe,
 }
 
+/// What our own count says to the vendor's verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnCount {
+    /// It may well be.
+    NearLimit,
+    /// Either another program has spent the day, or it was a stray word.
+    FarBelowLimit,
+}
+
 // === impl Ban ===
 
 impl Ban {
-    /// The verdict of a run before, on this day. `roll` is a random number in `0.0..1.0`.
+    /// The verdict of a day that is closed, until it ends. `roll` is a random number in `0.0..1.0`.
     pub(super) fn of_day(day: u64, roll: f64) -> Self {
-        Self::Until(end_of(day) + JITTER.mul_f64(roll))
+        Self::Until { at: later(end_of(day), JITTER.mul_f64(roll)), pause: Duration::ZERO }
+    }
+
+    /// The verdict that a closed day's record holds, when this process meets it. Begins with the first pause, whenever
+    /// it fell: a process that starts again and again must not find out again and again.
+    pub(super) fn met(now: SystemTime, count: OwnCount, roll: f64) -> Self {
+        Self::after_pause(now, FIRST_PAUSE, count, roll)
+    }
+
+    fn after_pause(now: SystemTime, pause: Duration, count: OwnCount, roll: f64) -> Self {
+        let (hold, pause) = match count {
+            OwnCount::NearLimit => (till_midnight(now), Duration::ZERO),
+            OwnCount::FarBelowLimit => (till_midnight(now).min(pause), pause),
+        };
+        Self::Until { at: later(now, hold + JITTER.mul_f64(roll)), pause }
+    }
+
+    /// Midnight has passed: a probe is due as on any day that begins after a closed one.
+    #[must_use]
+    pub(super) fn into_next_day(self) -> Self {
+        let pause = Duration::ZERO;
+        match self {
+            Self::None => Self::None,
+            Self::Until { at, pause: _ } => Self::Until { at, pause },
+            Self::Probing { pause: _ } => Self::Probing { pause },
+        }
     }
 
     /// May a call go, and as what? Changes nothing: [`Ban::set_out`] does.
@@ -53,8 +101,8 @@ impl Ban {
     pub(super) fn check(self, now: SystemTime) -> Result<Errand, Duration> {
         match self {
             Self::None => Ok(Errand::Regular),
-            Self::Probing => Err(SOON),
-            Self::Until(until) => match until.duration_since(now) {
+            Self::Probing { .. } => Err(SOON),
+            Self::Until { at, .. } => match at.duration_since(now) {
                 Ok(left) if !left.is_zero() => Err(left),
                 Ok(_) | Err(_) => Ok(Errand::Probe),
             },
@@ -65,32 +113,47 @@ impl Ban {
     pub(super) fn set_out(&mut self, errand: Errand) {
         match errand {
             Errand::Regular => {}
-            Errand::Probe => *self = Self::Probing,
+            Errand::Probe => *self = Self::Probing { pause: self.pause() },
         }
     }
 
     /// The vendor said `quota_exceeded`. `roll` is a random number in `0.0..1.0`.
-    pub(super) fn exceeded(&mut self, now: SystemTime, roll: f64) {
-        let jitter = JITTER.mul_f64(roll);
-        let hold = if is_doubtful(now) { DOUBTFUL } else { till_midnight(now) };
+    pub(super) fn exceeded(&mut self, now: SystemTime, count: OwnCount, roll: f64) {
         *self = match *self {
             // A call that left earlier brings old news.
-            Self::Until(until) if until > now => Self::Until(until),
-            Self::None | Self::Probing | Self::Until(_) => Self::Until(now + hold + jitter),
+            Self::Until { at, pause } if at > now => Self::Until { at, pause },
+            Self::None | Self::Probing { .. } | Self::Until { .. } if is_doubtful(now) => {
+                Self::Until { at: later(now, DOUBTFUL + JITTER.mul_f64(roll)), pause: Duration::ZERO }
+            }
+            Self::None | Self::Probing { .. } | Self::Until { .. } => {
+                Self::after_pause(now, (self.pause() * 2).max(FIRST_PAUSE), count, roll)
+            }
         };
     }
 
-    /// The probe was answered, and not with `quota_exceeded`.
-    pub(super) fn lift(&mut self) {
-        if *self == Self::Probing {
-            *self = Self::None;
+    /// The probe was answered, and not with `quota_exceeded`. Was there one?
+    pub(super) fn lift(&mut self) -> Lifted {
+        match *self {
+            Self::Probing { .. } => {
+                *self = Self::None;
+                Lifted::Now
+            }
+            Self::None | Self::Until { .. } => Lifted::Not,
         }
     }
 
-    /// The probe ended without an answer: the next call is one.
-    pub(super) fn untold(&mut self, now: SystemTime) {
-        if *self == Self::Probing {
-            *self = Self::Until(now);
+    /// The probe has gone, and nothing is known of it: it has cost its call all the same.
+    pub(super) fn unanswered(&mut self, now: SystemTime) {
+        if let Self::Probing { pause } = *self {
+            let hold = pause.max(DOUBTFUL).min(till_midnight(now));
+            *self = Self::Until { at: later(now, hold), pause };
+        }
+    }
+
+    /// The probe has not gone: the next call is one.
+    pub(super) fn not_sent(&mut self, now: SystemTime) {
+        if let Self::Probing { pause } = *self {
+            *self = Self::Until { at: now, pause };
         }
     }
 
@@ -98,6 +161,27 @@ impl Ban {
     pub(super) fn holds(self, now: SystemTime) -> bool {
         self.check(now).is_err()
     }
+
+    /// Is the day closed? It still is while a probe is due that could open it, but not once midnight has passed.
+    pub(super) fn closes_day(self, now: SystemTime) -> bool {
+        self.holds(now) || !self.pause().is_zero()
+    }
+
+    fn pause(self) -> Duration {
+        match self {
+            Self::None => Duration::ZERO,
+            Self::Until { pause, .. } | Self::Probing { pause } => pause,
+        }
+    }
+}
+
+/// Whether an answer has ended a ban.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lifted {
+    /// It has.
+    Now,
+    /// There was none, or it was no answer to the probe.
+    Not,
 }
 
 /// So soon after midnight the verdict may be about yesterday.
@@ -107,50 +191,90 @@ pub(super) fn is_doubtful(now: SystemTime) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::day::DAY, *};
+    use super::{
+        super::day::DAY,
+        OwnCount::{FarBelowLimit, NearLimit},
+        *,
+    };
+
+    const HOUR: u64 = 3_600;
 
     fn at(days: u32, seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + DAY * (20_000 + days) + Duration::from_secs(seconds)
     }
 
+    fn probing() -> Ban {
+        Ban::Probing { pause: Duration::ZERO }
+    }
+
     #[test]
     fn nothing_goes_before_midnight_and_one_jittered_probe_after_it() {
         let mut ban = Ban::default();
-        ban.exceeded(at(0, 43_200), 0.5);
+        ban.exceeded(at(0, 43_200), NearLimit, 0.5);
         assert_eq!(ban.check(at(0, 43_200)), Err(DAY / 2 + JITTER / 2));
         assert_eq!(ban.check(at(1, 29)), Err(Duration::from_secs(1)));
         assert_eq!(ban.check(at(1, 30)), Ok(Errand::Probe));
         ban.set_out(Errand::Probe);
         assert_eq!(ban.check(at(1, 31)), Err(SOON), "one, and no more");
-        ban.lift();
+        assert_eq!(ban.lift(), Lifted::Now);
         assert_eq!(ban.check(at(1, 31)), Ok(Errand::Regular));
     }
 
     #[test]
-    fn a_probe_that_nobody_answers_leaves_the_probing_to_the_next_call() {
-        let mut ban = Ban::Probing;
-        ban.untold(at(1, 40));
+    fn a_word_that_our_count_does_not_bear_out_is_probed_after_1_2_4_and_8_hours_and_at_midnight() {
+        let (mut ban, mut probes, mut now) = (Ban::default(), Vec::new(), at(0, HOUR));
+        ban.exceeded(now, FarBelowLimit, 0.0);
+        while now < at(1, 0) {
+            now += Duration::from_secs(60);
+            if ban.check(now) == Ok(Errand::Probe) {
+                assert_eq!(ban.closes_day(now), now < at(1, 0));
+                probes.push(now);
+                ban.set_out(Errand::Probe);
+                ban.exceeded(now, FarBelowLimit, 0.0);
+            }
+            if now == at(1, 0) - Duration::from_secs(60) {
+                ban = ban.into_next_day();
+            }
+        }
+        assert_eq!(probes, [at(0, 2 * HOUR), at(0, 4 * HOUR), at(0, 8 * HOUR), at(0, 16 * HOUR), at(1, 0)]);
+    }
+
+    #[test]
+    fn a_probe_that_did_not_go_leaves_the_probing_to_the_next_call() {
+        let mut ban = probing();
+        ban.not_sent(at(1, 40));
         assert_eq!(ban.check(at(1, 40)), Ok(Errand::Probe));
     }
 
     #[test]
+    fn a_probe_that_nobody_answers_is_not_repeated_at_once() {
+        let mut ban = probing();
+        ban.unanswered(at(1, 40));
+        assert_eq!(ban.check(at(1, 40)), Err(DOUBTFUL));
+        ban = Ban::Probing { pause: FIRST_PAUSE };
+        ban.unanswered(at(1, 43_200));
+        assert_eq!(ban.check(at(1, 43_200)), Err(FIRST_PAUSE));
+    }
+
+    #[test]
     fn quota_exceeded_right_after_midnight_may_be_yesterday_s() {
-        let mut ban = Ban::Probing;
-        ban.exceeded(at(1, 2), 0.0);
+        let mut ban = probing();
+        ban.exceeded(at(1, 2), NearLimit, 0.0);
         assert_eq!(ban.check(at(1, 61)), Err(Duration::from_secs(1)));
         assert_eq!(ban.check(at(1, 62)), Ok(Errand::Probe));
-        ban.exceeded(at(1, 400), 0.0);
+        ban.exceeded(at(1, 400), NearLimit, 0.0);
         assert!(ban.holds(at(1, 86_399)) && !ban.holds(at(2, 0)));
     }
 
     #[test]
     fn answers_to_calls_that_left_earlier_change_nothing() {
         let mut ban = Ban::default();
-        ban.exceeded(at(0, 86_000), 0.0);
+        ban.exceeded(at(0, 80_000), FarBelowLimit, 0.0);
         let before = ban;
-        ban.exceeded(at(0, 86_001), 0.9);
-        ban.lift();
-        ban.untold(at(0, 86_002));
+        ban.exceeded(at(0, 80_001), NearLimit, 0.9);
+        assert_eq!(ban.lift(), Lifted::Not);
+        ban.unanswered(at(0, 80_002));
+        ban.not_sent(at(0, 80_002));
         assert_eq!(ban, before);
     }
 }

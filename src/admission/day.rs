@@ -21,7 +21,12 @@ pub(super) fn till_midnight(now: SystemTime) -> Duration {
 /// The 00:00 UTC that ends a day; the epoch's own for one that no clock can show.
 pub(super) fn end_of(day: u64) -> SystemTime {
     let seconds = day.saturating_add(1).saturating_mul(DAY.as_secs());
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
+    later(SystemTime::UNIX_EPOCH, Duration::from_secs(seconds))
+}
+
+/// A time so much later; the same where no clock can show that.
+pub(super) fn later(time: SystemTime, by: Duration) -> SystemTime {
+    time.checked_add(by).unwrap_or(time)
 }
 
 /// The share of the day that is still to come, in `0.0..=1.0`.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::day::till_midnight;
+use super::day::{later, till_midnight};
 
 /// Calls count for about this long: a lunch break must not look like the end of the day.
 const MEMORY: Duration = Duration::from_secs(30 * 60);
@@ -60,7 +60,7 @@ impl Rate {
         }
         let lasts = Duration::try_from_secs_f64(f64::from(left) / self.per_second(now));
         match lasts {
-            Ok(lasts) if lasts < till_midnight(now) => Forecast::ExhaustedAt(now + lasts),
+            Ok(lasts) if lasts < till_midnight(now) => Forecast::ExhaustedAt(later(now, lasts)),
             // Division by nothing lasts for ever.
             Ok(_) | Err(_) => Forecast::Enough,
         }

@@ -84,7 +84,7 @@ mod tests {
             testing::{call, good},
         },
         report::{Cause, Exchange, Reason, Unreachable},
-        state::{LedgerRecord, Memory, Store},
+        state::{DayRecord, DayStatus, LedgerRecord, Memory, Store},
         telemetry::Metrics,
     };
 
@@ -191,10 +191,18 @@ mod tests {
             Ok(Fetched { exchange: Exchange { date: Some(date), ..answer.exchange }, ..answer })
         };
         ask(&quota, dated(hour_to_midnight)).await.unwrap();
+        assert_eq!(quota.snapshot().skew.ahead_seconds(), 0, "one answer may be wrong");
+        let minute = Duration::from_secs(60);
+        tokio::time::advance(minute).await;
+        ask(&quota, dated(hour_to_midnight + minute)).await.unwrap();
         let QuotaSnapshot { day, skew, .. } = quota.snapshot();
-        assert_eq!((day.used, skew.ahead_seconds()), (1, 23 * 3_600));
-        tokio::time::advance(Duration::from_secs(3_601)).await;
+        assert_eq!((day.used, skew.ahead_seconds()), (2, 23 * 3_600));
+        tokio::time::advance(Duration::from_secs(3_541)).await;
         assert_eq!(quota.snapshot().day.used, 0, "midnight there, one in the morning here");
+    }
+
+    fn day(day: u64, spent: u32) -> DayRecord {
+        DayRecord { day, spent, status: DayStatus::Open }
     }
 
     #[tokio::test(start_paused = true)]
@@ -203,7 +211,7 @@ mod tests {
         for (record, used) in [(None, 1), (Some(8), 9), (Some(16), 17)] {
             let opening = Opening::Stored {
                 store: Arc::clone(&store) as Arc<dyn Store>,
-                record: record.map(|spent| LedgerRecord { day: 0, spent }),
+                record: record.map(|spent| LedgerRecord::of(day(0, spent))),
             };
             let clock = WallClock::starting_at(SystemTime::UNIX_EPOCH);
             let quota = Quota::new(
@@ -215,34 +223,32 @@ mod tests {
             ask(&quota, Ok(good())).await.unwrap();
             assert_eq!(quota.snapshot().day.used, used);
         }
-        let (day, calls) = (0, 24);
-        assert_eq!(store.ledger().unwrap(), Some(LedgerRecord { day, spent: calls }), "three leases");
+        assert_eq!(store.ledger().unwrap(), Some(LedgerRecord::of(day(0, 24))), "three leases");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_restart_after_quota_exceeded_is_silence_till_midnight_and_then_one_probe() {
-        for per_day in [None, NonZeroU32::new(10_000)] {
-            let limits = QuotaLimits { per_day, ..LIMITS };
-            let store: Arc<dyn Store> = Arc::new(Memory::default());
-            let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
-            let start = || {
-                let opening = Opening::Stored { store: Arc::clone(&store), record: store.ledger().unwrap() };
-                Quota::new(limits, opening, noon.clone(), Metrics::new().quota)
-            };
-            ask(&start(), Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
-            let quota = start();
-            for wait in [0, 43_199] {
-                tokio::time::advance(Duration::from_secs(wait)).await;
-                ask(&quota, Ok(good())).await.unwrap_err();
-            }
-            // Midnight, and the jitter.
-            tokio::time::advance(Duration::from_secs(61)).await;
-            let probe = quota.admit(Reason::Miss).await.unwrap();
+        let limits = QuotaLimits { per_day: NonZeroU32::new(10_000), ..LIMITS };
+        let store: Arc<dyn Store> = Arc::new(Memory::default());
+        store.take_calls(0, 9_000).unwrap();
+        let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
+        let start = || {
+            let opening = Opening::Stored { store: Arc::clone(&store), record: store.ledger().unwrap() };
+            Quota::new(limits, opening, noon.clone(), Metrics::new().quota)
+        };
+        ask(&start(), Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
+        let quota = start();
+        for wait in [0, 43_199] {
+            tokio::time::advance(Duration::from_secs(wait)).await;
             ask(&quota, Ok(good())).await.unwrap_err();
-            probe.learn(&mut Ok(good())).await;
-            ask(&quota, Ok(good())).await.unwrap();
-            assert_eq!(store.ledger().unwrap(), Some(LedgerRecord { day: 1, spent: 8 }));
         }
+        // Midnight, and the jitter.
+        tokio::time::advance(Duration::from_secs(61)).await;
+        let probe = quota.admit(Reason::Miss).await.unwrap();
+        ask(&quota, Ok(good())).await.unwrap_err();
+        probe.learn(&mut Ok(good())).await;
+        ask(&quota, Ok(good())).await.unwrap();
+        assert_eq!(store.ledger().unwrap().unwrap().latest(), day(1, 8));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use super::{
     bucket::{Lane, Place},
-    ledger::Line,
+    lease::Line,
     quota::Quota,
 };
 use crate::report::{Cause, FailureStage, FetchError, Fetched};
@@ -50,7 +50,7 @@ impl Leave {
             Err(error) => &error.exchange,
         };
         if let Some(date) = exchange.date {
-            shared.heard(date);
+            shared.day.heard(date);
         }
         let answered = exchange.status.is_some();
         match result.as_mut().map_err(|error| &mut error.cause) {
@@ -80,7 +80,7 @@ impl Leave {
                 });
                 self.stage = Stage::Answered;
                 if let Some(closing) = closing {
-                    shared.close(closing).await;
+                    shared.day.mark(closing).await;
                 }
                 return;
             }
@@ -96,8 +96,11 @@ impl Leave {
             Ok(_) | Err(FailureStage::Sent) => {}
         }
         if answered || result.is_ok() {
-            shared.ledger(|ledger, _now| ledger.answered(self.line));
+            let reopening = shared.ledger(|ledger, _now| ledger.answered(self.line));
             self.stage = Stage::Answered;
+            if let Some(reopening) = reopening {
+                shared.day.mark(reopening).await;
+            }
         }
     }
 }

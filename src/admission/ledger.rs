@@ -9,17 +9,22 @@ use std::{
 };
 
 use super::{
-    ban::{Ban, Errand, is_doubtful},
+    ban::{Ban, Errand, Lifted, OwnCount, is_doubtful},
     bucket::Lane,
-    day::{DAY, day_of, left_of, since_midnight, till_midnight},
+    day::{DAY, day_of, later, left_of, since_midnight, till_midnight},
     forecast::{Forecast, Rate},
+    lease::{DayMark, Entry, LEASE, Lease, Line},
     pace::{Pace, Step, factor},
     standing::DayCount,
+    usage::{Books, DateChange, DayUsage, UsageByDay},
 };
-use crate::{report::Scarcity, state::LedgerRecord};
+use crate::{
+    report::Scarcity,
+    state::{DayRecord, DayStatus, LedgerRecord},
+};
 
-/// Calls that are written down together. A kill overcounts by at most as many; each write is a flush to the disk.
-const LEASE: u32 = 8;
+/// The share of the limit below which our own count speaks against a `quota_exceeded`.
+const FAR_BELOW_LIMIT: f64 = 0.8;
 
 /// The day's quota is spent, or what is left of it is not for this call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,69 +43,13 @@ pub(super) struct DayLimits {
     pub(super) reserve: f64,
 }
 
-/// Who keeps the count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Books {
-    /// This process alone: another run knows nothing of it.
-    Memory,
-    /// A store, of which calls are leased.
-    Store,
-}
-
-/// A call that is counted, and has not left yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Line {
-    day: u64,
-    /// What the call is for.
-    pub(super) errand: Errand,
-}
-
-/// What [`Ledger::enter`] says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// The call is counted.
-    Entered(Line),
-    /// The store has to write down some more calls first; then ask again.
-    Lease(Lease),
-}
-
-/// Calls that a store has to write down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lease {
-    /// Days since 1970-01-01.
-    pub(super) day: u64,
-    /// Calls to be made.
-    pub(super) calls: u32,
-    /// Calls that are made already, which the store could not write down when it was asked.
-    pub(super) owed: u32,
-}
-
 /// A pure machine: the vendor's time of day comes as an argument.
 #[derive(Debug)]
 pub(super) struct Ledger {
     limits: DayLimits,
-    books: Books,
-    day: u64,
-    used: u32,
-    /// Written down in the store, and not used yet.
-    leased: u32,
-    owed: u32,
-    unseen: u32,
-    step: Step,
+    usage: UsageByDay,
     rate: Rate,
     ban: Ban,
-}
-
-// === impl Books ===
-
-impl Books {
-    /// For `GET /quota`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Store => "store",
-        }
-    }
 }
 
 // === impl Ledger ===
@@ -108,37 +57,24 @@ impl Books {
 impl Ledger {
     /// A ledger of a day on which so many calls are known to be gone.
     pub(super) fn new(limits: DayLimits, books: Books, used: u32, now: SystemTime) -> Self {
-        Self {
-            limits,
-            books,
-            day: day_of(now),
-            used,
-            leased: 0,
-            // What is assumed is written down too: the next run must not assume less.
-            owed: match books {
-                Books::Memory => 0,
-                Books::Store => used,
-            },
-            unseen: 0,
-            step: Step::Normal,
-            rate: Rate::new(now),
-            ban: Ban::None,
-        }
+        let usage = UsageByDay::new(DayUsage::new(day_of(now), used, books), books);
+        Self { limits, usage, rate: Rate::new(now), ban: Ban::None }
     }
 
     /// A ledger that goes on where the store's was left, on a day that may be over. `roll` is a random number in
     /// `0.0..1.0`.
-    pub(super) fn resumed(limits: DayLimits, record: LedgerRecord, now: SystemTime, roll: f64) -> Self {
-        let LedgerRecord { day, spent } = record;
-        let used = match spent {
-            LedgerRecord::CLOSED => limits.calls.map_or(0, NonZeroU32::get),
-            spent => spent,
+    pub(super) fn resumed(limits: DayLimits, record: &LedgerRecord, now: SystemTime, roll: f64) -> Self {
+        let usage = UsageByDay::stored(record, limits.calls.map_or(0, NonZeroU32::get));
+        let DayUsage { day, status, .. } = *usage.current();
+        let ban = match status {
+            DayStatus::Open => Ban::None,
+            DayStatus::Closed => Ban::of_day(day, roll),
         };
-        // A day that is still to come stays: somebody's clock is wrong, and it may be ours.
-        let mut ledger = Self { day, owed: 0, ..Self::new(limits, Books::Store, used, now) };
-        ledger.turn_page(now);
-        if spent == LedgerRecord::CLOSED {
-            ledger.ban = Ban::of_day(day.min(ledger.day), roll);
+        let mut ledger = Self { limits, usage, rate: Rate::new(now), ban };
+        if day == day_of(now) {
+            ledger.meet_status(now, roll);
+        } else {
+            ledger.turn_page(now);
         }
         ledger
     }
@@ -157,9 +93,9 @@ impl Ledger {
     /// # Errors
     /// [`DaySpent`] with the time until it may.
     pub(super) fn check(&mut self, lane: Lane, now: SystemTime) -> Result<Errand, DaySpent> {
-        let step = self.step(now);
+        self.turn_page(now);
         let errand = self.ban.check(now).map_err(|retry_in| DaySpent { retry_in })?;
-        match (step, lane) {
+        match (self.step_by_count(now), lane) {
             (Step::Normal | Step::Stretched, _) | (Step::ColdOnly, Lane::Cold) => Ok(errand),
             (Step::ColdOnly, Lane::Refresh) | (Step::Spent, _) => {
                 Err(DaySpent { retry_in: till_midnight(now) })
@@ -173,22 +109,21 @@ impl Ledger {
     /// [`DaySpent`], and nothing was counted.
     pub(super) fn enter(&mut self, lane: Lane, now: SystemTime) -> Result<Entry, DaySpent> {
         let errand = self.check(lane, now)?;
-        match self.books {
+        let (books, today) = (self.usage.books(), self.usage.current_mut());
+        match books {
             Books::Memory => {}
-            Books::Store if self.leased > 0 => self.leased -= 1,
+            Books::Store if today.leased > 0 => today.leased -= 1,
             Books::Store => {
-                let left = self.limits.calls.map_or(LEASE, |limit| limit.get().saturating_sub(self.used));
-                return Ok(Entry::Lease(Lease {
-                    day: self.day,
-                    calls: left.clamp(1, LEASE),
-                    owed: self.owed,
-                }));
+                let left = self.limits.calls.map_or(LEASE, |limit| limit.get().saturating_sub(today.used));
+                let calls = left.clamp(1, LEASE);
+                return Ok(Entry::Lease(Lease { day: today.day, calls, owed: today.owed }));
             }
         }
-        self.used = self.used.saturating_add(1);
+        let day = today.day;
+        self.usage.count();
         self.rate.count(now);
         self.ban.set_out(errand);
-        Ok(Entry::Entered(Line { day: self.day, errand }))
+        Ok(Entry::Entered(Line { day, errand }))
     }
 
     /// Is a counted call still good to go? One of a day that is over is not: the new day has not counted it. Nor is one
@@ -199,32 +134,31 @@ impl Ledger {
             Errand::Regular => self.ban == Ban::None,
             Errand::Probe => true,
         };
-        allowed && line.day == self.day
+        allowed && line.day == self.usage.current().day
     }
 
     /// A counted call was not sent after all.
     pub(super) fn strike_out(&mut self, line: Line, now: SystemTime) {
         self.turn_page(now);
-        if line.day == self.day {
-            self.used = self.used.saturating_sub(1);
-            match self.books {
-                Books::Memory => {}
-                Books::Store => self.leased += 1,
-            }
+        self.usage.strike_out(line.day);
+        match line.errand {
+            Errand::Regular => {}
+            Errand::Probe => self.ban.not_sent(now),
         }
-        self.untold(line, now);
     }
 
     /// The store wrote a lease down; its count of that day is now this.
     pub(super) fn leased(&mut self, lease: Lease, spent: u32) {
-        if lease.day == self.day {
-            self.leased += lease.calls;
-            self.owed = self.owed.saturating_sub(lease.owed);
+        if let Some(usage) = self.usage.of(lease.day) {
+            usage.leased += lease.calls;
+            usage.owed = usage.owed.saturating_sub(lease.owed);
             // Others may share the store: what they took is gone for us, and so is what it does not know of yet.
-            // A closed day tells no number.
-            if spent != LedgerRecord::CLOSED {
-                let taken = spent.saturating_add(self.owed);
-                self.used = taken.saturating_sub(self.leased).max(self.used);
+            if spent != DayRecord::UNCOUNTED {
+                let taken = spent.saturating_add(usage.owed);
+                let known = usage.used.saturating_add(usage.leased);
+                usage.used = taken.saturating_sub(usage.leased).max(usage.used);
+                // A store keeps few days: this one it may have lost to days that a wrong clock has shown.
+                usage.owed = usage.owed.saturating_add(known.saturating_sub(taken));
             }
         }
     }
@@ -232,36 +166,38 @@ impl Ledger {
     /// The store failed, or is late. The calls are made all the same, and written down when it works again: a full disk must not
     /// end all service, and if the worst comes the upstream's own count ends the day.
     pub(super) fn unleased(&mut self, lease: Lease) {
-        if lease.day == self.day {
-            self.leased += lease.calls;
-            self.owed = self.owed.saturating_add(lease.calls);
+        if let Some(usage) = self.usage.of(lease.day) {
+            usage.leased += lease.calls;
+            usage.owed = usage.owed.saturating_add(lease.calls);
         }
     }
 
     /// The upstream said `quota_exceeded`. It knows better: other programs spend the same quota unseen. `roll` is a
     /// random number in `0.0..1.0`. Returns what the store has to write down, for the run after a crash.
-    pub(super) fn exceeded(&mut self, now: SystemTime, roll: f64) -> Option<Lease> {
+    pub(super) fn exceeded(&mut self, now: SystemTime, roll: f64) -> Option<DayMark> {
         self.turn_page(now);
-        let before = self.ban;
-        self.ban.exceeded(now, roll);
+        self.ban.exceeded(now, self.own_count(), roll);
         if is_doubtful(now) {
             return None;
         }
-        let known = self.limits.calls.map_or(0, |limit| limit.get().saturating_sub(self.used));
-        self.unseen = self.unseen.max(known);
-        match self.books {
-            Books::Store if before != self.ban => {
-                Some(Lease { day: self.day, calls: 0, owed: LedgerRecord::CLOSED })
-            }
-            Books::Memory | Books::Store => None,
-        }
+        let limit = self.limits.calls.map_or(0, NonZeroU32::get);
+        let today = self.usage.current_mut();
+        today.unseen = today.unseen.max(limit.saturating_sub(today.used));
+        self.mark(DayStatus::Closed)
     }
 
-    /// A call was answered, and not with `quota_exceeded`.
-    pub(super) fn answered(&mut self, line: Line) {
-        match line.errand {
-            Errand::Regular => {}
+    /// A call was answered, and not with `quota_exceeded`. Returns what the store has to write down.
+    pub(super) fn answered(&mut self, line: Line) -> Option<DayMark> {
+        let lifted = match line.errand {
+            Errand::Regular => Lifted::Not,
             Errand::Probe => self.ban.lift(),
+        };
+        match lifted {
+            Lifted::Not => None,
+            Lifted::Now => {
+                self.usage.current_mut().unseen = 0;
+                self.mark(DayStatus::Open)
+            }
         }
     }
 
@@ -269,25 +205,22 @@ impl Ledger {
     pub(super) fn untold(&mut self, line: Line, now: SystemTime) {
         match line.errand {
             Errand::Regular => {}
-            Errand::Probe => self.ban.untold(now),
+            Errand::Probe => self.ban.unanswered(now),
         }
     }
 
     /// What calls may be made for.
     pub(super) fn step(&mut self, now: SystemTime) -> Step {
         self.turn_page(now);
-        let spent = self.limits.calls.is_some_and(|limit| self.used >= limit.get());
-        self.step = if spent || self.ban.holds(now) {
-            Step::Spent
-        } else {
-            self.tightness(now).map_or(Step::Normal, |tightness| self.step.next(tightness))
-        };
-        self.step
+        let step = self.step_by_count(now);
+        if self.ban.closes_day(now) { Step::Spent } else { step }
     }
 
-    /// How scarce calls are for refreshes.
+    /// How scarce calls are for refreshes. A probe that is due is as good as a refresh as any call.
     pub(super) fn scarcity(&mut self, now: SystemTime) -> Scarcity {
-        match self.step(now) {
+        self.turn_page(now);
+        match self.step_by_count(now) {
+            _ if self.ban.holds(now) => Scarcity::Stopped,
             Step::Normal => Scarcity::Ample,
             Step::Stretched => Scarcity::Scarce { factor: factor(self.tightness(now).unwrap_or(1.0)) },
             Step::ColdOnly | Step::Spent => Scarcity::Stopped,
@@ -296,22 +229,22 @@ impl Ledger {
 
     /// How the day stands.
     pub(super) fn today(&mut self, now: SystemTime) -> DayCount {
-        let step = self.step(now);
+        let (step, today) = (self.step(now), *self.usage.current());
         let left = self.limits.calls.map(|limit| match step {
-            Step::Normal | Step::Stretched | Step::ColdOnly => limit.get().saturating_sub(self.used),
+            Step::Normal | Step::Stretched | Step::ColdOnly => limit.get().saturating_sub(today.used),
             Step::Spent => 0,
         });
         // A share of a u32.
         let reserved = self.pace().map_or(0, |pace| pace.reserved(left_of(now)) as u32);
         DayCount {
             limit: self.limits.calls,
-            used: self.used,
+            used: today.used,
             remaining: left,
             reserved: left.map_or(0, |left| left.min(reserved)),
-            unseen: self.unseen,
-            resets_at: now + till_midnight(now),
+            unseen: today.unseen,
+            resets_at: later(now, till_midnight(now)),
             resets_in: till_midnight(now),
-            books: self.books,
+            books: self.usage.books(),
             step,
             per_second: self.rate.per_second(now),
             forecast: match step {
@@ -321,27 +254,64 @@ impl Ledger {
         }
     }
 
+    fn step_by_count(&mut self, now: SystemTime) -> Step {
+        let (tightness, limit) = (self.tightness(now), self.limits.calls);
+        let today = self.usage.current_mut();
+        today.step = if limit.is_some_and(|limit| today.used >= limit.get()) {
+            Step::Spent
+        } else {
+            tightness.map_or(Step::Normal, |tightness| today.step.next(tightness))
+        };
+        today.step
+    }
+
     fn pace(&self) -> Option<Pace> {
         self.limits.calls.map(|limit| Pace::new(limit, self.limits.reserve))
     }
 
     fn tightness(&self, now: SystemTime) -> Option<f64> {
-        self.pace().map(|pace| pace.tightness(self.used, left_of(now)))
+        self.pace().map(|pace| pace.tightness(self.usage.current().used, left_of(now)))
     }
 
-    /// Forwards: a clock that is set back a little around midnight must not hand out the day again. A clock that goes
-    /// back by more was wrong before; its day is taken, yet what is spent stays spent.
+    /// A count that has no limit bears no verdict out.
+    fn own_count(&self) -> OwnCount {
+        let used = f64::from(self.usage.current().used);
+        match self.limits.calls {
+            Some(limit) if used >= f64::from(limit.get()) * FAR_BELOW_LIMIT => OwnCount::NearLimit,
+            Some(_) | None => OwnCount::FarBelowLimit,
+        }
+    }
+
+    fn mark(&mut self, status: DayStatus) -> Option<DayMark> {
+        let (books, today) = (self.usage.books(), self.usage.current_mut());
+        let before = std::mem::replace(&mut today.status, status);
+        match books {
+            Books::Store if before != status => Some(DayMark { day: today.day, status }),
+            Books::Memory | Books::Store => None,
+        }
+    }
+
+    /// Wherever the clock goes, each day has its own count.
     fn turn_page(&mut self, now: SystemTime) {
-        let today = day_of(now);
-        if today > self.day {
-            self.used = 0;
-            self.leased = 0;
-            self.owed = 0;
-            self.unseen = 0;
-            self.step = Step::Normal;
-            self.day = today;
-        } else if today + 1 < self.day {
-            self.day = today;
+        match self.usage.change_to(day_of(now)) {
+            None => {}
+            Some(DateChange::Midnight) => {
+                self.ban = self.ban.into_next_day();
+                self.meet_status(now, 0.0);
+            }
+            // The verdict was about another day.
+            Some(DateChange::Step) => {
+                self.ban = Ban::None;
+                self.meet_status(now, 0.0);
+            }
+        }
+    }
+
+    /// Today may have been closed when the clock showed it before, or by a run before.
+    fn meet_status(&mut self, now: SystemTime, roll: f64) {
+        match self.usage.current().status {
+            DayStatus::Open => {}
+            DayStatus::Closed => self.ban = Ban::met(now, self.own_count(), roll),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What may still be spent: a call's line in the day's ledger, then its turn in the second.
+//! What may still be spent: a call is counted on the day, then waits for its turn in the second.
 
 use std::{
     num::NonZeroU32,
@@ -10,13 +10,13 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     bucket::{Bucket, Lane},
-    clock::{Skew, WallClock},
+    clock::WallClock,
     leave::Leave,
-    ledger::{Books, DayLimits, DaySpent, Entry, Lease, Ledger},
-    pace::Step,
+    ledger::{DayLimits, DaySpent, Ledger},
     scarcity::ScarcityCell,
+    shared_ledger::SharedLedger,
     standing::{QuotaSnapshot, SecondCount},
-    writing::{Writing, Written},
+    usage::Books,
 };
 use crate::{
     report::{Cause, Reason, Scarcity},
@@ -63,22 +63,11 @@ pub struct Quota {
 pub(super) struct Shared {
     pub(super) limits: QuotaLimits,
     bucket: Mutex<Bucket>,
-    day: Mutex<Day>,
-    clock: WallClock,
-    store: Option<Arc<dyn Store>>,
-    /// One lease at a time: those who wait for it will find calls in it. And what the store is still at.
-    leasing: tokio::sync::Mutex<Option<Writing>>,
+    pub(super) day: SharedLedger,
     /// Someone left the queue, or has been sent: those behind may be due earlier.
     pub(super) moved_up: Notify,
     scarcity: ScarcityCell,
     pub(super) metrics: QuotaMetrics,
-}
-
-#[derive(Debug)]
-struct Day {
-    ledger: Ledger,
-    skew: Skew,
-    step: Step,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -119,17 +108,14 @@ impl Quota {
             Opening::Stored { store, record: Some(record) } => {
                 // The run before may have ended a moment ago, in the middle of a burst.
                 bucket.follow_on(Instant::now());
-                (Ledger::resumed(day, record, now, fastrand::f64()), Some(store))
+                (Ledger::resumed(day, &record, now, fastrand::f64()), Some(store))
             }
             Opening::Stored { store, record: None } => (unknown(Books::Store), Some(store)),
         };
         let shared = Shared {
             limits,
             bucket: Mutex::new(bucket),
-            day: Mutex::new(Day { ledger, skew: Skew::default(), step: Step::Normal }),
-            clock,
-            store,
-            leasing: tokio::sync::Mutex::new(None),
+            day: SharedLedger::new(ledger, clock, store, metrics.clone()),
             moved_up: Notify::new(),
             scarcity: ScarcityCell::new(),
             metrics,
@@ -147,7 +133,7 @@ impl Quota {
             waiting: u32::try_from(bucket.waiting()).unwrap_or(u32::MAX),
             wait: bucket.wait(Lane::Cold, now),
         });
-        QuotaSnapshot { second, day, skew: self.shared.skew() }
+        QuotaSnapshot { second, day, skew: self.shared.day.skew() }
     }
 
     /// Sets the gauges; to be called before each scrape.
@@ -195,17 +181,8 @@ impl Quota {
     }
 
     async fn enter(&self, lane: Lane) -> Result<Leave, Cause> {
-        let mut leasing: Option<tokio::sync::MutexGuard<'_, _>> = None;
-        loop {
-            let entry = self.shared.ledger(|ledger, now| ledger.enter(lane, now));
-            match entry.map_err(|spent| self.shared.denied_day(spent))? {
-                Entry::Entered(line) => return Ok(Leave::new(self.clone(), line)),
-                Entry::Lease(lease) => match &mut leasing {
-                    Some(writing) => self.shared.write_down(lease, writing).await,
-                    None => leasing = Some(self.shared.leasing.lock().await),
-                },
-            }
-        }
+        let line = self.shared.day.enter(lane).await.map_err(|spent| self.shared.denied_day(spent))?;
+        Ok(Leave::new(self.clone(), line))
     }
 }
 
@@ -216,68 +193,9 @@ impl Shared {
         with(&mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner), Instant::now())
     }
 
-    /// Asks the ledger at the vendor's time of day. The gauge follows its step, and each change is a line of log.
+    /// Asks the ledger at the upstream's time of day.
     pub(super) fn ledger<T>(&self, with: impl FnOnce(&mut Ledger, SystemTime) -> T) -> T {
-        let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = day.skew.correct(self.clock.now());
-        let result = with(&mut day.ledger, now);
-        let step = day.ledger.step(now);
-        if step != day.step {
-            day.step = step;
-            self.metrics.step(step.as_str());
-            drop(day);
-            match step {
-                Step::Normal => tracing::info!("quota: calls are ample again"),
-                Step::Stretched => tracing::info!("quota: reports are refreshed less often, to last the day"),
-                Step::ColdOnly => tracing::warn!("quota: what is left of the day is kept for cold keys"),
-                Step::Spent => tracing::warn!("quota: the day's calls are spent until midnight UTC"),
-            }
-        }
-        result
-    }
-
-    /// An answer carried the upstream's time of day.
-    pub(super) fn heard(&self, date: SystemTime) {
-        let (before, after) = {
-            let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = day.skew;
-            day.skew.heard(date, self.clock.now());
-            (before, day.skew)
-        };
-        if before.is_none() && !after.is_none() {
-            let ahead_seconds = after.ahead_seconds();
-            tracing::warn!(ahead_seconds, "the upstream's clock is not ours: its day is the one that counts");
-        }
-    }
-
-    fn skew(&self) -> Skew {
-        self.day.lock().unwrap_or_else(PoisonError::into_inner).skew
-    }
-
-    /// Has the store write calls down as gone, or learns what became of those that it was still at.
-    async fn write_down(&self, lease: Lease, slot: &mut Option<Writing>) {
-        let Some(store) = &self.store else {
-            return self.ledger(|ledger, _now| ledger.unleased(lease));
-        };
-        let writing = slot.get_or_insert_with(|| Writing::begin(Arc::clone(store), lease));
-        match writing.end().await {
-            Written::Done { lease, spent } => self.ledger(|ledger, _now| ledger.leased(lease, spent)),
-            Written::Failed { lease } => self.ledger(|ledger, _now| ledger.unleased(lease)),
-            // Not written a second time: a slow disk gets to it yet.
-            Written::NotYet => {
-                let lease = writing.give_out().unwrap_or(lease);
-                return self.ledger(|ledger, _now| ledger.unleased(lease));
-            }
-        }
-        *slot = None;
-    }
-
-    /// Has the store close the day, for the run that comes after a crash.
-    pub(super) async fn close(&self, closing: Lease) {
-        let mut slot = self.leasing.lock().await;
-        // Whatever the store is still at: its calls make no difference to a closed day, before or after.
-        *slot = None;
-        self.write_down(closing, &mut slot).await;
+        self.day.with(with)
     }
 
     pub(super) fn denied_second(&self, wait: Duration) -> Cause {

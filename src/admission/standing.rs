@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{clock::Skew, forecast::Forecast, ledger::Books, pace::Step};
+use super::{forecast::Forecast, pace::Step, upstream_clock::Skew, usage::Books};
 
 /// How the quota stands.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -11,7 +11,7 @@ use crate::{
     report::{
         ActivityId, Answer, Call, Exchange, Fetched, NoClicks, Reason, Refusal, RefusalStatus, ReportKey,
     },
-    state::{LedgerRecord, Memory},
+    state::{DayRecord, DayStatus, LedgerRecord, Memory},
     telemetry::Metrics,
 };
 
@@ -45,7 +45,7 @@ pub(super) fn quota(per_day: u32, used: u32) -> Quota {
     };
     let opening = Opening::Stored {
         store: Arc::new(Memory::default()),
-        record: Some(LedgerRecord { day: 0, spent: used }),
+        record: Some(LedgerRecord::of(DayRecord { day: 0, spent: used, status: DayStatus::Open })),
     };
     Quota::new(limits, opening, WallClock::starting_at(SystemTime::UNIX_EPOCH), Metrics::new().quota)
 }

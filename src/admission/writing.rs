@@ -7,8 +7,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::ledger::Lease;
-use crate::state::{LedgerRecord, StateError, Store};
+use super::lease::{DayMark, Lease};
+use crate::state::{DayRecord, StateError, Store};
 
 /// A disk that takes longer has failed, for the calls that wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Writing {
     lease: Lease,
-    write: JoinHandle<Result<LedgerRecord, StateError>>,
+    write: JoinHandle<Result<DayRecord, StateError>>,
     latest: Instant,
 }
 
@@ -69,6 +69,19 @@ impl Writing {
     }
 }
 
+/// Has a store close a day or open it again. Waits for it, but not for longer than a call can.
+pub(super) async fn mark(store: Arc<dyn Store>, mark: DayMark) {
+    let DayMark { day, status } = mark;
+    let write = spawn_blocking(move || store.mark_day(day, status));
+    let problem = match timeout_at(Instant::now() + PATIENCE, write).await {
+        Ok(Ok(Ok(()))) => return,
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(_panic)) => "a bug".to_owned(),
+        Err(_late) => "it takes too long".to_owned(),
+    };
+    tracing::error!("quota: cannot write to state.dir that the day is {}: {problem}", status.as_str());
+}
+
 fn log_untaken(problem: &str) {
     tracing::error!("quota: state.dir does not take the count, which a crash would forget: {problem}");
 }
@@ -89,7 +102,7 @@ mod tests {
     use crate::{
         admission::{Opening, Quota, QuotaLimits, WallClock},
         report::Reason,
-        state::{Durability, Memory, Stored, Swap, TokenRecord, Version},
+        state::{DayStatus, Durability, LedgerRecord, Memory, Stored, Swap, TokenRecord, Version},
         telemetry::Metrics,
     };
 
@@ -124,7 +137,11 @@ mod tests {
             self.memory.ledger()
         }
 
-        fn take_calls(&self, day: u64, calls: u32) -> Result<LedgerRecord, StateError> {
+        fn mark_day(&self, day: u64, status: DayStatus) -> Result<(), StateError> {
+            self.memory.mark_day(day, status)
+        }
+
+        fn take_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
             self.asked.fetch_add(1, Ordering::SeqCst);
             self.recovery.lock().unwrap().recv().unwrap_err();
             self.memory.take_calls(day, calls)
@@ -172,7 +189,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(quota.snapshot().day.used, 5_000 + calls);
-        let written = store.ledger().unwrap().unwrap().spent;
+        let written = store.ledger().unwrap().unwrap().latest().spent;
         assert!((5_000 + calls..=5_008 + calls).contains(&written), "{written} for {calls} calls");
     }
 }

@@ -78,6 +78,7 @@ impl App {
     {
         let Outside { api, authority, store, world: World { clock, opening } } = outside;
         let metrics = Arc::new(Metrics::new());
+        metrics.state.damaged_files(store.damaged_files());
         let mut background = Vec::new();
 
         let tokens = tokens(settings, authority, Arc::clone(&store), metrics.token.clone())?;

@@ -56,9 +56,7 @@ impl From<StateError> for Failure {
         let said = format!("state.dir: {error}");
         match error {
             StateError::Held { .. } => Self::Unavailable(said),
-            StateError::Damaged { .. } | StateError::Io { .. } | StateError::EarlierDay { .. } => {
-                Self::Settings(said)
-            }
+            StateError::Damaged { .. } | StateError::Io { .. } => Self::Settings(said),
         }
     }
 }

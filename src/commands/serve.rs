@@ -1,6 +1,12 @@
 //! `serve`: the proxy itself.
 
-use std::{future::Future, panic, path::Path, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context as _;
 use http::Uri;
@@ -11,7 +17,7 @@ use super::{Failure, Outcome, signals::Signals};
 use crate::{
     app::{self, App, Outside, Ports, World},
     settings::{LogFormat, Settings},
-    state::{self, Store},
+    state::{self, SetAside, Store},
     telemetry::logging::{self, LogGuard},
     upstream::{ConnectOptions, Connector},
 };
@@ -63,7 +69,18 @@ pub(super) fn build(settings: &Settings, store: Arc<dyn Store>, world: World) ->
 /// The state as the settings want it. From here on nobody else may open it.
 pub(super) fn open_state(settings: &Settings) -> Result<Arc<dyn Store>, Failure> {
     match &settings.state.dir {
-        Some(dir) => Ok(Arc::new(state::Embedded::open(dir)?)),
+        Some(dir) => {
+            let (store, set_aside) = state::Embedded::open_or_set_aside(dir, SystemTime::now())?;
+            if let Some(SetAside { file, reason }) = set_aside {
+                tracing::error!(
+                    file = %file.display(),
+                    reason,
+                    "the state file is damaged and was renamed: starting without it, with the refresh token of the \
+                     settings and an assumed count of today's calls"
+                );
+            }
+            Ok(Arc::new(store))
+        }
         None => Ok(Arc::new(state::Memory::default())),
     }
 }

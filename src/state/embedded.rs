@@ -5,15 +5,19 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::OpenOptionsExt as _,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::{
+    damage::{SetAside, count_set_aside, set_aside},
     directory::{OWNER_ONLY, prepare, sync},
-    record::{Foreign, LedgerRecord, TokenRecord},
+    ledger_record::{DayRecord, DayStatus, LedgerRecord},
+    record::{Foreign, TokenRecord},
     store::{Durability, StateError, Store, Stored, Swap, Version},
 };
 
@@ -28,6 +32,7 @@ const PAGES_IN_MEMORY_BYTES: usize = 256 * 1024;
 
 /// Both records, in a file that nobody else may open while this lives.
 pub struct Embedded {
+    dir: PathBuf,
     file: PathBuf,
     /// `None` after an error of the disk's, which redb does not forgive: the next use opens it again.
     database: Mutex<Option<Database>>,
@@ -41,9 +46,36 @@ impl Embedded {
     /// Opens the state of this directory, which is made (mode 0700) if it is not there; the file has mode 0600.
     ///
     /// # Errors
-    /// [`StateError::Held`] while another process has it, [`StateError::Damaged`] where the file was not written by
-    /// us, [`StateError::Io`].
+    /// [`StateError::Held`] while another process has it, [`StateError::Damaged`] where the file is not what was
+    /// written, [`StateError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
+        let embedded = Self::lock(dir)?;
+        embedded.check()?;
+        Ok(embedded)
+    }
+
+    /// As [`Embedded::open`], but a damaged file is renamed and a new one begun: a process that does not start would
+    /// serve nobody. Whatever it held can still be taken out of the renamed file.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`], without [`StateError::Damaged`]: what is locked, forbidden or full is not damaged.
+    pub fn open_or_set_aside(dir: &Path, now: SystemTime) -> Result<(Self, Option<SetAside>), StateError> {
+        let embedded = Self::lock(dir)?;
+        match embedded.check() {
+            Ok(()) => Ok((embedded, None)),
+            Err(StateError::Damaged { file, reason }) => {
+                // A file with one bad record is open by now.
+                *embedded.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                let renamed =
+                    set_aside(&file, now).map_err(|source| StateError::Io { path: file, source })?;
+                embedded.check()?;
+                Ok((embedded, Some(SetAside { file: renamed, reason })))
+            }
+            Err(error @ (StateError::Held { .. } | StateError::Io { .. })) => Err(error),
+        }
+    }
+
+    fn lock(dir: &Path) -> Result<Self, StateError> {
         let io = |source| StateError::Io { path: dir.to_owned(), source };
         prepare(dir).map_err(io)?;
         let lock = private().truncate(false).open(dir.join(LOCK)).map_err(io)?;
@@ -52,20 +84,28 @@ impl Embedded {
             Err(TryLockError::WouldBlock) => return Err(StateError::Held { dir: dir.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
-        let file = dir.join(FILE);
-        let embedded = Self { file, database: Mutex::new(None), _lock: lock };
-        if !embedded.file.try_exists().map_err(io)? {
-            embedded.create(dir)?;
-        }
-        // Whatever cannot be read is told of at the start, and not at the first renewal.
-        embedded.token()?;
-        embedded.ledger()?;
-        Ok(embedded)
+        Ok(Self { dir: dir.to_owned(), file: dir.join(FILE), database: Mutex::new(None), _lock: lock })
+    }
+
+    /// Whatever cannot be read is told of at the start, and not at the first renewal.
+    fn check(&self) -> Result<(), StateError> {
+        let read = || {
+            let io = |source| StateError::Io { path: self.dir.clone(), source };
+            if !self.file.try_exists().map_err(io)? {
+                self.create()?;
+            }
+            self.token()?;
+            self.ledger().map(drop)
+        };
+        // redb promises an error for a damaged file, and has bugs as everybody has.
+        panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_panic| {
+            Err(StateError::Damaged { file: self.file.clone(), reason: "reading it panics".to_owned() })
+        })
     }
 
     /// Beside its place first: a file that a kill left half made would be taken for a damaged one.
-    fn create(&self, dir: &Path) -> Result<(), StateError> {
-        let io = |source| StateError::Io { path: dir.to_owned(), source };
+    fn create(&self) -> Result<(), StateError> {
+        let io = |source| StateError::Io { path: self.dir.clone(), source };
         let beside = self.file.with_extension("new");
         drop(private().truncate(true).open(&beside).map_err(io)?);
         let database = builder().create(&beside).map_err(|error| self.broken(error.into()))?;
@@ -76,7 +116,7 @@ impl Embedded {
         };
         write().map_err(|error| self.broken(error))?;
         drop(database);
-        fs::rename(&beside, &self.file).and_then(|()| sync(dir)).map_err(io)
+        fs::rename(&beside, &self.file).and_then(|()| sync(&self.dir)).map_err(io)
     }
 
     fn read<T>(
@@ -115,6 +155,14 @@ impl Embedded {
         })?
     }
 
+    fn change_day(&self, day: u64, change: impl FnOnce(&mut DayRecord)) -> Result<DayRecord, StateError> {
+        self.change(LEDGER, LedgerRecord::from_bytes, |held| {
+            let ledger = LedgerRecord::after(held, day, change);
+            let bytes = ledger.to_bytes().map_err(|foreign| self.foreign(&foreign))?;
+            Ok((ledger.latest(), Some(bytes)))
+        })
+    }
+
     fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StateError> {
         let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken out: a panic in there must not leave half a transaction to the next.
@@ -131,15 +179,26 @@ impl Embedded {
         }
     }
 
+    /// A damaged file is set aside, and so nothing counts as damage but what is known to be.
     fn broken(&self, error: redb::Error) -> StateError {
+        let (path, file) = (self.file.clone(), self.file.clone());
         match error {
-            redb::Error::Io(source) if source.kind() != io::ErrorKind::InvalidData => {
-                StateError::Io { path: self.file.clone(), source }
+            redb::Error::Io(source) => match source.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                    StateError::Damaged { file, reason: source.to_string() }
+                }
+                _ => StateError::Io { path, source },
+            },
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+                StateError::Held { dir: self.dir.clone() }
             }
-            redb::Error::DatabaseAlreadyOpen => {
-                StateError::Held { dir: self.file.parent().unwrap_or(&self.file).to_owned() }
-            }
-            damaged => StateError::Damaged { file: self.file.clone(), reason: damaged.to_string() },
+            damage @ (redb::Error::Corrupted(_)
+            | redb::Error::UpgradeRequired(_)
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TypeDefinitionChanged { .. }
+            | redb::Error::TableDoesNotExist(_)) => StateError::Damaged { file, reason: damage.to_string() },
+            other => StateError::Io { path, source: io::Error::other(other) },
         }
     }
 
@@ -174,12 +233,16 @@ impl Store for Embedded {
         self.read(LEDGER, LedgerRecord::from_bytes)
     }
 
-    fn take_calls(&self, day: u64, calls: u32) -> Result<LedgerRecord, StateError> {
-        self.change(LEDGER, LedgerRecord::from_bytes, |held| {
-            let taken = LedgerRecord::after_taking(held, day, calls)?;
-            let bytes = taken.to_bytes().map_err(|foreign| self.foreign(&foreign))?;
-            Ok((taken, Some(bytes)))
-        })
+    fn take_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
+        self.change_day(day, |latest| latest.take(calls))
+    }
+
+    fn mark_day(&self, day: u64, status: DayStatus) -> Result<(), StateError> {
+        self.change_day(day, |latest| latest.status = status).map(drop)
+    }
+
+    fn damaged_files(&self) -> usize {
+        count_set_aside(&self.file)
     }
 }
 
@@ -205,121 +268,4 @@ fn private() -> OpenOptions {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use secrecy::ExposeSecret as _;
-
-    use super::*;
-    use crate::state::Memory;
-
-    fn record(refresh: &str) -> TokenRecord {
-        TokenRecord::new(refresh.into())
-    }
-
-    fn both() -> (tempfile::TempDir, [Box<dyn Store>; 2]) {
-        let dir = tempfile::tempdir().unwrap();
-        let embedded = Embedded::open(dir.path()).unwrap();
-        (dir, [Box::new(Memory::default()), Box::new(embedded)])
-    }
-
-    #[test]
-    fn a_token_is_swapped_only_over_the_version_that_was_read() {
-        let (_dir, stores) = both();
-        for store in stores {
-            assert!(store.token().unwrap().is_none());
-            let Swap::Done(first) = store.swap_token(None, &record("one")).unwrap() else { panic!("lost") };
-            assert_eq!(store.swap_token(None, &record("two")).unwrap(), Swap::Superseded);
-            let Swap::Done(second) = store.swap_token(Some(first), &record("three")).unwrap() else {
-                panic!("lost")
-            };
-            assert_ne!(first, second);
-            assert_eq!(store.swap_token(Some(first), &record("four")).unwrap(), Swap::Superseded);
-            let held = store.token().unwrap().unwrap();
-            assert_eq!((held.version, held.record.refresh_token.expose_secret()), (second, "three"));
-        }
-    }
-
-    #[test]
-    fn a_ledger_adds_up_a_day_begins_a_later_one_and_refuses_the_one_before() {
-        let (_dir, stores) = both();
-        for store in stores {
-            assert_eq!(store.ledger().unwrap(), None);
-            for (day, calls, spent) in [(20_000, 8, 8), (20_000, 3, 11), (20_001, 1, 1)] {
-                let taken = LedgerRecord { day, spent };
-                assert_eq!(store.take_calls(day, calls).unwrap(), taken);
-                assert_eq!(store.ledger().unwrap(), Some(taken));
-            }
-            let refused = store.take_calls(20_000, 1);
-            assert!(matches!(refused, Err(StateError::EarlierDay { held: 20_001 })), "{refused:?}");
-            let full = store.take_calls(20_001, u32::MAX).unwrap();
-            assert_eq!(full.spent, u32::MAX);
-        }
-    }
-
-    #[test]
-    fn a_ledger_of_a_day_to_come_is_taken_back_with_what_is_spent() {
-        let (_dir, stores) = both();
-        for store in stores {
-            store.take_calls(30_000, 5).unwrap();
-            let taken = LedgerRecord { day: 20_000, spent: 8 };
-            assert_eq!(store.take_calls(20_000, 3).unwrap(), taken);
-            assert_eq!(store.ledger().unwrap(), Some(taken));
-        }
-    }
-
-    #[test]
-    fn what_was_written_is_there_after_a_restart_and_for_the_owner_s_eyes_only() {
-        let parent = tempfile::tempdir().unwrap();
-        let dir = parent.path().join("made/by/us");
-        let store = Embedded::open(&dir).unwrap();
-        store.swap_token(None, &record("kept")).unwrap();
-        store.take_calls(20_000, 5).unwrap();
-        drop(store);
-        let store = Embedded::open(&dir).unwrap();
-        assert_eq!(store.token().unwrap().unwrap().record.refresh_token.expose_secret(), "kept");
-        assert_eq!(store.ledger().unwrap(), Some(LedgerRecord { day: 20_000, spent: 5 }));
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&dir), mode(&dir.join(FILE)), mode(&dir.join(LOCK))), (0o700, 0o600, 0o600));
-        assert!(!format!("{store:?}").contains("kept"));
-    }
-
-    #[test]
-    fn a_directory_that_is_held_is_refused_until_it_is_let_go() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = Embedded::open(dir.path()).unwrap();
-        let second = Embedded::open(dir.path());
-        assert!(matches!(&second, Err(StateError::Held { .. })), "{second:?}");
-        drop(first);
-        Embedded::open(dir.path()).unwrap();
-    }
-
-    #[test]
-    fn a_damaged_file_is_refused_by_name_and_left_as_it_is() {
-        let dir = tempfile::tempdir().unwrap();
-        Embedded::open(dir.path()).unwrap().swap_token(None, &record("kept")).unwrap();
-        let (file, good) = (dir.path().join(FILE), fs::read(dir.path().join(FILE)).unwrap());
-        let damaged: [Vec<u8>; 4] = [
-            Vec::new(),
-            b"not ours".repeat(1000),
-            good[..good.len() / 3].to_vec(),
-            good.iter().map(|byte| byte ^ 0x55).collect(),
-        ];
-        for bytes in damaged {
-            fs::write(&file, &bytes).unwrap();
-            let error = Embedded::open(dir.path()).unwrap_err();
-            assert!(matches!(&error, StateError::Damaged { .. }), "{error}");
-            assert!(error.to_string().starts_with(file.to_str().unwrap()), "{error}");
-            assert_eq!(fs::read(&file).unwrap(), bytes);
-        }
-        fs::write(&file, &good).unwrap();
-        Embedded::open(dir.path()).unwrap();
-    }
-
-    #[test]
-    fn a_file_that_a_kill_left_half_made_is_no_damage() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("state.new"), vec![0; 4096]).unwrap();
-        Embedded::open(dir.path()).unwrap().swap_token(None, &record("kept")).unwrap();
-    }
-}
+mod tests;

@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::{
-    record::{LedgerRecord, TokenRecord},
+    ledger_record::{DayRecord, DayStatus, LedgerRecord},
+    record::TokenRecord,
     store::{Durability, StateError, Store, Stored, Swap, Version},
 };
 
@@ -24,6 +25,13 @@ struct Held {
 impl Memory {
     fn with<T>(&self, act: impl FnOnce(&mut Held) -> T) -> T {
         act(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change(&self, day: u64, change: impl FnOnce(&mut DayRecord)) -> DayRecord {
+        self.with(|held| {
+            let ledger = LedgerRecord::after(held.ledger.take(), day, change);
+            held.ledger.insert(ledger).latest()
+        })
     }
 }
 
@@ -49,14 +57,15 @@ impl Store for Memory {
     }
 
     fn ledger(&self) -> Result<Option<LedgerRecord>, StateError> {
-        Ok(self.with(|held| held.ledger))
+        Ok(self.with(|held| held.ledger.clone()))
     }
 
-    fn take_calls(&self, day: u64, calls: u32) -> Result<LedgerRecord, StateError> {
-        self.with(|held| {
-            let taken = LedgerRecord::after_taking(held.ledger, day, calls)?;
-            held.ledger = Some(taken);
-            Ok(taken)
-        })
+    fn take_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
+        Ok(self.change(day, |latest| latest.take(calls)))
+    }
+
+    fn mark_day(&self, day: u64, status: DayStatus) -> Result<(), StateError> {
+        self.change(day, |latest| latest.status = status);
+        Ok(())
     }
 }

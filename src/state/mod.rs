@@ -5,17 +5,22 @@
 //! or what a call is worth: whoever asks brings the time, the day and the number. Everything here blocks on the disk,
 //! so callers go through `spawn_blocking`.
 //!
-//! The trait is what replicas will share: compare-and-set on the token, an atomic take on the ledger, no more.
+//! The trait is what replicas will share: compare-and-set on the token, on the ledger an atomic take and a mark that
+//! closes a day, no more. A damaged file is renamed and a new one begun: it must not keep the process from starting.
 
+mod damage;
 mod directory;
 mod embedded;
 mod inbox;
+mod ledger_record;
 mod memory;
 mod record;
 mod store;
 
+pub use damage::SetAside;
 pub use embedded::Embedded;
 pub use inbox::Inbox;
+pub use ledger_record::{DayRecord, DayStatus, LedgerRecord};
 pub use memory::Memory;
-pub use record::{Fingerprint, LedgerRecord, Rotation, StoredAccess, TokenRecord};
+pub use record::{Fingerprint, Rotation, StoredAccess, TokenRecord};
 pub use store::{Durability, StateError, Store, Stored, Swap, Version};

@@ -1,4 +1,4 @@
-//! What is kept, and how it is written: JSON, so that a person with the file and a debugger can read it in ten years.
+//! What is kept of the token, and how it is written: JSON, so that a person with the file and a debugger can read it in ten years.
 
 use std::{
     fmt,
@@ -8,8 +8,6 @@ use std::{
 use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-
-use super::store::StateError;
 
 /// A few tokens of about a kilobyte each, and some dates. What is larger was not written by us.
 const LARGEST_BYTES: usize = 128 * 1024;
@@ -59,15 +57,6 @@ pub enum Rotation {
 /// SHA-256 of a refresh token: enough to notice another one, and no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint(String);
-
-/// Calls of one UTC day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LedgerRecord {
-    /// Days since 1970-01-01.
-    pub day: u64,
-    /// Calls taken on it; [`LedgerRecord::CLOSED`] where it takes no more.
-    pub spent: u32,
-}
 
 /// What is not what we would have written.
 #[derive(Debug, thiserror::Error)]
@@ -190,37 +179,8 @@ impl Fingerprint {
     }
 }
 
-// === impl LedgerRecord ===
-
-impl LedgerRecord {
-    /// As many calls as can be counted. Taking them closes a day, whatever anybody's limit is.
-    pub const CLOSED: u32 = u32::MAX;
-
-    /// The ledger after these calls. It goes back by more than a day, since whoever wrote the later one had a wrong
-    /// clock; what was spent stays spent.
-    pub(super) fn after_taking(ledger: Option<Self>, day: u64, calls: u32) -> Result<Self, StateError> {
-        match ledger {
-            Some(Self { day: held, .. }) if held.checked_sub(day) == Some(1) => {
-                Err(StateError::EarlierDay { held })
-            }
-            Some(Self { day: held, spent }) if held >= day => {
-                Ok(Self { day, spent: spent.saturating_add(calls) })
-            }
-            Some(_) | None => Ok(Self { day, spent: calls }),
-        }
-    }
-
-    pub(super) fn to_bytes(self) -> Result<Vec<u8>, Foreign> {
-        serde_json::to_vec(&self).map_err(|_error| Foreign)
-    }
-
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, Foreign> {
-        parse(bytes)
-    }
-}
-
 /// serde's own message may quote what it could not read.
-fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Foreign> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Foreign> {
     if bytes.len() > LARGEST_BYTES {
         return Err(Foreign);
     }
@@ -284,9 +244,8 @@ mod tests {
 
     #[test]
     fn what_we_did_not_write_is_refused() {
-        let huge = format!(r#"{{"day":1,"spent":{}}}"#, " ".repeat(LARGEST_BYTES));
-        for bytes in ["", "{}", "null", r#"{"day":-1,"spent":0}"#, &huge] {
-            assert!(LedgerRecord::from_bytes(bytes.as_bytes()).is_err(), "{bytes}");
+        let huge = format!("{{{}}}", " ".repeat(LARGEST_BYTES));
+        for bytes in ["", "{}", "null", &huge] {
             assert!(TokenRecord::from_bytes(bytes.as_bytes()).is_err(), "{bytes}");
         }
         let nameless = TokenRecord::new(SecretString::default()).to_bytes(1).unwrap();

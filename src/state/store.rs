@@ -2,7 +2,10 @@
 
 use std::{fmt::Debug, io, path::PathBuf};
 
-use super::record::{LedgerRecord, TokenRecord};
+use super::{
+    ledger_record::{DayRecord, DayStatus, LedgerRecord},
+    record::TokenRecord,
+};
 
 /// Keeps the two records. Every call blocks.
 pub trait Store: Debug + Send + Sync + 'static {
@@ -28,13 +31,23 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// [`StateError`]: nothing is known of the ledger.
     fn ledger(&self) -> Result<Option<LedgerRecord>, StateError>;
 
-    /// Adds calls to the count of a day (UTC days since 1970-01-01), and returns the sum. A day later than the
-    /// ledger's begins at 0; one that is earlier by more than a day takes over what is spent, as a clock was wrong.
-    /// Durable when this returns.
+    /// Adds calls to the count of a day (UTC days since 1970-01-01), and returns how that day stands. Durable when
+    /// this returns.
     ///
     /// # Errors
-    /// [`StateError::EarlierDay`] for the day before the ledger's; any other: the calls may or may not have been added.
-    fn take_calls(&self, day: u64, calls: u32) -> Result<LedgerRecord, StateError>;
+    /// [`StateError`]: the calls may or may not have been added.
+    fn take_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError>;
+
+    /// Closes a day, or opens it again. Its count stays. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`StateError`]: the day may or may not have been marked.
+    fn mark_day(&self, day: u64, status: DayStatus) -> Result<(), StateError>;
+
+    /// Damaged files of earlier runs that lie beside the one in use, and wait for a person.
+    fn damaged_files(&self) -> usize {
+        0
+    }
 }
 
 /// Whether a store outlives its process.
@@ -94,12 +107,6 @@ pub enum StateError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
-    },
-    /// Calls were to be counted for a day that is over.
-    #[error("the ledger is already at day {held}")]
-    EarlierDay {
-        /// The ledger's day.
-        held: u64,
     },
 }
 

@@ -12,7 +12,8 @@ use prometheus::{
 };
 
 use super::{
-    CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, TokenMetrics, UpstreamMetrics, logging,
+    CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, StateMetrics, TokenMetrics, UpstreamMetrics,
+    logging,
 };
 
 const NAMESPACE: &str = "link_report_proxy";
@@ -29,6 +30,8 @@ pub struct Metrics {
     pub quota: QuotaMetrics,
     /// The circuit breaker.
     pub circuit: CircuitMetrics,
+    /// What outlives the process.
+    pub state: StateMetrics,
     /// The access token.
     pub token: TokenMetrics,
     registry: Registry,
@@ -58,6 +61,7 @@ impl Metrics {
             upstream: UpstreamMetrics::new(&series),
             quota: QuotaMetrics::new(&series),
             circuit: CircuitMetrics::new(&series),
+            state: StateMetrics::new(&series),
             token: TokenMetrics::new(&series),
             before_scrape: Mutex::default(),
             registry,

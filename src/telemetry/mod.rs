@@ -9,6 +9,7 @@ pub mod logging;
 mod metrics;
 mod requests;
 mod road;
+mod state;
 mod token;
 
 pub use cache::CacheMetrics;
@@ -16,4 +17,5 @@ pub use log_writer::LogWriter;
 pub use metrics::Metrics;
 pub use requests::{RequestMetrics, RequestSeries};
 pub use road::{CircuitMetrics, QuotaMetrics, UpstreamMetrics};
+pub use state::StateMetrics;
 pub use token::TokenMetrics;

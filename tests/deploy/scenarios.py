@@ -183,7 +183,8 @@ def alerts(*names):
     return frozenset(f"LinkReportProxy{name}" for name in names)
 
 
-# Not here: RefreshTokenUnused, which takes half a year; promtool tests it.
+# Not here, but tested by promtool: RefreshTokenUnused, which takes half a year, and StateFileDamaged, whose cause is in
+# tests/it.
 ALL = [
     Scenario("well", alerts(), demo(cache__ttl="3s", cache__negative_ttl="10s"), all_is_well),
     Scenario(

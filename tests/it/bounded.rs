@@ -277,9 +277,10 @@ fn table() -> Vec<(Row, Vec<Spent>)> {
 #[test]
 fn no_answer_and_no_fault_makes_a_loop_of_calls() {
     let (table, columns) = (table(), columns());
-    let mut shown = "\nCalls in an hour of polling, one report each 5 s, 200 each 60 s; cold and warm, by token.source \
+    let mut shown =
+        "\nCalls in an hour of polling, one report each 5 s, 200 each 60 s; cold and warm, by token.source \
                      (+ calls of the token endpoint)\n"
-        .to_owned();
+            .to_owned();
     write!(shown, "{:<38}", "the API's answer").unwrap();
     for Column { start, reports, token } in &columns {
         write!(shown, "{:>14}", format!("{token:?} {start:?} {reports}").to_lowercase()).unwrap();

@@ -8,7 +8,8 @@ use crate::support::in_process::{InProcess, OLD, failure, key, path};
 
 /// The day begins late here: 22:13:20 UTC.
 const TILL_MIDNIGHT: Duration = Duration::from_secs(6_400);
-/// The latest that a probe comes after midnight.
+const HOUR: Duration = Duration::from_secs(3_600);
+/// The latest that a probe comes after midnight, or after its hour.
 const JITTER: Duration = Duration::from_secs(61);
 
 async fn spend(proxy: &InProcess, keys: std::ops::Range<u32>) {
@@ -56,12 +57,13 @@ async fn refreshes_are_put_off_and_cold_keys_go_on_until_the_reserve_is_spent_to
 #[tokio::test(start_paused = true)]
 async fn the_upstream_s_quota_exceeded_is_silence_till_midnight_and_then_one_probe() {
     let proxy = InProcess::with(&[("QUOTA__PER_DAY", "1000")]);
+    spend(&proxy, 1_000..1_800).await;
     proxy.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::Next(1));
     for number in 0..50 {
         assert_eq!(proxy.get(&path(number)).await.json()["error_key"], "quota_exhausted");
     }
-    assert_eq!(proxy.vendor.calls(), 1);
-    assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 999.0);
+    assert_eq!(proxy.vendor.calls(), 801);
+    assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 199.0);
     tokio::time::sleep(TILL_MIDNIGHT - Duration::from_secs(1)).await;
     assert_eq!(proxy.get(&path(1)).await.status, 503);
 
@@ -73,8 +75,26 @@ async fn the_upstream_s_quota_exceeded_is_silence_till_midnight_and_then_one_pro
         statuses.push(answer.await.unwrap().status);
     }
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
-    assert_eq!(proxy.vendor.calls(), 2);
+    assert_eq!(proxy.vendor.calls(), 802);
     spend(&proxy, 0..10).await;
+    assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stray_quota_exceeded_is_silence_for_an_hour_and_the_day_goes_on_with_its_count() {
+    let proxy = InProcess::with(&[("QUOTA__PER_DAY", "1000")]);
+    spend(&proxy, 0..20).await;
+    proxy.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::Next(1));
+    assert_eq!(proxy.get(&path(20)).await.status, 503);
+    assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 979.0);
+    tokio::time::sleep(HOUR - Duration::from_secs(1)).await;
+    assert_eq!((proxy.get(&path(20)).await.status, proxy.vendor.calls()), (503, 21));
+    assert_eq!(step(&proxy).await, "spent exhausted");
+
+    tokio::time::sleep(JITTER).await;
+    spend(&proxy, 20..40).await;
+    assert_eq!(step(&proxy).await, "normal enough");
+    assert_eq!(proxy.metric("link_report_proxy_quota_used{window=\"day\"}").await, 41.0);
     assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 0.0);
 }
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::state::{Memory, Store as _};
 
 const COLD: Lane = Lane::Cold;
 
@@ -20,30 +21,25 @@ fn count(ledger: &mut Ledger, now: SystemTime) -> Result<(), DaySpent> {
     ledger.enter(COLD, now).map(drop)
 }
 
-/// A store as it should be, and a kill -9 that leaves it alone.
+/// A store, and a kill -9 that leaves it alone.
 #[derive(Default)]
-struct Stored {
-    record: Option<(u64, u32)>,
-}
+struct Stored(Memory);
 
 impl Stored {
     fn start(&self, limits: DayLimits, now: SystemTime) -> Ledger {
-        match self.record {
-            Some((day, spent)) => Ledger::resumed(limits, LedgerRecord { day, spent }, now, 0.0),
+        match self.0.ledger().unwrap() {
+            Some(record) => Ledger::resumed(limits, &record, now, 0.0),
             None => Ledger::new(limits, Books::Store, 0, now),
         }
     }
 
-    fn enter(&mut self, ledger: &mut Ledger, now: SystemTime) -> Result<Line, DaySpent> {
+    fn enter(&self, ledger: &mut Ledger, now: SystemTime) -> Result<Line, DaySpent> {
         loop {
             match ledger.enter(COLD, now)? {
                 Entry::Entered(line) => return Ok(line),
                 Entry::Lease(lease) => {
-                    let before =
-                        self.record.filter(|(day, _)| *day == lease.day).map_or(0, |(_, spent)| spent);
-                    let spent = before + lease.calls + lease.owed;
-                    self.record = Some((lease.day, spent));
-                    ledger.leased(lease, spent);
+                    let taken = self.0.take_calls(lease.day, lease.calls + lease.owed).unwrap();
+                    ledger.leased(lease, taken.spent);
                 }
             }
         }
@@ -89,11 +85,13 @@ fn cold_keys_go_on_until_the_reserve_is_spent_too() {
 #[test]
 fn quota_exceeded_spends_the_day_whatever_our_count_says_and_the_drift_is_known() {
     let noon = at(0, 12, 0);
-    for (limit, unseen) in [(0, 0), (10_000, 9_999)] {
-        let mut ledger = ledger(limit, noon);
+    for (limit, used, retry_in, unseen) in
+        [(0, 0, DAY / 24, 0), (10_000, 7_998, DAY / 24, 2_001), (10_000, 7_999, DAY / 2, 2_000)]
+    {
+        let mut ledger = Ledger::new(limits(limit), Books::Memory, used, noon);
         count(&mut ledger, noon).unwrap();
         assert_eq!(ledger.exceeded(noon, 0.0), None, "no store is there to be told");
-        assert_eq!(count(&mut ledger, noon), Err(DaySpent { retry_in: DAY / 2 }));
+        assert_eq!(count(&mut ledger, noon), Err(DaySpent { retry_in }));
         let today = ledger.today(noon);
         assert!(today.remaining.is_none_or(|left| left == 0));
         assert_eq!((today.step, today.unseen, today.forecast), (Step::Spent, unseen, Forecast::Exhausted));
@@ -149,6 +147,26 @@ fn a_store_that_fails_ends_no_service_and_is_told_later() {
 }
 
 #[test]
+fn what_the_store_has_lost_is_written_down_again() {
+    let now = at(0, 1, 0);
+    let mut ledger = Ledger::new(limits(100), Books::Store, 0, now);
+    let Ok(Entry::Lease(lease)) = ledger.enter(COLD, now) else { panic!("no lease") };
+    ledger.leased(lease, LEASE);
+    for _ in 0..LEASE {
+        assert!(matches!(ledger.enter(COLD, now), Ok(Entry::Entered(_))));
+    }
+    for (owed, spent) in [(0, LEASE), (LEASE, 3 * LEASE)] {
+        let Ok(Entry::Lease(next)) = ledger.enter(COLD, now) else { panic!("no lease") };
+        assert_eq!(next.owed, owed);
+        ledger.leased(next, spent);
+        for _ in 0..LEASE {
+            assert!(matches!(ledger.enter(COLD, now), Ok(Entry::Entered(_))));
+        }
+    }
+    assert_eq!(ledger.today(now).used, 3 * LEASE);
+}
+
+#[test]
 fn what_others_take_from_the_same_store_is_spent() {
     let now = at(0, 1, 0);
     let mut ledger = Ledger::new(limits(100), Books::Store, 0, now);
@@ -158,18 +176,39 @@ fn what_others_take_from_the_same_store_is_spent() {
 }
 
 #[test]
-fn a_closed_day_ends_when_it_ends_whatever_the_clock_says_at_the_next_start() {
-    let record = LedgerRecord { day: day_of(at(1, 0, 0)), spent: LedgerRecord::CLOSED };
-    for (start, last, probe) in [
-        (at(1, 5, 0), at(2, 0, 29), at(2, 0, 30)),
-        (at(2, 0, 1), at(2, 0, 29), at(2, 0, 30)),
-        // The day was somebody's mistake, and the verdict was not.
-        (at(0, 5, 0).checked_sub(DAY).unwrap(), at(0, 0, 29), at(0, 0, 30)),
-    ] {
-        let mut ledger = Ledger::resumed(limits(10), record, start, 0.5);
-        assert_eq!((ledger.step(start), ledger.step(last)), (Step::Spent, Step::Spent));
-        assert!(matches!(ledger.check(COLD, probe), Ok(Errand::Probe)), "{probe:?}");
+fn a_day_that_a_run_before_found_spent_ends_at_midnight_whatever_the_clock_says_at_the_next_start() {
+    for spent in [9, DayRecord::UNCOUNTED] {
+        let day = DayRecord { day: day_of(at(1, 0, 0)), spent, status: DayStatus::Closed };
+        for start in [at(1, 5, 0), at(2, 0, 1)] {
+            let mut ledger = Ledger::resumed(limits(10), &LedgerRecord::of(day), start, 0.5);
+            let (last, probe) = (at(2, 0, 29), at(2, 0, 30));
+            assert_eq!((ledger.step(start), ledger.step(last)), (Step::Spent, Step::Spent));
+            assert!(matches!(ledger.check(COLD, probe), Ok(Errand::Probe)), "{probe:?}");
+        }
     }
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_has_closed_is_no_word_about_today() {
+    let tomorrow = DayRecord { day: day_of(at(1, 0, 0)), spent: 20, status: DayStatus::Closed };
+    let today = at(0, 5, 0);
+    let mut ledger = Ledger::resumed(limits(10_000), &LedgerRecord::of(tomorrow), today, 0.5);
+    assert_eq!((ledger.step(today), ledger.today(today).used), (Step::Normal, 20));
+    let mut at_midnight = Vec::new();
+    for minutes in [0, 59, 60] {
+        at_midnight.push(ledger.check(COLD, at(1, 0, minutes * 60)).is_ok());
+    }
+    assert_eq!(at_midnight, [false, false, true], "nor is tomorrow lost");
+}
+
+#[test]
+fn a_midnight_to_a_day_that_a_wrong_clock_has_shown_before_does_not_count_today_s_calls_on_it() {
+    let mut ledger = ledger(10_000, at(0, 1, 0));
+    for (now, calls) in [(at(1, 0, 30), 3), (at(0, 2, 0), 5_000)] {
+        (0..calls).for_each(|_| count(&mut ledger, now).unwrap());
+    }
+    assert_eq!(ledger.today(at(0, 23, 0)).used, 5_003);
+    assert_eq!(ledger.today(at(1, 0, 0)).used, 3);
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -178,6 +217,8 @@ enum Event {
     NotSent,
     Kill,
     Pass(u64),
+    /// Somebody sets the clock, so many seconds off the true time.
+    SetClock(i64),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -189,6 +230,15 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// A clock that is wrong by less than two days, or not.
+fn event_and_wrong_clock() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        9 => event(),
+        1 => (-172_000..172_000_i64).prop_map(Event::SetClock),
+        1 => Just(Event::SetClock(0)),
+    ]
+}
+
 proptest! {
     #[test]
     fn no_day_holds_more_than_its_limit_and_a_kill_costs_a_handful(
@@ -196,7 +246,7 @@ proptest! {
         events in prop::collection::vec(event(), 1..400),
     ) {
         let mut now = at(0, 0, 0);
-        let mut stored = Stored::default();
+        let stored = Stored::default();
         let mut ledger = stored.start(limits(limit), now);
         let (mut sent, mut kills) = (std::collections::BTreeMap::<u64, u32>::new(), 0);
         for event in events {
@@ -216,11 +266,54 @@ proptest! {
                     ledger = stored.start(limits(limit), now);
                 }
                 Event::Pass(seconds) => now += Duration::from_secs(seconds),
+                Event::SetClock(_) => {}
             }
             let (today, made) = (ledger.today(now).used, sent.get(&day_of(now)).copied().unwrap_or(0));
             prop_assert!(made <= limit);
             prop_assert!(today >= made, "never less than was sent");
             prop_assert!(today <= made + kills * LEASE, "{today} for {made} after {kills} kills");
+        }
+    }
+
+    #[test]
+    fn a_right_clock_finds_all_that_it_has_counted_whatever_other_clocks_have_shown_in_between(
+        events in prop::collection::vec(event_and_wrong_clock(), 1..200),
+    ) {
+        let (mut truth, mut wrong_by, limits) = (at(10, 0, 0), 0_i64, limits(100_000));
+        let stored = Stored::default();
+        let mut ledger = stored.start(limits, truth);
+        let mut counted = std::collections::BTreeMap::<u64, u32>::new();
+        for event in events {
+            let now = if wrong_by < 0 {
+                truth - Duration::from_secs(wrong_by.unsigned_abs())
+            } else {
+                truth + Duration::from_secs(wrong_by.unsigned_abs())
+            };
+            match event {
+                Event::Call => {
+                    if stored.enter(&mut ledger, now).is_ok() && wrong_by == 0 {
+                        *counted.entry(day_of(now)).or_default() += 1;
+                    }
+                }
+                Event::NotSent => {
+                    if let Ok(line) = stored.enter(&mut ledger, now) {
+                        ledger.strike_out(line, now);
+                    }
+                }
+                Event::Kill => ledger = stored.start(limits, now),
+                Event::Pass(seconds) => truth += Duration::from_secs(seconds),
+                Event::SetClock(by) if wrong_by == 0 => wrong_by = by,
+                Event::SetClock(_) => {
+                    wrong_by = 0;
+                    // A store keeps the last days on which calls were made.
+                    let _entered = stored.enter(&mut ledger, truth);
+                }
+            }
+            if wrong_by == 0 {
+                let counted = counted.get(&day_of(truth)).copied().unwrap_or(0);
+                prop_assert!(ledger.today(truth).used >= counted);
+                prop_assert!(stored.start(limits, truth).today(truth).used >= counted);
+            }
         }
     }
 }

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::state::{Durability, LedgerRecord, Memory, StateError, Store, Stored, Swap, TokenRecord, Version};
+use crate::state::{
+    DayRecord, DayStatus, Durability, LedgerRecord, Memory, StateError, Store, Stored, Swap, TokenRecord,
+    Version,
+};
 
 /// Where a process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +102,11 @@ impl Store for Trap {
         self.memory.ledger()
     }
 
-    fn take_calls(&self, day: u64, calls: u32) -> Result<LedgerRecord, StateError> {
+    fn take_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
         self.memory.take_calls(day, calls)
+    }
+
+    fn mark_day(&self, day: u64, status: DayStatus) -> Result<(), StateError> {
+        self.memory.mark_day(day, status)
     }
 }

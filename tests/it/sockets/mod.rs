@@ -2,6 +2,7 @@
 
 mod attacks;
 mod commands;
+mod damaged_state;
 mod drain;
 mod flood;
 mod hostile;

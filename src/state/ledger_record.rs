@@ -1,0 +1,176 @@
+//! What is kept of the day's count, and how it is written: JSON, as the token's record.
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{Foreign, parse};
+
+/// The calls of the last UTC days on which some were made. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerRecord {
+    /// The day that was written last. Its fields stand at the top, where versions that kept one day look for them.
+    #[serde(flatten)]
+    latest: DayRecord,
+    /// The others, the one that was written last first.
+    #[serde(default)]
+    other_days: Vec<DayRecord>,
+}
+
+/// The calls of one UTC day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayRecord {
+    /// Days since 1970-01-01.
+    pub day: u64,
+    /// Calls made on it; [`DayRecord::UNCOUNTED`] where that was not kept.
+    pub spent: u32,
+    /// Whether the upstream takes more.
+    #[serde(default)]
+    pub status: DayStatus,
+}
+
+/// Whether the upstream takes more calls on a day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DayStatus {
+    /// As far as is known.
+    #[default]
+    Open,
+    /// It answered `quota_exceeded`.
+    Closed,
+}
+
+// === impl LedgerRecord ===
+
+impl LedgerRecord {
+    /// Yesterday, today, and a day that a wrong clock has shown: it must not push today out.
+    pub const MAX_DAYS: usize = 3;
+
+    /// A ledger of one day.
+    pub const fn of(latest: DayRecord) -> Self {
+        Self { latest, other_days: Vec::new() }
+    }
+
+    /// The day that was written last.
+    pub const fn latest(&self) -> DayRecord {
+        self.latest
+    }
+
+    /// The others, the one that was written last first.
+    pub fn other_days(&self) -> &[DayRecord] {
+        &self.other_days
+    }
+
+    /// The ledger after a change to this day, which is begun if nothing is known of it. Of too many days the one goes
+    /// that was not written for longest.
+    pub(super) fn after(held: Option<Self>, day: u64, change: impl FnOnce(&mut DayRecord)) -> Self {
+        let mut days: Vec<_> =
+            held.map(|held| [vec![held.latest], held.other_days].concat()).unwrap_or_default();
+        let known = days.iter().position(|known| known.day == day).map(|at| days.remove(at));
+        let mut latest = known.unwrap_or(DayRecord { day, spent: 0, status: DayStatus::Open });
+        change(&mut latest);
+        days.truncate(Self::MAX_DAYS - 1);
+        Self { latest, other_days: days }
+    }
+
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, Foreign> {
+        serde_json::to_vec(self).map_err(|_error| Foreign)
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, Foreign> {
+        let mut record: Self = parse(bytes)?;
+        record.other_days.truncate(Self::MAX_DAYS - 1);
+        for day in std::iter::once(&mut record.latest).chain(&mut record.other_days) {
+            if day.spent == DayRecord::UNCOUNTED {
+                day.status = DayStatus::Closed;
+            }
+        }
+        Ok(record)
+    }
+}
+
+// === impl DayRecord ===
+
+impl DayRecord {
+    /// What earlier versions wrote in the place of a closed day's count.
+    pub const UNCOUNTED: u32 = u32::MAX;
+
+    /// These calls were made, too.
+    pub(super) fn take(&mut self, calls: u32) {
+        self.spent = self.spent.saturating_add(calls);
+    }
+}
+
+// === impl DayStatus ===
+
+impl DayStatus {
+    /// As in the record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(day: u64, spent: u32, status: DayStatus) -> DayRecord {
+        DayRecord { day, spent, status }
+    }
+
+    #[test]
+    fn a_ledger_of_a_version_that_kept_one_day_is_read_and_reads_ours() {
+        for (old, read) in [
+            (r#"{"day":20000,"spent":7}"#, day(20_000, 7, DayStatus::Open)),
+            (r#"{"day":20000,"spent":4294967295}"#, day(20_000, u32::MAX, DayStatus::Closed)),
+        ] {
+            assert_eq!(LedgerRecord::from_bytes(old.as_bytes()).unwrap(), LedgerRecord::of(read), "{old}");
+        }
+        let ours = LedgerRecord::after(
+            Some(LedgerRecord::of(day(20_000, 7, DayStatus::Closed))),
+            20_001,
+            |latest| latest.take(3),
+        );
+        let bytes = ours.to_bytes().unwrap();
+        assert_eq!(
+            String::from_utf8(bytes.clone()).unwrap(),
+            r#"{"day":20001,"spent":3,"status":"open","other_days":[{"day":20000,"spent":7,"status":"closed"}]}"#,
+            "day and spent stand where the old version looks"
+        );
+        assert_eq!(LedgerRecord::from_bytes(&bytes).unwrap(), ours);
+    }
+
+    #[test]
+    fn of_too_many_days_the_one_goes_that_was_not_written_for_longest() {
+        let days = |record: &LedgerRecord| {
+            let others = record.other_days().iter();
+            others.fold(vec![record.latest().day], |days, other| [days, vec![other.day]].concat())
+        };
+        let mut record = None;
+        for (written, kept) in [
+            (20_000, vec![20_000]),
+            (20_001, vec![20_001, 20_000]),
+            (2_900_000, vec![2_900_000, 20_001, 20_000]),
+            (20_001, vec![20_001, 2_900_000, 20_000]),
+            (0, vec![0, 20_001, 2_900_000]),
+            (20_001, vec![20_001, 0, 2_900_000]),
+            (20_002, vec![20_002, 20_001, 0]),
+        ] {
+            let next = LedgerRecord::after(record, written, |latest| latest.take(1));
+            assert_eq!(days(&next), kept);
+            record = Some(next);
+        }
+        assert_eq!(record.unwrap().other_days()[0].spent, 3, "each day has its own count");
+    }
+
+    #[test]
+    fn a_ledger_that_we_did_not_write_is_refused() {
+        let huge = format!(r#"{{"day":1,"spent":{}1}}"#, " ".repeat(64 * 1024));
+        for bytes in
+            ["", "{}", "null", r#"{"day":-1,"spent":0}"#, r#"{"day":1,"spent":0,"status":"x"}"#, &huge]
+        {
+            assert!(LedgerRecord::from_bytes(bytes.as_bytes()).is_err(), "{bytes}");
+        }
+    }
+}

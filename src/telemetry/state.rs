@@ -1,0 +1,29 @@
+//! What outlives the process.
+
+use prometheus::IntGauge;
+
+use super::metrics::Series;
+
+/// The files in `state.dir`.
+#[derive(Debug, Clone)]
+pub struct StateMetrics {
+    damaged_files: IntGauge,
+}
+
+// === impl StateMetrics ===
+
+impl StateMetrics {
+    pub(super) fn new(series: &Series<'_>) -> Self {
+        Self {
+            damaged_files: series.int_gauge(
+                "state_damaged_files",
+                "Damaged state files that were renamed to state.redb.damaged-TIME and lay in state.dir at the start.",
+            ),
+        }
+    }
+
+    /// So many damaged files wait for a person.
+    pub fn damaged_files(&self, files: usize) {
+        self.damaged_files.set(i64::try_from(files).unwrap_or(i64::MAX));
+    }
+}
