@@ -25,7 +25,7 @@ pub(super) fn call() -> Call {
 /// An answer of an upstream that works.
 pub(super) fn good() -> Fetched {
     let answer = Answer::Refusal(Refusal::parse(RefusalStatus::NotFound, b""));
-    Fetched { answer, exchange: Exchange::default() }
+    Fetched { answer, age: Duration::ZERO, exchange: Exchange::default() }
 }
 
 /// A mock's error, back in the type it was sent as.
