@@ -22,6 +22,8 @@ struct Explained {
     being_fetched: bool,
     /// What happens when it is asked for now.
     next: String,
+    /// Why nothing is held, if calls fail.
+    trouble: Option<Troubled>,
     held: Option<Held>,
 }
 
@@ -36,6 +38,8 @@ struct Held {
     lifetime: Ages,
     hits: u64,
     bytes: usize,
+    /// The age of the report behind a refusal, which stands in for an error.
+    report_behind_age_seconds: Option<i64>,
     trouble: Option<Troubled>,
 }
 
@@ -63,10 +67,12 @@ impl Explanation {
         let reports = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| {
             let key = ReportKey { id, no_clicks };
             let entry = memory.peek(&key);
+            let trouble = memory.failure(&key);
             Explained {
                 no_clicks: no_clicks.as_str(),
                 being_fetched: memory.is_being_fetched(&key),
-                next: next(entry.as_deref(), memory, now),
+                next: next(entry.as_deref(), trouble.as_ref(), memory, now),
+                trouble: trouble.map(|trouble| Troubled::of(&trouble, now)),
                 held: entry.map(|entry| Held::of(&entry, now)),
             }
         });
@@ -74,9 +80,15 @@ impl Explanation {
     }
 }
 
-fn next(entry: Option<&Entry>, memory: &Memory, now: Instant) -> String {
+fn next(entry: Option<&Entry>, trouble: Option<&Trouble>, memory: &Memory, now: Instant) -> String {
     let Some(entry) = entry else {
-        return "not held: the next request is a miss and waits for a call".to_owned();
+        let paused = trouble.map(|trouble| trouble.retry_at.saturating_duration_since(now).as_secs());
+        return match paused {
+            Some(pause @ 1..) => {
+                format!("not held, and calls fail: answered with that error for {pause} s, then tried again")
+            }
+            Some(0) | None => "not held: the next request is a miss and waits for a call".to_owned(),
+        };
     };
     let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
     match (entry.standing(now), entry.trouble(), memory.refresh(entry, now)) {
@@ -91,6 +103,11 @@ fn next(entry: Option<&Entry>, memory: &Memory, now: Instant) -> String {
         }
         (Standing::Stale | Standing::Kept, _, Refresh::Stopped) => {
             "answered from memory; calls are too scarce for a refresh".to_owned()
+        }
+        (Standing::Kept | Standing::Spent, trouble, Refresh::Due | Refresh::Resting(_))
+            if entry.refusal().is_some() =>
+        {
+            refused(entry, trouble, now)
         }
         (Standing::Stale, None, Refresh::Due | Refresh::Resting(_)) => {
             "answered from memory, and refreshed behind".to_owned()
@@ -110,6 +127,26 @@ fn next(entry: Option<&Entry>, memory: &Memory, now: Instant) -> String {
     }
 }
 
+/// What happens when a refusal that is not fresh any more is asked for.
+fn refused(entry: &Entry, trouble: Option<&Trouble>, now: Instant) -> String {
+    let pause = trouble.map_or(0, |trouble| trouble.retry_at.saturating_duration_since(now).as_secs());
+    match (entry.behind(now), pause) {
+        (Some(_), 1..) => format!(
+            "answered with the report before the refusal, since refreshing fails; tried again in {pause} s, when it is asked for"
+        ),
+        (Some(_), 0) => {
+            "the refusal has expired: waits for a call, and the report before it stands in if that fails"
+                .to_owned()
+        }
+        (None, 1..) => {
+            format!(
+                "the refusal has expired, and calls fail: answered with that error for {pause} s, then tried again"
+            )
+        }
+        (None, 0) => "the refusal has expired: the next request waits for a call".to_owned(),
+    }
+}
+
 // === impl Held ===
 
 impl Held {
@@ -117,7 +154,7 @@ impl Held {
         let lifetime = entry.lifetime();
         Self {
             answer: kind_of(entry),
-            standing: standing(entry.standing(now)),
+            standing: standing(entry, now),
             links: entry.report().map(LinkReport::links),
             etag: entry.report().map(|report| String::from_utf8_lossy(report.tagged().tag()).into_owned()),
             age_seconds: seconds(entry.age(now)),
@@ -126,18 +163,20 @@ impl Held {
                 why: lifetime.reason.as_str(),
                 fresh_until_seconds: seconds(lifetime.fresh),
                 refreshed_behind_until_seconds: seconds(lifetime.revalidate),
-                better_than_an_error_until_seconds: seconds(lifetime.keep),
+                better_than_an_error_until_seconds: entry.report().map_or(0, |_| seconds(lifetime.keep)),
             },
             hits: entry.hits(),
             bytes: entry.weight(),
+            report_behind_age_seconds: entry.behind(now).map(|report| seconds(report.age(now))),
             trouble: entry.trouble().map(|trouble| Troubled::of(trouble, now)),
         }
     }
 }
 
-const fn standing(standing: Standing) -> &'static str {
-    match standing {
+fn standing(entry: &Entry, now: Instant) -> &'static str {
+    match entry.standing(now) {
         Standing::Fresh => "fresh",
+        Standing::Stale | Standing::Kept | Standing::Spent if entry.refusal().is_some() => "expired",
         Standing::Stale => "stale",
         Standing::Kept => "kept for errors",
         Standing::Spent => "spent",

@@ -32,7 +32,7 @@ pub(super) fn call_for(number: u128) -> Call {
 /// An answer of an upstream that works.
 pub(super) fn good() -> Fetched {
     let answer = Answer::Refusal(Refusal::parse(RefusalStatus::NotFound, b""));
-    Fetched { answer, exchange: Exchange::default() }
+    Fetched { answer, age: Duration::ZERO, exchange: Exchange::default() }
 }
 
 /// A quota at midnight, of a day of which so many calls are gone.

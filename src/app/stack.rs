@@ -255,6 +255,14 @@ fn bearers<T: SecretContent + Send + 'static>(
 
 fn memory_options(settings: &Settings) -> MemoryOptions {
     let cache = &settings.cache;
+    let max_body = settings.upstream.max_body;
+    if cache.max_bytes < max_body {
+        tracing::warn!(
+            max_bytes = %cache.max_bytes,
+            %max_body,
+            "cache.max_bytes is less than upstream.max_body: a report that does not fit is fetched, answered once and then answered 502 between calls further and further apart"
+        );
+    }
     MemoryOptions {
         lifetimes: LifetimePolicy {
             ttl: cache.ttl,

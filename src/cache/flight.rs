@@ -14,14 +14,35 @@ use foldhash::fast::RandomState;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
-use super::Entry;
+use super::{Entry, Stored};
 use crate::report::{Cause, Exchange, FetchError, Fetched, ReportKey};
+
+/// While so many fetches are in the air, no refresh behind an answer begins: the next hit may begin it. Fetches that
+/// somebody waits for are bounded by their callers' permits.
+const MOST_BEHIND: usize = 1_024;
 
 /// What a fetch came to.
 pub(super) type Outcome = Result<Fetched, FetchError>;
 
 /// How a flight ended.
-pub(super) type Landing = Result<(Arc<Entry>, Exchange), FetchError>;
+pub(super) type Landing = Result<Landed, FetchError>;
+
+/// What a flight brought.
+#[derive(Debug, Clone)]
+pub(super) struct Landed {
+    pub(super) entry: Arc<Entry>,
+    pub(super) exchange: Exchange,
+    pub(super) stored: Stored,
+}
+
+/// Who will wait for a flight?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// The caller.
+    Caller,
+    /// Nobody: the caller has been answered.
+    Nobody,
+}
 
 /// The fetches in the air.
 #[derive(Debug, Default)]
@@ -50,8 +71,10 @@ pub(super) enum Ticket {
     Leader(Seat),
     /// On one that was in the air.
     Waiter(Seat),
-    /// The flight in the air is older than a purge that this caller comes after: wait for its end, then board again.
+    /// The flight in the air is older than a purge that this caller comes after: wait for its end, then look again.
     Outdated(Seat),
+    /// On none: there was no need for one any more, or no room.
+    Declined,
 }
 
 /// Waits for a flight to land.
@@ -69,13 +92,15 @@ struct Pilot {
 // === impl Flights ===
 
 impl Flights {
-    /// Boards the flight for `key`; if none is in the air, `fetch` takes off as one. `settle` decides what is
-    /// remembered of its outcome; it runs before anybody can board another flight for this key.
+    /// Boards the flight for `key`. If none is in the air and one is still `needed`, what `take_off` makes takes off as
+    /// one: the fetch, and what decides what is remembered of its outcome. The latter runs before anybody can board
+    /// another flight for this key.
     pub(super) fn board<F, S>(
         self: &Arc<Self>,
         key: ReportKey,
-        fetch: impl FnOnce() -> F,
-        settle: S,
+        audience: Audience,
+        needed: impl FnOnce() -> bool,
+        take_off: impl FnOnce() -> (F, S),
     ) -> Ticket
     where
         F: Future<Output = Outcome> + Send + 'static,
@@ -89,11 +114,19 @@ impl Flights {
                 Keep::No => Ticket::Outdated(seat),
             };
         }
+        let room = match audience {
+            Audience::Caller => true,
+            Audience::Nobody => air.len() < MOST_BEHIND,
+        };
+        // Asked under the lock: a flight may have landed since the caller looked.
+        if !room || !needed() {
+            return Ticket::Declined;
+        }
         let (landed, landing) = watch::channel(None);
         air.insert(key, Flight { landing: landing.clone(), keep: Keep::Yes });
         drop(air);
         let pilot = Pilot { flights: Arc::clone(self), key, landed };
-        let fetch = fetch();
+        let (fetch, settle) = take_off();
         tokio::spawn(async move {
             // A panic is one more way to fail: it is settled, so that a key whose fetch panics is left alone for a while.
             let fetched = AssertUnwindSafe(fetch).catch_unwind().await;

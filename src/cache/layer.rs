@@ -9,8 +9,11 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 use tower::{Layer, Service, ServiceExt};
 
-use super::{Ask, Demand, Entry, Forward, How, Lookup, Memory, Role, Served, flight::Ticket};
-use crate::report::{Call, Cause, Exchange, FetchError, Fetched, Reason, ReportKey};
+use super::{
+    Ask, Demand, Entry, Forward, How, Lookup, Memory, Permit, Role, Served,
+    flight::{Audience, Landed, Ticket},
+};
+use crate::report::{Call, Cause, FetchError, Fetched, Reason, ReportKey};
 
 /// Puts a [`Memory`] before whatever makes the calls.
 #[derive(Debug, Clone)]
@@ -24,6 +27,15 @@ pub struct Cache<S> {
     memory: Arc<Memory>,
     /// Shared: only a flight that takes off needs a service of its own.
     calls: Arc<S>,
+}
+
+/// Why memory alone cannot answer.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// It takes a call; what is held may stand in if that fails.
+    Absent(Option<Arc<Entry>>),
+    /// The last call has failed, nothing stands in, and it is too early for another.
+    Failed(FetchError),
 }
 
 // === impl CacheLayer ===
@@ -51,14 +63,16 @@ where
     S::Future: Send,
 {
     /// What memory alone can answer, at once. A refresh that is due takes off, and nobody waits for it.
-    pub fn lookup(&self, key: ReportKey, now: Instant) -> Result<Served, Option<Arc<Entry>>> {
+    pub fn lookup(&self, key: ReportKey, now: Instant) -> Result<Served, Unanswered> {
         match self.memory.lookup(&key, now) {
             Lookup::Answered(served) => Ok(served),
-            Lookup::Due(served) => {
-                let _nobody_waits = self.board(Call { key, reason: Reason::Refresh });
+            Lookup::Due { served, held } => {
+                let (call, mut free) = (Call { key, reason: Reason::Refresh }, Permit::default());
+                let _nobody_waits = self.board(call, Some(&held), Audience::Nobody, &mut free);
                 Ok(served)
             }
-            Lookup::Absent(old) => Err(old),
+            Lookup::Absent(held) => Err(Unanswered::Absent(held)),
+            Lookup::Failed(error) => Err(Unanswered::Failed(error)),
         }
     }
 
@@ -67,60 +81,86 @@ where
         &self.memory
     }
 
-    async fn answer(self, Ask { key, demand }: Ask) -> Result<Served, FetchError> {
-        let now = Instant::now();
-        let wanted_anew = match demand {
-            Demand::Anew => self.memory.peek(&key).filter(|held| self.memory.may_fetch_anew(held, now)),
-            Demand::Usual => None,
-        };
-        let (old, forward) = match wanted_anew {
-            Some(held) => (Some(held), Forward::Request),
-            None => match self.lookup(key, now) {
-                Ok(served) => return Ok(served),
-                Err(Some(old)) => (Some(old), Forward::Stale),
-                Err(None) => (None, Forward::UriMiss),
-            },
-        };
-        // A key is cold when there is nothing to fall back on.
-        let reason = match &old {
-            Some(_) => Reason::Refresh,
-            None => Reason::Miss,
-        };
-        let deadline = now + self.memory.options.patience;
-        // Past the deadline nobody starts another fetch: the upstream is metered.
-        let landing = timeout_at(deadline, self.fetched(Call { key, reason }))
-            .await
-            .unwrap_or_else(|_| Err(Cause::Timeout.into()));
-        match landing {
-            Ok((entry, role, exchange)) => {
-                let age = entry.age(Instant::now());
-                Ok(Served { entry, how: How::Fetched { role, forward, exchange }, age })
-            }
-            Err(error) => self.memory.fall_back(&key, old, error),
-        }
-    }
-
-    /// Waits for a fetch that is not older than this question.
-    async fn fetched(&self, call: Call) -> Result<(Arc<Entry>, Role, Exchange), FetchError> {
+    /// The answer to a caller that holds a `permit`; a call that it makes holds it until it ends, whether or not the
+    /// caller still waits.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn answer(self, Ask { key, demand }: Ask, mut permit: Permit) -> Result<Served, FetchError> {
+        let deadline = Instant::now() + self.memory.options.patience;
         loop {
-            let (role, seat) = match self.board(call) {
-                Ticket::Leader(seat) => (Role::Leader, seat),
-                Ticket::Waiter(seat) => (Role::Waiter, seat),
-                Ticket::Outdated(seat) => {
-                    let _older_than_the_purge = seat.landed().await;
-                    continue;
-                }
+            let now = Instant::now();
+            let wanted_anew = match demand {
+                Demand::Anew => self.memory.peek(&key).filter(|held| self.memory.may_fetch_anew(held, now)),
+                Demand::Usual => None,
             };
-            let (entry, exchange) = seat.landed().await?;
-            return Ok((entry, role, exchange));
+            let (held, forward) = match wanted_anew {
+                Some(held) => (Some(held), Forward::Request),
+                None => match self.lookup(key, now) {
+                    Ok(served) => return Ok(served),
+                    Err(Unanswered::Failed(error)) => return Err(error),
+                    Err(Unanswered::Absent(Some(held))) => (Some(held), Forward::Stale),
+                    Err(Unanswered::Absent(None)) => (None, Forward::UriMiss),
+                },
+            };
+            // A key is cold when there is nothing to fall back on, nor to know that there is nothing.
+            let reason = match &held {
+                Some(_) => Reason::Refresh,
+                None => Reason::Miss,
+            };
+            let fetched = self.fetched(Call { key, reason }, held.as_ref(), &mut permit);
+            // Past the deadline nobody starts another fetch: the upstream is metered.
+            let fetched = timeout_at(deadline, fetched).await.unwrap_or_else(|_| Err(Cause::Timeout.into()));
+            match fetched {
+                Ok(Some((role, Landed { entry, exchange, stored }))) => {
+                    let age = entry.age(Instant::now());
+                    return Ok(Served { entry, how: How::Fetched { role, forward, exchange, stored }, age });
+                }
+                Ok(None) => {}
+                Err(error) => return self.memory.fall_back(held.as_ref(), error),
+            }
         }
     }
 
-    fn board(&self, call: Call) -> Ticket {
-        let memory = Arc::clone(&self.memory);
+    /// Waits for a fetch that is not older than this question; `None` when memory is to be asked again.
+    async fn fetched(
+        &self,
+        call: Call,
+        held: Option<&Arc<Entry>>,
+        permit: &mut Permit,
+    ) -> Result<Option<(Role, Landed)>, FetchError> {
+        let (role, seat) = match self.board(call, held, Audience::Caller, permit) {
+            Ticket::Leader(seat) => (Role::Leader, seat),
+            Ticket::Waiter(seat) => (Role::Waiter, seat),
+            Ticket::Outdated(seat) => {
+                let _older_than_the_purge = seat.landed().await;
+                return Ok(None);
+            }
+            Ticket::Declined => return Ok(None),
+        };
+        Ok(Some((role, seat.landed().await?)))
+    }
+
+    /// Boards a flight, for a caller who saw that this was `held`.
+    fn board(
+        &self,
+        call: Call,
+        held: Option<&Arc<Entry>>,
+        audience: Audience,
+        permit: &mut Permit,
+    ) -> Ticket {
         let key = call.key;
-        let fetch = || S::clone(&self.calls).oneshot(call);
-        self.memory.flights.board(key, fetch, move |outcome, keep| memory.settle(key, outcome, keep))
+        let needed = || self.memory.is_as_seen(&key, held);
+        let take_off = || {
+            let (memory, permit) = (Arc::clone(&self.memory), std::mem::take(permit));
+            let fetch = S::clone(&self.calls).oneshot(call);
+            (fetch, move |outcome, keep| {
+                let landing = memory.settle(key, outcome, keep);
+                drop(permit);
+                landing
+            })
+        };
+        self.memory.flights.board(key, audience, needed, take_off)
     }
 }
 
@@ -139,6 +179,6 @@ where
     }
 
     fn call(&mut self, ask: Ask) -> Self::Future {
-        Box::pin(self.clone().answer(ask))
+        Box::pin(self.clone().answer(ask, Permit::default()))
     }
 }

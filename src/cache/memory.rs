@@ -5,15 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    Entry, How, Served, Standing, Trouble,
-    entry::LONGEST_PAUSE,
-    flight::{Flights, Keep, Landing, Outcome},
-    store::Store,
-    variant::Made,
-};
+use super::{Entry, Served, Trouble, failures::Failures, flight::Flights, store::Store, variant::Made};
 use crate::{
-    report::{ActivityId, Cause, FetchError, Fetched, LifetimePolicy, NoClicks, ReportKey, Scarcity},
+    report::{ActivityId, FetchError, LifetimePolicy, NoClicks, ReportKey, Scarcity},
     telemetry::CacheMetrics,
 };
 
@@ -39,9 +33,10 @@ pub struct ScarcityProbe(Arc<dyn Fn(Instant) -> Scarcity + Send + Sync>);
 pub struct Memory {
     pub(super) options: MemoryOptions,
     pub(super) flights: Arc<Flights>,
-    store: Store,
-    scarcity: ScarcityProbe,
-    metrics: CacheMetrics,
+    pub(super) store: Store,
+    pub(super) failures: Failures,
+    pub(super) scarcity: ScarcityProbe,
+    pub(super) metrics: CacheMetrics,
 }
 
 /// What memory has to say to a question.
@@ -49,10 +44,17 @@ pub struct Memory {
 pub enum Lookup {
     /// The answer.
     Answered(Served),
-    /// The answer, which is due for a refresh behind.
-    Due(Served),
-    /// Nothing that may be answered as it is; an old copy if one is held that is better than an error.
+    /// The answer, and what is held, which is due for a refresh behind.
+    Due {
+        /// The answer.
+        served: Served,
+        /// What is held.
+        held: Arc<Entry>,
+    },
+    /// Nothing that may be answered as it is; what is held, if it is better than nothing when a call fails.
     Absent(Option<Arc<Entry>>),
+    /// The last call has failed with this error, nothing stands in for it, and it is too early for another.
+    Failed(FetchError),
 }
 
 /// When a copy that is no longer fresh may be refreshed.
@@ -75,6 +77,10 @@ impl ScarcityProbe {
     pub fn new(ask: impl Fn(Instant) -> Scarcity + Send + Sync + 'static) -> Self {
         Self(Arc::new(ask))
     }
+
+    pub(super) fn ask(&self, now: Instant) -> Scarcity {
+        (self.0)(now)
+    }
 }
 
 impl fmt::Debug for ScarcityProbe {
@@ -89,143 +95,30 @@ impl Memory {
     /// An empty memory.
     pub fn new(options: MemoryOptions, scarcity: ScarcityProbe, metrics: CacheMetrics) -> Self {
         let store = Store::new(options.max_bytes, metrics.clone());
-        Self { options, flights: Arc::default(), store, scarcity, metrics }
+        Self { options, flights: Arc::default(), store, failures: Failures::default(), scarcity, metrics }
     }
 
-    /// Looks a key up. Costs one lookup and no allocation: every hit goes through here.
-    pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
-        let Some(entry) = self.store.get(key) else { return Lookup::Absent(None) };
-        let fallback = |error: FetchError| How::Fallback(Box::new(error.remembered()));
-        let age = entry.age(now);
-        let (how, refresh) = match (entry.standing_at(age), entry.trouble()) {
-            (Standing::Fresh, _) => return Lookup::Answered(self.serve(key, entry, How::Hit, age)),
-            // To be put off is no failure.
-            (Standing::Stale, Some(Trouble { error, .. })) if !is_put_off(error) => {
-                (fallback(error.clone()), self.refresh(&entry, now))
+    /// Makes the gzip variant of a held report, if there is none yet. A caller who hangs up stops nothing.
+    pub async fn encode(self: &Arc<Self>, key: ReportKey, entry: &Arc<Entry>) {
+        let (memory, entry) = (Arc::clone(self), Arc::clone(entry));
+        let encoding = tokio::spawn(async move {
+            match entry.make_gzip().await {
+                Made::Now => memory.store.reweigh(&key),
+                Made::Before | Made::Not => {}
             }
-            (Standing::Stale, _) => (How::Stale, self.refresh(&entry, now)),
-            // The last refresh failed: nobody waits for the next one to fail, and it is made only now and then.
-            (Standing::Kept, Some(trouble)) if self.is_recent(trouble, now) => {
-                (fallback(trouble.error.clone()), self.refresh(&entry, now))
-            }
-            (Standing::Kept, _) => {
-                let retry_after = match self.refresh(&entry, now) {
-                    Refresh::Due | Refresh::Resting(_) => return Lookup::Absent(Some(entry)),
-                    Refresh::PutOff(time) => time,
-                    Refresh::Stopped => Duration::MAX,
-                };
-                (fallback(Cause::QuotaExhausted { retry_after }.into()), Refresh::Stopped)
-            }
-            (Standing::Spent, _) => return Lookup::Absent(None),
-        };
-        let served = self.serve(key, entry, how, age);
-        match refresh {
-            Refresh::Due => Lookup::Due(served),
-            Refresh::Resting(_) | Refresh::PutOff(_) | Refresh::Stopped => Lookup::Answered(served),
-        }
-    }
-
-    /// A failure tells of the present for as long as a stale copy would: a vendor that failed last night may be well.
-    fn is_recent(&self, trouble: &Trouble, now: Instant) -> bool {
-        now < trouble.retry_at + self.options.lifetimes.stale_while_revalidate.max(LONGEST_PAUSE)
-    }
-
-    /// When a copy that is no longer fresh may be refreshed.
-    pub fn refresh(&self, entry: &Entry, now: Instant) -> Refresh {
-        let resting = entry.trouble().map(|trouble| trouble.retry_at.saturating_duration_since(now));
-        if let Some(resting) = resting.filter(|resting| !resting.is_zero()) {
-            return Refresh::Resting(resting);
-        }
-        match entry.lifetime().due((self.scarcity.0)(now)) {
-            None => Refresh::Stopped,
-            Some(due) => match due.saturating_sub(entry.age(now)) {
-                Duration::ZERO => Refresh::Due,
-                left => Refresh::PutOff(left),
-            },
-        }
-    }
-
-    /// Would a demand for a new answer be met by a fetch now? Bounds what impatient callers can spend.
-    pub(super) fn may_fetch_anew(&self, entry: &Entry, now: Instant) -> bool {
-        let resting = entry.trouble().is_some_and(|trouble| now < trouble.retry_at);
-        let ample = (self.scarcity.0)(now) == Scarcity::Ample;
-        entry.age(now) >= self.options.anew_interval && !resting && ample
-    }
-
-    /// Answers from memory with an entry of this age, and counts it.
-    fn serve(&self, key: &ReportKey, entry: Arc<Entry>, how: How, age: Duration) -> Served {
-        self.store.used(key, entry.count_hit());
-        self.metrics.served(age);
-        Served { entry, how, age }
-    }
-
-    /// The copy that goes before `error`, if one is held that is still better than that.
-    ///
-    /// # Errors
-    /// `error`, if none is.
-    pub fn stand_in(&self, key: &ReportKey, error: FetchError) -> Result<Served, FetchError> {
-        self.fall_back(key, self.store.get(key), error)
-    }
-
-    /// As [`Memory::stand_in`], with a copy that was held before.
-    pub(super) fn fall_back(
-        &self,
-        key: &ReportKey,
-        old: Option<Arc<Entry>>,
-        error: FetchError,
-    ) -> Result<Served, FetchError> {
-        let now = Instant::now();
-        match old.filter(|old| old.is_usable(now)) {
-            Some(old) => {
-                let age = old.age(now);
-                Ok(self.serve(key, old, How::Fallback(Box::new(error)), age))
-            }
-            None => Err(error),
-        }
-    }
-
-    /// Decides what is remembered of a fetch: an answer takes the place of what was held, a failure never does.
-    pub(super) fn settle(&self, key: ReportKey, outcome: Outcome, keep: Keep) -> Landing {
-        let now = Instant::now();
-        let before = self.store.get(&key);
-        match outcome {
-            Ok(Fetched { answer, exchange }) => {
-                match &before {
-                    Some(before) if before.answer() == &answer => self.metrics.refreshed("unchanged"),
-                    Some(_) => self.metrics.refreshed("changed"),
-                    None => self.store.missed(&key),
-                }
-                let entry = Arc::new(Entry::new(answer, before.as_deref(), &self.options.lifetimes, now));
-                match keep {
-                    Keep::Yes => self.store.insert(key, Arc::clone(&entry)),
-                    Keep::No => {}
-                }
-                Ok((entry, exchange))
-            }
-            Err(error) => {
-                // A copy that nobody may be answered with is not worth a note.
-                if let Some(before) = before.filter(|before| before.is_usable(now)) {
-                    if !is_put_off(&error) {
-                        self.metrics.refreshed("error");
-                    }
-                    self.store.insert(key, Arc::new(before.troubled(error.clone(), now)));
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Makes the gzip variant of a held report, if there is none yet.
-    pub async fn encode(&self, key: ReportKey, entry: &Arc<Entry>) {
-        match entry.make_gzip().await {
-            Made::Now => self.store.reweigh(key, entry),
-            Made::Before | Made::Not => {}
-        }
+        });
+        // Ends early only with the runtime.
+        let _ended = encoding.await;
     }
 
     /// What is held under a key, whatever its age.
     pub fn peek(&self, key: &ReportKey) -> Option<Arc<Entry>> {
         self.store.get(key)
+    }
+
+    /// Why calls for a key of which nothing is held are not made for the moment, or were not.
+    pub fn failure(&self, key: &ReportKey) -> Option<Trouble> {
+        self.failures.get(key)
     }
 
     /// Is the key being fetched?
@@ -241,12 +134,24 @@ impl Memory {
     /// Forgets what is held of an activity, and what a fetch in the air would bring. Returns how many entries went.
     pub fn purge(&self, id: ActivityId) -> usize {
         let keys = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| ReportKey { id, no_clicks });
-        self.flights.purge(|key| key.id == id, || self.forget(keys))
+        self.flights.purge(
+            |key| key.id == id,
+            || {
+                keys.iter().for_each(|key| self.failures.forget(key));
+                self.forget(keys)
+            },
+        )
     }
 
     /// Forgets everything. Returns how many entries went.
     pub fn purge_all(&self) -> usize {
-        self.flights.purge(|_| true, || self.forget(self.store.keys()))
+        self.flights.purge(
+            |_| true,
+            || {
+                self.failures.forget_all();
+                self.forget(self.store.keys())
+            },
+        )
     }
 
     /// Tells the gauges how full the memory is.
@@ -256,26 +161,6 @@ impl Memory {
     }
 
     fn forget(&self, keys: impl IntoIterator<Item = ReportKey>) -> usize {
-        keys.into_iter().filter(|key| self.store.remove(key).is_some()).count()
-    }
-}
-
-/// Did our own quota say no, rather than the upstream fail?
-fn is_put_off(error: &FetchError) -> bool {
-    match &error.cause {
-        Cause::QuotaExhausted { .. } => true,
-        // For want of a turn in the second; with a status it is the upstream's own word.
-        Cause::Throttled { .. } => error.exchange.status.is_none(),
-        Cause::Unauthorized
-        | Cause::Forbidden
-        | Cause::Status { .. }
-        | Cause::Unreachable(_)
-        | Cause::Invalid(_)
-        | Cause::Timeout
-        | Cause::TooMany { .. }
-        | Cause::CircuitOpen { .. }
-        | Cause::TokenUnavailable
-        | Cause::Overloaded
-        | Cause::Internal => false,
+        keys.into_iter().filter(|key| self.store.purge(key)).count()
     }
 }

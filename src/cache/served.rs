@@ -1,6 +1,6 @@
 //! What is asked of the cache, and what it answers.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use super::Entry;
 use crate::report::{Exchange, FetchError, ReportKey};
@@ -21,6 +21,13 @@ pub enum Demand {
     Usual,
     /// One fetched now, unless what is held is younger than `cache.client_no_cache_interval`.
     Anew,
+}
+
+/// A place among the requests in flight, which its holder gives back by dropping this. A caller that makes a call hands
+/// it to the call: that goes on when the caller hangs up, and must not make room for another.
+#[derive(Default)]
+pub struct Permit {
+    held: Option<Box<dyn Any + Send>>,
 }
 
 /// An answer, and how it was come by.
@@ -49,6 +56,8 @@ pub enum How {
         forward: Forward,
         /// The call.
         exchange: Exchange,
+        /// Is the answer remembered?
+        stored: Stored,
     },
     /// From memory, old, where there would be an error. (Boxed: it is rare, and the others are small.)
     Fallback(Box<FetchError>),
@@ -61,6 +70,15 @@ pub enum Role {
     Leader,
     /// A caller before this one; this one waited for the same answer.
     Waiter,
+}
+
+/// Is an answer of the upstream remembered?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// As an entry.
+    Yes,
+    /// Its key was purged meanwhile, or it is too large.
+    No,
 }
 
 /// Why memory did not serve.
@@ -83,6 +101,21 @@ impl Served {
             How::Hit | How::Stale => self.entry.report().is_some(),
             How::Fetched { .. } | How::Fallback(_) => false,
         }
+    }
+}
+
+// === impl Permit ===
+
+impl Permit {
+    /// Wraps what gives the place back when it is dropped.
+    pub fn new(held: impl Any + Send) -> Self {
+        Self { held: Some(Box::new(held)) }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("held", &self.held.is_some()).finish()
     }
 }
 

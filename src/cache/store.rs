@@ -1,37 +1,48 @@
-//! The memory itself: an index that every hit reads, and moka, which decides what goes when there is no more room.
-//!
-//! moka writes down every read: its order of use, its sketch of frequencies, its queue between the two. That is a third
-//! of what a lookup costs, and a report that is asked for a thousand times a second is no better known for it. Hence the
-//! index holds the entries, and moka hears of a use only now and then.
+//! The memory itself: an index that every hit reads, and the queue that decides what goes when there is no more room.
 
 use std::{
     collections::HashMap,
     hash::BuildHasher as _,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use foldhash::fast::RandomState;
-use moka::{notification::RemovalCause, sync::Cache as Moka};
+use tokio::time::Instant;
 
-use super::Entry;
+use super::{
+    Entry,
+    eviction::{CHANCES, EvictionQueue},
+};
 use crate::{report::ReportKey, telemetry::CacheMetrics};
 
 /// Writers of different keys seldom meet; readers never wait for one another.
 const SHARDS: usize = 64;
-/// One use in so many is told to moka. The first always is: a report used once is better known than one never used.
-const TOLD: u64 = 32;
 
-/// The entries.
+/// The entries. Whoever changes them holds the lock of `changes`: index and weights agree.
 #[derive(Debug)]
 pub(super) struct Store {
     index: Index,
-    /// The weight of each entry, in bytes.
-    policy: Moka<ReportKey, u32, RandomState>,
+    changes: Mutex<Changes>,
+    max_bytes: u64,
+    metrics: CacheMetrics,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
+struct Changes {
+    queue: EvictionQueue,
+    /// The shard to look through for what is too old for anything.
+    sweep: usize,
+}
+
+/// What has no room even in an empty memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooHeavy {
+    pub(super) weight: u64,
+}
+
+#[derive(Debug)]
 struct Index {
-    shards: Arc<[Shard]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
 }
 
@@ -42,57 +53,55 @@ type Shard = RwLock<HashMap<ReportKey, Arc<Entry>, RandomState>>;
 impl Store {
     /// A store that holds at most `max_bytes` of weight.
     pub(super) fn new(max_bytes: u64, metrics: CacheMetrics) -> Self {
-        let index = Index::new();
-        let evicted = index.clone();
-        let policy = Moka::builder()
-            .max_capacity(max_bytes)
-            .weigher(|_, weight: &u32| *weight)
-            .eviction_listener(move |key, _, cause| match cause {
-                // Should another entry of this key have come in between, it goes too: that costs a call, and no memory.
-                RemovalCause::Size | RemovalCause::Expired => {
-                    evicted.remove(&key);
-                    metrics.evicted("size");
-                }
-                RemovalCause::Explicit => metrics.evicted("purged"),
-                RemovalCause::Replaced => {}
-            })
-            .build_with_hasher(index.hasher.clone());
-        Self { index, policy }
+        Self { index: Index::new(), changes: Mutex::default(), max_bytes, metrics }
     }
 
     pub(super) fn get(&self, key: &ReportKey) -> Option<Arc<Entry>> {
         self.index.get(key)
     }
 
-    /// Notes that an entry was used which had been used so often before.
-    pub(super) fn used(&self, key: &ReportKey, before: u64) {
-        if before.is_multiple_of(TOLD) {
-            self.policy.get(key);
+    /// Holds `entry`, and lets go of what there is no room for; a part of what is too old for anything goes too.
+    ///
+    /// # Errors
+    /// [`TooHeavy`] for what is heavier than all that may be held; what was held of the key stays.
+    pub(super) fn insert(&self, key: ReportKey, entry: Arc<Entry>, now: Instant) -> Result<(), TooHeavy> {
+        let weight = entry.weight() as u64;
+        if weight > self.max_bytes {
+            return Err(TooHeavy { weight });
+        }
+        let mut changes = self.changes();
+        changes.queue.put(key, weight, entry.hits());
+        self.index.insert(key, entry);
+        self.make_room(&mut changes, &key);
+        self.sweep(&mut changes, now);
+        Ok(())
+    }
+
+    /// Lets go of a key by hand. Was anything held?
+    pub(super) fn purge(&self, key: &ReportKey) -> bool {
+        let mut changes = self.changes();
+        let held = self.take_out(&mut changes, key).is_some();
+        if held {
+            self.metrics.evicted("purged");
+        }
+        held
+    }
+
+    /// Lets go of an entry that is too old for anything, unless another has taken its place.
+    pub(super) fn expire(&self, key: &ReportKey, entry: &Arc<Entry>) {
+        let mut changes = self.changes();
+        if self.get(key).is_some_and(|held| Arc::ptr_eq(&held, entry)) {
+            self.take_out(&mut changes, key);
+            self.metrics.evicted("expired");
         }
     }
 
-    /// Notes that a key was fetched which is not held: what is fetched often gets in.
-    pub(super) fn missed(&self, key: &ReportKey) {
-        self.policy.get(key);
-    }
-
-    pub(super) fn insert(&self, key: ReportKey, entry: Arc<Entry>) {
-        let weight = weight_of(&entry);
-        // The index first: what moka turns away at once is then there to be removed.
-        self.index.insert(key, entry);
-        self.policy.insert(key, weight);
-    }
-
-    pub(super) fn remove(&self, key: &ReportKey) -> Option<Arc<Entry>> {
-        let removed = self.index.remove(key);
-        self.policy.invalidate(key);
-        removed
-    }
-
-    /// Weighs an entry again that has grown, unless another has taken its place.
-    pub(super) fn reweigh(&self, key: ReportKey, grown: &Arc<Entry>) {
-        if self.get(&key).is_some_and(|held| Arc::ptr_eq(&held, grown)) {
-            self.policy.insert(key, weight_of(grown));
+    /// Weighs what is held of a key again.
+    pub(super) fn reweigh(&self, key: &ReportKey) {
+        let mut changes = self.changes();
+        if let Some(held) = self.get(key) {
+            changes.queue.reweigh(key, held.weight() as u64);
+            self.make_room(&mut changes, key);
         }
     }
 
@@ -103,15 +112,41 @@ impl Store {
         keys
     }
 
-    /// The number of entries and their weight in bytes, once pending evictions are carried out.
+    /// The number of entries and their weight in bytes.
     pub(super) fn size(&self) -> (u64, u64) {
-        self.policy.run_pending_tasks();
-        (self.policy.entry_count(), self.policy.weighted_size())
+        self.changes().queue.size()
     }
-}
 
-fn weight_of(entry: &Entry) -> u32 {
-    u32::try_from(entry.weight()).unwrap_or(u32::MAX)
+    /// The bound on the weight.
+    pub(super) const fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
+    fn make_room(&self, changes: &mut Changes, newcomer: &ReportKey) {
+        let mut chances = CHANCES;
+        let hits = |key: &ReportKey| self.index.hits(key);
+        while let Some(victim) = changes.queue.evict(self.max_bytes, newcomer, hits, &mut chances) {
+            self.index.remove(&victim);
+            self.metrics.evicted("size");
+        }
+    }
+
+    fn sweep(&self, changes: &mut Changes, now: Instant) {
+        changes.sweep = (changes.sweep + 1) % SHARDS;
+        for key in self.index.dead(changes.sweep, now) {
+            self.take_out(changes, &key);
+            self.metrics.evicted("expired");
+        }
+    }
+
+    fn take_out(&self, changes: &mut Changes, key: &ReportKey) -> Option<Arc<Entry>> {
+        changes.queue.remove(key);
+        self.index.remove(key)
+    }
+
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 // === impl Index ===
@@ -125,6 +160,10 @@ impl Index {
 
     fn get(&self, key: &ReportKey) -> Option<Arc<Entry>> {
         self.shard(key).read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn hits(&self, key: &ReportKey) -> u64 {
+        self.shard(key).read().unwrap_or_else(PoisonError::into_inner).get(key).map_or(0, |held| held.hits())
     }
 
     fn insert(&self, key: ReportKey, entry: Arc<Entry>) {
@@ -142,9 +181,52 @@ impl Index {
         shards.flat_map(|shard| shard.keys().copied().collect::<Vec<_>>()).collect()
     }
 
+    /// The keys of one shard whose entries are too old for anything.
+    fn dead(&self, shard: usize, now: Instant) -> Vec<ReportKey> {
+        let shard = self.shards[shard].read().unwrap_or_else(PoisonError::into_inner);
+        shard.iter().filter(|(_, entry)| entry.is_dead(now)).map(|(key, _)| *key).collect()
+    }
+
     fn shard(&self, key: &ReportKey) -> &Shard {
         // The map inside a shard takes the low bits and the top seven: these are the ones between.
         let hash = self.hasher.hash_one(key);
         &self.shards[(hash >> 48) as usize % SHARDS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+    use crate::{
+        report::{Answer, LifetimePolicy, NoClicks, Refusal, RefusalStatus},
+        telemetry::Metrics,
+    };
+
+    #[test]
+    fn what_is_purged_while_it_is_weighed_again_leaves_no_weight_behind() {
+        let minute = Duration::from_mins(1);
+        let policy = LifetimePolicy {
+            ttl: minute,
+            ttl_jitter: 0.0,
+            empty_ttl: minute,
+            negative_ttl: minute,
+            stale_while_revalidate: minute,
+            stale_if_error: minute,
+        };
+        let refusal = Answer::Refusal(Refusal::parse(RefusalStatus::NotFound, b""));
+        let now = Instant::now();
+        let entry = Arc::new(Entry::new(refusal, Duration::ZERO, None, &policy, now));
+        let key = ReportKey { id: uuid::Uuid::from_u128(1).into(), no_clicks: NoClicks::Omitted };
+        let store = Store::new(1 << 20, Metrics::new().cache);
+        thread::scope(|scope| {
+            let weighing = scope.spawn(|| (0..50_000).for_each(|_| store.reweigh(&key)));
+            while !weighing.is_finished() {
+                store.insert(key, Arc::clone(&entry), now).unwrap();
+                store.purge(&key);
+                assert_eq!(store.size(), (0, 0));
+            }
+        });
     }
 }

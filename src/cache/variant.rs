@@ -27,7 +27,7 @@ impl Entry {
     }
 
     /// Makes the gzip variant, off the workers: a large report takes tens of milliseconds. Whoever asks meanwhile waits
-    /// for the one that is being made.
+    /// for the one that is being made. To be run by a task of its own: dropped half-way, it begins again.
     pub(super) async fn make_gzip(self: &Arc<Self>) -> Made {
         let mut made = Made::Before;
         let entry = Arc::clone(self);

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::{problem::error_key, ready::Ready};
 use crate::{
-    cache::{Forward, How, Role, Served},
+    cache::{Forward, How, Role, Served, Stored},
     report::FetchError,
 };
 
@@ -25,14 +25,15 @@ static HITS: Ready<32> = Ready::new("link-report-proxy; hit; ttl=");
 pub(super) fn of(served: &Served) -> HeaderValue {
     match &served.how {
         How::Hit | How::Stale => hit(ttl(served.entry.lifetime().fresh, served.age)),
-        How::Fetched { role, forward, exchange } => value(|text| {
+        How::Fetched { role, forward, exchange, stored } => value(|text| {
             write!(text, "fwd={}", forward_word(*forward))?;
             if let (Forward::Stale | Forward::Request, Some(status)) = (forward, exchange.status) {
                 write!(text, "; fwd-status={status}")?;
             }
-            text.write_str(match role {
-                Role::Leader => "; stored",
-                Role::Waiter => "; collapsed",
+            text.write_str(match (role, stored) {
+                (Role::Leader, Stored::Yes) => "; stored",
+                (Role::Leader, Stored::No) => "",
+                (Role::Waiter, Stored::Yes | Stored::No) => "; collapsed",
             })
         }),
         How::Fallback(error) if error.went_forward() => value(|text| failed(text, "stale", error)),

@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response};
 use tokio::{sync::Semaphore, time::Instant};
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use super::{
     Payload, Rejection, RequestId, Responder,
@@ -17,7 +17,7 @@ use super::{
     record::Note,
 };
 use crate::{
-    cache::{Ask, Cache, Demand, Served},
+    cache::{Ask, Cache, Demand, Permit, Served, Unanswered},
     door::{Bearers, Body, BrowserGuard},
     report::{Call, Cause, FetchError, Fetched, KeyError, ReportKey},
 };
@@ -116,11 +116,15 @@ where
     /// What memory can answer takes no room; where it cannot, a quick no is kinder than a queue, and an old copy kinder
     /// than a no.
     fn without_room(&self, Ask { key, demand }: Ask) -> Result<Served, FetchError> {
-        let held = match demand {
-            Demand::Usual => self.cache.lookup(key, Instant::now()).ok(),
-            Demand::Anew => None,
-        };
-        held.map_or_else(|| self.cache.memory().stand_in(&key, Cause::Overloaded.into()), Ok)
+        match demand {
+            Demand::Usual => match self.cache.lookup(key, Instant::now()) {
+                Ok(served) => return Ok(served),
+                Err(Unanswered::Failed(error)) => return Err(error),
+                Err(Unanswered::Absent(_)) => {}
+            },
+            Demand::Anew => {}
+        }
+        self.cache.memory().stand_in(&key, Cause::Overloaded.into())
     }
 
     /// The answer in a variant that has to be made first; plain if it cannot be made.
@@ -155,8 +159,9 @@ where
         let wants = Wants::of(request.headers());
         let ask = answers.question(&request, &wants)?;
         let id = request.extensions().get::<RequestId>().cloned();
-        let served = match room.try_acquire() {
-            Ok(_place) => answers.cache.clone().oneshot(ask).await?,
+        let served = match room.try_acquire_owned() {
+            // A call that is made for it keeps the place until it ends, also when the caller has hung up.
+            Ok(place) => answers.cache.clone().answer(ask, Permit::new(place)).await?,
             Err(_full) => answers.without_room(ask)?,
         };
         let mut response = match answers.responder.answer(&served, wants, id.as_ref()) {

@@ -41,6 +41,8 @@ pub enum Answer {
 pub struct Fetched {
     /// What the upstream said.
     pub answer: Answer,
+    /// How old that was when it came (`Age`): a cache before the upstream may have given it.
+    pub age: Duration,
     /// The exchange in which it said so.
     pub exchange: Exchange,
 }

@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+/// A refusal that is repeated is remembered for twice as long each time, up to this: a wrong id that is polled for ever
+/// then costs one call an hour.
+const LONGEST_REFUSED: Duration = Duration::from_hours(1);
+/// An empty report that does not change is fresh for twice as long each time, up to this.
+const LONGEST_EMPTY: Duration = Duration::from_mins(15);
+/// A refusal is known for so long after its time: asked for again by then, it is a repeated one.
+const REFUSED_KNOWN: Duration = Duration::from_hours(1);
+
 /// The operator's rules (`cache.*`). The upstream's `Cache-Control` has no say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LifetimePolicy {
@@ -24,6 +32,10 @@ pub struct LifetimePolicy {
 pub struct Known {
     /// The kind of answer.
     pub reason: LifetimeReason,
+    /// How often in a row the upstream had said so before: a refusal, or the same report without links.
+    pub repeats: u32,
+    /// How old the answer was when it came: it may come from a cache before the upstream.
+    pub age: Duration,
     /// A random number in `0.0..=1.0`, from whoever may roll dice.
     pub roll: f64,
 }
@@ -46,7 +58,7 @@ pub struct Lifetime {
     pub fresh: Duration,
     /// Younger than this: answered at once, refreshed behind.
     pub revalidate: Duration,
-    /// Not older than this: better than an error.
+    /// Not older than this: better than an error. Of a refusal: known to be a repeated one if it comes again.
     pub keep: Duration,
     /// Where the first came from.
     pub reason: LifetimeReason,
@@ -71,27 +83,31 @@ pub enum Scarcity {
 impl LifetimePolicy {
     /// The lifetime of an answer of which this is known.
     pub fn lifetime(&self, known: Known) -> Lifetime {
-        let Known { reason, roll } = known;
-        match reason {
-            LifetimeReason::Links => self.of_report(self.jittered(roll), reason),
-            LifetimeReason::Empty => self.of_report(self.empty_ttl, reason),
-            // A remembered "no" is for sparing the quota, not for keeping: nobody is served by an old one.
-            LifetimeReason::Refused => Lifetime {
-                fresh: self.negative_ttl,
-                revalidate: self.negative_ttl,
-                keep: Duration::ZERO,
-                reason,
-            },
-        }
-    }
-
-    fn of_report(&self, fresh: Duration, reason: LifetimeReason) -> Lifetime {
-        Lifetime { fresh, revalidate: fresh + self.stale_while_revalidate, keep: self.stale_if_error, reason }
+        let Known { reason, repeats, age, roll } = known;
+        let fresh = match reason {
+            LifetimeReason::Links => self.jittered(roll),
+            LifetimeReason::Empty => doubled(self.empty_ttl, repeats, LONGEST_EMPTY),
+            LifetimeReason::Refused => doubled(self.negative_ttl, repeats, LONGEST_REFUSED),
+        };
+        // What comes older than its lifetime would be asked for again with each poll, and come as old again.
+        let fresh = fresh.max(age + fresh / 2);
+        let (stale, keep) = match reason {
+            LifetimeReason::Links | LifetimeReason::Empty => {
+                (self.stale_while_revalidate, self.stale_if_error)
+            }
+            // A remembered "no" is for sparing the quota: nobody is served by an old one.
+            LifetimeReason::Refused => (Duration::ZERO, fresh + REFUSED_KNOWN),
+        };
+        Lifetime { fresh, revalidate: fresh + stale, keep, reason }
     }
 
     fn jittered(&self, roll: f64) -> Duration {
         self.ttl.mul_f64(1.0 + self.ttl_jitter * (2.0 * roll - 1.0))
     }
+}
+
+fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << times.min(20)).min(longest.max(first))
 }
 
 // === impl Lifetime ===
@@ -116,8 +132,12 @@ impl LifetimeReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Links => "report with links: cache.ttl, jittered",
-            Self::Empty => "report without links: cache.empty_ttl",
-            Self::Refused => "refused by the upstream: cache.negative_ttl",
+            Self::Empty => {
+                "report without links: cache.empty_ttl, doubled up to 15m while it does not change"
+            }
+            Self::Refused => {
+                "refused by the upstream: cache.negative_ttl, doubled up to 1h with each refusal in a row"
+            }
         }
     }
 }
@@ -137,8 +157,12 @@ mod tests {
         }
     }
 
+    fn known(reason: LifetimeReason) -> Known {
+        Known { reason, repeats: 0, age: Duration::ZERO, roll: 0.5 }
+    }
+
     fn fresh(reason: LifetimeReason, roll: f64) -> u64 {
-        policy().lifetime(Known { reason, roll }).fresh.as_secs()
+        policy().lifetime(Known { roll, ..known(reason) }).fresh.as_secs()
     }
 
     #[test]
@@ -150,13 +174,42 @@ mod tests {
 
     #[test]
     fn a_refusal_is_never_answered_stale() {
-        let lifetime = policy().lifetime(Known { reason: LifetimeReason::Refused, roll: 0.5 });
-        assert_eq!((lifetime.revalidate, lifetime.keep), (lifetime.fresh, Duration::ZERO));
+        let lifetime = policy().lifetime(known(LifetimeReason::Refused));
+        assert_eq!(lifetime.revalidate, lifetime.fresh);
+    }
+
+    #[test]
+    fn what_is_repeated_lives_twice_as_long_each_time_up_to_a_bound_and_never_shorter_than_set() {
+        let fresh = |policy: &LifetimePolicy, reason, repeats| {
+            policy.lifetime(Known { repeats, ..known(reason) }).fresh.as_secs()
+        };
+        for (reason, expected) in [
+            (LifetimeReason::Refused, [30, 60, 120, 1_920, 3_600, 3_600]),
+            (LifetimeReason::Empty, [60, 120, 240, 900, 900, 900]),
+            (LifetimeReason::Links, [300; 6]),
+        ] {
+            assert_eq!([0, 1, 2, 6, 7, u32::MAX].map(|repeats| fresh(&policy(), reason, repeats)), expected);
+        }
+        let day = Duration::from_hours(24);
+        let long = LifetimePolicy { empty_ttl: day, negative_ttl: day, ..policy() };
+        for reason in [LifetimeReason::Refused, LifetimeReason::Empty] {
+            assert_eq!(fresh(&long, reason, 3), 86_400);
+        }
+    }
+
+    #[test]
+    fn what_comes_old_is_fresh_for_less_long_but_at_least_for_half_its_lifetime() {
+        for (age, fresh) in [(0, 300), (149, 300), (150, 300), (200, 350), (1_000, 1_150)] {
+            let age = Duration::from_secs(age);
+            let lifetime = policy().lifetime(Known { age, ..known(LifetimeReason::Links) });
+            assert_eq!(lifetime.fresh.as_secs(), fresh, "{age:?}");
+            assert_eq!(lifetime.keep.as_secs(), 86_400, "the copy is as old as it is");
+        }
     }
 
     #[test]
     fn the_scarcer_calls_are_the_later_a_copy_is_refreshed() {
-        let lifetime = policy().lifetime(Known { reason: LifetimeReason::Links, roll: 0.5 });
+        let lifetime = policy().lifetime(known(LifetimeReason::Links));
         let due = |scarcity| lifetime.due(scarcity).map(|due| due.as_secs());
         assert_eq!(due(Scarcity::Ample), Some(300));
         assert_eq!(due(Scarcity::Scarce { factor: 6.5 }), Some(1_950));

@@ -30,9 +30,9 @@ impl CacheMetrics {
                 .int_gauge("cache_bytes", "What the held entries weigh, bodies and book-keeping together."),
             evictions: Arc::new(series.closed_counters(
                 "cache_evictions_total",
-                "Entries dropped: for room, or purged by hand.",
+                "Entries dropped: for room, too old for anything, or purged by hand.",
                 "cause",
-                &["size", "purged"],
+                &["size", "expired", "purged"],
             )),
             refreshes: Arc::new(series.closed_counters(
                 "cache_refreshes_total",

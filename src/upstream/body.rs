@@ -1,12 +1,13 @@
-//! Reads a body to its end, decoded, and never further than its cap.
+//! Reads a body to its end and decodes it, and never further than its cap.
 
 use std::{
+    borrow::Cow,
     error::Error as StdError,
     io::{self, Write},
     pin::pin,
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use http::{HeaderMap, header::CONTENT_ENCODING};
 use http_body::Body;
@@ -31,10 +32,9 @@ struct Capped {
 #[error("the cap is reached")]
 struct CapReached;
 
-enum Sink {
-    Plain(Capped),
-    Gzip(Box<MultiGzDecoder<Capped>>),
-}
+/// A body as it was sent, whole.
+#[derive(Debug)]
+pub(super) struct Coded(Vec<u8>);
 
 // === impl Encoding ===
 
@@ -58,61 +58,61 @@ impl Encoding {
     }
 }
 
-/// The whole body, decoded.
+/// The whole of a small body, decoded.
 ///
 /// # Errors
-/// [`InvalidReport::TooLarge`] past `limit` bytes, coded or decoded; [`InvalidReport::Truncated`] when the connection
-/// ends first; [`InvalidReport::Encoding`] when it is not the gzip that it claims to be.
+/// As [`Coded::read`] and [`Coded::decode`].
 pub(super) async fn read<B>(body: B, encoding: Encoding, limit: u64) -> Result<Vec<u8>, InvalidReport>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let mut body = pin!(body);
-    let hint = body.size_hint();
-    if hint.lower() > limit {
-        return Err(InvalidReport::TooLarge { limit });
-    }
-    let mut sink = Sink::new(encoding, hint.exact().unwrap_or(0), limit);
-    let mut received = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_error| InvalidReport::Truncated)?;
-        let Ok(mut data) = frame.into_data() else { continue };
-        received += data.remaining() as u64;
-        if received > limit {
-            return Err(InvalidReport::TooLarge { limit });
-        }
-        sink.take(&data.split_to(data.len()), limit)?;
-    }
-    sink.finish(limit)
+    Coded::read(body, limit).await?.decode(encoding, limit).map(Cow::into_owned)
 }
 
-// === impl Sink ===
+// === impl Coded ===
 
-impl Sink {
-    fn new(encoding: Encoding, expected: u64, limit: u64) -> Self {
-        let room = usize::try_from(expected).unwrap_or(0);
-        let capped = Capped { bytes: Vec::with_capacity(room), limit };
+impl Coded {
+    /// Reads a body to its end.
+    ///
+    /// # Errors
+    /// [`InvalidReport::TooLarge`] past `limit` bytes; [`InvalidReport::Truncated`] when the connection ends first.
+    pub(super) async fn read<B>(body: B, limit: u64) -> Result<Self, InvalidReport>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let mut body = pin!(body);
+        let hint = body.size_hint();
+        if hint.lower() > limit {
+            return Err(InvalidReport::TooLarge { limit });
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(hint.exact().unwrap_or(0)).unwrap_or(0));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_error| InvalidReport::Truncated)?;
+            let Ok(data) = frame.into_data() else { continue };
+            if (bytes.len() + data.len()) as u64 > limit {
+                return Err(InvalidReport::TooLarge { limit });
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The body decoded.
+    ///
+    /// # Errors
+    /// [`InvalidReport::TooLarge`] past `limit` bytes; [`InvalidReport::Encoding`] when it is not the gzip that it claims
+    /// to be.
+    pub(super) fn decode(&self, encoding: Encoding, limit: u64) -> Result<Cow<'_, [u8]>, InvalidReport> {
         match encoding {
-            Encoding::Identity => Self::Plain(capped),
-            Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(capped))),
-        }
-    }
-
-    fn take(&mut self, data: &[u8], limit: u64) -> Result<(), InvalidReport> {
-        match self {
-            Self::Plain(capped) => capped.write_all(data),
-            Self::Gzip(decoder) => decoder.write_all(data),
-        }
-        .map_err(|error| unreadable(&error, limit))
-    }
-
-    fn finish(self, limit: u64) -> Result<Vec<u8>, InvalidReport> {
-        match self {
-            Self::Plain(capped) => Ok(capped.bytes),
-            // A stream that lacks its end is refused here.
-            Self::Gzip(decoder) => {
-                decoder.finish().map(|capped| capped.bytes).map_err(|error| unreadable(&error, limit))
+            Encoding::Identity if self.0.len() as u64 > limit => Err(InvalidReport::TooLarge { limit }),
+            Encoding::Identity => Ok(Cow::Borrowed(&self.0)),
+            Encoding::Gzip => {
+                let mut decoder = MultiGzDecoder::new(Capped { bytes: Vec::new(), limit });
+                // A stream that lacks its end is refused at the end.
+                let decoded = decoder.write_all(&self.0).and_then(|()| decoder.finish());
+                decoded.map(|capped| Cow::Owned(capped.bytes)).map_err(|error| unreadable(&error, limit))
             }
         }
     }
@@ -181,12 +181,12 @@ mod tests {
         assert_eq!(ungzip(gzip(&[exact, vec![b' ']].concat())).await, too_large);
     }
 
-    #[tokio::test]
-    async fn a_bomb_never_fills_more_memory_than_the_cap() {
+    #[test]
+    fn a_bomb_never_fills_more_memory_than_the_cap() {
         let bomb = gzip(&vec![0; 32 << 20]);
-        let mut sink = Sink::new(Encoding::Gzip, bomb.len() as u64, LIMIT);
-        assert_eq!(sink.take(&bomb, LIMIT), Err(InvalidReport::TooLarge { limit: LIMIT }));
-        let Sink::Gzip(decoder) = sink else { unreachable!() };
+        let mut decoder = MultiGzDecoder::new(Capped { bytes: Vec::new(), limit: LIMIT });
+        let error = decoder.write_all(&bomb).unwrap_err();
+        assert_eq!(unreadable(&error, LIMIT), InvalidReport::TooLarge { limit: LIMIT });
         assert!(decoder.get_ref().bytes.capacity() as u64 <= 2 * LIMIT);
     }
 

@@ -84,7 +84,7 @@ where
                 record(metrics, call, &result, &exchange);
             }
             match result {
-                Ok(answer) => Ok(Fetched { answer, exchange }),
+                Ok((answer, age)) => Ok(Fetched { answer, age, exchange }),
                 Err(cause) => Err(FetchError { exchange, ..cause.into() }),
             }
         }
@@ -98,7 +98,7 @@ async fn attempt<S, B>(
     key: ReportKey,
     max_body: u64,
     exchange: &mut Exchange,
-) -> Result<Answer, Cause>
+) -> Result<(Answer, Duration), Cause>
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause>,
     B: Body<Data = Bytes>,
@@ -110,10 +110,11 @@ where
     exchange.request_id = verdict::request_id(&head.headers);
     exchange.date = verdict::date(&head.headers);
     exchange.sent_generation = head.extensions.get().copied();
-    verdict::read(key.id, &head, body, max_body).await
+    let age = verdict::age(&head.headers);
+    Ok((verdict::read(key.id, &head, body, max_body).await?, age))
 }
 
-fn record(metrics: &UpstreamMetrics, call: Call, result: &Result<Answer, Cause>, exchange: &Exchange) {
+fn record<A>(metrics: &UpstreamMetrics, call: Call, result: &Result<A, Cause>, exchange: &Exchange) {
     let Exchange { status, request_id, sent_generation: _, date: _, elapsed } = exchange;
     metrics.called(call.reason.as_str(), *status, *elapsed);
     match result {
@@ -138,7 +139,7 @@ mod tests {
     use futures_util::stream;
     use http::Uri;
     use http_body::Frame;
-    use http_body_util::{BodyExt as _, StreamBody, combinators::BoxBody};
+    use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 
     use super::*;
     use crate::{
@@ -187,6 +188,14 @@ mod tests {
             let line = format!("upstream_requests_total{{code=\"{code}\",reason=\"miss\"}} 1\n");
             assert!(text.contains(&line), "{line}{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_as_old_as_the_cache_before_the_upstream_says() {
+        let body = format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":[]}}"#);
+        let body = move || Full::new(Bytes::from(body.clone())).map_err(Into::into).boxed();
+        let aged = move || ready(Ok(Response::builder().header("age", "600").body(body()).unwrap()));
+        assert_eq!(ask(aged, &Metrics::new()).await.unwrap().age, Duration::from_secs(600));
     }
 
     #[tokio::test]

@@ -9,14 +9,14 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{DATE, RETRY_AFTER},
+    header::{AGE, DATE, RETRY_AFTER},
     response::Parts,
 };
 use http_body::Body;
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
-    body::{self, Encoding},
+    body::{self, Coded, Encoding},
     retry_after,
 };
 use crate::report::{ActivityId, Answer, Cause, InvalidReport, LinkReport, Refusal, RefusalStatus};
@@ -27,10 +27,15 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// Gateways' ids are UUIDs; a longer one is not worth a line of log.
 const MAX_REQUEST_ID: usize = 128;
 
+/// A body above this takes a millisecond and more to decode, parse and hash.
+const LARGE: u64 = 256 * 1024;
 /// An error's body is a sentence. A page of HTML past this says no more than none.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
 /// A status that has come is not lost to a body that does not: what it says of the quota would go unheard.
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The greatest `Age` that a cache must be able to tell (RFC 9111 §1.2.2); what is greater counts as this.
+const MAX_AGE: u32 = 1 << 31;
 
 /// The vendor's word for a spent day.
 const QUOTA_EXCEEDED: &str = "quota_exceeded";
@@ -56,8 +61,9 @@ where
     let headers = &head.headers;
     match head.status {
         StatusCode::OK => {
-            let body = body::read(body, Encoding::of(headers)?, max_body).await?;
-            Ok(Answer::Report(LinkReport::parse(id, &body)?))
+            let encoding = Encoding::of(headers)?;
+            let coded = Coded::read(body, max_body).await?;
+            Ok(Answer::Report(report(id, coded, encoding, max_body).await?))
         }
         StatusCode::BAD_REQUEST => Ok(refusal(RefusalStatus::BadRequest, headers, body).await),
         StatusCode::NOT_FOUND => Ok(refusal(RefusalStatus::NotFound, headers, body).await),
@@ -66,6 +72,26 @@ where
         StatusCode::TOO_MANY_REQUESTS => Err(too_many(headers, body).await),
         other => Err(Cause::Status { status: other.as_u16() }),
     }
+}
+
+/// Decodes, parses and hashes a report: a large one off the workers, which have hits to answer meanwhile.
+async fn report(
+    id: ActivityId,
+    coded: Coded,
+    encoding: Encoding,
+    max_body: u64,
+) -> Result<LinkReport, Cause> {
+    let at_once = LARGE.min(max_body);
+    match coded.decode(encoding, at_once) {
+        Ok(body) => return Ok(LinkReport::parse(id, &body)?),
+        // As small as it was sent, it is large.
+        Err(InvalidReport::TooLarge { .. }) if at_once < max_body => {}
+        Err(error) => return Err(error.into()),
+    }
+    let parsing = move || LinkReport::parse(id, &coded.decode(encoding, max_body)?);
+    // Ends early only with the runtime, or by a panic.
+    let parsed = spawn_blocking(parsing).await.map_err(|_ended| Cause::Internal)?;
+    Ok(parsed?)
 }
 
 async fn refusal<B>(status: RefusalStatus, headers: &HeaderMap, body: B) -> Answer
@@ -102,6 +128,17 @@ where
     timeout(ERROR_BODY_PATIENCE, read).await.unwrap_or(Err(InvalidReport::Truncated))
 }
 
+/// How old an answer was when a cache before the upstream gave it (RFC 9111 §5.1): of a list the first member counts,
+/// and what is no number is ignored.
+pub(super) fn age(headers: &HeaderMap) -> Duration {
+    let first = headers.get(AGE).and_then(|value| value.to_str().ok()?.split(',').next());
+    let digits = first
+        .map(str::trim)
+        .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let seconds = digits.map_or(0, |digits| digits.parse().unwrap_or(MAX_AGE).min(MAX_AGE));
+    Duration::from_secs(seconds.into())
+}
+
 /// The vendor's time of day.
 pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
@@ -116,7 +153,10 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+    use futures_util::{FutureExt as _, stream};
     use http::{HeaderValue, Response};
     use http_body::Frame;
     use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
@@ -177,6 +217,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_large_body_is_decoded_and_parsed_off_the_workers() {
+        let id = ActivityId::parse(ID.as_bytes()).unwrap();
+        let gzip = |body: &str| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(body.as_bytes()).unwrap();
+            Bytes::from(encoder.finish().unwrap())
+        };
+        let padded = |len: usize| format!("{}{}", report(), " ".repeat(len - report().len()));
+        let large = LARGE as usize;
+        for (len, at_once) in [(1_000, true), (large, true), (large + 1, false), (2 << 20, false)] {
+            let body = padded(len);
+            for (coding, sent) in [("identity", Bytes::from(body.clone())), ("gzip", gzip(&body))] {
+                let response = || {
+                    let response = Response::builder().header("content-encoding", coding);
+                    response.body(full(sent.clone())).unwrap().into_parts()
+                };
+                let (head, sent) = response();
+                // Nothing of it has to be waited for: what is not there at once is done elsewhere.
+                let now = read(id, &head, sent, 8 << 20).now_or_never();
+                assert_eq!(now.is_some(), at_once, "{len} bytes, {coding}");
+                let (head, sent) = response();
+                let Ok(Answer::Report(read)) = read(id, &head, sent, 8 << 20).await else { panic!("{len}") };
+                assert_eq!(read.tagged().body(), body.as_bytes());
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn every_other_status_has_its_cause() {
         for (status, cause) in [
             (401, Cause::Unauthorized),
@@ -217,6 +285,30 @@ mod tests {
             (PLAIN, r#"{"error_key":"quota_exceeded"}"#, exhausted),
         ] {
             assert_eq!(answer(429, header, full(body)).await, Err(cause));
+        }
+    }
+
+    #[test]
+    fn an_age_is_a_number_of_seconds_and_anything_else_is_ignored() {
+        for (sent, seconds) in [
+            (&[][..], 0),
+            (&["0"], 0),
+            (&["600"], 600),
+            (&[" 7 "], 7),
+            (&["12, 99"], 12),
+            (&["12", "99"], 12),
+            (&["4294967296000000000000"], 1 << 31),
+            (&["-1"], 0),
+            (&["+1"], 0),
+            (&["1.5"], 0),
+            (&[""], 0),
+            (&["soon"], 0),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in sent {
+                headers.append(AGE, HeaderValue::from_static(value));
+            }
+            assert_eq!(age(&headers), Duration::from_secs(seconds), "{sent:?}");
         }
     }
 

@@ -108,7 +108,7 @@ impl Desk {
         Self { cache: CacheLayer::new(memory).layer(Calls(calls)), metrics, asked }
     }
 
-    pub(super) fn memory(&self) -> &Memory {
+    pub(super) fn memory(&self) -> &Arc<Memory> {
         self.cache.memory()
     }
 
@@ -125,6 +125,24 @@ impl Desk {
     /// The next call. An hour in which nothing else happens passes at once: a call that never comes fails the test.
     pub(super) async fn call(&mut self) -> Asked {
         timeout(seconds(3_600), self.asked.recv()).await.expect("no call came").unwrap()
+    }
+
+    /// The call that has been made, if one has.
+    pub(super) async fn made_call(&mut self) -> Option<Asked> {
+        // No time passes.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        self.asked.try_recv().ok()
+    }
+
+    /// Asks, answers the call that this makes if it makes one, and tells how the caller was answered.
+    pub(super) async fn ask_and_answer(&mut self, key: ReportKey, answer: &Answer) -> &'static str {
+        let asking = self.ask(key);
+        if let Some(call) = self.made_call().await {
+            call.answers(answer.clone());
+        }
+        how(&asking.await.unwrap())
     }
 
     /// No call is on the desk, and none is coming.
@@ -170,7 +188,17 @@ impl Asked {
     }
 
     pub(super) fn ends(self, outcome: Result<Answer, FetchError>) {
-        let outcome = outcome.map(|answer| Fetched { answer, exchange: Exchange::default() });
+        let outcome =
+            outcome.map(|answer| Fetched { answer, age: Duration::ZERO, exchange: Exchange::default() });
+        self.comes_to(outcome);
+    }
+
+    /// The answer comes from a cache before the vendor, in which it was so old already.
+    pub(super) fn answers_at_age(self, age: Duration, answer: Answer) {
+        self.comes_to(Ok(Fetched { answer, age, exchange: Exchange::default() }));
+    }
+
+    fn comes_to(self, outcome: Outcome) {
         assert!(self.reply.send(outcome).is_ok(), "the call was given up");
     }
 }

@@ -5,7 +5,11 @@ use link_report_proxy::{
     cache::{Forward, How, Role, Served},
     report::{Cause, FetchError, NoClicks, Reason, ReportKey},
 };
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tower::ServiceExt as _;
 
 use super::desk::{Desk, at_rest, how, refusal, report, seconds};
 use crate::support::in_process::{key, timed};
@@ -88,6 +92,8 @@ async fn a_fetch_that_panics_frees_its_waiters_and_costs_no_second_call() {
         assert_eq!(served.unwrap_err().cause, Cause::Internal);
     }
     desk.is_clear().await;
+    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "error", "nor is it repeated at once");
+    sleep(seconds(5)).await;
     desk.hold(key(1), report(key(1), 2, 1)).await;
     assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit", "the key is as good as any other");
 }
@@ -202,4 +208,24 @@ async fn a_purge_concerns_its_own_activity_and_every_kind_of_answer() {
         desk.hold(key(2), report(key(2), 2, 1)).await;
         sleep(seconds(400)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_landed_while_a_caller_waited_for_an_older_fetch_is_seen_and_costs_no_second_call() {
+    let mut desk = Desk::new();
+    let before = desk.ask(key(1));
+    let first = desk.call().await;
+    desk.memory().purge_all();
+    // This caller is slow: it waits for the first fetch, and is not polled again before the second has landed.
+    let mut slow = Box::pin(desk.cache.clone().oneshot(key(1).into()));
+    assert!(timeout(seconds(0), &mut slow).await.is_err());
+    let quick = desk.ask(key(1));
+    at_rest().await;
+    first.answers(report(key(1), 2, 1));
+    before.await.unwrap().unwrap();
+    desk.call().await.answers(report(key(1), 3, 2));
+    quick.await.unwrap().unwrap();
+    let served = timeout(seconds(1), slow).await.expect("answered from memory");
+    assert_eq!((how(&served), served.unwrap().entry.answer()), ("hit", &report(key(1), 3, 2)));
+    desk.is_clear().await;
 }

@@ -81,3 +81,23 @@ async fn a_purge_takes_both_reports_of_an_activity_or_everything() {
     assert_eq!((desk.memory().purge_all(), desk.metric("cache_entries")), (0, 0.0));
     assert_eq!(desk.metric("cache_evictions_total{cause=\"purged\"}"), 4.0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_encode_whose_asker_hangs_up_is_not_begun_again_and_is_weighed() {
+    let mut desk = Desk::new();
+    desk.hold(key(1), report(key(1), 400_000, 1)).await;
+    let (entry, before) = (desk.memory().peek(&key(1)).unwrap(), desk.metric("cache_bytes"));
+    let asker = {
+        let (memory, entry) = (std::sync::Arc::clone(desk.cache.memory()), Arc::clone(&entry));
+        tokio::spawn(async move { memory.encode(key(1), &entry).await })
+    };
+    tokio::task::yield_now().await;
+    asker.abort();
+    assert!(asker.await.unwrap_err().is_cancelled());
+    // Nobody asks again: it is made all the same.
+    while entry.gzip().is_none() {
+        tokio::task::yield_now().await;
+    }
+    at_rest().await;
+    assert!(desk.metric("cache_bytes") > before, "weighed");
+}

@@ -13,7 +13,8 @@ use super::desk::{Desk, how, refusal, report, seconds};
 use crate::support::in_process::key;
 
 /// Around every age at which something changes, in seconds.
-const WAITS: [u64; 17] = [0, 1, 4, 5, 10, 40, 59, 60, 61, 240, 299, 300, 301, 600, 900, 2_700, 3_600];
+const WAITS: [u64; 19] =
+    [0, 1, 4, 5, 10, 40, 59, 60, 61, 120, 240, 299, 300, 301, 600, 900, 2_700, 3_600, 3_661];
 
 /// What happens next.
 #[derive(Debug, Clone, Copy)]
@@ -34,19 +35,81 @@ enum Mood {
 }
 
 /// What the model holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Held {
     answer: Mood,
     since: Instant,
+    /// How often in a row the same was said before.
+    repeats: u32,
+    failing: Option<Failing>,
+    behind: Option<Behind>,
+}
+
+/// A report behind a refusal.
+#[derive(Debug, Clone, Copy)]
+struct Behind {
+    answer: Mood,
+    since: Instant,
+    repeats: u32,
+    refused_at: Instant,
+}
+
+/// Calls fail.
+#[derive(Debug, Clone, Copy)]
+struct Failing {
     failures: u32,
-    retry_at: Option<Instant>,
+    retry_at: Instant,
 }
 
 /// The cache as the contract has it.
 #[derive(Debug, Default)]
 struct Oracle {
     held: Option<Held>,
+    /// Of the key while nothing is held.
+    failing: Option<Failing>,
     calls: u32,
+}
+
+// === impl Failing ===
+
+impl Failing {
+    fn next(before: Option<Self>, now: Instant) -> Self {
+        let before = before.filter(|before| now < before.retry_at + seconds(600));
+        let failures = before.map_or(1, |before| before.failures + 1);
+        let pause = match failures {
+            1..=4 => 5 << (failures - 1),
+            5..=14 => 60,
+            15..=17 => 120 << (failures - 15),
+            _ => 600,
+        };
+        Self { failures, retry_at: now + seconds(pause) }
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    fn fresh(&self) -> Duration {
+        match self.answer {
+            Mood::Report(0, _) => seconds((60 << self.repeats.min(10)).min(900)),
+            Mood::Refusal => seconds((60 << self.repeats.min(10)).min(3_600)),
+            Mood::Report(..) | Mood::Failure => seconds(300),
+        }
+    }
+
+    /// The report that is better than an error.
+    fn report(&self, now: Instant) -> Option<Mood> {
+        let (answer, since) = match (self.answer, self.behind) {
+            (Mood::Refusal, behind) => behind.map(|behind| (behind.answer, behind.since))?,
+            (report, _) => (report, self.since),
+        };
+        (now - since <= seconds(3_600)).then_some(answer)
+    }
+
+    fn is_dead(&self, now: Instant) -> bool {
+        let refused = self.answer == Mood::Refusal && now - self.since <= self.fresh() + seconds(3_600);
+        self.report(now).is_none() && !refused
+    }
 }
 
 // === impl Oracle ===
@@ -54,47 +117,73 @@ struct Oracle {
 impl Oracle {
     /// What an answer will be, and how it is come by.
     fn ask(&mut self, mood: Mood, now: Instant) -> (&'static str, Option<Mood>) {
-        let Some(held) = self.held.clone() else { return self.fetch(mood, now) };
+        if let Some(dead) = self.held.filter(|held| held.is_dead(now)) {
+            self.failing = self.failing.or(dead.failing);
+            self.held = None;
+        }
+        let Some(held) = self.held else {
+            return match self.failing {
+                Some(failing) if now < failing.retry_at => ("error", None),
+                _ => self.fetch(mood, now),
+            };
+        };
         let age = now - held.since;
-        let fresh = seconds(match held.answer {
-            Mood::Report(0, _) | Mood::Refusal => 60,
-            Mood::Report(..) | Mood::Failure => 300,
-        });
-        let keep = if held.answer == Mood::Refusal { None } else { Some(seconds(3_600)) };
-        let stale = age < fresh + seconds(600) && keep.is_some();
-        if age < fresh {
-            ("hit", Some(held.answer))
-        } else if let Some(retry_at) = held.retry_at.filter(|retry_at| {
-            // A failure that is long past says nothing any more.
-            stale || (keep.is_some_and(|keep| age <= keep) && now < *retry_at + seconds(600))
-        }) {
-            if now >= retry_at {
-                self.fetch(mood, now);
+        if age < held.fresh() {
+            return ("hit", Some(held.answer));
+        }
+        let stale = held.answer != Mood::Refusal && age < held.fresh() + seconds(600);
+        if let Some(Failing { retry_at, .. }) = held.failing {
+            let report = held.report(now).filter(|_| stale || now < retry_at + seconds(600));
+            if let Some(report) = report {
+                if now >= retry_at {
+                    self.fetch(mood, now);
+                }
+                return ("fallback", Some(report));
+            } else if now < retry_at {
+                return ("error", None);
             }
-            ("fallback", Some(held.answer))
-        } else if stale {
+        }
+        if stale {
             self.fetch(mood, now);
-            ("stale", Some(held.answer))
-        } else {
-            match self.fetch(mood, now) {
-                ("error", None) if keep.is_some_and(|keep| age <= keep) => ("fallback", Some(held.answer)),
-                fetched => fetched,
-            }
+            return ("stale", Some(held.answer));
+        }
+        match (self.fetch(mood, now), held.report(now)) {
+            (("error", None), Some(report)) => ("fallback", Some(report)),
+            (fetched, _) => fetched,
         }
     }
 
     fn fetch(&mut self, mood: Mood, now: Instant) -> (&'static str, Option<Mood>) {
         self.calls += 1;
-        if mood != Mood::Failure {
-            self.held = Some(Held { answer: mood, since: now, failures: 0, retry_at: None });
-            return ("fetched", Some(mood));
+        if mood == Mood::Failure {
+            match &mut self.held {
+                Some(held) => held.failing = Some(Failing::next(held.failing, now)),
+                None => self.failing = Some(Failing::next(self.failing, now)),
+            }
+            return ("error", None);
         }
-        if let Some(held) = &mut self.held {
-            held.failures += 1;
-            let pause = [5, 10, 20, 40, 60][held.failures.min(5) as usize - 1];
-            held.retry_at = Some(now + seconds(pause));
-        }
-        ("error", None)
+        let before = self.held;
+        // The report before, and how often it had been repeated.
+        let report = before.and_then(|before| match before.answer {
+            Mood::Refusal => before.behind.map(|behind| (behind.answer, behind.repeats)),
+            report => Some((report, before.repeats)),
+        });
+        let repeats = match mood {
+            Mood::Refusal => before.filter(|before| before.answer == mood).map(|before| before.repeats + 1),
+            Mood::Report(0, _) => {
+                report.filter(|(report, _)| *report == mood).map(|(_, repeats)| repeats + 1)
+            }
+            Mood::Report(..) | Mood::Failure => None,
+        };
+        let behind = before.filter(|before| mood == Mood::Refusal && before.report(now).is_some());
+        let behind = behind.and_then(|before| match before.answer {
+            Mood::Refusal => before.behind.filter(|behind| now - behind.refused_at < seconds(60)),
+            answer => Some(Behind { answer, since: before.since, repeats: before.repeats, refused_at: now }),
+        });
+        self.failing = None;
+        let repeats = repeats.unwrap_or(0);
+        self.held = Some(Held { answer: mood, since: now, repeats, failing: None, behind });
+        ("fetched", Some(mood))
     }
 }
 
@@ -134,7 +223,7 @@ async fn live(steps: &[Step]) -> Result<(), TestCaseError> {
             Step::Mood(new) => mood = new,
             Step::Purge => {
                 desk.memory().purge(key(1).id);
-                oracle.held = None;
+                (oracle.held, oracle.failing) = (None, None);
             }
             Step::Ask => {
                 let expected = oracle.ask(mood, Instant::now());

@@ -38,9 +38,10 @@ async fn failing_refreshes_pause_for_longer_and_longer_and_never_replace_a_good_
         (5, Cause::Timeout),
         (10, Cause::Internal),
         (20, Cause::Status { status: 500 }),
-        (40, Cause::CircuitOpen { retry_after: seconds(1) }),
-        (60, Cause::Unauthorized),
-        (60, Cause::TokenUnavailable),
+        // Denied here: no worse for the key.
+        (5, Cause::CircuitOpen { retry_after: seconds(1) }),
+        (40, Cause::Unauthorized),
+        (5, Cause::TokenUnavailable),
         (60, Cause::Timeout),
     ] {
         desk.call().await.fails(cause.clone());
@@ -99,9 +100,8 @@ async fn an_older_copy_waits_for_a_call_and_stands_in_if_that_fails() {
         "a failure long past says nothing, but this is the last second in which the copy is better than an error"
     );
     sleep(seconds(2)).await;
-    let asking = desk.ask(key(1));
-    desk.call().await.fails(Cause::Timeout);
-    assert_eq!(how(&asking.await.unwrap()), "error");
+    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "error");
+    desk.is_clear().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,9 +186,10 @@ async fn a_forced_refresh_is_limited_to_one_an_interval_whoever_demands_it() {
     for asking in crowd {
         assert_eq!(how(&asking.await.unwrap()), "fallback");
     }
-    assert_eq!(how(&desk.ask_anew(key(1)).await.unwrap()), "hit", "after a failure it rests");
+    sleep(seconds(59)).await;
+    assert_eq!(how(&desk.ask_anew(key(1)).await.unwrap()), "hit", "a failure counts too");
     desk.is_clear().await;
-    sleep(seconds(5)).await;
+    sleep(seconds(1)).await;
     let anew = desk.ask_anew(key(1));
     desk.call().await.answers(report(key(1), 2, 2));
     assert!(matches!(anew.await.unwrap().unwrap().how, How::Fetched { forward: Forward::Request, .. }));
@@ -204,6 +205,60 @@ async fn a_copy_that_grows_too_old_while_its_caller_waits_stands_in_for_nothing(
     sleep(seconds(10)).await;
     call.fails(Cause::Timeout);
     assert_eq!(how(&asking.await.unwrap()), "error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_that_an_answer_comes_with_is_added_to_ours() {
+    let mut desk = Desk::new();
+    let asking = desk.ask(key(1));
+    desk.call().await.answers_at_age(seconds(100), report(key(1), 2, 1));
+    assert_eq!(asking.await.unwrap().unwrap().age, seconds(100));
+    sleep(seconds(199)).await;
+    let served = desk.ask(key(1)).await.unwrap();
+    assert_eq!((how(&served), served.unwrap().age), ("hit", seconds(299)));
+    sleep(seconds(1)).await;
+    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "stale", "fresh for 300 s in all");
+    desk.call().await.fails(Cause::Timeout);
+    sleep(seconds(3_600 - 300)).await;
+    let asking = desk.ask(key(1));
+    desk.call().await.fails(Cause::Timeout);
+    let served = asking.await.unwrap();
+    assert_eq!((how(&served), served.unwrap().age), ("fallback", seconds(3_600)), "kept for an hour in all");
+    sleep(seconds(1)).await;
+    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_comes_older_than_its_lifetime_costs_no_call_a_poll() {
+    let mut desk = Desk::with(MemoryOptions { anew_interval: seconds(60), ..options() });
+    for age in [300, 599, 3_600, 100_000] {
+        desk.memory().purge_all();
+        let mut calls = 0;
+        for second in 0..3_600 {
+            let asking = [desk.ask(key(1)), desk.ask(key(1))];
+            if let Some(call) = desk.made_call().await {
+                calls += 1;
+                call.answers_at_age(seconds(age), report(key(1), 2, 1));
+            }
+            for asking in asking {
+                let served = asking.await.unwrap().unwrap();
+                assert!(served.age >= seconds(age), "{second}");
+            }
+            sleep(seconds(1)).await;
+        }
+        assert!((12..=24).contains(&calls), "{calls} calls an hour, {age} s old");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_refresh_of_what_came_old_is_limited_by_when_it_came() {
+    let mut desk = Desk::new();
+    let asking = desk.ask(key(1));
+    desk.call().await.answers_at_age(seconds(200), report(key(1), 2, 1));
+    asking.await.unwrap().unwrap();
+    sleep(seconds(59)).await;
+    assert_eq!(how(&desk.ask_anew(key(1)).await.unwrap()), "hit");
+    desk.is_clear().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,6 +80,56 @@ async fn an_entry_is_explained_at_every_age() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_and_a_failing_key_are_explained_too() {
+    let proxy = InProcess::new();
+    let explained = async |number: u32| {
+        let text = proxy.admin(&format!("/cache/{}", key(number).id)).await.json();
+        text["reports"][0].clone()
+    };
+    proxy.get(&path(1)).await;
+    tokio::time::sleep(Duration::from_secs(901)).await;
+    proxy.vendor_fails(404);
+    for number in [1, 2] {
+        assert_eq!(proxy.get(&path(number)).await.status, 404);
+    }
+    let one = explained(1).await;
+    assert_eq!(
+        (&one["held"]["answer"], &one["held"]["report_behind_age_seconds"]),
+        (&"refusal".into(), &901.into())
+    );
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let expired = "the refusal has expired: ";
+    let two = explained(2).await;
+    assert_eq!(
+        (&two["held"]["standing"], &two["held"]["lifetime"]["better_than_an_error_until_seconds"]),
+        (&"expired".into(), &0.into())
+    );
+    for (number, next) in [
+        (1, "waits for a call, and the report before it stands in if that fails"),
+        (2, "the next request waits for a call"),
+    ] {
+        assert_eq!(explained(number).await["next"], format!("{expired}{next}"));
+    }
+    proxy.vendor.clear_faults();
+    proxy.vendor_fails(403);
+    for number in [1, 2, 3] {
+        proxy.get(&path(number)).await;
+    }
+    for (number, next) in [
+        (
+            1,
+            "answered with the report before the refusal, since refreshing fails; tried again in 5 s, when it is asked for",
+        ),
+        (2, "the refusal has expired, and calls fail: answered with that error for 5 s, then tried again"),
+        (3, "not held, and calls fail: answered with that error for 5 s, then tried again"),
+    ] {
+        assert_eq!(explained(number).await["next"], next);
+    }
+    let failing = explained(3).await;
+    assert_eq!((&failing["held"], &failing["trouble"]["failures"]), (&Value::Null, &1.into()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_list_of_entries_is_paged_in_the_order_of_their_keys() {
     let proxy = InProcess::new();
     for number in [5, 3, 1, 4, 2] {

@@ -146,3 +146,12 @@ async fn no_token_stands_in_any_line_however_much_is_logged() {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_memory_that_is_smaller_than_the_largest_report_is_warned_of_at_start() {
+    for (bytes, warned) in [("1MiB", true), ("7MiB", true), ("8MiB", false), ("64MiB", false)] {
+        let (log, _guard) = Log::start();
+        let _proxy = InProcess::with(&[("CACHE__MAX_BYTES", bytes)]);
+        assert_eq!(log.text().contains("cache.max_bytes is less than upstream.max_body"), warned, "{bytes}");
+    }
+}

@@ -200,3 +200,28 @@ async fn cache_status_and_age_tell_how_an_answer_was_come_by() {
         "a failure long past says nothing of the vendor"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn stored_is_said_of_what_is_stored_and_of_nothing_else() {
+    let proxy = InProcess::new();
+    proxy.vendor.inject(Fault::Latency(Duration::from_secs(5)), Scope::All);
+    let (kept, purged) = (proxy.get_meanwhile(&path(1)), proxy.get_meanwhile(&path(2)));
+    proxy.vendor.called(2).await;
+    proxy.admin.memory.purge(key(2).id);
+    assert_eq!(kept.await.unwrap().cache_status(), "fwd=uri-miss; stored");
+    let purged = purged.await.unwrap();
+    assert_eq!((purged.status, purged.cache_status()), (200, "fwd=uri-miss"));
+
+    // Two megabytes.
+    let proxy = InProcess::with(&[("CACHE__MAX_BYTES", "1MiB")]);
+    let large = format!("/v3/reports/email_reports/{}/links", synthetic_id(1, 9_999));
+    let served = proxy.get(&large).await;
+    assert_eq!((served.status, served.cache_status()), (200, "fwd=uri-miss"));
+    assert!(served.body.len() > 1 << 20, "{}", served.body.len());
+    let refused = proxy.get(&large).await;
+    assert_eq!(
+        (refused.status, refused.cache_status()),
+        (502, "fwd=uri-miss; detail=upstream_invalid_response")
+    );
+    assert_eq!(proxy.vendor.calls(), 1);
+}

@@ -212,6 +212,7 @@ async fn a_sane_request_id_is_echoed_and_every_answer_that_is_no_hit_gets_one() 
     let id = failed.header("x-request-id").to_owned();
     assert_eq!(failed.json()["instance"], format!("/requests/{id}"), "the body names the same request");
     proxy.vendor.clear_faults();
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let missed = proxy.get(&path(1)).await;
     assert!(!missed.header("x-request-id").is_empty() && missed.header("x-request-id") != id);
     assert_eq!(proxy.get(&path(1)).await.header("x-request-id"), "", "a hit is too common to be named");

@@ -52,7 +52,7 @@ async fn distinct_ids_without_end_leave_memory_and_series_flat_and_evictions_cou
     assert!(held > 0.0 && evicted > 0.0, "{held} held, {evicted} evicted");
     assert!(held + evicted <= f64::from(2 * HALF), "{held} held, {evicted} evicted");
     assert!(evicted > f64::from(HALF), "{held} held, {evicted} evicted");
-    // A refused newcomer is an eviction too: nothing leaves unseen.
+    // Nothing leaves unseen.
     assert_eq!(upstream.sim.calls(), u64::from(2 * HALF));
 }
 

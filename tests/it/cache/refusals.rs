@@ -1,0 +1,209 @@
+//! The upstream's 400 and 404: for how long each is the answer, and what becomes of the report before it.
+
+use std::sync::{Arc, Mutex};
+
+use link_report_proxy::{
+    cache::{Forward, How, ScarcityProbe},
+    report::{Cause, Reason, Scarcity},
+};
+use tokio::time::sleep;
+
+use super::desk::{Desk, at_rest, how, options, refusal, report, seconds};
+use crate::support::in_process::key;
+
+/// Polls each second for so long, answers every call with a refusal, and tells when the calls came.
+async fn calls_at(desk: &mut Desk, time: u64) -> Vec<u64> {
+    let mut calls = Vec::new();
+    for second in 0..time {
+        let asking = desk.ask(key(1));
+        if let Some(call) = desk.made_call().await {
+            calls.push(second);
+            call.answers(refusal());
+        }
+        assert_eq!(asking.await.unwrap().unwrap().entry.answer(), &refusal());
+        sleep(seconds(1)).await;
+    }
+    calls
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_is_repeated_lives_twice_as_long_each_time_up_to_an_hour() {
+    let mut desk = Desk::new();
+    let calls = calls_at(&mut desk, 3 * 3_600 + 60).await;
+    assert_eq!(calls, [0, 60, 180, 420, 900, 1_860, 3_780, 7_380]);
+    desk.memory().purge(key(1).id);
+    assert_eq!(calls_at(&mut desk, 100).await, [0, 60], "a purge begins anew");
+    sleep(seconds(80)).await;
+    let asking = desk.ask(key(1));
+    desk.call().await.answers(report(key(1), 2, 1));
+    asking.await.unwrap().unwrap();
+    sleep(seconds(901)).await;
+    assert_eq!(calls_at(&mut desk, 61).await, [0, 60], "a report begins anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_is_asked_for_again_hours_later_is_a_new_one() {
+    let mut desk = Desk::new();
+    calls_at(&mut desk, 200).await;
+    sleep(seconds(3 * 3_600)).await;
+    assert_eq!(calls_at(&mut desk, 61).await, [0, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_refusal_asks_as_a_refresh_and_not_as_a_miss() {
+    let mut desk = Desk::new();
+    desk.hold(key(1), refusal()).await;
+    sleep(seconds(60)).await;
+    let asking = desk.ask(key(1));
+    let call = desk.call().await;
+    assert_eq!(call.call.reason, Reason::Refresh);
+    call.answers(refusal());
+    let served = asking.await.unwrap().unwrap();
+    assert!(matches!(served.how, How::Fetched { forward: Forward::Stale, .. }), "{:?}", served.how);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_refusal_whose_refresh_is_put_off_is_the_answer_and_asked_about_later() {
+    for cause in
+        [Cause::QuotaExhausted { retry_after: seconds(3_600) }, Cause::Throttled { retry_after: seconds(1) }]
+    {
+        let mut desk = Desk::new();
+        desk.hold(key(1), refusal()).await;
+        sleep(seconds(60)).await;
+        for _ in 0..3 {
+            let asking = desk.ask(key(1));
+            desk.call().await.fails(cause.clone());
+            let served = asking.await.unwrap().unwrap();
+            assert_eq!(served.entry.answer(), &refusal());
+            assert!(matches!(&served.how, How::Fallback(error) if error.cause == cause), "{:?}", served.how);
+            sleep(seconds(4)).await;
+            assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "fallback");
+            desk.is_clear().await;
+            sleep(seconds(1)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_calls_are_scarce_an_expired_refusal_is_the_answer() {
+    let now = Arc::new(Mutex::new(Scarcity::Stopped));
+    let told = Arc::clone(&now);
+    let probe = ScarcityProbe::new(move |_now| *told.lock().unwrap());
+    let mut desk = Desk::with_calls_that_are(probe, options());
+    desk.hold(key(1), refusal()).await;
+    sleep(seconds(120)).await;
+    for scarcity in [Scarcity::Stopped, Scarcity::Scarce { factor: 3.0 }] {
+        *now.lock().unwrap() = scarcity;
+        let served = desk.ask(key(1)).await.unwrap();
+        assert_eq!((how(&served), served.unwrap().entry.answer()), ("fallback", &refusal()));
+        desk.is_clear().await;
+    }
+    sleep(seconds(60)).await;
+    desk.ask(key(1));
+    assert_eq!(desk.call().await.call.reason, Reason::Refresh);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_keeps_the_report_behind_it_which_stands_in_for_an_error_that_follows() {
+    let mut desk = Desk::new();
+    let good = report(key(1), 100, 1);
+    desk.hold(key(1), good.clone()).await;
+    let alone = desk.metric("cache_bytes");
+    sleep(seconds(301)).await;
+    desk.ask(key(1)).await.unwrap().unwrap();
+    desk.call().await.answers(refusal());
+    at_rest().await;
+    let served = desk.ask(key(1)).await.unwrap();
+    assert_eq!((how(&served), served.unwrap().entry.answer()), ("hit", &refusal()), "it is the answer");
+    assert!(desk.metric("cache_bytes") > alone, "both are weighed");
+    sleep(seconds(60)).await;
+    let asking = desk.ask(key(1));
+    let call = desk.call().await;
+    assert_eq!(call.call.reason, Reason::Refresh);
+    call.fails(Cause::Status { status: 503 });
+    let served = asking.await.unwrap();
+    assert_eq!((how(&served), served.unwrap().entry.answer()), ("fallback", &good));
+    // Nobody waits for the next to fail.
+    let served = desk.ask(key(1)).await.unwrap();
+    assert_eq!((how(&served), served.unwrap().entry.answer()), ("fallback", &good));
+    desk.is_clear().await;
+    let served = desk.memory().stand_in(&key(1), Cause::Overloaded.into()).unwrap();
+    assert_eq!(served.entry.answer(), &good);
+    // It is a day's stand-in by its own age, however old the refusal is.
+    sleep(seconds(3_600 - 361 - 1)).await;
+    let asking = desk.ask(key(1));
+    desk.call().await.fails(Cause::Timeout);
+    let served = asking.await.unwrap();
+    assert_eq!((how(&served), served.unwrap().entry.answer()), ("fallback", &good));
+    sleep(seconds(5)).await;
+    let asking = desk.ask(key(1));
+    desk.call().await.fails(Cause::Timeout);
+    assert_eq!(how(&asking.await.unwrap()), "error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_behind_a_refusal_that_comes_again_is_the_same_and_so_is_its_gzip_variant() {
+    let mut desk = Desk::new();
+    let good = report(key(1), 100, 1);
+    desk.hold(key(1), good.clone()).await;
+    let first = desk.memory().peek(&key(1)).unwrap();
+    desk.memory().encode(key(1), &first).await;
+    let weight = desk.metric("cache_bytes");
+    sleep(seconds(301)).await;
+    for answer in [refusal(), good.clone()] {
+        let asking = desk.ask(key(1));
+        desk.call().await.answers(answer);
+        asking.await.unwrap().unwrap();
+        sleep(seconds(60)).await;
+    }
+    let again = desk.memory().peek(&key(1)).unwrap();
+    assert_eq!(again.answer(), &good);
+    assert!(again.unchanged_for(tokio::time::Instant::now()) > seconds(301));
+    assert_eq!(again.gzip().unwrap().body().as_ptr(), first.gzip().unwrap().body().as_ptr());
+    assert_eq!(desk.metric("cache_bytes"), weight, "the refusal is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_refusal_in_a_row_a_minute_later_drops_the_report() {
+    let lifetimes =
+        link_report_proxy::report::LifetimePolicy { negative_ttl: seconds(10), ..options().lifetimes };
+    let mut desk = Desk::with(link_report_proxy::cache::MemoryOptions { lifetimes, ..options() });
+    let good = report(key(1), 100, 1);
+    desk.hold(key(1), good.clone()).await;
+    let alone = desk.metric("cache_bytes");
+    sleep(seconds(901)).await;
+    // At 0, 10 and 30 s the gateway may be at fault for a moment; at 70 s it is not.
+    for lifetime in [10, 20, 40] {
+        let asking = desk.ask(key(1));
+        desk.call().await.answers(refusal());
+        asking.await.unwrap().unwrap();
+        assert!(desk.metric("cache_bytes") > alone, "{lifetime}: kept behind");
+        sleep(seconds(lifetime)).await;
+    }
+    let asking = desk.ask(key(1));
+    desk.call().await.answers(refusal());
+    asking.await.unwrap().unwrap();
+    assert!(desk.metric("cache_bytes") < alone, "dropped");
+    sleep(seconds(80)).await;
+    let asking = desk.ask(key(1));
+    desk.call().await.fails(Cause::Timeout);
+    assert_eq!(how(&asking.await.unwrap()), "error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_report_that_does_not_change_lives_twice_as_long_each_time_up_to_15_minutes() {
+    let mut desk = Desk::new();
+    let mut fresh = Vec::new();
+    for version in [1, 1, 1, 1, 1, 1, 2, 2] {
+        let asking = desk.ask(key(1));
+        desk.call().await.answers(report(key(1), 0, version));
+        asking.await.unwrap().unwrap();
+        at_rest().await;
+        fresh.push(desk.memory().peek(&key(1)).unwrap().lifetime().fresh.as_secs());
+        sleep(seconds(fresh[fresh.len() - 1])).await;
+    }
+    assert_eq!(fresh, [60, 120, 240, 480, 900, 900, 60, 120]);
+    desk.memory().purge_all();
+    desk.hold(key(1), report(key(1), 0, 2)).await;
+    assert_eq!(desk.memory().peek(&key(1)).unwrap().lifetime().fresh, seconds(60));
+}
