@@ -1,77 +1,62 @@
 //! The keys of which nothing is held, since calls for them fail: what went wrong, and until when they are left alone.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
-
 use foldhash::fast::RandomState;
+use moka::{policy::EvictionPolicy, sync::Cache as Moka};
 use tokio::time::Instant;
 
 use super::Trouble;
 use crate::report::{FetchError, ReportKey};
 
-/// So many keys at most. Each is 0.5 KiB, half of that the map's spare room, and the upstream's request id may be 128
-/// bytes more: 2 to 3 MiB in all, beside `cache.max_bytes`. Each took a call, and at 4 calls a second 2,400 at most are
-/// within their pauses.
-const MOST: usize = 4_096;
+/// So many keys at most; the least recently asked for go first. Each takes half a KiB with moka's nodes, and the
+/// upstream's request id may be 128 bytes more: 2 to 3 MiB in all, beside `cache.max_bytes`. Each took a call, and at 4
+/// calls a second 2,400 at most are within their pauses.
+const MOST: u64 = 4_096;
 
 /// See above. Only looked at where there is no entry: no hit comes here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Failures {
-    noted: Mutex<HashMap<ReportKey, Trouble, RandomState>>,
+    noted: Moka<ReportKey, Trouble, RandomState>,
 }
 
 // === impl Failures ===
 
 impl Failures {
+    pub(super) fn new() -> Self {
+        let noted = Moka::builder().max_capacity(MOST).eviction_policy(EvictionPolicy::lru());
+        Self { noted: noted.build_with_hasher(RandomState::default()) }
+    }
+
     /// The error to answer with, while a key is to be left alone.
     pub(super) fn resting(&self, key: &ReportKey, now: Instant) -> Option<FetchError> {
-        let noted = self.noted();
-        noted.get(key).filter(|trouble| trouble.is_resting(now)).map(|trouble| trouble.error.clone())
+        self.get(key).filter(|trouble| trouble.is_resting(now)).map(|trouble| trouble.error)
     }
 
     /// What is noted of a key.
     pub(super) fn get(&self, key: &ReportKey) -> Option<Trouble> {
-        self.noted().get(key).cloned()
+        self.noted.get(key)
     }
 
     /// Notes one more failure of a key.
     pub(super) fn note(&self, key: ReportKey, error: FetchError, now: Instant) {
-        let mut noted = self.noted();
-        let trouble = Trouble::after(noted.get(&key), error, now);
-        insert(&mut noted, key, trouble);
+        self.noted.entry(key).and_upsert_with(|before| {
+            let before = before.map(moka::Entry::into_value);
+            Trouble::after(before.as_ref(), error, now)
+        });
     }
 
     /// Takes over what an entry knew that is going; what is noted already is newer.
     pub(super) fn take_over(&self, key: ReportKey, trouble: &Trouble) {
-        let mut noted = self.noted();
-        if !noted.contains_key(&key) {
-            insert(&mut noted, key, trouble.clone());
-        }
+        self.noted.entry(key).or_insert_with(|| trouble.clone());
     }
 
     /// Calls for this key do not fail any more, or it is to be tried again at once.
     pub(super) fn forget(&self, key: &ReportKey) {
-        self.noted().remove(key);
+        self.noted.invalidate(key);
     }
 
     pub(super) fn forget_all(&self) {
-        self.noted().clear();
+        self.noted.invalidate_all();
     }
-
-    fn noted(&self) -> MutexGuard<'_, HashMap<ReportKey, Trouble, RandomState>> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Where there is no room, the key goes that may be tried again first.
-fn insert(noted: &mut HashMap<ReportKey, Trouble, RandomState>, key: ReportKey, trouble: Trouble) {
-    if noted.len() >= MOST && !noted.contains_key(&key) {
-        let first = noted.iter().min_by_key(|(_, trouble)| trouble.retry_at).map(|(key, _)| *key);
-        first.map(|first| noted.remove(&first));
-    }
-    noted.insert(key, trouble);
 }
 
 #[cfg(test)]
@@ -82,25 +67,23 @@ mod tests {
     use crate::report::{Cause, NoClicks};
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_failing_keys_takes_no_more_than_its_room_and_the_longest_pauses_stay() {
+    async fn a_flood_of_failing_keys_takes_no_more_than_its_room_and_those_that_are_asked_for_stay() {
         assert!(size_of::<(ReportKey, Trouble)>() <= 260, "{}", size_of::<(ReportKey, Trouble)>());
-        let failures = Failures::default();
+        let failures = Failures::new();
         let start = Instant::now();
         let key = |number: u128| ReportKey {
             id: uuid::Uuid::from_u128(number).into(),
             no_clicks: NoClicks::Omitted,
         };
-        for _ in 0..6 {
-            failures.note(key(0), Cause::Forbidden.into(), start);
+        for number in 0..20_000 {
+            failures.note(key(number), Cause::Forbidden.into(), start);
+            assert!(failures.resting(&key(0), start).is_some(), "polled meanwhile, after {number}");
         }
-        for number in 1..20_000 {
-            let now = start + Duration::from_millis(u64::try_from(number).unwrap());
-            failures.note(key(number), Cause::Forbidden.into(), now);
-        }
-        assert_eq!(failures.noted().len(), MOST);
-        let end = start + Duration::from_secs(20);
-        assert!(failures.resting(&key(0), end).is_some(), "it rests for a minute");
-        assert!(failures.resting(&key(19_999), end).is_some());
-        assert_eq!(failures.resting(&key(1), end), None);
+        failures.noted.run_pending_tasks();
+        assert!(failures.noted.entry_count() <= MOST);
+        assert!(failures.resting(&key(19_999), start).is_some());
+        assert_eq!(failures.resting(&key(1), start), None);
+        failures.forget_all();
+        assert_eq!(failures.resting(&key(0), start + Duration::from_secs(1)), None);
     }
 }

@@ -95,7 +95,7 @@ impl Memory {
     /// An empty memory.
     pub fn new(options: MemoryOptions, scarcity: ScarcityProbe, metrics: CacheMetrics) -> Self {
         let store = Store::new(options.max_bytes, metrics.clone());
-        Self { options, flights: Arc::default(), store, failures: Failures::default(), scarcity, metrics }
+        Self { options, flights: Arc::default(), store, failures: Failures::new(), scarcity, metrics }
     }
 
     /// Makes the gzip variant of a held report, if there is none yet. A caller who hangs up stops nothing.

@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_ledger_that_we_did_not_write_is_refused() {
-        let huge = format!(r#"{{"day":1,"spent":{}1}}"#, " ".repeat(64 * 1024));
+        let huge = format!(r#"{{"day":1,"spent":{}1}}"#, " ".repeat(128 * 1024));
         for bytes in
             ["", "{}", "null", r#"{"day":-1,"spent":0}"#, r#"{"day":1,"spent":0,"status":"x"}"#, &huge]
         {

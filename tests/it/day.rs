@@ -303,8 +303,8 @@ async fn a_day_of_which_another_program_spends_3000_calls_ends_without_a_storm()
     assert!(scene.busiest_second() <= PER_SECOND);
     assert!(scene.vendor.spent_today() > 200, "the next day begins as any other");
     assert!(
-        figures.too_many <= 8,
-        "{} 429s: for seconds that both programs filled, and one for the day",
+        figures.too_many <= 10,
+        "{} 429s: for seconds that both programs filled, one for the day, and those that found out whether it still holds",
         figures.too_many
     );
 }

@@ -219,9 +219,6 @@ async fn stored_is_said_of_what_is_stored_and_of_nothing_else() {
     assert_eq!((served.status, served.cache_status()), (200, "fwd=uri-miss"));
     assert!(served.body.len() > 1 << 20, "{}", served.body.len());
     let refused = proxy.get(&large).await;
-    assert_eq!(
-        (refused.status, refused.cache_status()),
-        (502, "fwd=uri-miss; detail=upstream_invalid_response")
-    );
+    assert_eq!((refused.status, refused.cache_status()), (502, "detail=upstream_invalid_response"));
     assert_eq!(proxy.vendor.calls(), 1);
 }
