@@ -1,32 +1,39 @@
 //! link-report-proxy: a caching reverse proxy for Constant Contact's email link reports.
 //!
-//! The map of the house. A room imports lower floors only, never a sibling; `tests/it/floors.rs` holds it to that.
+//! A module imports modules of lower layers only, never a sibling, and a type's name occurs once in the crate;
+//! `tests/it/floors.rs` keeps both.
 //!
-//! | floor | room | what it is for |
+//! | layer | module | what it is for |
 //! |---|---|---|
 //! | 6 | [`commands`] | what a person or an orchestrator asks of the binary |
-//! | 5 | [`app`] | both stacks, top to bottom, and the life from start to end |
-//! | 4 | [`inbound`] | the road in: a request's head to a question, what was served to an answer's head |
-//! | 4 | [`admin`] | the second port: metrics, readiness, explaining, purging |
-//! | 3 | [`cache`] | remember, coalesce, serve stale |
-//! | 3 | [`admission`] | may this call be made now |
-//! | 3 | [`token`] | the one OAuth token: renewed, persisted, stamped |
-//! | 3 | [`door`] | sockets, slow clients, draining, bearer tokens: what both ports share |
-//! | 2 | [`upstream`] | the road out: one call, from the domain's words to the wire and back |
+//! | 5 | [`app`] | both stacks, top to bottom, and the life of the process |
+//! | 4 | [`inbound`] | the data port: request -> report key -> response; the error table |
+//! | 4 | [`admin`] | the admin port: metrics, readiness, explaining, purging |
+//! | 3 | [`cache`] | entries, freshness, single flight, stale answers, failing keys |
+//! | 3 | [`quota`] | what may be spent: the daily budget, the pace within a second, the upstream's lockout |
+//! | 3 | [`resilience`] | circuit breaker and retry |
+//! | 3 | [`token`] | the one OAuth token: renewed, persisted, sent; back-off after 401s |
+//! | 3 | [`server`] | sockets, slow and idle peers, graceful drain, bearer auth: what both ports share |
+//! | 2 | [`upstream`] | the HTTP client: connect, request, response, body |
 //! | 2 | [`state`] | what outlives the process |
-//! | 1 | [`report`] | the domain: keys, answers, refusals, errors, lifetimes; no I/O, no clock |
+//! | 1 | [`report`] | the domain: keys, reports, negative answers, errors, lifetimes; no I/O, no clock |
 //! | 1 | [`settings`] | every key, its layers and its checks |
 //! | 1 | [`telemetry`] | metrics and logs |
 //! | 1 | [`simulator`] | a simulated Constant Contact, for `demo` and for tests |
+//!
+//! Words with one meaning each: a *report* is the resource; a *key* is its activity id and `no_clicks`; a *flight* is one
+//! fetch that many requests wait for; tokens are *renewed*, reports are *refreshed*; a *miss* finds no usable entry; an
+//! *uncached report* has none; a *negative answer* is the upstream's 400 or 404; a *lockout* follows `quota_exceeded`.
 
 pub mod admin;
-pub mod admission;
 pub mod app;
 pub mod cache;
 pub mod commands;
-pub mod door;
 pub mod inbound;
+pub mod quota;
 pub mod report;
+pub mod resilience;
+pub mod server;
 pub mod settings;
 pub mod simulator;
 pub mod state;

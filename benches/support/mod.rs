@@ -14,8 +14,8 @@ use hyper_util::{client::proxy::matcher::Matcher, rt::TokioIo};
 use link_report_proxy::{
     admin::AdminState,
     app::{App, Calls},
-    door::{ConnectionLimits, serve_connection},
-    inbound::Front,
+    inbound::ReportService,
+    server::{ConnectionLimits, serve_connection},
     settings::Settings,
     simulator::{Options, Simulator, synthetic_id},
     upstream::{ConnectOptions, Connector},
@@ -44,7 +44,7 @@ pub(crate) struct Bed {
 /// The pieces of a hit, without hyper and the pipe.
 #[derive(Clone)]
 pub(crate) struct Inside {
-    pub(crate) front: Arc<Front<Calls>>,
+    pub(crate) front: Arc<ReportService<Calls>>,
     pub(crate) admin: Arc<AdminState>,
 }
 

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::caching::{kind_of, seconds};
+use super::list::{kind_of, seconds};
 use crate::{
-    cache::{Entry, Memory, Refresh, Standing, Trouble},
+    cache::{Entry, Freshness, Refresh, RefreshFailure, ReportCache},
     report::{ActivityId, LinkReport, NoClicks, ReportKey},
 };
 
@@ -23,38 +23,38 @@ struct Explained {
     /// What happens when it is asked for now.
     next: String,
     /// Why nothing is held, if calls fail.
-    trouble: Option<Troubled>,
-    held: Option<Held>,
+    last_fetch_error: Option<RefreshFailureView>,
+    held: Option<HeldView>,
 }
 
 #[derive(Debug, Serialize)]
-struct Held {
+struct HeldView {
     answer: &'static str,
-    standing: &'static str,
+    freshness: &'static str,
     links: Option<usize>,
     etag: Option<String>,
     age_seconds: i64,
     unchanged_for_seconds: i64,
-    lifetime: Ages,
+    lifetime: LifetimeView,
     hits: u64,
     bytes: usize,
     /// The age of the report behind a refusal, which stands in for an error.
     report_behind_age_seconds: Option<i64>,
-    trouble: Option<Troubled>,
+    last_refresh_error: Option<RefreshFailureView>,
 }
 
 /// The ages at which it changes its standing.
 #[derive(Debug, Serialize)]
-struct Ages {
+struct LifetimeView {
     why: &'static str,
     fresh_until_seconds: i64,
-    refreshed_behind_until_seconds: i64,
-    better_than_an_error_until_seconds: i64,
+    stale_while_revalidate_until_seconds: i64,
+    stale_if_error_until_seconds: i64,
 }
 
 #[derive(Debug, Serialize)]
-struct Troubled {
-    last_error: String,
+struct RefreshFailureView {
+    error: String,
     failures: u32,
     next_try_in_seconds: i64,
 }
@@ -62,27 +62,34 @@ struct Troubled {
 // === impl Explanation ===
 
 impl Explanation {
-    pub(super) fn of(id: ActivityId, memory: &Memory) -> Self {
+    pub(super) fn of(id: ActivityId, memory: &ReportCache) -> Self {
         let now = Instant::now();
         let reports = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| {
             let key = ReportKey { id, no_clicks };
             let entry = memory.peek(&key);
-            let trouble = memory.failure(&key);
+            let refresh_failure = memory.failure(&key);
             Explained {
                 no_clicks: no_clicks.as_str(),
                 being_fetched: memory.is_being_fetched(&key),
-                next: next(entry.as_deref(), trouble.as_ref(), memory, now),
-                trouble: trouble.map(|trouble| Troubled::of(&trouble, now)),
-                held: entry.map(|entry| Held::of(&entry, now)),
+                next: next(entry.as_deref(), refresh_failure.as_ref(), memory, now),
+                last_fetch_error: refresh_failure
+                    .map(|refresh_failure| RefreshFailureView::of(&refresh_failure, now)),
+                held: entry.map(|entry| HeldView::of(&entry, now)),
             }
         });
         Self { id, reports: reports.into() }
     }
 }
 
-fn next(entry: Option<&Entry>, trouble: Option<&Trouble>, memory: &Memory, now: Instant) -> String {
+fn next(
+    entry: Option<&Entry>,
+    refresh_failure: Option<&RefreshFailure>,
+    memory: &ReportCache,
+    now: Instant,
+) -> String {
     let Some(entry) = entry else {
-        let paused = trouble.map(|trouble| trouble.retry_at.saturating_duration_since(now).as_secs());
+        let paused = refresh_failure
+            .map(|refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
         return match paused {
             Some(pause @ 1..) => {
                 format!("not held, and calls fail: answered with that error for {pause} s, then tried again")
@@ -91,45 +98,50 @@ fn next(entry: Option<&Entry>, trouble: Option<&Trouble>, memory: &Memory, now: 
         };
     };
     let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
-    match (entry.standing(now), entry.trouble(), memory.refresh(entry, now)) {
-        (Standing::Fresh, _, _) => {
+    match (entry.standing(now), entry.refresh_failure(), memory.refresh(entry, now)) {
+        (Freshness::Fresh, _, _) => {
             format!("answered from memory; due for a refresh in {fresh_for} s, when it is asked for")
         }
-        (Standing::Stale | Standing::Kept, _, Refresh::PutOff(left)) => {
+        (Freshness::Stale | Freshness::StaleIfError, _, Refresh::Deferred(left)) => {
             let left = left.as_secs();
             format!(
                 "answered from memory; calls are scarce: due for a refresh in {left} s, when it is asked for"
             )
         }
-        (Standing::Stale | Standing::Kept, _, Refresh::Stopped) => {
+        (Freshness::Stale | Freshness::StaleIfError, _, Refresh::Stopped) => {
             "answered from memory; calls are too scarce for a refresh".to_owned()
         }
-        (Standing::Kept | Standing::Spent, trouble, Refresh::Due | Refresh::Resting(_))
-            if entry.refusal().is_some() =>
-        {
-            refused(entry, trouble, now)
-        }
-        (Standing::Stale, None, Refresh::Due | Refresh::Resting(_)) => {
+        (
+            Freshness::StaleIfError | Freshness::Expired,
+            refresh_failure,
+            Refresh::Due | Refresh::Backoff(_),
+        ) if entry.negative_answer().is_some() => refused(entry, refresh_failure, now),
+        (Freshness::Stale, None, Refresh::Due | Refresh::Backoff(_)) => {
             "answered from memory, and refreshed behind".to_owned()
         }
-        (Standing::Stale | Standing::Kept, Some(trouble), Refresh::Due | Refresh::Resting(_)) => {
-            let pause = trouble.retry_at.saturating_duration_since(now).as_secs();
+        (
+            Freshness::Stale | Freshness::StaleIfError,
+            Some(refresh_failure),
+            Refresh::Due | Refresh::Backoff(_),
+        ) => {
+            let pause = refresh_failure.retry_at.saturating_duration_since(now).as_secs();
             format!(
                 "answered from memory, since refreshing fails; tried again in {pause} s, when it is asked for"
             )
         }
-        (Standing::Kept, None, Refresh::Due | Refresh::Resting(_)) => {
+        (Freshness::StaleIfError, None, Refresh::Due | Refresh::Backoff(_)) => {
             "too old to be answered at once: waits for a call, and stands in if that fails".to_owned()
         }
-        (Standing::Spent, _, _) => {
+        (Freshness::Expired, _, _) => {
             "too old for anything: the next request is a miss and waits for a call".to_owned()
         }
     }
 }
 
 /// What happens when a refusal that is not fresh any more is asked for.
-fn refused(entry: &Entry, trouble: Option<&Trouble>, now: Instant) -> String {
-    let pause = trouble.map_or(0, |trouble| trouble.retry_at.saturating_duration_since(now).as_secs());
+fn refused(entry: &Entry, refresh_failure: Option<&RefreshFailure>, now: Instant) -> String {
+    let pause = refresh_failure
+        .map_or(0, |refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
     match (entry.behind(now), pause) {
         (Some(_), 1..) => format!(
             "answered with the report before the refusal, since refreshing fails; tried again in {pause} s, when it is asked for"
@@ -147,50 +159,58 @@ fn refused(entry: &Entry, trouble: Option<&Trouble>, now: Instant) -> String {
     }
 }
 
-// === impl Held ===
+// === impl HeldView ===
 
-impl Held {
+impl HeldView {
     fn of(entry: &Entry, now: Instant) -> Self {
         let lifetime = entry.lifetime();
         Self {
             answer: kind_of(entry),
-            standing: standing(entry, now),
+            freshness: freshness(entry, now),
             links: entry.report().map(LinkReport::links),
-            etag: entry.report().map(|report| String::from_utf8_lossy(report.tagged().tag()).into_owned()),
+            etag: entry
+                .report()
+                .map(|report| String::from_utf8_lossy(report.representation().tag()).into_owned()),
             age_seconds: seconds(entry.age(now)),
             unchanged_for_seconds: seconds(entry.unchanged_for(now)),
-            lifetime: Ages {
+            lifetime: LifetimeView {
                 why: lifetime.reason.as_str(),
                 fresh_until_seconds: seconds(lifetime.fresh),
-                refreshed_behind_until_seconds: seconds(lifetime.revalidate),
-                better_than_an_error_until_seconds: entry.report().map_or(0, |_| seconds(lifetime.keep)),
+                stale_while_revalidate_until_seconds: seconds(lifetime.revalidate),
+                stale_if_error_until_seconds: entry.report().map_or(0, |_| seconds(lifetime.keep)),
             },
             hits: entry.hits(),
             bytes: entry.weight(),
             report_behind_age_seconds: entry.behind(now).map(|report| seconds(report.age(now))),
-            trouble: entry.trouble().map(|trouble| Troubled::of(trouble, now)),
+            last_refresh_error: entry
+                .refresh_failure()
+                .map(|refresh_failure| RefreshFailureView::of(refresh_failure, now)),
         }
     }
 }
 
-fn standing(entry: &Entry, now: Instant) -> &'static str {
+fn freshness(entry: &Entry, now: Instant) -> &'static str {
     match entry.standing(now) {
-        Standing::Fresh => "fresh",
-        Standing::Stale | Standing::Kept | Standing::Spent if entry.refusal().is_some() => "expired",
-        Standing::Stale => "stale",
-        Standing::Kept => "kept for errors",
-        Standing::Spent => "spent",
+        Freshness::Fresh => "fresh",
+        Freshness::Stale | Freshness::StaleIfError | Freshness::Expired
+            if entry.negative_answer().is_some() =>
+        {
+            "expired"
+        }
+        Freshness::Stale => "stale",
+        Freshness::StaleIfError => "stale_if_error",
+        Freshness::Expired => "expired",
     }
 }
 
-// === impl Troubled ===
+// === impl RefreshFailureView ===
 
-impl Troubled {
-    fn of(trouble: &Trouble, now: Instant) -> Self {
+impl RefreshFailureView {
+    fn of(refresh_failure: &RefreshFailure, now: Instant) -> Self {
         Self {
-            last_error: trouble.error.to_string(),
-            failures: trouble.failures,
-            next_try_in_seconds: seconds(trouble.retry_at.saturating_duration_since(now)),
+            error: refresh_failure.error.to_string(),
+            failures: refresh_failure.failures,
+            next_try_in_seconds: seconds(refresh_failure.retry_at.saturating_duration_since(now)),
         }
     }
 }

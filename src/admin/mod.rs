@@ -3,12 +3,12 @@
 //! Shows everything but secrets, and changes nothing but what is remembered. Readiness is never tied to the upstream,
 //! the quota or the token: a sidecar's readiness counts for its whole Pod.
 
-mod caching;
 mod explain;
+mod list;
 mod readiness;
 mod reply;
 mod routes;
-mod standing;
+mod status;
 
 pub use readiness::Readiness;
 pub use routes::{Admin, AdminState};

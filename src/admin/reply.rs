@@ -6,7 +6,7 @@ use http::{
 };
 use serde::Serialize;
 
-use crate::door::{Body, BrowserRefusal};
+use crate::server::{Body, BrowserRefusal};
 
 /// What was asked could not be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,8 @@ pub(super) fn respond(status: StatusCode, kind: &'static str, body: impl Into<Ve
 // === impl Refused ===
 
 impl From<BrowserRefusal> for Refused {
-    fn from(refusal: BrowserRefusal) -> Self {
-        Self::Browser(refusal)
+    fn from(negative_answer: BrowserRefusal) -> Self {
+        Self::Browser(negative_answer)
     }
 }
 

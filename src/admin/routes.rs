@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use super::{
     Readiness,
-    caching::Page,
     explain::Explanation,
+    list::Page,
     reply::{Refused, json, respond, text},
-    standing,
+    status,
 };
 use crate::{
-    admission::Quota,
-    cache::Memory,
-    door::{Bearers, Body, BrowserGuard, BrowserRefusal},
+    cache::ReportCache,
+    quota::Quota,
     report::ActivityId,
+    server::{BearerAuth, Body, BrowserGuard, BrowserRefusal},
     telemetry::Metrics,
-    token::Tokens,
+    token::TokenManager,
 };
 
 const CACHE: &str = "/cache";
@@ -36,15 +36,15 @@ pub struct AdminState {
     /// Shown by `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Shown by `/cache`.
-    pub memory: Arc<Memory>,
+    pub memory: Arc<ReportCache>,
     /// Shown by `/quota`.
     pub quota: Quota,
     /// Shown by `/token`.
-    pub tokens: Tokens,
+    pub tokens: TokenManager,
     /// Shown by `/config`: the effective settings, secrets redacted.
     pub settings: Value,
     /// Who may purge; `None`: whoever comes from this machine.
-    pub changers: Option<Bearers>,
+    pub purge_auth: Option<BearerAuth>,
 }
 
 /// The service of one connection on the admin port.
@@ -75,7 +75,7 @@ impl Admin {
         if path == CACHE {
             return match *request.method() {
                 Method::GET => Ok(json(&Page::from_query(request.uri().query())?.list(&self.state.memory))),
-                Method::DELETE => self.change(request, Memory::purge_all),
+                Method::DELETE => self.change(request, ReportCache::purge_all),
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
         }
@@ -100,8 +100,8 @@ impl Admin {
                 )
             },
             "/config" => |state| json(&state.settings),
-            "/quota" => |state| json(&standing::quota(state.quota.snapshot())),
-            "/token" => |state| json(&standing::token(state.tokens.snapshot())),
+            "/quota" => |state| json(&status::quota(state.quota.snapshot())),
+            "/token" => |state| json(&status::token(state.tokens.snapshot())),
             _ => return Err(Refused::NoSuchRoute),
         };
         match *request.method() {
@@ -110,9 +110,9 @@ impl Admin {
         }
     }
 
-    fn change<B>(&self, request: &Request<B>, purge: impl FnOnce(&Memory) -> usize) -> Reply {
-        match &self.state.changers {
-            Some(changers) if !changers.admit(request.headers()) => return Err(Refused::Unauthenticated),
+    fn change<B>(&self, request: &Request<B>, purge: impl FnOnce(&ReportCache) -> usize) -> Reply {
+        match &self.state.purge_auth {
+            Some(purge_auth) if !purge_auth.admit(request.headers()) => return Err(Refused::Unauthenticated),
             None if !self.peer.ip().to_canonical().is_loopback() => return Err(Refused::NotLoopback),
             // A browser on this machine is a loopback peer too, also of a listener that has many names.
             None if !self.state.browser_guard.names_this_machine(request) => {

@@ -2,10 +2,10 @@
 //!
 //! The only room that knows all others. Decides who stands before whom, and nothing else.
 
-mod outside;
+mod dependencies;
 mod run;
 mod stack;
 
-pub use outside::{Outside, SetupError, World};
+pub use dependencies::{Dependencies, Environment, SetupError};
 pub use run::{Ports, RunError, run};
 pub use stack::{App, Calls};

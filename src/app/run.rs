@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::App;
 use crate::{
     admin::Admin,
-    door::{ConnectionLimits, Listener},
+    server::{ConnectionLimits, Listener},
     settings::Settings,
 };
 
@@ -82,7 +82,10 @@ pub async fn run(
     match drained {
         Ok(()) => tracing::info!("drained"),
         Err(_late) => {
-            tracing::warn!(connections = connections.len(), "the grace is over, connections are cut");
+            tracing::warn!(
+                connections = connections.len(),
+                "shutdown.grace elapsed, closing open connections"
+            );
         }
     }
     if renewed.is_err() {

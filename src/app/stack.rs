@@ -12,23 +12,26 @@ use secrecy::SecretString;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::{Outside, SetupError, World};
+use super::{Dependencies, Environment, SetupError};
 use crate::{
     admin::{AdminState, Readiness},
-    admission::{
-        BreakerLayer, CircuitLimits, Opening, Quota, QuotaLayer, QuotaLimits, RetryOnceLayer, TokenGeneration,
-    },
-    cache::{CacheLayer, Memory, MemoryOptions, ScarcityProbe},
-    door::{Bearers, BrowserGuard},
+    cache::{CacheLayer, CacheOptions, ReportCache},
     inbound::{
-        Answers, CrossOrigin, Front, LongRoad, NoCache, Recorder, ReportEndpoint, RespondLayer, Responder,
+        AccessLog, CrossOrigin, NoCache, ReportEndpoint, ReportService, RespondLayer, Responder,
+        ServiceContext, SlowPath,
     },
-    report::{Call, FetchError, Fetched, LifetimePolicy},
+    quota::{InitialCount, Quota, QuotaLayer, QuotaLimits},
+    report::{Call, FetchError, Fetched, LifetimePolicy, QuotaPressureFn},
+    resilience::{BreakerLayer, CircuitLimits, RetryOnceLayer, TokenGeneration},
+    server::{BearerAuth, BrowserGuard},
     settings::{self, ClientNoCache, HostName, SecretContent, SecretFile, Settings, TokenSourceKind},
-    state::{self, Durability, Inbox, Store},
+    state::{self, Durability, Inbox, StateStore},
     telemetry::{Metrics, TokenMetrics},
-    token::{AuthorizeLayer, Renewing, Seeds, TokenGateLayer, TokenSetupError, TokenSource, Tokens},
-    upstream::{Fetch, FetchLimits, OnSend, Origin, Poster, Road},
+    token::{
+        AuthorizeLayer, RefreshTokenSources, RenewalConfig, TokenGateLayer, TokenManager, TokenSetupError,
+        TokenSource,
+    },
+    upstream::{Fetch, FetchLimits, FormClient, HttpClient, OnSend, UpstreamOrigin},
 };
 
 /// A browser may remember a preflight's answer for this long.
@@ -44,7 +47,7 @@ pub type Calls = BoxCloneSyncService<Call, Fetched, FetchError>;
 /// Everything that answers. No port is open yet, no call made.
 pub struct App {
     /// The data port's service.
-    pub front: Arc<Front<Calls>>,
+    pub front: Arc<ReportService<Calls>>,
     /// The admin port's state.
     pub admin: Arc<AdminState>,
     /// What has to run beside the ports; each runs until it is dropped.
@@ -57,14 +60,14 @@ impl App {
     /// Puts everything together, with `connector` at the end of each road out and a store that ends with the app.
     ///
     /// # Errors
-    /// As [`App::assemble`].
+    /// As [`App::build`].
     pub fn new<C>(settings: &Settings, connector: C) -> Result<Self, SetupError>
     where
         C: Connect + Clone + Send + Sync + 'static,
     {
         let (api, authority) = (connector.clone(), connector);
-        let (store, world) = (Arc::new(state::Memory::default()), World::default());
-        Self::assemble(settings, Outside { api, authority, store, world })
+        let (store, world) = (Arc::new(state::MemoryStore::default()), Environment::default());
+        Self::build(settings, Dependencies { api, authority, store, world })
     }
 
     /// Puts everything together. Reads the store and the files that the settings name on this thread; needs a tokio
@@ -72,32 +75,29 @@ impl App {
     ///
     /// # Errors
     /// [`SetupError`] names the setting that cannot be used.
-    pub fn assemble<C>(settings: &Settings, outside: Outside<C>) -> Result<Self, SetupError>
+    pub fn build<C>(settings: &Settings, dependencies: Dependencies<C>) -> Result<Self, SetupError>
     where
         C: Connect + Clone + Send + Sync + 'static,
     {
-        let Outside { api, authority, store, world: World { clock, opening } } = outside;
+        let Dependencies { api, authority, store, world: Environment { clock, opening } } = dependencies;
         let metrics = Arc::new(Metrics::new());
         metrics.state.damaged_files(store.damaged_files());
         let mut background = Vec::new();
 
         let tokens = tokens(settings, authority, Arc::clone(&store), metrics.token.clone())?;
         let limits = quota_limits(&settings.quota);
-        let opening = Opening::of(&store).map_err(SetupError::Ledger)?.unwrap_or(opening);
+        let opening = InitialCount::of(&store).map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock, metrics.quota.clone());
         let calls = calls(settings, api, &tokens, &quota, &metrics)?;
-        let scarcity = {
-            let quota = quota.clone();
-            ScarcityProbe::new(move |now| quota.scarcity(now))
-        };
-        let memory = Arc::new(Memory::new(memory_options(settings), scarcity, metrics.cache.clone()));
-        let clients = bearers(
+        let memory =
+            Arc::new(ReportCache::new(memory_options(settings), pressure_of(&quota), metrics.cache.clone()));
+        let clients = bearer_auth(
             "clients.tokens_file",
             settings.clients.tokens_file.as_ref(),
             |tokens| tokens,
             &mut background,
         )?;
-        let changers = bearers(
+        let purge_auth = bearer_auth(
             "admin.token_file",
             settings.admin.token_file.as_ref(),
             |token| vec![token],
@@ -108,9 +108,9 @@ impl App {
             [] => CrossOrigin::Off,
             [_, ..] => CrossOrigin::On,
         };
-        let answers = Answers {
+        let answers = ServiceContext {
             browser_guard: browser_guard(settings, settings.server.listen),
-            clients: clients.unwrap_or_else(Bearers::anybody),
+            clients: clients.unwrap_or_else(BearerAuth::anybody),
             no_cache: match settings.cache.client_no_cache {
                 ClientNoCache::Ignore => NoCache::Ignored,
                 ClientNoCache::Limited => NoCache::Limited,
@@ -122,8 +122,8 @@ impl App {
             })),
             cross_origin,
         };
-        let long_road = long_road(settings, &answers);
-        let front = Front::new(answers, long_road, Recorder::new(metrics.requests.clone()));
+        let slow_path = slow_path(settings, &answers);
+        let front = ReportService::new(answers, slow_path, AccessLog::new(metrics.requests.clone()));
 
         background.push(Box::pin(tokens.clone().watch()));
         let (seen_memory, seen_quota, seen_tokens) = (Arc::clone(&memory), quota.clone(), tokens.clone());
@@ -140,14 +140,14 @@ impl App {
             quota,
             tokens,
             settings: settings.effective(),
-            changers,
+            purge_auth,
         };
         Ok(Self { front: Arc::new(front), admin: Arc::new(admin), background })
     }
 }
 
 /// The road in, for what memory cannot answer.
-fn long_road(settings: &Settings, answers: &Answers<Calls>) -> LongRoad {
+fn slow_path(settings: &Settings, answers: &ServiceContext<Calls>) -> SlowPath {
     let stack = ServiceBuilder::new()
         // Outermost: a browser must be allowed to read errors too.
         .option_layer(cors(&settings.cors))
@@ -156,21 +156,21 @@ fn long_road(settings: &Settings, answers: &Answers<Calls>) -> LongRoad {
         // HTTP ends here. Deadline and load are no layers above it: whoever is turned away for one of them gets the old
         // copy if one is held, and only behind this door is it known which.
         .service(ReportEndpoint::new(answers.clone(), settings.server.max_in_flight));
-    LongRoad::new(stack)
+    SlowPath::new(stack)
 }
 
 /// The road out: what a call passes on its way to the wire.
 fn calls<C>(
     settings: &Settings,
     connector: C,
-    tokens: &Tokens,
+    tokens: &TokenManager,
     quota: &Quota,
     metrics: &Metrics,
 ) -> Result<Calls, SetupError>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let origin = Origin::try_from(&settings.upstream.base_url)?;
+    let origin = UpstreamOrigin::try_from(&settings.upstream.base_url)?;
     let generation = {
         let tokens = tokens.clone();
         TokenGeneration::new(move || tokens.generation())
@@ -183,14 +183,14 @@ where
     let wire = ServiceBuilder::new()
         // The last before the wire: nothing above ever sees the token.
         .layer(AuthorizeLayer::new(tokens.clone()))
-        .service(Road::new(connector).telling(on_send));
+        .service(HttpClient::new(connector).telling(on_send));
     let limits = FetchLimits {
         attempt: settings.upstream.attempt_timeout,
         max_body: settings.upstream.max_body.as_u64(),
     };
     let stack = ServiceBuilder::new()
         // Outermost: a second attempt passes circuit, quota and token again, and is counted as the first was.
-        .layer(RetryOnceLayer::new(generation, quota.clone()))
+        .layer(RetryOnceLayer::new(generation, pressure_of(quota)))
         // Outside the quota: an open circuit must not spend calls.
         .layer(BreakerLayer::new(circuit_limits(&settings.circuit), metrics.circuit.clone()))
         // Before the quota: what would find no token to send, or one that is known to be refused, need not queue for its
@@ -201,6 +201,12 @@ where
         // From the domain's words to HTTP and back; the attempt's deadline covers the body.
         .service(Fetch::new(wire, origin, limits, metrics.upstream.clone()));
     Ok(Calls::new(stack))
+}
+
+/// How scarce calls are, for those who must not know the quota.
+fn pressure_of(quota: &Quota) -> QuotaPressureFn {
+    let quota = quota.clone();
+    QuotaPressureFn::new(move |now| quota.quota_pressure(now))
 }
 
 fn cors(cors: &settings::Cors) -> Option<CorsLayer> {
@@ -229,31 +235,31 @@ fn allowed_origins(cors: &settings::Cors) -> Vec<HeaderValue> {
 }
 
 /// Reads a secret file of bearer tokens, and has its changes taken up.
-fn bearers<T: SecretContent + Send + 'static>(
+fn bearer_auth<T: SecretContent + Send + 'static>(
     key: &'static str,
     file: Option<&SecretFile<T>>,
     tokens: impl Fn(T) -> Vec<SecretString> + Send + 'static,
     background: &mut Vec<BoxFuture<'static, ()>>,
-) -> Result<Option<Bearers>, SetupError> {
+) -> Result<Option<BearerAuth>, SetupError> {
     let Some(file) = file else { return Ok(None) };
     let (first, mut watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
-    let bearers = Bearers::with_tokens(&tokens(first));
-    let held = bearers.clone();
+    let bearer_auth = BearerAuth::with_tokens(&tokens(first));
+    let held = bearer_auth.clone();
     background.push(Box::pin(async move {
         loop {
             match watch.changed().await {
                 Ok(changed) => {
                     held.replace(&tokens(changed));
-                    tracing::info!(key, "tokens taken up from the changed file");
+                    tracing::info!(key, "tokens reloaded from the changed file");
                 }
-                Err(error) => tracing::warn!(key, %error, "the tokens in use are kept"),
+                Err(error) => tracing::warn!(key, %error, "cannot reload tokens, keeping the current ones"),
             }
         }
     }));
-    Ok(Some(bearers))
+    Ok(Some(bearer_auth))
 }
 
-fn memory_options(settings: &Settings) -> MemoryOptions {
+fn memory_options(settings: &Settings) -> CacheOptions {
     let cache = &settings.cache;
     let max_body = settings.upstream.max_body;
     if cache.max_bytes < max_body {
@@ -263,7 +269,7 @@ fn memory_options(settings: &Settings) -> MemoryOptions {
             "cache.max_bytes is less than upstream.max_body: a report that does not fit is fetched, answered once and then answered 502 between calls further and further apart"
         );
     }
-    MemoryOptions {
+    CacheOptions {
         lifetimes: LifetimePolicy {
             ttl: cache.ttl,
             ttl_jitter: cache.ttl_jitter,
@@ -273,38 +279,42 @@ fn memory_options(settings: &Settings) -> MemoryOptions {
             stale_if_error: cache.stale_if_error,
         },
         max_bytes: cache.max_bytes.as_u64(),
-        patience: settings.server.request_timeout,
-        anew_interval: cache.client_no_cache_interval,
+        request_timeout: settings.server.request_timeout,
+        client_no_cache_interval: cache.client_no_cache_interval,
     }
 }
 
 fn tokens<C>(
     settings: &Settings,
     authority: C,
-    store: Arc<dyn Store>,
+    store: Arc<dyn StateStore>,
     metrics: TokenMetrics,
-) -> Result<Tokens, TokenSetupError>
+) -> Result<TokenManager, TokenSetupError>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
     let token = &settings.token;
     match token.source {
-        TokenSourceKind::Static => {
-            Ok(Tokens::new(TokenSource::Static(token.access_token.clone().unwrap_or_default()), metrics))
-        }
+        TokenSourceKind::Static => Ok(TokenManager::new(
+            TokenSource::Static(token.access_token.clone().unwrap_or_default()),
+            metrics,
+        )),
         TokenSourceKind::File => {
             let file = given(None, token.access_token_file.as_ref());
             // The settings are checked: the file is named.
-            Ok(Tokens::new(file.unwrap_or_else(|| TokenSource::Static(SecretString::default())), metrics))
+            Ok(TokenManager::new(
+                file.unwrap_or_else(|| TokenSource::Static(SecretString::default())),
+                metrics,
+            ))
         }
         TokenSourceKind::Refresh => {
-            let renewing = Renewing {
+            let renewing = RenewalConfig {
                 url: token.token_url.uri().clone(),
-                poster: Poster::new(authority, TOKEN_DEADLINE),
+                form_client: FormClient::new(authority, TOKEN_DEADLINE),
                 client_id: token.client_id.clone().unwrap_or_default(),
                 client_secret: given(token.client_secret.as_ref(), token.client_secret_file.as_ref()),
             };
-            let seeds = Seeds {
+            let seeds = RefreshTokenSources {
                 configured: given(token.refresh_token.as_ref(), token.refresh_token_file.as_ref()),
                 inbox: match store.durability() {
                     Durability::Durable => settings.state.dir.as_ref().map(Inbox::of),
@@ -312,7 +322,7 @@ where
                     Durability::Volatile => None,
                 },
             };
-            Tokens::renewed(renewing, seeds, store, metrics)
+            TokenManager::renewed(renewing, seeds, store, metrics)
         }
     }
 }
@@ -332,8 +342,8 @@ fn quota_limits(quota: &settings::Quota) -> QuotaLimits {
 
 fn circuit_limits(circuit: &settings::Circuit) -> CircuitLimits {
     CircuitLimits {
-        failures: NonZeroU32::new(circuit.failures),
-        open_for: circuit.open_for,
+        failures: NonZeroU32::new(circuit.consecutive_failures),
+        open_for: circuit.open_min,
         open_max: circuit.open_max,
     }
 }

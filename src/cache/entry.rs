@@ -11,17 +11,17 @@ use std::{
 
 use tokio::{sync::OnceCell, time::Instant};
 
-use super::Trouble;
+use super::RefreshFailure;
 use crate::report::{
-    Answer, FetchError, Known, Lifetime, LifetimePolicy, LifetimeReason, LinkReport, Refusal, ReportKey,
-    Tagged,
+    Answer, FetchError, Lifetime, LifetimePolicy, LifetimeReason, LinkReport, NegativeAnswer, Observed,
+    ReportKey, Representation,
 };
 
 /// A second refusal in a row this long after the first is meant: the report before them is dropped.
 const REFUSAL_PROVEN_AFTER: Duration = Duration::from_mins(1);
 /// What an entry costs besides its own fields and its body: the map's node and key, the eviction policy's nodes, the
 /// allocator's rounding.
-const BOOK_KEEPING: usize = 320;
+const OVERHEAD: usize = 320;
 
 /// A remembered answer. It never changes; what a later fetch teaches makes a new entry.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub struct Entry {
     repeats: u32,
     /// The report that a refusal has taken the place of.
     behind: Option<Behind>,
-    trouble: Option<Box<Trouble>>,
-    pub(super) gzip: OnceCell<Box<Tagged>>,
+    refresh_failure: Option<Box<RefreshFailure>>,
+    pub(super) gzip: OnceCell<Box<Representation>>,
     hits: AtomicU64,
 }
 
@@ -52,15 +52,15 @@ struct Behind {
 
 /// How an entry stands at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Freshness {
     /// Answered from memory.
     Fresh,
     /// Answered from memory, and refreshed behind.
     Stale,
     /// Too old to be answered, but better than an error; or a refusal that is not forgotten yet.
-    Kept,
+    StaleIfError,
     /// Of no use.
-    Spent,
+    Expired,
 }
 
 // === impl Entry ===
@@ -83,14 +83,18 @@ impl Entry {
                     _ => (LifetimeReason::Links, unchanged, None),
                 }
             }
-            Answer::Refusal(_) => {
+            Answer::Negative(_) => {
                 let unchanged = before.filter(|before| before.answer == answer);
-                (LifetimeReason::Refused, unchanged, before.filter(|before| before.refusal().is_some()))
+                (
+                    LifetimeReason::Refused,
+                    unchanged,
+                    before.filter(|before| before.negative_answer().is_some()),
+                )
             }
         };
         let repeats = repeated.map_or(0, |before| before.repeats.saturating_add(1));
         Self {
-            lifetime: policy.lifetime(Known { reason, repeats, age, roll: fastrand::f64() }),
+            lifetime: policy.lifetime(Observed { reason, repeats, age, random: fastrand::f64() }),
             stored_at: now,
             born_at: now.checked_sub(age).unwrap_or(now),
             changed_at: unchanged.map_or(now, |before| before.changed_at),
@@ -98,7 +102,7 @@ impl Entry {
             behind: before
                 .filter(|_| reason == LifetimeReason::Refused)
                 .and_then(|before| before.kept_behind(now)),
-            trouble: None,
+            refresh_failure: None,
             gzip: unchanged.map_or_else(OnceCell::new, |before| before.gzip.clone()),
             hits: AtomicU64::new(before.map_or(0, |before| before.hits())),
             answer,
@@ -106,7 +110,7 @@ impl Entry {
     }
 
     /// The same answer, with the knowledge that renewing it has failed.
-    pub(super) fn troubled(&self, error: FetchError, now: Instant) -> Self {
+    pub(super) fn with_failure(&self, error: FetchError, now: Instant) -> Self {
         Self {
             answer: self.answer.clone(),
             lifetime: self.lifetime,
@@ -115,7 +119,7 @@ impl Entry {
             changed_at: self.changed_at,
             repeats: self.repeats,
             behind: self.behind.clone(),
-            trouble: Some(Box::new(Trouble::after(self.trouble(), error, now))),
+            refresh_failure: Some(Box::new(RefreshFailure::after(self.refresh_failure(), error, now))),
             gzip: self.gzip.clone(),
             hits: AtomicU64::new(self.hits()),
         }
@@ -125,49 +129,49 @@ impl Entry {
     fn kept_behind(self: &Arc<Self>, now: Instant) -> Option<Behind> {
         let behind = match &self.answer {
             Answer::Report(_) => Some(Behind { report: Arc::clone(self), refused_at: now }),
-            Answer::Refusal(_) => self
+            Answer::Negative(_) => self
                 .behind
                 .clone()
                 .filter(|behind| now.saturating_duration_since(behind.refused_at) < REFUSAL_PROVEN_AFTER),
         };
-        behind.filter(|behind| behind.report.standing(now) != Standing::Spent)
+        behind.filter(|behind| behind.report.standing(now) != Freshness::Expired)
     }
 
     fn report_or_behind(self: &Arc<Self>) -> Option<&Arc<Self>> {
         match &self.answer {
             Answer::Report(_) => Some(self),
-            Answer::Refusal(_) => self.behind.as_ref().map(|behind| &behind.report),
+            Answer::Negative(_) => self.behind.as_ref().map(|behind| &behind.report),
         }
     }
 
     /// The report that is better than an error, if one is held: this one, or the one behind this refusal. A refusal
     /// itself is remembered to spare calls.
-    pub(super) fn stand_in(self: &Arc<Self>, now: Instant) -> Option<&Arc<Self>> {
-        self.report_or_behind().filter(|entry| entry.standing(now) != Standing::Spent)
+    pub(super) fn stale_if_error(self: &Arc<Self>, now: Instant) -> Option<&Arc<Self>> {
+        self.report_or_behind().filter(|entry| entry.standing(now) != Freshness::Expired)
     }
 
     /// Is there nothing left to answer with, nor to know?
     pub(super) fn is_dead(&self, now: Instant) -> bool {
-        let resting = self.trouble().is_some_and(|trouble| trouble.is_resting(now));
-        self.standing(now) == Standing::Spent && self.behind(now).is_none() && !resting
+        let resting = self.refresh_failure().is_some_and(|refresh_failure| refresh_failure.is_resting(now));
+        self.standing(now) == Freshness::Expired && self.behind(now).is_none() && !resting
     }
 
     /// How the entry stands.
-    pub fn standing(&self, now: Instant) -> Standing {
+    pub fn standing(&self, now: Instant) -> Freshness {
         self.standing_at(self.age(now))
     }
 
     /// How the entry stands at an age.
-    pub(super) fn standing_at(&self, age: Duration) -> Standing {
+    pub(super) fn standing_at(&self, age: Duration) -> Freshness {
         let Lifetime { fresh, revalidate, keep, reason: _ } = self.lifetime;
         if age < fresh {
-            Standing::Fresh
+            Freshness::Fresh
         } else if age < revalidate {
-            Standing::Stale
+            Freshness::Stale
         } else if age <= keep {
-            Standing::Kept
+            Freshness::StaleIfError
         } else {
-            Standing::Spent
+            Freshness::Expired
         }
     }
 
@@ -200,27 +204,27 @@ impl Entry {
     pub const fn report(&self) -> Option<&LinkReport> {
         match &self.answer {
             Answer::Report(report) => Some(report),
-            Answer::Refusal(_) => None,
+            Answer::Negative(_) => None,
         }
     }
 
     /// The refusal, if the answer is one.
-    pub const fn refusal(&self) -> Option<&Refusal> {
+    pub const fn negative_answer(&self) -> Option<&NegativeAnswer> {
         match &self.answer {
             Answer::Report(_) => None,
-            Answer::Refusal(refusal) => Some(refusal),
+            Answer::Negative(negative_answer) => Some(negative_answer),
         }
     }
 
     /// The report behind a refusal, as long as it is better than an error.
     pub fn behind(&self, now: Instant) -> Option<&Self> {
         let report = self.behind.as_ref().map(|behind| &*behind.report);
-        report.filter(|report| report.standing(now) != Standing::Spent)
+        report.filter(|report| report.standing(now) != Freshness::Expired)
     }
 
     /// Why it has not been renewed, if that was tried.
-    pub fn trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_deref()
+    pub fn refresh_failure(&self) -> Option<&RefreshFailure> {
+        self.refresh_failure.as_deref()
     }
 
     /// How often it was answered from memory, its forerunners under the same key included.
@@ -235,19 +239,21 @@ impl Entry {
     /// What it takes of the memory, in bytes.
     pub fn weight(&self) -> usize {
         let answer = match &self.answer {
-            Answer::Report(report) => report.tagged().weight(),
-            Answer::Refusal(refusal) => refusal.error_key.len() + refusal.error_message.len(),
+            Answer::Report(report) => report.representation().weight(),
+            Answer::Negative(negative_answer) => {
+                negative_answer.error_key.len() + negative_answer.error_message.len()
+            }
         };
-        let gzip = self.gzip.get().map_or(0, |gzip| size_of::<Tagged>() + gzip.weight());
+        let gzip = self.gzip.get().map_or(0, |gzip| size_of::<Representation>() + gzip.weight());
         let behind = self.behind.as_ref().map_or(0, |behind| behind.report.weight());
-        BOOK_KEEPING + 2 * size_of::<ReportKey>() + mem::size_of_val(self) + answer + gzip + behind
+        OVERHEAD + 2 * size_of::<ReportKey>() + mem::size_of_val(self) + answer + gzip + behind
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::RefusalStatus;
+    use crate::report::NegativeStatus;
 
     fn policy() -> LifetimePolicy {
         LifetimePolicy {
@@ -276,21 +282,24 @@ mod tests {
         let start = Instant::now();
         let entry = entry(report("{}"), None, start);
         for (age, standing) in [
-            (0, Standing::Fresh),
-            (299, Standing::Fresh),
-            (300, Standing::Stale),
-            (899, Standing::Stale),
-            (900, Standing::Kept),
-            (3_600, Standing::Kept),
-            (3_601, Standing::Spent),
+            (0, Freshness::Fresh),
+            (299, Freshness::Fresh),
+            (300, Freshness::Stale),
+            (899, Freshness::Stale),
+            (900, Freshness::StaleIfError),
+            (3_600, Freshness::StaleIfError),
+            (3_601, Freshness::Expired),
         ] {
             assert_eq!(entry.standing(start + Duration::from_secs(age)), standing, "{age}");
         }
-        let refusal = Answer::Refusal(Refusal::parse(RefusalStatus::NotFound, b""));
-        let entry = super::tests::entry(refusal, None, start);
-        for (age, standing) in
-            [(59, Standing::Fresh), (60, Standing::Kept), (3_660, Standing::Kept), (3_661, Standing::Spent)]
-        {
+        let negative_answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
+        let entry = super::tests::entry(negative_answer, None, start);
+        for (age, standing) in [
+            (59, Freshness::Fresh),
+            (60, Freshness::StaleIfError),
+            (3_660, Freshness::StaleIfError),
+            (3_661, Freshness::Expired),
+        ] {
             assert_eq!(entry.standing(start + Duration::from_secs(age)), standing, "a refusal of {age} s");
         }
     }

@@ -18,13 +18,13 @@ pub(super) const CHANCES: usize = 1_000;
 pub(super) struct EvictionQueue {
     /// With places that were left since: those whose ticket is not their key's any more.
     order: VecDeque<(ReportKey, u64)>,
-    places: HashMap<ReportKey, Place, RandomState>,
+    places: HashMap<ReportKey, QueuePosition, RandomState>,
     tickets: u64,
     bytes: u64,
 }
 
 #[derive(Debug)]
-struct Place {
+struct QueuePosition {
     ticket: u64,
     weight: u64,
     /// How many hits the key had when it was last looked at.
@@ -39,7 +39,7 @@ impl EvictionQueue {
         self.remove(&key);
         self.tickets += 1;
         self.order.push_back((key, self.tickets));
-        self.places.insert(key, Place { ticket: self.tickets, weight, hits });
+        self.places.insert(key, QueuePosition { ticket: self.tickets, weight, hits });
         self.bytes += weight;
         if self.order.len() > 2 * self.places.len() + 64 {
             let places = &self.places;
@@ -97,7 +97,7 @@ impl EvictionQueue {
     }
 }
 
-fn is_at(place: Option<&Place>, ticket: u64) -> bool {
+fn is_at(place: Option<&QueuePosition>, ticket: u64) -> bool {
     place.is_some_and(|place| place.ticket == ticket)
 }
 

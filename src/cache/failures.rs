@@ -4,7 +4,7 @@ use foldhash::fast::RandomState;
 use moka::{policy::EvictionPolicy, sync::Cache as Moka};
 use tokio::time::Instant;
 
-use super::Trouble;
+use super::RefreshFailure;
 use crate::report::{FetchError, ReportKey};
 
 /// So many keys at most; the least recently asked for go first. Each takes half a KiB with moka's nodes, and the
@@ -15,7 +15,7 @@ const MOST: u64 = 4_096;
 /// See above. Only looked at where there is no entry: no hit comes here.
 #[derive(Debug)]
 pub(super) struct Failures {
-    noted: Moka<ReportKey, Trouble, RandomState>,
+    noted: Moka<ReportKey, RefreshFailure, RandomState>,
 }
 
 // === impl Failures ===
@@ -28,11 +28,13 @@ impl Failures {
 
     /// The error to answer with, while a key is to be left alone.
     pub(super) fn resting(&self, key: &ReportKey, now: Instant) -> Option<FetchError> {
-        self.get(key).filter(|trouble| trouble.is_resting(now)).map(|trouble| trouble.error)
+        self.get(key)
+            .filter(|refresh_failure| refresh_failure.is_resting(now))
+            .map(|refresh_failure| refresh_failure.error)
     }
 
     /// What is noted of a key.
-    pub(super) fn get(&self, key: &ReportKey) -> Option<Trouble> {
+    pub(super) fn get(&self, key: &ReportKey) -> Option<RefreshFailure> {
         self.noted.get(key)
     }
 
@@ -40,13 +42,13 @@ impl Failures {
     pub(super) fn note(&self, key: ReportKey, error: FetchError, now: Instant) {
         self.noted.entry(key).and_upsert_with(|before| {
             let before = before.map(moka::Entry::into_value);
-            Trouble::after(before.as_ref(), error, now)
+            RefreshFailure::after(before.as_ref(), error, now)
         });
     }
 
     /// Takes over what an entry knew that is going; what is noted already is newer.
-    pub(super) fn take_over(&self, key: ReportKey, trouble: &Trouble) {
-        self.noted.entry(key).or_insert_with(|| trouble.clone());
+    pub(super) fn take_over(&self, key: ReportKey, refresh_failure: &RefreshFailure) {
+        self.noted.entry(key).or_insert_with(|| refresh_failure.clone());
     }
 
     /// Calls for this key do not fail any more, or it is to be tried again at once.
@@ -68,7 +70,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_failing_keys_takes_no_more_than_its_room_and_those_that_are_asked_for_stay() {
-        assert!(size_of::<(ReportKey, Trouble)>() <= 260, "{}", size_of::<(ReportKey, Trouble)>());
+        assert!(
+            size_of::<(ReportKey, RefreshFailure)>() <= 260,
+            "{}",
+            size_of::<(ReportKey, RefreshFailure)>()
+        );
         let failures = Failures::new();
         let start = Instant::now();
         let key = |number: u128| ReportKey {

@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
-use super::{Entry, Stored};
+use super::{Entry, StoreOutcome};
 use crate::report::{Cause, Exchange, FetchError, Fetched, ReportKey};
 
 /// While so many fetches are in the air, no refresh behind an answer begins: the next hit may begin it. Fetches that
@@ -22,22 +22,22 @@ use crate::report::{Cause, Exchange, FetchError, Fetched, ReportKey};
 const MOST_BEHIND: usize = 1_024;
 
 /// What a fetch came to.
-pub(super) type Outcome = Result<Fetched, FetchError>;
+pub(super) type FetchOutcome = Result<Fetched, FetchError>;
 
 /// How a flight ended.
-pub(super) type Landing = Result<Landed, FetchError>;
+pub(super) type FlightResult = Result<Landed, FetchError>;
 
 /// What a flight brought.
 #[derive(Debug, Clone)]
 pub(super) struct Landed {
     pub(super) entry: Arc<Entry>,
     pub(super) exchange: Exchange,
-    pub(super) stored: Stored,
+    pub(super) stored: StoreOutcome,
 }
 
 /// Who will wait for a flight?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Audience {
+pub(super) enum FlightAudience {
     /// The caller.
     Caller,
     /// Nobody: the caller has been answered.
@@ -47,18 +47,18 @@ pub(super) enum Audience {
 /// The fetches in the air.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    air: Mutex<HashMap<ReportKey, Flight, RandomState>>,
+    in_flight: Mutex<HashMap<ReportKey, Flight, RandomState>>,
 }
 
 #[derive(Debug)]
 struct Flight {
-    landing: watch::Receiver<Option<Landing>>,
-    keep: Keep,
+    result: watch::Receiver<Option<FlightResult>>,
+    keep: Retain,
 }
 
 /// May a flight's answer be remembered?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(super) enum Retain {
     Yes,
     /// Its key was purged after it took off.
     No,
@@ -66,27 +66,27 @@ pub(super) enum Keep {
 
 /// A place on a flight.
 #[derive(Debug)]
-pub(super) enum Ticket {
+pub(super) enum Joined {
     /// On a flight that took off for this caller.
-    Leader(Seat),
+    Leader(FlightWaiter),
     /// On one that was in the air.
-    Waiter(Seat),
+    Waiter(FlightWaiter),
     /// The flight in the air is older than a purge that this caller comes after: wait for its end, then look again.
-    Outdated(Seat),
+    Outdated(FlightWaiter),
     /// On none: there was no need for one any more, or no room.
     Declined,
 }
 
 /// Waits for a flight to land.
 #[derive(Debug)]
-pub(super) struct Seat(watch::Receiver<Option<Landing>>);
+pub(super) struct FlightWaiter(watch::Receiver<Option<FlightResult>>);
 
 /// Flies one fetch; whatever becomes of it, the key is free afterwards and nobody waits for ever.
 #[derive(Debug)]
-struct Pilot {
+struct FlightGuard {
     flights: Arc<Flights>,
     key: ReportKey,
-    landed: watch::Sender<Option<Landing>>,
+    landed: watch::Sender<Option<FlightResult>>,
 }
 
 // === impl Flights ===
@@ -95,103 +95,104 @@ impl Flights {
     /// Boards the flight for `key`. If none is in the air and one is still `needed`, what `take_off` makes takes off as
     /// one: the fetch, and what decides what is remembered of its outcome. The latter runs before anybody can board
     /// another flight for this key.
-    pub(super) fn board<F, S>(
+    pub(super) fn join_or_start<F, S>(
         self: &Arc<Self>,
         key: ReportKey,
-        audience: Audience,
+        audience: FlightAudience,
         needed: impl FnOnce() -> bool,
         take_off: impl FnOnce() -> (F, S),
-    ) -> Ticket
+    ) -> Joined
     where
-        F: Future<Output = Outcome> + Send + 'static,
-        S: FnOnce(Outcome, Keep) -> Landing + Send + 'static,
+        F: Future<Output = FetchOutcome> + Send + 'static,
+        S: FnOnce(FetchOutcome, Retain) -> FlightResult + Send + 'static,
     {
-        let mut air = self.air();
-        if let Some(flight) = air.get(&key) {
-            let seat = Seat(flight.landing.clone());
+        let mut in_flight = self.in_flight();
+        if let Some(flight) = in_flight.get(&key) {
+            let waiter = FlightWaiter(flight.result.clone());
             return match flight.keep {
-                Keep::Yes => Ticket::Waiter(seat),
-                Keep::No => Ticket::Outdated(seat),
+                Retain::Yes => Joined::Waiter(waiter),
+                Retain::No => Joined::Outdated(waiter),
             };
         }
         let room = match audience {
-            Audience::Caller => true,
-            Audience::Nobody => air.len() < MOST_BEHIND,
+            FlightAudience::Caller => true,
+            FlightAudience::Nobody => in_flight.len() < MOST_BEHIND,
         };
         // Asked under the lock: a flight may have landed since the caller looked.
         if !room || !needed() {
-            return Ticket::Declined;
+            return Joined::Declined;
         }
-        let (landed, landing) = watch::channel(None);
-        air.insert(key, Flight { landing: landing.clone(), keep: Keep::Yes });
-        drop(air);
-        let pilot = Pilot { flights: Arc::clone(self), key, landed };
-        let (fetch, settle) = take_off();
+        let (landed, result) = watch::channel(None);
+        in_flight.insert(key, Flight { result: result.clone(), keep: Retain::Yes });
+        drop(in_flight);
+        let guard = FlightGuard { flights: Arc::clone(self), key, landed };
+        let (fetch, apply_fetch) = take_off();
         tokio::spawn(async move {
             // A panic is one more way to fail: it is settled, so that a key whose fetch panics is left alone for a while.
             let fetched = AssertUnwindSafe(fetch).catch_unwind().await;
             let outcome = fetched.unwrap_or_else(|_panic| Err(Cause::Internal.into()));
-            pilot.land(|keep| settle(outcome, keep));
+            guard.land(|keep| apply_fetch(outcome, keep));
         });
-        Ticket::Leader(Seat(landing))
+        Joined::Leader(FlightWaiter(result))
     }
 
     /// Is a fetch of this key in the air?
-    pub(super) fn is_in_the_air(&self, key: &ReportKey) -> bool {
-        self.air().contains_key(key)
+    pub(super) fn is_in_flight(&self, key: &ReportKey) -> bool {
+        self.in_flight().contains_key(key)
     }
 
     /// Runs `purge` on the memory, and sees to it that no flight in the air whose key `concerns` brings back what was
     /// purged.
     pub(super) fn purge<T>(&self, concerns: impl Fn(&ReportKey) -> bool, purge: impl FnOnce() -> T) -> T {
-        let mut air = self.air();
-        for (key, flight) in &mut *air {
+        let mut in_flight = self.in_flight();
+        for (key, flight) in &mut *in_flight {
             if concerns(key) {
-                flight.keep = Keep::No;
+                flight.keep = Retain::No;
             }
         }
         purge()
     }
 
-    fn air(&self) -> MutexGuard<'_, HashMap<ReportKey, Flight, RandomState>> {
-        self.air.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_flight(&self) -> MutexGuard<'_, HashMap<ReportKey, Flight, RandomState>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl Seat ===
+// === impl FlightWaiter ===
 
-impl Seat {
+impl FlightWaiter {
     /// Waits until the flight has landed.
-    pub(super) async fn landed(mut self) -> Landing {
+    pub(super) async fn landed(mut self) -> FlightResult {
         match self.0.wait_for(Option::is_some).await {
-            Ok(landing) => landing.clone().unwrap_or_else(|| Err(Cause::Internal.into())),
+            Ok(result) => result.clone().unwrap_or_else(|| Err(Cause::Internal.into())),
             // The pilot is gone and said nothing: settling panicked, or the process is ending.
             Err(_) => Err(Cause::Internal.into()),
         }
     }
 }
 
-// === impl Pilot ===
+// === impl FlightGuard ===
 
-impl Pilot {
+impl FlightGuard {
     /// Settles the outcome and frees the key in one step, then tells the waiters.
-    fn land(self, settle: impl FnOnce(Keep) -> Landing) {
-        let mut air = self.flights.air();
-        let keep = air.get(&self.key).map_or(Keep::No, |flight| flight.keep);
-        let landing = settle(keep);
-        air.remove(&self.key);
-        drop(air);
-        self.landed.send_replace(Some(landing));
+    fn land(self, apply_fetch: impl FnOnce(Retain) -> FlightResult) {
+        let mut in_flight = self.flights.in_flight();
+        let keep = in_flight.get(&self.key).map_or(Retain::No, |flight| flight.keep);
+        let result = apply_fetch(keep);
+        in_flight.remove(&self.key);
+        drop(in_flight);
+        self.landed.send_replace(Some(result));
     }
 }
 
-impl Drop for Pilot {
+impl Drop for FlightGuard {
     fn drop(&mut self) {
         // After a landing this finds nothing of ours: had another flight of this key taken off since, it would be
         // told apart by its channel.
-        let mut air = self.flights.air();
-        if air.get(&self.key).is_some_and(|flight| flight.landing.same_channel(&self.landed.subscribe())) {
-            air.remove(&self.key);
+        let mut in_flight = self.flights.in_flight();
+        if in_flight.get(&self.key).is_some_and(|flight| flight.result.same_channel(&self.landed.subscribe()))
+        {
+            in_flight.remove(&self.key);
         }
     }
 }

@@ -10,21 +10,21 @@ use tokio::time::{Instant, timeout_at};
 use tower::{Layer, Service, ServiceExt};
 
 use super::{
-    Ask, Demand, Entry, Forward, How, Lookup, Memory, Permit, Role, Served,
-    flight::{Audience, Landed, Ticket},
+    CacheRequest, Entry, Forward, Lookup, Permit, ReportCache, Revalidate, Role, Served, ServedFrom,
+    flight::{FlightAudience, Joined, Landed},
 };
 use crate::report::{Call, Cause, FetchError, Fetched, Reason, ReportKey};
 
-/// Puts a [`Memory`] before whatever makes the calls.
+/// Puts a [`ReportCache`] before whatever makes the calls.
 #[derive(Debug, Clone)]
 pub struct CacheLayer {
-    memory: Arc<Memory>,
+    memory: Arc<ReportCache>,
 }
 
 /// The cache before the service `S` that makes the calls.
 #[derive(Debug, Clone)]
 pub struct Cache<S> {
-    memory: Arc<Memory>,
+    memory: Arc<ReportCache>,
     /// Shared: only a flight that takes off needs a service of its own.
     calls: Arc<S>,
 }
@@ -42,7 +42,7 @@ pub enum Unanswered {
 
 impl CacheLayer {
     /// A layer over this memory; several layers may share one.
-    pub const fn new(memory: Arc<Memory>) -> Self {
+    pub const fn new(memory: Arc<ReportCache>) -> Self {
         Self { memory }
     }
 }
@@ -68,7 +68,7 @@ where
             Lookup::Answered(served) => Ok(served),
             Lookup::Due { served, held } => {
                 let (call, mut free) = (Call { key, reason: Reason::Refresh }, Permit::default());
-                let _nobody_waits = self.board(call, Some(&held), Audience::Nobody, &mut free);
+                let _nobody_waits = self.join_or_start(call, Some(&held), FlightAudience::Nobody, &mut free);
                 Ok(served)
             }
             Lookup::Absent(held) => Err(Unanswered::Absent(held)),
@@ -77,7 +77,7 @@ where
     }
 
     /// The memory behind it.
-    pub const fn memory(&self) -> &Arc<Memory> {
+    pub const fn memory(&self) -> &Arc<ReportCache> {
         &self.memory
     }
 
@@ -86,13 +86,19 @@ where
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn answer(self, Ask { key, demand }: Ask, mut permit: Permit) -> Result<Served, FetchError> {
-        let deadline = Instant::now() + self.memory.options.patience;
+    pub async fn answer(
+        self,
+        CacheRequest { key, revalidate }: CacheRequest,
+        mut permit: Permit,
+    ) -> Result<Served, FetchError> {
+        let deadline = Instant::now() + self.memory.options.request_timeout;
         loop {
             let now = Instant::now();
-            let wanted_anew = match demand {
-                Demand::Anew => self.memory.peek(&key).filter(|held| self.memory.may_fetch_anew(held, now)),
-                Demand::Usual => None,
+            let wanted_anew = match revalidate {
+                Revalidate::Force => {
+                    self.memory.peek(&key).filter(|held| self.memory.may_fetch_anew(held, now))
+                }
+                Revalidate::WhenStale => None,
             };
             let (held, forward) = match wanted_anew {
                 Some(held) => (Some(held), Forward::Request),
@@ -114,10 +120,14 @@ where
             match fetched {
                 Ok(Some((role, Landed { entry, exchange, stored }))) => {
                     let age = entry.age(Instant::now());
-                    return Ok(Served { entry, how: How::Fetched { role, forward, exchange, stored }, age });
+                    return Ok(Served {
+                        entry,
+                        from: ServedFrom::Fetched { role, forward, exchange, stored },
+                        age,
+                    });
                 }
                 Ok(None) => {}
-                Err(error) => return self.memory.fall_back(held.as_ref(), error),
+                Err(error) => return self.memory.stale_if_error_from(held.as_ref(), error),
             }
         }
     }
@@ -129,42 +139,42 @@ where
         held: Option<&Arc<Entry>>,
         permit: &mut Permit,
     ) -> Result<Option<(Role, Landed)>, FetchError> {
-        let (role, seat) = match self.board(call, held, Audience::Caller, permit) {
-            Ticket::Leader(seat) => (Role::Leader, seat),
-            Ticket::Waiter(seat) => (Role::Waiter, seat),
-            Ticket::Outdated(seat) => {
-                let _older_than_the_purge = seat.landed().await;
+        let (role, waiter) = match self.join_or_start(call, held, FlightAudience::Caller, permit) {
+            Joined::Leader(waiter) => (Role::Leader, waiter),
+            Joined::Waiter(waiter) => (Role::Waiter, waiter),
+            Joined::Outdated(waiter) => {
+                let _older_than_the_purge = waiter.landed().await;
                 return Ok(None);
             }
-            Ticket::Declined => return Ok(None),
+            Joined::Declined => return Ok(None),
         };
-        Ok(Some((role, seat.landed().await?)))
+        Ok(Some((role, waiter.landed().await?)))
     }
 
     /// Boards a flight, for a caller who saw that this was `held`.
-    fn board(
+    fn join_or_start(
         &self,
         call: Call,
         held: Option<&Arc<Entry>>,
-        audience: Audience,
+        audience: FlightAudience,
         permit: &mut Permit,
-    ) -> Ticket {
+    ) -> Joined {
         let key = call.key;
         let needed = || self.memory.is_as_seen(&key, held);
         let take_off = || {
             let (memory, permit) = (Arc::clone(&self.memory), std::mem::take(permit));
             let fetch = S::clone(&self.calls).oneshot(call);
             (fetch, move |outcome, keep| {
-                let landing = memory.settle(key, outcome, keep);
+                let result = memory.apply_fetch(key, outcome, keep);
                 drop(permit);
-                landing
+                result
             })
         };
-        self.memory.flights.board(key, audience, needed, take_off)
+        self.memory.flights.join_or_start(key, audience, needed, take_off)
     }
 }
 
-impl<S> Service<Ask> for Cache<S>
+impl<S> Service<CacheRequest> for Cache<S>
 where
     S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -178,7 +188,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, ask: Ask) -> Self::Future {
+    fn call(&mut self, ask: CacheRequest) -> Self::Future {
         Box::pin(self.clone().answer(ask, Permit::default()))
     }
 }

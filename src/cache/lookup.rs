@@ -4,31 +4,34 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Entry, How, Lookup, Memory, Refresh, Served, Standing, Trouble, trouble::FailureKind};
-use crate::report::{Cause, FetchError, ReportKey, Scarcity};
+use super::{
+    Entry, Freshness, Lookup, Refresh, RefreshFailure, ReportCache, Served, ServedFrom,
+    refresh_failure::FailureKind,
+};
+use crate::report::{Cause, FetchError, QuotaPressure, ReportKey};
 
 /// A failure tells of the present for at least as long after its pause.
 const RECENT: Duration = Duration::from_mins(1);
 
-// === impl Memory ===
+// === impl ReportCache ===
 
-impl Memory {
+impl ReportCache {
     /// Looks a key up. Costs one lookup and no allocation: every hit goes through here.
     pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
         let Some(held) = self.store.get(key) else { return self.look_up_unheld(key, now) };
         let age = held.age(now);
         match held.standing_at(age) {
-            Standing::Fresh => {
+            Freshness::Fresh => {
                 self.count(&held, age);
-                Lookup::Answered(Served { entry: held, how: How::Hit, age })
+                Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age })
             }
-            Standing::Stale => self.look_up_stale(held, age, now),
-            Standing::Kept => self.look_up_kept(held, now),
+            Freshness::Stale => self.look_up_stale(held, age, now),
+            Freshness::StaleIfError => self.look_up_kept(held, now),
             // By its report, where that outlives the refusal before it.
-            Standing::Spent if held.stand_in(now).is_some() => self.look_up_kept(held, now),
-            Standing::Spent => {
-                if let Some(trouble) = held.trouble() {
-                    self.failures.take_over(*key, trouble);
+            Freshness::Expired if held.stale_if_error(now).is_some() => self.look_up_kept(held, now),
+            Freshness::Expired => {
+                if let Some(refresh_failure) = held.refresh_failure() {
+                    self.failures.take_over(*key, refresh_failure);
                 }
                 self.store.expire(key, &held);
                 self.look_up_unheld(key, now)
@@ -42,74 +45,79 @@ impl Memory {
     }
 
     fn look_up_stale(&self, held: Arc<Entry>, age: Duration, now: Instant) -> Lookup {
-        let how = match held.trouble() {
+        let from = match held.refresh_failure() {
             // To be put off is no failure.
-            Some(Trouble { error, .. }) if FailureKind::of(error) != FailureKind::Rationed => {
-                How::Fallback(Box::new(error.clone().remembered()))
+            Some(RefreshFailure { error, .. }) if FailureKind::of(error) != FailureKind::Rationed => {
+                ServedFrom::StaleIfError(Box::new(error.clone().remembered()))
             }
-            Some(_) | None => How::Stale,
+            Some(_) | None => ServedFrom::Stale,
         };
         self.count(&held, age);
-        let served = Served { entry: Arc::clone(&held), how, age };
+        let served = Served { entry: Arc::clone(&held), from, age };
         match self.refresh(&held, now) {
             Refresh::Due => Lookup::Due { served, held },
-            Refresh::Resting(_) | Refresh::PutOff(_) | Refresh::Stopped => Lookup::Answered(served),
+            Refresh::Backoff(_) | Refresh::Deferred(_) | Refresh::Stopped => Lookup::Answered(served),
         }
     }
 
     /// What is too old to be answered as it is: a report, or a refusal with or without a report behind it.
     fn look_up_kept(&self, held: Arc<Entry>, now: Instant) -> Lookup {
         let rationed = |retry_after| Cause::QuotaExhausted { retry_after }.into();
-        let recent = held.trouble().filter(|trouble| self.is_recent(trouble, now));
+        let recent = held.refresh_failure().filter(|refresh_failure| self.is_recent(refresh_failure, now));
         let error = match (recent, self.refresh(&held, now)) {
-            (Some(trouble), Refresh::Resting(_)) => trouble.error.clone().remembered(),
+            (Some(refresh_failure), Refresh::Backoff(_)) => refresh_failure.error.clone().remembered(),
             // The last refresh failed: nobody waits for the next one to fail, and it is made only now and then.
-            (Some(trouble), Refresh::Due) if held.stand_in(now).is_some() => {
-                let error = trouble.error.clone().remembered();
-                return match self.fall_back(Some(&held), error) {
+            (Some(refresh_failure), Refresh::Due) if held.stale_if_error(now).is_some() => {
+                let error = refresh_failure.error.clone().remembered();
+                return match self.stale_if_error_from(Some(&held), error) {
                     Ok(served) => Lookup::Due { served, held },
                     Err(error) => Lookup::Failed(error),
                 };
             }
-            (Some(trouble), Refresh::PutOff(_) | Refresh::Stopped) if held.stand_in(now).is_some() => {
-                trouble.error.clone().remembered()
+            (Some(refresh_failure), Refresh::Deferred(_) | Refresh::Stopped)
+                if held.stale_if_error(now).is_some() =>
+            {
+                refresh_failure.error.clone().remembered()
             }
-            (_, Refresh::PutOff(retry_after)) => rationed(retry_after),
+            (_, Refresh::Deferred(retry_after)) => rationed(retry_after),
             (_, Refresh::Stopped) => rationed(Duration::MAX),
-            (_, Refresh::Due | Refresh::Resting(_)) => return Lookup::Absent(Some(held)),
+            (_, Refresh::Due | Refresh::Backoff(_)) => return Lookup::Absent(Some(held)),
         };
-        match self.fall_back(Some(&held), error) {
+        match self.stale_if_error_from(Some(&held), error) {
             Ok(served) => Lookup::Answered(served),
             Err(error) => Lookup::Failed(error),
         }
     }
 
     /// A failure tells of the present for as long as a stale copy would: a vendor that failed last night may be well.
-    fn is_recent(&self, trouble: &Trouble, now: Instant) -> bool {
-        now < trouble.retry_at + self.options.lifetimes.stale_while_revalidate.max(RECENT)
+    fn is_recent(&self, refresh_failure: &RefreshFailure, now: Instant) -> bool {
+        now < refresh_failure.retry_at + self.options.lifetimes.stale_while_revalidate.max(RECENT)
     }
 
     /// When a copy that is no longer fresh may be refreshed.
     pub fn refresh(&self, entry: &Entry, now: Instant) -> Refresh {
-        if let Some(trouble) = entry.trouble().filter(|trouble| trouble.is_resting(now)) {
-            return Refresh::Resting(trouble.retry_at - now);
+        if let Some(refresh_failure) =
+            entry.refresh_failure().filter(|refresh_failure| refresh_failure.is_resting(now))
+        {
+            return Refresh::Backoff(refresh_failure.retry_at - now);
         }
-        match entry.lifetime().due(self.scarcity.ask(now)) {
+        match entry.lifetime().due(self.quota_pressure.ask(now)) {
             None => Refresh::Stopped,
             Some(due) => match due.saturating_sub(entry.age(now)) {
                 Duration::ZERO => Refresh::Due,
-                left => Refresh::PutOff(left),
+                left => Refresh::Deferred(left),
             },
         }
     }
 
     /// Would a demand for a new answer be met by a fetch now? Bounds what impatient callers can spend.
     pub(super) fn may_fetch_anew(&self, entry: &Entry, now: Instant) -> bool {
-        let interval = self.options.anew_interval;
-        let tried = entry.trouble().is_some_and(|trouble| {
-            trouble.is_resting(now) || now.saturating_duration_since(trouble.tried_at) < interval
+        let interval = self.options.client_no_cache_interval;
+        let tried = entry.refresh_failure().is_some_and(|refresh_failure| {
+            refresh_failure.is_resting(now)
+                || now.saturating_duration_since(refresh_failure.tried_at) < interval
         });
-        entry.stored_for(now) >= interval && !tried && self.scarcity.ask(now) == Scarcity::Ample
+        entry.stored_for(now) >= interval && !tried && self.quota_pressure.ask(now) == QuotaPressure::Normal
     }
 
     /// Is still `seen` what is held of a key, and no failure noted since? Else a fetch has landed.
@@ -126,12 +134,12 @@ impl Memory {
     ///
     /// # Errors
     /// `error`, if none is.
-    pub fn stand_in(&self, key: &ReportKey, error: FetchError) -> Result<Served, FetchError> {
-        self.fall_back(self.store.get(key).as_ref(), error)
+    pub fn stale_if_error(&self, key: &ReportKey, error: FetchError) -> Result<Served, FetchError> {
+        self.stale_if_error_from(self.store.get(key).as_ref(), error)
     }
 
-    /// As [`Memory::stand_in`], with what was held before.
-    pub(super) fn fall_back(
+    /// As [`ReportCache::stale_if_error`], with what was held before.
+    pub(super) fn stale_if_error_from(
         &self,
         held: Option<&Arc<Entry>>,
         error: FetchError,
@@ -140,14 +148,14 @@ impl Memory {
         let Some(held) = held else { return Err(error) };
         let entry = match FailureKind::of(&error) {
             // The upstream was not even asked: its last word, if that was a refusal, is the best there is.
-            FailureKind::Rationed => Some(held.stand_in(now).unwrap_or(held)),
-            FailureKind::Denied | FailureKind::Failed => held.stand_in(now),
+            FailureKind::Rationed => Some(held.stale_if_error(now).unwrap_or(held)),
+            FailureKind::Denied | FailureKind::Failed => held.stale_if_error(now),
         };
-        match entry.filter(|entry| entry.standing(now) != Standing::Spent) {
+        match entry.filter(|entry| entry.standing(now) != Freshness::Expired) {
             Some(entry) => {
                 let age = entry.age(now);
                 self.count(held, age);
-                Ok(Served { entry: Arc::clone(entry), how: How::Fallback(Box::new(error)), age })
+                Ok(Served { entry: Arc::clone(entry), from: ServedFrom::StaleIfError(Box::new(error)), age })
             }
             None => Err(error),
         }

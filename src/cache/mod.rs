@@ -3,21 +3,21 @@
 //! Knows nothing of HTTP, tokens or quotas: it calls whatever service it wraps, and says of each answer how it was
 //! come by. Freshness is decided here, on tokio's clock.
 
+mod apply_fetch;
 mod entry;
 mod eviction;
 mod failures;
 mod flight;
+mod gzip;
+mod index;
 mod layer;
 mod lookup;
-mod memory;
+mod refresh_failure;
+mod report_cache;
 mod served;
-mod settle;
-mod store;
-mod trouble;
-mod variant;
 
-pub use entry::{Entry, Standing};
+pub use entry::{Entry, Freshness};
 pub use layer::{Cache, CacheLayer, Unanswered};
-pub use memory::{Lookup, Memory, MemoryOptions, Refresh, ScarcityProbe};
-pub use served::{Ask, Demand, Forward, How, Permit, Role, Served, Stored};
-pub use trouble::Trouble;
+pub use refresh_failure::RefreshFailure;
+pub use report_cache::{CacheOptions, Lookup, Refresh, ReportCache};
+pub use served::{CacheRequest, Forward, Permit, Revalidate, Role, Served, ServedFrom, StoreOutcome};

@@ -7,20 +7,20 @@ use crate::report::{Exchange, FetchError, ReportKey};
 
 /// A caller's question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ask {
+pub struct CacheRequest {
     /// The report.
     pub key: ReportKey,
     /// How new it must be.
-    pub demand: Demand,
+    pub revalidate: Revalidate,
 }
 
 /// How new an answer a caller wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Demand {
+pub enum Revalidate {
     /// Whatever the lifetimes allow.
-    Usual,
+    WhenStale,
     /// One fetched now, unless what is held is younger than `cache.client_no_cache_interval`.
-    Anew,
+    Force,
 }
 
 /// A place among the requests in flight, which its holder gives back by dropping this. A caller that makes a call hands
@@ -36,14 +36,14 @@ pub struct Served {
     /// The answer.
     pub entry: Arc<Entry>,
     /// How it was come by.
-    pub how: How,
+    pub from: ServedFrom,
     /// How old it is.
     pub age: Duration,
 }
 
 /// How an answer was come by.
 #[derive(Debug, Clone)]
-pub enum How {
+pub enum ServedFrom {
     /// From memory, fresh.
     Hit,
     /// From memory, old; it is refreshed behind.
@@ -57,10 +57,10 @@ pub enum How {
         /// The call.
         exchange: Exchange,
         /// Is the answer remembered?
-        stored: Stored,
+        stored: StoreOutcome,
     },
     /// From memory, old, where there would be an error. (Boxed: it is rare, and the others are small.)
-    Fallback(Box<FetchError>),
+    StaleIfError(Box<FetchError>),
 }
 
 /// Who made a call.
@@ -74,7 +74,7 @@ pub enum Role {
 
 /// Is an answer of the upstream remembered?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
+pub enum StoreOutcome {
     /// As an entry.
     Yes,
     /// Its key was purged meanwhile, or it is too large.
@@ -97,9 +97,9 @@ pub enum Forward {
 impl Served {
     /// A report from memory, with nothing remarkable about it.
     pub fn is_plain_hit(&self) -> bool {
-        match self.how {
-            How::Hit | How::Stale => self.entry.report().is_some(),
-            How::Fetched { .. } | How::Fallback(_) => false,
+        match self.from {
+            ServedFrom::Hit | ServedFrom::Stale => self.entry.report().is_some(),
+            ServedFrom::Fetched { .. } | ServedFrom::StaleIfError(_) => false,
         }
     }
 }
@@ -119,10 +119,10 @@ impl fmt::Debug for Permit {
     }
 }
 
-// === impl Ask ===
+// === impl CacheRequest ===
 
-impl From<ReportKey> for Ask {
+impl From<ReportKey> for CacheRequest {
     fn from(key: ReportKey) -> Self {
-        Self { key, demand: Demand::Usual }
+        Self { key, revalidate: Revalidate::WhenStale }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{Outcome, check, demo, healthcheck, login, serve};
+use super::{CommandOutcome, check, demo, healthcheck, login, serve};
 
 /// A caching reverse proxy for Constant Contact's email link reports.
 #[derive(Debug, Parser)]
@@ -18,7 +18,7 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "Environment variables go over the file: LINK_REPORT_PROXY__CACHE__TTL=5m is cache.ttl.\n\
-    Exit codes: 0 done, 69 a port or a needed service is not to be had, 70 a bug here, 78 wrong settings.";
+    Exit codes: 0 done, 69 port or required service unavailable, 70 internal error, 78 invalid configuration.";
 
 #[derive(Debug, Default, Clone, Copy, Subcommand)]
 enum Command {
@@ -39,7 +39,7 @@ enum Command {
 ///
 /// # Errors
 /// A [`Failure`](super::Failure) knows its exit code.
-pub fn run() -> Outcome {
+pub fn run() -> CommandOutcome {
     let Arguments { config, command } = Arguments::parse();
     let config = config.as_deref();
     match command.unwrap_or_default() {

@@ -8,10 +8,10 @@ use std::{
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{Failure, Outcome, serve};
+use super::{CommandOutcome, Failure, serve};
 use crate::{
-    admission::Opening,
-    app::{Ports, World},
+    app::{Environment, Ports},
+    quota::InitialCount,
     settings::Settings,
     simulator::{Options, Simulator},
     state,
@@ -19,29 +19,29 @@ use crate::{
 
 /// What the demo differs in from the defaults, unless the environment or the file says otherwise: lifetimes short
 /// enough to see an answer grow old, and lines that people read.
-const LIKED: &str = r#"
+const DEMO_DEFAULTS: &str = r#"
 cache.ttl = "30s"
 cache.empty_ttl = "15s"
 log.format = "text"
 "#;
 
 /// Starts both, prints what runs where and lines to try, and answers until told to stop.
-pub(super) fn run(config: Option<&Path>) -> Outcome {
+pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let simulator = Simulator::new(Options::default());
     // The upstream's address is not known before there is a runtime, and the runtime's size not before the settings.
     let placeholder = SocketAddr::from(([127, 0, 0, 1], 9));
-    let sizing = Settings::load_with(LIKED, config, environment(&simulator, placeholder))?;
+    let sizing = Settings::load_with(DEMO_DEFAULTS, config, environment(&simulator, placeholder))?;
     serve::block_on(&sizing, async {
         let upstream = TcpListener::bind(("127.0.0.1", 0)).await;
         let upstream =
             upstream.map_err(|error| Failure::Unavailable(format!("the simulated upstream: {error}")))?;
         let upstream_address =
             upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
-        let settings = Settings::load_with(LIKED, config, environment(&simulator, upstream_address))?;
+        let settings = Settings::load_with(DEMO_DEFAULTS, config, environment(&simulator, upstream_address))?;
         let _written_at_the_end = serve::start_logging(&settings)?;
         // The simulated key is as old as this process.
-        let world = World { opening: Opening::Unspent, ..World::default() };
-        let app = serve::build(&settings, Arc::new(state::Memory::default()), world)?;
+        let world = Environment { opening: InitialCount::Unspent, ..Environment::default() };
+        let app = serve::build(&settings, Arc::new(state::MemoryStore::default()), world)?;
         let simulated = tokio::spawn(simulator.clone().serve(upstream));
         let greet = |ports: Ports| {
             let greeting = greeting(&simulator, ports, upstream_address, settings.cache.ttl);

@@ -13,14 +13,14 @@ use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, runtime, time::timeout};
 
-use super::{Failure, Outcome};
+use super::{CommandOutcome, Failure};
 use crate::settings::Settings;
 
 /// A probe that takes longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks `/readyz` of the admin port that the settings name.
-pub(super) fn run(config: Option<&Path>) -> Outcome {
+pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     let address = reachable(settings.admin.listen);
     let runtime = runtime::Builder::new_current_thread().enable_all().build();

@@ -18,12 +18,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Failure, Outcome, serve};
+use super::{CommandOutcome, Failure, serve};
 use crate::{
     settings::Settings,
     state::{Inbox, StateError, TokenRecord},
     token::{Client, DeviceCodes, DeviceError, DeviceFlow},
-    upstream::Poster,
+    upstream::FormClient,
 };
 
 /// For one question to the authorization server.
@@ -36,13 +36,13 @@ const PROBE_BYTES: usize = 16 * 1024;
 
 /// Who has the tokens now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TakenUp {
+enum Handoff {
     ByARunningProxy,
     NotYet,
 }
 
 /// Shows address and code, waits for the approval, and leaves the tokens in `state.dir`.
-pub(super) fn run(config: Option<&Path>) -> Outcome {
+pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let settings = Settings::load(config, environment())?;
     let Some(dir) = settings.state.dir.clone() else {
         let said = "state.dir: is missing: login leaves the tokens there, and serve keeps them there";
@@ -73,7 +73,7 @@ async fn flow(settings: &Settings) -> Result<DeviceFlow, Failure> {
     let token = &settings.token;
     let endpoint = |url: &Uri| {
         let connector = serve::connector(settings, url)?;
-        Ok::<_, Failure>((url.clone(), Poster::new(connector, DEADLINE)))
+        Ok::<_, Failure>((url.clone(), FormClient::new(connector, DEADLINE)))
     };
     let secret = match (&token.client_secret, &token.client_secret_file) {
         (Some(secret), _) => Some(secret.clone()),
@@ -86,7 +86,7 @@ async fn flow(settings: &Settings) -> Result<DeviceFlow, Failure> {
         (None, None) => None,
     };
     Ok(DeviceFlow {
-        device: endpoint(token.device_url.uri())?,
+        device: endpoint(token.device_authorization_url.uri())?,
         token: endpoint(token.token_url.uri())?,
         client: Client { id: token.client_id.clone().unwrap_or_default(), secret },
     })
@@ -106,17 +106,17 @@ fn prove_writable(dir: &Path) -> Result<(), StateError> {
 }
 
 /// Leaves the record, and looks whether somebody takes it.
-async fn leave(inbox: Inbox, record: TokenRecord) -> Result<TakenUp, Failure> {
+async fn leave(inbox: Inbox, record: TokenRecord) -> Result<Handoff, Failure> {
     let (left, deadline) = (inbox.clone(), Instant::now() + TAKEN_UP_WITHIN);
     spawn_blocking(move || left.leave(&record)).await.context("writing").map_err(Failure::Bug)??;
     while Instant::now() < deadline {
         let seen = inbox.clone();
         if spawn_blocking(move || seen.is_empty()).await.context("looking").map_err(Failure::Bug)? {
-            return Ok(TakenUp::ByARunningProxy);
+            return Ok(Handoff::ByARunningProxy);
         }
         sleep(LOOK_EVERY).await;
     }
-    Ok(TakenUp::NotYet)
+    Ok(Handoff::NotYet)
 }
 
 fn greeting(codes: &DeviceCodes) -> String {
@@ -153,10 +153,10 @@ fn picture(address: &str) -> Option<String> {
     Some(picture)
 }
 
-fn farewell(client: &Client, dir: &Path, taken_up: TakenUp) -> String {
+fn farewell(client: &Client, dir: &Path, taken_up: Handoff) -> String {
     let who = match taken_up {
-        TakenUp::ByARunningProxy => "The running proxy has taken the tokens up; it needs no restart.",
-        TakenUp::NotYet => {
+        Handoff::ByARunningProxy => "The running proxy has taken the tokens up; it needs no restart.",
+        Handoff::NotYet => {
             "The tokens wait in state.dir. No proxy that runs now has taken them up; serve does when it starts."
         }
     };
@@ -169,7 +169,7 @@ fn farewell(client: &Client, dir: &Path, taken_up: TakenUp) -> String {
     )
 }
 
-fn print(text: &str) -> Outcome {
+fn print(text: &str) -> CommandOutcome {
     let mut stdout = io::stdout();
     let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     printed.context("standard output").map_err(Failure::Bug)

@@ -10,4 +10,4 @@ mod serve;
 mod signals;
 
 pub use arguments::run;
-pub use outcome::{Failure, Outcome};
+pub use outcome::{CommandOutcome, Failure};

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a command comes to.
-pub type Outcome = Result<(), Failure>;
+pub type CommandOutcome = Result<(), Failure>;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum Failure {
     /// The settings are wrong; each line names a key.
     #[error("{0}")]
     Settings(String),
-    /// A port or a needed service is not to be had.
+    /// A port or a required service is unavailable.
     #[error("{0}")]
     Unavailable(String),
     /// A bug here.
@@ -55,7 +55,7 @@ impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
         let said = format!("state.dir: {error}");
         match error {
-            StateError::Held { .. } => Self::Unavailable(said),
+            StateError::Locked { .. } => Self::Unavailable(said),
             StateError::Damaged { .. } | StateError::Io { .. } => Self::Settings(said),
         }
     }

@@ -13,11 +13,11 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio::runtime::Builder;
 
-use super::{Failure, Outcome, signals::Signals};
+use super::{CommandOutcome, Failure, signals::Signals};
 use crate::{
-    app::{self, App, Outside, Ports, World},
+    app::{self, App, Dependencies, Environment, Ports},
     settings::{LogFormat, Settings},
-    state::{self, SetAside, Store},
+    state::{self, SetAside, StateStore},
     telemetry::logging::{self, LogGuard},
     upstream::{ConnectOptions, Connector},
 };
@@ -26,17 +26,17 @@ use crate::{
 const PANIC_WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 
 /// Loads the settings, and answers until told to stop.
-pub(super) fn run(config: Option<&Path>) -> Outcome {
+pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     let _written_at_the_end = start_logging(&settings)?;
     block_on(&settings, async {
-        let app = build(&settings, open_state(&settings)?, World::default())?;
+        let app = build(&settings, open_state(&settings)?, Environment::default())?;
         until_signalled(app, &settings, |_| ()).await
     })
 }
 
 /// Runs a command's work; what it leaves behind is not waited for, be it a read from a disk that hangs.
-pub(super) fn block_on(settings: &Settings, work: impl Future<Output = Outcome>) -> Outcome {
+pub(super) fn block_on(settings: &Settings, work: impl Future<Output = CommandOutcome>) -> CommandOutcome {
     let mut builder = Builder::new_multi_thread();
     if let Some(workers) = settings.server.workers {
         builder.worker_threads(workers.get());
@@ -48,7 +48,11 @@ pub(super) fn block_on(settings: &Settings, work: impl Future<Output = Outcome>)
 }
 
 /// Answers until a first signal and through the drain, or until a second signal.
-pub(super) async fn until_signalled(app: App, settings: &Settings, listening: impl FnOnce(Ports)) -> Outcome {
+pub(super) async fn until_signalled(
+    app: App,
+    settings: &Settings,
+    listening: impl FnOnce(Ports),
+) -> CommandOutcome {
     let signals = Signals::catch().map_err(Failure::Bug)?;
     tokio::select! {
         ended = app::run(app, settings, listening, signals.first()) => Ok(ended?),
@@ -60,17 +64,21 @@ pub(super) async fn until_signalled(app: App, settings: &Settings, listening: im
 }
 
 /// The whole app with the real roads out. Needs the runtime: files are watched from here on.
-pub(super) fn build(settings: &Settings, store: Arc<dyn Store>, world: World) -> Result<App, Failure> {
+pub(super) fn build(
+    settings: &Settings,
+    store: Arc<dyn StateStore>,
+    world: Environment,
+) -> Result<App, Failure> {
     let api = connector(settings, &settings.upstream.base_url)?;
     let authority = connector(settings, settings.token.token_url.uri())?;
-    Ok(App::assemble(settings, Outside { api, authority, store, world })?)
+    Ok(App::build(settings, Dependencies { api, authority, store, world })?)
 }
 
 /// The state as the settings want it. From here on nobody else may open it.
-pub(super) fn open_state(settings: &Settings) -> Result<Arc<dyn Store>, Failure> {
+pub(super) fn open_state(settings: &Settings) -> Result<Arc<dyn StateStore>, Failure> {
     match &settings.state.dir {
         Some(dir) => {
-            let (store, set_aside) = state::Embedded::open_or_set_aside(dir, SystemTime::now())?;
+            let (store, set_aside) = state::FileStore::open_or_set_aside(dir, SystemTime::now())?;
             if let Some(SetAside { file, reason }) = set_aside {
                 tracing::error!(
                     file = %file.display(),
@@ -81,7 +89,7 @@ pub(super) fn open_state(settings: &Settings) -> Result<Arc<dyn Store>, Failure>
             }
             Ok(Arc::new(store))
         }
-        None => Ok(Arc::new(state::Memory::default())),
+        None => Ok(Arc::new(state::MemoryStore::default())),
     }
 }
 

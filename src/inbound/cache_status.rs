@@ -8,9 +8,9 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use super::{problem::error_key, ready::Ready};
+use super::{prebuilt::PrebuiltSeconds, problem::error_key};
 use crate::{
-    cache::{Forward, How, Role, Served, Stored},
+    cache::{Forward, Role, Served, ServedFrom, StoreOutcome},
     report::FetchError,
 };
 
@@ -19,26 +19,26 @@ pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-statu
 /// Our name in the header.
 pub(super) const CACHE: &str = "link-report-proxy";
 /// The header of a hit whose freshness ends soon: that of most answers.
-static HITS: Ready<32> = Ready::new("link-report-proxy; hit; ttl=");
+static HITS: PrebuiltSeconds<32> = PrebuiltSeconds::new("link-report-proxy; hit; ttl=");
 
 /// The header of an answer.
 pub(super) fn of(served: &Served) -> HeaderValue {
-    match &served.how {
-        How::Hit | How::Stale => hit(ttl(served.entry.lifetime().fresh, served.age)),
-        How::Fetched { role, forward, exchange, stored } => value(|text| {
+    match &served.from {
+        ServedFrom::Hit | ServedFrom::Stale => hit(ttl(served.entry.lifetime().fresh, served.age)),
+        ServedFrom::Fetched { role, forward, exchange, stored } => value(|text| {
             write!(text, "fwd={}", forward_word(*forward))?;
             if let (Forward::Stale | Forward::Request, Some(status)) = (forward, exchange.status) {
                 write!(text, "; fwd-status={status}")?;
             }
             text.write_str(match (role, stored) {
-                (Role::Leader, Stored::Yes) => "; stored",
-                (Role::Leader, Stored::No) => "",
-                (Role::Waiter, Stored::Yes | Stored::No) => "; collapsed",
+                (Role::Leader, StoreOutcome::Yes) => "; stored",
+                (Role::Leader, StoreOutcome::No) => "",
+                (Role::Waiter, StoreOutcome::Yes | StoreOutcome::No) => "; collapsed",
             })
         }),
-        How::Fallback(error) if error.went_forward() => value(|text| failed(text, "stale", error)),
+        ServedFrom::StaleIfError(error) if error.went_forward() => value(|text| failed(text, "stale", error)),
         // It is the copy that answered, without a look further.
-        How::Fallback(error) => {
+        ServedFrom::StaleIfError(error) => {
             let ttl = ttl(served.entry.lifetime().fresh, served.age);
             value(|text| write!(text, "hit; ttl={ttl}; detail={}", error_key(&error.cause)))
         }

@@ -12,14 +12,14 @@ use tokio::{sync::Semaphore, time::Instant};
 use tower::Service;
 
 use super::{
-    Payload, Rejection, RequestId, Responder,
-    negotiate::{self, Wants},
-    record::Note,
+    BodyPresence, Rejection, RequestId, Responder,
+    access_log::AccessLogEntry,
+    negotiate::{self, Negotiated},
 };
 use crate::{
-    cache::{Ask, Cache, Demand, Permit, Served, Unanswered},
-    door::{Bearers, Body, BrowserGuard},
+    cache::{Cache, CacheRequest, Permit, Revalidate, Served, Unanswered},
     report::{Call, Cause, FetchError, Fetched, KeyError, ReportKey},
+    server::{BearerAuth, Body, BrowserGuard},
 };
 
 /// What a caller's `Cache-Control: no-cache` is worth (`cache.client_no_cache`).
@@ -42,11 +42,11 @@ pub enum CrossOrigin {
 
 /// What both roads know of answering: who may ask, what is remembered, how an answer looks.
 #[derive(Debug, Clone)]
-pub struct Answers<S> {
+pub struct ServiceContext<S> {
     /// Which web pages may have their browser ask.
     pub browser_guard: BrowserGuard,
     /// Who may ask.
-    pub clients: Bearers,
+    pub clients: BearerAuth,
     /// What a `no-cache` is worth.
     pub no_cache: NoCache,
     /// The cache, with the calls behind it.
@@ -60,9 +60,9 @@ pub struct Answers<S> {
 /// The one resource.
 #[derive(Debug, Clone)]
 pub struct ReportEndpoint<S> {
-    answers: Answers<S>,
+    answers: ServiceContext<S>,
     /// One permit for each question that may be in flight.
-    room: Arc<Semaphore>,
+    in_flight: Arc<Semaphore>,
 }
 
 // === impl CrossOrigin ===
@@ -77,15 +77,19 @@ impl CrossOrigin {
     }
 }
 
-// === impl Answers ===
+// === impl ServiceContext ===
 
-impl<S> Answers<S> {
+impl<S> ServiceContext<S> {
     /// The question in a request, or why there is none. The order decides which fault is named: whether a page may have
     /// sent it that has no business here, what is not here at all, what cannot be done to it, who may not do it, and then
     /// how it is asked for.
-    pub(super) fn question(&self, request: &Request<Payload>, wants: &Wants<'_>) -> Result<Ask, Rejection> {
+    pub(super) fn parse_request(
+        &self,
+        request: &Request<BodyPresence>,
+        negotiated: &Negotiated<'_>,
+    ) -> Result<CacheRequest, Rejection> {
         self.browser_guard.check_host(request)?;
-        wants.check_sender(&self.browser_guard)?;
+        negotiated.check_sender(&self.browser_guard)?;
         let key = ReportKey::parse(request.uri().path(), request.uri().query());
         if key == Err(KeyError::NoSuchResource) {
             return Err(KeyError::NoSuchResource.into());
@@ -97,34 +101,34 @@ impl<S> Answers<S> {
             return Err(Rejection::Unauthenticated);
         }
         match request.body() {
-            Payload::Absent => {}
-            Payload::Present => return Err(Rejection::Payload),
+            BodyPresence::Absent => {}
+            BodyPresence::Present => return Err(Rejection::UnexpectedBody),
         }
-        let demand = match self.no_cache {
-            NoCache::Limited if negotiate::asks_for_no_cache(request.headers()) => Demand::Anew,
-            NoCache::Limited | NoCache::Ignored => Demand::Usual,
+        let revalidate = match self.no_cache {
+            NoCache::Limited if negotiate::asks_for_no_cache(request.headers()) => Revalidate::Force,
+            NoCache::Limited | NoCache::Ignored => Revalidate::WhenStale,
         };
-        Ok(Ask { key: key?, demand })
+        Ok(CacheRequest { key: key?, revalidate })
     }
 }
 
-impl<S> Answers<S>
+impl<S> ServiceContext<S>
 where
     S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
     /// What memory can answer takes no room; where it cannot, a quick no is kinder than a queue, and an old copy kinder
     /// than a no.
-    fn without_room(&self, Ask { key, demand }: Ask) -> Result<Served, FetchError> {
-        match demand {
-            Demand::Usual => match self.cache.lookup(key, Instant::now()) {
+    fn shed(&self, CacheRequest { key, revalidate }: CacheRequest) -> Result<Served, FetchError> {
+        match revalidate {
+            Revalidate::WhenStale => match self.cache.lookup(key, Instant::now()) {
                 Ok(served) => return Ok(served),
                 Err(Unanswered::Failed(error)) => return Err(error),
                 Err(Unanswered::Absent(_)) => {}
             },
-            Demand::Anew => {}
+            Revalidate::Force => {}
         }
-        self.cache.memory().stand_in(&key, Cause::Overloaded.into())
+        self.cache.memory().stale_if_error(&key, Cause::Overloaded.into())
     }
 
     /// The answer in a variant that has to be made first; plain if it cannot be made.
@@ -132,12 +136,12 @@ where
         &self,
         key: ReportKey,
         served: &Served,
-        wants: Wants<'_>,
+        negotiated: Negotiated<'_>,
         id: Option<&RequestId>,
     ) -> Response<Body> {
         self.cache.memory().encode(key, &served.entry).await;
-        let encoded = self.responder.answer(served, wants, id);
-        encoded.unwrap_or_else(|| self.responder.answer_plain(served, wants, id))
+        let encoded = self.responder.answer(served, negotiated, id);
+        encoded.unwrap_or_else(|| self.responder.answer_plain(served, negotiated, id))
     }
 }
 
@@ -149,31 +153,31 @@ where
     S::Future: Send,
 {
     /// The resource, answered so, to `max_in_flight` questions at one time (`server.max_in_flight`).
-    pub fn new(answers: Answers<S>, max_in_flight: NonZeroUsize) -> Self {
+    pub fn new(answers: ServiceContext<S>, max_in_flight: NonZeroUsize) -> Self {
         let permits = max_in_flight.get().min(Semaphore::MAX_PERMITS);
-        Self { answers, room: Arc::new(Semaphore::new(permits)) }
+        Self { answers, in_flight: Arc::new(Semaphore::new(permits)) }
     }
 
-    async fn answer(self, request: Request<Payload>) -> Result<Response<Body>, Rejection> {
-        let Self { answers, room } = self;
-        let wants = Wants::of(request.headers());
-        let ask = answers.question(&request, &wants)?;
+    async fn answer(self, request: Request<BodyPresence>) -> Result<Response<Body>, Rejection> {
+        let Self { answers, in_flight } = self;
+        let negotiated = Negotiated::of(request.headers());
+        let ask = answers.parse_request(&request, &negotiated)?;
         let id = request.extensions().get::<RequestId>().cloned();
-        let served = match room.try_acquire_owned() {
+        let served = match in_flight.try_acquire_owned() {
             // A call that is made for it keeps the place until it ends, also when the caller has hung up.
             Ok(place) => answers.cache.clone().answer(ask, Permit::new(place)).await?,
-            Err(_full) => answers.without_room(ask)?,
+            Err(_full) => answers.shed(ask)?,
         };
-        let mut response = match answers.responder.answer(&served, wants, id.as_ref()) {
+        let mut response = match answers.responder.answer(&served, negotiated, id.as_ref()) {
             Some(response) => response,
-            None => answers.encoded(ask.key, &served, wants, id.as_ref()).await,
+            None => answers.encoded(ask.key, &served, negotiated, id.as_ref()).await,
         };
-        response.extensions_mut().insert(Note::of(&served));
+        response.extensions_mut().insert(AccessLogEntry::of(&served));
         Ok(response)
     }
 }
 
-impl<S> Service<Request<Payload>> for ReportEndpoint<S>
+impl<S> Service<Request<BodyPresence>> for ReportEndpoint<S>
 where
     S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -186,7 +190,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+    fn call(&mut self, request: Request<BodyPresence>) -> Self::Future {
         Box::pin(self.clone().answer(request))
     }
 }

@@ -4,22 +4,22 @@
 //! token: it sees [`ReportKey`](crate::report::ReportKey)s go down and [`Served`](crate::cache::Served) or a
 //! [`FetchError`](crate::report::FetchError) come up.
 
+mod access_log;
 mod cache_status;
 mod endpoint;
-mod front;
 mod negotiate;
+mod prebuilt;
 mod problem;
 mod proxy_status;
-mod ready;
-mod record;
 mod rejection;
 mod request_id;
 mod respond;
+mod service;
 
-pub use endpoint::{Answers, CrossOrigin, NoCache, ReportEndpoint};
-pub use front::{Front, LongRoad, Payload, Reply};
+pub use access_log::{AccessLog, RequestOutcome};
+pub use endpoint::{CrossOrigin, NoCache, ReportEndpoint, ServiceContext};
 pub use problem::Problem;
-pub use record::{Outcome, Recorder};
 pub use rejection::{Rejection, Respond, RespondLayer};
 pub use request_id::RequestId;
 pub use respond::Responder;
+pub use service::{BodyPresence, ReportService, ResponseFuture, SlowPath};

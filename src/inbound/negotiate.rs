@@ -7,18 +7,18 @@ use http::{
 };
 
 use super::{RequestId, request_id::X_REQUEST_ID};
-use crate::door::{BrowserGuard, BrowserRefusal, SEC_FETCH_SITE};
+use crate::server::{BrowserGuard, BrowserRefusal, SEC_FETCH_SITE};
 
 /// The weight of what has none: 1, in thousandths (RFC 9110 §12.4.2).
 const MAX_WEIGHT: u16 = 1_000;
 
 /// What one request wants, read in one pass: most requests have few headers, and none of these.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wants<'a> {
+pub(super) struct Negotiated<'a> {
     headers: &'a HeaderMap,
     coding: Coding,
     condition: Condition,
-    named: Named,
+    request_id: Named,
     sender: Sender,
 }
 
@@ -51,30 +51,30 @@ enum Sender {
     Browser,
 }
 
-// === impl Wants ===
+// === impl Negotiated ===
 
-impl<'a> Wants<'a> {
+impl<'a> Negotiated<'a> {
     /// Reads what is wanted.
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
-        let mut wants = Self {
+        let mut negotiated = Self {
             headers,
             coding: Coding::Identity,
             condition: Condition::Absent,
-            named: Named::No,
+            request_id: Named::No,
             sender: Sender::Unnamed,
         };
         for name in headers.keys() {
             if *name == ACCEPT_ENCODING {
-                wants.coding = coding(headers);
+                negotiated.coding = coding(headers);
             } else if *name == IF_NONE_MATCH {
-                wants.condition = Condition::NoneMatch;
+                negotiated.condition = Condition::NoneMatch;
             } else if *name == X_REQUEST_ID {
-                wants.named = Named::Perhaps;
+                negotiated.request_id = Named::Perhaps;
             } else if *name == SEC_FETCH_SITE {
-                wants.sender = Sender::Browser;
+                negotiated.sender = Sender::Browser;
             }
         }
-        wants
+        negotiated
     }
 
     /// May its sender be answered?
@@ -92,7 +92,7 @@ impl<'a> Wants<'a> {
 
     /// The caller's name for the request, if it sent a sane one.
     pub(super) fn id(&self) -> Option<RequestId> {
-        match self.named {
+        match self.request_id {
             Named::No => None,
             Named::Perhaps => RequestId::of(self.headers),
         }
@@ -121,7 +121,8 @@ fn coding(headers: &HeaderMap) -> Coding {
     for item in items.flat_map(|value| value.split(',')) {
         let mut parts = item.split(';');
         let coding = parts.next().unwrap_or_default().trim();
-        let named = if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
+        let with_request_id = if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip")
+        {
             &mut gzip
         } else if coding.eq_ignore_ascii_case("identity") {
             &mut identity
@@ -130,7 +131,7 @@ fn coding(headers: &HeaderMap) -> Coding {
         } else {
             continue;
         };
-        *named = Some(parts.find_map(weight).unwrap_or(MAX_WEIGHT));
+        *with_request_id = Some(parts.find_map(weight).unwrap_or(MAX_WEIGHT));
     }
     match (gzip.or(any), identity.or(any)) {
         (None | Some(0), _) => Coding::Identity,
@@ -219,9 +220,9 @@ mod tests {
             ("gzip;q=0.5;q=0.1, identity;q=0.3", true),
         ] {
             let headers = headers(ACCEPT_ENCODING, accept);
-            assert_eq!(Wants::of(&headers).coding() == Coding::Gzip, gzip, "{accept}");
+            assert_eq!(Negotiated::of(&headers).coding() == Coding::Gzip, gzip, "{accept}");
         }
-        assert_eq!(Wants::of(&HeaderMap::new()).coding(), Coding::Identity);
+        assert_eq!(Negotiated::of(&HeaderMap::new()).coding(), Coding::Identity);
     }
 
     #[test]
@@ -238,7 +239,7 @@ mod tests {
             ("", false),
         ] {
             let headers = headers(IF_NONE_MATCH, tags);
-            assert_eq!(Wants::of(&headers).has(b"\"a\""), matches, "{tags}");
+            assert_eq!(Negotiated::of(&headers).has(b"\"a\""), matches, "{tags}");
         }
     }
 

@@ -9,8 +9,8 @@ use http::{
 use serde::Serialize;
 
 use super::{Rejection, RequestId};
-use crate::door::{Body, BrowserRefusal};
-use crate::report::{Cause, FetchError, KeyError, Refusal, RefusalStatus};
+use crate::report::{Cause, FetchError, KeyError, NegativeAnswer, NegativeStatus};
+use crate::server::{Body, BrowserRefusal};
 
 /// SDKs sleep for whatever `Retry-After` says: more would hang a dashboard, less would be a storm. In seconds.
 const RETRY_AFTER_BOUNDS: (u64, u64) = (1, 10);
@@ -89,7 +89,7 @@ impl From<&FetchError> for Problem {
             Cause::Throttled { retry_after } => (
                 503,
                 Some(*retry_after),
-                "The API key's calls of this second are spent, and no earlier report is held.",
+                "The per-second call limit is reached and no cached report exists; retry shortly.",
             ),
             Cause::TooMany { retry_after } => (
                 503,
@@ -118,9 +118,14 @@ impl From<&FetchError> for Problem {
     }
 }
 
-impl From<&Refusal> for Problem {
-    fn from(refusal: &Refusal) -> Self {
-        Self::new(refusal.status.code(), &refusal.error_key, &refusal.error_message, None)
+impl From<&NegativeAnswer> for Problem {
+    fn from(negative_answer: &NegativeAnswer) -> Self {
+        Self::new(
+            negative_answer.status.code(),
+            &negative_answer.error_key,
+            &negative_answer.error_message,
+            None,
+        )
     }
 }
 
@@ -148,14 +153,14 @@ impl From<&Rejection> for Problem {
             Rejection::Key(KeyError::NoClicks(_)) => {
                 (400, "invalid_no_clicks", "no_clicks must be given once at most, as true, false, 1 or 0.")
             }
-            Rejection::Payload => (400, "unexpected_body", "A GET or HEAD has no body here."),
+            Rejection::UnexpectedBody => (400, "unexpected_body", "A GET or HEAD has no body here."),
             Rejection::Method { .. } => {
                 (405, "method_not_allowed", "Link reports can only be read: use GET or HEAD.")
             }
             Rejection::Unauthenticated => (
                 401,
                 "unauthenticated",
-                "The proxy asks for a client token of its own: send Authorization: Bearer with one that its operator gave out.",
+                "This proxy requires a client token: send `Authorization: Bearer <token>`. Ask its operator for one.",
             ),
             Rejection::Fetch(error) => return error.into(),
         };
@@ -202,8 +207,8 @@ fn type_of(status: StatusCode, error_key: &str) -> &str {
     let ours = |key: &str| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     match status {
         _ if ours(error_key) => error_key,
-        StatusCode::NOT_FOUND => RefusalStatus::NotFound.error_key(),
-        _ => RefusalStatus::BadRequest.error_key(),
+        StatusCode::NOT_FOUND => NegativeStatus::NotFound.error_key(),
+        _ => NegativeStatus::BadRequest.error_key(),
     }
 }
 

@@ -13,13 +13,13 @@ use http::{
 use tower::{Layer, Service};
 
 use super::{
-    Outcome, Payload, Problem, RequestId,
+    BodyPresence, Problem, RequestId, RequestOutcome,
+    access_log::AccessLogEntry,
     cache_status::{self, CACHE_STATUS},
     proxy_status,
-    record::Note,
 };
-use crate::door::{Body, BrowserRefusal};
 use crate::report::{Cause, FetchError, KeyError};
+use crate::server::{Body, BrowserRefusal};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
@@ -34,7 +34,7 @@ pub enum Rejection {
     Key(#[from] KeyError),
     /// It carries a body.
     #[error("a body on a GET or HEAD")]
-    Payload,
+    UnexpectedBody,
     /// It wants to do something other than read.
     #[error("a method other than GET or HEAD")]
     Method {
@@ -62,22 +62,22 @@ pub struct Respond<S> {
 // === impl Rejection ===
 
 impl Rejection {
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> RequestOutcome {
         match self {
             Self::Browser(_)
             | Self::Key(_)
-            | Self::Payload
+            | Self::UnexpectedBody
             | Self::Method { .. }
             | Self::Unauthenticated
-            | Self::Fetch(FetchError { cause: Cause::Overloaded, .. }) => Outcome::Rejected,
-            Self::Fetch(_) => Outcome::Error,
+            | Self::Fetch(FetchError { cause: Cause::Overloaded, .. }) => RequestOutcome::Rejected,
+            Self::Fetch(_) => RequestOutcome::Error,
         }
     }
 
     /// The answer to the request of this id.
     pub(super) fn into_response(self, id: &RequestId) -> Response<Body> {
         let problem = Problem::from(&self);
-        let note = Note {
+        let note = AccessLogEntry {
             outcome: self.outcome(),
             age: None,
             exchange: None,
@@ -101,13 +101,15 @@ impl Rejection {
                     headers.insert(PROXY_STATUS, status);
                 }
             }
-            Self::Browser(_) | Self::Key(_) | Self::Payload => {}
+            Self::Browser(_) | Self::Key(_) | Self::UnexpectedBody => {}
         }
         let note = match self {
-            Self::Fetch(error) => Note { exchange: Some(error.exchange), ..note },
-            Self::Browser(_) | Self::Key(_) | Self::Payload | Self::Method { .. } | Self::Unauthenticated => {
-                note
-            }
+            Self::Fetch(error) => AccessLogEntry { exchange: Some(error.exchange), ..note },
+            Self::Browser(_)
+            | Self::Key(_)
+            | Self::UnexpectedBody
+            | Self::Method { .. }
+            | Self::Unauthenticated => note,
         };
         response.extensions_mut().insert(note);
         response
@@ -126,9 +128,9 @@ impl<S> Layer<S> for RespondLayer {
 
 // === impl Respond ===
 
-impl<S> Service<Request<Payload>> for Respond<S>
+impl<S> Service<Request<BodyPresence>> for Respond<S>
 where
-    S: Service<Request<Payload>, Response = Response<Body>, Error = Rejection>,
+    S: Service<Request<BodyPresence>, Response = Response<Body>, Error = Rejection>,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -140,7 +142,7 @@ where
         self.inner.poll_ready(cx).map(|_| Ok(()))
     }
 
-    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+    fn call(&mut self, request: Request<BodyPresence>) -> Self::Future {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::new);
         let answer = self.inner.call(request);
         Box::pin(async move {

@@ -8,17 +8,17 @@ use http::{
 use super::{
     Problem, RequestId,
     cache_status::{self, CACHE_STATUS},
-    negotiate::{Coding, Wants},
-    ready::Ready,
+    negotiate::{Coding, Negotiated},
+    prebuilt::PrebuiltSeconds,
 };
 use crate::{
     cache::Served,
-    door::{Body, Chunk},
-    report::{Answer, Refusal, Tagged},
+    report::{Answer, NegativeAnswer, Representation},
+    server::{Body, Chunk},
 };
 
 /// The `Age` of most answers.
-static AGES: Ready<4> = Ready::new("");
+static AGES: PrebuiltSeconds<4> = PrebuiltSeconds::new("");
 
 /// Builds answers. Holds the head of each kind of answer ready: filling in three values of a copied head costs less
 /// than hashing every name of a new one.
@@ -50,21 +50,21 @@ impl Responder {
         Self { plain, gzip, not_modified }
     }
 
-    /// The answer to a request that `wants` this; `None` while the variant that it wants is not made.
+    /// The answer to a request that `negotiated` this; `None` while the variant that it wants is not made.
     pub(super) fn answer(
         &self,
         served: &Served,
-        wants: Wants<'_>,
+        negotiated: Negotiated<'_>,
         id: Option<&RequestId>,
     ) -> Option<Response<Body>> {
-        match (served.entry.answer(), wants.coding()) {
+        match (served.entry.answer(), negotiated.coding()) {
             (Answer::Report(report), Coding::Identity) => {
-                Some(self.show(served, wants, report.tagged(), &self.plain))
+                Some(self.show(served, negotiated, report.representation(), &self.plain))
             }
             (Answer::Report(_), Coding::Gzip) => {
-                Some(self.show(served, wants, served.entry.gzip()?, &self.gzip))
+                Some(self.show(served, negotiated, served.entry.gzip()?, &self.gzip))
             }
-            (Answer::Refusal(refusal), _) => Some(refuse(served, refusal, id)),
+            (Answer::Negative(negative_answer), _) => Some(refuse(served, negative_answer, id)),
         }
     }
 
@@ -72,32 +72,38 @@ impl Responder {
     pub(super) fn answer_plain(
         &self,
         served: &Served,
-        wants: Wants<'_>,
+        negotiated: Negotiated<'_>,
         id: Option<&RequestId>,
     ) -> Response<Body> {
         match served.entry.answer() {
-            Answer::Report(report) => self.show(served, wants, report.tagged(), &self.plain),
-            Answer::Refusal(refusal) => refuse(served, refusal, id),
+            Answer::Report(report) => self.show(served, negotiated, report.representation(), &self.plain),
+            Answer::Negative(negative_answer) => refuse(served, negative_answer, id),
         }
     }
 
-    fn show(&self, served: &Served, wants: Wants<'_>, shown: &Tagged, head: &HeaderMap) -> Response<Body> {
-        if wants.has(shown.tag()) {
+    fn show(
+        &self,
+        served: &Served,
+        negotiated: Negotiated<'_>,
+        shown: &Representation,
+        head: &HeaderMap,
+    ) -> Response<Body> {
+        if negotiated.has(shown.tag()) {
             let mut response = Response::new(Body::default());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
-            *response.headers_mut() = filled(&self.not_modified, served, shown);
+            *response.headers_mut() = fill_head(&self.not_modified, served, shown);
             response
         } else {
             let (bytes, body_at) = shown.shared();
             let mut response = Response::new(Body::new(Chunk::of(bytes, body_at)));
-            *response.headers_mut() = filled(head, served, shown);
+            *response.headers_mut() = fill_head(head, served, shown);
             response
         }
     }
 }
 
 /// A copy of `head` with what differs from answer to answer.
-fn filled(head: &HeaderMap, served: &Served, shown: &Tagged) -> HeaderMap {
+fn fill_head(head: &HeaderMap, served: &Served, shown: &Representation) -> HeaderMap {
     let mut headers = head.clone();
     for (name, value) in &mut headers {
         if *name == ETAG {
@@ -120,8 +126,8 @@ fn age(served: &Served) -> HeaderValue {
 }
 
 /// A refusal of the upstream, remembered or new.
-fn refuse(served: &Served, refusal: &Refusal, id: Option<&RequestId>) -> Response<Body> {
-    let problem = Problem::from(refusal);
+fn refuse(served: &Served, negative_answer: &NegativeAnswer, id: Option<&RequestId>) -> Response<Body> {
+    let problem = Problem::from(negative_answer);
     let mut response = match id {
         Some(id) => problem.into_response(id),
         None => problem.into_response(&RequestId::new()),

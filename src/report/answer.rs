@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{LinkReport, Refusal, ReportKey};
+use super::{LinkReport, NegativeAnswer, ReportKey};
 
 /// One call to the upstream, before it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum Answer {
     /// The report.
     Report(LinkReport),
     /// There is none, says the upstream.
-    Refusal(Refusal),
+    Negative(NegativeAnswer),
 }
 
 /// An answer, and how it was come by.

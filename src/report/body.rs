@@ -4,13 +4,13 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-use super::{ActivityId, InvalidActivityId, Tagged};
+use super::{ActivityId, InvalidActivityId, Representation};
 
 /// A link report whose bytes have been checked. They are kept exactly as the upstream sent them: key order,
 /// spacing, unknown fields and number formats are the callers' to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkReport {
-    tagged: Tagged,
+    representation: Representation,
     links: usize,
 }
 
@@ -63,14 +63,14 @@ impl LinkReport {
         let named = campaign_activity_id.ok_or(InvalidReport::Missing("campaign_activity_id"))?;
         let Counted(links) = link_click_counts.ok_or(InvalidReport::Missing("link_click_counts"))?;
         match ActivityId::parse(named.as_bytes()) {
-            Ok(named) if named == id => Ok(Self { tagged: Tagged::new(body), links }),
+            Ok(named) if named == id => Ok(Self { representation: Representation::new(body), links }),
             Ok(_) | Err(InvalidActivityId) => Err(InvalidReport::OtherActivity),
         }
     }
 
     /// The upstream's bytes, unchanged, and their validator.
-    pub const fn tagged(&self) -> &Tagged {
-        &self.tagged
+    pub const fn representation(&self) -> &Representation {
+        &self.representation
     }
 
     /// How many links are listed. None can mean "not sent yet" as well as "nobody clicked".
@@ -134,7 +134,7 @@ mod tests {
             ),
         ] {
             let report = parse(body.clone()).unwrap();
-            assert_eq!((report.tagged().body(), report.links()), (body.as_bytes(), links));
+            assert_eq!((report.representation().body(), report.links()), (body.as_bytes(), links));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::QuotaPressure;
+
 /// A refusal that is repeated is remembered for twice as long each time, up to this: a wrong id that is polled for ever
 /// then costs one call an hour.
 const LONGEST_REFUSED: Duration = Duration::from_hours(1);
@@ -29,7 +31,7 @@ pub struct LifetimePolicy {
 
 /// What is known of a key when its lifetime is decided.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Known {
+pub struct Observed {
     /// The kind of answer.
     pub reason: LifetimeReason,
     /// How often in a row the upstream had said so before: a refusal, or the same report without links.
@@ -37,7 +39,7 @@ pub struct Known {
     /// How old the answer was when it came: it may come from a cache before the upstream.
     pub age: Duration,
     /// A random number in `0.0..=1.0`, from whoever may roll dice.
-    pub roll: f64,
+    pub random: f64,
 }
 
 /// Why an answer lives as long as it does; shown by `GET /cache/{id}`.
@@ -64,28 +66,14 @@ pub struct Lifetime {
     pub reason: LifetimeReason,
 }
 
-/// How scarce calls are: refreshes can wait, a key of which nothing is held cannot.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Scarcity {
-    /// What is old is refreshed.
-    Ample,
-    /// It is refreshed at an age that is this many times what it usually would be.
-    Scarce {
-        /// At least 1.
-        factor: f64,
-    },
-    /// It is not refreshed.
-    Stopped,
-}
-
 // === impl LifetimePolicy ===
 
 impl LifetimePolicy {
     /// The lifetime of an answer of which this is known.
-    pub fn lifetime(&self, known: Known) -> Lifetime {
-        let Known { reason, repeats, age, roll } = known;
+    pub fn lifetime(&self, known: Observed) -> Lifetime {
+        let Observed { reason, repeats, age, random } = known;
         let fresh = match reason {
-            LifetimeReason::Links => self.jittered(roll),
+            LifetimeReason::Links => self.jittered(random),
             LifetimeReason::Empty => doubled(self.empty_ttl, repeats, LONGEST_EMPTY),
             LifetimeReason::Refused => doubled(self.negative_ttl, repeats, LONGEST_REFUSED),
         };
@@ -101,8 +89,8 @@ impl LifetimePolicy {
         Lifetime { fresh, revalidate: fresh + stale, keep, reason }
     }
 
-    fn jittered(&self, roll: f64) -> Duration {
-        self.ttl.mul_f64(1.0 + self.ttl_jitter * (2.0 * roll - 1.0))
+    fn jittered(&self, random: f64) -> Duration {
+        self.ttl.mul_f64(1.0 + self.ttl_jitter * (2.0 * random - 1.0))
     }
 }
 
@@ -114,13 +102,15 @@ fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
 
 impl Lifetime {
     /// The age from which a copy may be refreshed, if at all.
-    pub fn due(&self, scarcity: Scarcity) -> Option<Duration> {
-        match scarcity {
-            Scarcity::Ample => Some(self.fresh),
-            Scarcity::Scarce { factor } => Duration::try_from_secs_f64(self.fresh.as_secs_f64() * factor)
-                .ok()
-                .map(|due| due.max(self.fresh)),
-            Scarcity::Stopped => None,
+    pub fn due(&self, quota_pressure: QuotaPressure) -> Option<Duration> {
+        match quota_pressure {
+            QuotaPressure::Normal => Some(self.fresh),
+            QuotaPressure::Delayed { factor } => {
+                Duration::try_from_secs_f64(self.fresh.as_secs_f64() * factor)
+                    .ok()
+                    .map(|due| due.max(self.fresh))
+            }
+            QuotaPressure::Stopped => None,
         }
     }
 }
@@ -157,19 +147,19 @@ mod tests {
         }
     }
 
-    fn known(reason: LifetimeReason) -> Known {
-        Known { reason, repeats: 0, age: Duration::ZERO, roll: 0.5 }
+    fn known(reason: LifetimeReason) -> Observed {
+        Observed { reason, repeats: 0, age: Duration::ZERO, random: 0.5 }
     }
 
-    fn fresh(reason: LifetimeReason, roll: f64) -> u64 {
-        policy().lifetime(Known { roll, ..known(reason) }).fresh.as_secs()
+    fn fresh(reason: LifetimeReason, random: f64) -> u64 {
+        policy().lifetime(Observed { random, ..known(reason) }).fresh.as_secs()
     }
 
     #[test]
     fn each_kind_of_answer_has_its_own_lifetime_and_only_the_ttl_is_jittered() {
-        assert_eq!([0.0, 0.5, 1.0].map(|roll| fresh(LifetimeReason::Links, roll)), [270, 300, 330]);
-        assert_eq!([0.0, 1.0].map(|roll| fresh(LifetimeReason::Empty, roll)), [60, 60]);
-        assert_eq!([0.0, 1.0].map(|roll| fresh(LifetimeReason::Refused, roll)), [30, 30]);
+        assert_eq!([0.0, 0.5, 1.0].map(|random| fresh(LifetimeReason::Links, random)), [270, 300, 330]);
+        assert_eq!([0.0, 1.0].map(|random| fresh(LifetimeReason::Empty, random)), [60, 60]);
+        assert_eq!([0.0, 1.0].map(|random| fresh(LifetimeReason::Refused, random)), [30, 30]);
     }
 
     #[test]
@@ -181,7 +171,7 @@ mod tests {
     #[test]
     fn what_is_repeated_lives_twice_as_long_each_time_up_to_a_bound_and_never_shorter_than_set() {
         let fresh = |policy: &LifetimePolicy, reason, repeats| {
-            policy.lifetime(Known { repeats, ..known(reason) }).fresh.as_secs()
+            policy.lifetime(Observed { repeats, ..known(reason) }).fresh.as_secs()
         };
         for (reason, expected) in [
             (LifetimeReason::Refused, [30, 60, 120, 1_920, 3_600, 3_600]),
@@ -201,7 +191,7 @@ mod tests {
     fn what_comes_old_is_fresh_for_less_long_but_at_least_for_half_its_lifetime() {
         for (age, fresh) in [(0, 300), (149, 300), (150, 300), (200, 350), (1_000, 1_150)] {
             let age = Duration::from_secs(age);
-            let lifetime = policy().lifetime(Known { age, ..known(LifetimeReason::Links) });
+            let lifetime = policy().lifetime(Observed { age, ..known(LifetimeReason::Links) });
             assert_eq!(lifetime.fresh.as_secs(), fresh, "{age:?}");
             assert_eq!(lifetime.keep.as_secs(), 86_400, "the copy is as old as it is");
         }
@@ -210,11 +200,11 @@ mod tests {
     #[test]
     fn the_scarcer_calls_are_the_later_a_copy_is_refreshed() {
         let lifetime = policy().lifetime(known(LifetimeReason::Links));
-        let due = |scarcity| lifetime.due(scarcity).map(|due| due.as_secs());
-        assert_eq!(due(Scarcity::Ample), Some(300));
-        assert_eq!(due(Scarcity::Scarce { factor: 6.5 }), Some(1_950));
-        assert_eq!(due(Scarcity::Scarce { factor: 0.5 }), Some(300), "never while it is fresh");
-        assert_eq!(due(Scarcity::Scarce { factor: f64::INFINITY }), None);
-        assert_eq!(due(Scarcity::Stopped), None);
+        let due = |quota_pressure| lifetime.due(quota_pressure).map(|due| due.as_secs());
+        assert_eq!(due(QuotaPressure::Normal), Some(300));
+        assert_eq!(due(QuotaPressure::Delayed { factor: 6.5 }), Some(1_950));
+        assert_eq!(due(QuotaPressure::Delayed { factor: 0.5 }), Some(300), "never while it is fresh");
+        assert_eq!(due(QuotaPressure::Delayed { factor: f64::INFINITY }), None);
+        assert_eq!(due(QuotaPressure::Stopped), None);
     }
 }

@@ -9,14 +9,18 @@ mod body;
 mod error;
 mod key;
 mod lifetime;
-mod refusal;
-mod tagged;
+mod negative_answer;
+mod quota_pressure;
+mod representation;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use activity_id::{ActivityId, InvalidActivityId};
 pub use answer::{Answer, Call, Exchange, Fetched, Reason, SentGeneration};
 pub use body::{InvalidReport, LinkReport};
 pub use error::{Cause, FailureStage, FetchError, Incident, Unreachable};
 pub use key::{InvalidNoClicks, KeyError, NoClicks, ReportKey};
-pub use lifetime::{Known, Lifetime, LifetimePolicy, LifetimeReason, Scarcity};
-pub use refusal::{Refusal, RefusalStatus};
-pub use tagged::Tagged;
+pub use lifetime::{Lifetime, LifetimePolicy, LifetimeReason, Observed};
+pub use negative_answer::{NegativeAnswer, NegativeStatus};
+pub use quota_pressure::{QuotaPressure, QuotaPressureFn};
+pub use representation::Representation;

@@ -8,7 +8,7 @@ use http::Uri;
 
 use super::endpoint::is_in_clear;
 use super::model::{Admin, Cache, Circuit, Clients, Quota, Server, Settings, State, Upstream};
-use super::problem::Problems;
+use super::problem::SettingProblems;
 use super::secret_file::{SecretContent, SecretFile};
 use super::token;
 
@@ -20,7 +20,7 @@ const LARGEST_JITTER: f64 = 0.5;
 const LARGEST_RESERVE: f64 = 0.9;
 
 /// Adds a problem for each rule that is broken.
-pub(super) fn check(settings: &Settings, problems: &mut Problems) {
+pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
     let Settings { server, admin, clients, upstream, token, cache, quota, circuit, state, .. } = settings;
     zeros(server, upstream, cache, circuit, problems);
     order(server, upstream, circuit, problems);
@@ -28,7 +28,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
     addresses(server, admin, problems);
     encrypted("upstream.base_url", &upstream.base_url, problems);
     encrypted("token.token_url", token.token_url.uri(), problems);
-    encrypted("token.device_url", token.device_url.uri(), problems);
+    encrypted("token.device_authorization_url", token.device_authorization_url.uri(), problems);
     callers(server, clients, problems);
     token::check(token, state, problems);
     directory(state, problems);
@@ -36,7 +36,13 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
     secret_file("clients.tokens_file", clients.tokens_file.as_ref(), problems);
 }
 
-fn zeros(server: &Server, upstream: &Upstream, cache: &Cache, circuit: &Circuit, problems: &mut Problems) {
+fn zeros(
+    server: &Server,
+    upstream: &Upstream,
+    cache: &Cache,
+    circuit: &Circuit,
+    problems: &mut SettingProblems,
+) {
     let never_zero = [
         ("server.request_timeout", server.request_timeout),
         ("server.header_timeout", server.header_timeout),
@@ -47,7 +53,7 @@ fn zeros(server: &Server, upstream: &Upstream, cache: &Cache, circuit: &Circuit,
         ("cache.empty_ttl", cache.empty_ttl),
         ("cache.negative_ttl", cache.negative_ttl),
         ("cache.client_no_cache_interval", cache.client_no_cache_interval),
-        ("circuit.open_for", circuit.open_for),
+        ("circuit.open_min", circuit.open_min),
         ("circuit.open_max", circuit.open_max),
     ];
     for (key, duration) in never_zero {
@@ -57,7 +63,7 @@ fn zeros(server: &Server, upstream: &Upstream, cache: &Cache, circuit: &Circuit,
     }
 }
 
-fn order(server: &Server, upstream: &Upstream, circuit: &Circuit, problems: &mut Problems) {
+fn order(server: &Server, upstream: &Upstream, circuit: &Circuit, problems: &mut SettingProblems) {
     let pairs = [
         (
             ("upstream.connect_timeout", upstream.connect_timeout),
@@ -67,7 +73,7 @@ fn order(server: &Server, upstream: &Upstream, circuit: &Circuit, problems: &mut
             ("upstream.attempt_timeout", upstream.attempt_timeout),
             ("server.request_timeout", server.request_timeout),
         ),
-        (("circuit.open_for", circuit.open_for), ("circuit.open_max", circuit.open_max)),
+        (("circuit.open_min", circuit.open_min), ("circuit.open_max", circuit.open_max)),
     ];
     for ((key, shorter), (longer_key, longer)) in pairs {
         // A zero has its own line already.
@@ -84,7 +90,7 @@ fn order(server: &Server, upstream: &Upstream, circuit: &Circuit, problems: &mut
     }
 }
 
-fn sizes(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut Problems) {
+fn sizes(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut SettingProblems) {
     if upstream.max_body == ByteSize(0) {
         problems.add("upstream.max_body", "must be larger than 0: no report would fit");
     }
@@ -100,7 +106,7 @@ fn sizes(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut Probl
     }
 }
 
-fn addresses(server: &Server, admin: &Admin, problems: &mut Problems) {
+fn addresses(server: &Server, admin: &Admin, problems: &mut SettingProblems) {
     if collide(server.listen, admin.listen) {
         problems.add("admin.listen", "takes the port of server.listen: give one of them another");
     }
@@ -116,13 +122,13 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
         && (one.ip() == other.ip() || any(one) || any(other))
 }
 
-fn encrypted(key: &str, url: &Uri, problems: &mut Problems) {
+fn encrypted(key: &str, url: &Uri, problems: &mut SettingProblems) {
     if is_in_clear(url) {
         problems.add(key, "must be https: http would send the token in clear to a host that is not loopback");
     }
 }
 
-fn callers(server: &Server, clients: &Clients, problems: &mut Problems) {
+fn callers(server: &Server, clients: &Clients, problems: &mut SettingProblems) {
     match (&clients.tokens_file, clients.allow_anonymous) {
         (Some(_), true) => problems.add(
             "clients.allow_anonymous",
@@ -137,16 +143,16 @@ fn callers(server: &Server, clients: &Clients, problems: &mut Problems) {
     }
 }
 
-fn directory(state: &State, problems: &mut Problems) {
+fn directory(state: &State, problems: &mut SettingProblems) {
     if state.dir.as_ref().is_some_and(|dir| dir.exists() && !dir.is_dir()) {
-        problems.add("state.dir", "is no directory: name one that is, or that is not there yet");
+        problems.add("state.dir", "is not a directory: name one that is, or that is not there yet");
     }
 }
 
 pub(super) fn secret_file<T: SecretContent>(
     key: &str,
     file: Option<&SecretFile<T>>,
-    problems: &mut Problems,
+    problems: &mut SettingProblems,
 ) {
     if let Some(Err(error)) = file.map(SecretFile::read) {
         problems.add(key, format!("{error}; correct the path or the file"));

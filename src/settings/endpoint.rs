@@ -24,7 +24,7 @@ impl Endpoint {
 impl Scalar for Endpoint {
     /// What was written is not repeated: people put passwords into URLs.
     fn parse(text: &str) -> Result<Self, String> {
-        let uri: Uri = text.parse().map_err(|_| "is no URL".to_owned())?;
+        let uri: Uri = text.parse().map_err(|_| "is not a valid URL".to_owned())?;
         if uri.scheme() != Some(&Scheme::HTTPS) && uri.scheme() != Some(&Scheme::HTTP) {
             return Err("must begin with https:// (or http:// for a loopback host)".to_owned());
         }

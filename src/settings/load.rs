@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::check::check;
 use super::model::Settings;
-use super::problem::{Problems, SettingsError};
+use super::problem::{SettingProblems, SettingsError};
 use super::section::Setting;
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -50,7 +50,7 @@ impl Settings {
         K: Into<OsString>,
         V: Into<OsString>,
     {
-        let (environment, mut problems) = ours(environment);
+        let (environment, mut problems) = our_variables(environment);
         let merged = merge(defaults, file, environment, &mut problems);
         let merged = problems.finish(merged)?;
         let settings = Self::read(Some(merged), "", &mut problems);
@@ -66,9 +66,9 @@ impl Settings {
 }
 
 /// The variables that are meant for us, and which key each of them sets.
-fn ours<K: Into<OsString>, V: Into<OsString>>(
+fn our_variables<K: Into<OsString>, V: Into<OsString>>(
     environment: impl IntoIterator<Item = (K, V)>,
-) -> (HashMap<String, String>, Problems) {
+) -> (HashMap<String, String>, SettingProblems) {
     let mut values = HashMap::new();
     let mut names = BTreeMap::new();
     let mut not_text = Vec::new();
@@ -87,7 +87,7 @@ fn ours<K: Into<OsString>, V: Into<OsString>>(
             Err(_) => not_text.push(key),
         }
     }
-    let mut problems = Problems::new(names);
+    let mut problems = SettingProblems::new(names);
     for key in not_text {
         problems.add(&key, "is not UTF-8");
     }
@@ -98,7 +98,7 @@ fn merge(
     defaults: &str,
     file: Option<&Path>,
     environment: HashMap<String, String>,
-    problems: &mut Problems,
+    problems: &mut SettingProblems,
 ) -> Option<Value> {
     let mut layers = Config::builder();
     for defaults in [DEFAULTS, defaults] {

@@ -8,7 +8,10 @@
 //! (`LINK_REPORT_PROXY__CACHE__TTL=5m`). Everything wrong is reported at once, one line a key.
 
 mod check;
+#[cfg(test)]
+mod default_keys;
 mod endpoint;
+mod enums;
 mod load;
 mod model;
 mod problem;
@@ -18,12 +21,11 @@ mod section;
 #[cfg(test)]
 mod tests;
 mod token;
-mod word;
 
 pub use endpoint::Endpoint;
+pub use enums::{ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, TokenSourceKind};
 pub use model::{
     Admin, Cache, Circuit, Clients, Cors, Log, Quota, Server, Settings, Shutdown, State, Token, Upstream,
 };
 pub use problem::SettingsError;
 pub use secret_file::{SecretContent, SecretFile, SecretFileError, SecretWatch};
-pub use word::{ClientNoCache, HostName, LogFilter, LogFormat, Origin, TokenSourceKind};

@@ -11,9 +11,9 @@ use http::Uri;
 use secrecy::SecretString;
 
 use super::endpoint::Endpoint;
+use super::enums::{ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, TokenSourceKind};
 use super::secret_file::SecretFile;
 use super::section::section;
-use super::word::{ClientNoCache, HostName, LogFilter, LogFormat, Origin, TokenSourceKind};
 
 section! {
     /// All settings of one replica, read and checked; made by [`Settings::load`].
@@ -91,7 +91,7 @@ section! {
     /// `cors.*`
     Cors {
         /// Origins whose pages may read answers; empty: CORS is off.
-        allowed_origins: Vec<Origin>,
+        allowed_origins: Vec<CorsOrigin>,
     }
 }
 
@@ -123,7 +123,7 @@ section! {
         /// The token endpoint, for `refresh`.
         token_url: Endpoint,
         /// The device authorization endpoint, for `login`.
-        device_url: Endpoint,
+        device_authorization_url: Endpoint,
         /// The application that the refresh token was given to.
         client_id: Option<String>,
         /// Its secret; without one it is a public client, and `client_id` goes into the form.
@@ -179,9 +179,9 @@ section! {
     /// `circuit.*`
     Circuit {
         /// Consecutive failed calls that open the circuit; 0: it never opens.
-        failures: u32,
+        consecutive_failures: u32,
         /// How long it stays open the first time; doubles with each failed probe.
-        open_for: Duration,
+        open_min: Duration,
         /// The longest it stays open.
         open_max: Duration,
     }

@@ -6,14 +6,14 @@ use std::fmt;
 /// Everything that is wrong with the settings; shown as one line a problem, in the order of the keys.
 #[derive(Debug, thiserror::Error)]
 pub struct SettingsError {
-    problems: Vec<Problem>,
+    problems: Vec<SettingProblem>,
 }
 
 /// One thing that is wrong: the key, what to do about it, and the environment variable that set it, if one did.
 ///
 /// Never holds the value of a secret.
 #[derive(Debug)]
-struct Problem {
+struct SettingProblem {
     key: String,
     text: String,
     variable: Option<String>,
@@ -21,10 +21,10 @@ struct Problem {
 
 /// Collects problems while settings are read and checked.
 #[derive(Debug, Default)]
-pub(super) struct Problems {
+pub(super) struct SettingProblems {
     /// The environment variable behind each key that the environment sets.
     variables: BTreeMap<String, String>,
-    found: Vec<Problem>,
+    found: Vec<SettingProblem>,
 }
 
 // === impl SettingsError ===
@@ -41,9 +41,9 @@ impl fmt::Display for SettingsError {
     }
 }
 
-// === impl Problem ===
+// === impl SettingProblem ===
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", OneLine(&self.key), OneLine(&self.text))?;
         match &self.variable {
@@ -69,9 +69,9 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-// === impl Problems ===
+// === impl SettingProblems ===
 
-impl Problems {
+impl SettingProblems {
     pub(super) fn new(variables: BTreeMap<String, String>) -> Self {
         Self { variables, found: Vec::new() }
     }
@@ -79,7 +79,7 @@ impl Problems {
     /// Notes that `key` is wrong; `text` says how, and what to do.
     pub(super) fn add(&mut self, key: &str, text: impl Into<String>) {
         let variable = self.variables.get(key).cloned();
-        self.found.push(Problem { key: key.to_owned(), text: text.into(), variable });
+        self.found.push(SettingProblem { key: key.to_owned(), text: text.into(), variable });
     }
 
     /// The value if nothing is wrong so far; a value that is missing has left a problem behind.

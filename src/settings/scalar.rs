@@ -12,7 +12,7 @@ use http::uri::Scheme;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 
-use super::problem::Problems;
+use super::problem::SettingProblems;
 use super::secret_file::{SecretContent, SecretFile};
 use super::section::{Scalar, Setting, quoted};
 
@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// More than any machine holds, and below the limit at which tokio's semaphore panics.
 const MOST: usize = 1_000_000;
 
-// === impl Scalar ===
+// === impl Duration ===
 
 impl Scalar for Duration {
     fn parse(text: &str) -> Result<Self, String> {
@@ -29,7 +29,7 @@ impl Scalar for Duration {
             Ok(duration) if duration <= LONGEST => Ok(duration),
             Ok(_) => Err(format!("{} is too long: at most 366 days", quoted(text))),
             Err(_) => Err(format!(
-                "{} is no duration: write numbers with units, like \"30s\", \"5m\" or \"1h 30m\"",
+                "{} is not a valid duration: write numbers with units, like \"30s\", \"5m\" or \"1h 30m\"",
                 quoted(text)
             )),
         }
@@ -43,7 +43,10 @@ impl Scalar for Duration {
 impl Scalar for ByteSize {
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(|_| {
-            format!("{} is no size: write a number with a unit, like \"512KiB\" or \"64MiB\"", quoted(text))
+            format!(
+                "{} is not a valid size: write a number with a unit, like \"512KiB\" or \"64MiB\"",
+                quoted(text)
+            )
         })
     }
 
@@ -61,7 +64,8 @@ impl Scalar for ByteSize {
 
 impl Scalar for u32 {
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| format!("{} is no whole number from 0 to {}", quoted(text), u32::MAX))
+        text.parse()
+            .map_err(|_| format!("{} is not a valid whole number from 0 to {}", quoted(text), u32::MAX))
     }
 
     fn show(&self) -> Json {
@@ -73,7 +77,7 @@ impl Scalar for NonZeroUsize {
     fn parse(text: &str) -> Result<Self, String> {
         match text.parse::<Self>() {
             Ok(number) if number.get() <= MOST => Ok(number),
-            _ => Err(format!("{} is no whole number from 1 to {MOST}", quoted(text))),
+            _ => Err(format!("{} is not a valid whole number from 1 to {MOST}", quoted(text))),
         }
     }
 
@@ -84,7 +88,7 @@ impl Scalar for NonZeroUsize {
 
 impl Scalar for f64 {
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| format!("{} is no number: write it like 0.1", quoted(text)))
+        text.parse().map_err(|_| format!("{} is not a valid number: write it like 0.1", quoted(text)))
     }
 
     fn show(&self) -> Json {
@@ -104,8 +108,9 @@ impl Scalar for bool {
 
 impl Scalar for SocketAddr {
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map_err(|_| format!("{} is no address with a port: write it like 127.0.0.1:8080", quoted(text)))
+        text.parse().map_err(|_| {
+            format!("{} is not a valid address with a port: write it like 127.0.0.1:8080", quoted(text))
+        })
     }
 
     fn show(&self) -> Json {
@@ -117,7 +122,7 @@ impl Scalar for Uri {
     /// What was written is not repeated: people put passwords into URLs.
     fn parse(text: &str) -> Result<Self, String> {
         let uri: Self =
-            text.parse().map_err(|_| "is no URL: write it like https://api.cc.email".to_owned())?;
+            text.parse().map_err(|_| "is not a valid URL: write it like https://api.cc.email".to_owned())?;
         if uri.scheme() != Some(&Scheme::HTTPS) && uri.scheme() != Some(&Scheme::HTTP) {
             return Err("must begin with https:// (or http:// for a loopback host)".to_owned());
         }
@@ -174,7 +179,7 @@ impl<T: SecretContent> Scalar for SecretFile<T> {
 
 /// No [`Scalar`]: TOML would turn an unquoted `0x1f` or `1e5` into another number before it became text again.
 impl Setting for SecretString {
-    fn read(value: Option<Value>, key: &str, problems: &mut Problems) -> Option<Self> {
+    fn read(value: Option<Value>, key: &str, problems: &mut SettingProblems) -> Option<Self> {
         let Some(ValueKind::String(text)) = value.map(|value| value.kind) else {
             problems.add(key, "must be a string in quotes");
             return None;

@@ -60,7 +60,7 @@ pub struct SecretWatch<T> {
     file: SecretFile<T>,
     ticks: Interval,
     known: SecretString,
-    health: Health,
+    health: ReadHealth,
     looks: Looks,
 }
 
@@ -76,7 +76,7 @@ enum Looks {
 }
 
 #[derive(Debug)]
-enum Health {
+enum ReadHealth {
     Good,
     /// Already told of.
     Failing,
@@ -115,7 +115,7 @@ impl<T: SecretContent> SecretFile<T> {
         let mut ticks = interval_at(Instant::now() + WATCH_INTERVAL, WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let file = Self::new(&self.path);
-        Ok((content, SecretWatch { file, ticks, known, health: Health::Good, looks: Looks::One }))
+        Ok((content, SecretWatch { file, ticks, known, health: ReadHealth::Good, looks: Looks::One }))
     }
 }
 
@@ -135,7 +135,7 @@ fn read_text(path: &Path) -> Result<SecretString, SecretFileError> {
     }
 }
 
-// === impl SecretContent ===
+// === impl SecretString ===
 
 impl SecretContent for SecretString {
     fn parse(text: &str) -> Result<Self, SecretFileError> {
@@ -185,22 +185,22 @@ impl<T: SecretContent> SecretWatch<T> {
             self.ticks.tick().await;
             match (self.look().await, &self.health) {
                 (Ok(None), _) => {
-                    self.health = Health::Good;
+                    self.health = ReadHealth::Good;
                     self.looks.forget();
                 }
                 (Ok(Some((text, content))), _) => {
-                    self.health = Health::Good;
+                    self.health = ReadHealth::Good;
                     if self.looks.agree(&text) {
                         self.known = text;
                         return Ok(content);
                     }
                 }
-                (Err(error), Health::Good) => {
-                    self.health = Health::Failing;
+                (Err(error), ReadHealth::Good) => {
+                    self.health = ReadHealth::Failing;
                     self.looks.forget();
                     return Err(error);
                 }
-                (Err(_), Health::Failing) => {}
+                (Err(_), ReadHealth::Failing) => {}
             }
         }
     }

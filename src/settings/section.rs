@@ -8,12 +8,12 @@ use std::fmt::Display;
 use config::{Map, Value, ValueKind};
 use serde_json::Value as Json;
 
-use super::problem::Problems;
+use super::problem::SettingProblems;
 
 /// A value that a key can have: a whole section, a list, an optional value, or a [`Scalar`].
 pub(super) trait Setting: Sized {
     /// Takes the value of `key`; what is wrong with it goes to `problems`.
-    fn read(value: Option<Value>, key: &str, problems: &mut Problems) -> Option<Self>;
+    fn read(value: Option<Value>, key: &str, problems: &mut SettingProblems) -> Option<Self>;
 
     /// As an operator would write it, secrets redacted.
     fn show(&self) -> Json;
@@ -41,7 +41,7 @@ macro_rules! section {
             fn read(
                 value: Option<config::Value>,
                 key: &str,
-                problems: &mut $crate::settings::problem::Problems,
+                problems: &mut $crate::settings::problem::SettingProblems,
             ) -> Option<Self> {
                 let mut table = $crate::settings::section::table(value, key, problems)?;
                 $( let $key = $crate::settings::section::Setting::read(
@@ -70,7 +70,11 @@ pub(super) fn join(section: &str, key: &str) -> String {
     if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
 }
 
-pub(super) fn table(value: Option<Value>, key: &str, problems: &mut Problems) -> Option<Map<String, Value>> {
+pub(super) fn table(
+    value: Option<Value>,
+    key: &str,
+    problems: &mut SettingProblems,
+) -> Option<Map<String, Value>> {
     match value.map(|value| value.kind) {
         None => Some(Map::new()),
         Some(ValueKind::Table(table)) => Some(table),
@@ -81,7 +85,12 @@ pub(super) fn table(value: Option<Value>, key: &str, problems: &mut Problems) ->
     }
 }
 
-pub(super) fn refuse_unknown(rest: &Map<String, Value>, key: &str, known: &[&str], problems: &mut Problems) {
+pub(super) fn refuse_unknown(
+    rest: &Map<String, Value>,
+    key: &str,
+    known: &[&str],
+    problems: &mut SettingProblems,
+) {
     let mut unknown: Vec<_> = rest.keys().collect();
     unknown.sort_unstable();
     for name in unknown {
@@ -99,10 +108,10 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{shown:?}{more}")
 }
 
-// === impl Setting ===
+// === impl T ===
 
 impl<T: Scalar> Setting for T {
-    fn read(value: Option<Value>, key: &str, problems: &mut Problems) -> Option<Self> {
+    fn read(value: Option<Value>, key: &str, problems: &mut SettingProblems) -> Option<Self> {
         let text = match value.map(|value| value.kind) {
             Some(ValueKind::String(text)) => text,
             Some(ValueKind::Boolean(value)) => value.to_string(),
@@ -130,7 +139,7 @@ impl<T: Scalar> Setting for T {
 }
 
 impl<T: Setting> Setting for Option<T> {
-    fn read(value: Option<Value>, key: &str, problems: &mut Problems) -> Option<Self> {
+    fn read(value: Option<Value>, key: &str, problems: &mut SettingProblems) -> Option<Self> {
         match value {
             None => Some(None),
             value => T::read(value, key, problems).map(Some),
@@ -144,7 +153,7 @@ impl<T: Setting> Setting for Option<T> {
 
 /// A TOML array; or, since the environment has none, one string with commas.
 impl<T: Scalar> Setting for Vec<T> {
-    fn read(value: Option<Value>, key: &str, problems: &mut Problems) -> Option<Self> {
+    fn read(value: Option<Value>, key: &str, problems: &mut SettingProblems) -> Option<Self> {
         match value.map(|value| value.kind) {
             Some(ValueKind::Array(items)) => {
                 // All are read before the first bad one ends it: each has its own line.
@@ -173,7 +182,7 @@ impl<T: Scalar> Setting for Vec<T> {
     }
 }
 
-fn keep<T, E: Display>(result: Result<T, E>, key: &str, problems: &mut Problems) -> Option<T> {
+fn keep<T, E: Display>(result: Result<T, E>, key: &str, problems: &mut SettingProblems) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(text) => {

@@ -1,12 +1,12 @@
 //! Which `token.*` keys each source needs, and which it has no use for.
 
 use super::check::secret_file;
+use super::enums::TokenSourceKind;
 use super::model::{State, Token};
-use super::problem::Problems;
-use super::word::TokenSourceKind;
+use super::problem::SettingProblems;
 
 /// Adds a problem for each rule that is broken.
-pub(super) fn check(token: &Token, state: &State, problems: &mut Problems) {
+pub(super) fn check(token: &Token, state: &State, problems: &mut SettingProblems) {
     let both = [
         ("access_token", token.access_token.is_some(), token.access_token_file.as_ref()),
         ("client_secret", token.client_secret.is_some(), token.client_secret_file.as_ref()),
@@ -71,7 +71,7 @@ impl Token {
             .map(|(key, _, source)| (key, source))
     }
 
-    fn needs(&self, state: &State, problems: &mut Problems) {
+    fn needs(&self, state: &State, problems: &mut SettingProblems) {
         match self.source {
             TokenSourceKind::Static if self.access_token.is_none() => problems.add(
                 "token.access_token",

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::clock::Moment;
 use super::jwt;
-use super::options::{Options, Rotation};
+use super::options::{Options, RefreshTokenPolicy};
 
 /// Without use, both kinds of refresh token die after 180 days.
 const UNUSED_REFRESH_TOKEN_LIFETIME: Duration = Duration::from_secs(180 * 24 * 60 * 60);
@@ -17,7 +17,7 @@ pub(super) struct Authority {
     random: fastrand::Rng,
     client_id: String,
     lifetime: Duration,
-    rotation: Rotation,
+    rotation: RefreshTokenPolicy,
     access: BTreeMap<String, Instant>,
     newest_access: String,
     /// In order of issue: using one kills all before it.
@@ -105,11 +105,11 @@ impl Authority {
         let live = |candidate: &RefreshToken| candidate.value == token && now.instant < candidate.dies_at;
         let position = self.refresh.iter().position(live).ok_or(InvalidGrant)?;
         let refresh = match self.rotation {
-            Rotation::Rotating => {
+            RefreshTokenPolicy::Rotating => {
                 self.refresh.drain(..=position);
                 self.issue_refresh(now)
             }
-            Rotation::LongLived => {
+            RefreshTokenPolicy::LongLived => {
                 self.refresh[position].dies_at = now.instant + UNUSED_REFRESH_TOKEN_LIFETIME;
                 token.to_owned()
             }
@@ -128,14 +128,14 @@ mod tests {
         Moment { instant: start + later, since_epoch: Duration::from_secs(1_700_000_000) + later }
     }
 
-    fn authority(rotation: Rotation) -> (Authority, Instant) {
+    fn authority(rotation: RefreshTokenPolicy) -> (Authority, Instant) {
         let start = Instant::now();
         (Authority::new(&Options { rotation, ..Options::default() }, at(start, Duration::ZERO)), start)
     }
 
     #[test]
     fn a_rotating_refresh_token_works_once() {
-        let (mut authority, start) = authority(Rotation::Rotating);
+        let (mut authority, start) = authority(RefreshTokenPolicy::Rotating);
         let now = at(start, Duration::ZERO);
         let first = authority.newest_refresh().to_owned();
         let second = authority.refresh(&first, now).ok().and_then(|pair| pair.refresh).unwrap();
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn using_a_rotating_token_kills_every_earlier_one() {
-        let (mut authority, start) = authority(Rotation::Rotating);
+        let (mut authority, start) = authority(RefreshTokenPolicy::Rotating);
         let now = at(start, Duration::ZERO);
         let earlier = authority.newest_refresh().to_owned();
         let later = authority.issue_refresh(now);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_long_lived_refresh_token_comes_back_until_it_rests_for_180_days() {
-        let (mut authority, start) = authority(Rotation::LongLived);
+        let (mut authority, start) = authority(RefreshTokenPolicy::LongLived);
         let token = authority.newest_refresh().to_owned();
         for days in [100, 200] {
             let pair = authority.refresh(&token, at(start, DAY * days)).ok();
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn an_access_token_is_good_for_a_day_and_survives_a_refresh() {
-        let (mut authority, start) = authority(Rotation::Rotating);
+        let (mut authority, start) = authority(RefreshTokenPolicy::Rotating);
         let first = authority.newest_access().to_owned();
         let refresh = authority.newest_refresh().to_owned();
         assert!(authority.refresh(&refresh, at(start, DAY / 2)).is_ok());

@@ -9,21 +9,21 @@ use serde_json::{Map, Value, json};
 
 use super::campaigns::{self, parse_id};
 use super::faults::{Fault, KINDS, Scope};
-use super::gateway::Call;
-use super::handle::World;
-use super::oauth::Form;
-use super::reply::Reply;
+use super::gateway::ReportCall;
+use super::handle::Shared;
+use super::oauth::FormFields;
+use super::reply::VendorReply;
 
 const PREFIX: &str = "/_simulator/";
 
 /// The answer, if the call is for the control path.
-pub(super) fn answer(world: &World, call: &Call) -> Option<Reply> {
+pub(super) fn answer(world: &Shared, call: &ReportCall) -> Option<VendorReply> {
     let command = call.head.uri.path().strip_prefix(PREFIX)?;
-    let query = Form::parse(call.head.uri.query().unwrap_or_default().as_bytes());
+    let query = FormFields::parse(call.head.uri.query().unwrap_or_default().as_bytes());
     Some(match (&call.head.method, command) {
         (&Method::GET, "") => text(StatusCode::OK, help()),
-        (&Method::GET, "stats") => Reply::json(StatusCode::OK, stats(world).to_string()),
-        (&Method::GET, "campaigns") => Reply::json(StatusCode::OK, campaigns(world).to_string()),
+        (&Method::GET, "stats") => VendorReply::json(StatusCode::OK, stats(world).to_string()),
+        (&Method::GET, "campaigns") => VendorReply::json(StatusCode::OK, campaigns(world).to_string()),
         (&Method::PUT, "fault") => put_fault(world, &query),
         (&Method::DELETE, "fault") => {
             world.state().faults.clear();
@@ -40,7 +40,7 @@ pub(super) fn answer(world: &World, call: &Call) -> Option<Reply> {
     })
 }
 
-fn put_fault(world: &World, query: &Form) -> Reply {
+fn put_fault(world: &Shared, query: &FormFields) -> VendorReply {
     let Ok(fault) = query.get("kind").parse::<Fault>() else {
         return text(StatusCode::BAD_REQUEST, help());
     };
@@ -59,7 +59,7 @@ fn put_fault(world: &World, query: &Form) -> Reply {
     text(StatusCode::OK, said)
 }
 
-fn stats(world: &World) -> Value {
+fn stats(world: &Shared) -> Value {
     let now = world.clock.now();
     let mut state = world.state();
     let spent_today = state.quota.spent_today(now);
@@ -96,7 +96,7 @@ fn without_secrets(headers: &HeaderMap) -> Value {
     headers.iter().map(shown).collect()
 }
 
-fn campaigns(world: &World) -> Value {
+fn campaigns(world: &Shared) -> Value {
     let list = campaigns::list(world.clock.start(), world.clock.now());
     let shown = |campaign: campaigns::Campaign| {
         json!({
@@ -131,6 +131,6 @@ fn help() -> String {
     help
 }
 
-fn text(status: StatusCode, body: String) -> Reply {
-    Reply::new(status, "text/plain; charset=utf-8", body)
+fn text(status: StatusCode, body: String) -> VendorReply {
+    VendorReply::new(status, "text/plain; charset=utf-8", body)
 }

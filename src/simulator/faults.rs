@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::bodies::{BodyShape, VendorError};
 use super::quota::Limit;
-use super::reply::{Delivery, Reply};
+use super::reply::{Delivery, VendorReply};
 
 /// Over the 8 MiB that any sane client of link reports allows.
 const HUGE_BODY_BYTES: usize = 8 * 1024 * 1024 + 1;
@@ -87,7 +87,7 @@ pub struct UnknownFault;
 
 /// Where a request is heading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Road {
+pub(super) enum Destination {
     /// For this activity, if its id could be read.
     Report(Option<Uuid>),
     Token,
@@ -137,18 +137,18 @@ impl Faults {
     }
 
     /// All faults that meet this request, oldest first; counts the [`Scope::Next`] ones down.
-    pub(super) fn meeting(&mut self, road: Road) -> Vec<Fault> {
+    pub(super) fn meeting(&mut self, road: Destination) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (fault, scope) in &mut self.injected {
             let meets = match (&mut *scope, road) {
-                (Scope::All, Road::Report(_)) | (Scope::TokenCalls, Road::Token) => true,
-                (Scope::Activity(id), Road::Report(asked)) => Some(*id) == asked,
-                (Scope::Next(left), Road::Report(_)) => {
+                (Scope::All, Destination::Report(_)) | (Scope::TokenCalls, Destination::Token) => true,
+                (Scope::Activity(id), Destination::Report(asked)) => Some(*id) == asked,
+                (Scope::Next(left), Destination::Report(_)) => {
                     *left -= u32::from(*left > 0);
                     true
                 }
-                (Scope::All | Scope::Activity(_) | Scope::Next(_), Road::Token)
-                | (Scope::TokenCalls, Road::Report(_)) => false,
+                (Scope::All | Scope::Activity(_) | Scope::Next(_), Destination::Token)
+                | (Scope::TokenCalls, Destination::Report(_)) => false,
             };
             if meets {
                 faults.push(fault.clone());
@@ -163,10 +163,10 @@ impl Faults {
 
 impl Fault {
     /// Spoils an answer; `asked` is the activity it is about.
-    pub(super) fn spoil(self, reply: Reply, asked: Uuid) -> Reply {
+    pub(super) fn spoil(self, reply: VendorReply, asked: Uuid) -> VendorReply {
         match self {
-            Self::Latency(delay) => Reply { delay: reply.delay + delay, ..reply },
-            Self::Hang => Reply { delivery: Delivery::Never, ..reply },
+            Self::Latency(delay) => VendorReply { delay: reply.delay + delay, ..reply },
+            Self::Hang => VendorReply { delivery: Delivery::Never, ..reply },
             Self::Status { status, shape } => {
                 replaced(reply, status, shape.render(VendorError::of_status(status)))
             }
@@ -178,12 +178,12 @@ impl Fault {
                 }
                 reply
             }
-            Self::Reset => Reply { delivery: Delivery::Reset, ..reply },
-            Self::Truncate => Reply { delivery: Delivery::Cut, ..reply },
-            Self::Html => Reply {
+            Self::Reset => VendorReply { delivery: Delivery::Reset, ..reply },
+            Self::Truncate => VendorReply { delivery: Delivery::Cut, ..reply },
+            Self::Html => VendorReply {
                 delay: reply.delay,
                 delivery: reply.delivery,
-                ..Reply::html(StatusCode::OK, MAINTENANCE)
+                ..VendorReply::html(StatusCode::OK, MAINTENANCE)
             },
             Self::NotAnObject => {
                 let body = [b"[", &reply.body[..], b"]"].concat();
@@ -193,7 +193,7 @@ impl Fault {
                 replaced(reply, StatusCode::OK, report(Uuid::from_u128(!asked.as_u128()), "[]"))
             }
             Self::NoArray => replaced(reply, StatusCode::OK, report(asked, "{}")),
-            Self::Drip(pause) => Reply { delivery: Delivery::Drip(pause), ..reply },
+            Self::Drip(pause) => VendorReply { delivery: Delivery::Drip(pause), ..reply },
             Self::Huge => replaced(reply, StatusCode::OK, padded_report(asked, HUGE_BODY_BYTES)),
             Self::Gzip => gzipped(reply),
             Self::GzipBomb => gzipped(replaced(reply, StatusCode::OK, padded_report(asked, BOMB_BYTES))),
@@ -254,16 +254,15 @@ const MAINTENANCE: &str = "<!DOCTYPE html><html><head><title>Scheduled maintenan
     <body><h1>We'll be back soon</h1></body></html>";
 
 /// Another status and body; delay, delivery and headers stay.
-fn replaced(reply: Reply, status: StatusCode, body: impl Into<Bytes>) -> Reply {
-    Reply { status, body: body.into(), ..reply }
+fn replaced(reply: VendorReply, status: StatusCode, body: impl Into<Bytes>) -> VendorReply {
+    VendorReply { status, body: body.into(), ..reply }
 }
 
-pub(super) fn gzipped(reply: Reply) -> Reply {
+pub(super) fn gzipped(reply: VendorReply) -> VendorReply {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
     match encoder.write_all(&reply.body).and_then(|()| encoder.finish()) {
-        Ok(body) => {
-            Reply { body: body.into(), ..reply }.with(CONTENT_ENCODING, HeaderValue::from_static("gzip"))
-        }
+        Ok(body) => VendorReply { body: body.into(), ..reply }
+            .with(CONTENT_ENCODING, HeaderValue::from_static("gzip")),
         // Writing to memory does not fail.
         Err(_) => reply,
     }
@@ -301,9 +300,9 @@ mod tests {
         faults.inject(Fault::Hang, Scope::Activity(id));
         faults.inject(Fault::Reset, Scope::Next(2));
         faults.inject(Fault::Html, Scope::TokenCalls);
-        assert_eq!(faults.meeting(Road::Token), [Fault::Html]);
-        assert_eq!(faults.meeting(Road::Report(Some(id))), [Fault::Hang, Fault::Reset]);
-        assert_eq!(faults.meeting(Road::Report(None)), [Fault::Reset]);
-        assert_eq!(faults.meeting(Road::Report(None)), []);
+        assert_eq!(faults.meeting(Destination::Token), [Fault::Html]);
+        assert_eq!(faults.meeting(Destination::Report(Some(id))), [Fault::Hang, Fault::Reset]);
+        assert_eq!(faults.meeting(Destination::Report(None)), [Fault::Reset]);
+        assert_eq!(faults.meeting(Destination::Report(None)), []);
     }
 }

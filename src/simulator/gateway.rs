@@ -8,12 +8,12 @@ use uuid::Uuid;
 use super::bodies::{BAD_REQUEST, BodyShape, NOT_FOUND, VendorError};
 use super::campaigns::{self, parse_id};
 use super::clock::{Clock, Moment};
-use super::faults::{Road, gzipped};
+use super::faults::{Destination, gzipped};
 use super::handle::State;
 use super::oauth;
 use super::options::{Compression, Options};
-use super::reply::Reply;
-use super::reports::{self, Listing};
+use super::reply::VendorReply;
+use super::reports::{self, LinkListing};
 
 /// Where refresh tokens and device codes are exchanged.
 pub const TOKEN_PATH: &str = "/oauth2/default/v1/token";
@@ -22,13 +22,13 @@ pub const TOKEN_PATH: &str = "/oauth2/default/v1/token";
 pub const DEVICE_AUTHORIZE_PATH: &str = "/oauth2/default/v1/device/authorize";
 
 /// A request, read to its end.
-pub(super) struct Call {
+pub(super) struct ReportCall {
     pub(super) head: Parts,
     pub(super) body: bytes::Bytes,
 }
 
 /// Where a call goes.
-pub(super) enum Target<'a> {
+pub(super) enum CallTarget<'a> {
     Report { id: &'a str },
     Token,
     DeviceAuthorize,
@@ -37,23 +37,23 @@ pub(super) enum Target<'a> {
     Unknown,
 }
 
-// === impl Call ===
+// === impl ReportCall ===
 
-impl Call {
-    pub(super) fn target(&self) -> Target<'_> {
+impl ReportCall {
+    pub(super) fn target(&self) -> CallTarget<'_> {
         let path = self.head.uri.path();
         if self.head.method == Method::GET
             && let Some(rest) = path.strip_prefix("/v3/reports/email_reports/")
             && let Some(id) = rest.strip_suffix("/links")
         {
-            return Target::Report { id };
+            return CallTarget::Report { id };
         }
         match (&self.head.method, path) {
-            (&Method::POST, TOKEN_PATH) => Target::Token,
-            (&Method::POST, DEVICE_AUTHORIZE_PATH) => Target::DeviceAuthorize,
-            (&Method::GET, "/activate") => Target::ApprovalPage,
-            (&Method::POST, "/activate") => Target::Approve,
-            _ => Target::Unknown,
+            (&Method::POST, TOKEN_PATH) => CallTarget::Token,
+            (&Method::POST, DEVICE_AUTHORIZE_PATH) => CallTarget::DeviceAuthorize,
+            (&Method::GET, "/activate") => CallTarget::ApprovalPage,
+            (&Method::POST, "/activate") => CallTarget::Approve,
+            _ => CallTarget::Unknown,
         }
     }
 
@@ -63,25 +63,25 @@ impl Call {
 }
 
 /// Answers a call, faults included.
-pub(super) fn answer(state: &mut State, options: &Options, clock: &Clock, call: &Call) -> Reply {
+pub(super) fn answer(state: &mut State, options: &Options, clock: &Clock, call: &ReportCall) -> VendorReply {
     let now = clock.now();
     let (headers, body) = (&call.head.headers, &call.body);
     let (reply, road) = match call.target() {
-        Target::Report { id } => {
+        CallTarget::Report { id } => {
             let activity = parse_id(id);
-            (report(state, options, clock.start(), now, call, activity), Some(Road::Report(activity)))
+            (report(state, options, clock.start(), now, call, activity), Some(Destination::Report(activity)))
         }
-        Target::Token => (oauth::token(state, options, now, headers, body), Some(Road::Token)),
-        Target::DeviceAuthorize => (oauth::device_authorize(state, options, now, headers, body), None),
-        Target::ApprovalPage => (oauth::approval_page(state, now, call.query()), None),
-        Target::Approve => (oauth::approve(state, now, body), None),
-        Target::Unknown => (unknown_path(), None),
+        CallTarget::Token => (oauth::token(state, options, now, headers, body), Some(Destination::Token)),
+        CallTarget::DeviceAuthorize => (oauth::device_authorize(state, options, now, headers, body), None),
+        CallTarget::ApprovalPage => (oauth::approval_page(state, now, call.query()), None),
+        CallTarget::Approve => (oauth::approve(state, now, body), None),
+        CallTarget::Unknown => (unknown_path(), None),
     };
     let reply = stamp(reply, state, now);
     let Some(road) = road else { return reply };
     let asked = match road {
-        Road::Report(activity) => activity.unwrap_or_default(),
-        Road::Token => Uuid::nil(),
+        Destination::Report(activity) => activity.unwrap_or_default(),
+        Destination::Token => Uuid::nil(),
     };
     state.faults.meeting(road).into_iter().fold(reply, |reply, fault| fault.spoil(reply, asked))
 }
@@ -91,9 +91,9 @@ fn report(
     options: &Options,
     started: Moment,
     now: Moment,
-    call: &Call,
+    call: &ReportCall,
     activity: Option<Uuid>,
-) -> Reply {
+) -> VendorReply {
     let bearer = call.head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
     // The quota is the key's: a call that nobody can be charged for spends nothing.
@@ -102,24 +102,25 @@ fn report(
             .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=api.cc.email"));
     }
     if let Err(limit) = state.quota.take(now) {
-        return Reply::json(StatusCode::TOO_MANY_REQUESTS, BodyShape::Object.render(limit.error()));
+        return VendorReply::json(StatusCode::TOO_MANY_REQUESTS, BodyShape::Object.render(limit.error()));
     }
     let Some(id) = activity else {
-        return Reply::json(StatusCode::BAD_REQUEST, BodyShape::Array.render(BAD_REQUEST));
+        return VendorReply::json(StatusCode::BAD_REQUEST, BodyShape::Array.render(BAD_REQUEST));
     };
-    let mut listing = Some(Listing::Clicked);
+    let mut listing = Some(LinkListing::Clicked);
     for (name, value) in form_urlencoded::parse(call.query().as_bytes()) {
         if name == "no_clicks" {
-            listing = Listing::parse(&value);
+            listing = LinkListing::parse(&value);
         }
     }
     let Some(listing) = listing else {
-        return Reply::json(StatusCode::BAD_REQUEST, BodyShape::Object.render(BAD_REQUEST));
+        return VendorReply::json(StatusCode::BAD_REQUEST, BodyShape::Object.render(BAD_REQUEST));
     };
     let Some(plan) = campaigns::find(id) else {
-        return Reply::json(StatusCode::NOT_FOUND, shape_for(id).render(NOT_FOUND));
+        return VendorReply::json(StatusCode::NOT_FOUND, shape_for(id).render(NOT_FOUND));
     };
-    let reply = Reply::json(StatusCode::OK, reports::render(&plan, listing, options.seed, started, now));
+    let reply =
+        VendorReply::json(StatusCode::OK, reports::render(&plan, listing, options.seed, started, now));
     match options.compression {
         Compression::WhenAccepted if accepts_gzip(call) => gzipped(reply),
         Compression::WhenAccepted | Compression::Never => reply,
@@ -136,22 +137,22 @@ fn shape_for(id: Uuid) -> BodyShape {
     }
 }
 
-fn accepts_gzip(call: &Call) -> bool {
+fn accepts_gzip(call: &ReportCall) -> bool {
     let accepted = call.head.headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|coding| coding.trim() == "gzip")
 }
 
-fn unknown_path() -> Reply {
+fn unknown_path() -> VendorReply {
     let error = VendorError { key: "", message: "Forbidden" };
-    Reply::json(StatusCode::FORBIDDEN, BodyShape::Gateway.render(error))
+    VendorReply::json(StatusCode::FORBIDDEN, BodyShape::Gateway.render(error))
 }
 
-fn failure(status: StatusCode, shape: BodyShape) -> Reply {
-    Reply::json(status, shape.render(VendorError::of_status(status)))
+fn failure(status: StatusCode, shape: BodyShape) -> VendorReply {
+    VendorReply::json(status, shape.render(VendorError::of_status(status)))
 }
 
 /// What CloudFront and API Gateway put on every answer; none of it is for the caller of a proxy.
-fn stamp(reply: Reply, state: &mut State, now: Moment) -> Reply {
+fn stamp(reply: VendorReply, state: &mut State, now: Moment) -> VendorReply {
     let request_id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid();
     let cookie = format!("cc_visit={:016x}; Path=/; Secure; HttpOnly", state.random.u64(..));
     let mut reply = reply

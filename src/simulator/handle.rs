@@ -12,17 +12,17 @@ use super::clock::Clock;
 use super::device::{Decision, Devices};
 use super::faults::{Fault, Faults, Scope};
 use super::options::Options;
-use super::quota::{Quota, Window};
+use super::quota::{SlidingWindow, VendorQuota};
 use super::record::{Record, SeenRequest};
 
 /// A simulated Constant Contact. Clones are handles of the same one.
 #[derive(Clone)]
 pub struct Simulator {
-    pub(super) world: Arc<World>,
+    pub(super) world: Arc<Shared>,
 }
 
 /// What all connections share.
-pub(super) struct World {
+pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) clock: Clock,
     state: Mutex<State>,
@@ -34,8 +34,8 @@ pub(super) struct World {
 pub(super) struct State {
     pub(super) authority: Authority,
     pub(super) devices: Devices,
-    pub(super) token_window: Window,
-    pub(super) quota: Quota,
+    pub(super) token_window: SlidingWindow,
+    pub(super) quota: VendorQuota,
     pub(super) faults: Faults,
     pub(super) record: Record,
     pub(super) random: fastrand::Rng,
@@ -43,7 +43,7 @@ pub(super) struct State {
 }
 
 /// A report call under way; ends when its last byte is sent or its caller hangs up.
-pub(super) struct InFlight(Arc<World>);
+pub(super) struct CallInFlight(Arc<Shared>);
 
 // === impl Simulator ===
 
@@ -54,15 +54,15 @@ impl Simulator {
         let state = State {
             authority: Authority::new(&options, clock.start()),
             devices: Devices::new(options.seed, options.device_code_lifetime),
-            token_window: Window::new(options.token_calls_per_second),
-            quota: Quota::new(options.per_second, options.per_day),
+            token_window: SlidingWindow::new(options.token_calls_per_second),
+            quota: VendorQuota::new(options.per_second, options.per_day),
             faults: Faults::default(),
             record: Record::new(options.remembered_requests),
             random: fastrand::Rng::with_seed(options.seed),
             connections: 0,
         };
         let calls = watch::Sender::new(0);
-        Self { world: Arc::new(World { options, clock, state: Mutex::new(state), calls }) }
+        Self { world: Arc::new(Shared { options, clock, state: Mutex::new(state), calls }) }
     }
 
     /// The access token issued last, whether or not it is still good.
@@ -180,25 +180,25 @@ impl fmt::Debug for Simulator {
     }
 }
 
-// === impl World ===
+// === impl Shared ===
 
-impl World {
+impl Shared {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // A test that panics while it looks must not take the others' simulator with it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl InFlight ===
+// === impl CallInFlight ===
 
-impl InFlight {
-    pub(super) fn begin(world: &Arc<World>) -> Self {
+impl CallInFlight {
+    pub(super) fn begin(world: &Arc<Shared>) -> Self {
         world.state().record.enter();
         Self(Arc::clone(world))
     }
 }
 
-impl Drop for InFlight {
+impl Drop for CallInFlight {
     fn drop(&mut self) {
         self.0.state().record.leave();
     }

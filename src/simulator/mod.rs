@@ -38,7 +38,7 @@ pub use device::Decision;
 pub use faults::{Fault, Scope, UnknownFault};
 pub use gateway::{DEVICE_AUTHORIZE_PATH, TOKEN_PATH};
 pub use handle::Simulator;
-pub use options::{Compression, Options, Rotation};
+pub use options::{Compression, Options, RefreshTokenPolicy};
 pub use pipe::Pipe;
 pub use quota::Limit;
 pub use record::SeenRequest;

@@ -15,27 +15,27 @@ use super::clock::Moment;
 use super::device::{Access, Decision};
 use super::handle::State;
 use super::options::Options;
-use super::reply::Reply;
+use super::reply::VendorReply;
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// `x-www-form-urlencoded`; of a repeated field the last counts.
-pub(super) struct Form(BTreeMap<String, String>);
+pub(super) struct FormFields(BTreeMap<String, String>);
 
 /// RFC 6749 §5.2 and RFC 8628 §3.5.
-struct Refusal {
+struct OAuthError {
     status: StatusCode,
     error: &'static str,
     description: &'static str,
 }
 
-const INVALID_CLIENT: Refusal = Refusal {
+const INVALID_CLIENT: OAuthError = OAuthError {
     status: StatusCode::UNAUTHORIZED,
     error: "invalid_client",
     description: "The client is unknown or its secret is wrong.",
 };
 
-const INVALID_GRANT: Refusal = Refusal {
+const INVALID_GRANT: OAuthError = OAuthError {
     status: StatusCode::BAD_REQUEST,
     error: "invalid_grant",
     description: "The refresh token is invalid or expired.",
@@ -48,16 +48,16 @@ pub(super) fn token(
     now: Moment,
     headers: &HeaderMap,
     body: &[u8],
-) -> Reply {
+) -> VendorReply {
     if !state.token_window.has_room(now.instant) {
         let error = VendorError {
             key: "E0000047",
             message: "API call exceeded rate limit due to too many requests.",
         };
-        return Reply::json(StatusCode::TOO_MANY_REQUESTS, BodyShape::Okta.render(error));
+        return VendorReply::json(StatusCode::TOO_MANY_REQUESTS, BodyShape::Okta.render(error));
     }
     state.token_window.take(now.instant);
-    match grant(state, options, now, headers, &Form::parse(body)) {
+    match grant(state, options, now, headers, &FormFields::parse(body)) {
         Ok(pair) => answer(StatusCode::OK, &pair.to_json()),
         Err(refusal) => refusal.into_reply(),
     }
@@ -68,8 +68,8 @@ fn grant(
     options: &Options,
     now: Moment,
     headers: &HeaderMap,
-    form: &Form,
-) -> Result<Pair, Refusal> {
+    form: &FormFields,
+) -> Result<Pair, OAuthError> {
     authenticate(options, headers, form)?;
     match form.get("grant_type") {
         "refresh_token" => {
@@ -101,8 +101,8 @@ pub(super) fn device_authorize(
     now: Moment,
     headers: &HeaderMap,
     body: &[u8],
-) -> Reply {
-    let form = Form::parse(body);
+) -> VendorReply {
+    let form = FormFields::parse(body);
     if let Err(refusal) = authenticate(options, headers, &form) {
         return refusal.into_reply();
     }
@@ -122,8 +122,8 @@ pub(super) fn device_authorize(
 }
 
 /// `GET /activate[?user_code=…]`
-pub(super) fn approval_page(state: &State, now: Moment, query: &str) -> Reply {
-    let query = Form::parse(query.as_bytes());
+pub(super) fn approval_page(state: &State, now: Moment, query: &str) -> VendorReply {
+    let query = FormFields::parse(query.as_bytes());
     // Only a code of ours is shown again: what a stranger puts into the query never becomes markup.
     let code = match query.get("user_code") {
         code if state.devices.is_waiting(code, now.instant) => code,
@@ -141,8 +141,8 @@ pub(super) fn approval_page(state: &State, now: Moment, query: &str) -> Reply {
 }
 
 /// `POST /activate`
-pub(super) fn approve(state: &mut State, now: Moment, body: &[u8]) -> Reply {
-    let form = Form::parse(body);
+pub(super) fn approve(state: &mut State, now: Moment, body: &[u8]) -> VendorReply {
+    let form = FormFields::parse(body);
     let decision = match form.get("decision") {
         "approve" => Decision::Approve,
         "deny" => Decision::Deny,
@@ -159,7 +159,7 @@ pub(super) fn approve(state: &mut State, now: Moment, body: &[u8]) -> Reply {
 }
 
 /// A confidential client sends Basic, a public one its id in the form (RFC 6749 §2.3).
-fn authenticate(options: &Options, headers: &HeaderMap, form: &Form) -> Result<(), Refusal> {
+fn authenticate(options: &Options, headers: &HeaderMap, form: &FormFields) -> Result<(), OAuthError> {
     let known = match headers.get(AUTHORIZATION) {
         Some(basic) => {
             let expected = format!("{}:{}", options.client_id, options.client_secret.expose_secret());
@@ -170,26 +170,26 @@ fn authenticate(options: &Options, headers: &HeaderMap, form: &Form) -> Result<(
     if known { Ok(()) } else { Err(INVALID_CLIENT) }
 }
 
-const fn bad_request(error: &'static str, description: &'static str) -> Refusal {
-    Refusal { status: StatusCode::BAD_REQUEST, error, description }
+const fn bad_request(error: &'static str, description: &'static str) -> OAuthError {
+    OAuthError { status: StatusCode::BAD_REQUEST, error, description }
 }
 
-fn answer(status: StatusCode, body: &Value) -> Reply {
-    Reply::json(status, body.to_string())
+fn answer(status: StatusCode, body: &Value) -> VendorReply {
+    VendorReply::json(status, body.to_string())
 }
 
-fn page(status: StatusCode, content: &str) -> Reply {
+fn page(status: StatusCode, content: &str) -> VendorReply {
     let body = format!(
         "<!DOCTYPE html><html lang=en><head><meta charset=utf-8><title>Activate a device</title></head>\
          <body><h1>Simulated Constant Contact</h1>{content}</body></html>"
     );
-    Reply::html(status, body)
+    VendorReply::html(status, body)
 }
 
-// === impl Refusal ===
+// === impl OAuthError ===
 
-impl Refusal {
-    fn into_reply(self) -> Reply {
+impl OAuthError {
+    fn into_reply(self) -> VendorReply {
         let body = json!({ "error": self.error, "error_description": self.description });
         let reply = answer(self.status, &body);
         match self.status {
@@ -218,9 +218,9 @@ impl Pair {
     }
 }
 
-// === impl Form ===
+// === impl FormFields ===
 
-impl Form {
+impl FormFields {
     pub(super) fn parse(text: &[u8]) -> Self {
         Self(form_urlencoded::parse(text).into_owned().collect())
     }

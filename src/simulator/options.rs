@@ -18,7 +18,7 @@ pub struct Options {
     /// Token calls in any sliding second; 0 turns the limit off.
     pub token_calls_per_second: u32,
     /// Whether a refresh token can be used twice.
-    pub rotation: Rotation,
+    pub rotation: RefreshTokenPolicy,
     /// The one registered application.
     pub client_id: String,
     /// Its secret, asked for where a caller authenticates with Basic.
@@ -36,7 +36,7 @@ pub struct Options {
 
 /// What becomes of a refresh token that is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotation {
+pub enum RefreshTokenPolicy {
     /// Single use: the answer carries the next one, and all earlier ones are dead.
     Rotating,
     /// The same value comes back.
@@ -63,7 +63,7 @@ impl Default for Options {
             per_second: 4,
             per_day: 10_000,
             token_calls_per_second: 1,
-            rotation: Rotation::Rotating,
+            rotation: RefreshTokenPolicy::Rotating,
             client_id: "f3a1c0de-5e1f-4d0c-9a57-1b2c3d4e5f60".to_owned(),
             client_secret: "simulated-client-secret".into(),
             access_token_lifetime: DAY,

@@ -21,7 +21,7 @@ pub enum Limit {
 
 /// At most so many calls in any sliding second.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct SlidingWindow {
     limit: u32,
     recent: VecDeque<Instant>,
 }
@@ -29,8 +29,8 @@ pub(super) struct Window {
 /// Both limits of one API key. A refused call counts against neither: the vendor doesn't say, and this way a
 /// client that hammers is refused for as long as the documented window lasts and no longer.
 #[derive(Debug)]
-pub(super) struct Quota {
-    second: Window,
+pub(super) struct VendorQuota {
+    second: SlidingWindow,
     per_day: u32,
     day: u64,
     spent_today: u32,
@@ -56,9 +56,9 @@ impl Limit {
     }
 }
 
-// === impl Window ===
+// === impl SlidingWindow ===
 
-impl Window {
+impl SlidingWindow {
     /// 0 turns the limit off.
     pub(super) fn new(limit: u32) -> Self {
         Self { limit, recent: VecDeque::new() }
@@ -79,11 +79,11 @@ impl Window {
     }
 }
 
-// === impl Quota ===
+// === impl VendorQuota ===
 
-impl Quota {
+impl VendorQuota {
     pub(super) fn new(per_second: u32, per_day: u32) -> Self {
-        Self { second: Window::new(per_second), per_day, day: 0, spent_today: 0 }
+        Self { second: SlidingWindow::new(per_second), per_day, day: 0, spent_today: 0 }
     }
 
     /// Spends one call, or says which limit forbids it.
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn the_second_slides() {
         let at = moments(Duration::from_secs(3600));
-        let mut quota = Quota::new(4, 0);
+        let mut quota = VendorQuota::new(4, 0);
         for ms in [0, 600, 700, 800] {
             assert_eq!(quota.take(at(ms)), Ok(()));
         }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn the_day_ends_at_midnight_utc() {
         let at = moments(Duration::from_millis(500));
-        let mut quota = Quota::new(0, 2);
+        let mut quota = VendorQuota::new(0, 2);
         assert_eq!(quota.take(at(0)), Ok(()));
         assert_eq!(quota.take(at(1)), Ok(()));
         assert_eq!(quota.take(at(499)), Err(Limit::PerDay));
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn another_program_spends_the_same_quota() {
         let at = moments(Duration::from_secs(3600));
-        let mut quota = Quota::new(4, 3001);
+        let mut quota = VendorQuota::new(4, 3001);
         quota.spend(at(0), 3000);
         assert_eq!(quota.take(at(1)), Err(Limit::PerSecond));
         assert_eq!(quota.take(at(1000)), Ok(()));
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn zero_turns_a_limit_off() {
         let at = moments(Duration::from_secs(3600));
-        let mut quota = Quota::new(0, 0);
+        let mut quota = VendorQuota::new(0, 0);
         assert!((0..20_000).all(|_| quota.take(at(0)).is_ok()));
     }
 }

@@ -12,7 +12,7 @@ use hyper::body::Frame;
 
 /// An answer, before it is sent.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub(super) struct VendorReply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -44,11 +44,11 @@ pub(super) enum HungUp {
 }
 
 /// What hyper sends.
-pub(super) type ReplyBody = UnsyncBoxBody<Bytes, HungUp>;
+pub(super) type VendorBody = UnsyncBoxBody<Bytes, HungUp>;
 
-// === impl Reply ===
+// === impl VendorReply ===
 
-impl Reply {
+impl VendorReply {
     pub(super) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -70,7 +70,7 @@ impl Reply {
 
     /// Waits as long as it was told to and starts to send; `held` is dropped with the last byte, or when the
     /// caller hangs up.
-    pub(super) async fn send<T: Send + 'static>(self, held: T) -> Result<Response<ReplyBody>, HungUp> {
+    pub(super) async fn send<T: Send + 'static>(self, held: T) -> Result<Response<VendorBody>, HungUp> {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }

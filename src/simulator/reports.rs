@@ -28,16 +28,16 @@ const PAGES: [&str; 12] = [
 
 /// The `no_clicks` of a request, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Listing {
+pub(super) enum LinkListing {
     /// `no_clicks=false`, the default: links without a click are left out.
     Clicked,
     /// `no_clicks=true`: they are there, with 0.
     All,
 }
 
-// === impl Listing ===
+// === impl LinkListing ===
 
-impl Listing {
+impl LinkListing {
     /// Reads the value of `no_clicks`: true or false in any case, 1 or 0.
     pub(super) fn parse(value: &str) -> Option<Self> {
         if value == "1" || value.eq_ignore_ascii_case("true") {
@@ -51,7 +51,7 @@ impl Listing {
 }
 
 /// Renders the report; equal arguments give equal bytes, and so do moments between two recomputations.
-pub(super) fn render(plan: &Plan, listing: Listing, seed: u64, started: Moment, now: Moment) -> String {
+pub(super) fn render(plan: &Plan, listing: LinkListing, seed: u64, started: Moment, now: Moment) -> String {
     let (high, low) = plan.id.as_u64_pair();
     let own = mix(seed ^ high ^ low.rotate_left(17));
     let mut links = Vec::new();
@@ -59,7 +59,7 @@ pub(super) fn render(plan: &Plan, listing: Listing, seed: u64, started: Moment, 
         let share = clicked_share(since);
         for index in 0..plan.links {
             let clicks = clicks(plan, index, mix(own ^ u64::from(index)), share);
-            if clicks > 0 || listing == Listing::All {
+            if clicks > 0 || listing == LinkListing::All {
                 links.push(link(index, clicks, own));
             }
         }
@@ -153,7 +153,7 @@ mod tests {
 
     const FRESH: &str = "d41d8cd9-8f00-4204-a980-0998ecf8427e";
 
-    fn report(id: &str, listing: Listing, after: Duration) -> (String, Value) {
+    fn report(id: &str, listing: LinkListing, after: Duration) -> (String, Value) {
         let started = Moment { instant: Instant::now(), since_epoch: Duration::from_secs(1_700_000_000) };
         let now = Moment { since_epoch: started.since_epoch + after, ..started };
         let plan = find(parse_id(id).unwrap()).unwrap();
@@ -162,7 +162,7 @@ mod tests {
         (text, value)
     }
 
-    fn counts(id: &str, listing: Listing, after: Duration) -> Vec<u64> {
+    fn counts(id: &str, listing: LinkListing, after: Duration) -> Vec<u64> {
         let (_, report) = report(id, listing, after);
         let links = report["link_click_counts"].as_array().unwrap();
         links.iter().map(|link| link["unique_clicks"].as_u64().unwrap()).collect()
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn clicks_only_grow_and_half_of_them_come_in_three_to_four_hours() {
         let at = |hours: u64| {
-            counts(FRESH, Listing::All, Duration::from_secs(hours * 3600 + 60)).iter().sum::<u64>()
+            counts(FRESH, LinkListing::All, Duration::from_secs(hours * 3600 + 60)).iter().sum::<u64>()
         };
         let ages: Vec<u64> = (0..200).map(at).collect();
         assert!(ages.is_sorted());
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn the_same_minute_gives_the_same_bytes() {
         let changes = (3600..3720)
-            .map(|second| report(FRESH, Listing::Clicked, Duration::from_secs(second)).0)
+            .map(|second| report(FRESH, LinkListing::Clicked, Duration::from_secs(second)).0)
             .collect::<std::collections::BTreeSet<_>>();
         assert!((2..=3).contains(&changes.len()), "{} reports in two minutes", changes.len());
     }
@@ -191,22 +191,22 @@ mod tests {
     fn no_clicks_true_adds_the_links_that_nobody_clicked() {
         let day = Duration::from_secs(86_400);
         for id in ["8892baf9-970a-4de6-8400-fa4ec461986d", "1ead98be-dfa0-4e04-81f7-5f1534d42e9c"] {
-            let clicked = counts(id, Listing::Clicked, day);
-            let all = counts(id, Listing::All, day);
+            let clicked = counts(id, LinkListing::Clicked, day);
+            let all = counts(id, LinkListing::All, day);
             assert!(all.len() > clicked.len());
             assert!(all.contains(&0) && !clicked.contains(&0));
         }
         let silent = "3c4fcf09-8815-4ff7-8a2c-6d5e4b3a2910";
-        assert!(counts(silent, Listing::Clicked, day).is_empty());
-        assert_eq!(counts(silent, Listing::All, day), [0; 5]);
+        assert!(counts(silent, LinkListing::Clicked, day).is_empty());
+        assert_eq!(counts(silent, LinkListing::All, day), [0; 5]);
     }
 
     #[test]
     fn an_unsent_activity_has_an_empty_list_until_it_is_sent() {
         let scheduled = "2b7e1516-28ae-42a6-abf7-158809cf4f3c";
-        assert!(counts(scheduled, Listing::All, Duration::from_secs(7199)).is_empty());
-        assert_eq!(counts(scheduled, Listing::All, Duration::from_secs(7200)), [0; 6]);
-        assert!(!counts(scheduled, Listing::Clicked, Duration::from_secs(9000)).is_empty());
+        assert!(counts(scheduled, LinkListing::All, Duration::from_secs(7199)).is_empty());
+        assert_eq!(counts(scheduled, LinkListing::All, Duration::from_secs(7200)), [0; 6]);
+        assert!(!counts(scheduled, LinkListing::Clicked, Duration::from_secs(9000)).is_empty());
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         let mut starts = std::collections::BTreeSet::new();
         for key in 0..40 {
             let id = synthetic_id(key, 3).to_string();
-            let (text, value) = report(&id, Listing::Clicked, Duration::ZERO);
+            let (text, value) = report(&id, LinkListing::Clicked, Duration::ZERO);
             assert_eq!(value["campaign_activity_id"], id);
             assert_eq!(value["link_click_counts"].as_array().unwrap().len(), 3);
             assert!(

@@ -18,10 +18,10 @@ use tokio::task::JoinSet;
 
 use super::campaigns::parse_id;
 use super::control;
-use super::gateway::{self, Call, Target};
-use super::handle::{InFlight, Simulator, World};
+use super::gateway::{self, CallTarget, ReportCall};
+use super::handle::{CallInFlight, Shared, Simulator};
 use super::record::SeenRequest;
-use super::reply::{HungUp, ReplyBody};
+use super::reply::{HungUp, VendorBody};
 
 /// A form of the token endpoint has a few hundred bytes.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
@@ -76,7 +76,7 @@ impl Simulator {
 }
 
 /// Gives the stream back, so that a socket can be reset.
-async fn run<I>(world: Arc<World>, io: I) -> (End, I)
+async fn run<I>(world: Arc<Shared>, io: I) -> (End, I)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -97,15 +97,15 @@ where
 }
 
 async fn answer(
-    world: Arc<World>,
+    world: Arc<Shared>,
     connection: u64,
     request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, HungUp> {
+) -> Result<Response<VendorBody>, HungUp> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_LIMIT_BYTES).collect().await else {
         return Err(HungUp::Cut);
     };
-    let call = Call { head, body: body.to_bytes() };
+    let call = ReportCall { head, body: body.to_bytes() };
     if let Some(reply) = control::answer(&world, &call) {
         return reply.send(()).await;
     }
@@ -115,7 +115,7 @@ async fn answer(
 }
 
 /// Takes note of a call; only report calls count as being in flight.
-fn record(world: &Arc<World>, connection: u64, call: &Call) -> Option<InFlight> {
+fn record(world: &Arc<Shared>, connection: u64, call: &ReportCall) -> Option<CallInFlight> {
     world.state().record.remember(SeenRequest {
         method: call.head.method.clone(),
         target: call.head.uri.to_string(),
@@ -124,18 +124,21 @@ fn record(world: &Arc<World>, connection: u64, call: &Call) -> Option<InFlight> 
         at: world.clock.now().instant,
     });
     match call.target() {
-        Target::Report { id } => {
-            let in_flight = InFlight::begin(world);
+        CallTarget::Report { id } => {
+            let in_flight = CallInFlight::begin(world);
             let calls = world.state().record.count_report_call(parse_id(id));
             // The greatest counts: two connections may come here in the other order.
             world.calls.send_modify(|seen| *seen = calls.max(*seen));
             Some(in_flight)
         }
-        Target::Token => {
+        CallTarget::Token => {
             world.state().record.count_token_call();
             None
         }
-        Target::DeviceAuthorize | Target::ApprovalPage | Target::Approve | Target::Unknown => None,
+        CallTarget::DeviceAuthorize
+        | CallTarget::ApprovalPage
+        | CallTarget::Approve
+        | CallTarget::Unknown => None,
     }
 }
 

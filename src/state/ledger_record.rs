@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Foreign, parse};
+use super::record::{InvalidRecord, parse};
 
 /// The calls of the last UTC days on which some were made. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,11 +71,11 @@ impl LedgerRecord {
         Self { latest, other_days: days }
     }
 
-    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, Foreign> {
-        serde_json::to_vec(self).map_err(|_error| Foreign)
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, InvalidRecord> {
+        serde_json::to_vec(self).map_err(|_error| InvalidRecord)
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, Foreign> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidRecord> {
         let mut record: Self = parse(bytes)?;
         record.other_days.truncate(Self::MAX_DAYS - 1);
         for day in std::iter::once(&mut record.latest).chain(&mut record.other_days) {

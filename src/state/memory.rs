@@ -5,25 +5,25 @@ use std::sync::{Mutex, PoisonError};
 use super::{
     ledger_record::{DayRecord, DayStatus, LedgerRecord},
     record::TokenRecord,
-    store::{Durability, StateError, Store, Stored, Swap, Version},
+    store::{Durability, StateError, StateStore, Stored, Swap, Version},
 };
 
 /// Both records, in memory.
 #[derive(Debug, Default)]
-pub struct Memory {
-    held: Mutex<Held>,
+pub struct MemoryStore {
+    held: Mutex<MemoryRecords>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct MemoryRecords {
     token: Option<Stored>,
     ledger: Option<LedgerRecord>,
 }
 
-// === impl Memory ===
+// === impl MemoryStore ===
 
-impl Memory {
-    fn with<T>(&self, act: impl FnOnce(&mut Held) -> T) -> T {
+impl MemoryStore {
+    fn with<T>(&self, act: impl FnOnce(&mut MemoryRecords) -> T) -> T {
         act(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -35,7 +35,7 @@ impl Memory {
     }
 }
 
-impl Store for Memory {
+impl StateStore for MemoryStore {
     fn durability(&self) -> Durability {
         Durability::Volatile
     }
@@ -44,11 +44,11 @@ impl Store for Memory {
         Ok(self.with(|held| held.token.clone()))
     }
 
-    fn swap_token(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
+    fn compare_and_set(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
         Ok(self.with(|held| {
             let current = held.token.as_ref().map(|stored| stored.version);
             if current != expected {
-                return Swap::Superseded;
+                return Swap::Conflict;
             }
             let version = Version::after(current);
             held.token = Some(Stored { version, record: new.clone() });
@@ -60,7 +60,7 @@ impl Store for Memory {
         Ok(self.with(|held| held.ledger.clone()))
     }
 
-    fn take_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
+    fn add_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
         Ok(self.change(day, |latest| latest.take(calls)))
     }
 

@@ -10,7 +10,7 @@
 
 mod damage;
 mod directory;
-mod embedded;
+mod file;
 mod inbox;
 mod ledger_record;
 mod memory;
@@ -18,9 +18,9 @@ mod record;
 mod store;
 
 pub use damage::SetAside;
-pub use embedded::Embedded;
+pub use file::FileStore;
 pub use inbox::Inbox;
 pub use ledger_record::{DayRecord, DayStatus, LedgerRecord};
-pub use memory::Memory;
+pub use memory::MemoryStore;
 pub use record::{Fingerprint, Rotation, StoredAccess, TokenRecord};
-pub use store::{Durability, StateError, Store, Stored, Swap, Version};
+pub use store::{Durability, StateError, StateStore, Stored, Swap, Version};

@@ -28,7 +28,7 @@ pub struct TokenRecord {
     /// The refresh token in the settings when this record began or was last replaced by it.
     pub seed: Option<Fingerprint>,
     /// The refresh token that was last taken out of the inbox.
-    pub handed_over: Option<Fingerprint>,
+    pub login_fingerprint: Option<Fingerprint>,
 }
 
 /// An access token and its time, by the wall clock: what a restart needs to know.
@@ -61,7 +61,7 @@ pub struct Fingerprint(String);
 /// What is not what we would have written.
 #[derive(Debug, thiserror::Error)]
 #[error("not a record of ours")]
-pub(super) struct Foreign;
+pub(super) struct InvalidRecord;
 
 /// The token's record as JSON; the only place where its secrets are written in clear.
 #[derive(Serialize, Deserialize)]
@@ -75,7 +75,8 @@ struct TokenFields {
     rotation: Rotation,
     intent_unix_ms: Option<u64>,
     seed: Option<Fingerprint>,
-    handed_over: Option<Fingerprint>,
+    #[serde(rename = "handed_over")]
+    login_fingerprint: Option<Fingerprint>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,12 +98,12 @@ impl TokenRecord {
             rotation: Rotation::Unknown,
             intent: None,
             seed: None,
-            handed_over: None,
+            login_fingerprint: None,
         }
     }
 
-    pub(super) fn to_bytes(&self, version: u64) -> Result<Vec<u8>, Foreign> {
-        let Self { refresh_token, replaced, access, rotation, intent, seed, handed_over } = self;
+    pub(super) fn to_bytes(&self, version: u64) -> Result<Vec<u8>, InvalidRecord> {
+        let Self { refresh_token, replaced, access, rotation, intent, seed, login_fingerprint } = self;
         let fields = TokenFields {
             version,
             refresh_token: refresh_token.expose_secret().to_owned(),
@@ -115,14 +116,14 @@ impl TokenRecord {
             rotation: *rotation,
             intent_unix_ms: intent.map(unix_ms),
             seed: seed.clone(),
-            handed_over: handed_over.clone(),
+            login_fingerprint: login_fingerprint.clone(),
         };
-        let bytes = serde_json::to_vec(&fields).map_err(|_error| Foreign)?;
+        let bytes = serde_json::to_vec(&fields).map_err(|_error| InvalidRecord)?;
         // Never write what would be refused when it is read.
-        if bytes.len() > LARGEST_BYTES { Err(Foreign) } else { Ok(bytes) }
+        if bytes.len() > LARGEST_BYTES { Err(InvalidRecord) } else { Ok(bytes) }
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<(u64, Self), Foreign> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<(u64, Self), InvalidRecord> {
         let TokenFields {
             version,
             refresh_token,
@@ -131,10 +132,10 @@ impl TokenRecord {
             rotation,
             intent_unix_ms,
             seed,
-            handed_over,
+            login_fingerprint,
         } = parse(bytes)?;
         if refresh_token.is_empty() || replaced.iter().any(String::is_empty) {
-            return Err(Foreign);
+            return Err(InvalidRecord);
         }
         let access = access.map(|AccessFields { token, renewed_unix_ms, expires_unix_ms }| {
             Some(StoredAccess {
@@ -146,11 +147,11 @@ impl TokenRecord {
         let record = Self {
             refresh_token: refresh_token.into(),
             replaced: replaced.into_iter().map(SecretString::from).collect(),
-            access: access.map(|access| access.ok_or(Foreign)).transpose()?,
+            access: access.map(|access| access.ok_or(InvalidRecord)).transpose()?,
             rotation,
-            intent: intent_unix_ms.map(|at| from_unix_ms(at).ok_or(Foreign)).transpose()?,
+            intent: intent_unix_ms.map(|at| from_unix_ms(at).ok_or(InvalidRecord)).transpose()?,
             seed,
-            handed_over,
+            login_fingerprint,
         };
         Ok((version, record))
     }
@@ -180,11 +181,11 @@ impl Fingerprint {
 }
 
 /// serde's own message may quote what it could not read.
-pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Foreign> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, InvalidRecord> {
     if bytes.len() > LARGEST_BYTES {
-        return Err(Foreign);
+        return Err(InvalidRecord);
     }
-    serde_json::from_slice(bytes).map_err(|_error| Foreign)
+    serde_json::from_slice(bytes).map_err(|_error| InvalidRecord)
 }
 
 fn unix_ms(time: SystemTime) -> u64 {
@@ -228,7 +229,7 @@ mod tests {
         let access = read.access.as_ref().unwrap();
         assert_eq!(access.token.expose_secret(), "hush-access");
         assert_eq!((access.renewed_at, read.intent, read.rotation), (now, Some(now), Rotation::Rotating));
-        assert_eq!((&read.seed, &read.handed_over), (&Some(seed), &None));
+        assert_eq!((&read.seed, &read.login_fingerprint), (&Some(seed), &None));
         let replaced: Vec<_> = read.replaced.iter().map(SecretString::expose_secret).collect();
         assert_eq!(replaced, ["hush-new", "hush-old"]);
         assert!(!format!("{read:?}").contains("hush"));

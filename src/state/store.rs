@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Keeps the two records. Every call blocks.
-pub trait Store: Debug + Send + Sync + 'static {
+pub trait StateStore: Debug + Send + Sync + 'static {
     /// Whether what is written here outlives the process.
     fn durability(&self) -> Durability;
 
@@ -23,7 +23,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StateError`]: the record is either the old or the new one, and never a mixture.
-    fn swap_token(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError>;
+    fn compare_and_set(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError>;
 
     /// The ledger; `None` until the first call was taken.
     ///
@@ -36,7 +36,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StateError`]: the calls may or may not have been added.
-    fn take_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError>;
+    fn add_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError>;
 
     /// Closes a day, or opens it again. Its count stays. Durable when this returns.
     ///
@@ -78,15 +78,15 @@ pub enum Swap {
     /// It was written, and is this version.
     Done(Version),
     /// Another was written since: nothing changed.
-    Superseded,
+    Conflict,
 }
 
 /// The state cannot be used. Never holds anything of its content.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Another process has it open: two owners would spend the same quota and burn each other's refresh token.
-    #[error("{dir} is held by another process: end that one, or give this one a directory of its own")]
-    Held {
+    #[error("{dir} is locked by another process: stop it, or set a different state.dir")]
+    Locked {
         /// The directory.
         dir: PathBuf,
     },

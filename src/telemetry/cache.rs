@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use prometheus::{Histogram, IntGauge};
 
-use super::metrics::{Closed, Series, seconds};
+use super::metrics::{FixedLabels, SeriesFactory, seconds};
 
 /// From fresh to the longest an old copy may be answered (`cache.stale_if_error`).
 const AGES: [f64; 12] =
@@ -15,15 +15,15 @@ const AGES: [f64; 12] =
 pub struct CacheMetrics {
     entries: IntGauge,
     bytes: IntGauge,
-    evictions: Arc<Closed>,
-    refreshes: Arc<Closed>,
+    evictions: Arc<FixedLabels>,
+    refreshes: Arc<FixedLabels>,
     served_age: Histogram,
 }
 
 // === impl CacheMetrics ===
 
 impl CacheMetrics {
-    pub(super) fn new(series: &Series<'_>) -> Self {
+    pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
         Self {
             entries: series.int_gauge("cache_entries", "Reports and refusals held in memory."),
             bytes: series
@@ -35,7 +35,7 @@ impl CacheMetrics {
                 &["size", "expired", "purged"],
             )),
             refreshes: Arc::new(series.closed_counters(
-                "cache_refreshes_total",
+                "refreshes_total",
                 "Fetches of a report that was already held, by what they brought.",
                 "result",
                 &["changed", "unchanged", "error"],

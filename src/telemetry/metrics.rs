@@ -40,7 +40,7 @@ pub struct Metrics {
 
 /// Makes series and enters them in the registry. A name that is taken or malformed is a bug of ours that every test
 /// meets, hence the panics.
-pub(super) struct Series<'a>(pub(super) &'a Registry);
+pub(super) struct SeriesFactory<'a>(pub(super) &'a Registry);
 
 // === impl Metrics ===
 
@@ -51,7 +51,7 @@ impl Metrics {
     /// If two series share a name: a bug, met by whatever starts first.
     pub fn new() -> Self {
         let registry = Registry::new();
-        let series = Series(&registry);
+        let series = SeriesFactory(&registry);
         let build = series.int_gauges("build_info", "The running build; always 1.", &["version", "revision"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), Self::revision()]).set(1);
         series.enter(Ok(logging::lost_lines()));
@@ -107,9 +107,9 @@ impl fmt::Debug for Metrics {
     }
 }
 
-// === impl Series ===
+// === impl SeriesFactory ===
 
-impl Series<'_> {
+impl SeriesFactory<'_> {
     pub(super) fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
         self.enter(IntGauge::with_opts(opts(name, help)))
     }
@@ -137,9 +137,9 @@ impl Series<'_> {
         help: &str,
         label: &str,
         values: &[&'static str],
-    ) -> Closed {
+    ) -> FixedLabels {
         let counters = self.counters(name, help, &[label]);
-        Closed(values.iter().map(|value| (*value, counters.with_label_values(&[*value]))).collect())
+        FixedLabels(values.iter().map(|value| (*value, counters.with_label_values(&[*value]))).collect())
     }
 
     pub(super) fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
@@ -173,11 +173,11 @@ fn histogram_opts(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
 
 /// Counters of one label, all of whose values exist from the start.
 #[derive(Debug)]
-pub(super) struct Closed(Vec<(&'static str, IntCounter)>);
+pub(super) struct FixedLabels(Vec<(&'static str, IntCounter)>);
 
-// === impl Closed ===
+// === impl FixedLabels ===
 
-impl Closed {
+impl FixedLabels {
     /// Adds one under `value`. A value that was not announced is a bug of ours, and is not worth a new series.
     pub(super) fn inc(&self, value: &'static str) {
         let known = self.0.iter().find(|(name, _)| *name == value);
@@ -194,7 +194,7 @@ pub(super) fn seconds(duration: Duration) -> f64 {
 }
 
 /// Sets a gauge per state so that exactly one is 1.
-pub(super) fn only(gauges: &IntGaugeVec, states: &[&'static str], current: &'static str) {
+pub(super) fn set_state(gauges: &IntGaugeVec, states: &[&'static str], current: &'static str) {
     debug_assert!(states.contains(&current), "an unannounced label value: {current}");
     for state in states {
         gauges.with_label_values(&[*state]).set(i64::from(*state == current));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
-use super::metrics::{Series, seconds};
+use super::metrics::{SeriesFactory, seconds};
 
 /// From a hit in memory to the longest a request may take (`server.request_timeout`).
 const BUCKETS: [f64; 17] = [
@@ -16,10 +16,10 @@ const BUCKETS: [f64; 17] = [
 const OUTCOMES: [(&str, &[&str]); 8] = [
     ("hit", &["200", "304"]),
     ("stale", &["200", "304"]),
-    ("stale_error", &["200", "304"]),
+    ("stale_if_error", &["200", "304"]),
     ("negative_hit", &["400", "404"]),
     ("miss", &["200", "304", "400", "404"]),
-    ("coalesced", &["200", "304", "400", "404"]),
+    ("collapsed", &["200", "304", "400", "404"]),
     ("rejected", &["400", "401", "403", "404", "405", "503"]),
     ("error", &["500", "502", "503", "504"]),
 ];
@@ -43,7 +43,7 @@ pub struct RequestSeries {
 // === impl RequestMetrics ===
 
 impl RequestMetrics {
-    pub(super) fn new(series: &Series<'_>) -> Self {
+    pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
         let metrics = Self {
             total: series.counters(
                 "requests_total",

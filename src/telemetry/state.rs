@@ -2,7 +2,7 @@
 
 use prometheus::IntGauge;
 
-use super::metrics::Series;
+use super::metrics::SeriesFactory;
 
 /// The files in `state.dir`.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct StateMetrics {
 // === impl StateMetrics ===
 
 impl StateMetrics {
-    pub(super) fn new(series: &Series<'_>) -> Self {
+    pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
         Self {
             damaged_files: series.int_gauge(
                 "state_damaged_files",

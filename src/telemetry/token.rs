@@ -4,15 +4,15 @@ use std::{sync::Arc, time::SystemTime};
 
 use prometheus::{Gauge, IntGauge, IntGaugeVec};
 
-use super::metrics::{Closed, Series, only};
+use super::metrics::{FixedLabels, SeriesFactory, set_state};
 
-const STATES: [&str; 4] = ["valid", "renewing", "expired", "reauthorisation_required"];
+const STATES: [&str; 6] = ["valid", "renewing", "rejected", "expired", "missing", "reauthorization_required"];
 
 /// The one OAuth token.
 #[derive(Debug, Clone)]
 pub struct TokenMetrics {
     state: IntGaugeVec,
-    renewals: Arc<Closed>,
+    renewals: Arc<FixedLabels>,
     last_renewal: Gauge,
     expiry: Gauge,
     at_risk: IntGauge,
@@ -21,7 +21,7 @@ pub struct TokenMetrics {
 // === impl TokenMetrics ===
 
 impl TokenMetrics {
-    pub(super) fn new(series: &Series<'_>) -> Self {
+    pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
         let metrics = Self {
             state: series.int_gauges(
                 "token_state",
@@ -30,30 +30,30 @@ impl TokenMetrics {
             ),
             renewals: Arc::new(series.closed_counters(
                 "token_renewals_total",
-                "Attempts to come by a newer access token, by what they brought.",
+                "Attempts to get a newer access token, by result.",
                 "result",
                 &["success", "error"],
             )),
             last_renewal: series.gauge(
-                "token_last_renewal_timestamp_seconds",
-                "When the access token in use was taken up, in Unix time; 0: none yet.",
+                "token_installed_timestamp_seconds",
+                "When the access token in use was installed, in Unix time; 0: none yet.",
             ),
             expiry: series.gauge(
                 "token_expiry_timestamp_seconds",
                 "When the access token in use expires, in Unix time; 0: not known, as for a token that was given.",
             ),
             at_risk: series.int_gauge(
-                "token_at_risk",
+                "token_refresh_token_volatile",
                 "1: the refresh token rotates and is kept in memory only, so that a restart loses it.",
             ),
         };
-        metrics.state("expired");
+        metrics.state("missing");
         metrics
     }
 
-    /// The token is now `valid`, `renewing`, `expired` or `reauthorisation_required`.
+    /// The token is now one of `valid`, `renewing`, `rejected`, `expired`, `missing`, `reauthorization_required`.
     pub fn state(&self, state: &'static str) {
-        only(&self.state, &STATES, state);
+        set_state(&self.state, &STATES, state);
     }
 
     /// The token in use came at this time.

@@ -6,27 +6,27 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use tower::{Layer, Service, ServiceExt as _};
 
-use super::keeper::Tokens;
+use super::manager::TokenManager;
 use crate::report::{Cause, SentGeneration};
 
 /// Puts [`Authorize`] in front of a road.
 #[derive(Debug, Clone)]
 pub struct AuthorizeLayer {
-    tokens: Tokens,
+    tokens: TokenManager,
 }
 
 /// The last before the wire: nothing above it ever sees the token.
 #[derive(Debug, Clone)]
 pub struct Authorize<S> {
     road: S,
-    tokens: Tokens,
+    tokens: TokenManager,
 }
 
 // === impl AuthorizeLayer ===
 
 impl AuthorizeLayer {
     /// Stamps whatever token is in use when a request passes.
-    pub fn new(tokens: Tokens) -> Self {
+    pub fn new(tokens: TokenManager) -> Self {
         Self { tokens }
     }
 }
@@ -84,14 +84,14 @@ mod tests {
     use crate::{
         settings::SecretFile,
         telemetry::Metrics,
-        token::{Standing, TokenSource},
+        token::{TokenSource, TokenStatus},
     };
 
-    fn tokens(source: TokenSource) -> Tokens {
-        Tokens::new(source, Metrics::new().token)
+    fn tokens(source: TokenSource) -> TokenManager {
+        TokenManager::new(source, Metrics::new().token)
     }
 
-    async fn ask(tokens: &Tokens, status: StatusCode) -> Result<Response<()>, Cause> {
+    async fn ask(tokens: &TokenManager, status: StatusCode) -> Result<Response<()>, Cause> {
         let road = tower::service_fn(move |request: Request<()>| async move {
             assert_eq!(request.headers()[AUTHORIZATION], "Bearer t0ken");
             assert!(request.headers()[AUTHORIZATION].is_sensitive());
@@ -107,12 +107,12 @@ mod tests {
         let tokens = tokens(TokenSource::Static("t0ken".into()));
         for proof in [200, 204, 301, 400, 403, 404, 429] {
             for (status, standing) in [
-                (StatusCode::UNAUTHORIZED, Standing::Refused),
-                (StatusCode::BAD_GATEWAY, Standing::Refused),
-                (StatusCode::from_u16(proof).unwrap(), Standing::Valid),
+                (StatusCode::UNAUTHORIZED, TokenStatus::Rejected),
+                (StatusCode::BAD_GATEWAY, TokenStatus::Rejected),
+                (StatusCode::from_u16(proof).unwrap(), TokenStatus::Valid),
             ] {
                 assert_eq!(ask(&tokens, status).await.unwrap().status(), status);
-                assert_eq!(tokens.snapshot().standing, standing, "{status}");
+                assert_eq!(tokens.snapshot().status, standing, "{status}");
             }
         }
     }

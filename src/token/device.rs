@@ -7,10 +7,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
-use super::grant::{Client, Grant, GrantError, GrantedAccess};
+use super::token_response::{Client, GrantedAccess, TokenError, TokenResponse};
 use crate::{
     state::TokenRecord,
-    upstream::{PostError, Poster},
+    upstream::{FormClient, PostError},
 };
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -30,9 +30,9 @@ const LONGEST_ADDRESS: usize = 2048;
 #[derive(Debug)]
 pub struct DeviceFlow {
     /// The device authorization endpoint, and how it is reached.
-    pub device: (Uri, Poster),
+    pub device: (Uri, FormClient),
     /// The token endpoint, and how it is reached.
-    pub token: (Uri, Poster),
+    pub token: (Uri, FormClient),
     /// The application that asks.
     pub client: Client,
 }
@@ -99,7 +99,7 @@ struct CodesBody {
 
 /// What one poll says.
 enum Polled {
-    Approved(Grant),
+    Approved(TokenResponse),
     NotYet,
     /// To be asked less often from now on, and not before so long.
     TooFast(Duration),
@@ -113,10 +113,10 @@ impl DeviceFlow {
     /// # Errors
     /// [`DeviceError`].
     pub async fn begin(&self) -> Result<DeviceCodes, DeviceError> {
-        let (url, poster) = &self.device;
-        let answered = poster.post(self.client.form(url, &[("scope", SCOPES)])).await?;
+        let (url, form_client) = &self.device;
+        let answered = form_client.post(self.client.form(url, &[("scope", SCOPES)])).await?;
         if answered.status != StatusCode::OK {
-            return Err(GrantError::read(&answered).into());
+            return Err(TokenError::read(&answered).into());
         }
         let body: CodesBody =
             serde_json::from_slice(&answered.body).map_err(|_error| DeviceError::Malformed)?;
@@ -147,26 +147,26 @@ impl DeviceFlow {
     }
 
     async fn poll(&self, codes: &DeviceCodes) -> Result<Polled, DeviceError> {
-        let (url, poster) = &self.token;
+        let (url, form_client) = &self.token;
         let fields = [("grant_type", GRANT_TYPE), ("device_code", codes.device_code.expose_secret())];
-        let answered = match poster.post(self.client.form(url, &fields)).await {
+        let answered = match form_client.post(self.client.form(url, &fields)).await {
             Ok(answered) => answered,
             // RFC 8628 §3.5: whoever gets no answer asks less often.
             Err(_unanswered) => return Ok(Polled::TooFast(Duration::ZERO)),
         };
-        match Grant::read(&answered, None, SystemTime::now()) {
+        match TokenResponse::read(&answered, None, SystemTime::now()) {
             Ok(grant) => Ok(Polled::Approved(grant)),
-            Err(GrantError::Refused { status, code, retry_after }) => match code.as_str() {
+            Err(TokenError::Refused { status, code, retry_after }) => match code.as_str() {
                 Some("authorization_pending") => Ok(Polled::NotYet),
                 Some("slow_down") => Ok(Polled::TooFast(retry_after.unwrap_or_default())),
                 Some("access_denied") => Err(DeviceError::Denied),
                 Some("expired_token") => Err(DeviceError::Expired),
                 _ if status == 429 || status >= 500 => Ok(Polled::TooFast(retry_after.unwrap_or_default())),
-                _ => Err(GrantError::Refused { status, code, retry_after }.into()),
+                _ => Err(TokenError::Refused { status, code, retry_after }.into()),
             },
             // A code that is no longer known.
-            Err(GrantError::InvalidGrant) => Err(DeviceError::Expired),
-            Err(error @ (GrantError::Malformed | GrantError::Unanswered(_))) => Err(error.into()),
+            Err(TokenError::InvalidGrant) => Err(DeviceError::Expired),
+            Err(error @ (TokenError::Malformed | TokenError::Unanswered(_))) => Err(error.into()),
         }
     }
 }
@@ -200,8 +200,8 @@ impl TryFrom<CodesBody> for DeviceCodes {
 // === impl Consent ===
 
 impl Consent {
-    fn of(grant: Grant) -> Result<Self, DeviceError> {
-        let Grant { access, refresh_token } = grant;
+    fn of(grant: TokenResponse) -> Result<Self, DeviceError> {
+        let TokenResponse { access, refresh_token } = grant;
         let refresh_token = refresh_token.ok_or(DeviceError::NoRefreshToken)?;
         let access = access.map(GrantedAccess::stored);
         Ok(Self { record: TokenRecord { access, ..TokenRecord::new(refresh_token) } })
@@ -210,17 +210,17 @@ impl Consent {
 
 // === impl DeviceError ===
 
-impl From<GrantError> for DeviceError {
-    fn from(error: GrantError) -> Self {
+impl From<TokenError> for DeviceError {
+    fn from(error: TokenError) -> Self {
         match error {
-            GrantError::Unanswered(error) => Self::Unanswered(error),
-            GrantError::Refused { code, status, retry_after } => match code.as_str() {
+            TokenError::Unanswered(error) => Self::Unanswered(error),
+            TokenError::Refused { code, status, retry_after } => match code.as_str() {
                 Some(code @ ("invalid_client" | "unauthorized_client" | "unsupported_grant_type")) => {
                     Self::Client(code.to_owned())
                 }
-                _ => Self::Refused(GrantError::Refused { status, code, retry_after }.to_string()),
+                _ => Self::Refused(TokenError::Refused { status, code, retry_after }.to_string()),
             },
-            error @ (GrantError::InvalidGrant | GrantError::Malformed) => Self::Refused(error.to_string()),
+            error @ (TokenError::InvalidGrant | TokenError::Malformed) => Self::Refused(error.to_string()),
         }
     }
 }

@@ -6,12 +6,12 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    grant::{Client, Grant, GrantError},
-    hand::{Arrival, Life},
+    current::{Arrival, Expiry},
     outcome::{renewed, same},
-    pace::Chance,
     renewer::{Failed, RefreshTokenUse, Renewer},
+    schedule::Jitter,
     seed::restored,
+    token_response::{Client, TokenError, TokenResponse},
 };
 use crate::state::{Durability, Rotation, Stored, Swap, TokenRecord, Version};
 
@@ -28,14 +28,14 @@ impl Renewer {
         let begun = TokenRecord { intent: Some(SystemTime::now()), ..record };
         // Proves too that the answer can be written.
         let Swap::Done(version) = self.vault.write(Some(version), &begun).await? else {
-            return Err(Failed::Superseded);
+            return Err(Failed::Conflict);
         };
         let asked_at = Instant::now();
-        self.pace.called(asked_at);
+        self.schedule.called(asked_at);
         let form = client.refresh(&self.renewing.url, &begun.refresh_token);
-        let answered = self.renewing.poster.post(form).await.map_err(GrantError::from)?;
-        let grant = match Grant::read(&answered, Some(&begun.refresh_token), SystemTime::now()) {
-            Err(GrantError::InvalidGrant) => return Err(self.judged_invalid(&begun.refresh_token).await),
+        let answered = self.renewing.form_client.post(form).await.map_err(TokenError::from)?;
+        let grant = match TokenResponse::read(&answered, Some(&begun.refresh_token), SystemTime::now()) {
+            Err(TokenError::InvalidGrant) => return Err(self.judged_invalid(&begun.refresh_token).await),
             read => read?,
         };
         let lifetime = grant.access.as_ref().map(|access| access.lifetime);
@@ -43,16 +43,16 @@ impl Renewer {
         self.write_down(version, &begun.refresh_token, &record).await?;
         self.note_rotation(record.rotation);
         // A rotated refresh token is safe before the rest of its answer is judged.
-        let (access, lifetime) = access.zip(lifetime).ok_or(GrantError::Malformed)?;
-        self.board.with_told(|told| told.renewed_at = Some(access.renewed_at));
+        let (access, lifetime) = access.zip(lifetime).ok_or(TokenError::Malformed)?;
+        self.renewal_state.with_told(|info| info.renewed_at = Some(access.renewed_at));
         let now = Instant::now();
         let arrival = match std::mem::replace(&mut self.refresh_token, RefreshTokenUse::Used) {
-            RefreshTokenUse::Unused | RefreshTokenUse::Restored => Arrival::Given,
+            RefreshTokenUse::Unused | RefreshTokenUse::Restored => Arrival::ProvidedToken,
             RefreshTokenUse::Used => Arrival::Renewed(now),
         };
-        self.take_up(&access, Life::Until(asked_at + lifetime), arrival);
+        self.install(&access, Expiry::Until(asked_at + lifetime), arrival);
         let remaining = lifetime.saturating_sub(now - asked_at);
-        self.pace.holding(now, lifetime, remaining, Chance::draw());
+        self.schedule.holding(now, lifetime, remaining, Jitter::draw());
         Ok(())
     }
 
@@ -69,18 +69,18 @@ impl Renewer {
     async fn judged_invalid(&mut self, sent: &SecretString) -> Failed {
         let (version, record) = match self.vault.read().await {
             Ok(Some(Stored { version, record })) if same(&record.refresh_token, sent) => (version, record),
-            Ok(Some(_)) => return Failed::Superseded,
-            Ok(None) => return Failed::Endpoint(GrantError::InvalidGrant),
+            Ok(Some(_)) => return Failed::Conflict,
+            Ok(None) => return Failed::Endpoint(TokenError::InvalidGrant),
             Err(error) => return Failed::State(error),
         };
-        let Some(restored) = restored(&record) else { return Failed::Endpoint(GrantError::InvalidGrant) };
+        let Some(restored) = restored(&record) else { return Failed::Endpoint(TokenError::InvalidGrant) };
         match self.vault.write(Some(version), &restored).await {
             Ok(Swap::Done(_)) => {
                 self.hold(&restored);
                 self.refresh_token = RefreshTokenUse::Restored;
                 Failed::GaveWay
             }
-            Ok(Swap::Superseded) => Failed::Superseded,
+            Ok(Swap::Conflict) => Failed::Conflict,
             Err(error) => Failed::State(error),
         }
     }
@@ -96,7 +96,7 @@ impl Renewer {
         loop {
             let written = match self.vault.write(Some(version), record).await {
                 Ok(Swap::Done(_)) => return Ok(()),
-                Ok(Swap::Superseded) => self.vault.read().await,
+                Ok(Swap::Conflict) => self.vault.read().await,
                 Err(error) => Err(error),
             };
             match written {
@@ -108,12 +108,12 @@ impl Renewer {
                     return Ok(());
                 }
                 Ok(Some(stored)) if same(&stored.record.refresh_token, sent) => version = stored.version,
-                Ok(_) => return Err(Failed::Superseded),
+                Ok(_) => return Err(Failed::Conflict),
                 Err(error) => {
                     tracing::error!(
                         "the renewed token cannot be written, and is not used before it is: {error}"
                     );
-                    if self.board.ending.is_cancelled() {
+                    if self.renewal_state.ending.is_cancelled() {
                         last_writes += 1;
                     }
                     if last_writes == LAST_WRITES {
@@ -126,7 +126,7 @@ impl Renewer {
     }
 
     fn note_rotation(&self, rotation: Rotation) {
-        let before = self.board.with_told(|told| std::mem::replace(&mut told.rotation, rotation));
+        let before = self.renewal_state.with_told(|info| std::mem::replace(&mut info.rotation, rotation));
         if before != Rotation::Rotating && rotation == Rotation::Rotating {
             match self.vault.durability() {
                 Durability::Durable => {

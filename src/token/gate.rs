@@ -5,13 +5,13 @@ use std::task::{Context, Poll};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tower::{Layer, Service, ServiceExt as _};
 
-use super::keeper::Tokens;
+use super::manager::TokenManager;
 use crate::report::FetchError;
 
 /// Puts [`TokenGate`] in front of a road.
 #[derive(Debug, Clone)]
 pub struct TokenGateLayer {
-    tokens: Tokens,
+    tokens: TokenManager,
 }
 
 /// Waits for a token, not for long. [`Authorize`](super::Authorize) asks again and stamps it later; but by then a call has queued for its
@@ -20,14 +20,14 @@ pub struct TokenGateLayer {
 #[derive(Debug, Clone)]
 pub struct TokenGate<S> {
     road: S,
-    tokens: Tokens,
+    tokens: TokenManager,
 }
 
 // === impl TokenGateLayer ===
 
 impl TokenGateLayer {
     /// Opens while these have a token that is worth sending.
-    pub fn new(tokens: Tokens) -> Self {
+    pub fn new(tokens: TokenManager) -> Self {
         Self { tokens }
     }
 }

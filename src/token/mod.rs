@@ -11,36 +11,35 @@
 
 mod access;
 mod authorize;
-mod board;
+mod current;
 mod device;
 mod exchange;
 mod expires_in;
 mod gate;
-mod given;
-mod grant;
-mod hand;
+mod inputs;
 mod json_fields;
-mod keeper;
-mod origin;
+mod manager;
 mod outcome;
-mod pace;
-mod refusal;
+mod provided_token;
 mod renewal_backoff;
+mod renewal_state;
 mod renewer;
+mod schedule;
 mod seed;
 mod snapshot;
 mod source;
 #[cfg(test)]
 mod tests;
+mod token_response;
+mod unauthorized_backoff;
 mod vault;
 
 pub use access::{AccessToken, UnsendableToken};
 pub use authorize::{Authorize, AuthorizeLayer};
 pub use device::{Consent, DeviceCodes, DeviceError, DeviceFlow};
 pub use gate::{TokenGate, TokenGateLayer};
-pub use grant::Client;
-pub use hand::Standing;
-pub use keeper::{Seeds, TokenSetupError, Tokens};
-pub use renewer::Renewing;
-pub use snapshot::{RenewalSnapshot, TokenSnapshot};
+pub use manager::{RefreshTokenSources, TokenManager, TokenSetupError};
+pub use renewer::RenewalConfig;
+pub use snapshot::{RenewalSnapshot, TokenSnapshot, TokenStatus};
 pub use source::{SourceError, TokenSource};
+pub use token_response::Client;

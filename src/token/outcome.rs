@@ -4,12 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::grant::{Grant, GrantedAccess};
+use super::token_response::{GrantedAccess, TokenResponse};
 use crate::state::{Rotation, StoredAccess, TokenRecord};
 
 /// The record after a good answer, and the access token that came with it, if that can be used.
-pub(super) fn renewed(begun: &TokenRecord, grant: Grant) -> (TokenRecord, Option<StoredAccess>) {
-    let Grant { access, refresh_token } = grant;
+pub(super) fn renewed(begun: &TokenRecord, grant: TokenResponse) -> (TokenRecord, Option<StoredAccess>) {
+    let TokenResponse { access, refresh_token } = grant;
     let access = access.map(GrantedAccess::stored);
     let rotation = match &refresh_token {
         Some(new) if !same(new, &begun.refresh_token) => Rotation::Rotating,

@@ -10,7 +10,7 @@ const REPLACED_KEPT: usize = 3;
 
 /// What a comparison came to.
 #[derive(Debug)]
-pub(super) enum Choice {
+pub(super) enum SeedChoice {
     /// The store's, or none at all: nothing is to be written.
     Kept,
     /// Another one begins: to be written before it is used.
@@ -18,34 +18,34 @@ pub(super) enum Choice {
 }
 
 /// A refresh token of the settings against the store's record: the store wins, unless the settings changed.
-pub(super) fn seeded(stored: Option<&TokenRecord>, seed: Option<&SecretString>) -> Choice {
-    let Some(seed) = seed else { return Choice::Kept };
+pub(super) fn seeded(stored: Option<&TokenRecord>, seed: Option<&SecretString>) -> SeedChoice {
+    let Some(seed) = seed else { return SeedChoice::Kept };
     let fingerprint = Some(Fingerprint::of(seed));
     if stored.is_some_and(|stored| stored.seed == fingerprint) {
-        return Choice::Kept;
+        return SeedChoice::Kept;
     }
-    Choice::Begun(Box::new(TokenRecord {
+    SeedChoice::Begun(Box::new(TokenRecord {
         seed: fingerprint,
-        handed_over: stored.and_then(|stored| stored.handed_over.clone()),
+        login_fingerprint: stored.and_then(|stored| stored.login_fingerprint.clone()),
         replaced: replaced_by(seed, stored),
         ..TokenRecord::new(seed.clone())
     }))
 }
 
 /// What a login left against the store's record: it wins, unless it is the one that was taken up before.
-pub(super) fn handed_over(
+pub(super) fn login_fingerprint(
     stored: Option<&TokenRecord>,
     seed: Option<&SecretString>,
     left: TokenRecord,
-) -> Choice {
+) -> SeedChoice {
     let fingerprint = Some(Fingerprint::of(&left.refresh_token));
-    if stored.is_some_and(|stored| stored.handed_over == fingerprint) {
-        return Choice::Kept;
+    if stored.is_some_and(|stored| stored.login_fingerprint == fingerprint) {
+        return SeedChoice::Kept;
     }
     // The settings' token, whatever it is by now, is older than a login.
     let seed = seed.map(Fingerprint::of).or_else(|| stored.and_then(|stored| stored.seed.clone()));
     let replaced = replaced_by(&left.refresh_token, stored);
-    Choice::Begun(Box::new(TokenRecord { seed, handed_over: fingerprint, replaced, ..left }))
+    SeedChoice::Begun(Box::new(TokenRecord { seed, login_fingerprint: fingerprint, replaced, ..left }))
 }
 
 /// What is there to fall back to until the newcomer has worked: the store's token, and what that one has replaced if it
@@ -81,10 +81,10 @@ mod tests {
 
     use super::*;
 
-    fn begun(choice: Choice) -> TokenRecord {
+    fn begun(choice: SeedChoice) -> TokenRecord {
         match choice {
-            Choice::Begun(record) => *record,
-            Choice::Kept => panic!("kept"),
+            SeedChoice::Begun(record) => *record,
+            SeedChoice::Kept => panic!("kept"),
         }
     }
 
@@ -94,11 +94,11 @@ mod tests {
 
     #[test]
     fn the_store_wins_unless_the_seed_changed() {
-        assert!(matches!(seeded(None, None), Choice::Kept));
+        assert!(matches!(seeded(None, None), SeedChoice::Kept));
         let first = begun(seeded(None, secret("a").as_ref()));
         let rotated = TokenRecord { refresh_token: "a2".into(), ..first };
-        assert!(matches!(seeded(Some(&rotated), secret("a").as_ref()), Choice::Kept));
-        assert!(matches!(seeded(Some(&rotated), None), Choice::Kept));
+        assert!(matches!(seeded(Some(&rotated), secret("a").as_ref()), SeedChoice::Kept));
+        assert!(matches!(seeded(Some(&rotated), None), SeedChoice::Kept));
         let second = begun(seeded(Some(&rotated), secret("b").as_ref()));
         assert_eq!(second.refresh_token.expose_secret(), "b");
         assert!(second.access.is_none(), "another consent has no old access token");
@@ -108,12 +108,18 @@ mod tests {
     fn a_login_wins_once_over_both() {
         let stored = begun(seeded(None, secret("a").as_ref()));
         let login = TokenRecord::new("l".into());
-        let taken = begun(handed_over(Some(&stored), secret("b").as_ref(), login.clone()));
-        assert!(matches!(seeded(Some(&taken), secret("b").as_ref()), Choice::Kept), "older than the login");
+        let taken = begun(login_fingerprint(Some(&stored), secret("b").as_ref(), login.clone()));
+        assert!(
+            matches!(seeded(Some(&taken), secret("b").as_ref()), SeedChoice::Kept),
+            "older than the login"
+        );
         let rotated = TokenRecord { refresh_token: "l2".into(), ..taken };
-        assert!(matches!(handed_over(Some(&rotated), None, login), Choice::Kept), "met again after a kill");
+        assert!(
+            matches!(login_fingerprint(Some(&rotated), None, login), SeedChoice::Kept),
+            "met again after a kill"
+        );
         assert_eq!(begun(seeded(Some(&rotated), secret("c").as_ref())).refresh_token.expose_secret(), "c");
-        let again = begun(handed_over(Some(&rotated), None, TokenRecord::new("m".into())));
+        let again = begun(login_fingerprint(Some(&rotated), None, TokenRecord::new("m".into())));
         assert_eq!(again.refresh_token.expose_secret(), "m");
     }
     #[test]
@@ -128,11 +134,14 @@ mod tests {
             record = begun(seeded(Some(&record), secret(seed).as_ref()));
             assert_eq!(tokens(&record), replaced);
         }
-        let login = begun(handed_over(Some(&record), None, TokenRecord::new("d".into())));
+        let login = begun(login_fingerprint(Some(&record), None, TokenRecord::new("d".into())));
         assert_eq!(tokens(&login), ["e", "c", "a"], "none is kept twice");
         let back = restored(&login).unwrap();
         assert_eq!((back.refresh_token.expose_secret(), tokens(&back)), ("e", vec!["c".into(), "a".into()]));
-        assert!(matches!(handed_over(Some(&back), None, TokenRecord::new("d".into())), Choice::Kept));
+        assert!(matches!(
+            login_fingerprint(Some(&back), None, TokenRecord::new("d".into())),
+            SeedChoice::Kept
+        ));
         let proved = TokenRecord { replaced: Vec::new(), ..back };
         assert!(restored(&proved).is_none());
     }

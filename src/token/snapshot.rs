@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use super::hand::Standing;
 use crate::state::{Durability, Rotation};
 
 /// What may be told of the token.
@@ -16,12 +15,27 @@ pub struct TokenSnapshot {
     pub changed_at: Option<SystemTime>,
     /// When it expires, where that is known.
     pub expires_at: Option<SystemTime>,
-    /// What the upstream thinks of it, as far as we know.
-    pub standing: Standing,
-    /// The label of `token_state`.
-    pub state: &'static str,
+    /// Whether there is one that works, as far as we know.
+    pub status: TokenStatus,
     /// For `token.source = "refresh"`.
     pub renewal: Option<RenewalSnapshot>,
+}
+
+/// Whether there is a token that works. The label of `token_state`, and the `status` of `GET /token`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenStatus {
+    /// Nobody has said otherwise.
+    Valid,
+    /// The token endpoint is being asked for a newer one.
+    Renewing,
+    /// The API answered 401 to it, and there is no newer one.
+    Rejected,
+    /// Its lifetime is over.
+    Expired,
+    /// There is none yet.
+    Missing,
+    /// The refresh token is invalid, or there is none: a person must log in.
+    ReauthorizationRequired,
 }
 
 /// What may be told of renewing.
@@ -35,4 +49,20 @@ pub struct RenewalSnapshot {
     pub durability: Durability,
     /// Why the last attempt failed; `None`: it did not.
     pub last_error: Option<String>,
+}
+
+// === impl TokenStatus ===
+
+impl TokenStatus {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Renewing => "renewing",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Missing => "missing",
+            Self::ReauthorizationRequired => "reauthorization_required",
+        }
+    }
 }

@@ -4,21 +4,21 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use tokio::task::spawn_blocking;
 
-use crate::state::{Durability, StateError, Store, Stored, Swap, TokenRecord, Version};
+use crate::state::{Durability, StateError, StateStore, Stored, Swap, TokenRecord, Version};
 
 /// The store, for async callers.
 #[derive(Debug, Clone)]
-pub(super) struct Vault(pub(super) Arc<dyn Store>);
+pub(super) struct TokenVault(pub(super) Arc<dyn StateStore>);
 
-// === impl Vault ===
+// === impl TokenVault ===
 
-impl Vault {
+impl TokenVault {
     pub(super) fn durability(&self) -> Durability {
         self.0.durability()
     }
 
     pub(super) async fn read(&self) -> Result<Option<Stored>, StateError> {
-        self.ask(<dyn Store>::token).await
+        self.ask(<dyn StateStore>::token).await
     }
 
     pub(super) async fn write(
@@ -27,12 +27,12 @@ impl Vault {
         record: &TokenRecord,
     ) -> Result<Swap, StateError> {
         let record = record.clone();
-        self.ask(move |store| store.swap_token(expected, &record)).await
+        self.ask(move |store| store.compare_and_set(expected, &record)).await
     }
 
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&dyn Store) -> Result<T, StateError> + Send + 'static,
+        question: impl FnOnce(&dyn StateStore) -> Result<T, StateError> + Send + 'static,
     ) -> Result<T, StateError> {
         let store = Arc::clone(&self.0);
         // Only a panic in the store, or a runtime that is gone, ends it so.

@@ -15,7 +15,7 @@ use http_body_util::Empty;
 use tokio::time::{Instant, timeout};
 use tower::{Service, ServiceExt as _};
 
-use super::{request::Origin, verdict};
+use super::{request::UpstreamOrigin, response};
 use crate::{
     report::{Answer, Call, Cause, Exchange, FetchError, Fetched, ReportKey},
     telemetry::UpstreamMetrics,
@@ -34,13 +34,13 @@ pub struct FetchLimits {
 #[derive(Debug, Clone)]
 pub struct Fetch<S> {
     road: S,
-    terms: Arc<Terms>,
+    terms: Arc<FetchContext>,
 }
 
 /// What each call is made with.
 #[derive(Debug)]
-struct Terms {
-    origin: Origin,
+struct FetchContext {
+    origin: UpstreamOrigin,
     limits: FetchLimits,
     metrics: UpstreamMetrics,
 }
@@ -49,8 +49,8 @@ struct Terms {
 
 impl<S> Fetch<S> {
     /// Asks `origin` over `road`.
-    pub fn new(road: S, origin: Origin, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
-        Self { road, terms: Arc::new(Terms { origin, limits, metrics }) }
+    pub fn new(road: S, origin: UpstreamOrigin, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
+        Self { road, terms: Arc::new(FetchContext { origin, limits, metrics }) }
     }
 }
 
@@ -73,7 +73,7 @@ where
     fn call(&mut self, call: Call) -> Self::Future {
         let Self { road, terms } = self.clone();
         async move {
-            let Terms { origin, limits, metrics } = &*terms;
+            let FetchContext { origin, limits, metrics } = &*terms;
             let mut exchange = Exchange::default();
             let started = Instant::now();
             let attempt = attempt(road, origin, call.key, limits.max_body, &mut exchange);
@@ -94,7 +94,7 @@ where
 
 async fn attempt<S, B>(
     road: S,
-    origin: &Origin,
+    origin: &UpstreamOrigin,
     key: ReportKey,
     max_body: u64,
     exchange: &mut Exchange,
@@ -107,11 +107,11 @@ where
     let request = origin.request(&key).map_err(|_error| Cause::Internal)?;
     let (head, body) = road.oneshot(request).await?.into_parts();
     exchange.status = Some(head.status.as_u16());
-    exchange.request_id = verdict::request_id(&head.headers);
-    exchange.date = verdict::date(&head.headers);
+    exchange.request_id = response::request_id(&head.headers);
+    exchange.date = response::date(&head.headers);
     exchange.sent_generation = head.extensions.get().copied();
-    let age = verdict::age(&head.headers);
-    Ok((verdict::read(key.id, &head, body, max_body).await?, age))
+    let age = response::age(&head.headers);
+    Ok((response::read(key.id, &head, body, max_body).await?, age))
 }
 
 fn record<A>(metrics: &UpstreamMetrics, call: Call, result: &Result<A, Cause>, exchange: &Exchange) {
@@ -168,7 +168,7 @@ mod tests {
         F: Future<Output = Result<Response<TestBody>, Cause>> + Send + 'static,
     {
         let road = tower::service_fn(move |_request: Request<Empty<Bytes>>| answer());
-        let origin = Origin::try_from(&Uri::from_static("https://api.cc.email")).unwrap();
+        let origin = UpstreamOrigin::try_from(&Uri::from_static("https://api.cc.email")).unwrap();
         let key = ReportKey { id: ActivityId::parse(ID.as_bytes()).unwrap(), no_clicks: NoClicks::Omitted };
         let fetch = Fetch::new(road, origin, LIMITS, metrics.upstream.clone());
         fetch.oneshot(Call { key, reason: Reason::Miss }).await

@@ -2,21 +2,21 @@
 //!
 //! Knows how to connect, what the request looks like, what each status means and how much of a body is enough. Must
 //! never know who asks, what is remembered, what may be spent, or what the token is: others stand above it or
-//! between its two services, [`Fetch`] and [`Road`]. A [`Poster`] is a road of its own, to the authorization server.
+//! between its two services, [`Fetch`] and [`HttpClient`]. A [`FormClient`] is a road of its own, to the authorization server.
 
 mod body;
+mod client;
 mod connect;
 mod fetch;
-mod post;
+mod form;
 mod request;
+mod response;
 mod retry_after;
-mod road;
 #[cfg(test)]
 mod tests;
-mod verdict;
 
+pub use client::{HttpClient, OnSend};
 pub use connect::{ConnectFailed, ConnectOptions, ConnectSetupError, Connector};
 pub use fetch::{Fetch, FetchLimits};
-pub use post::{Answered, Form, PostError, Poster};
-pub use request::{InvalidOrigin, Origin};
-pub use road::{OnSend, Road};
+pub use form::{FormClient, FormRequest, FormResponse, PostError};
+pub use request::{InvalidOrigin, UpstreamOrigin};

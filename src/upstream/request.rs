@@ -15,7 +15,7 @@ pub(super) const PRODUCT: &str = concat!("link-report-proxy/", env!("CARGO_PKG_V
 
 /// Where the upstream is: `upstream.base_url`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct UpstreamOrigin {
     scheme: Scheme,
     authority: Authority,
 }
@@ -25,9 +25,9 @@ pub struct Origin {
 #[error("upstream.base_url: must be a scheme and a host, without path, query or credentials")]
 pub struct InvalidOrigin;
 
-// === impl Origin ===
+// === impl UpstreamOrigin ===
 
-impl TryFrom<&Uri> for Origin {
+impl TryFrom<&Uri> for UpstreamOrigin {
     type Error = InvalidOrigin;
 
     fn try_from(base_url: &Uri) -> Result<Self, InvalidOrigin> {
@@ -42,7 +42,7 @@ impl TryFrom<&Uri> for Origin {
     }
 }
 
-impl Origin {
+impl UpstreamOrigin {
     /// The canonical request for `key`: its headers are these, `Host`, and what the token room stamps.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_request_is_canonical_and_carries_only_our_headers() {
-        let origin = Origin::try_from(&Uri::from_static("https://api.cc.email")).unwrap();
+        let origin = UpstreamOrigin::try_from(&Uri::from_static("https://api.cc.email")).unwrap();
         let id = ActivityId::parse(b"8892BAF9-970A-4DE6-8400-FA4EC461986D").unwrap();
         let request = origin.request(&ReportKey { id, no_clicks: NoClicks::Listed }).unwrap();
         assert_eq!(
@@ -98,10 +98,10 @@ mod tests {
     fn a_base_url_is_a_scheme_and_a_host() {
         for good in ["https://api.cc.email", "https://api.cc.email/", "http://127.0.0.1:9", "http://[::1]:9"]
         {
-            assert!(Origin::try_from(&good.parse().unwrap()).is_ok(), "{good}");
+            assert!(UpstreamOrigin::try_from(&good.parse().unwrap()).is_ok(), "{good}");
         }
         for bad in ["/v3", "api.cc.email", "https://a@b", "https://a/v3", "https://a/?x"] {
-            assert_eq!(Origin::try_from(&bad.parse().unwrap()), Err(InvalidOrigin), "{bad}");
+            assert_eq!(UpstreamOrigin::try_from(&bad.parse().unwrap()), Err(InvalidOrigin), "{bad}");
         }
     }
 }

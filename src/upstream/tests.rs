@@ -21,7 +21,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use super::{ConnectOptions, ConnectSetupError, Connector, Road};
+use super::{ConnectOptions, ConnectSetupError, Connector, HttpClient};
 use crate::report::{Cause, Unreachable};
 
 const NAME: &str = "upstream.test";
@@ -102,7 +102,7 @@ fn options() -> ConnectOptions {
 
 async fn get(origin: &str, options: &ConnectOptions) -> Result<Version, Cause> {
     let origin: Uri = origin.parse().unwrap();
-    let road = Road::new(Connector::new(&origin, options).unwrap());
+    let road = HttpClient::new(Connector::new(&origin, options).unwrap());
     let request = Request::get(origin).body(Empty::new()).unwrap();
     road.oneshot(request).await.map(|response| response.version())
 }
@@ -189,7 +189,7 @@ async fn a_pooled_connection_that_closes_before_it_is_used_again_is_no_call_and_
         });
         std::future::ready(Ok::<_, super::ConnectFailed>(crate::simulator::Pipe::new(ours)))
     });
-    let road = Road::new(connector);
+    let road = HttpClient::new(connector);
     let ask = || road.clone().oneshot(Request::get("http://upstream.test/").body(Empty::new()).unwrap());
     assert_eq!(ask().await.unwrap().status(), 204);
     // Closed, and nobody has looked at it since.
@@ -298,7 +298,7 @@ async fn a_warm_connection_is_used_again_and_a_redirect_is_not_followed() {
         drop(listener);
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), redirect).await
     });
-    let road = Road::new(Connector::new(&origin, &options()).unwrap());
+    let road = HttpClient::new(Connector::new(&origin, &options()).unwrap());
     for _ in 0..3 {
         let response = road.clone().oneshot(Request::get(&origin).body(Empty::new()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 302);

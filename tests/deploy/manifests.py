@@ -164,7 +164,7 @@ def serve_faults(overlay, pod, config, vendor, log):
             "admin.listen": admin,
             "upstream.base_url": vendor,
             "token.token_url": f"{vendor}/oauth2/default/v1/token",
-            "token.device_url": f"{vendor}/oauth2/default/v1/device/authorize",
+            "token.device_authorization_url": f"{vendor}/oauth2/default/v1/device/authorize",
             "token.client_id": SIMULATED_CLIENT,
         }
     )

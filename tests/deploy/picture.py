@@ -65,7 +65,7 @@ def main(binary, target):
         settings = {
             "cache.ttl": "30s",
             "cache.stale_while_revalidate": "20s",
-            "circuit.open_for": "5s",
+            "circuit.open_min": "5s",
             "circuit.open_max": "10s",
             "state.dir": f"{directory}/state",
         }

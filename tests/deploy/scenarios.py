@@ -197,7 +197,7 @@ ALL = [
         vendor_is_down,
     ),
     Scenario("slow", alerts("SlowAnswersBurnFast", "SlowAnswersBurnSlow", "HitRatioLow"), demo(), vendor_is_slow),
-    Scenario("spent", alerts("QuotaExhausted", "QuotaDrift"), demo(cache__ttl="10m"), quota_is_spent_elsewhere),
+    Scenario("exhausted", alerts("QuotaExhausted", "QuotaDrift"), demo(cache__ttl="10m"), quota_is_spent_elsewhere),
     Scenario("runs-out", alerts("QuotaForecast"), demo(cache__ttl="10m", quota__per_day=60), quota_runs_out),
     Scenario("renewal-fails", alerts("TokenRenewalFailing"), with_vendor(token_calls_fail)),
     Scenario("refused", alerts("ReauthorisationRequired"), with_vendor(lambda _: "never-given-out")),

@@ -13,7 +13,7 @@ use std::{
 
 use http::StatusCode;
 use link_report_proxy::{
-    inbound::Reply,
+    inbound::ResponseFuture,
     report::Unreachable,
     simulator::{BodyShape, Fault, Limit, Options, Scope, synthetic_id},
 };
@@ -160,8 +160,11 @@ impl Row {
         let vendor = Options { remembered_requests: 0, ..Options::default() };
         let (id, secret) = (vendor.client_id.clone(), "simulated-client-secret");
         let path = file.path().to_str().unwrap();
-        let mut settings =
-            vec![("QUOTA__PER_SECOND", "4"), ("QUOTA__PER_DAY", "10000"), ("CIRCUIT__FAILURES", "5")];
+        let mut settings = vec![
+            ("QUOTA__PER_SECOND", "4"),
+            ("QUOTA__PER_DAY", "10000"),
+            ("CIRCUIT__CONSECUTIVE_FAILURES", "5"),
+        ];
         settings.extend(match column.token {
             Token::Static => vec![],
             Token::File => vec![("TOKEN__SOURCE", "file"), ("TOKEN__ACCESS_TOKEN_FILE", path)],
@@ -245,8 +248,8 @@ async fn poll(proxy: &InProcess, reports: u32, links: u32) {
         sleep_until(start + now).await;
         for target in &targets {
             match proxy.call(target) {
-                Reply::Ready(_) => {}
-                Reply::Later(answer) => drop(answers.spawn(answer)),
+                ResponseFuture::Ready(_) => {}
+                ResponseFuture::Later(answer) => drop(answers.spawn(answer)),
             }
         }
         while answers.try_join_next().is_some() {}

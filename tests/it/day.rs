@@ -13,13 +13,13 @@ use http_body_util::Empty;
 use hyper::service::Service as _;
 use link_report_proxy::{
     admin::AdminState,
-    admission::{Opening, WallClock},
-    app::{App, Calls, Outside, World},
-    door::Body,
-    inbound::{Front, Reply},
+    app::{App, Calls, Dependencies, Environment},
+    inbound::{ReportService, ResponseFuture},
+    quota::{InitialCount, WallClock},
+    server::Body,
     settings::Settings,
     simulator::{BodyShape, Fault, Limit, Options, Scope, Simulator, synthetic_id},
-    state::Embedded,
+    state::FileStore,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -67,10 +67,10 @@ enum Refusal {
 
 /// One run of the proxy.
 struct Life {
-    front: Arc<Front<Calls>>,
+    front: Arc<ReportService<Calls>>,
     admin: Arc<AdminState>,
     cable: Cable,
-    held: Weak<Embedded>,
+    held: Weak<FileStore>,
     _background: JoinSet<()>,
 }
 
@@ -127,15 +127,15 @@ impl Scene {
 
     fn begin_life(&self) -> Life {
         let clock = WallClock::starting_at(midnight() + self.start.elapsed());
-        let (cable, store) = (Cable::to(&self.vendor), Arc::new(Embedded::open(self.state.path()).unwrap()));
+        let (cable, store) = (Cable::to(&self.vendor), Arc::new(FileStore::open(self.state.path()).unwrap()));
         let held = Arc::downgrade(&store);
-        let outside = Outside {
+        let dependencies = Dependencies {
             api: cable.connector(),
             authority: cable.connector(),
             store,
-            world: World { clock, opening: Opening::Unknown },
+            world: Environment { clock, opening: InitialCount::Unknown },
         };
-        let App { front, admin, background } = App::assemble(&self.settings, outside).unwrap();
+        let App { front, admin, background } = App::build(&self.settings, dependencies).unwrap();
         Life { front, admin, cable, held, _background: background.into_iter().collect() }
     }
 
@@ -163,8 +163,8 @@ impl Scene {
                 }
             }
             let mut ask = |key, asker| match life.ask(key) {
-                Reply::Ready(answer) => figures.count(asker, &answer.unwrap()),
-                Reply::Later(answer) => drop(later.spawn(async move { (asker, answer.await) })),
+                ResponseFuture::Ready(answer) => figures.count(asker, &answer.unwrap()),
+                ResponseFuture::Later(answer) => drop(later.spawn(async move { (asker, answer.await) })),
             };
             (0..TOGETHER).for_each(|dashboard| ask((poll * TOGETHER + dashboard) % KEYS, Asker::Dashboard));
             if now >= NEW_KEY_EACH * newcomers {
@@ -192,7 +192,7 @@ impl Scene {
 // === impl Life ===
 
 impl Life {
-    fn ask(&self, key: u32) -> Reply {
+    fn ask(&self, key: u32) -> ResponseFuture {
         let uri = format!("/v3/reports/email_reports/{}/links", synthetic_id(key, 12));
         let request = http::Request::get(uri).body(Empty::<bytes::Bytes>::new()).unwrap();
         self.front.call(request)

@@ -4,14 +4,15 @@ use crate::repo::{Source, sources};
 
 /// Every room and the floor it stands on. `main` and `lib` stand outside: the first may call
 /// commands alone, the second only maps.
-const FLOORS: [(&str, u8); 15] = [
+const FLOORS: [(&str, u8); 16] = [
     ("commands", 6),
     ("app", 5),
     ("inbound", 4),
     ("admin", 4),
-    ("door", 3),
+    ("server", 3),
     ("cache", 3),
-    ("admission", 3),
+    ("quota", 3),
+    ("resilience", 3),
     ("token", 3),
     ("upstream", 2),
     ("state", 2),
@@ -143,4 +144,34 @@ fn the_reader_of_imports_sees_every_form() {
     let mut seen = imported(text);
     seen.sort_unstable();
     assert_eq!(seen, ["admin", "cache", "report", "state", "token", "upstream"]);
+}
+
+/// The types and traits that a file of the crate defines, but for those of its tests.
+fn defined(source: &Source) -> Vec<&str> {
+    const KINDS: [&str; 4] = ["struct ", "enum ", "trait ", "type "];
+    if source.path.contains("tests") {
+        return Vec::new();
+    }
+    let names = source.text.lines().filter_map(|line| {
+        let line = line.strip_prefix("pub").map_or(line, |rest| {
+            rest.strip_prefix("(super)").or_else(|| rest.strip_prefix("(crate)")).unwrap_or(rest).trim_start()
+        });
+        let name = KINDS.iter().find_map(|kind| line.strip_prefix(kind))?;
+        name.split(|char: char| !char.is_alphanumeric()).next()
+    });
+    names.collect()
+}
+
+#[test]
+fn a_type_s_name_occurs_once_in_the_crate() {
+    let all = sources();
+    let mut places = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+    for source in &all {
+        for name in defined(source) {
+            places.entry(name).or_default().push(&source.path);
+        }
+    }
+    assert!(places.len() > 100, "the reader of definitions sees {}", places.len());
+    places.retain(|_, places| places.len() > 1);
+    assert!(places.is_empty(), "{places:#?}");
 }

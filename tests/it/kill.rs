@@ -1,7 +1,7 @@
 //! kill -9 against renewals of a rotating refresh token: the real binary, the simulated vendor, hundreds of deaths.
 //!
 //! After each death the state is opened and compared with what the vendor holds to be the living refresh token. The
-//! one loss that can be is an answer that was never written, and it ends in `reauthorisation_required`.
+//! one loss that can be is an answer that was never written, and it ends in `reauthorization_required`.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
 
 use link_report_proxy::{
     simulator::{Fault, Options, Scope, TOKEN_PATH},
-    state::{Embedded, Store as _, TokenRecord},
+    state::{FileStore, StateStore as _, TokenRecord},
 };
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
@@ -37,7 +37,7 @@ enum Moment {
     /// Somewhere from the start of the process on; a renewal may have begun by itself.
     Starting,
     /// Somewhere from a request on that meets a revoked token.
-    Renewing,
+    RenewalConfig,
     /// The vendor has used the refresh token up, and its answer never comes.
     Unanswered,
     /// Its answer arrives about now.
@@ -99,7 +99,7 @@ impl Lineage {
     }
 
     fn record(&self) -> Option<TokenRecord> {
-        let store = Embedded::open(&self.state_dir()).expect("the state survives");
+        let store = FileStore::open(&self.state_dir()).expect("the state survives");
         store.token().expect("the record survives").map(|stored| stored.record)
     }
 
@@ -126,14 +126,14 @@ impl Lineage {
             Moment::Answering => {
                 self.vendor.sim.inject(Fault::Latency(Duration::from_millis(10)), Scope::TokenCalls);
             }
-            Moment::Starting | Moment::Renewing | Moment::TakenUp => {}
+            Moment::Starting | Moment::RenewalConfig | Moment::TakenUp => {}
         }
-        let taken_up = || proxy.log().iter().filter(|line| line.contains("access token taken up")).count();
+        let taken_up = || proxy.log().iter().filter(|line| line.contains("access token installed")).count();
         let taken_up_before = taken_up();
         self.vendor.sim.revoke_access_tokens();
         let come = async {
             match moment {
-                Moment::Starting | Moment::Renewing => sleep(somewhen(25)).await,
+                Moment::Starting | Moment::RenewalConfig => sleep(somewhen(25)).await,
                 Moment::Unanswered | Moment::Answering => {
                     let calls_now = || self.vendor.sim.token_calls();
                     until("a token call", async || (calls_now() > calls).then_some(())).await;
@@ -182,8 +182,8 @@ impl Lineage {
         let proxy = self.start().await;
         self.vendor.sim.revoke_access_tokens();
         until("the loss to be noticed", async || {
-            let state = proxy.admin("/token").await.json()["state"].clone();
-            (state == "reauthorisation_required").then_some(())
+            let state = proxy.admin("/token").await.json()["status"].clone();
+            (state == "reauthorization_required").then_some(())
         })
         .await;
         self.seed(&self.vendor.sim.issue_refresh_token());
@@ -198,7 +198,7 @@ async fn generations() -> u32 {
     let mut lineage = Lineage::new().await;
     for round in 0..ROUNDS {
         let moment = match round % 7 {
-            0..=2 => Moment::Renewing,
+            0..=2 => Moment::RenewalConfig,
             3 => Moment::Starting,
             4 => Moment::Answering,
             5 => Moment::TakenUp,

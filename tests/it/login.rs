@@ -26,7 +26,7 @@ struct Terminal {
 fn settings(vendor: &Upstream, state_dir: &Path) -> Vec<(String, String)> {
     environment(&[
         ("token.token_url", &format!("{}{TOKEN_PATH}", vendor.base_url())),
-        ("token.device_url", &format!("{}{DEVICE_AUTHORIZE_PATH}", vendor.base_url())),
+        ("token.device_authorization_url", &format!("{}{DEVICE_AUTHORIZE_PATH}", vendor.base_url())),
         ("token.client_id", &vendor.sim.options().client_id),
         ("state.dir", state_dir.to_str().unwrap()),
     ])
@@ -102,7 +102,7 @@ async fn a_login_at_a_terminal_heals_a_running_proxy_without_restart() {
     let proxy = serve(&vendor, &state).await;
     let target = path(&synthetic(1, 2));
     assert_eq!(proxy.get(&target).await.error_key(), "token_unavailable");
-    assert_eq!(proxy.admin("/token").await.json()["state"], "reauthorisation_required");
+    assert_eq!(proxy.admin("/token").await.json()["status"], "reauthorization_required");
 
     let mut terminal = Terminal::login(&settings(&vendor, &state));
     let code = terminal.code().await;
@@ -116,7 +116,7 @@ async fn a_login_at_a_terminal_heals_a_running_proxy_without_restart() {
         assert!(!shown.contains(&secret), "a secret is on the screen");
     }
     until("reports", async || (proxy.get(&target).await.status == 200).then_some(())).await;
-    assert_eq!(proxy.admin("/token").await.json()["state"], "valid");
+    assert_eq!(proxy.admin("/token").await.json()["status"], "valid");
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn a_login_that_is_denied_or_cannot_begin_says_why() {
     for (key, value, code, said) in [
         ("token.client_id", "nobody", 78, "login: the application is refused (invalid_client)"),
         (
-            "token.device_url",
+            "token.device_authorization_url",
             "http://127.0.0.1:9/device",
             69,
             "login: the authorization server: connecting failed",

@@ -18,16 +18,16 @@ async fn spend(proxy: &InProcess, keys: std::ops::Range<u32>) {
     }
 }
 
-async fn step(proxy: &InProcess) -> String {
+async fn mode(proxy: &InProcess) -> String {
     let quota = proxy.admin("/quota").await.json();
-    format!("{} {}", quota["day"]["step"].as_str().unwrap(), quota["day"]["forecast"].as_str().unwrap())
+    format!("{} {}", quota["day"]["mode"].as_str().unwrap(), quota["day"]["forecast"].as_str().unwrap())
 }
 
 #[tokio::test(start_paused = true)]
 async fn refreshes_are_put_off_and_cold_keys_go_on_until_the_reserve_is_spent_too() {
     let proxy = InProcess::with(&[("QUOTA__PER_DAY", "1000")]);
     spend(&proxy, 0..965).await;
-    assert_eq!(step(&proxy).await, "cold_only exhausted at 22:13 UTC");
+    assert_eq!(mode(&proxy).await, "misses_only exhausted at 22:13 UTC");
 
     tokio::time::sleep(Duration::from_secs(310)).await;
     let stale = proxy.get(&path(1)).await;
@@ -41,8 +41,8 @@ async fn refreshes_are_put_off_and_cold_keys_go_on_until_the_reserve_is_spent_to
     assert!(explained.contains("calls are scarce"), "{explained}");
 
     spend(&proxy, 965..1_000).await;
-    assert_eq!(step(&proxy).await, "spent exhausted");
-    assert_eq!(proxy.metric("link_report_proxy_quota_step{step=\"spent\"}").await, 1.0);
+    assert_eq!(mode(&proxy).await, "exhausted exhausted");
+    assert_eq!(proxy.metric("link_report_proxy_quota_mode{mode=\"exhausted\"}").await, 1.0);
     let cold = proxy.get(&path(1_000)).await;
     assert_eq!((cold.status, cold.json()["error_key"].as_str()), (503, Some("quota_exhausted")));
     assert_eq!(cold.header("retry-after"), "10");
@@ -51,7 +51,7 @@ async fn refreshes_are_put_off_and_cold_keys_go_on_until_the_reserve_is_spent_to
     tokio::time::sleep(TILL_MIDNIGHT).await;
     let renewed = proxy.get(&path(1)).await;
     assert_eq!(renewed.cache_status(), "fwd=stale; fwd-status=200; stored");
-    assert_eq!(step(&proxy).await, "normal enough");
+    assert_eq!(mode(&proxy).await, "normal enough");
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +63,7 @@ async fn the_upstream_s_quota_exceeded_is_silence_till_midnight_and_then_one_pro
         assert_eq!(proxy.get(&path(number)).await.json()["error_key"], "quota_exhausted");
     }
     assert_eq!(proxy.vendor.calls(), 801);
-    assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 199.0);
+    assert_eq!(proxy.metric("link_report_proxy_quota_external_calls").await, 199.0);
     tokio::time::sleep(TILL_MIDNIGHT - Duration::from_secs(1)).await;
     assert_eq!(proxy.get(&path(1)).await.status, 503);
 
@@ -77,7 +77,7 @@ async fn the_upstream_s_quota_exceeded_is_silence_till_midnight_and_then_one_pro
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert_eq!(proxy.vendor.calls(), 802);
     spend(&proxy, 0..10).await;
-    assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 0.0);
+    assert_eq!(proxy.metric("link_report_proxy_quota_external_calls").await, 0.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,16 +86,16 @@ async fn a_stray_quota_exceeded_is_silence_for_an_hour_and_the_day_goes_on_with_
     spend(&proxy, 0..20).await;
     proxy.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::Next(1));
     assert_eq!(proxy.get(&path(20)).await.status, 503);
-    assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 979.0);
+    assert_eq!(proxy.metric("link_report_proxy_quota_external_calls").await, 979.0);
     tokio::time::sleep(HOUR - Duration::from_secs(1)).await;
     assert_eq!((proxy.get(&path(20)).await.status, proxy.vendor.calls()), (503, 21));
-    assert_eq!(step(&proxy).await, "spent exhausted");
+    assert_eq!(mode(&proxy).await, "exhausted exhausted");
 
     tokio::time::sleep(JITTER).await;
     spend(&proxy, 20..40).await;
-    assert_eq!(step(&proxy).await, "normal enough");
+    assert_eq!(mode(&proxy).await, "normal enough");
     assert_eq!(proxy.metric("link_report_proxy_quota_used{window=\"day\"}").await, 41.0);
-    assert_eq!(proxy.metric("link_report_proxy_quota_drift_calls").await, 0.0);
+    assert_eq!(proxy.metric("link_report_proxy_quota_external_calls").await, 0.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +119,7 @@ async fn a_refused_token_is_followed_by_a_growing_silence_and_what_is_held_goes_
     let proxy = InProcess::with(&[
         ("QUOTA__PER_SECOND", "4"),
         ("QUOTA__PER_DAY", "10000"),
-        ("CIRCUIT__FAILURES", "5"),
+        ("CIRCUIT__CONSECUTIVE_FAILURES", "5"),
     ]);
     spend(&proxy, 0..1).await;
     tokio::time::sleep(OLD).await;

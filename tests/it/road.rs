@@ -3,19 +3,17 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use link_report_proxy::{
-    admission::{
-        BreakerLayer, CircuitLimits, Opening, Quota, QuotaLayer, QuotaLimits, RetryOnceLayer,
-        TokenGeneration, WallClock,
-    },
+    quota::{InitialCount, Quota, QuotaLayer, QuotaLimits, WallClock},
     report::{
-        ActivityId, Answer, Call, Cause, FetchError, Fetched, InvalidReport, NoClicks, Reason, ReportKey,
-        Unreachable,
+        ActivityId, Answer, Call, Cause, FetchError, Fetched, InvalidReport, NoClicks, QuotaPressureFn,
+        Reason, ReportKey, Unreachable,
     },
+    resilience::{BreakerLayer, CircuitLimits, RetryOnceLayer, TokenGeneration},
     settings::SecretFile,
     simulator::{BodyShape, Fault, Limit, Options, Scope, Simulator, synthetic_id},
     telemetry::Metrics,
-    token::{AuthorizeLayer, TokenSource, Tokens},
-    upstream::{Fetch, FetchLimits, OnSend, Origin, Road},
+    token::{AuthorizeLayer, TokenManager, TokenSource},
+    upstream::{Fetch, FetchLimits, HttpClient, OnSend, UpstreamOrigin},
 };
 use tokio::{task::JoinSet, time::Instant};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _, util::BoxCloneService};
@@ -40,7 +38,7 @@ struct Journey {
     vendor: Simulator,
     road: BoxCloneService<Call, Fetched, FetchError>,
     quota: Quota,
-    tokens: Tokens,
+    tokens: TokenManager,
     metrics: Metrics,
     cable: Cable,
 }
@@ -56,20 +54,24 @@ impl Journey {
 
     fn over(cable: Cable, vendor: Simulator, source: impl FnOnce(&Simulator) -> TokenSource) -> Self {
         let metrics = Metrics::new();
-        let tokens = Tokens::new(source(&vendor), metrics.token.clone());
+        let tokens = TokenManager::new(source(&vendor), metrics.token.clone());
         let clock = WallClock::starting_at(vendor.options().now);
-        let quota = Quota::new(SPENDING, Opening::Unspent, clock, metrics.quota.clone());
+        let quota = Quota::new(SPENDING, InitialCount::Unspent, clock, metrics.quota.clone());
         let generation = tokens.clone();
         let sending = quota.clone();
-        let wire = Road::new(cable.connector()).telling(OnSend::new(move || sending.sent()));
+        let wire = HttpClient::new(cable.connector()).telling(OnSend::new(move || sending.sent()));
         let fetch = Fetch::new(
             AuthorizeLayer::new(tokens.clone()).layer(wire),
-            Origin::try_from(&http::Uri::from_static("http://127.0.0.1:1")).unwrap(),
+            UpstreamOrigin::try_from(&http::Uri::from_static("http://127.0.0.1:1")).unwrap(),
             LIMITS,
             metrics.upstream.clone(),
         );
+        let pressure = QuotaPressureFn::new({
+            let quota = quota.clone();
+            move |now| quota.quota_pressure(now)
+        });
         let road = ServiceBuilder::new()
-            .layer(RetryOnceLayer::new(TokenGeneration::new(move || generation.generation()), quota.clone()))
+            .layer(RetryOnceLayer::new(TokenGeneration::new(move || generation.generation()), pressure))
             .layer(BreakerLayer::new(CIRCUIT, metrics.circuit.clone()))
             .layer(QuotaLayer::new(quota.clone()))
             .service(fetch);

@@ -89,7 +89,7 @@ async fn gets_typed_reports(sdk: &Sdk) {
 async fn shows_readable_errors(sdk: &Sdk) {
     let upstream = Upstream::start().await;
     // One failure after another here: the circuit has tests of its own.
-    let proxy = Proxy::start(&upstream, &[("circuit.failures", "0")]).await;
+    let proxy = Proxy::start(&upstream, &[("circuit.consecutive_failures", "0")]).await;
     let (broken, throttled) = (synthetic(0x502, 1), synthetic(0x503, 1));
     let only = |id: &str| Scope::Activity(id.parse().expect("an id"));
     let failure = Fault::Status { status: StatusCode::INTERNAL_SERVER_ERROR, shape: BodyShape::Object };

@@ -83,7 +83,7 @@ impl Scenario {
     }
 
     async fn until_state(&mut self, state: &str) {
-        until(state, async || (self.proxy.admin("/token").await.json()["state"] == state).then_some(()))
+        until(state, async || (self.proxy.admin("/token").await.json()["status"] == state).then_some(()))
             .await;
         self.guard_tokens();
         self.see_all().await;
@@ -103,13 +103,13 @@ fn settings(vendor: &Upstream, dir: &Path) -> Vec<(String, String)> {
         ("upstream.base_url", &vendor.base_url()),
         ("quota.per_second", "0"),
         ("quota.per_day", "0"),
-        ("circuit.failures", "0"),
+        ("circuit.consecutive_failures", "0"),
         ("log.level", "trace"),
         ("clients.tokens_file", &file("clients", CLIENT_TOKEN)),
         ("admin.token_file", &file("admin", ADMIN_TOKEN)),
         ("token.source", "refresh"),
         ("token.token_url", &format!("{}{TOKEN_PATH}", vendor.base_url())),
-        ("token.device_url", &format!("{}{DEVICE_AUTHORIZE_PATH}", vendor.base_url())),
+        ("token.device_authorization_url", &format!("{}{DEVICE_AUTHORIZE_PATH}", vendor.base_url())),
         ("token.client_id", &options.client_id),
         ("token.client_secret_file", &file("client", options.client_secret.expose_secret())),
         ("token.refresh_token_file", &file("seed", &vendor.sim.refresh_token())),
@@ -158,7 +158,7 @@ async fn no_secret_is_ever_printed_or_served() {
     assert_eq!(life.ask().await, 502);
     life.vendor.sim.clear_faults();
     life.vendor.sim.revoke_refresh_tokens();
-    life.until_state("reauthorisation_required").await;
+    life.until_state("reauthorization_required").await;
     assert_eq!(life.ask().await, 503);
 
     // A new seed, and a login.

@@ -3,7 +3,8 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret as _;
 
 use super::super::{
-    BodyShape, DEVICE_AUTHORIZE_PATH as DEVICE, Decision, Fault, Rotation, Scope, TOKEN_PATH as TOKEN,
+    BodyShape, DEVICE_AUTHORIZE_PATH as DEVICE, Decision, Fault, RefreshTokenPolicy, Scope,
+    TOKEN_PATH as TOKEN,
 };
 use super::*;
 
@@ -46,7 +47,7 @@ async fn a_rotating_token_is_used_once_and_its_successor_is_in_the_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_long_lived_token_comes_back() {
-    let simulator = Simulator::new(Options { rotation: Rotation::LongLived, ..options() });
+    let simulator = Simulator::new(Options { rotation: RefreshTokenPolicy::LongLived, ..options() });
     let seed = simulator.refresh_token();
     for _ in 0..3 {
         assert_eq!(refresh(&simulator, &seed).await.json()["refresh_token"], seed);

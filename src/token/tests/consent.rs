@@ -5,8 +5,8 @@ use crate::simulator::{DEVICE_AUTHORIZE_PATH, Decision, Fault, Limit, Scope};
 
 fn flow(vendor: &Simulator, secret: Option<&str>) -> DeviceFlow {
     let endpoint = |path: &str| {
-        let poster = Poster::new(vendor::connector(vendor), Duration::from_secs(20));
-        (format!("http://authz.example{path}").parse().unwrap(), poster)
+        let form_client = FormClient::new(vendor::connector(vendor), Duration::from_secs(20));
+        (format!("http://authz.example{path}").parse().unwrap(), form_client)
     };
     DeviceFlow {
         device: endpoint(DEVICE_AUTHORIZE_PATH),
@@ -18,7 +18,7 @@ fn flow(vendor: &Simulator, secret: Option<&str>) -> DeviceFlow {
 #[tokio::test(start_paused = true)]
 async fn an_approval_brings_a_pair_that_works_with_and_without_a_client_secret() {
     for secret in [None, Some("simulated-client-secret")] {
-        let place = Place::new(Rotation::Rotating).watched();
+        let place = Place::new(RefreshTokenPolicy::Rotating).watched();
         let flow = flow(&place.vendor, secret);
         let codes = flow.begin().await.unwrap();
         assert!(codes.complete_address.as_ref().unwrap().contains(&codes.user_code));
@@ -39,7 +39,7 @@ async fn an_approval_brings_a_pair_that_works_with_and_without_a_client_secret()
 
 #[tokio::test(start_paused = true)]
 async fn each_way_to_no_consent_is_told_apart() {
-    let place = Place::new(Rotation::Rotating);
+    let place = Place::new(RefreshTokenPolicy::Rotating);
     let flow = flow(&place.vendor, None);
     let codes = flow.begin().await.unwrap();
     place.vendor.decide(&codes.user_code, Decision::Deny);
@@ -66,7 +66,7 @@ async fn each_way_to_no_consent_is_told_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_is_told_to_slow_down_does_and_gets_there() {
-    let place = Place::new(Rotation::Rotating);
+    let place = Place::new(RefreshTokenPolicy::Rotating);
     let flow = flow(&place.vendor, None);
     let codes = flow.begin().await.unwrap();
     // A poll that was not ours makes our next one too fast.
@@ -88,7 +88,7 @@ async fn whoever_is_told_to_slow_down_does_and_gets_there() {
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_is_waited_for_and_a_login_still_gets_there() {
-    let place = Place::new(Rotation::Rotating);
+    let place = Place::new(RefreshTokenPolicy::Rotating);
     let flow = flow(&place.vendor, None);
     let codes = flow.begin().await.unwrap();
     let two_minutes = Duration::from_secs(120);

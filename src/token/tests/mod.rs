@@ -1,13 +1,13 @@
 //! The token's whole life against the simulated vendor, over pipes in memory and under paused time.
 
 mod consent;
-mod given;
-mod grief;
-mod life;
+mod failures;
+mod happy_path;
 mod newcomer;
-mod refused;
+mod provided_token;
 mod rotation;
 mod trap;
+mod unauthorized;
 mod vendor;
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
@@ -23,10 +23,10 @@ use super::*;
 use crate::{
     report::{Cause, FetchError},
     settings::SecretFile,
-    simulator::{Options, Rotation, Simulator, TOKEN_PATH, synthetic_id},
-    state::{Inbox, Memory, Store},
+    simulator::{Options, RefreshTokenPolicy, Simulator, TOKEN_PATH, synthetic_id},
+    state::{Inbox, MemoryStore, StateStore},
     telemetry::Metrics,
-    upstream::{Poster, Road},
+    upstream::{FormClient, HttpClient},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -34,7 +34,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A vendor, and what a process leaves to the next.
 struct Place {
     vendor: Simulator,
-    store: Arc<dyn Store>,
+    store: Arc<dyn StateStore>,
     dir: TempDir,
     seeding: Seeding,
 }
@@ -50,24 +50,24 @@ enum Seeding {
 
 /// One life of the process.
 struct Process {
-    tokens: Tokens,
+    tokens: TokenManager,
     metrics: Metrics,
     vendor: Simulator,
     watch: JoinHandle<()>,
 }
 
-fn options(rotation: Rotation, access_token_lifetime: Duration) -> Options {
+fn options(rotation: RefreshTokenPolicy, access_token_lifetime: Duration) -> Options {
     Options { rotation, access_token_lifetime, per_day: 0, per_second: 0, ..Options::default() }
 }
 
 // === impl Place ===
 
 impl Place {
-    fn new(rotation: Rotation) -> Self {
-        Self::with(options(rotation, DAY), Memory::default())
+    fn new(rotation: RefreshTokenPolicy) -> Self {
+        Self::with(options(rotation, DAY), MemoryStore::default())
     }
 
-    fn with(options: Options, store: impl Store) -> Self {
+    fn with(options: Options, store: impl StateStore) -> Self {
         let place = Self {
             vendor: Simulator::new(options),
             store: Arc::new(store),
@@ -102,23 +102,24 @@ impl Place {
     fn start(&self) -> Process {
         let metrics = Metrics::new();
         let options = self.vendor.options();
-        let renewing = Renewing {
+        let renewing = RenewalConfig {
             url: format!("http://authz.example{TOKEN_PATH}").parse().unwrap(),
-            poster: Poster::new(vendor::connector(&self.vendor), Duration::from_secs(20)),
+            form_client: FormClient::new(vendor::connector(&self.vendor), Duration::from_secs(20)),
             client_id: options.client_id.clone(),
             client_secret: Some(TokenSource::Static(options.client_secret.clone())),
         };
         let file = SecretFile::<SecretString>::new(self.seed_path());
         let seeds = match self.seeding {
-            Seeding::Fixed => {
-                Seeds { configured: Some(TokenSource::Static(file.read().unwrap())), inbox: None }
-            }
+            Seeding::Fixed => RefreshTokenSources {
+                configured: Some(TokenSource::Static(file.read().unwrap())),
+                inbox: None,
+            },
             Seeding::Watched => {
-                Seeds { configured: Some(TokenSource::File(file)), inbox: Some(self.inbox()) }
+                RefreshTokenSources { configured: Some(TokenSource::File(file)), inbox: Some(self.inbox()) }
             }
         };
         let tokens =
-            Tokens::renewed(renewing, seeds, Arc::clone(&self.store), metrics.token.clone()).unwrap();
+            TokenManager::renewed(renewing, seeds, Arc::clone(&self.store), metrics.token.clone()).unwrap();
         let watch = tokio::spawn(tokens.clone().watch());
         Process { tokens, metrics, vendor: self.vendor.clone(), watch }
     }
@@ -138,7 +139,7 @@ impl Process {
     }
 
     fn state(&self) -> &'static str {
-        self.tokens.snapshot().state
+        self.tokens.snapshot().status.as_str()
     }
 
     fn last_error(&self) -> String {
@@ -159,8 +160,8 @@ impl Process {
     }
 }
 
-async fn ask(tokens: Tokens, vendor: &Simulator) -> Result<StatusCode, Cause> {
-    let road = AuthorizeLayer::new(tokens.clone()).layer(Road::new(vendor::connector(vendor)));
+async fn ask(tokens: TokenManager, vendor: &Simulator) -> Result<StatusCode, Cause> {
+    let road = AuthorizeLayer::new(tokens.clone()).layer(HttpClient::new(vendor::connector(vendor)));
     let gate = TokenGateLayer::new(tokens).layer(road.map_err(FetchError::from));
     let path = format!("http://api.example/v3/reports/email_reports/{}/links", synthetic_id(1, 2));
     let request = Request::get(path).body(Empty::new()).unwrap();

@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 fn place() -> Place {
-    Place::with(options(Rotation::Rotating, HOUR), Memory::default()).watched()
+    Place::with(options(RefreshTokenPolicy::Rotating, HOUR), MemoryStore::default()).watched()
 }
 
 fn replaced(place: &Place) -> usize {
@@ -93,7 +93,7 @@ async fn the_replaced_token_is_forgotten_once_the_new_one_has_worked() {
     // So that what is dead now is dead, and no older one is asked with.
     place.vendor.revoke_refresh_tokens();
     pass(HOUR).await;
-    assert_eq!(process.state(), "reauthorisation_required");
+    assert_eq!(process.state(), "reauthorization_required");
 }
 
 #[tokio::test(start_paused = true)]

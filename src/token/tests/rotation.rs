@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     simulator::{Fault, Scope},
-    state::Embedded,
+    state::FileStore,
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -15,7 +15,7 @@ const OK: Result<StatusCode, Cause> = Ok(StatusCode::OK);
 #[tokio::test(start_paused = true)]
 async fn a_rotating_refresh_token_outlives_any_number_of_restarts() {
     let dir = tempfile::tempdir().unwrap();
-    let place = Place::with(Options::default(), Embedded::open(dir.path()).unwrap());
+    let place = Place::with(Options::default(), FileStore::open(dir.path()).unwrap());
     for restart in 0..10 {
         let process = place.start();
         assert_eq!(process.ask().await, OK);
@@ -24,19 +24,19 @@ async fn a_rotating_refresh_token_outlives_any_number_of_restarts() {
         pass(DAY * 17 / 20).await;
         assert_eq!(place.refresh_token(), place.vendor.refresh_token());
         assert_eq!(process.tokens.snapshot().renewal.unwrap().rotation.as_str(), "rotating");
-        assert_eq!(process.metric("token_at_risk"), 0.0);
+        assert_eq!(process.metric("token_refresh_token_volatile"), 0.0);
         process.kill().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_that_rotates_in_memory_only_is_told_to_be_at_risk() {
-    for (rotation, at_risk) in [(Rotation::Rotating, 1.0), (Rotation::LongLived, 0.0)] {
+    for (rotation, at_risk) in [(RefreshTokenPolicy::Rotating, 1.0), (RefreshTokenPolicy::LongLived, 0.0)] {
         let place = Place::new(rotation);
         let process = place.start();
-        assert_eq!(process.metric("token_at_risk"), 0.0, "not known yet");
+        assert_eq!(process.metric("token_refresh_token_volatile"), 0.0, "not known yet");
         assert_eq!(process.ask().await, OK);
-        assert_eq!(process.metric("token_at_risk"), at_risk);
+        assert_eq!(process.metric("token_refresh_token_volatile"), at_risk);
         assert_eq!(process.tokens.snapshot().renewal.unwrap().durability.as_str(), "volatile");
     }
 }
@@ -50,7 +50,7 @@ async fn only_an_answer_that_was_never_written_can_be_lost_by_a_kill() {
         (Point::AfterAnswer, true),
     ] {
         let trap = Trap::default();
-        let place = Place::with(options(Rotation::Rotating, HOUR), trap.clone()).watched();
+        let place = Place::with(options(RefreshTokenPolicy::Rotating, HOUR), trap.clone()).watched();
         let process = place.start();
         assert_eq!(process.ask().await, OK);
         trap.set(point);
@@ -63,7 +63,7 @@ async fn only_an_answer_that_was_never_written_can_be_lost_by_a_kill() {
         let process = place.start();
         assert_eq!(process.ask().await, OK, "{point:?}: the old access token is good still");
         pass(Duration::from_secs(5)).await;
-        let expected = if survives { "valid" } else { "reauthorisation_required" };
+        let expected = if survives { "valid" } else { "reauthorization_required" };
         assert_eq!(process.state(), expected, "{point:?}");
         if !survives {
             place.seed(&place.vendor.issue_refresh_token());
@@ -76,7 +76,7 @@ async fn only_an_answer_that_was_never_written_can_be_lost_by_a_kill() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_never_reached_us_is_known_of_at_once_after_a_kill() {
-    let place = Place::new(Rotation::Rotating);
+    let place = Place::new(RefreshTokenPolicy::Rotating);
     let process = place.start();
     assert_eq!(process.ask().await, OK);
     place.vendor.inject(Fault::Hang, Scope::TokenCalls);
@@ -88,13 +88,13 @@ async fn an_answer_that_never_reached_us_is_known_of_at_once_after_a_kill() {
     place.vendor.clear_faults();
     let process = place.start();
     pass(Duration::from_secs(5)).await;
-    assert_eq!(process.state(), "reauthorisation_required");
+    assert_eq!(process.state(), "reauthorization_required");
     assert_eq!(process.ask().await, OK, "and the old access token is good still");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_seed_that_changed_while_nobody_ran_begins_anew() {
-    let place = Place::new(Rotation::Rotating);
+    let place = Place::new(RefreshTokenPolicy::Rotating);
     let process = place.start();
     assert_eq!(process.ask().await, OK);
     pass(Duration::from_secs(1)).await;
@@ -121,7 +121,7 @@ async fn one_odd_field_of_an_answer_takes_no_rotated_refresh_token_away() {
         (r#""refresh_token":"NEXT","access_token":"ACCESS","expires_in":,"#, false),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::with(Options::default(), Embedded::open(dir.path()).unwrap());
+        let place = Place::with(Options::default(), FileStore::open(dir.path()).unwrap());
         let (vendor, sent) = (&place.vendor, place.vendor.refresh_token());
         let (next, access) = (vendor.issue_refresh_token(), vendor.issue_access_token());
         let body = format!("{{{odd}}}").replace("ACCESS", &access).replace("NEXT", &next);

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::state::{
-    DayRecord, DayStatus, Durability, LedgerRecord, Memory, StateError, Store, Stored, Swap, TokenRecord,
-    Version,
+    DayRecord, DayStatus, Durability, LedgerRecord, MemoryStore, StateError, StateStore, Stored, Swap,
+    TokenRecord, Version,
 };
 
 /// Where a process dies.
@@ -32,7 +32,7 @@ enum Mode {
 /// Clones are the same store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Trap {
-    memory: Arc<Memory>,
+    memory: Arc<MemoryStore>,
     mode: Arc<Mutex<Mode>>,
 }
 
@@ -66,7 +66,7 @@ impl Trap {
     }
 }
 
-impl Store for Trap {
+impl StateStore for Trap {
     fn durability(&self) -> Durability {
         Durability::Durable
     }
@@ -75,7 +75,7 @@ impl Store for Trap {
         self.memory.token()
     }
 
-    fn swap_token(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
+    fn compare_and_set(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
         let mut mode = self.mode();
         let (here, after) = match new.intent {
             Some(_) => (Point::BeforeIntent, Point::AfterIntent),
@@ -84,15 +84,15 @@ impl Store for Trap {
         match *mode {
             Mode::DeadlyAt(point) if point == here => *mode = Mode::Dead,
             Mode::DeadlyAt(point) if point == after => {
-                self.memory.swap_token(expected, new)?;
+                self.memory.compare_and_set(expected, new)?;
                 *mode = Mode::Dead;
             }
             Mode::Overtaken => {
                 *mode = Mode::Sound;
-                self.memory.swap_token(expected, &TokenRecord::new("theirs".into()))?;
-                return self.memory.swap_token(expected, new);
+                self.memory.compare_and_set(expected, &TokenRecord::new("theirs".into()))?;
+                return self.memory.compare_and_set(expected, new);
             }
-            Mode::Sound | Mode::DeadlyAt(_) => return self.memory.swap_token(expected, new),
+            Mode::Sound | Mode::DeadlyAt(_) => return self.memory.compare_and_set(expected, new),
             Mode::Full | Mode::Dead => {}
         }
         Err(StateError::Io { path: "state".into(), source: io::ErrorKind::StorageFull.into() })
@@ -102,8 +102,8 @@ impl Store for Trap {
         self.memory.ledger()
     }
 
-    fn take_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
-        self.memory.take_calls(day, calls)
+    fn add_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
+        self.memory.add_calls(day, calls)
     }
 
     fn mark_day(&self, day: u64, status: DayStatus) -> Result<(), StateError> {

@@ -8,9 +8,9 @@ use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
 use link_report_proxy::{
     cache::{CacheLayer, Memory, MemoryOptions},
-    door::{Bearers, BrowserGuard, ConnectionLimits, serve_connection},
+    server::{BearerAuth, BrowserGuard, ConnectionLimits, serve_connection},
     inbound::{
-        Answers, CrossOrigin, Front, LongRoad, NoCache, Recorder, ReportEndpoint, RespondLayer, Responder,
+        ServiceContext, CrossOrigin, ReportService, SlowPath, NoCache, AccessLog, ReportEndpoint, RespondLayer, Responder,
     },
     report::{Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport},
     telemetry::Metrics,
@@ -52,19 +52,19 @@ async fn exchange(sent: &[u8]) -> Vec<u8> {
     };
     let metrics = Metrics::new();
     let memory = Arc::new(Memory::new(options, metrics.cache.clone()));
-    let answers = Answers {
+    let answers = ServiceContext {
         browser_guard: BrowserGuard::new(Ipv4Addr::LOCALHOST.into(), &[], &[]),
-        clients: Bearers::anybody(),
+        clients: BearerAuth::anybody(),
         no_cache: NoCache::Limited,
         cache: CacheLayer::new(memory).layer(tower::service_fn(|call| ready(answer(call)))),
         responder: Responder::new(HeaderValue::from_static("accept-encoding")),
         cross_origin: CrossOrigin::Off,
     };
     let endpoint = ReportEndpoint::new(answers.clone(), NonZeroUsize::MIN);
-    let front = Front::new(
+    let front = ReportService::new(
         answers,
-        LongRoad::new(RespondLayer.layer(endpoint)),
-        Recorder::new(metrics.requests.clone()),
+        SlowPath::new(RespondLayer.layer(endpoint)),
+        AccessLog::new(metrics.requests.clone()),
     );
 
     let (mut ours, theirs) = tokio::io::duplex(1 << 20);

@@ -1,9 +1,9 @@
 //! What goes when memory is full: never the answer that was just paid for.
 
-use link_report_proxy::cache::MemoryOptions;
+use link_report_proxy::cache::CacheOptions;
 use tokio::time::sleep;
 
-use super::desk::{Desk, how, options, refusal, report, seconds};
+use super::harness::{Desk, from, negative_answer, options, report, seconds};
 use crate::support::in_process::key;
 
 const MOST: u64 = 1 << 20;
@@ -12,7 +12,7 @@ const LINKS_OF_64_KIB: usize = (64 << 10) / 3;
 const LARGE: u32 = 1_000_000;
 
 fn full() -> Desk {
-    Desk::with(MemoryOptions { max_bytes: MOST, ..options() })
+    Desk::with(CacheOptions { max_bytes: MOST, ..options() })
 }
 
 async fn fill(desk: &mut Desk, keys: std::ops::Range<u32>) {
@@ -26,7 +26,7 @@ async fn a_large_report_that_is_polled_among_many_small_ones_costs_one_call_a_li
     let mut desk = full();
     for number in 0..3_000 {
         desk.hold(key(number), report(key(number), 2, 1)).await;
-        assert_eq!(how(&desk.ask(key(number)).await.unwrap()), "hit", "{number}");
+        assert_eq!(from(&desk.ask(key(number)).await.unwrap()), "hit", "{number}");
     }
     let large = report(key(LARGE), LINKS_OF_64_KIB, 1);
     let mut answered = Vec::new();
@@ -62,7 +62,7 @@ async fn a_newcomer_is_never_turned_away_for_what_is_used_more() {
             let _used_or_gone = desk.memory().lookup(&key(used), tokio::time::Instant::now());
         }
         desk.hold(key(number), report(key(number), 2, 1)).await;
-        assert_eq!(how(&desk.ask(key(number)).await.unwrap()), "hit", "{number}");
+        assert_eq!(from(&desk.ask(key(number)).await.unwrap()), "hit", "{number}");
     }
 }
 
@@ -70,7 +70,7 @@ async fn a_newcomer_is_never_turned_away_for_what_is_used_more() {
 async fn what_is_too_old_for_anything_goes_when_it_is_met_and_by_and_by() {
     let mut desk = full();
     fill(&mut desk, 0..200).await;
-    desk.hold(key(200), refusal()).await;
+    desk.hold(key(200), negative_answer()).await;
     sleep(seconds(2 * 3_600 + 1)).await;
     let asking = desk.ask(key(7));
     let _hanging = desk.call().await;
@@ -85,7 +85,7 @@ async fn what_is_too_old_for_anything_goes_when_it_is_met_and_by_and_by() {
 
 #[tokio::test(start_paused = true)]
 async fn a_report_too_large_for_memory_is_served_and_its_key_is_backed_off() {
-    let mut desk = Desk::with(MemoryOptions { max_bytes: 32 << 10, ..options() });
+    let mut desk = Desk::with(CacheOptions { max_bytes: 32 << 10, ..options() });
     let large = report(key(1), LINKS_OF_64_KIB, 1);
     for pause in [5, 10, 20, 40, 60] {
         let crowd: Vec<_> = (0..3).map(|_| desk.ask(key(1))).collect();
@@ -94,11 +94,11 @@ async fn a_report_too_large_for_memory_is_served_and_its_key_is_backed_off() {
             assert_eq!(asking.await.unwrap().unwrap().entry.answer(), &large);
         }
         sleep(seconds(pause - 1)).await;
-        assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "error");
+        assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "error");
         desk.is_clear().await;
         sleep(seconds(1)).await;
     }
     assert_eq!(desk.metric("cache_bytes"), 0.0);
     desk.hold(key(1), report(key(1), 2, 2)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit", "it has shrunk");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "hit", "it has shrunk");
 }

@@ -3,7 +3,7 @@
 use link_report_proxy::report::{Cause, Exchange, FetchError, InvalidReport, Reason, Unreachable};
 use tokio::time::sleep;
 
-use super::desk::{Desk, how, refusal, report, seconds};
+use super::harness::{Desk, from, negative_answer, report, seconds};
 use crate::support::in_process::{key, timed};
 
 /// Every way in which a call that was made can end without an answer.
@@ -60,7 +60,7 @@ async fn a_cold_key_that_fails_is_called_for_at_growing_pauses_and_answered_with
                 let (answer, waited) = timed(desk.ask(key(1))).await;
                 let remembered = error.clone().remembered();
                 assert_eq!((answer.unwrap().unwrap_err(), waited), (remembered, seconds(0)), "{pause}");
-                assert_eq!(how(&desk.ask_anew(key(1)).await.unwrap()), "error");
+                assert_eq!(from(&desk.ask_anew(key(1)).await.unwrap()), "error");
                 assert!(desk.has_no_call(), "a call within the pause of {pause} s: {error}");
             }
             sleep(seconds(1)).await;
@@ -70,7 +70,7 @@ async fn a_cold_key_that_fails_is_called_for_at_growing_pauses_and_answered_with
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_fails_for_an_hour_costs_at_most_21_calls_cold_or_warm() {
-    for held in [None, Some(report(key(1), 2, 1)), Some(report(key(1), 0, 1)), Some(refusal())] {
+    for held in [None, Some(report(key(1), 2, 1)), Some(report(key(1), 0, 1)), Some(negative_answer())] {
         let mut desk = Desk::new();
         if let Some(answer) = held.clone() {
             desk.hold(key(1), answer).await;
@@ -126,13 +126,13 @@ async fn a_denial_here_makes_no_pause_longer_and_none_shorter() {
             desk.call().await.fails(cause.clone());
             sleep(seconds(5)).await;
         }
-        assert_eq!(desk.memory().peek(&key(1)).unwrap().trouble().unwrap().failures, 3);
+        assert_eq!(desk.memory().peek(&key(1)).unwrap().refresh_failure().unwrap().failures, 3);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_or_a_purge_ends_the_pauses_of_a_failing_key() {
-    for answer in [Some(report(key(1), 2, 1)), Some(refusal()), None] {
+    for answer in [Some(report(key(1), 2, 1)), Some(negative_answer()), None] {
         let mut desk = Desk::new();
         for pause in [5, 10, 20] {
             let asking = desk.ask(key(1));
@@ -147,7 +147,7 @@ async fn an_answer_or_a_purge_ends_the_pauses_of_a_failing_key() {
             desk.ask(key(1));
             desk.call().await.fails(Cause::Forbidden);
             desk.is_clear().await;
-            assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "error");
+            assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "error");
             desk.memory().purge_all();
         }
         let asking = desk.ask(key(1));
@@ -184,9 +184,9 @@ async fn a_copy_that_grows_too_old_takes_its_pauses_with_it() {
     sleep(seconds(82)).await;
     let asking = desk.ask(key(1));
     desk.call().await.fails(Cause::Forbidden);
-    assert_eq!(how(&asking.await.unwrap()), "fallback", "its last second");
+    assert_eq!(from(&asking.await.unwrap()), "fallback", "its last second");
     sleep(seconds(59)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "error");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "error");
     desk.is_clear().await;
     sleep(seconds(1)).await;
     desk.ask(key(1));
@@ -203,10 +203,10 @@ async fn a_forced_refresh_that_fails_counts_for_its_interval() {
     for _ in 0..3 {
         let asking = desk.ask_anew(key(1));
         desk.call().await.fails(Cause::Timeout);
-        assert_eq!(how(&asking.await.unwrap()), "fallback");
+        assert_eq!(from(&asking.await.unwrap()), "fallback");
         for _ in 0..59 {
             sleep(seconds(1)).await;
-            assert_eq!(how(&desk.ask_anew(key(1)).await.unwrap()), "hit");
+            assert_eq!(from(&desk.ask_anew(key(1)).await.unwrap()), "hit");
             desk.is_clear().await;
         }
         sleep(seconds(1)).await;

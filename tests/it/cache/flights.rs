@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use link_report_proxy::{
-    cache::{Forward, How, Role, Served},
+    cache::{Forward, Role, Served, ServedFrom},
     report::{Cause, FetchError, NoClicks, Reason, ReportKey},
 };
 use tokio::{
@@ -11,7 +11,7 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use super::desk::{Desk, at_rest, how, refusal, report, seconds};
+use super::harness::{Desk, at_rest, from, negative_answer, report, seconds};
 use crate::support::in_process::{key, timed};
 
 type Asking = JoinHandle<Result<Served, FetchError>>;
@@ -30,7 +30,7 @@ async fn five_hundred_callers_of_a_cold_key_are_one_call_and_one_answer() {
     call.answers(report(key(1), 2, 1));
     let served: Vec<_> = answers(asking).await.into_iter().map(Result::unwrap).collect();
     let led = served.iter().filter(|served| {
-        matches!(served.how, How::Fetched { role: Role::Leader, forward: Forward::UriMiss, .. })
+        matches!(served.from, ServedFrom::Fetched { role: Role::Leader, forward: Forward::UriMiss, .. })
     });
     assert_eq!((led.count(), served.len()), (1, 500));
     assert!(
@@ -67,7 +67,7 @@ async fn a_leader_that_hangs_up_costs_no_second_fetch() {
     leader.abort();
     desk.is_clear().await;
     call.answers(report(key(1), 2, 1));
-    assert!(matches!(waiter.await.unwrap().unwrap().how, How::Fetched { role: Role::Waiter, .. }));
+    assert!(matches!(waiter.await.unwrap().unwrap().from, ServedFrom::Fetched { role: Role::Waiter, .. }));
     desk.is_clear().await;
 }
 
@@ -79,7 +79,7 @@ async fn when_all_hang_up_the_fetch_still_fills_the_memory() {
     at_rest().await;
     call.answers(report(key(1), 2, 1));
     at_rest().await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "hit");
     desk.is_clear().await;
 }
 
@@ -92,10 +92,10 @@ async fn a_fetch_that_panics_frees_its_waiters_and_costs_no_second_call() {
         assert_eq!(served.unwrap_err().cause, Cause::Internal);
     }
     desk.is_clear().await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "error", "nor is it repeated at once");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "error", "nor is it repeated at once");
     sleep(seconds(5)).await;
     desk.hold(key(1), report(key(1), 2, 1)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit", "the key is as good as any other");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "hit", "the key is as good as any other");
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,10 +103,10 @@ async fn a_refresh_that_panics_leaves_the_copy_and_is_not_repeated_at_once() {
     let mut desk = Desk::new();
     desk.hold(key(1), report(key(1), 2, 1)).await;
     sleep(seconds(400)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "stale");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "stale");
     desk.call().await.panics();
     at_rest().await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "fallback");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "fallback");
     desk.is_clear().await;
 }
 
@@ -123,7 +123,7 @@ async fn a_deadline_ends_one_caller_s_waiting_and_never_makes_a_second_fetch() {
     let third = desk.ask(key(1));
     desk.is_clear().await;
     call.answers(report(key(1), 2, 1));
-    assert_eq!([how(&second.await.unwrap()), how(&third.await.unwrap())], ["fetched"; 2]);
+    assert_eq!([from(&second.await.unwrap()), from(&third.await.unwrap())], ["fetched"; 2]);
     desk.is_clear().await;
 }
 
@@ -134,7 +134,7 @@ async fn a_waiter_past_its_deadline_gets_the_old_copy_if_one_is_held() {
     sleep(seconds(1_000)).await;
     let (served, waited) = timed(desk.ask(key(1))).await;
     let served = served.unwrap().unwrap();
-    let How::Fallback(error) = &served.how else { panic!("{:?}", served.how) };
+    let ServedFrom::StaleIfError(error) = &served.from else { panic!("{:?}", served.from) };
     assert_eq!((&error.cause, waited, served.age), (&Cause::Timeout, seconds(15), seconds(1_015)));
     // It was answered, but the call goes on: the next caller shares it.
     let call = desk.call().await;
@@ -178,7 +178,7 @@ async fn whoever_comes_after_a_purge_waits_no_longer_than_others_and_then_asks_f
     let (after, waited) = timed(desk.ask(key(1))).await;
     assert_eq!((after.unwrap().unwrap_err().cause, waited), (Cause::Timeout, seconds(15)));
     call.answers(report(key(1), 2, 1));
-    assert_eq!(how(&before.await.unwrap()), "error", "it has waited as long");
+    assert_eq!(from(&before.await.unwrap()), "error", "it has waited as long");
     desk.is_clear().await;
 }
 
@@ -192,10 +192,10 @@ async fn a_purge_concerns_its_own_activity_and_every_kind_of_answer() {
         let key = call.call.key;
         call.answers(report(key, 2, 1));
     }
-    assert_eq!([how(&one.await.unwrap()), how(&other.await.unwrap())], ["fetched"; 2]);
+    assert_eq!([from(&one.await.unwrap()), from(&other.await.unwrap())], ["fetched"; 2]);
     assert_eq!(desk.memory().keys(), [key(2)]);
     sleep(seconds(400)).await;
-    for answer in [Some(report(key(2), 2, 2)), Some(refusal()), None] {
+    for answer in [Some(report(key(2), 2, 2)), Some(negative_answer()), None] {
         desk.ask(key(2)).await.unwrap().unwrap();
         let refreshing = desk.call().await;
         desk.memory().purge_all();
@@ -226,6 +226,6 @@ async fn what_landed_while_a_caller_waited_for_an_older_fetch_is_seen_and_costs_
     desk.call().await.answers(report(key(1), 3, 2));
     quick.await.unwrap().unwrap();
     let served = timeout(seconds(1), slow).await.expect("answered from memory");
-    assert_eq!((how(&served), served.unwrap().entry.answer()), ("hit", &report(key(1), 3, 2)));
+    assert_eq!((from(&served), served.unwrap().entry.answer()), ("hit", &report(key(1), 3, 2)));
     desk.is_clear().await;
 }

@@ -1,12 +1,12 @@
 //! The cache at its seam: calls behind it are scripted, and nothing here is HTTP.
 
-mod desk;
 mod eviction;
 mod failing;
 mod flights;
-mod memory;
+mod harness;
 mod oracle;
+mod quota_pressure;
 mod refusals;
+mod report_cache;
 mod room;
-mod scarcity;
 mod staleness;

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, advance},
 };
 
-use super::desk::{Desk, how, refusal, report, seconds};
+use super::harness::{Desk, from, negative_answer, report, seconds};
 use crate::support::in_process::key;
 
 /// Around every age at which something changes, in seconds.
@@ -19,7 +19,7 @@ const WAITS: [u64; 19] =
 /// What happens next.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Ask,
+    CacheRequest,
     Wait(Duration),
     Purge,
     /// From now on the vendor is in this mood.
@@ -30,7 +30,7 @@ enum Step {
 enum Mood {
     /// A report with so many links and this version.
     Report(usize, u32),
-    Refusal,
+    NegativeAnswer,
     Failure,
 }
 
@@ -92,7 +92,7 @@ impl Held {
     fn fresh(&self) -> Duration {
         match self.answer {
             Mood::Report(0, _) => seconds((60 << self.repeats.min(10)).min(900)),
-            Mood::Refusal => seconds((60 << self.repeats.min(10)).min(3_600)),
+            Mood::NegativeAnswer => seconds((60 << self.repeats.min(10)).min(3_600)),
             Mood::Report(..) | Mood::Failure => seconds(300),
         }
     }
@@ -100,14 +100,15 @@ impl Held {
     /// The report that is better than an error.
     fn report(&self, now: Instant) -> Option<Mood> {
         let (answer, since) = match (self.answer, self.behind) {
-            (Mood::Refusal, behind) => behind.map(|behind| (behind.answer, behind.since))?,
+            (Mood::NegativeAnswer, behind) => behind.map(|behind| (behind.answer, behind.since))?,
             (report, _) => (report, self.since),
         };
         (now - since <= seconds(3_600)).then_some(answer)
     }
 
     fn is_dead(&self, now: Instant) -> bool {
-        let refused = self.answer == Mood::Refusal && now - self.since <= self.fresh() + seconds(3_600);
+        let refused =
+            self.answer == Mood::NegativeAnswer && now - self.since <= self.fresh() + seconds(3_600);
         self.report(now).is_none() && !refused
     }
 }
@@ -131,7 +132,7 @@ impl Oracle {
         if age < held.fresh() {
             return ("hit", Some(held.answer));
         }
-        let stale = held.answer != Mood::Refusal && age < held.fresh() + seconds(600);
+        let stale = held.answer != Mood::NegativeAnswer && age < held.fresh() + seconds(600);
         if let Some(Failing { retry_at, .. }) = held.failing {
             let report = held.report(now).filter(|_| stale || now < retry_at + seconds(600));
             if let Some(report) = report {
@@ -165,19 +166,21 @@ impl Oracle {
         let before = self.held;
         // The report before, and how often it had been repeated.
         let report = before.and_then(|before| match before.answer {
-            Mood::Refusal => before.behind.map(|behind| (behind.answer, behind.repeats)),
+            Mood::NegativeAnswer => before.behind.map(|behind| (behind.answer, behind.repeats)),
             report => Some((report, before.repeats)),
         });
         let repeats = match mood {
-            Mood::Refusal => before.filter(|before| before.answer == mood).map(|before| before.repeats + 1),
+            Mood::NegativeAnswer => {
+                before.filter(|before| before.answer == mood).map(|before| before.repeats + 1)
+            }
             Mood::Report(0, _) => {
                 report.filter(|(report, _)| *report == mood).map(|(_, repeats)| repeats + 1)
             }
             Mood::Report(..) | Mood::Failure => None,
         };
-        let behind = before.filter(|before| mood == Mood::Refusal && before.report(now).is_some());
+        let behind = before.filter(|before| mood == Mood::NegativeAnswer && before.report(now).is_some());
         let behind = behind.and_then(|before| match before.answer {
-            Mood::Refusal => before.behind.filter(|behind| now - behind.refused_at < seconds(60)),
+            Mood::NegativeAnswer => before.behind.filter(|behind| now - behind.refused_at < seconds(60)),
             answer => Some(Behind { answer, since: before.since, repeats: before.repeats, refused_at: now }),
         });
         self.failing = None;
@@ -193,7 +196,7 @@ impl Mood {
     fn outcome(self) -> Result<Answer, FetchError> {
         match self {
             Self::Report(links, version) => Ok(report(key(1), links, version)),
-            Self::Refusal => Ok(refusal()),
+            Self::NegativeAnswer => Ok(negative_answer()),
             Self::Failure => Err(Cause::Timeout.into()),
         }
     }
@@ -202,11 +205,11 @@ impl Mood {
 fn step() -> impl Strategy<Value = Step> {
     let mood = prop_oneof![
         3 => (0_usize..3, 0_u32..3).prop_map(|(links, version)| Mood::Report(links, version)),
-        1 => Just(Mood::Refusal),
+        1 => Just(Mood::NegativeAnswer),
         3 => Just(Mood::Failure),
     ];
     prop_oneof![
-        6 => Just(Step::Ask),
+        6 => Just(Step::CacheRequest),
         4 => prop::sample::select(&WAITS[..]).prop_map(|wait| Step::Wait(seconds(wait))),
         1 => Just(Step::Purge),
         3 => mood.prop_map(Step::Mood),
@@ -225,7 +228,7 @@ async fn live(steps: &[Step]) -> Result<(), TestCaseError> {
                 desk.memory().purge(key(1).id);
                 (oracle.held, oracle.failing) = (None, None);
             }
-            Step::Ask => {
+            Step::CacheRequest => {
                 let expected = oracle.ask(mood, Instant::now());
                 let asking = desk.ask(key(1));
                 if oracle.calls > calls {
@@ -235,7 +238,7 @@ async fn live(steps: &[Step]) -> Result<(), TestCaseError> {
                 let served = asking.await.unwrap();
                 let answer = served.as_ref().ok().map(|served| served.entry.answer().clone());
                 prop_assert_eq!(
-                    (how(&served), answer),
+                    (from(&served), answer),
                     (expected.0, expected.1.map(|mood| mood.outcome().unwrap()))
                 );
                 prop_assert!(desk.has_no_call(), "a call too many");

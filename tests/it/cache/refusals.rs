@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use link_report_proxy::{
-    cache::{Forward, How, ScarcityProbe},
-    report::{Cause, Reason, Scarcity},
+    cache::{Forward, ServedFrom},
+    report::{Cause, QuotaPressure, QuotaPressureFn, Reason},
 };
 use tokio::time::sleep;
 
-use super::desk::{Desk, at_rest, how, options, refusal, report, seconds};
+use super::harness::{Desk, at_rest, from, negative_answer, options, report, seconds};
 use crate::support::in_process::key;
 
 /// Polls each second for so long, answers every call with a refusal, and tells when the calls came.
@@ -18,9 +18,9 @@ async fn calls_at(desk: &mut Desk, time: u64) -> Vec<u64> {
         let asking = desk.ask(key(1));
         if let Some(call) = desk.made_call().await {
             calls.push(second);
-            call.answers(refusal());
+            call.answers(negative_answer());
         }
-        assert_eq!(asking.await.unwrap().unwrap().entry.answer(), &refusal());
+        assert_eq!(asking.await.unwrap().unwrap().entry.answer(), &negative_answer());
         sleep(seconds(1)).await;
     }
     calls
@@ -52,14 +52,14 @@ async fn a_refusal_that_is_asked_for_again_hours_later_is_a_new_one() {
 #[tokio::test(start_paused = true)]
 async fn an_expired_refusal_asks_as_a_refresh_and_not_as_a_miss() {
     let mut desk = Desk::new();
-    desk.hold(key(1), refusal()).await;
+    desk.hold(key(1), negative_answer()).await;
     sleep(seconds(60)).await;
     let asking = desk.ask(key(1));
     let call = desk.call().await;
     assert_eq!(call.call.reason, Reason::Refresh);
-    call.answers(refusal());
+    call.answers(negative_answer());
     let served = asking.await.unwrap().unwrap();
-    assert!(matches!(served.how, How::Fetched { forward: Forward::Stale, .. }), "{:?}", served.how);
+    assert!(matches!(served.from, ServedFrom::Fetched { forward: Forward::Stale, .. }), "{:?}", served.from);
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,16 +68,20 @@ async fn an_expired_refusal_whose_refresh_is_put_off_is_the_answer_and_asked_abo
         [Cause::QuotaExhausted { retry_after: seconds(3_600) }, Cause::Throttled { retry_after: seconds(1) }]
     {
         let mut desk = Desk::new();
-        desk.hold(key(1), refusal()).await;
+        desk.hold(key(1), negative_answer()).await;
         sleep(seconds(60)).await;
         for _ in 0..3 {
             let asking = desk.ask(key(1));
             desk.call().await.fails(cause.clone());
             let served = asking.await.unwrap().unwrap();
-            assert_eq!(served.entry.answer(), &refusal());
-            assert!(matches!(&served.how, How::Fallback(error) if error.cause == cause), "{:?}", served.how);
+            assert_eq!(served.entry.answer(), &negative_answer());
+            assert!(
+                matches!(&served.from, ServedFrom::StaleIfError(error) if error.cause == cause),
+                "{:?}",
+                served.from
+            );
             sleep(seconds(4)).await;
-            assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "fallback");
+            assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "fallback");
             desk.is_clear().await;
             sleep(seconds(1)).await;
         }
@@ -86,16 +90,16 @@ async fn an_expired_refusal_whose_refresh_is_put_off_is_the_answer_and_asked_abo
 
 #[tokio::test(start_paused = true)]
 async fn while_calls_are_scarce_an_expired_refusal_is_the_answer() {
-    let now = Arc::new(Mutex::new(Scarcity::Stopped));
+    let now = Arc::new(Mutex::new(QuotaPressure::Stopped));
     let told = Arc::clone(&now);
-    let probe = ScarcityProbe::new(move |_now| *told.lock().unwrap());
+    let probe = QuotaPressureFn::new(move |_now| *told.lock().unwrap());
     let mut desk = Desk::with_calls_that_are(probe, options());
-    desk.hold(key(1), refusal()).await;
+    desk.hold(key(1), negative_answer()).await;
     sleep(seconds(120)).await;
-    for scarcity in [Scarcity::Stopped, Scarcity::Scarce { factor: 3.0 }] {
-        *now.lock().unwrap() = scarcity;
+    for quota_pressure in [QuotaPressure::Stopped, QuotaPressure::Delayed { factor: 3.0 }] {
+        *now.lock().unwrap() = quota_pressure;
         let served = desk.ask(key(1)).await.unwrap();
-        assert_eq!((how(&served), served.unwrap().entry.answer()), ("fallback", &refusal()));
+        assert_eq!((from(&served), served.unwrap().entry.answer()), ("fallback", &negative_answer()));
         desk.is_clear().await;
     }
     sleep(seconds(60)).await;
@@ -111,10 +115,14 @@ async fn a_refusal_keeps_the_report_behind_it_which_stands_in_for_an_error_that_
     let alone = desk.metric("cache_bytes");
     sleep(seconds(301)).await;
     desk.ask(key(1)).await.unwrap().unwrap();
-    desk.call().await.answers(refusal());
+    desk.call().await.answers(negative_answer());
     at_rest().await;
     let served = desk.ask(key(1)).await.unwrap();
-    assert_eq!((how(&served), served.unwrap().entry.answer()), ("hit", &refusal()), "it is the answer");
+    assert_eq!(
+        (from(&served), served.unwrap().entry.answer()),
+        ("hit", &negative_answer()),
+        "it is the answer"
+    );
     assert!(desk.metric("cache_bytes") > alone, "both are weighed");
     sleep(seconds(60)).await;
     let asking = desk.ask(key(1));
@@ -122,23 +130,23 @@ async fn a_refusal_keeps_the_report_behind_it_which_stands_in_for_an_error_that_
     assert_eq!(call.call.reason, Reason::Refresh);
     call.fails(Cause::Status { status: 503 });
     let served = asking.await.unwrap();
-    assert_eq!((how(&served), served.unwrap().entry.answer()), ("fallback", &good));
+    assert_eq!((from(&served), served.unwrap().entry.answer()), ("fallback", &good));
     // Nobody waits for the next to fail.
     let served = desk.ask(key(1)).await.unwrap();
-    assert_eq!((how(&served), served.unwrap().entry.answer()), ("fallback", &good));
+    assert_eq!((from(&served), served.unwrap().entry.answer()), ("fallback", &good));
     desk.is_clear().await;
-    let served = desk.memory().stand_in(&key(1), Cause::Overloaded.into()).unwrap();
+    let served = desk.memory().stale_if_error(&key(1), Cause::Overloaded.into()).unwrap();
     assert_eq!(served.entry.answer(), &good);
     // It is a day's stand-in by its own age, however old the refusal is.
     sleep(seconds(3_600 - 361 - 1)).await;
     let asking = desk.ask(key(1));
     desk.call().await.fails(Cause::Timeout);
     let served = asking.await.unwrap();
-    assert_eq!((how(&served), served.unwrap().entry.answer()), ("fallback", &good));
+    assert_eq!((from(&served), served.unwrap().entry.answer()), ("fallback", &good));
     sleep(seconds(5)).await;
     let asking = desk.ask(key(1));
     desk.call().await.fails(Cause::Timeout);
-    assert_eq!(how(&asking.await.unwrap()), "error");
+    assert_eq!(from(&asking.await.unwrap()), "error");
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +158,7 @@ async fn the_report_behind_a_refusal_that_comes_again_is_the_same_and_so_is_its_
     desk.memory().encode(key(1), &first).await;
     let weight = desk.metric("cache_bytes");
     sleep(seconds(301)).await;
-    for answer in [refusal(), good.clone()] {
+    for answer in [negative_answer(), good.clone()] {
         let asking = desk.ask(key(1));
         desk.call().await.answers(answer);
         asking.await.unwrap().unwrap();
@@ -167,7 +175,7 @@ async fn the_report_behind_a_refusal_that_comes_again_is_the_same_and_so_is_its_
 async fn a_second_refusal_in_a_row_a_minute_later_drops_the_report() {
     let lifetimes =
         link_report_proxy::report::LifetimePolicy { negative_ttl: seconds(10), ..options().lifetimes };
-    let mut desk = Desk::with(link_report_proxy::cache::MemoryOptions { lifetimes, ..options() });
+    let mut desk = Desk::with(link_report_proxy::cache::CacheOptions { lifetimes, ..options() });
     let good = report(key(1), 100, 1);
     desk.hold(key(1), good.clone()).await;
     let alone = desk.metric("cache_bytes");
@@ -175,19 +183,19 @@ async fn a_second_refusal_in_a_row_a_minute_later_drops_the_report() {
     // At 0, 10 and 30 s the gateway may be at fault for a moment; at 70 s it is not.
     for lifetime in [10, 20, 40] {
         let asking = desk.ask(key(1));
-        desk.call().await.answers(refusal());
+        desk.call().await.answers(negative_answer());
         asking.await.unwrap().unwrap();
         assert!(desk.metric("cache_bytes") > alone, "{lifetime}: kept behind");
         sleep(seconds(lifetime)).await;
     }
     let asking = desk.ask(key(1));
-    desk.call().await.answers(refusal());
+    desk.call().await.answers(negative_answer());
     asking.await.unwrap().unwrap();
     assert!(desk.metric("cache_bytes") < alone, "dropped");
     sleep(seconds(80)).await;
     let asking = desk.ask(key(1));
     desk.call().await.fails(Cause::Timeout);
-    assert_eq!(how(&asking.await.unwrap()), "error");
+    assert_eq!(from(&asking.await.unwrap()), "error");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! The room for requests in flight: a caller that hangs up makes none.
 
 use link_report_proxy::{
-    cache::{Ask, Demand, Permit},
+    cache::{CacheRequest, Permit, Revalidate},
     simulator::{Fault, Scope},
 };
 use tokio::{
@@ -10,7 +10,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::desk::{Desk, at_rest, how, report, seconds};
+use super::harness::{Desk, at_rest, from, report, seconds};
 use crate::support::in_process::{InProcess, key, path};
 
 #[tokio::test(start_paused = true)]
@@ -45,7 +45,7 @@ fn place(room: &std::sync::Arc<Semaphore>) -> Permit {
 async fn a_leader_s_place_goes_with_its_call_and_a_waiter_s_with_the_waiter() {
     let room = std::sync::Arc::new(Semaphore::new(10));
     let mut desk = Desk::new();
-    let ask = || Ask { key: key(1), demand: Demand::Usual };
+    let ask = || CacheRequest { key: key(1), revalidate: Revalidate::WhenStale };
     let leader = tokio::spawn(desk.cache.clone().answer(ask(), place(&room)));
     let call = desk.call().await;
     let waiters = [(); 2].map(|()| tokio::spawn(desk.cache.clone().answer(ask(), place(&room))));
@@ -68,7 +68,7 @@ async fn refreshes_behind_answers_are_bounded_too_and_made_up_for() {
     }
     sleep(seconds(301)).await;
     for number in 0..1_100 {
-        assert_eq!(how(&desk.ask(key(number)).await.unwrap()), "stale");
+        assert_eq!(from(&desk.ask(key(number)).await.unwrap()), "stale");
     }
     let mut calls = Vec::new();
     while let Some(call) = desk.made_call().await {
@@ -80,6 +80,6 @@ async fn refreshes_behind_answers_are_bounded_too_and_made_up_for() {
         call.answers(report(key, 2, 2));
     }
     at_rest().await;
-    assert_eq!(how(&desk.ask(key(1_099)).await.unwrap()), "stale");
+    assert_eq!(from(&desk.ask(key(1_099)).await.unwrap()), "stale");
     assert_eq!(desk.call().await.call.key, key(1_099));
 }

@@ -1,12 +1,12 @@
 //! How long an answer is good, and what comes after.
 
 use link_report_proxy::{
-    cache::{Forward, How, MemoryOptions},
+    cache::{CacheOptions, Forward, ServedFrom},
     report::{Cause, LifetimePolicy, Reason},
 };
 use tokio::time::sleep;
 
-use super::desk::{Desk, at_rest, how, options, refusal, report, seconds};
+use super::harness::{Desk, at_rest, from, negative_answer, options, report, seconds};
 use crate::support::in_process::{key, timed};
 
 #[tokio::test(start_paused = true)]
@@ -16,7 +16,7 @@ async fn a_stale_answer_comes_at_once_and_is_refreshed_once_behind() {
     sleep(seconds(300)).await;
     for _ in 0..20 {
         let (served, waited) = timed(desk.ask(key(1))).await;
-        assert_eq!((how(&served.unwrap()), waited), ("stale", seconds(0)));
+        assert_eq!((from(&served.unwrap()), waited), ("stale", seconds(0)));
     }
     let call = desk.call().await;
     assert_eq!(call.call.reason, Reason::Refresh);
@@ -24,7 +24,7 @@ async fn a_stale_answer_comes_at_once_and_is_refreshed_once_behind() {
     call.answers(report(key(1), 3, 2));
     at_rest().await;
     let served = desk.ask(key(1)).await.unwrap();
-    assert_eq!((how(&served), served.unwrap().entry.answer()), ("hit", &report(key(1), 3, 2)));
+    assert_eq!((from(&served), served.unwrap().entry.answer()), ("hit", &report(key(1), 3, 2)));
     desk.is_clear().await;
 }
 
@@ -51,18 +51,22 @@ async fn failing_refreshes_pause_for_longer_and_longer_and_never_replace_a_good_
             let (served, waited) = timed(desk.ask(key(1))).await;
             let served = served.unwrap().unwrap();
             assert_eq!((served.entry.answer(), waited), (&report(key(1), 2, 1), seconds(0)));
-            assert!(matches!(&served.how, How::Fallback(error) if error.cause == cause), "{:?}", served.how);
+            assert!(
+                matches!(&served.from, ServedFrom::StaleIfError(error) if error.cause == cause),
+                "{:?}",
+                served.from
+            );
             desk.is_clear().await;
         }
         sleep(seconds(1)).await;
-        assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "fallback", "{pause}");
+        assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "fallback", "{pause}");
     }
     // The vendor is back: all is forgotten.
     desk.call().await.answers(report(key(1), 2, 9));
     at_rest().await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit");
-    assert_eq!(desk.metric("cache_refreshes_total{result=\"error\"}"), 7.0);
-    assert_eq!(desk.metric("cache_refreshes_total{result=\"changed\"}"), 1.0);
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "hit");
+    assert_eq!(desk.metric("refreshes_total{result=\"error\"}"), 7.0);
+    assert_eq!(desk.metric("refreshes_total{result=\"changed\"}"), 1.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,32 +79,34 @@ async fn an_older_copy_waits_for_a_call_and_stands_in_if_that_fails() {
     assert_eq!(call.call.reason, Reason::Refresh, "not cold: there is something to fall back on");
     call.fails(Cause::Status { status: 503 });
     let served = asking.await.unwrap().unwrap();
-    assert!(matches!(&served.how, How::Fallback(error) if error.cause == Cause::Status { status: 503 }));
+    assert!(
+        matches!(&served.from, ServedFrom::StaleIfError(error) if error.cause == Cause::Status { status: 503 })
+    );
     let (served, waited) = timed(desk.ask(key(1))).await;
     assert_eq!(
-        (how(&served.unwrap()), waited),
+        (from(&served.unwrap()), waited),
         ("fallback", seconds(0)),
         "nobody waits for the next to fail"
     );
     desk.is_clear().await;
     sleep(seconds(600)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "fallback", "nor for the one after it");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "fallback", "nor for the one after it");
     desk.call().await.answers(report(key(1), 2, 1));
     at_rest().await;
     sleep(seconds(900)).await;
     let asking = desk.ask(key(1));
     desk.call().await.fails(Cause::Timeout);
-    assert_eq!(how(&asking.await.unwrap()), "fallback");
+    assert_eq!(from(&asking.await.unwrap()), "fallback");
     sleep(seconds(2_699)).await;
     let asking = desk.ask(key(1));
     desk.call().await.fails(Cause::Timeout);
     assert_eq!(
-        how(&asking.await.unwrap()),
+        from(&asking.await.unwrap()),
         "fallback",
         "a failure long past says nothing, but this is the last second in which the copy is better than an error"
     );
     sleep(seconds(2)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "error");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "error");
     desk.is_clear().await;
 }
 
@@ -112,16 +118,16 @@ async fn an_older_copy_that_is_renewed_is_told_as_a_call_for_a_stale_one() {
     let asking = desk.ask(key(1));
     desk.call().await.answers(report(key(1), 2, 1));
     let served = asking.await.unwrap().unwrap();
-    assert!(matches!(served.how, How::Fetched { forward: Forward::Stale, .. }), "{:?}", served.how);
+    assert!(matches!(served.from, ServedFrom::Fetched { forward: Forward::Stale, .. }), "{:?}", served.from);
     assert_eq!(served.entry.unchanged_for(tokio::time::Instant::now()), seconds(900));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_remembered_for_its_own_time_and_stands_in_for_nothing() {
     let mut desk = Desk::new();
-    desk.hold(key(1), refusal()).await;
+    desk.hold(key(1), negative_answer()).await;
     sleep(seconds(59)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "hit");
     desk.is_clear().await;
     sleep(seconds(1)).await;
     let asking = desk.ask(key(1));
@@ -134,15 +140,15 @@ async fn a_report_without_links_is_fresh_for_a_shorter_time() {
     let mut desk = Desk::new();
     desk.hold(key(1), report(key(1), 0, 1)).await;
     sleep(seconds(59)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "hit");
     sleep(seconds(1)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "stale");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "stale");
 }
 
 #[tokio::test(start_paused = true)]
 async fn lifetimes_are_spread_within_the_jitter_on_both_sides() {
     let lifetimes = LifetimePolicy { ttl_jitter: 0.1, ..options().lifetimes };
-    let mut desk = Desk::with(MemoryOptions { lifetimes, ..options() });
+    let mut desk = Desk::with(CacheOptions { lifetimes, ..options() });
     let mut fresh = Vec::new();
     for number in 0..200 {
         desk.hold(key(number), report(key(number), 2, 1)).await;
@@ -160,12 +166,12 @@ async fn where_nothing_stale_is_wanted_every_caller_waits_and_every_failure_show
         stale_if_error: seconds(0),
         ..options().lifetimes
     };
-    let mut desk = Desk::with(MemoryOptions { lifetimes, ..options() });
+    let mut desk = Desk::with(CacheOptions { lifetimes, ..options() });
     desk.hold(key(1), report(key(1), 2, 1)).await;
     sleep(seconds(300)).await;
     let asking = desk.ask(key(1));
     desk.call().await.fails(Cause::Timeout);
-    assert_eq!(how(&asking.await.unwrap()), "error");
+    assert_eq!(from(&asking.await.unwrap()), "error");
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,26 +179,32 @@ async fn a_forced_refresh_is_limited_to_one_an_interval_whoever_demands_it() {
     let mut desk = Desk::new();
     let cold = desk.ask_anew(key(1));
     desk.call().await.answers(report(key(1), 2, 1));
-    assert!(matches!(cold.await.unwrap().unwrap().how, How::Fetched { forward: Forward::UriMiss, .. }));
+    assert!(matches!(
+        cold.await.unwrap().unwrap().from,
+        ServedFrom::Fetched { forward: Forward::UriMiss, .. }
+    ));
     sleep(seconds(59)).await;
-    assert_eq!(how(&desk.ask_anew(key(1)).await.unwrap()), "hit");
+    assert_eq!(from(&desk.ask_anew(key(1)).await.unwrap()), "hit");
     desk.is_clear().await;
     sleep(seconds(1)).await;
     let crowd: Vec<_> = (0..20).map(|_| desk.ask_anew(key(1))).collect();
     let call = desk.call().await;
     desk.is_clear().await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "hit", "others don't wait");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "hit", "others don't wait");
     call.fails(Cause::Timeout);
     for asking in crowd {
-        assert_eq!(how(&asking.await.unwrap()), "fallback");
+        assert_eq!(from(&asking.await.unwrap()), "fallback");
     }
     sleep(seconds(59)).await;
-    assert_eq!(how(&desk.ask_anew(key(1)).await.unwrap()), "hit", "a failure counts too");
+    assert_eq!(from(&desk.ask_anew(key(1)).await.unwrap()), "hit", "a failure counts too");
     desk.is_clear().await;
     sleep(seconds(1)).await;
     let anew = desk.ask_anew(key(1));
     desk.call().await.answers(report(key(1), 2, 2));
-    assert!(matches!(anew.await.unwrap().unwrap().how, How::Fetched { forward: Forward::Request, .. }));
+    assert!(matches!(
+        anew.await.unwrap().unwrap().from,
+        ServedFrom::Fetched { forward: Forward::Request, .. }
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,7 +216,7 @@ async fn a_copy_that_grows_too_old_while_its_caller_waits_stands_in_for_nothing(
     let call = desk.call().await;
     sleep(seconds(10)).await;
     call.fails(Cause::Timeout);
-    assert_eq!(how(&asking.await.unwrap()), "error");
+    assert_eq!(from(&asking.await.unwrap()), "error");
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,22 +227,22 @@ async fn the_age_that_an_answer_comes_with_is_added_to_ours() {
     assert_eq!(asking.await.unwrap().unwrap().age, seconds(100));
     sleep(seconds(199)).await;
     let served = desk.ask(key(1)).await.unwrap();
-    assert_eq!((how(&served), served.unwrap().age), ("hit", seconds(299)));
+    assert_eq!((from(&served), served.unwrap().age), ("hit", seconds(299)));
     sleep(seconds(1)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "stale", "fresh for 300 s in all");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "stale", "fresh for 300 s in all");
     desk.call().await.fails(Cause::Timeout);
     sleep(seconds(3_600 - 300)).await;
     let asking = desk.ask(key(1));
     desk.call().await.fails(Cause::Timeout);
     let served = asking.await.unwrap();
-    assert_eq!((how(&served), served.unwrap().age), ("fallback", seconds(3_600)), "kept for an hour in all");
+    assert_eq!((from(&served), served.unwrap().age), ("fallback", seconds(3_600)), "kept for an hour in all");
     sleep(seconds(1)).await;
-    assert_eq!(how(&desk.ask(key(1)).await.unwrap()), "error");
+    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "error");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_report_that_comes_older_than_its_lifetime_costs_no_call_a_poll() {
-    let mut desk = Desk::with(MemoryOptions { anew_interval: seconds(60), ..options() });
+    let mut desk = Desk::with(CacheOptions { client_no_cache_interval: seconds(60), ..options() });
     for age in [300, 599, 3_600, 100_000] {
         desk.memory().purge_all();
         let mut calls = 0;
@@ -257,16 +269,16 @@ async fn a_forced_refresh_of_what_came_old_is_limited_by_when_it_came() {
     desk.call().await.answers_at_age(seconds(200), report(key(1), 2, 1));
     asking.await.unwrap().unwrap();
     sleep(seconds(59)).await;
-    assert_eq!(how(&desk.ask_anew(key(1)).await.unwrap()), "hit");
+    assert_eq!(from(&desk.ask_anew(key(1)).await.unwrap()), "hit");
     desk.is_clear().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_is_demanded_anew_stands_in_for_nothing_either() {
-    let mut desk = Desk::with(MemoryOptions { anew_interval: seconds(10), ..options() });
-    desk.hold(key(1), refusal()).await;
+    let mut desk = Desk::with(CacheOptions { client_no_cache_interval: seconds(10), ..options() });
+    desk.hold(key(1), negative_answer()).await;
     sleep(seconds(20)).await;
     let asking = desk.ask_anew(key(1));
     desk.call().await.fails(Cause::Timeout);
-    assert_eq!(how(&asking.await.unwrap()), "error");
+    assert_eq!(from(&asking.await.unwrap()), "error");
 }

@@ -16,7 +16,7 @@ fn steady(json: Value) -> Value {
             .into_iter()
             .map(|(name, value)| {
                 let steady = match (&*name, &value) {
-                    ("revision" | "version" | "taken_up_at" | "resets_at" | "etag", Value::String(_))
+                    ("revision" | "version" | "installed_at" | "resets_at" | "etag", Value::String(_))
                     | ("bytes", Value::Number(_)) => format!("[{name}]").into(),
                     _ => steady(value),
                 };
@@ -67,7 +67,7 @@ async fn an_entry_is_explained_at_every_age() {
     tokio::time::sleep(Duration::from_secs(330)).await;
     explain("stale").await;
     tokio::time::sleep(OLD).await;
-    explain("kept for errors").await;
+    explain("stale_if_error").await;
     proxy.vendor_fails(503);
     proxy.get(&path(1)).await;
     explain("after a failed refresh").await;
@@ -101,7 +101,7 @@ async fn a_refusal_and_a_failing_key_are_explained_too() {
     let expired = "the refusal has expired: ";
     let two = explained(2).await;
     assert_eq!(
-        (&two["held"]["standing"], &two["held"]["lifetime"]["better_than_an_error_until_seconds"]),
+        (&two["held"]["freshness"], &two["held"]["lifetime"]["stale_if_error_until_seconds"]),
         (&"expired".into(), &0.into())
     );
     for (number, next) in [
@@ -126,7 +126,7 @@ async fn a_refusal_and_a_failing_key_are_explained_too() {
         assert_eq!(explained(number).await["next"], next);
     }
     let failing = explained(3).await;
-    assert_eq!((&failing["held"], &failing["trouble"]["failures"]), (&Value::Null, &1.into()));
+    assert_eq!((&failing["held"], &failing["last_fetch_error"]["failures"]), (&Value::Null, &1.into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +192,7 @@ async fn the_metrics_count_what_happened() {
     proxy.admin_as("127.0.0.1:1", request(Method::DELETE, "/cache", &[])).await;
     for (series, value) in [
         ("requests_total{code=\"200\",outcome=\"miss\"}", 1.0),
-        ("requests_total{code=\"200\",outcome=\"coalesced\"}", 1.0),
+        ("requests_total{code=\"200\",outcome=\"collapsed\"}", 1.0),
         ("requests_total{code=\"200\",outcome=\"hit\"}", 1.0),
         ("requests_total{code=\"304\",outcome=\"hit\"}", 1.0),
         ("requests_total{code=\"404\",outcome=\"miss\"}", 1.0),
@@ -200,7 +200,7 @@ async fn the_metrics_count_what_happened() {
         ("requests_total{code=\"404\",outcome=\"rejected\"}", 1.0),
         ("requests_total{code=\"405\",outcome=\"rejected\"}", 1.0),
         ("requests_total{code=\"200\",outcome=\"stale\"}", 1.0),
-        ("requests_total{code=\"200\",outcome=\"stale_error\"}", 1.0),
+        ("requests_total{code=\"200\",outcome=\"stale_if_error\"}", 1.0),
         ("requests_total{code=\"502\",outcome=\"error\"}", 1.0),
         ("request_duration_seconds_count{outcome=\"hit\"}", 2.0),
         ("requests_in_flight", 0.0),
@@ -211,7 +211,7 @@ async fn the_metrics_count_what_happened() {
         ("upstream_requests_total{code=\"503\",reason=\"refresh\"}", 1.0),
         ("upstream_requests_total{code=\"503\",reason=\"retry\"}", 2.0),
         ("upstream_request_duration_seconds_count", 7.0),
-        ("cache_refreshes_total{result=\"error\"}", 1.0),
+        ("refreshes_total{result=\"error\"}", 1.0),
         ("cache_evictions_total{cause=\"purged\"}", 2.0),
         ("quota_used{window=\"day\"}", 7.0),
         ("token_state{state=\"valid\"}", 1.0),
@@ -220,6 +220,6 @@ async fn the_metrics_count_what_happened() {
         assert_eq!(proxy.metric(&format!("link_report_proxy_{series}")).await, value, "{series}");
     }
     let refreshed = ["changed", "unchanged"]
-        .map(|result| format!("link_report_proxy_cache_refreshes_total{{result=\"{result}\"}}"));
+        .map(|result| format!("link_report_proxy_refreshes_total{{result=\"{result}\"}}"));
     assert_eq!(proxy.metric(&refreshed[0]).await + proxy.metric(&refreshed[1]).await, 1.0);
 }

@@ -96,7 +96,7 @@ fn rows() -> Vec<Row> {
         row("day spent upstream", vendor(day.clone()), 503, "quota_exhausted", Some(429), "received-status=429"),
         row("day spent here", Trouble::Before(day), 503, "quota_exhausted", None, ""),
         row("circuit open", Trouble::Before(failure(500)), 503, "circuit_open", None, "")
-            .with(&[("CIRCUIT__FAILURES", "1")]),
+            .with(&[("CIRCUIT__CONSECUTIVE_FAILURES", "1")]),
         row("too much load", Trouble::Crowd, 503, "overloaded", None, "").with(&[("SERVER__MAX_IN_FLIGHT", "1")]),
         row("a bug", Trouble::Road(Plug::Panic), 500, "internal_error", None, ""),
         row("no token", Trouble::NoToken, 503, "token_unavailable", None, ""),

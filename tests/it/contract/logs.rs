@@ -104,7 +104,7 @@ async fn each_request_is_one_line_with_what_became_of_it_and_hits_are_for_debugg
             "INFO miss 200 0 200 200 -",
             "DEBUG hit 200 0 - - -",
             "DEBUG stale 200 310 - - -",
-            "INFO stale_error 200 1200 200 503 -",
+            "INFO stale_if_error 200 1200 200 503 -",
             "INFO error 502 - 200 503 upstream_error",
             "INFO rejected 404 - - - not_found",
         ]
@@ -141,7 +141,7 @@ async fn no_token_stands_in_any_line_however_much_is_logged() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     proxy.admin("/config").await;
     let text = log.text();
-    assert!(text.contains("access token taken up") && text.contains("tokens taken up"), "{text}");
+    assert!(text.contains("access token installed") && text.contains("tokens reloaded"), "{text}");
     for secret in ["-secret", &*proxy.vendor.access_token()] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }

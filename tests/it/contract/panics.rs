@@ -12,12 +12,16 @@ use std::{
 
 use http::{HeaderValue, Method};
 use link_report_proxy::{
-    cache::{CacheLayer, Memory, MemoryOptions, ScarcityProbe},
-    door::{Bearers, BrowserGuard},
+    cache::{CacheLayer, CacheOptions, ReportCache},
     inbound::{
-        Answers, CrossOrigin, Front, LongRoad, NoCache, Recorder, ReportEndpoint, RespondLayer, Responder,
+        AccessLog, CrossOrigin, NoCache, ReportEndpoint, ReportService, RespondLayer, Responder,
+        ServiceContext, SlowPath,
     },
-    report::{Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, Scarcity},
+    report::{
+        Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, QuotaPressure,
+        QuotaPressureFn,
+    },
+    server::{BearerAuth, BrowserGuard},
     telemetry::Metrics,
 };
 use tower::Layer as _;
@@ -34,7 +38,7 @@ fn report(call: Call) -> Result<Fetched, FetchError> {
 #[tokio::test(start_paused = true)]
 async fn a_panic_while_memory_answers_is_a_counted_500_and_the_next_request_is_served() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let options = MemoryOptions {
+    let options = CacheOptions {
         lifetimes: LifetimePolicy {
             ttl: minutes(5),
             ttl_jitter: 0.0,
@@ -44,32 +48,32 @@ async fn a_panic_while_memory_answers_is_a_counted_500_and_the_next_request_is_s
             stale_if_error: minutes(60),
         },
         max_bytes: 1 << 20,
-        patience: Duration::from_secs(15),
-        anew_interval: minutes(1),
+        request_timeout: Duration::from_secs(15),
+        client_no_cache_interval: minutes(1),
     };
     let is_broken = Arc::new(AtomicBool::new(false));
-    let scarcity = {
+    let quota_pressure = {
         let is_broken = Arc::clone(&is_broken);
-        ScarcityProbe::new(move |_now| {
+        QuotaPressureFn::new(move |_now| {
             assert!(!is_broken.load(Ordering::Relaxed), "a bug");
-            Scarcity::Ample
+            QuotaPressure::Normal
         })
     };
     let metrics = Metrics::new();
-    let memory = Arc::new(Memory::new(options, scarcity, metrics.cache.clone()));
-    let answers = Answers {
+    let memory = Arc::new(ReportCache::new(options, quota_pressure, metrics.cache.clone()));
+    let answers = ServiceContext {
         browser_guard: BrowserGuard::new([127, 0, 0, 1].into(), &[], &[]),
-        clients: Bearers::anybody(),
+        clients: BearerAuth::anybody(),
         no_cache: NoCache::Ignored,
         cache: CacheLayer::new(memory).layer(tower::service_fn(|call| ready(report(call)))),
         responder: Arc::new(Responder::new(HeaderValue::from_static("accept-encoding"))),
         cross_origin: CrossOrigin::Off,
     };
     let endpoint = ReportEndpoint::new(answers.clone(), NonZeroUsize::MIN);
-    let front = Front::new(
+    let front = ReportService::new(
         answers,
-        LongRoad::new(RespondLayer.layer(endpoint)),
-        Recorder::new(metrics.requests.clone()),
+        SlowPath::new(RespondLayer.layer(endpoint)),
+        AccessLog::new(metrics.requests.clone()),
     );
     let front = Arc::new(front);
     let get = async || exchange(Arc::clone(&front), request(Method::GET, &path(1), &[])).await;

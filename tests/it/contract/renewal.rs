@@ -5,7 +5,7 @@ use std::time::Duration;
 use link_report_proxy::{
     app::{self, App},
     settings::Settings,
-    simulator::{Fault, Options, Rotation, Scope, Simulator, TOKEN_PATH},
+    simulator::{Fault, Options, RefreshTokenPolicy, Scope, Simulator, TOKEN_PATH},
 };
 use secrecy::ExposeSecret as _;
 
@@ -96,15 +96,12 @@ async fn a_renewal_that_hangs_or_is_refused_for_good_stops_no_report_that_is_hel
 
         let shown = proxy.admin("/token").await.json();
         assert_eq!(shown["source"], "refresh");
-        assert_eq!(
-            (shown["standing"].as_str(), shown["renewal"]["kept"].as_str()),
-            (Some("expired"), Some("volatile"))
-        );
-        assert_eq!(shown["renewal"]["refresh_token"], "rotating");
+        assert_eq!(shown["renewal"]["durability"], "volatile");
+        assert_eq!(shown["renewal"]["refresh_token_rotation"], "rotating");
         assert!(shown["renewal"]["last_error"].as_str().is_some_and(|error| !error.is_empty()), "{shown}");
+        assert_eq!(shown["status"], if dead { "reauthorization_required" } else { "expired" });
         if dead {
-            assert_eq!(shown["state"], "reauthorisation_required");
-            let series = "link_report_proxy_token_state{state=\"reauthorisation_required\"}";
+            let series = "link_report_proxy_token_state{state=\"reauthorization_required\"}";
             assert!((proxy.metric(series).await - 1.0).abs() < f64::EPSILON);
         }
     }
@@ -205,7 +202,7 @@ async fn an_api_that_refuses_every_token_costs_twenty_calls_in_ten_minutes_and_e
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_whose_renewal_fails_is_backed_off_too() {
-    let options = Options { rotation: Rotation::LongLived, ..Options::default() };
+    let options = Options { rotation: RefreshTokenPolicy::LongLived, ..Options::default() };
     let proxy = renewing_in_front_of(options, &[("QUOTA__PER_SECOND", "4")]);
     assert_eq!(proxy.get(&path(1)).await.status, 200);
     proxy.vendor.inject(Fault::Hang, Scope::TokenCalls);

@@ -8,7 +8,7 @@ use std::{
 
 use link_report_proxy::{
     simulator::{Options, TOKEN_PATH},
-    state::{Embedded, Store as _, TokenRecord},
+    state::{FileStore, StateStore as _, TokenRecord},
 };
 use secrecy::ExposeSecret as _;
 
@@ -42,7 +42,7 @@ fn settings(upstream: &Upstream, dir: &Path, refresh_token: Option<&str>) -> Vec
 async fn a_damaged_state_file_is_set_aside_and_the_process_starts_with_the_configured_refresh_token() {
     let (upstream, root) = (Upstream::with(Options::default()).await, tempfile::tempdir().unwrap());
     let dir = root.path().join("state");
-    drop(Embedded::open(&dir).unwrap());
+    drop(FileStore::open(&dir).unwrap());
     fs::write(dir.join("state.redb"), GARBAGE).unwrap();
     let token = upstream.sim.refresh_token();
     for start in 0..2 {
@@ -64,15 +64,15 @@ async fn a_damaged_state_file_is_set_aside_and_the_process_starts_with_the_confi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_state_file_without_another_refresh_token_is_reauthorisation_required() {
+async fn a_damaged_state_file_without_another_refresh_token_is_reauthorization_required() {
     let (upstream, root) = (Upstream::with(Options::default()).await, tempfile::tempdir().unwrap());
     let dir = root.path().join("state");
-    Embedded::open(&dir).unwrap().swap_token(None, &TokenRecord::new("lost".into())).unwrap();
+    FileStore::open(&dir).unwrap().compare_and_set(None, &TokenRecord::new("lost".into())).unwrap();
     fs::write(dir.join("state.redb"), b"").unwrap();
     let proxy = Proxy::listening(Run::start(&["serve"], &settings(&upstream, &dir, None))).await;
     until("a word that a login is needed", async || {
-        let state = proxy.admin("/token").await.json()["state"].clone();
-        (state == "reauthorisation_required").then_some(())
+        let state = proxy.admin("/token").await.json()["status"].clone();
+        (state == "reauthorization_required").then_some(())
     })
     .await;
     assert_eq!(set_aside(&dir).len(), 1);
@@ -83,7 +83,7 @@ async fn what_is_held_or_forbidden_is_not_damaged_and_still_refused() {
     let (upstream, root) = (Upstream::with(Options::default()).await, tempfile::tempdir().unwrap());
     let dir = root.path().join("state");
     let settings = settings(&upstream, &dir, Some("any"));
-    let held = Embedded::open(&dir).unwrap();
+    let held = FileStore::open(&dir).unwrap();
     assert_eq!(Run::finish(&["serve"], &settings).await.status.code(), Some(69));
     drop(held);
     // A directory cannot be read as a file, whoever asks: a mode would not stop root.

@@ -84,7 +84,7 @@ async fn what_was_logged_stands_before_the_reason_why_it_did_not_start() {
         let finished = Run::finish(&["serve"], &environment(&settings)).await;
         assert_eq!(finished.status.code(), Some(69), "{finished:?}");
         let [.., logged, reason] = finished.stderr.as_slice() else { panic!("{finished:?}") };
-        assert!(logged.contains("access token taken up"), "{finished:?}");
+        assert!(logged.contains("access token installed"), "{finished:?}");
         assert!(reason.starts_with("admin.listen: cannot listen on "), "{finished:?}");
     }
 }

@@ -85,7 +85,7 @@ async fn each_wrong_setting_ends_with_78_and_one_line_that_names_its_key() {
         ("quota.per_second", &[("quota.per_second", "-4")]),
         ("quota.reserve", &[("quota.reserve", "1.5")]),
         ("quota.max_wait", &[("quota.max_wait", "soon")]),
-        ("circuit.failures", &[("circuit.failures", "few")]),
+        ("circuit.consecutive_failures", &[("circuit.consecutive_failures", "few")]),
         ("log.format", &[("log.format", "xml")]),
         ("shutdown.grace", &[("shutdown.grace", "for ever")]),
     ];

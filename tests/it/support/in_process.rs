@@ -14,11 +14,11 @@ use hyper::{body::Incoming, client::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use link_report_proxy::{
     admin::{Admin, AdminState},
-    admission::{Opening, WallClock},
-    app::{App, Calls, Outside, World},
-    door::{Body, ConnectionLimits, serve_connection},
-    inbound::{Front, Reply},
+    app::{App, Calls, Dependencies, Environment},
+    inbound::{ReportService, ResponseFuture},
+    quota::{InitialCount, WallClock},
     report::{ActivityId, NoClicks, ReportKey, Unreachable},
+    server::{Body, ConnectionLimits, serve_connection},
     settings::Settings,
     simulator::{BodyShape, Fault, Options, Scope, Simulator, synthetic_id},
     state,
@@ -41,14 +41,14 @@ const STEADY: [(&str, &str); 4] = [
     ("CACHE__TTL_JITTER", "0"),
     ("QUOTA__PER_SECOND", "0"),
     ("QUOTA__PER_DAY", "0"),
-    ("CIRCUIT__FAILURES", "0"),
+    ("CIRCUIT__CONSECUTIVE_FAILURES", "0"),
 ];
 
 /// The proxy and its vendor.
 pub(crate) struct InProcess {
     pub(crate) vendor: Simulator,
     pub(crate) admin: Arc<AdminState>,
-    front: Arc<Front<Calls>>,
+    front: Arc<ReportService<Calls>>,
     cable: Cable,
     _background: JoinSet<()>,
 }
@@ -98,14 +98,14 @@ impl InProcess {
         let settings = Settings::load(None, environment).unwrap();
         before(&vendor);
         let cable = Cable::to(&vendor);
-        let world = World { clock: WallClock::starting_at(now), opening: Opening::Unspent };
-        let outside = Outside {
+        let world = Environment { clock: WallClock::starting_at(now), opening: InitialCount::Unspent };
+        let dependencies = Dependencies {
             api: cable.connector(),
             authority: cable.connector(),
-            store: Arc::new(state::Memory::default()),
+            store: Arc::new(state::MemoryStore::default()),
             world,
         };
-        let App { front, admin, background } = App::assemble(&settings, outside).unwrap();
+        let App { front, admin, background } = App::build(&settings, dependencies).unwrap();
         Self { vendor, admin, front, cable, _background: background.into_iter().collect() }
     }
 
@@ -123,7 +123,7 @@ impl InProcess {
     }
 
     /// Asks the data port's service itself, without a connection.
-    pub(crate) fn call(&self, target: &str) -> Reply {
+    pub(crate) fn call(&self, target: &str) -> ResponseFuture {
         let request = Request::get(target).header("host", "127.0.0.1:8080");
         hyper::service::Service::call(&*self.front, request.body(Empty::<Bytes>::new()).unwrap())
     }

@@ -1,0 +1,103 @@
+//! `GET /quota` and `GET /token`: what may still be called, and with what.
+
+use std::{fmt::Write as _, time::SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::{
+    quota::{Forecast, QuotaSnapshot, SecondCount},
+    token::{RenewalSnapshot, TokenSnapshot},
+};
+
+pub(super) fn quota(snapshot: QuotaSnapshot) -> Value {
+    const HOUR_SECONDS: f64 = 3_600.0;
+    let QuotaSnapshot { second: SecondCount { limit, used, waiting, wait }, day, skew } = snapshot;
+    let hours_left = day.resets_in.as_secs_f64() / HOUR_SECONDS;
+    json!({
+        "second": { "limit": limit, "used": used, "waiting": waiting, "wait_seconds": wait.as_secs_f64() },
+        "day": {
+            "limit": day.limit,
+            "used": day.used,
+            "remaining": day.remaining,
+            "reserved_for_misses": day.reserved,
+            "external_calls": day.external,
+            "resets_at": rfc3339(day.resets_at),
+            "backing": day.backing.as_str(),
+            "mode": day.mode.as_str(),
+            "calls_per_hour": (day.per_second * HOUR_SECONDS).round(),
+            "affordable_calls_per_hour": day.remaining.map(|left| (f64::from(left) / hours_left).round()),
+            "forecast": forecast(day.forecast),
+        },
+        "upstream_clock_ahead_seconds": skew.ahead_seconds(),
+    })
+}
+
+pub(super) fn token(snapshot: TokenSnapshot) -> Value {
+    let TokenSnapshot { source, generation, changed_at, expires_at, status, renewal } = snapshot;
+    let mut shown = json!({
+        "source": source,
+        "status": status.as_str(),
+        "generation": generation,
+        "installed_at": changed_at.and_then(rfc3339),
+        "expires_at": expires_at.and_then(rfc3339),
+    });
+    if let Some(RenewalSnapshot { renewed_at, rotation, durability, last_error }) = renewal {
+        shown["renewal"] = json!({
+            "last_renewal_at": renewed_at.and_then(rfc3339),
+            "refresh_token_rotation": rotation.as_str(),
+            "durability": durability.as_str(),
+            "last_error": last_error,
+        });
+    }
+    shown
+}
+
+fn forecast(forecast: Forecast) -> String {
+    match forecast {
+        Forecast::Enough => "enough".to_owned(),
+        Forecast::ExhaustedAt(at) => {
+            let shown = rfc3339(at);
+            // 2026-11-24T16:40:00Z
+            let minute = shown.as_deref().and_then(|shown| shown.get(11..16));
+            format!("exhausted at {} UTC", minute.unwrap_or("midnight"))
+        }
+        Forecast::Exhausted => "exhausted".to_owned(),
+    }
+}
+
+/// `None` before 1970 and after 9999, which humantime cannot write.
+fn rfc3339(time: SystemTime) -> Option<String> {
+    let mut shown = String::new();
+    time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    write!(shown, "{}", humantime::format_rfc3339_seconds(time)).ok().map(|()| shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        quota::{InitialCount, Quota, QuotaLimits, WallClock},
+        telemetry::Metrics,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_in_the_last_days_of_the_year_9999_or_beyond_is_shown_as_far_as_it_can_be() {
+        const LAST_NOON: u64 = 253_402_257_600;
+        let limits = QuotaLimits { per_second: None, per_day: None, reserve: 0.1, max_wait: Duration::ZERO };
+        let before_1970 = SystemTime::UNIX_EPOCH - Duration::from_secs(10 * 86_400);
+        let since_1970 = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (now, shown) in [
+            (before_1970, Value::Null),
+            (since_1970(LAST_NOON - 86_400), json!("9999-12-31T00:00:00Z")),
+            (since_1970(LAST_NOON), Value::Null),
+            (since_1970(LAST_NOON * 1_000), Value::Null),
+            (since_1970(i64::MAX as u64), Value::Null),
+        ] {
+            let clock = WallClock::starting_at(now);
+            let standing = Quota::new(limits, InitialCount::Unspent, clock, Metrics::new().quota);
+            assert_eq!(quota(standing.snapshot())["day"]["resets_at"], shown);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What the app is given and finds around it, and what of that cannot be used.
+
+use std::sync::Arc;
+
+use crate::{
+    quota::{InitialCount, WallClock},
+    settings::SecretFileError,
+    state::{StateError, StateStore},
+    token::TokenSetupError,
+    upstream::InvalidOrigin,
+};
+
+/// What an app is given from outside.
+#[derive(Debug)]
+pub struct Dependencies<C> {
+    /// At the end of the road to `upstream.base_url`.
+    pub api: C,
+    /// At the end of the road to `token.token_url`.
+    pub authority: C,
+    /// What outlives the process.
+    pub store: Arc<dyn StateStore>,
+    /// The rest of it.
+    pub world: Environment,
+}
+
+/// What the app finds around it.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// The time of day.
+    pub clock: WallClock,
+    /// What is known of the calls that the key has spent today, where no durable store knows.
+    pub opening: InitialCount,
+}
+
+/// The settings are well-formed, but something that they name cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// `upstream.base_url`.
+    #[error(transparent)]
+    UpstreamOrigin(#[from] InvalidOrigin),
+    /// A secret file that cannot be read.
+    #[error("{key}: {source}")]
+    SecretFile {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        source: SecretFileError,
+    },
+    /// The count of the day's calls.
+    #[error("state.dir: {0}")]
+    Ledger(#[source] StateError),
+    /// The token's record, or what it begins with.
+    #[error(transparent)]
+    Token(#[from] TokenSetupError),
+}
+
+// === impl Environment ===
+
+impl Default for Environment {
+    /// The machine's clock, and nothing known.
+    fn default() -> Self {
+        Self { clock: WallClock::machine(), opening: InitialCount::Unknown }
+    }
+}

@@ -1,0 +1,67 @@
+//! Header values with a small number of seconds in them, ready in the program's read-only memory: a hit allocates and
+//! formats neither its `Age` nor its `Cache-Status`.
+
+use http::HeaderValue;
+
+/// Seconds from 0 up to here are ready: more than an hour, and a usual `cache.ttl` is well below.
+const READY: usize = 4_096;
+/// How many digits such a number has at most.
+const DIGITS: usize = 4;
+
+/// Every text that begins with `PREFIX` and ends in a number of seconds.
+pub(super) struct PrebuiltSeconds<const WIDTH: usize> {
+    prefix: usize,
+    texts: [[u8; WIDTH]; READY],
+}
+
+// === impl PrebuiltSeconds ===
+
+impl<const WIDTH: usize> PrebuiltSeconds<WIDTH> {
+    /// Renders them, at compile time. `WIDTH` is the length of `prefix` and of the longest number together.
+    pub(super) const fn new(prefix: &str) -> Self {
+        assert!(prefix.len() + DIGITS == WIDTH, "the width is that of the longest text");
+        let mut texts = [[0; WIDTH]; READY];
+        let mut number = 0;
+        while number < READY {
+            let text = &mut texts[number];
+            let (before, digits) = text.split_at_mut(prefix.len());
+            before.copy_from_slice(prefix.as_bytes());
+            let (mut at, mut rest) = (length(number), number);
+            while at > 0 {
+                at -= 1;
+                digits[at] = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+            number += 1;
+        }
+        Self { prefix: prefix.len(), texts }
+    }
+
+    /// The text that ends in this number, if it is a small one.
+    pub(super) fn get(&'static self, seconds: u64) -> Option<HeaderValue> {
+        let number = usize::try_from(seconds).ok().filter(|number| *number < READY)?;
+        let text = &self.texts[number][..self.prefix + length(number)];
+        std::str::from_utf8(text).ok().map(HeaderValue::from_static)
+    }
+}
+
+const fn length(number: usize) -> usize {
+    1 + (number >= 10) as usize + (number >= 100) as usize + (number >= 1_000) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static AGES: PrebuiltSeconds<4> = PrebuiltSeconds::new("");
+    static TTLS: PrebuiltSeconds<8> = PrebuiltSeconds::new("ttl=");
+
+    #[test]
+    fn what_is_ready_reads_as_it_would_if_it_were_formatted() {
+        for seconds in 0..4_096 {
+            assert_eq!(AGES.get(seconds).unwrap(), HeaderValue::from(seconds));
+            assert_eq!(TTLS.get(seconds).unwrap(), format!("ttl={seconds}").as_str());
+        }
+        assert_eq!((AGES.get(4_096), TTLS.get(u64::MAX)), (None, None));
+    }
+}

@@ -1,0 +1,284 @@
+//! The one door that every call goes through on its way out.
+
+use std::task::{Context, Poll};
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tower::{Layer, Service, ServiceExt as _};
+
+use super::admit::Quota;
+use crate::report::{Call, FetchError, Fetched};
+
+/// Puts [`QuotaGate`] in front of a service.
+#[derive(Debug, Clone)]
+pub struct QuotaLayer {
+    quota: Quota,
+}
+
+/// Lets a call through when the second and the day allow it.
+#[derive(Debug, Clone)]
+pub struct QuotaGate<S> {
+    inner: S,
+    quota: Quota,
+}
+
+// === impl QuotaLayer ===
+
+impl QuotaLayer {
+    /// The layer that spends this quota.
+    pub fn new(quota: Quota) -> Self {
+        Self { quota }
+    }
+}
+
+impl<S> Layer<S> for QuotaLayer {
+    type Service = QuotaGate<S>;
+
+    fn layer(&self, inner: S) -> QuotaGate<S> {
+        QuotaGate { inner, quota: self.quota.clone() }
+    }
+}
+
+// === impl QuotaGate ===
+
+impl<S> Service<Call> for QuotaGate<S>
+where
+    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Fetched;
+    type Error = FetchError;
+    type Future = BoxFuture<'static, Result<Fetched, FetchError>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+        // The wait belongs to a call, so that dropping the call ends it.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let Self { inner, quota } = self.clone();
+        async move {
+            let leave = quota.admit(call.reason).await?;
+            let mut result = inner.oneshot(call).await;
+            leave.learn(&mut result).await;
+            result
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::ready,
+        num::NonZeroU32,
+        sync::Arc,
+        time::{Duration, SystemTime},
+    };
+
+    use tokio::{task::JoinSet, time::Instant};
+
+    use super::*;
+    use crate::{
+        quota::{InitialCount, QuotaLimits, QuotaSnapshot, WallClock},
+        report::testing::{call, good},
+        report::{Cause, Exchange, Reason, Unreachable},
+        state::{DayRecord, DayStatus, LedgerRecord, MemoryStore, StateStore},
+        telemetry::Metrics,
+    };
+
+    const LIMITS: QuotaLimits = QuotaLimits {
+        per_second: NonZeroU32::new(4),
+        per_day: None,
+        reserve: 0.1,
+        max_wait: Duration::from_secs(5),
+    };
+
+    fn quota(limits: QuotaLimits) -> Quota {
+        let midnight = WallClock::starting_at(SystemTime::UNIX_EPOCH);
+        Quota::new(limits, InitialCount::Unspent, midnight, Metrics::new().quota)
+    }
+
+    async fn ask(quota: &Quota, answer: Result<Fetched, Cause>) -> Result<Fetched, Cause> {
+        let upstream = tower::service_fn(move |_call| ready(answer.clone().map_err(FetchError::from)));
+        QuotaLayer::new(quota.clone()).layer(upstream).oneshot(call()).await.map_err(|error| error.cause)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_spread_and_what_would_wait_too_long_is_throttled() {
+        let (quota, start) = (quota(LIMITS), Instant::now());
+        let mut calls = JoinSet::new();
+        for _ in 0..30 {
+            let quota = quota.clone();
+            calls.spawn(async move { (ask(&quota, Ok(good())).await, start.elapsed()) });
+        }
+        let (went, denied): (Vec<_>, Vec<_>) =
+            calls.join_all().await.into_iter().partition(|(result, _)| result.is_ok());
+        assert_eq!((went.len(), denied.len()), (20, 10));
+        let mut left: Vec<_> = went.into_iter().map(|(_, at)| at).collect();
+        left.sort_unstable();
+        assert!(left.windows(5).all(|five| five[4] - five[0] > Duration::from_secs(1)));
+        assert!(left.iter().all(|at| *at <= LIMITS.max_wait));
+        for (result, at) in denied {
+            assert!(matches!(result, Err(Cause::Throttled { retry_after }) if !retry_after.is_zero()));
+            assert_eq!(at, Duration::ZERO, "a refusal is immediate");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stops_waiting_lets_the_others_move_up() {
+        let (quota, start) = (quota(LIMITS), Instant::now());
+        ask(&quota, Ok(good())).await.unwrap();
+        let [leaver, stayer] = [(); 2].map(|()| {
+            let quota = quota.clone();
+            tokio::spawn(async move { ask(&quota, Ok(good())).await.map(|_| start.elapsed()) })
+        });
+        while quota.snapshot().second.waiting < 2 {
+            tokio::task::yield_now().await;
+        }
+        leaver.abort();
+        let waited = stayer.await.unwrap().unwrap();
+        assert!(waited < Duration::from_millis(300), "the leaver's turn, not the one after it: {waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upstream_s_throttled_holds_back_the_next_call() {
+        let (quota, start) = (quota(LIMITS), Instant::now());
+        let retry_after = Duration::from_secs(3);
+        let refused = ask(&quota, Err(Cause::Throttled { retry_after })).await;
+        assert_eq!(refused, Err(Cause::Throttled { retry_after }));
+        ask(&quota, Ok(good())).await.unwrap();
+        assert!(start.elapsed() >= retry_after);
+        let retry_after = Duration::from_secs(60);
+        ask(&quota, Err(Cause::Throttled { retry_after })).await.unwrap_err();
+        let denied = ask(&quota, Ok(good())).await;
+        assert!(matches!(denied, Err(Cause::Throttled { .. })), "longer than max_wait: not waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upstream_s_quota_exceeded_ends_the_day_at_once() {
+        let metrics = Metrics::new();
+        let limits = QuotaLimits { per_day: NonZeroU32::new(10_000), ..LIMITS };
+        let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
+        let quota = Quota::new(limits, InitialCount::Unspent, noon, metrics.quota.clone());
+        let exceeded = Cause::QuotaExhausted { retry_after: Duration::ZERO };
+        for answer in [Err(exceeded), Ok(good())] {
+            let Err(Cause::QuotaExhausted { retry_after }) = ask(&quota, answer).await else {
+                panic!("not exhausted")
+            };
+            assert!(!retry_after.is_zero());
+        }
+        assert_eq!(quota.snapshot().day.remaining, Some(0));
+        quota.observe();
+        let text = metrics.render().unwrap();
+        for line in [
+            "quota_used{window=\"day\"} 1",
+            "quota_remaining{window=\"day\"} 0",
+            "quota_denied_total{window=\"day\"} 1",
+            "quota_limit{window=\"second\"} 4",
+        ] {
+            assert!(text.contains(&format!("link_report_proxy_{line}\n")), "{line}\n{text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_day_turns_by_the_upstream_s_clock() {
+        let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
+        let hour_to_midnight = SystemTime::UNIX_EPOCH + Duration::from_secs(23 * 3_600);
+        let dated = |date| {
+            let answer = good();
+            Ok(Fetched { exchange: Exchange { date: Some(date), ..answer.exchange }, ..answer })
+        };
+        ask(&quota, dated(hour_to_midnight)).await.unwrap();
+        assert_eq!(quota.snapshot().skew.ahead_seconds(), 0, "one answer may be wrong");
+        let minute = Duration::from_secs(60);
+        tokio::time::advance(minute).await;
+        ask(&quota, dated(hour_to_midnight + minute)).await.unwrap();
+        let QuotaSnapshot { day, skew, .. } = quota.snapshot();
+        assert_eq!((day.used, skew.ahead_seconds()), (2, 23 * 3_600));
+        tokio::time::advance(Duration::from_secs(3_541)).await;
+        assert_eq!(quota.snapshot().day.used, 0, "midnight there, one in the morning here");
+    }
+
+    fn day(day: u64, spent: u32) -> DayRecord {
+        DayRecord { day, spent, status: DayStatus::Open }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_goes_on_with_the_count_in_the_store() {
+        let store = Arc::new(MemoryStore::default());
+        for (record, used) in [(None, 1), (Some(8), 9), (Some(16), 17)] {
+            let opening = InitialCount::Stored {
+                store: Arc::clone(&store) as Arc<dyn StateStore>,
+                record: record.map(|spent| LedgerRecord::of(day(0, spent))),
+            };
+            let clock = WallClock::starting_at(SystemTime::UNIX_EPOCH);
+            let quota = Quota::new(
+                QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS },
+                opening,
+                clock,
+                Metrics::new().quota,
+            );
+            ask(&quota, Ok(good())).await.unwrap();
+            assert_eq!(quota.snapshot().day.used, used);
+        }
+        assert_eq!(store.ledger().unwrap(), Some(LedgerRecord::of(day(0, 24))), "three leases");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_after_quota_exceeded_is_silence_till_midnight_and_then_one_probe() {
+        let limits = QuotaLimits { per_day: NonZeroU32::new(10_000), ..LIMITS };
+        let store: Arc<dyn StateStore> = Arc::new(MemoryStore::default());
+        store.add_calls(0, 9_000).unwrap();
+        let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
+        let start = || {
+            let opening = InitialCount::Stored { store: Arc::clone(&store), record: store.ledger().unwrap() };
+            Quota::new(limits, opening, noon.clone(), Metrics::new().quota)
+        };
+        ask(&start(), Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
+        let quota = start();
+        for wait in [0, 43_199] {
+            tokio::time::advance(Duration::from_secs(wait)).await;
+            ask(&quota, Ok(good())).await.unwrap_err();
+        }
+        // Midnight, and the jitter.
+        tokio::time::advance(Duration::from_secs(61)).await;
+        let probe = quota.admit(Reason::Miss).await.unwrap();
+        ask(&quota, Ok(good())).await.unwrap_err();
+        probe.learn(&mut Ok(good())).await;
+        ask(&quota, Ok(good())).await.unwrap();
+        assert_eq!(store.ledger().unwrap().unwrap().latest(), day(1, 8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_finds_no_connection_is_not_counted_and_leaves_the_probing_to_the_next_call() {
+        let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
+        let quota = Quota::new(LIMITS, InitialCount::Unspent, noon, Metrics::new().quota);
+        ask(&quota, Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
+        // Midnight, and the jitter.
+        tokio::time::advance(Duration::from_secs(43_261)).await;
+        let unreachable = Cause::Unreachable(Unreachable::Connect);
+        for _ in 0..2 {
+            assert_eq!(ask(&quota, Err(unreachable.clone())).await, Err(unreachable.clone()));
+        }
+        assert_eq!(quota.snapshot().day.used, 0);
+        let _probe = quota.admit(Reason::Miss).await.unwrap();
+        let second = ask(&quota, Ok(good())).await;
+        assert!(matches!(second, Err(Cause::QuotaExhausted { .. })), "one at a time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_never_left_is_struck_out() {
+        const TOO_FAST: Cause = Cause::Throttled { retry_after: Duration::from_secs(60) };
+        let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
+        ask(&quota, Err(Cause::TokenUnavailable)).await.unwrap_err();
+        assert_eq!(quota.snapshot().day.used, 0);
+        let throttled = || FetchError {
+            exchange: Exchange { status: Some(429), ..Exchange::default() },
+            ..TOO_FAST.into()
+        };
+        let upstream = tower::service_fn(move |_call| ready(Err::<Fetched, _>(throttled())));
+        QuotaLayer::new(quota.clone()).layer(upstream).oneshot(call()).await.unwrap_err();
+        ask(&quota, Ok(good())).await.unwrap_err();
+        assert_eq!(quota.snapshot().day.used, 1, "nor is one that got no turn");
+    }
+}

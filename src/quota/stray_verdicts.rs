@@ -1,0 +1,87 @@
+//! Tests: a `quota_exceeded` that our own count does not bear out.
+
+use std::time::Duration;
+
+use tokio::time::advance;
+
+use super::{
+    Quota, QuotaMode,
+    day::DAY,
+    test_host::{HOUR, Host, MINUTE, day, refused},
+};
+use crate::report::Reason;
+
+/// An hour, and the jitter.
+const AN_HOUR: Duration = Duration::from_secs(HOUR as u64 + 60);
+
+async fn goes(quota: &Quota) -> bool {
+    quota.admit(Reason::Miss).await.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stray_quota_exceeded_costs_an_hour_and_not_the_day() {
+    let host = Host::at(DAY / 24);
+    let quota = host.run();
+    let before = day(&quota).used;
+    refused(&quota).await;
+    for _ in 0..59 {
+        assert!(!goes(&quota).await && day(&quota).mode == QuotaMode::Exhausted);
+        advance(MINUTE).await;
+    }
+    advance(2 * MINUTE).await;
+    assert_eq!(day(&quota).mode, QuotaMode::Exhausted, "until a probe is answered");
+    host.spend(&quota, 30).await;
+    let now = day(&quota);
+    assert_eq!((now.used, now.mode, now.external), (before + 31, QuotaMode::Normal, 0), "the day goes on");
+    host.spend(&host.run(), 30).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_that_another_program_has_spent_costs_a_probe_after_1_2_4_and_8_hours() {
+    let host = Host::at(DAY / 24);
+    let quota = host.run();
+    refused(&quota).await;
+    let mut probes = Vec::new();
+    for minute in 0..22 * 60 {
+        advance(MINUTE).await;
+        if let Ok(probe) = quota.admit(Reason::Miss).await {
+            probes.push(minute / 60);
+            let exceeded = crate::report::Cause::QuotaExhausted { retry_after: Duration::ZERO };
+            probe.learn(&mut Err(exceeded.into())).await;
+        }
+    }
+    assert_eq!(probes, [1, 3, 7, 15]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_starts_again_and_again_on_a_closed_day_makes_no_call() {
+    let host = Host::at(DAY / 24);
+    refused(&host.run()).await;
+    for _ in 0..20 {
+        let quota = host.run();
+        assert!(!goes(&quota).await);
+        advance(55 * MINUTE).await;
+        assert!(!goes(&quota).await);
+    }
+    let quota = host.run();
+    assert!(day(&quota).used < 5_000, "the count is kept beside the verdict: {}", day(&quota).used);
+    advance(AN_HOUR).await;
+    assert!(goes(&quota).await, "one that lives finds out");
+    assert!(!goes(&quota).await, "by one call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_exceeded_that_our_count_bears_out_is_silence_until_midnight() {
+    let host = Host::at(DAY * 20 / 24);
+    let quota = host.run();
+    refused(&quota).await;
+    for quota in [quota, host.run()] {
+        for _ in 0..3 {
+            assert!(!goes(&quota).await);
+            advance(AN_HOUR / 2).await;
+        }
+    }
+    let quota = host.run();
+    advance(AN_HOUR + MINUTE).await;
+    assert!(goes(&quota).await);
+}

@@ -1,0 +1,99 @@
+//! A host for tests: its clock can be set, and a store outlives each run of the proxy on it.
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use super::{DayCount, InitialCount, Quota, QuotaLimits, WallClock, day::DAY};
+use crate::report::testing::good;
+use crate::{
+    report::{Cause, Exchange, FetchError, Fetched, Reason},
+    state::{MemoryStore, StateStore},
+    telemetry::Metrics,
+};
+
+pub(super) const HOUR: i64 = 3_600;
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
+/// The true time, a clock that may be wrong, and a store that outlives each run.
+pub(super) struct Host {
+    start: SystemTime,
+    began: Instant,
+    /// Seconds that the clock is ahead of the true time.
+    wrong_by: Arc<AtomicI64>,
+    store: Arc<dyn StateStore>,
+}
+
+// === impl Host ===
+
+impl Host {
+    /// One whose true time is this far into a day.
+    pub(super) fn at(into_day: Duration) -> Self {
+        Self {
+            start: SystemTime::UNIX_EPOCH + DAY * 20_000 + into_day,
+            began: Instant::now(),
+            wrong_by: Arc::default(),
+            store: Arc::new(MemoryStore::default()),
+        }
+    }
+
+    pub(super) fn true_time(&self) -> SystemTime {
+        self.start + self.began.elapsed()
+    }
+
+    pub(super) fn set_clock(&self, wrong_by_seconds: i64) {
+        self.wrong_by.store(wrong_by_seconds, Ordering::SeqCst);
+    }
+
+    /// A process that begins now, with what the store holds.
+    pub(super) fn run(&self) -> Quota {
+        let (start, began, wrong_by) = (self.start, self.began, Arc::clone(&self.wrong_by));
+        let clock = WallClock::told_by(move || {
+            let (truth, wrong_by) = (start + began.elapsed(), wrong_by.load(Ordering::SeqCst));
+            let apart = Duration::from_secs(wrong_by.unsigned_abs());
+            if wrong_by < 0 { truth - apart } else { truth + apart }
+        });
+        let limits = QuotaLimits {
+            per_second: None,
+            per_day: NonZeroU32::new(10_000),
+            reserve: 0.1,
+            max_wait: Duration::ZERO,
+        };
+        let record = self.store.ledger().unwrap();
+        Quota::new(
+            limits,
+            InitialCount::Stored { store: Arc::clone(&self.store), record },
+            clock,
+            Metrics::new().quota,
+        )
+    }
+
+    /// As many calls, without a `Date` in their answers.
+    pub(super) async fn spend(&self, quota: &Quota, calls: u32) {
+        for _ in 0..calls {
+            quota.admit(Reason::Miss).await.unwrap().learn(&mut Ok(good())).await;
+        }
+    }
+}
+
+pub(super) async fn answered_at(quota: &Quota, date: SystemTime) {
+    let answer = good();
+    let exchange = Exchange { date: Some(date), ..answer.exchange };
+    quota.admit(Reason::Miss).await.unwrap().learn(&mut Ok(Fetched { exchange, ..answer })).await;
+}
+
+pub(super) async fn refused(quota: &Quota) {
+    let exceeded = Cause::QuotaExhausted { retry_after: Duration::ZERO };
+    quota.admit(Reason::Miss).await.unwrap().learn(&mut Err(FetchError::from(exceeded))).await;
+}
+
+pub(super) fn day(quota: &Quota) -> DayCount {
+    quota.snapshot().day
+}

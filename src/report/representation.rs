@@ -1,0 +1,126 @@
+//! A body and its strong validator.
+
+use std::{fmt, sync::Arc};
+
+use ring::digest;
+
+/// What an `Arc` keeps beside the bytes that it shares.
+const SHARERS: usize = 2 * size_of::<usize>();
+/// How much of the hash is shown: 128 bits, far beyond what two versions of one report could collide in.
+const SHOWN: usize = 16;
+
+/// A body behind its entity tag (RFC 9110 §8.8.3), in one allocation of exactly the right size: both are looked at for
+/// each hit, and stand side by side.
+///
+/// The tag is a part of the body's SHA-256, with its quotes. Equal bodies have equal tags, in every replica and after
+/// every restart, so that a caller's copy stays good wherever its next request lands.
+#[derive(Clone)]
+pub struct Representation {
+    tag_and_body: Arc<[u8]>,
+    tag_len: usize,
+}
+
+// === impl Representation ===
+
+impl Representation {
+    /// Tags a copy of `body`, which is often a slice of a much larger buffer that a cached slice would keep alive.
+    pub fn new(body: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let hash = digest::digest(&digest::SHA256, body);
+        let mut tag = [b'"'; 2 * SHOWN + 2];
+        for (digits, byte) in tag[1..].chunks_exact_mut(2).zip(&hash.as_ref()[..SHOWN]) {
+            digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        Self::join(&tag, body)
+    }
+
+    /// The same body encoded by gzip. Another representation needs another strong tag (RFC 9110 §8.8.1).
+    pub fn gzip(&self, encoded: &[u8]) -> Self {
+        let hash = &self.tag()[..self.tag_len - 1];
+        Self::join(&[hash, b"-gzip\""].concat(), encoded)
+    }
+
+    /// The tag as it stands in a header, quotes included.
+    pub fn tag(&self) -> &[u8] {
+        &self.tag_and_body[..self.tag_len]
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.tag_and_body[self.tag_len..]
+    }
+
+    /// Tag and body, shared, and where the body begins.
+    pub fn shared(&self) -> (Arc<[u8]>, usize) {
+        (Arc::clone(&self.tag_and_body), self.tag_len)
+    }
+
+    /// What tag and body take of the memory, in bytes.
+    pub fn weight(&self) -> usize {
+        block(SHARERS + self.tag_and_body.len())
+    }
+
+    fn join(tag: &[u8], body: &[u8]) -> Self {
+        Self { tag_and_body: [tag, body].concat().into(), tag_len: tag.len() }
+    }
+}
+
+/// Compares the tags and lengths alone: bodies are of megabytes, and are compared under a lock.
+impl PartialEq for Representation {
+    fn eq(&self, other: &Self) -> bool {
+        self.tag() == other.tag() && self.body().len() == other.body().len()
+    }
+}
+
+impl Eq for Representation {}
+
+/// What the allocator takes for so many bytes. mimalloc has four sizes of blocks for each doubling, and leaves a twelfth of
+/// the pages for large ones unused (measured: see `benches/README.md`).
+fn block(len: usize) -> usize {
+    const LARGE: usize = 8 * 1024;
+    let block = len.next_multiple_of((len.next_power_of_two() / 8).max(16));
+    if block > LARGE { block + block / 12 } else { block }
+}
+
+impl fmt::Debug for Representation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Representation").field(&String::from_utf8_lossy(self.tag())).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_bodies_have_equal_tags_and_variants_have_their_own() {
+        assert_eq!(Representation::new(b"{}").tag(), Representation::new(b"{}").tag());
+        assert_ne!(Representation::new(b"{}").tag(), Representation::new(b"{} ").tag());
+        // SHA-256 of the empty string begins e3b0c442…: the tag is the same on every machine.
+        let empty = Representation::new(b"");
+        assert_eq!(empty.tag(), b"\"e3b0c44298fc1c149afbf4c8996fb924\"");
+        assert_eq!(empty.gzip(b"packed").tag(), b"\"e3b0c44298fc1c149afbf4c8996fb924-gzip\"");
+    }
+
+    #[test]
+    fn bodies_are_told_apart_by_their_tags_and_never_read_to_compare_them() {
+        assert_ne!(Representation::new(b"{}"), Representation::new(b"[]"));
+        let representation = Representation::new(b"{}");
+        assert_eq!(representation.gzip(b"one coding"), representation.gzip(b"or another"));
+        assert_ne!(representation.gzip(b"one coding"), representation);
+    }
+
+    #[test]
+    fn a_weight_is_that_of_the_block_which_the_allocator_gives() {
+        assert_eq!([1, 455, 512, 1_795, 8_192, 8_530].map(block), [16, 512, 512, 2_048, 8_192, 11_093]);
+    }
+
+    #[test]
+    fn tag_and_body_come_apart_as_they_were_joined() {
+        let representation = Representation::new(b"some body");
+        let (shared, body_at) = representation.shared();
+        assert_eq!((representation.tag(), representation.body()), shared.split_at(body_at));
+        assert_eq!(representation.body(), b"some body");
+        assert_eq!(representation.gzip(b"packed").body(), b"packed");
+    }
+}

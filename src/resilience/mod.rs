@@ -1,0 +1,13 @@
+//! What is done about an upstream that fails: the circuit breaker, and at most one retry.
+//!
+//! The circuit is a pure machine (time is an argument); the layers wrap any `Service<Call>`. Must never know HTTP, the
+//! token, the cache or what a call costs: how scarce calls are, and whether there is a newer token, it asks through
+//! functions that the composition root hands it.
+
+mod breaker;
+mod circuit;
+mod retry;
+
+pub use breaker::{Breaker, BreakerLayer};
+pub use circuit::CircuitLimits;
+pub use retry::{RetryOnce, RetryOnceLayer, TokenGeneration};

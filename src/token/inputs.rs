@@ -1,0 +1,178 @@
+//! Where another refresh token may come from while the process runs: the settings' file, or a login's inbox.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
+};
+
+use super::seed::{self, SeedChoice};
+use crate::{
+    settings::SecretWatch,
+    state::{Inbox, StateError, TokenRecord},
+};
+
+/// How often the inbox is looked into: whoever has just logged in waits for it.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Another refresh token.
+#[derive(Debug, Clone)]
+pub(super) enum NewRefreshToken {
+    /// The settings' file has another content.
+    Seed(SecretString),
+    /// A person has logged in.
+    Login(Box<TokenRecord>),
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct RefreshTokenInputs {
+    seed: Option<SecretString>,
+    seed_file: Option<SecretWatch<SecretString>>,
+    inbox: Option<(Inbox, Interval)>,
+    /// To be told of again, then.
+    put_back: Option<(Instant, SecretString)>,
+    health: InboxHealth,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InboxHealth {
+    Good,
+    /// Already told of.
+    Failing,
+}
+
+// === impl RefreshTokenInputs ===
+
+impl RefreshTokenInputs {
+    /// `seed` is the settings' refresh token now; needs a tokio runtime.
+    pub(super) fn new(
+        seed: Option<SecretString>,
+        seed_file: Option<SecretWatch<SecretString>>,
+        inbox: Option<Inbox>,
+    ) -> Self {
+        let ticks = || {
+            let mut ticks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let inbox = inbox.map(|inbox| (inbox, ticks()));
+        Self { seed, seed_file, inbox, put_back: None, health: InboxHealth::Good }
+    }
+
+    /// What the record becomes by what the inbox and the settings hold at the start; `None`: it stays. Once that is
+    /// written, the inbox is done with what it held. Reads a file on this thread.
+    pub(super) fn at_start(
+        &self,
+        stored: Option<&TokenRecord>,
+    ) -> (Option<TokenRecord>, Option<(&Inbox, TokenRecord)>) {
+        let inbox = self.inbox.as_ref().map(|(inbox, _)| inbox);
+        let left = inbox.and_then(|inbox| match inbox.take() {
+            Ok(left) => left,
+            Err(error) => {
+                tell(&error);
+                None
+            }
+        });
+        let taken = inbox.zip(left.clone());
+        let login = left.and_then(|left| self.choose(stored, NewRefreshToken::Login(Box::new(left))));
+        let seeded = || self.choose(stored, NewRefreshToken::Seed(self.seed.clone()?));
+        (login.or_else(seeded), taken)
+    }
+
+    /// Waits for another refresh token; cancel safe.
+    pub(super) async fn next(&mut self) -> NewRefreshToken {
+        loop {
+            let left = tokio::select! {
+                seed = changed(&mut self.seed_file) => return NewRefreshToken::Seed(seed),
+                seed = waited(&mut self.put_back) => return NewRefreshToken::Seed(seed),
+                inbox = due(&mut self.inbox) => spawn_blocking(move || inbox.take()),
+            };
+            // Cancel safe too: what was taken stays there until it is done with.
+            match left.await {
+                Ok(Ok(Some(left))) => return NewRefreshToken::Login(Box::new(left)),
+                Ok(Ok(None)) => self.health = InboxHealth::Good,
+                Ok(Err(error)) => {
+                    if self.health == InboxHealth::Good {
+                        tell(&error);
+                    }
+                    self.health = InboxHealth::Failing;
+                }
+                // The process is ending.
+                Err(_interrupted) => {}
+            }
+        }
+    }
+
+    /// What the record becomes; `None`: it stays.
+    pub(super) fn choose(
+        &self,
+        stored: Option<&TokenRecord>,
+        new_token: NewRefreshToken,
+    ) -> Option<TokenRecord> {
+        let choice = match new_token {
+            NewRefreshToken::Seed(seed) => seed::seeded(stored, Some(&seed)),
+            NewRefreshToken::Login(left) => seed::login_fingerprint(stored, self.seed.as_ref(), *left),
+        };
+        match choice {
+            SeedChoice::Begun(record) => Some(*record),
+            SeedChoice::Kept => None,
+        }
+    }
+
+    /// It could not be written, and comes again.
+    pub(super) fn again(&mut self, new_token: NewRefreshToken) {
+        match new_token {
+            NewRefreshToken::Seed(seed) => self.put_back = Some((Instant::now() + LOOK_EVERY, seed)),
+            // It is in the inbox still.
+            NewRefreshToken::Login(_) => {}
+        }
+    }
+
+    /// It is written.
+    pub(super) async fn written(&mut self, new_token: NewRefreshToken) -> Result<(), StateError> {
+        match new_token {
+            NewRefreshToken::Seed(seed) => {
+                self.seed = Some(seed);
+                self.put_back = None;
+                Ok(())
+            }
+            NewRefreshToken::Login(left) => match self.inbox.as_ref().map(|(inbox, _)| inbox.clone()) {
+                // An inbox that cannot be emptied is met again, and known by its fingerprint.
+                Some(inbox) => spawn_blocking(move || inbox.done(&left)).await.unwrap_or(Ok(())),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+async fn changed(file: &mut Option<SecretWatch<SecretString>>) -> SecretString {
+    let Some(watch) = file else { return std::future::pending().await };
+    loop {
+        match watch.changed().await {
+            Ok(seed) => return seed,
+            Err(error) => tracing::warn!("token.refresh_token_file: {error}; the one in force is kept"),
+        }
+    }
+}
+
+async fn due(inbox: &mut Option<(Inbox, Interval)>) -> Inbox {
+    let Some((inbox, ticks)) = inbox else { return std::future::pending().await };
+    ticks.tick().await;
+    inbox.clone()
+}
+
+async fn waited(put_back: &mut Option<(Instant, SecretString)>) -> SecretString {
+    let Some((at, _)) = put_back else { return std::future::pending().await };
+    sleep_until(*at).await;
+    match put_back.take() {
+        Some((_, seed)) => seed,
+        None => std::future::pending().await,
+    }
+}
+
+fn tell(error: &StateError) {
+    tracing::error!("cannot read the tokens that `login` left in state.dir: {error}");
+}

@@ -1,0 +1,319 @@
+//! Keeps the one token: hands it out, takes up a newer one, and hears when it is refused.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    access::AccessToken,
+    current::{CurrentToken, StatusChange, TokenVerdict, Validity},
+    inputs::RefreshTokenInputs,
+    provided_token::ProvidedToken,
+    renewal_state::{RenewalPhase, RenewalState},
+    renewer::{RefreshTokenUse, RenewalConfig, Renewer},
+    schedule::RenewalSchedule,
+    snapshot::{RenewalSnapshot, TokenSnapshot, TokenStatus},
+    source::TokenSource,
+    unauthorized_backoff::TokenPermit,
+    vault::TokenVault,
+};
+use crate::{
+    report::Cause,
+    settings::{SecretFileError, SecretWatch},
+    state::{Durability, Inbox, Rotation, StateError, StateStore, Swap, TokenRecord},
+    telemetry::TokenMetrics,
+};
+
+/// The one token of this process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct TokenManager {
+    shared: Arc<SharedTokens>,
+}
+
+/// Where a refresh token comes from, besides the store.
+#[derive(Debug)]
+pub struct RefreshTokenSources {
+    /// `token.refresh_token`, or its file.
+    pub configured: Option<TokenSource>,
+    /// Where a login leaves one.
+    pub inbox: Option<Inbox>,
+}
+
+/// There is no beginning: the settings name something that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenSetupError {
+    /// The state's.
+    #[error("state.dir: {0}")]
+    State(#[from] StateError),
+    /// The refresh token's file.
+    #[error("token.refresh_token_file: {0}")]
+    SecretFile(#[from] SecretFileError),
+}
+
+#[derive(Debug)]
+struct SharedTokens {
+    current: Arc<CurrentToken>,
+    keeping: TokenMode,
+    metrics: TokenMetrics,
+}
+
+#[derive(Debug)]
+enum TokenMode {
+    Provided(ProvidedToken),
+    Renewed(Renewed),
+}
+
+#[derive(Debug)]
+struct Renewed {
+    renewal_state: Arc<RenewalState>,
+    durability: Durability,
+    /// Until somebody watches.
+    renewer: Mutex<Option<Box<Renewer>>>,
+}
+
+// === impl TokenManager ===
+
+impl TokenManager {
+    /// Takes up the source's token, or starts without one when there is none yet. Reads a file on this thread.
+    pub fn new(source: TokenSource, metrics: TokenMetrics) -> Self {
+        let current = Arc::new(CurrentToken::empty());
+        let given = ProvidedToken::new(source, Arc::clone(&current), metrics.clone());
+        Self::with(current, TokenMode::Provided(given), metrics)
+    }
+
+    /// Takes up what the store holds, and is ready to renew it: [`TokenManager::watch`] does. Reads and writes the store on
+    /// this thread; needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`TokenSetupError`]: a store or a file that cannot be read. Having no refresh token yet is no error.
+    pub fn renewed(
+        renewing: RenewalConfig,
+        seeds: RefreshTokenSources,
+        store: Arc<dyn StateStore>,
+        metrics: TokenMetrics,
+    ) -> Result<Self, TokenSetupError> {
+        let RefreshTokenSources { configured, inbox } = seeds;
+        let (seed, file): (_, Option<SecretWatch<_>>) = match configured {
+            None => (None, None),
+            Some(TokenSource::Static(seed)) => (Some(seed), None),
+            Some(TokenSource::File(file)) => {
+                file.watch().map(|(seed, watch)| (Some(seed), Some(watch.settled())))?
+            }
+        };
+        let inputs = RefreshTokenInputs::new(seed, file, inbox);
+        let record = begin(&*store, &inputs)?;
+        let durability = store.durability();
+        if durability == Durability::Volatile {
+            tracing::warn!(
+                "state.dir is not set: the refresh token is kept in memory only; should it rotate, it is lost when \
+                 this process ends, and a person must consent again"
+            );
+        }
+        let (current, renewal_state) = (Arc::new(CurrentToken::empty()), Arc::new(RenewalState::new()));
+        let mut renewer = Renewer {
+            renewing,
+            current: Arc::clone(&current),
+            renewal_state: Arc::clone(&renewal_state),
+            vault: TokenVault(store),
+            inputs,
+            schedule: RenewalSchedule::at_once(Instant::now()),
+            metrics: metrics.clone(),
+            refresh_token: RefreshTokenUse::Unused,
+        };
+        if let Some(record) = &record {
+            renewer.hold(record);
+        }
+        let renewer = Mutex::new(Some(Box::new(renewer)));
+        Ok(Self::with(current, TokenMode::Renewed(Renewed { renewal_state, durability, renewer }), metrics))
+    }
+
+    fn with(current: Arc<CurrentToken>, keeping: TokenMode, metrics: TokenMetrics) -> Self {
+        let tokens = Self { shared: Arc::new(SharedTokens { current, keeping, metrics }) };
+        tokens.observe();
+        tokens
+    }
+
+    /// Sees to newer tokens, for as long as it is polled. A static one is never newer.
+    pub async fn watch(self) {
+        match &self.shared.keeping {
+            TokenMode::Provided(given) => given.watch().await,
+            TokenMode::Renewed(renewed) => {
+                if let Some(renewer) = renewed.take() {
+                    renewer.run().await;
+                }
+            }
+        }
+    }
+
+    /// Lets no renewal begin any more, and waits for the one under way to be written down.
+    pub async fn finish(&self) {
+        match &self.shared.keeping {
+            TokenMode::Provided(_) => {}
+            TokenMode::Renewed(renewed) => renewed.finish().await,
+        }
+    }
+
+    /// The generation of the token in use; 0 without one.
+    pub fn generation(&self) -> u64 {
+        self.shared.current.generation()
+    }
+
+    /// Brings the gauges up to date.
+    pub fn observe(&self) {
+        let SharedTokens { current, keeping, metrics } = &*self.shared;
+        metrics.state(self.status().as_str());
+        metrics.expires(current.remaining(Instant::now()).map(|remaining| SystemTime::now() + remaining));
+        match keeping {
+            TokenMode::Renewed(renewed) if renewed.is_at_risk() => metrics.at_risk(),
+            TokenMode::Renewed(_) | TokenMode::Provided(_) => metrics.safe(),
+        }
+    }
+
+    /// What may be told of the token.
+    pub fn snapshot(&self) -> TokenSnapshot {
+        let (SharedTokens { current, keeping, .. }, now) = (&*self.shared, Instant::now());
+        let (source, renewal) = match keeping {
+            TokenMode::Provided(given) => (given.source(), None),
+            TokenMode::Renewed(renewed) => ("refresh", Some(renewed.snapshot())),
+        };
+        TokenSnapshot {
+            source,
+            generation: current.generation(),
+            changed_at: current.changed_at(),
+            expires_at: current.remaining(now).map(|remaining| SystemTime::now() + remaining),
+            status: self.status(),
+            renewal,
+        }
+    }
+
+    /// Lets a call set out if there is a token to send; where there is none, one is waited for, but not for long. One
+    /// that is refused will not mend by being asked for: one call after each pause finds out whether somebody has
+    /// mended it.
+    pub(super) async fn ready(&self) -> Result<(), Cause> {
+        if let TokenMode::Renewed(renewed) = &self.shared.keeping
+            && self.usable().is_none()
+        {
+            renewed.renewal_state.newer_than(self.generation()).await;
+        }
+        match self.usable() {
+            Some(_stamped_later) if !self.shared.current.is_backed_off(Instant::now()) => Ok(()),
+            Some(_) | None => Err(Cause::TokenUnavailable),
+        }
+    }
+
+    /// The token that a call leaves with now, and leave to do so.
+    pub(super) fn to_send(&self) -> Result<(Arc<AccessToken>, TokenPermit), Cause> {
+        let now = Instant::now();
+        let sent = if self.is_hopeless(now) { None } else { self.shared.current.to_send(now) };
+        sent.ok_or(Cause::TokenUnavailable)
+    }
+
+    /// The upstream answered 401 to this generation. Returns once a newer one has been looked for, so that whoever
+    /// asks for the generation next knows whether a second call is worth it. Without a newer one the refused one
+    /// stays in use, at long intervals: only the operator can tell what is wrong with it.
+    pub(super) async fn refused(&self, generation: u64) {
+        let SharedTokens { current, keeping, metrics } = &*self.shared;
+        if current.record_response(generation, TokenVerdict::Refused, Instant::now()) == StatusChange::Changed
+        {
+            tracing::warn!(generation, "the upstream refuses the access token");
+        }
+        match keeping {
+            TokenMode::Provided(given) => {
+                given.newer_than(generation).await;
+                if self.generation() == generation {
+                    metrics.renewal_failed();
+                }
+            }
+            TokenMode::Renewed(renewed) => renewed.renewal_state.newer_than(generation).await,
+        }
+    }
+
+    /// The upstream has not minded this generation.
+    pub(super) fn accepted(&self, generation: u64) {
+        self.shared.current.record_response(generation, TokenVerdict::Accepted, Instant::now());
+    }
+
+    /// The token, unless its time is over, or it was refused and can never be replaced: it would only spend calls.
+    pub(super) fn usable(&self) -> Option<Arc<AccessToken>> {
+        let now = Instant::now();
+        self.shared.current.current(now).filter(|_| !self.is_hopeless(now))
+    }
+
+    fn is_hopeless(&self, now: Instant) -> bool {
+        let SharedTokens { current, keeping, .. } = &*self.shared;
+        match keeping {
+            TokenMode::Provided(_) => false,
+            TokenMode::Renewed(renewed) => {
+                renewed.renewal_state.phase() == RenewalPhase::Dead
+                    && current.standing(now) == Validity::Rejected
+            }
+        }
+    }
+
+    fn status(&self) -> TokenStatus {
+        let phase = match &self.shared.keeping {
+            TokenMode::Provided(_) => RenewalPhase::Resting,
+            TokenMode::Renewed(renewed) => renewed.renewal_state.phase(),
+        };
+        match (phase, self.shared.current.standing(Instant::now())) {
+            (RenewalPhase::Dead, _) => TokenStatus::ReauthorizationRequired,
+            (RenewalPhase::Renewing, _) => TokenStatus::Renewing,
+            (RenewalPhase::Resting, Validity::Valid) => TokenStatus::Valid,
+            (RenewalPhase::Resting, Validity::Rejected) => TokenStatus::Rejected,
+            (RenewalPhase::Resting, Validity::Expired) => TokenStatus::Expired,
+            (RenewalPhase::Resting, Validity::Missing) => TokenStatus::Missing,
+        }
+    }
+}
+
+/// What the store holds, once what the inbox and the settings hold is written there.
+fn begin(store: &dyn StateStore, inputs: &RefreshTokenInputs) -> Result<Option<TokenRecord>, StateError> {
+    loop {
+        let (version, stored) = store.token()?.map(|stored| (stored.version, stored.record)).unzip();
+        let (begun, taken) = inputs.at_start(stored.as_ref());
+        if let Some(begun) = &begun
+            && store.compare_and_set(version, begun)? == Swap::Conflict
+        {
+            tracing::warn!("the token's record was changed by another; looking again");
+            continue;
+        }
+        // Not before: until it is written, the inbox has the only copy.
+        if let Some((inbox, left)) = taken {
+            inbox.done(&left)?;
+        }
+        return Ok(begun.or(stored));
+    }
+}
+
+// === impl Renewed ===
+
+impl Renewed {
+    fn take(&self) -> Option<Box<Renewer>> {
+        self.renewer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn is_at_risk(&self) -> bool {
+        self.durability == Durability::Volatile && self.renewal_state.info().rotation == Rotation::Rotating
+    }
+
+    async fn finish(&self) {
+        self.renewal_state.ending.cancel();
+        // One that never ran has nothing to bring to an end.
+        if self.take().is_none() {
+            self.renewal_state.ended.cancelled().await;
+        }
+    }
+
+    fn snapshot(&self) -> RenewalSnapshot {
+        let info = self.renewal_state.info();
+        RenewalSnapshot {
+            renewed_at: info.renewed_at,
+            rotation: info.rotation,
+            durability: self.durability,
+            last_error: info.last_error,
+        }
+    }
+}

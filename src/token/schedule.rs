@@ -1,0 +1,170 @@
+//! When the next renewal is due. Pure: time and chance are arguments.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The vendor's limit at its token endpoint is one call a second.
+const SPACING: Duration = Duration::from_secs(1);
+/// The longest pause after failures: an endpoint that is back is noticed within a minute.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Between looks at a refresh token that was declared dead: it will not rise, but a vendor may err.
+const DEAD_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// Part of a lifetime after which a token is renewed, and how far chance moves that: replicas that started together
+/// must not ask together.
+const RENEW_AT: f64 = 0.8;
+const SPREAD: f64 = 0.03;
+
+/// When to ask next.
+#[derive(Debug)]
+pub(super) struct RenewalSchedule {
+    /// When a renewal is wanted.
+    wanted_at: Instant,
+    /// Not earlier than this, however much it is wanted.
+    not_before: Instant,
+    failures: u32,
+}
+
+/// A draw from 0 to 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Jitter(pub(super) f64);
+
+// === impl RenewalSchedule ===
+
+impl RenewalSchedule {
+    /// A first renewal as soon as may be.
+    pub(super) const fn at_once(now: Instant) -> Self {
+        Self { wanted_at: now, not_before: now, failures: 0 }
+    }
+
+    /// When the next call may leave.
+    pub(super) fn due(&self) -> Instant {
+        self.wanted_at.max(self.not_before)
+    }
+
+    /// Before this none leaves, however much it is wanted.
+    pub(super) const fn not_before(&self) -> Instant {
+        self.not_before
+    }
+
+    /// A token is held that is good for `remaining` of its `lifetime`.
+    pub(super) fn holding(&mut self, now: Instant, lifetime: Duration, remaining: Duration, chance: Jitter) {
+        let renew_at = lifetime.mul_f64(RENEW_AT + chance.within(SPREAD));
+        self.wanted_at = now + renew_at.saturating_sub(lifetime.saturating_sub(remaining));
+        self.failures = 0;
+    }
+
+    /// A renewal is wanted now.
+    pub(super) fn requested(&mut self, now: Instant) {
+        self.wanted_at = self.wanted_at.min(now);
+    }
+
+    /// There is another refresh token to ask with: what the last one met does not count, nor does a `Retry-After`. Only
+    /// a person brings another one, who is waiting, and it is one call.
+    pub(super) fn anew(&mut self, now: Instant) {
+        self.wanted_at = now;
+        self.not_before = self.not_before.min(now + SPACING);
+        self.failures = 0;
+    }
+
+    /// A call leaves.
+    pub(super) fn called(&mut self, now: Instant) {
+        self.not_before = now + SPACING;
+    }
+
+    /// It brought nothing: 1, 2, 4 … 60 s from now, give or take a fifth, and not before `retry_after`.
+    pub(super) fn failed(&mut self, now: Instant, retry_after: Duration, chance: Jitter) {
+        let pause = SPACING * 2_u32.saturating_pow(self.failures.min(6));
+        self.failures = self.failures.saturating_add(1);
+        self.pause(now, pause.min(LONGEST_PAUSE), chance);
+        self.not_before = self.not_before.max(now + retry_after);
+    }
+
+    /// The refresh token is dead.
+    pub(super) fn dead(&mut self, now: Instant, chance: Jitter) {
+        self.pause(now, DEAD_PAUSE, chance);
+    }
+
+    fn pause(&mut self, now: Instant, pause: Duration, chance: Jitter) {
+        self.wanted_at = now;
+        self.not_before = self.not_before.max(now + pause.mul_f64(1.0 + chance.within(0.2)));
+    }
+}
+
+// === impl Jitter ===
+
+impl Jitter {
+    pub(super) fn draw() -> Self {
+        Self(fastrand::f64())
+    }
+
+    /// From `-spread` to `spread`.
+    fn within(self, spread: f64) -> f64 {
+        (self.0 * 2.0 - 1.0) * spread
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIDDLE: Jitter = Jitter(0.5);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn seconds(duration: Duration) -> f64 {
+        duration.as_secs_f64()
+    }
+
+    #[test]
+    fn a_token_is_renewed_at_about_four_fifths_of_its_life() {
+        let now = Instant::now();
+        let mut schedule = RenewalSchedule::at_once(now);
+        for (chance, expected) in [(0.0, 0.77), (0.5, 0.8), (1.0, 0.83)] {
+            schedule.holding(now, DAY, DAY, Jitter(chance));
+            let at = seconds(schedule.due() - now) / seconds(DAY);
+            assert!((at - expected).abs() < 1e-6, "{at}");
+        }
+        // A restart with two hours left renews at once; with 23 left, after as much as is missing.
+        schedule.holding(now, DAY, DAY / 12, MIDDLE);
+        assert_eq!(schedule.due(), now);
+        schedule.holding(now, DAY, DAY - DAY / 10, MIDDLE);
+        assert!((seconds(schedule.due() - now) - 0.7 * seconds(DAY)).abs() < 1.0);
+    }
+
+    #[test]
+    fn calls_are_a_second_apart_and_failures_further_and_further() {
+        let mut now = Instant::now();
+        let mut schedule = RenewalSchedule::at_once(now);
+        for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
+            schedule.called(now);
+            schedule.requested(now);
+            assert!(schedule.due() >= now + SPACING);
+            schedule.failed(now, Duration::ZERO, MIDDLE);
+            schedule.requested(now);
+            assert_eq!(schedule.due(), now + Duration::from_secs(expected), "impatience changes nothing");
+            now = schedule.due();
+        }
+        schedule.called(now);
+        schedule.anew(now);
+        assert_eq!(schedule.due(), now + SPACING, "a new refresh token waits for nothing but the second");
+    }
+
+    #[test]
+    fn a_retry_after_can_only_lengthen_a_pause() {
+        let now = Instant::now();
+        for (retry_after, expected) in [(0, 1), (1, 1), (3_600, 3_600)] {
+            let mut schedule = RenewalSchedule::at_once(now);
+            schedule.failed(now, Duration::from_secs(retry_after), MIDDLE);
+            assert_eq!(schedule.due(), now + Duration::from_secs(expected));
+        }
+    }
+
+    #[test]
+    fn a_dead_token_is_looked_at_rarely() {
+        let now = Instant::now();
+        let mut schedule = RenewalSchedule::at_once(now);
+        schedule.called(now);
+        schedule.dead(now, Jitter(0.0));
+        assert_eq!(schedule.due(), now + DEAD_PAUSE.mul_f64(0.8));
+    }
+}

@@ -1,0 +1,174 @@
+//! The back-off while the upstream refuses the token in use, whoever renews it: one call now and then tries it again.
+//! Without that a day's calls are spent on an answer that is known. Pure: time is an argument.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+/// So many 401s in a row are the token's fault; fewer may be the upstream's mistake, and cost no pause.
+const TOO_MANY: u32 = 3;
+/// The first pause.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest: a token that is good again is noticed within a minute.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The upstream's 401s, one after another, to one token or to several that replaced each other because of them.
+#[derive(Debug)]
+pub(super) struct UnauthorizedBackoff {
+    /// The token that was refused last.
+    generation: u64,
+    in_a_row: u32,
+    pause: Duration,
+    until: Instant,
+    /// One at a time tries the token.
+    trial: Arc<Semaphore>,
+    renewed: SeenRenewal,
+}
+
+/// Whether the refusals have led to another token yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SeenRenewal {
+    Never,
+    Before,
+}
+
+/// Leave to send the token. To be held until the call is over, however it ends: a trial that learnt nothing
+/// (it never left, or the answer was no verdict) must not keep others from theirs.
+#[derive(Debug)]
+pub(super) struct TokenPermit {
+    _trial: Option<OwnedSemaphorePermit>,
+}
+
+// === impl UnauthorizedBackoff ===
+
+impl UnauthorizedBackoff {
+    pub(super) fn first(generation: u64, now: Instant) -> Self {
+        Self {
+            generation,
+            in_a_row: 1,
+            pause: Duration::ZERO,
+            until: now,
+            trial: Arc::new(Semaphore::new(1)),
+            renewed: SeenRenewal::Never,
+        }
+    }
+
+    /// Another one. Within the pause it is the answer to a call that had left before: nobody has tried in vain.
+    pub(super) fn again(&mut self, generation: u64, now: Instant) {
+        self.generation = generation;
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        if self.in_a_row < TOO_MANY {
+            return;
+        }
+        if now >= self.until {
+            self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        }
+        self.until = now + self.pause;
+    }
+
+    /// A renewal has replaced the token. The first one most likely mends it: all may go until the new token is refused
+    /// once. After that one call finds out, at once. The pauses go on growing where they were.
+    pub(super) fn renewed(&mut self, now: Instant) {
+        if self.renewed == SeenRenewal::Never {
+            self.renewed = SeenRenewal::Before;
+            self.in_a_row = self.in_a_row.min(TOO_MANY - 1);
+        }
+        self.until = now;
+    }
+
+    /// Whether this token has been refused, and not only the one before it.
+    pub(super) const fn is_of(&self, generation: u64) -> bool {
+        self.generation == generation
+    }
+
+    /// Whether no call may leave: the token rests, or one call tries it.
+    pub(super) fn holds_back(&self, now: Instant) -> bool {
+        self.in_a_row >= TOO_MANY && (now < self.until || self.trial.available_permits() == 0)
+    }
+
+    /// Leave to send the token, unless it rests or is being tried.
+    pub(super) fn trial(&self, now: Instant) -> Option<TokenPermit> {
+        if self.in_a_row < TOO_MANY {
+            return Some(TokenPermit::free());
+        }
+        if now < self.until {
+            return None;
+        }
+        Arc::clone(&self.trial).try_acquire_owned().ok().map(|trial| TokenPermit { _trial: Some(trial) })
+    }
+}
+
+// === impl TokenPermit ===
+
+impl TokenPermit {
+    /// Of a token that nobody refuses: there are as many as are asked for.
+    pub(super) const fn free() -> Self {
+        Self { _trial: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Just refused once too often.
+    fn resting(now: Instant) -> UnauthorizedBackoff {
+        let mut refusal = UnauthorizedBackoff::first(1, now);
+        refusal.again(1, now);
+        assert!(refusal.trial(now).is_some() && refusal.trial(now).is_some(), "it may have been a mistake");
+        refusal.again(1, now);
+        refusal
+    }
+
+    #[test]
+    fn the_pause_grows_with_each_trial_in_vain_up_to_a_minute() {
+        let mut now = Instant::now();
+        let mut refusal = resting(now);
+        for pause in [5, 10, 20, 40, 60, 60] {
+            assert!(refusal.trial(now + SECOND * pause - SECOND / 10).is_none(), "{pause}");
+            now += SECOND * pause;
+            assert!(refusal.trial(now).is_some(), "{pause}");
+            refusal.again(1, now);
+        }
+    }
+
+    #[test]
+    fn those_that_had_left_before_prolong_the_pause_and_do_not_double_it() {
+        let now = Instant::now();
+        let mut refusal = resting(now);
+        for _ in 0..20 {
+            refusal.again(1, now + SECOND);
+        }
+        assert!(refusal.trial(now + 5 * SECOND).is_none());
+        assert!(refusal.trial(now + 6 * SECOND).is_some());
+    }
+
+    #[test]
+    fn one_at_a_time_tries_until_it_is_over() {
+        let now = Instant::now();
+        let (refusal, later) = (resting(now), now + FIRST_PAUSE);
+        let trial = refusal.trial(later);
+        assert!(trial.is_some() && refusal.trial(later).is_none());
+        drop(trial);
+        assert!(refusal.trial(later).is_some());
+    }
+    #[test]
+    fn the_first_renewal_is_trusted_until_the_first_401_and_a_later_one_by_one_call() {
+        let now = Instant::now();
+        let mut refusal = resting(now);
+        assert!(refusal.holds_back(now));
+        refusal.renewed(now);
+        assert!(!refusal.is_of(2) && !refusal.holds_back(now));
+        assert!(refusal.trial(now).is_some() && refusal.trial(now).is_some());
+        refusal.again(2, now);
+        assert!(refusal.is_of(2) && refusal.holds_back(now + 9 * SECOND), "the pauses go on growing");
+        refusal.renewed(now);
+        let trial = refusal.trial(now);
+        assert!(trial.is_some() && refusal.holds_back(now) && refusal.trial(now).is_none());
+    }
+}

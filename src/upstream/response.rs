@@ -1,0 +1,322 @@
+//! What an answer's head and body mean.
+
+use std::{
+    error::Error as StdError,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, StatusCode,
+    header::{AGE, DATE, RETRY_AFTER},
+    response::Parts,
+};
+use http_body::Body;
+use tokio::{task::spawn_blocking, time::timeout};
+
+use super::{
+    body::{self, Coded, Encoding},
+    retry_after,
+};
+use crate::report::{ActivityId, Answer, Cause, InvalidReport, LinkReport, NegativeAnswer, NegativeStatus};
+
+/// The vendor's support asks for it (AWS API Gateway).
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// Gateways' ids are UUIDs; a longer one is not worth a line of log.
+const MAX_REQUEST_ID: usize = 128;
+
+/// A body above this takes a millisecond and more to decode, parse and hash.
+const LARGE: u64 = 256 * 1024;
+/// An error's body is a sentence. A page of HTML past this says no more than none.
+const MAX_ERROR_BODY: u64 = 64 * 1024;
+/// A status that has come is not lost to a body that does not: what it says of the quota would go unheard.
+const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The greatest `Age` that a cache must be able to tell (RFC 9111 §1.2.2); what is greater counts as this.
+const MAX_AGE: u32 = 1 << 31;
+
+/// The vendor's word for a spent day.
+const QUOTA_EXCEEDED: &str = "quota_exceeded";
+
+/// The vendor's word for a second that has had its calls.
+const THROTTLED: &str = "throttled";
+
+/// The longest that one `Retry-After` can silence us.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A 429 without `Retry-After` speaks of the current second.
+const THROTTLED_FOR: Duration = Duration::from_secs(1);
+
+/// Reads the answer to a question about the activity `id`.
+///
+/// # Errors
+/// The [`Cause`] that the status or an unusable body stands for. No byte of the body is in it.
+pub(super) async fn read<B>(id: ActivityId, head: &Parts, body: B, max_body: u64) -> Result<Answer, Cause>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let headers = &head.headers;
+    match head.status {
+        StatusCode::OK => {
+            let encoding = Encoding::of(headers)?;
+            let coded = Coded::read(body, max_body).await?;
+            Ok(Answer::Report(report(id, coded, encoding, max_body).await?))
+        }
+        StatusCode::BAD_REQUEST => Ok(negative_answer(NegativeStatus::BadRequest, headers, body).await),
+        StatusCode::NOT_FOUND => Ok(negative_answer(NegativeStatus::NotFound, headers, body).await),
+        StatusCode::UNAUTHORIZED => Err(Cause::Unauthorized),
+        StatusCode::FORBIDDEN => Err(Cause::Forbidden),
+        StatusCode::TOO_MANY_REQUESTS => Err(too_many(headers, body).await),
+        other => Err(Cause::Status { status: other.as_u16() }),
+    }
+}
+
+/// Decodes, parses and hashes a report: a large one off the workers, which have hits to answer meanwhile.
+async fn report(
+    id: ActivityId,
+    coded: Coded,
+    encoding: Encoding,
+    max_body: u64,
+) -> Result<LinkReport, Cause> {
+    let at_once = LARGE.min(max_body);
+    match coded.decode(encoding, at_once) {
+        Ok(body) => return Ok(LinkReport::parse(id, &body)?),
+        // As small as it was sent, it is large.
+        Err(InvalidReport::TooLarge { .. }) if at_once < max_body => {}
+        Err(error) => return Err(error.into()),
+    }
+    let parsing = move || LinkReport::parse(id, &coded.decode(encoding, max_body)?);
+    // Ends early only with the runtime, or by a panic.
+    let parsed = spawn_blocking(parsing).await.map_err(|_ended| Cause::Internal)?;
+    Ok(parsed?)
+}
+
+async fn negative_answer<B>(status: NegativeStatus, headers: &HeaderMap, body: B) -> Answer
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    Answer::Negative(NegativeAnswer::parse(status, &error_body(headers, body).await.unwrap_or_default()))
+}
+
+async fn too_many<B>(headers: &HeaderMap, body: B) -> Cause
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let body = error_body(headers, body).await.unwrap_or_default();
+    let wait = |value| retry_after::parse(value, SystemTime::now(), LONGEST_WAIT);
+    let asked = headers.get(RETRY_AFTER).and_then(wait);
+    match NegativeAnswer::error_key_of(&body).as_deref() {
+        // How far midnight is, is the ledger's to say.
+        Some(QUOTA_EXCEEDED) => Cause::QuotaExhausted { retry_after: asked.unwrap_or_default() },
+        Some(THROTTLED) => Cause::Throttled { retry_after: asked.unwrap_or(THROTTLED_FOR) },
+        Some(_) | None => Cause::TooMany { retry_after: asked.unwrap_or(THROTTLED_FOR) },
+    }
+}
+
+/// The status has been said already: an error's body that cannot be read only leaves it without words.
+async fn error_body<B>(headers: &HeaderMap, body: B) -> Result<Vec<u8>, InvalidReport>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let read = body::read(body, Encoding::of(headers)?, MAX_ERROR_BODY);
+    timeout(ERROR_BODY_PATIENCE, read).await.unwrap_or(Err(InvalidReport::Truncated))
+}
+
+/// How old an answer was when a cache before the upstream gave it (RFC 9111 §5.1): of a list the first member counts,
+/// and what is no number is ignored.
+pub(super) fn age(headers: &HeaderMap) -> Duration {
+    let first = headers.get(AGE).and_then(|value| value.to_str().ok()?.split(',').next());
+    let digits = first
+        .map(str::trim)
+        .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let seconds = digits.map_or(0, |digits| digits.parse().unwrap_or(MAX_AGE).min(MAX_AGE));
+    Duration::from_secs(seconds.into())
+}
+
+/// The vendor's time of day.
+pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
+}
+
+/// Only an id that is safe in a line of log.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
+    let text = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let sane = (1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    sane.then(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+    use futures_util::{FutureExt as _, stream};
+    use http::{HeaderValue, Response};
+    use http_body::Frame;
+    use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+
+    use super::*;
+
+    const ID: &str = "8892baf9-970a-4de6-8400-fa4ec461986d";
+    const MAX_BODY: u64 = 4_096;
+    const PLAIN: (&str, &str) = ("content-type", "application/json");
+
+    type TestBody = BoxBody<Bytes, tower::BoxError>;
+
+    fn full(body: impl Into<Bytes>) -> TestBody {
+        Full::new(body.into()).map_err(Into::into).boxed()
+    }
+
+    fn cut_off() -> TestBody {
+        let frames = [Ok(Frame::data(Bytes::from_static(b"{"))), Err("connection reset".into())];
+        StreamBody::new(stream::iter(frames)).boxed()
+    }
+
+    fn report() -> String {
+        format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":[]}}"#)
+    }
+
+    async fn answer(
+        status: u16,
+        header: (&'static str, &'static str),
+        body: TestBody,
+    ) -> Result<Answer, Cause> {
+        let response = Response::builder().status(status).header(header.0, header.1).body(body).unwrap();
+        let (head, body) = response.into_parts();
+        read(ActivityId::parse(ID.as_bytes()).unwrap(), &head, body, MAX_BODY).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_status_says_is_heard_though_its_body_never_comes() {
+        let never = || StreamBody::new(stream::pending::<Result<Frame<Bytes>, tower::BoxError>>()).boxed();
+        assert!(matches!(answer(429, PLAIN, never()).await, Err(Cause::TooMany { .. })));
+        assert!(matches!(answer(404, PLAIN, never()).await, Ok(Answer::Negative(_))));
+    }
+
+    #[tokio::test]
+    async fn a_200_is_a_report_of_this_activity_or_no_answer_at_all() {
+        let Ok(Answer::Report(good)) = answer(200, PLAIN, full(report())).await else { panic!("no report") };
+        assert_eq!(good.representation().body(), report().as_bytes());
+        let other = report().replace("8892", "9999");
+        for (expected, header, body) in [
+            (InvalidReport::Malformed, PLAIN, full("<html>")),
+            (InvalidReport::OtherActivity, PLAIN, full(other)),
+            (InvalidReport::Encoding, ("content-encoding", "br"), full(report())),
+            (InvalidReport::Encoding, ("content-encoding", "gzip"), full(report())),
+            (InvalidReport::TooLarge { limit: MAX_BODY }, PLAIN, full(" ".repeat(5_000))),
+            (InvalidReport::Truncated, PLAIN, cut_off()),
+        ] {
+            assert_eq!(answer(200, header, body).await, Err(expected.into()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_body_is_decoded_and_parsed_off_the_workers() {
+        let id = ActivityId::parse(ID.as_bytes()).unwrap();
+        let gzip = |body: &str| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(body.as_bytes()).unwrap();
+            Bytes::from(encoder.finish().unwrap())
+        };
+        let padded = |len: usize| format!("{}{}", report(), " ".repeat(len - report().len()));
+        let large = LARGE as usize;
+        for (len, at_once) in [(1_000, true), (large, true), (large + 1, false), (2 << 20, false)] {
+            let body = padded(len);
+            for (coding, sent) in [("identity", Bytes::from(body.clone())), ("gzip", gzip(&body))] {
+                let response = || {
+                    let response = Response::builder().header("content-encoding", coding);
+                    response.body(full(sent.clone())).unwrap().into_parts()
+                };
+                let (head, sent) = response();
+                // Nothing of it has to be waited for: what is not there at once is done elsewhere.
+                let now = read(id, &head, sent, 8 << 20).now_or_never();
+                assert_eq!(now.is_some(), at_once, "{len} bytes, {coding}");
+                let (head, sent) = response();
+                let Ok(Answer::Report(read)) = read(id, &head, sent, 8 << 20).await else { panic!("{len}") };
+                assert_eq!(read.representation().body(), body.as_bytes());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_other_status_has_its_cause() {
+        for (status, cause) in [
+            (401, Cause::Unauthorized),
+            (403, Cause::Forbidden),
+            (204, Cause::Status { status: 204 }),
+            (302, Cause::Status { status: 302 }),
+            (418, Cause::Status { status: 418 }),
+            (500, Cause::Status { status: 500 }),
+            (503, Cause::Status { status: 503 }),
+        ] {
+            assert_eq!(answer(status, PLAIN, full("<secret>")).await, Err(cause));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_400_or_404_is_an_answer_even_if_its_body_cannot_be_read() {
+        let words = || full(r#"[{"error_key":"a.b","error_message":"No."}]"#);
+        for (status, body, key) in
+            [(400, words(), "a.b"), (404, words(), "a.b"), (404, cut_off(), "not_found")]
+        {
+            let Ok(Answer::Negative(negative_answer)) = answer(status, PLAIN, body).await else {
+                panic!("no refusal")
+            };
+            assert_eq!((negative_answer.status.code(), &*negative_answer.error_key), (status, key));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_429s_are_told_apart_by_their_error_key() {
+        let throttled = |seconds| Cause::Throttled { retry_after: Duration::from_secs(seconds) };
+        let unclear = Cause::TooMany { retry_after: THROTTLED_FOR };
+        let exhausted = Cause::QuotaExhausted { retry_after: Duration::ZERO };
+        for (header, body, cause) in [
+            (PLAIN, r#"{"error_key":"throttled"}"#, throttled(1)),
+            (PLAIN, r#"{"message":"Limit Exceeded"}"#, unclear.clone()),
+            (PLAIN, "<html>", unclear),
+            (("retry-after", "86400"), r#"{"error_key":"throttled"}"#, throttled(60)),
+            (PLAIN, r#"{"error_key":"quota_exceeded"}"#, exhausted),
+        ] {
+            assert_eq!(answer(429, header, full(body)).await, Err(cause));
+        }
+    }
+
+    #[test]
+    fn an_age_is_a_number_of_seconds_and_anything_else_is_ignored() {
+        for (sent, seconds) in [
+            (&[][..], 0),
+            (&["0"], 0),
+            (&["600"], 600),
+            (&[" 7 "], 7),
+            (&["12, 99"], 12),
+            (&["12", "99"], 12),
+            (&["4294967296000000000000"], 1 << 31),
+            (&["-1"], 0),
+            (&["+1"], 0),
+            (&["1.5"], 0),
+            (&[""], 0),
+            (&["soon"], 0),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in sent {
+                headers.append(AGE, HeaderValue::from_static(value));
+            }
+            assert_eq!(age(&headers), Duration::from_secs(seconds), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_printable_request_id_is_kept() {
+        for (sent, kept) in [("a1-b2", Some("a1-b2")), ("a b", None), ("", None)] {
+            let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(sent))]);
+            assert_eq!(request_id(&headers).as_deref(), kept);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The calls behind a cache, scripted: each one is laid on a desk, and the test decides what becomes of it.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use link_report_proxy::{
+    cache::{Cache, CacheLayer, CacheOptions, CacheRequest, ReportCache, Revalidate, Served, ServedFrom},
+    report::{
+        Answer, Call, Cause, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
+        NegativeStatus, QuotaPressure, QuotaPressureFn, ReportKey,
+    },
+    telemetry::Metrics,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+use tower::{Layer as _, Service, ServiceExt as _};
+
+type Outcome = Result<Fetched, FetchError>;
+
+/// A cache, and the desk with the calls that it makes.
+pub(super) struct Desk {
+    pub(super) cache: Cache<Calls>,
+    pub(super) metrics: Metrics,
+    asked: mpsc::UnboundedReceiver<Asked>,
+}
+
+/// The service behind the cache.
+#[derive(Clone)]
+pub(super) struct Calls(mpsc::UnboundedSender<Asked>);
+
+/// A call under way.
+pub(super) struct Asked {
+    pub(super) call: Call,
+    reply: oneshot::Sender<Outcome>,
+}
+
+pub(super) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The defaults, without jitter.
+pub(super) fn options() -> CacheOptions {
+    CacheOptions {
+        lifetimes: LifetimePolicy {
+            ttl: seconds(300),
+            ttl_jitter: 0.0,
+            empty_ttl: seconds(60),
+            negative_ttl: seconds(60),
+            stale_while_revalidate: seconds(600),
+            stale_if_error: seconds(3_600),
+        },
+        max_bytes: 64 << 20,
+        request_timeout: seconds(15),
+        client_no_cache_interval: seconds(60),
+    }
+}
+
+/// A report of `key` with so many links, told apart by `version`.
+pub(super) fn report(key: ReportKey, links: usize, version: u32) -> Answer {
+    let (id, links) = (key.id, vec!["{}"; links].join(","));
+    let body =
+        format!(r#"{{"campaign_activity_id":"{id}","link_click_counts":[{links}],"version":{version}}}"#);
+    Answer::Report(LinkReport::parse(id, body.as_bytes()).unwrap())
+}
+
+pub(super) fn negative_answer() -> Answer {
+    Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""))
+}
+
+/// Waits until nothing moves any more: under paused time a timer goes off only then.
+pub(super) async fn at_rest() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// What an answer was, in a word.
+pub(super) fn from(served: &Result<Served, FetchError>) -> &'static str {
+    match served {
+        Ok(Served { from: ServedFrom::Hit, .. }) => "hit",
+        Ok(Served { from: ServedFrom::Stale, .. }) => "stale",
+        Ok(Served { from: ServedFrom::Fetched { .. }, .. }) => "fetched",
+        Ok(Served { from: ServedFrom::StaleIfError(_), .. }) => "fallback",
+        Err(_) => "error",
+    }
+}
+
+// === impl Desk ===
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        Self::with(options())
+    }
+
+    pub(super) fn with(options: CacheOptions) -> Self {
+        Self::with_calls_that_are(QuotaPressureFn::new(|_now| QuotaPressure::Normal), options)
+    }
+
+    pub(super) fn with_calls_that_are(scarce: QuotaPressureFn, options: CacheOptions) -> Self {
+        let (calls, asked) = mpsc::unbounded_channel();
+        let metrics = Metrics::new();
+        let memory = Arc::new(ReportCache::new(options, scarce, metrics.cache.clone()));
+        Self { cache: CacheLayer::new(memory).layer(Calls(calls)), metrics, asked }
+    }
+
+    pub(super) fn memory(&self) -> &Arc<ReportCache> {
+        self.cache.memory()
+    }
+
+    /// Asks, and does not wait for the answer.
+    pub(super) fn ask(&self, key: ReportKey) -> JoinHandle<Result<Served, FetchError>> {
+        tokio::spawn(self.cache.clone().oneshot(key.into()))
+    }
+
+    /// The same, for an answer that is new.
+    pub(super) fn ask_anew(&self, key: ReportKey) -> JoinHandle<Result<Served, FetchError>> {
+        tokio::spawn(self.cache.clone().oneshot(CacheRequest { key, revalidate: Revalidate::Force }))
+    }
+
+    /// The next call. An hour in which nothing else happens passes at once: a call that never comes fails the test.
+    pub(super) async fn call(&mut self) -> Asked {
+        timeout(seconds(3_600), self.asked.recv()).await.expect("no call came").unwrap()
+    }
+
+    /// The call that has been made, if one has.
+    pub(super) async fn made_call(&mut self) -> Option<Asked> {
+        // No time passes.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        self.asked.try_recv().ok()
+    }
+
+    /// Asks, answers the call that this makes if it makes one, and tells how the caller was answered.
+    pub(super) async fn ask_and_answer(&mut self, key: ReportKey, answer: &Answer) -> &'static str {
+        let asking = self.ask(key);
+        if let Some(call) = self.made_call().await {
+            call.answers(answer.clone());
+        }
+        from(&asking.await.unwrap())
+    }
+
+    /// No call is on the desk, and none is coming.
+    pub(super) async fn is_clear(&mut self) {
+        at_rest().await;
+        assert!(self.has_no_call(), "a call too many");
+    }
+
+    /// The same, of this very moment.
+    pub(super) fn has_no_call(&mut self) -> bool {
+        self.asked.try_recv().is_err()
+    }
+
+    /// Has `answer` remembered under `key`.
+    pub(super) async fn hold(&mut self, key: ReportKey, answer: Answer) {
+        let asking = self.ask(key);
+        self.call().await.answers(answer);
+        asking.await.unwrap().unwrap();
+    }
+
+    pub(super) fn metric(&self, series: &str) -> f64 {
+        self.memory().observe();
+        let text = self.metrics.render().unwrap();
+        let name = format!("link_report_proxy_{series} ");
+        text.lines().find_map(|line| line.strip_prefix(&*name)).unwrap().parse().unwrap()
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    pub(super) fn answers(self, answer: Answer) {
+        self.ends(Ok(answer));
+    }
+
+    pub(super) fn fails(self, cause: Cause) {
+        self.ends(Err(cause.into()));
+    }
+
+    /// The code that makes the call panics.
+    pub(super) fn panics(self) {
+        drop(self.reply);
+    }
+
+    pub(super) fn ends(self, outcome: Result<Answer, FetchError>) {
+        let outcome =
+            outcome.map(|answer| Fetched { answer, age: Duration::ZERO, exchange: Exchange::default() });
+        self.comes_to(outcome);
+    }
+
+    /// The answer comes from a cache before the vendor, in which it was so old already.
+    pub(super) fn answers_at_age(self, age: Duration, answer: Answer) {
+        self.comes_to(Ok(Fetched { answer, age, exchange: Exchange::default() }));
+    }
+
+    fn comes_to(self, outcome: Outcome) {
+        assert!(self.reply.send(outcome).is_ok(), "the call was given up");
+    }
+}
+
+// === impl Calls ===
+
+impl Service<Call> for Calls {
+    type Response = Fetched;
+    type Error = FetchError;
+    type Future = BoxFuture<'static, Outcome>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let (reply, outcome) = oneshot::channel();
+        self.0.send(Asked { call, reply }).unwrap_or_else(|_| panic!("the desk is gone"));
+        Box::pin(async { outcome.await.expect("a bug in the code that calls") })
+    }
+}
