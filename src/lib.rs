@@ -1,7 +1,7 @@
 //! link-report-proxy: a caching reverse proxy for Constant Contact's email link reports.
 //!
 //! A module imports modules of lower layers only, never a sibling, and a type's name occurs once in the crate;
-//! `tests/it/floors.rs` keeps both.
+//! `tests/it/layers.rs` keeps both.
 //!
 //! | layer | module | what it is for |
 //! |---|---|---|

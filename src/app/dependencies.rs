@@ -13,9 +13,9 @@ use crate::{
 /// What an app is given from outside.
 #[derive(Debug)]
 pub struct Dependencies<C> {
-    /// At the end of the road to `upstream.base_url`.
+    /// Connects to `upstream.base_url`.
     pub api: C,
-    /// At the end of the road to `token.token_url`.
+    /// Connects to `token.token_url`.
     pub authority: C,
     /// What outlives the process.
     pub store: Arc<dyn StateStore>,

@@ -1,6 +1,6 @@
 //! The composition root: everything that answers, put together from the settings, and its life from start to end.
 //!
-//! The only room that knows all others. Decides who stands before whom, and nothing else.
+//! The only module that knows all others. Decides the order of the layers, and nothing else.
 
 mod dependencies;
 mod run;

@@ -57,7 +57,7 @@ pub struct App {
 // === impl App ===
 
 impl App {
-    /// Puts everything together, with `connector` at the end of each road out and a store that ends with the app.
+    /// Puts everything together, with `connector` for every upstream connection and a store that ends with the app.
     ///
     /// # Errors
     /// As [`App::build`].
@@ -146,20 +146,20 @@ impl App {
     }
 }
 
-/// The road in, for what memory cannot answer.
+/// The slow path: what memory cannot answer.
 fn slow_path(settings: &Settings, answers: &ServiceContext<Calls>) -> SlowPath {
     let stack = ServiceBuilder::new()
         // Outermost: a browser must be allowed to read errors too.
         .option_layer(cors(&settings.cors))
-        // The one door from errors to HTTP.
+        // The one place where errors become HTTP.
         .layer(RespondLayer)
         // HTTP ends here. Deadline and load are no layers above it: whoever is turned away for one of them gets the old
-        // copy if one is held, and only behind this door is it known which.
+        // copy if one is held, and only below this layer is it known which.
         .service(ReportEndpoint::new(answers.clone(), settings.server.max_in_flight));
     SlowPath::new(stack)
 }
 
-/// The road out: what a call passes on its way to the wire.
+/// What a call passes on its way to the wire.
 fn calls<C>(
     settings: &Settings,
     connector: C,

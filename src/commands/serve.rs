@@ -63,7 +63,7 @@ pub(super) async fn until_signalled(
     }
 }
 
-/// The whole app with the real roads out. Needs the runtime: files are watched from here on.
+/// The whole app with real connections. Needs the runtime: files are watched from here on.
 pub(super) fn build(
     settings: &Settings,
     store: Arc<dyn StateStore>,

@@ -1,4 +1,4 @@
-//! What became of a request: counted, timed and logged once, whatever road it took.
+//! What became of a request: counted, timed and logged once, whatever path it took.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub enum RequestOutcome {
     Collapsed,
     /// Refused here, for what it is or for want of room.
     Rejected,
-    /// Not answered: the road out failed.
+    /// Not answered: the upstream call failed.
     Error,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct AccessLogEntry {
     pub(super) error_key: Option<Box<str>>,
 }
 
-/// What the door knows of a request.
+/// What is known of a request when it arrives.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestInfo<'a> {
     pub(super) key: Option<ReportKey>,
@@ -172,7 +172,7 @@ impl AccessLog {
         }
     }
 
-    /// Counts, times and logs an answer of the long road.
+    /// Counts, times and logs an answer of the slow path.
     pub(super) fn answer(&self, about: &RequestInfo<'_>, note: &AccessLogEntry, status: StatusCode) {
         self.metrics.series(note.outcome.as_str(), status.as_str()).record(about.elapsed);
         note.log(about, status);

@@ -31,7 +31,7 @@ pub enum NoCache {
     Limited,
 }
 
-/// Do answers differ by the `Origin` of the request? Then the long road answers those that have one.
+/// Do answers differ by the `Origin` of the request? Then the slow path answers those that have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrossOrigin {
     /// `cors.allowed_origins` is empty.
@@ -40,7 +40,7 @@ pub enum CrossOrigin {
     On,
 }
 
-/// What both roads know of answering: who may ask, what is remembered, how an answer looks.
+/// What both paths know of answering: who may ask, what is remembered, how an answer looks.
 #[derive(Debug, Clone)]
 pub struct ServiceContext<S> {
     /// Which web pages may have their browser ask.

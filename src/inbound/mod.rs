@@ -1,4 +1,4 @@
-//! The road in: from a request's head to a question for the cache, and back to an answer's head.
+//! The data port: from a request's head to a question for the cache, and back to an answer's head.
 //!
 //! Knows HTTP and every word of the contract's first chapter. Knows nothing of the upstream's HTTP, its quota or its
 //! token: it sees [`ReportKey`](crate::report::ReportKey)s go down and [`Served`](crate::cache::Served) or a

@@ -1,4 +1,4 @@
-//! `Proxy-Status` (RFC 9209): where the road out failed, in the words of its registry.
+//! `Proxy-Status` (RFC 9209): where the upstream call failed, in the words of its registry.
 
 use http::HeaderValue;
 

@@ -1,4 +1,4 @@
-//! What keeps a request from its answer, and the one door through which it becomes HTTP.
+//! What keeps a request from its answer, and the one place where it becomes HTTP.
 
 use std::{
     convert::Infallible,

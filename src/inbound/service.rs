@@ -1,4 +1,4 @@
-//! The first thing a request meets: what memory holds is answered here at once, the rest takes the long road.
+//! The first thing a request meets: what memory holds is answered here at once, the rest takes the slow path.
 //!
 //! A hit passes no tower layer, spawns nothing, boxes nothing and sets no timer: it is a lookup and a head.
 
@@ -34,7 +34,7 @@ use crate::{
 /// The tower stack that answers whatever memory cannot.
 pub type SlowPath = BoxCloneSyncService<Request<BodyPresence>, Response<Body>, Infallible>;
 
-/// What is left of a request's body once it is at the door: whether there is one. It is never read.
+/// What is left of a request's body once its head is read: whether there is one. It is never read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyPresence {
     /// None, as a GET or HEAD should be.
@@ -55,7 +55,7 @@ pub struct ReportService<S> {
 pub enum ResponseFuture {
     /// From memory. `None` once it has been given.
     Ready(Option<Response<Body>>),
-    /// By the long road.
+    /// By the slow path.
     Later(BoxFuture<'static, Response<Body>>),
 }
 

@@ -1,4 +1,4 @@
-//! The one door that every call goes through on its way out.
+//! The layer that counts and paces every upstream call.
 
 use std::task::{Context, Poll};
 

@@ -1,4 +1,4 @@
-//! What goes down the road and what comes back.
+//! An upstream call, and what it brings back.
 
 use std::{
     sync::Arc,

@@ -1,6 +1,6 @@
 //! The domain: what a link report is, what names it, and how an answer may fail.
 //!
-//! Pure values and pure functions. This room never does I/O, never reads a clock, and knows neither
+//! Pure values and pure functions. This module never does I/O, never reads a clock, and knows neither
 //! HTTP's machinery nor any cache, quota or token: everybody else may speak its words.
 
 mod activity_id;

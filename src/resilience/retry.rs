@@ -19,7 +19,7 @@ use crate::report::{
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Tells which generation of the access token is in use now: after a 401 a second call is only worth it with a newer
-/// one. Asked for, not known: this room has never seen a token.
+/// one. Passed in, since this module must not know the token.
 #[derive(Clone)]
 pub struct TokenGeneration(Arc<dyn Fn() -> u64 + Send + Sync>);
 

@@ -1,7 +1,7 @@
 //! Tells a slow client from a quiet one, without a clock on the path of a request.
 //!
 //! hyper's own header timeout allocates and registers a timer for each request, and would cut an idle connection as
-//! early as a half-sent head. Here the road of a request moves two counters, and one look now and then, on a timer of
+//! early as a half-sent head. Here a request moves two counters, and one look now and then, on a timer of
 //! the connection's own, sees what has become of it.
 
 use std::{

@@ -10,7 +10,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-/// The tokens that open a door. Cheap to clone; all clones see a new list of tokens at once.
+/// The tokens that are accepted. Cheap to clone; all clones see a new list of tokens at once.
 #[derive(Clone)]
 pub struct BearerAuth(AcceptedTokens);
 

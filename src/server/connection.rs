@@ -176,7 +176,7 @@ where
     }
 }
 
-/// Two servers on one road must not read two hosts out of one request: since HTTP/1.1 it names exactly one (RFC 9112 §3.2).
+/// Two servers one behind the other must not read two hosts out of one request: since HTTP/1.1 it names exactly one (RFC 9112 §3.2).
 fn names_one_host<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let is_repeated = || headers.len() != headers.keys_len() && headers.get_all(HOST).iter().count() > 1;

@@ -1,7 +1,7 @@
-//! The doors of the house: what both ports share before a request has a meaning.
+//! What both ports share before a request has a meaning.
 //!
 //! Accepting up to a cap, closing the quietest connection beyond it, HTTP/1 with its limits, telling slow clients from quiet ones, draining, keeping web pages out,
-//! and bearer tokens for whoever asks for them. Knows no route, no report and no other room.
+//! and bearer tokens for whoever asks for them. Knows no route, no report and no other module of this layer.
 
 mod activity;
 mod bearer_auth;

@@ -1,4 +1,4 @@
-//! The contract's promises about settings, through the door: [`Settings::load`].
+//! The contract's promises about settings, through [`Settings::load`].
 
 use std::fs;
 use std::path::{Path, PathBuf};

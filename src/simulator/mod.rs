@@ -1,6 +1,6 @@
 //! A simulated Constant Contact: what `demo` and the tests put behind the proxy.
 //!
-//! It knows what the vendor documents and nothing of the proxy: it imports no other room, so that a wrong
+//! It knows what the vendor documents and nothing of the proxy: it imports no other module, so that a wrong
 //! idea in ours can't hide behind the same wrong idea here. Where the vendor is silent it does what would
 //! hurt a careless client most (cookies on every answer, key order that varies, three shapes of error).
 //!

@@ -1,4 +1,4 @@
-//! The road out: calls, quota, circuit.
+//! Upstream calls, the quota, the circuit.
 
 use std::{sync::Arc, time::Duration};
 

@@ -18,7 +18,7 @@ use super::{
 
 const NAMESPACE: &str = "link_report_proxy";
 
-/// All metrics, grouped by the room that moves them.
+/// All metrics, grouped by the module that moves them.
 pub struct Metrics {
     /// The data port.
     pub requests: RequestMetrics,

@@ -1,6 +1,6 @@
 //! What operators see: metrics and logs.
 //!
-//! Knows no other room's types: labels arrive as `&'static str` from the owner's `as_str()`. No label ever holds an
+//! Knows no other module's types: labels arrive as `&'static str` from the owner's `as_str()`. No label ever holds an
 //! id, a URL or a token, so the number of series is fixed when the process starts.
 
 mod cache;

@@ -9,7 +9,7 @@ use tower::{Layer, Service, ServiceExt as _};
 use super::manager::TokenManager;
 use crate::report::{Cause, SentGeneration};
 
-/// Puts [`Authorize`] in front of a road.
+/// Puts [`Authorize`] in front of the HTTP client.
 #[derive(Debug, Clone)]
 pub struct AuthorizeLayer {
     tokens: TokenManager,
@@ -18,7 +18,7 @@ pub struct AuthorizeLayer {
 /// The last before the wire: nothing above it ever sees the token.
 #[derive(Debug, Clone)]
 pub struct Authorize<S> {
-    road: S,
+    client: S,
     tokens: TokenManager,
 }
 
@@ -34,8 +34,8 @@ impl AuthorizeLayer {
 impl<S> Layer<S> for AuthorizeLayer {
     type Service = Authorize<S>;
 
-    fn layer(&self, road: S) -> Authorize<S> {
-        Authorize { road, tokens: self.tokens.clone() }
+    fn layer(&self, client: S) -> Authorize<S> {
+        Authorize { client, tokens: self.tokens.clone() }
     }
 }
 
@@ -57,13 +57,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let Self { road, tokens } = self.clone();
+        let Self { client, tokens } = self.clone();
         async move {
             // Waits for none: its turn is now, and all that waited here would leave together once a token comes. Asked
             // for although the gate has let the call pass: the token may have been refused while it queued for its turn.
             let (token, _until_it_is_judged) = tokens.to_send()?;
             request.headers_mut().insert(AUTHORIZATION, token.bearer());
-            let mut response = road.oneshot(request).await?;
+            let mut response = client.oneshot(request).await?;
             response.extensions_mut().insert(SentGeneration(token.generation()));
             match response.status() {
                 StatusCode::UNAUTHORIZED => tokens.refused(token.generation()).await,
@@ -92,14 +92,14 @@ mod tests {
     }
 
     async fn ask(tokens: &TokenManager, status: StatusCode) -> Result<Response<()>, Cause> {
-        let road = tower::service_fn(move |request: Request<()>| async move {
+        let client = tower::service_fn(move |request: Request<()>| async move {
             assert_eq!(request.headers()[AUTHORIZATION], "Bearer t0ken");
             assert!(request.headers()[AUTHORIZATION].is_sensitive());
             let mut response = Response::new(());
             *response.status_mut() = status;
             Ok(response)
         });
-        AuthorizeLayer::new(tokens.clone()).layer(road).oneshot(Request::new(())).await
+        AuthorizeLayer::new(tokens.clone()).layer(client).oneshot(Request::new(())).await
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use tower::{Layer, Service, ServiceExt as _};
 use super::manager::TokenManager;
 use crate::report::FetchError;
 
-/// Puts [`TokenGate`] in front of a road.
+/// Puts [`TokenGate`] in front of the service that makes calls.
 #[derive(Debug, Clone)]
 pub struct TokenGateLayer {
     tokens: TokenManager,
@@ -19,7 +19,7 @@ pub struct TokenGateLayer {
 /// would all be told 401: to them there is no token either.
 #[derive(Debug, Clone)]
 pub struct TokenGate<S> {
-    road: S,
+    inner: S,
     tokens: TokenManager,
 }
 
@@ -35,8 +35,8 @@ impl TokenGateLayer {
 impl<S> Layer<S> for TokenGateLayer {
     type Service = TokenGate<S>;
 
-    fn layer(&self, road: S) -> TokenGate<S> {
-        TokenGate { road, tokens: self.tokens.clone() }
+    fn layer(&self, inner: S) -> TokenGate<S> {
+        TokenGate { inner, tokens: self.tokens.clone() }
     }
 }
 
@@ -57,10 +57,10 @@ where
     }
 
     fn call(&mut self, request: Q) -> Self::Future {
-        let Self { road, tokens } = self.clone();
+        let Self { inner, tokens } = self.clone();
         async move {
             tokens.ready().await?;
-            road.oneshot(request).await
+            inner.oneshot(request).await
         }
         .boxed()
     }

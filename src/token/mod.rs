@@ -1,6 +1,6 @@
 //! The one OAuth token: where it comes from, which one is in use, who renews it, and who stamps it on a request.
 //!
-//! The only room that ever sends a secret of the upstream's. Must never know what is fetched with it, what is
+//! The only module that ever sends a secret to the upstream. Must never know what is fetched with it, what is
 //! remembered, or what may be spent; others learn a generation number from it and nothing else.
 //!
 //! A token is given (settings, file) or renewed. Renewing is one task's work, so that there is never more than one

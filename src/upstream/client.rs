@@ -1,4 +1,4 @@
-//! The pooled client at the end of the road.
+//! The pooled HTTP client.
 
 use std::{
     error::Error as StdError,
@@ -65,7 +65,7 @@ impl fmt::Debug for OnSend {
 // === impl HttpClient ===
 
 impl<C: Connect + Clone> HttpClient<C> {
-    /// A road without a connection yet.
+    /// A client without a connection yet.
     pub fn new(connector: C) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -81,7 +81,7 @@ impl<C: Connect + Clone> HttpClient<C> {
         Self { client: Arc::new(client), on_send: None }
     }
 
-    /// The same road, which tells of each request that is sent.
+    /// The same client, which tells of each request that is sent.
     #[must_use]
     pub fn telling(self, on_send: OnSend) -> Self {
         Self { on_send: Some(on_send), ..self }

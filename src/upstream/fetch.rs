@@ -33,7 +33,7 @@ pub struct FetchLimits {
 /// Answers a [`Call`] by asking the upstream over `S`.
 #[derive(Debug, Clone)]
 pub struct Fetch<S> {
-    road: S,
+    client: S,
     terms: Arc<FetchContext>,
 }
 
@@ -48,9 +48,9 @@ struct FetchContext {
 // === impl Fetch ===
 
 impl<S> Fetch<S> {
-    /// Asks `origin` over `road`.
-    pub fn new(road: S, origin: UpstreamOrigin, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
-        Self { road, terms: Arc::new(FetchContext { origin, limits, metrics }) }
+    /// Asks `origin` over `client`.
+    pub fn new(client: S, origin: UpstreamOrigin, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
+        Self { client, terms: Arc::new(FetchContext { origin, limits, metrics }) }
     }
 }
 
@@ -66,20 +66,20 @@ where
     type Future = BoxFuture<'static, Result<Fetched, FetchError>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
-        // Getting the road ready is part of the attempt, and of its deadline.
+        // Getting the client ready is part of the attempt, and of its deadline.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let Self { road, terms } = self.clone();
+        let Self { client, terms } = self.clone();
         async move {
             let FetchContext { origin, limits, metrics } = &*terms;
             let mut exchange = Exchange::default();
             let started = Instant::now();
-            let attempt = attempt(road, origin, call.key, limits.max_body, &mut exchange);
+            let attempt = attempt(client, origin, call.key, limits.max_body, &mut exchange);
             let result = timeout(limits.attempt, attempt).await.unwrap_or(Err(Cause::Timeout));
             exchange.elapsed = started.elapsed();
-            // Refused before anything left: no call to count, and the refusing room has said why.
+            // Refused before anything left: no call to count, and the module that refused has said why.
             if !matches!(result, Err(Cause::TokenUnavailable)) {
                 record(metrics, call, &result, &exchange);
             }
@@ -93,7 +93,7 @@ where
 }
 
 async fn attempt<S, B>(
-    road: S,
+    client: S,
     origin: &UpstreamOrigin,
     key: ReportKey,
     max_body: u64,
@@ -105,7 +105,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let request = origin.request(&key).map_err(|_error| Cause::Internal)?;
-    let (head, body) = road.oneshot(request).await?.into_parts();
+    let (head, body) = client.oneshot(request).await?.into_parts();
     exchange.status = Some(head.status.as_u16());
     exchange.request_id = response::request_id(&head.headers);
     exchange.date = response::date(&head.headers);
@@ -167,10 +167,10 @@ mod tests {
     where
         F: Future<Output = Result<Response<TestBody>, Cause>> + Send + 'static,
     {
-        let road = tower::service_fn(move |_request: Request<Empty<Bytes>>| answer());
+        let client = tower::service_fn(move |_request: Request<Empty<Bytes>>| answer());
         let origin = UpstreamOrigin::try_from(&Uri::from_static("https://api.cc.email")).unwrap();
         let key = ReportKey { id: ActivityId::parse(ID.as_bytes()).unwrap(), no_clicks: NoClicks::Omitted };
-        let fetch = Fetch::new(road, origin, LIMITS, metrics.upstream.clone());
+        let fetch = Fetch::new(client, origin, LIMITS, metrics.upstream.clone());
         fetch.oneshot(Call { key, reason: Reason::Miss }).await
     }
 

@@ -1,8 +1,8 @@
-//! The road out: from a question in the domain's words to bytes on a wire, and back.
+//! The client side: from a question in the domain's words to bytes on a wire, and back.
 //!
 //! Knows how to connect, what the request looks like, what each status means and how much of a body is enough. Must
 //! never know who asks, what is remembered, what may be spent, or what the token is: others stand above it or
-//! between its two services, [`Fetch`] and [`HttpClient`]. A [`FormClient`] is a road of its own, to the authorization server.
+//! between its two services, [`Fetch`] and [`HttpClient`]. A [`FormClient`] is the same for the authorization server.
 
 mod body;
 mod client;

@@ -43,7 +43,7 @@ impl TryFrom<&Uri> for UpstreamOrigin {
 }
 
 impl UpstreamOrigin {
-    /// The canonical request for `key`: its headers are these, `Host`, and what the token room stamps.
+    /// The canonical request for `key`: its headers are these, `Host`, and what the `token` module stamps.
     ///
     /// # Errors
     /// Never for an origin and a key that were parsed; http's builder cannot know that.

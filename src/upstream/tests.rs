@@ -1,4 +1,4 @@
-//! The connector and the road against real peers: TLS, ALPN, a proxy, and peers that are not there.
+//! The connector and the client against real peers: TLS, ALPN, a proxy, and peers that are not there.
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 
@@ -102,9 +102,9 @@ fn options() -> ConnectOptions {
 
 async fn get(origin: &str, options: &ConnectOptions) -> Result<Version, Cause> {
     let origin: Uri = origin.parse().unwrap();
-    let road = HttpClient::new(Connector::new(&origin, options).unwrap());
+    let client = HttpClient::new(Connector::new(&origin, options).unwrap());
     let request = Request::get(origin).body(Empty::new()).unwrap();
-    road.oneshot(request).await.map(|response| response.version())
+    client.oneshot(request).await.map(|response| response.version())
 }
 
 #[tokio::test]
@@ -189,8 +189,8 @@ async fn a_pooled_connection_that_closes_before_it_is_used_again_is_no_call_and_
         });
         std::future::ready(Ok::<_, super::ConnectFailed>(crate::simulator::Pipe::new(ours)))
     });
-    let road = HttpClient::new(connector);
-    let ask = || road.clone().oneshot(Request::get("http://upstream.test/").body(Empty::new()).unwrap());
+    let client = HttpClient::new(connector);
+    let ask = || client.clone().oneshot(Request::get("http://upstream.test/").body(Empty::new()).unwrap());
     assert_eq!(ask().await.unwrap().status(), 204);
     // Closed, and nobody has looked at it since.
     drop(connections.try_recv().unwrap());
@@ -298,9 +298,10 @@ async fn a_warm_connection_is_used_again_and_a_redirect_is_not_followed() {
         drop(listener);
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), redirect).await
     });
-    let road = HttpClient::new(Connector::new(&origin, &options()).unwrap());
+    let client = HttpClient::new(Connector::new(&origin, &options()).unwrap());
     for _ in 0..3 {
-        let response = road.clone().oneshot(Request::get(&origin).body(Empty::new()).unwrap()).await.unwrap();
+        let response =
+            client.clone().oneshot(Request::get(&origin).body(Empty::new()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 302);
         response.into_body().collect().await.unwrap();
     }

@@ -161,8 +161,8 @@ impl Process {
 }
 
 async fn ask(tokens: TokenManager, vendor: &Simulator) -> Result<StatusCode, Cause> {
-    let road = AuthorizeLayer::new(tokens.clone()).layer(HttpClient::new(vendor::connector(vendor)));
-    let gate = TokenGateLayer::new(tokens).layer(road.map_err(FetchError::from));
+    let inner = AuthorizeLayer::new(tokens.clone()).layer(HttpClient::new(vendor::connector(vendor)));
+    let gate = TokenGateLayer::new(tokens).layer(inner.map_err(FetchError::from));
     let path = format!("http://api.example/v3/reports/email_reports/{}/links", synthetic_id(1, 2));
     let request = Request::get(path).body(Empty::new()).unwrap();
     gate.oneshot(request).await.map(|response| response.status()).map_err(|error| error.cause)

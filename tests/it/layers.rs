@@ -1,10 +1,10 @@
-//! A room imports lower floors only, never a sibling: the house's one law, read off the source itself.
+//! A module imports lower layers only, never a sibling, and a type's name occurs once: read off the source itself.
 
 use crate::repo::{Source, sources};
 
-/// Every room and the floor it stands on. `main` and `lib` stand outside: the first may call
+/// Every module and its layer. `main` and `lib` stand outside: the first may call
 /// commands alone, the second only maps.
-const FLOORS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 16] = [
     ("commands", 6),
     ("app", 5),
     ("inbound", 4),
@@ -23,22 +23,22 @@ const FLOORS: [(&str, u8); 16] = [
     ("main", 7),
 ];
 
-fn floor(room: &str) -> Option<u8> {
-    FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
+fn layer(module: &str) -> Option<u8> {
+    LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer)
 }
 
-/// The room a file of `src/` belongs to: its first directory, or its own name.
-fn room(source: &Source) -> &str {
+/// The module a file of `src/` belongs to: its first directory, or its own name.
+fn module(source: &Source) -> &str {
     let first = source.path.split('/').next().unwrap_or_default();
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
-/// Every room that a text imports: each path that begins with `crate::` or the crate's name,
+/// Every module that a text imports: each path that begins with `crate::` or the crate's name,
 /// groups (`crate::{a, b::c}`) included, comments not.
 fn imported(text: &str) -> Vec<String> {
     let code: String =
         text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
-    let mut rooms = Vec::new();
+    let mut modules = Vec::new();
     for root in ["crate::", "link_report_proxy::"] {
         for (at, _) in code.match_indices(root) {
             // `$crate::` and `other_crate::` end alike but name other things.
@@ -48,12 +48,12 @@ fn imported(text: &str) -> Vec<String> {
             }
             let rest = &code[at + root.len()..];
             match rest.strip_prefix('{') {
-                Some(group) => rooms.extend(members(group)),
-                None => rooms.push(identifier(rest)),
+                Some(group) => modules.extend(members(group)),
+                None => modules.push(identifier(rest)),
             }
         }
     }
-    rooms
+    modules
 }
 
 /// The first names of a group's members, up to its closing brace.
@@ -80,26 +80,26 @@ fn identifier(text: &str) -> String {
 }
 
 #[test]
-fn a_room_imports_lower_floors_only_and_never_a_sibling() {
+fn a_module_imports_lower_layers_only_and_never_a_sibling() {
     let mut faults = Vec::new();
     for source in sources() {
-        let own = room(&source);
+        let own = module(&source);
         if own == "lib" {
             continue;
         }
-        let Some(own_floor) = floor(own) else {
-            faults.push(format!("{}: the room {own} stands on no floor", source.path));
+        let Some(own_layer) = layer(own) else {
+            faults.push(format!("{}: the module {own} has no layer", source.path));
             continue;
         };
         for other in imported(&source.text) {
-            match floor(&other) {
+            match layer(&other) {
                 _ if other == own => {}
-                Some(floor) if floor < own_floor => {}
-                Some(floor) => faults.push(format!(
-                    "{}: {own} (floor {own_floor}) imports {other} (floor {floor})",
+                Some(layer) if layer < own_layer => {}
+                Some(layer) => faults.push(format!(
+                    "{}: {own} (layer {own_layer}) imports {other} (layer {layer})",
                     source.path
                 )),
-                None => faults.push(format!("{}: imports {other}, which is no room", source.path)),
+                None => faults.push(format!("{}: imports {other}, which is no module", source.path)),
             }
         }
     }
@@ -107,19 +107,19 @@ fn a_room_imports_lower_floors_only_and_never_a_sibling() {
 }
 
 #[test]
-fn every_room_is_on_the_map_and_its_door_has_no_logic() {
+fn every_module_is_on_the_map_and_its_mod_rs_has_no_logic() {
     let all = sources();
     let map = all.iter().find(|source| source.path == "lib.rs").expect("a map");
     let mut faults = Vec::new();
     for source in &all {
-        let own = room(source);
+        let own = module(source);
         if !["lib", "main"].contains(&own) && !map.text.contains(&format!("mod {own};")) {
             faults.push(format!("{}: {own} is not in lib.rs", source.path));
         }
-        let is_door = ["lib.rs".to_owned(), format!("{own}/mod.rs")].contains(&source.path);
-        if is_door {
+        let is_mod_rs = ["lib.rs".to_owned(), format!("{own}/mod.rs")].contains(&source.path);
+        if is_mod_rs {
             if !source.text.starts_with("//!") {
-                faults.push(format!("{}: a door without a word", source.path));
+                faults.push(format!("{}: a mod.rs without prose", source.path));
             }
             let logic = source.text.lines().find(|line| {
                 let line = line.trim_start();
@@ -130,7 +130,7 @@ fn every_room_is_on_the_map_and_its_door_has_no_logic() {
                     .any(|word| line.starts_with(word))
             });
             if let Some(logic) = logic {
-                faults.push(format!("{}: logic in a door: {logic}", source.path));
+                faults.push(format!("{}: logic in a mod.rs: {logic}", source.path));
             }
         }
     }

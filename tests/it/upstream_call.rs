@@ -1,4 +1,4 @@
-//! The whole road out, from the retry down to the simulated vendor, over pipes in memory and under paused time.
+//! Everything that an upstream call passes, from the retry down to the simulated vendor, over pipes in memory and under paused time.
 
 use std::{num::NonZeroU32, time::Duration};
 
