@@ -154,12 +154,14 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::sync::mpsc;
 
     use flate2::{Compression, write::GzEncoder};
     use futures_util::{FutureExt as _, stream};
     use http::{HeaderValue, Response};
     use http_body::Frame;
     use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+    use tokio::runtime::Builder;
 
     use super::*;
 
@@ -216,8 +218,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_large_body_is_decoded_and_parsed_off_the_workers() {
+    #[test]
+    fn a_large_body_is_decoded_and_parsed_off_the_workers() {
         let id = ActivityId::parse(ID.as_bytes()).unwrap();
         let gzip = |body: &str| {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -226,6 +228,8 @@ mod tests {
         };
         let padded = |len: usize| format!("{}{}", report(), " ".repeat(len - report().len()));
         let large = LARGE as usize;
+        // One thread for what blocks, which is kept busy for the first look: what is there all the same was done here.
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
         for (len, at_once) in [(1_000, true), (large, true), (large + 1, false), (2 << 20, false)] {
             let body = padded(len);
             for (coding, sent) in [("identity", Bytes::from(body.clone())), ("gzip", gzip(&body))] {
@@ -233,13 +237,19 @@ mod tests {
                     let response = Response::builder().header("content-encoding", coding);
                     response.body(full(sent.clone())).unwrap().into_parts()
                 };
-                let (head, sent) = response();
-                // Nothing of it has to be waited for: what is not there at once is done elsewhere.
-                let now = read(id, &head, sent, 8 << 20).now_or_never();
-                assert_eq!(now.is_some(), at_once, "{len} bytes, {coding}");
-                let (head, sent) = response();
-                let Ok(Answer::Report(read)) = read(id, &head, sent, 8 << 20).await else { panic!("{len}") };
-                assert_eq!(read.representation().body(), body.as_bytes());
+                let (release, busy) = mpsc::channel::<()>();
+                runtime.spawn_blocking(move || busy.recv());
+                runtime.block_on(async {
+                    let (head, sent) = response();
+                    let now = read(id, &head, sent, 8 << 20).now_or_never();
+                    assert_eq!(now.is_some(), at_once, "{len} bytes, {coding}");
+                    drop(release);
+                    let (head, sent) = response();
+                    let Ok(Answer::Report(read)) = read(id, &head, sent, 8 << 20).await else {
+                        panic!("{len}")
+                    };
+                    assert_eq!(read.representation().body(), body.as_bytes());
+                });
             }
         }
     }
