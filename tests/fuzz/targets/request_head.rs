@@ -7,12 +7,16 @@ use std::{future::ready, net::Ipv4Addr, num::NonZeroUsize, sync::Arc, time::Dura
 use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
 use link_report_proxy::{
-    cache::{CacheLayer, Memory, MemoryOptions},
-    server::{BearerAuth, BrowserGuard, ConnectionLimits, serve_connection},
+    cache::{CacheLayer, CacheOptions, ReportCache},
     inbound::{
-        ServiceContext, CrossOrigin, ReportService, SlowPath, NoCache, AccessLog, ReportEndpoint, RespondLayer, Responder,
+        AccessLog, CrossOrigin, NoCache, ReportEndpoint, ReportService, RespondLayer, Responder,
+        ServiceContext, SlowPath,
     },
-    report::{Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport},
+    report::{
+        Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, QuotaPressure,
+        QuotaPressureFn,
+    },
+    server::{BearerAuth, BrowserGuard, ConnectionLimits, serve_connection},
     telemetry::Metrics,
 };
 use tokio::{
@@ -37,7 +41,7 @@ fn answer(call: Call) -> Result<Fetched, FetchError> {
 /// The data port's service, with such a vendor behind.
 async fn exchange(sent: &[u8]) -> Vec<u8> {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let options = MemoryOptions {
+    let options = CacheOptions {
         lifetimes: LifetimePolicy {
             ttl: minutes(5),
             ttl_jitter: 0.1,
@@ -47,17 +51,21 @@ async fn exchange(sent: &[u8]) -> Vec<u8> {
             stale_if_error: minutes(60),
         },
         max_bytes: 1 << 20,
-        patience: Duration::from_secs(15),
-        anew_interval: minutes(1),
+        request_timeout: Duration::from_secs(15),
+        client_no_cache_interval: minutes(1),
     };
     let metrics = Metrics::new();
-    let memory = Arc::new(Memory::new(options, metrics.cache.clone()));
+    let memory = Arc::new(ReportCache::new(
+        options,
+        QuotaPressureFn::new(|_now| QuotaPressure::Normal),
+        metrics.cache.clone(),
+    ));
     let answers = ServiceContext {
         browser_guard: BrowserGuard::new(Ipv4Addr::LOCALHOST.into(), &[], &[]),
         clients: BearerAuth::anybody(),
         no_cache: NoCache::Limited,
         cache: CacheLayer::new(memory).layer(tower::service_fn(|call| ready(answer(call)))),
-        responder: Responder::new(HeaderValue::from_static("accept-encoding")),
+        responder: Arc::new(Responder::new(HeaderValue::from_static("accept-encoding"))),
         cross_origin: CrossOrigin::Off,
     };
     let endpoint = ReportEndpoint::new(answers.clone(), NonZeroUsize::MIN);
