@@ -168,7 +168,13 @@ async fn ask(tokens: TokenManager, vendor: &Simulator) -> Result<StatusCode, Cau
     gate.oneshot(request).await.map(|response| response.status()).map_err(|error| error.cause)
 }
 
-/// So much (virtual) time, in which everything due happens.
+/// Lets so much (virtual) time pass. In small steps at first: while another thread reads a file, paused time may run on to
+/// the next timer, which must then be near.
 async fn pass(time: Duration) {
-    tokio::time::sleep(time).await;
+    const STEP: Duration = Duration::from_millis(100);
+    let steps = u32::try_from(time.as_millis() / STEP.as_millis()).unwrap_or(u32::MAX).min(100);
+    for _ in 0..steps {
+        tokio::time::sleep(STEP).await;
+    }
+    tokio::time::sleep(time - STEP * steps).await;
 }
