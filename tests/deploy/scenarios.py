@@ -192,7 +192,7 @@ ALL = [
         alerts("ErrorBudgetBurnFast", "ErrorBudgetBurnSlow", "StaleAnswers", "UpstreamFailing", "CircuitOpen"),
         # Probes often enough for their failures to be a ratio within the time that a test has.
         demo(
-            cache__ttl="1s", cache__stale_while_revalidate="0s", circuit__open_for="2s", circuit__open_max="2s"
+            cache__ttl="1s", cache__stale_while_revalidate="0s", circuit__open_min="2s", circuit__open_max="2s"
         ),
         vendor_is_down,
     ),
