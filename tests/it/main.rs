@@ -4,6 +4,7 @@
 mod bounded;
 mod cache;
 mod contract;
+mod cycles;
 mod day;
 mod kill;
 mod layers;
