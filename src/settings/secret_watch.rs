@@ -79,9 +79,8 @@ impl<T: SecretContent> SecretWatch<T> {
     pub async fn changed(&mut self) -> Result<T, SecretFileError> {
         loop {
             sleep_until(self.next_read).await;
-            let news = self.read().await;
             self.next_read = Instant::now() + WATCH_INTERVAL;
-            if let Some(news) = news {
+            if let Some(news) = self.read().await {
                 return news;
             }
         }
