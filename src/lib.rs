@@ -20,6 +20,8 @@
 //! | 1 | [`settings`] | every key, its layers and its checks |
 //! | 1 | [`telemetry`] | metrics and logs |
 //! | 1 | [`simulator`] | a simulated Constant Contact, for `demo` and for tests |
+//! | 0 | `backoff` | pauses that double, and jitter |
+//! | 0 | `outage` | a repeated failure is reported once |
 //!
 //! Words with one meaning each: a *report* is the resource; a *key* is its activity id and `no_clicks`; a *flight* is one
 //! fetch that many requests wait for; tokens are *renewed*, reports are *refreshed*; a *miss* finds no usable entry; an
@@ -27,9 +29,11 @@
 
 pub mod admin;
 pub mod app;
+mod backoff;
 pub mod cache;
 pub mod commands;
 pub mod inbound;
+mod outage;
 pub mod quota;
 pub mod report;
 pub mod resilience;

@@ -67,7 +67,8 @@ impl Bed {
                 extra_ca_file: None,
                 proxy: Arc::new(Matcher::builder().build()),
             };
-            let connector = Connector::new(&settings.upstream.base_url, &options).expect("the bed stands");
+            let connector =
+                Connector::new(settings.upstream.base_url.uri(), &options).expect("the bed stands");
             let app = App::new(&settings, connector).expect("the bed stands");
             let (client, server) = tokio::io::duplex(64 * 1024);
             let inside = Inside { front: Arc::clone(&app.front), admin: app.admin };

@@ -7,7 +7,6 @@ use crate::{
     settings::SecretFileError,
     state::{StateError, StateStore},
     token::TokenSetupError,
-    upstream::InvalidOrigin,
 };
 
 /// What an app is given from outside.
@@ -35,9 +34,6 @@ pub struct Environment {
 /// The settings are well-formed, but something that they name cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// `upstream.base_url`.
-    #[error(transparent)]
-    UpstreamOrigin(#[from] InvalidOrigin),
     /// A secret file that cannot be read.
     #[error("{key}: {source}")]
     SecretFile {

@@ -31,7 +31,7 @@ use crate::{
         AuthorizeLayer, RefreshTokenSources, RenewalConfig, TokenGateLayer, TokenManager, TokenSetupError,
         TokenSource,
     },
-    upstream::{Fetch, FetchLimits, FormClient, HttpClient, OnSend, UpstreamOrigin},
+    upstream::{Fetch, FetchLimits, FormClient, HttpClient, OnSend},
 };
 
 /// A browser may remember a preflight's answer for this long.
@@ -170,7 +170,6 @@ fn calls<C>(
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let origin = UpstreamOrigin::try_from(&settings.upstream.base_url)?;
     let generation = {
         let tokens = tokens.clone();
         TokenGeneration::new(move || tokens.generation())
@@ -199,7 +198,7 @@ where
         // The scarce good. Counts before sending: whatever leaves has been paid for.
         .layer(QuotaLayer::new(quota.clone()))
         // From the domain's words to HTTP and back; the attempt's deadline covers the body.
-        .service(Fetch::new(wire, origin, limits, metrics.upstream.clone()));
+        .service(Fetch::new(wire, settings.upstream.base_url.clone(), limits, metrics.upstream.clone()));
     Ok(Calls::new(stack))
 }
 

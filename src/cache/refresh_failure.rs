@@ -4,22 +4,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::report::{Cause, FetchError};
-
-/// The pauses after the first failure in a row, the second, and so on; the last one from then on. For ten minutes an
-/// upstream that is back is noticed within a minute; a key that fails for longer than that costs six calls an hour.
-const PAUSES: [Duration; 18] = {
-    let mut pauses = [Duration::from_mins(1); 18];
-    pauses[0] = Duration::from_secs(5);
-    pauses[1] = Duration::from_secs(10);
-    pauses[2] = Duration::from_secs(20);
-    pauses[3] = Duration::from_secs(40);
-    pauses[14] = Duration::from_mins(2);
-    pauses[15] = Duration::from_mins(4);
-    pauses[16] = Duration::from_mins(8);
-    pauses[17] = Duration::from_mins(10);
-    pauses
+use crate::{
+    backoff::Backoff,
+    report::{Cause, FetchError},
 };
+
+/// The back-off of the first ten minutes: an upstream that works again is noticed within a minute.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(1));
+/// How many failures in a row that is.
+const FIRST_FAILURES: u32 = 14;
+/// The back-off of a key that goes on failing: six calls an hour in the end.
+const LONG_BACKOFF: Backoff = Backoff::new(Duration::from_mins(2), LONGEST_PAUSE);
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// The last attempts to fetch a key failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,14 +46,12 @@ pub(super) enum FailureKind {
 impl RefreshFailure {
     /// The trouble after one more attempt has ended in `error`. A failure that is long past begins no row.
     pub(super) fn after(before: Option<&Self>, error: FetchError, now: Instant) -> Self {
-        let before = before.filter(|before| now < before.retry_at + PAUSES[PAUSES.len() - 1]);
+        let before = before.filter(|before| now < before.retry_at + LONGEST_PAUSE);
         let failures = before.map_or(0, |before| before.failures);
         let (failures, pause) = match FailureKind::of(&error) {
-            FailureKind::Failed => {
-                (failures.saturating_add(1), PAUSES[(failures as usize).min(PAUSES.len() - 1)])
-            }
+            FailureKind::Failed => (failures.saturating_add(1), pause_after(failures)),
             // The key is no worse for it: it only need not be tried with every hit.
-            FailureKind::Rationed | FailureKind::Denied => (failures, PAUSES[0]),
+            FailureKind::Rationed | FailureKind::Denied => (failures, pause_after(0)),
         };
         Self { error, failures, tried_at: now, retry_at: now + pause }
     }
@@ -65,6 +59,14 @@ impl RefreshFailure {
     /// Is the key to be left alone?
     pub(super) fn is_resting(&self, now: Instant) -> bool {
         now < self.retry_at
+    }
+}
+
+/// The pause after one more failure, where `failures` in a row came before it.
+fn pause_after(failures: u32) -> Duration {
+    match failures.checked_sub(FIRST_FAILURES) {
+        None => BACKOFF.pause(failures),
+        Some(more) => LONG_BACKOFF.pause(more),
     }
 }
 

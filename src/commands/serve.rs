@@ -69,7 +69,7 @@ pub(super) fn build(
     store: Arc<dyn StateStore>,
     world: Environment,
 ) -> Result<App, Failure> {
-    let api = connector(settings, &settings.upstream.base_url)?;
+    let api = connector(settings, settings.upstream.base_url.uri())?;
     let authority = connector(settings, settings.token.token_url.uri())?;
     Ok(App::build(settings, Dependencies { api, authority, store, world })?)
 }

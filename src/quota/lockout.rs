@@ -5,7 +5,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::day::{end_of, later, since_midnight, till_midnight};
+use super::day::{DAY, end_of, later, since_midnight, till_midnight};
+use crate::backoff::Backoff;
 
 /// How far apart our clock and the vendor's may be. A `quota_exceeded` that soon after our midnight may still
 /// speak of the vendor's yesterday, and must not cost us the whole new day.
@@ -14,8 +15,8 @@ const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 /// How long such a doubtful verdict holds, at least. As long waits who has asked after midnight and got no answer.
 const DOUBTFUL: Duration = Duration::from_secs(60);
 
-/// The first pause before a call that finds out whether the verdict was a stray one. Each next pause is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// The pauses before a call that finds out whether the verdict was a stray one; midnight ends each.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(60 * 60), DAY);
 
 /// A probe comes up to this much later: replicas must not all probe at once.
 const JITTER: Duration = Duration::from_secs(60);
@@ -72,7 +73,7 @@ impl UpstreamLockout {
     /// The verdict that a closed day's record holds, when this process meets it. Begins with the first pause, whenever
     /// it fell: a process that starts again and again must not find out again and again.
     pub(super) fn met(now: SystemTime, count: OwnCount, random: f64) -> Self {
-        Self::after_pause(now, FIRST_PAUSE, count, random)
+        Self::after_pause(now, BACKOFF.pause(0), count, random)
     }
 
     fn after_pause(now: SystemTime, pause: Duration, count: OwnCount, random: f64) -> Self {
@@ -126,7 +127,7 @@ impl UpstreamLockout {
                 Self::Until { at: later(now, DOUBTFUL + JITTER.mul_f64(random)), pause: Duration::ZERO }
             }
             Self::None | Self::Probing { .. } | Self::Until { .. } => {
-                Self::after_pause(now, (self.pause() * 2).max(FIRST_PAUSE), count, random)
+                Self::after_pause(now, BACKOFF.after(self.pause()), count, random)
             }
         };
     }
@@ -192,7 +193,6 @@ pub(super) fn is_doubtful(now: SystemTime) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::day::DAY,
         OwnCount::{FarBelowLimit, NearLimit},
         *,
     };
@@ -251,9 +251,9 @@ mod tests {
         let mut lockout = probing();
         lockout.unanswered(at(1, 40));
         assert_eq!(lockout.check(at(1, 40)), Err(DOUBTFUL));
-        lockout = UpstreamLockout::Probing { pause: FIRST_PAUSE };
+        lockout = UpstreamLockout::Probing { pause: BACKOFF.pause(0) };
         lockout.unanswered(at(1, 43_200));
-        assert_eq!(lockout.check(at(1, 43_200)), Err(FIRST_PAUSE));
+        assert_eq!(lockout.check(at(1, 43_200)), Err(BACKOFF.pause(0)));
     }
 
     #[test]

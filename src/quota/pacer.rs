@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::report::Reason;
+use crate::{backoff::Backoff, report::Reason};
 
 /// The window that the vendor counts in.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -20,11 +20,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// the first one was held up on its way.
 const JITTER: Duration = Duration::from_millis(50);
 
-/// Silence after a 429 that says not which limit it means: it may be the day's. Doubled with each in a row.
-const UNCLEAR: Duration = Duration::from_secs(1);
-
-/// The longest such silence: a limit that is lifted is noticed within this time.
-const LONGEST_UNCLEAR: Duration = Duration::from_secs(10 * 60);
+/// The pause after a 429 that does not say which limit it means: it may be the day's. At most ten minutes: a limit that
+/// is lifted is noticed within that time.
+const UNSPECIFIED_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10 * 60));
 
 /// The slowest that `throttled` answers can make us: other programs may be spending the same second.
 const SLOWEST: u32 = 8;
@@ -33,7 +31,8 @@ const SLOWEST: u32 = 8;
 /// second leaves us none of it.
 const SLOWINGS: u32 = SLOWEST.ilog2();
 
-/// The longest such silence.
+/// That pause.
+const THROTTLED_BACKOFF: Backoff = Backoff::new(WINDOW.saturating_add(JITTER), LONGEST_THROTTLED);
 const LONGEST_THROTTLED: Duration = Duration::from_secs(60);
 
 /// A place in the queue, to be redeemed by [`Pacer::take`] or handed back by [`Pacer::give_back`].
@@ -199,9 +198,9 @@ impl Pacer {
         if self.slowed_at.is_none_or(|slowed_at| slowed_at + WINDOW <= now) {
             self.interval = (self.interval * 2).min(self.full_speed * SLOWEST);
             self.slowed_at = Some(now);
-            let silence = (WINDOW + JITTER) * (1 << self.throttled_in_a_row.saturating_sub(SLOWINGS).min(16));
+            let pause = THROTTLED_BACKOFF.pause(self.throttled_in_a_row.saturating_sub(SLOWINGS));
             self.throttled_in_a_row += 1;
-            self.hold_until(now + silence.min(LONGEST_THROTTLED));
+            self.hold_until(now + pause);
         }
         self.hold_until(now + WINDOW + JITTER);
     }
@@ -209,9 +208,9 @@ impl Pacer {
     /// The upstream said 429 and not which limit it means: as [`Pacer::throttled`], and a silence that grows.
     pub(super) fn unspecified_429(&mut self, now: Instant) {
         if self.slowed_at.is_none_or(|slowed_at| slowed_at + WINDOW <= now) {
-            let silence = UNCLEAR * (1 << self.unclear_in_a_row.min(16));
+            let pause = UNSPECIFIED_BACKOFF.pause(self.unclear_in_a_row);
             self.unclear_in_a_row += 1;
-            self.hold_until(now + silence.min(LONGEST_UNCLEAR));
+            self.hold_until(now + pause);
         }
         self.throttled(now);
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::QuotaPressure;
+use crate::backoff::{Backoff, Jitter};
 
 /// A refusal that is repeated is remembered for twice as long each time, up to this: a wrong id that is polled for ever
 /// then costs one call an hour.
@@ -73,9 +74,9 @@ impl LifetimePolicy {
     pub fn lifetime(&self, known: Observed) -> Lifetime {
         let Observed { reason, repeats, age, random } = known;
         let fresh = match reason {
-            LifetimeReason::Links => self.jittered(random),
-            LifetimeReason::Empty => doubled(self.empty_ttl, repeats, LONGEST_EMPTY),
-            LifetimeReason::Refused => doubled(self.negative_ttl, repeats, LONGEST_REFUSED),
+            LifetimeReason::Links => Jitter(random).spread(self.ttl, self.ttl_jitter),
+            LifetimeReason::Empty => Backoff::new(self.empty_ttl, LONGEST_EMPTY).pause(repeats),
+            LifetimeReason::Refused => Backoff::new(self.negative_ttl, LONGEST_REFUSED).pause(repeats),
         };
         // What comes older than its lifetime would be asked for again with each poll, and come as old again.
         let fresh = fresh.max(age + fresh / 2);
@@ -88,14 +89,6 @@ impl LifetimePolicy {
         };
         Lifetime { fresh, revalidate: fresh + stale, keep, reason }
     }
-
-    fn jittered(&self, random: f64) -> Duration {
-        self.ttl.mul_f64(1.0 + self.ttl_jitter * (2.0 * random - 1.0))
-    }
-}
-
-fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
-    first.saturating_mul(1 << times.min(20)).min(longest.max(first))
 }
 
 // === impl Lifetime ===

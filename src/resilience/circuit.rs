@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::report::ReportKey;
+use crate::{backoff::Backoff, report::ReportKey};
 
 /// When the circuit opens, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +90,14 @@ enum Trial {
     UnderWay,
 }
 
+// === impl CircuitLimits ===
+
+impl CircuitLimits {
+    fn backoff(&self) -> Backoff {
+        Backoff::new(self.open_for, self.open_max)
+    }
+}
+
 // === impl CircuitState ===
 
 impl CircuitState {
@@ -162,7 +170,7 @@ impl Circuit {
         };
         failing.insert(key);
         if failing.len() >= usize::try_from(limit.get()).unwrap_or(usize::MAX) {
-            let open_for = self.limits.open_for;
+            let open_for = self.limits.backoff().pause(0);
             self.phase = CircuitPhase::Open { until: now + open_for, open_for };
         }
     }
@@ -171,7 +179,7 @@ impl Circuit {
         self.phase = match outcome {
             CallOutcome::Answered => CircuitPhase::CLOSED,
             CallOutcome::Failed | CallOutcome::Inconclusive => {
-                let open_for = (open_for * 2).min(self.limits.open_max);
+                let open_for = self.limits.backoff().after(open_for);
                 CircuitPhase::Open { until: now + open_for, open_for }
             }
             // Still half open: a call that never left says nothing, however many of them there are.

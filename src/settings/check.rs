@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use http::Uri;
 
-use super::endpoint::is_in_clear;
 use super::model::{Admin, Cache, Circuit, Clients, Quota, Server, Settings, State, Upstream};
 use super::problem::SettingProblems;
-use super::secret_file::{SecretContent, SecretFile};
+use super::secret_file::SecretFile;
 use super::token;
+use super::url::is_in_clear;
 
 /// Below this a single large report could push out all others.
 const SMALLEST_CACHE: ByteSize = ByteSize::mib(1);
@@ -26,14 +26,14 @@ pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
     order(server, upstream, circuit, problems);
     sizes(upstream, cache, quota, problems);
     addresses(server, admin, problems);
-    encrypted("upstream.base_url", &upstream.base_url, problems);
+    encrypted("upstream.base_url", upstream.base_url.uri(), problems);
     encrypted("token.token_url", token.token_url.uri(), problems);
     encrypted("token.device_authorization_url", token.device_authorization_url.uri(), problems);
     callers(server, clients, problems);
     token::check(token, state, problems);
     directory(state, problems);
-    secret_file("admin.token_file", admin.token_file.as_ref(), problems);
-    secret_file("clients.tokens_file", clients.tokens_file.as_ref(), problems);
+    SecretFile::check(admin.token_file.as_ref(), "admin.token_file", problems);
+    SecretFile::check(clients.tokens_file.as_ref(), "clients.tokens_file", problems);
 }
 
 fn zeros(
@@ -146,15 +146,5 @@ fn callers(server: &Server, clients: &Clients, problems: &mut SettingProblems) {
 fn directory(state: &State, problems: &mut SettingProblems) {
     if state.dir.as_ref().is_some_and(|dir| dir.exists() && !dir.is_dir()) {
         problems.add("state.dir", "is not a directory: name one that is, or that is not there yet");
-    }
-}
-
-pub(super) fn secret_file<T: SecretContent>(
-    key: &str,
-    file: Option<&SecretFile<T>>,
-    problems: &mut SettingProblems,
-) {
-    if let Some(Err(error)) = file.map(SecretFile::read) {
-        problems.add(key, format!("{error}; correct the path or the file"));
     }
 }

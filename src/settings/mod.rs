@@ -10,22 +10,26 @@
 mod check;
 #[cfg(test)]
 mod default_keys;
-mod endpoint;
 mod enums;
 mod load;
 mod model;
+mod printable;
 mod problem;
 mod scalar;
 mod secret_file;
+mod secret_watch;
 mod section;
 #[cfg(test)]
 mod tests;
 mod token;
+mod url;
 
-pub use endpoint::Endpoint;
 pub use enums::{ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, TokenSourceKind};
 pub use model::{
     Admin, Cache, Circuit, Clients, Cors, Log, Quota, Server, Settings, Shutdown, State, Token, Upstream,
 };
+pub use printable::is_printable;
 pub use problem::SettingsError;
-pub use secret_file::{SecretContent, SecretFile, SecretFileError, SecretWatch};
+pub use secret_file::{SecretContent, SecretFile, SecretFileError};
+pub use secret_watch::{SecretWatch, WATCH_INTERVAL};
+pub use url::{BaseUrl, Endpoint, InvalidUrl};

@@ -7,13 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use http::Uri;
 use secrecy::SecretString;
 
-use super::endpoint::Endpoint;
 use super::enums::{ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, TokenSourceKind};
 use super::secret_file::SecretFile;
 use super::section::section;
+use super::url::{BaseUrl, Endpoint};
 
 section! {
     /// All settings of one replica, read and checked; made by [`Settings::load`].
@@ -99,7 +98,7 @@ section! {
     /// `upstream.*`
     Upstream {
         /// Scheme and authority alone; https, or http to a loopback host.
-        base_url: Uri,
+        base_url: BaseUrl,
         /// For TCP and TLS; at most `attempt_timeout`.
         connect_timeout: Duration,
         /// For one call, its body included.

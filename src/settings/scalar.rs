@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use config::{Value, ValueKind};
-use http::Uri;
-use http::uri::Scheme;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 
+use super::printable::is_printable;
 use super::problem::SettingProblems;
 use super::secret_file::{SecretContent, SecretFile};
 use super::section::{Scalar, Setting, quoted};
@@ -118,32 +117,10 @@ impl Scalar for SocketAddr {
     }
 }
 
-impl Scalar for Uri {
-    /// What was written is not repeated: people put passwords into URLs.
-    fn parse(text: &str) -> Result<Self, String> {
-        let uri: Self =
-            text.parse().map_err(|_| "is not a valid URL: write it like https://api.cc.email".to_owned())?;
-        if uri.scheme() != Some(&Scheme::HTTPS) && uri.scheme() != Some(&Scheme::HTTP) {
-            return Err("must begin with https:// (or http:// for a loopback host)".to_owned());
-        }
-        if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
-            return Err("must hold no user or password: the token is set under token.*".to_owned());
-        }
-        if uri.path() != "/" || uri.query().is_some() {
-            return Err("must end after the host and port: the path is always the report's".to_owned());
-        }
-        Ok(uri)
-    }
-
-    fn show(&self) -> Json {
-        self.to_string().trim_end_matches('/').into()
-    }
-}
-
 /// An identifier: one word that can be sent anywhere.
 impl Scalar for String {
     fn parse(text: &str) -> Result<Self, String> {
-        if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if is_printable(text) {
             Ok(text.to_owned())
         } else {
             Err("holds a space, a control character or one that is not ASCII".to_owned())

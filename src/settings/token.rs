@@ -1,9 +1,9 @@
 //! Which `token.*` keys each source needs, and which it has no use for.
 
-use super::check::secret_file;
 use super::enums::TokenSourceKind;
 use super::model::{State, Token};
 use super::problem::SettingProblems;
+use super::secret_file::SecretFile;
 
 /// Adds a problem for each rule that is broken.
 pub(super) fn check(token: &Token, state: &State, problems: &mut SettingProblems) {
@@ -36,9 +36,13 @@ pub(super) fn check(token: &Token, state: &State, problems: &mut SettingProblems
         return;
     }
     token.needs(state, problems);
-    secret_file("token.access_token_file", token.access_token_file.as_ref(), problems);
-    secret_file("token.client_secret_file", token.client_secret_file.as_ref(), problems);
-    secret_file("token.refresh_token_file", token.refresh_token_file.as_ref(), problems);
+    for (key, file) in [
+        ("token.access_token_file", &token.access_token_file),
+        ("token.client_secret_file", &token.client_secret_file),
+        ("token.refresh_token_file", &token.refresh_token_file),
+    ] {
+        SecretFile::check(file.as_ref(), key, problems);
+    }
 }
 
 // === impl TokenSourceKind ===

@@ -57,7 +57,7 @@ impl TokenMetrics {
     }
 
     /// The token in use came at this time.
-    pub fn taken_up(&self, at: SystemTime) {
+    pub fn installed(&self, at: SystemTime) {
         self.last_renewal.set(unix_seconds(at));
     }
 

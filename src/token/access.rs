@@ -5,6 +5,8 @@ use std::fmt;
 use http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::settings::is_printable;
+
 /// The token that calls carry. Each newer one has a higher generation.
 pub struct AccessToken {
     secret: SecretString,
@@ -30,7 +32,7 @@ impl AccessToken {
 
     /// Whether a header can hold it.
     pub(super) fn is_sendable(token: &str) -> bool {
-        token.bytes().all(|byte| byte.is_ascii_graphic())
+        is_printable(token)
     }
 
     pub(super) fn bearer(&self) -> HeaderValue {

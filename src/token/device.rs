@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::token_response::{Client, GrantedAccess, TokenError, TokenResponse};
 use crate::{
+    settings::is_printable,
     state::TokenRecord,
     upstream::{FormClient, PostError},
 };
@@ -181,9 +182,8 @@ impl TryFrom<CodesBody> for DeviceCodes {
             let web = text.parse::<Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("https" | "http")));
             if web && text.len() <= LONGEST_ADDRESS { Ok(text) } else { Err(DeviceError::Malformed) }
         };
-        let shown = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
         let code = body.user_code;
-        if code.is_empty() || code.len() > LONGEST_CODE || !code.bytes().all(shown) {
+        if code.is_empty() || code.len() > LONGEST_CODE || !code.split(' ').all(is_printable) {
             return Err(DeviceError::Malformed);
         }
         Ok(Self {

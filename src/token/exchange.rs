@@ -9,11 +9,13 @@ use super::{
     current::{Arrival, Expiry},
     outcome::{renewed, same},
     renewer::{Failed, RefreshTokenUse, Renewer},
-    schedule::Jitter,
     seed::restored,
     token_response::{Client, TokenError, TokenResponse},
 };
-use crate::state::{Durability, Rotation, Stored, Swap, TokenRecord, Version};
+use crate::{
+    backoff::Jitter,
+    state::{Durability, Rotation, Stored, Swap, TokenRecord, Version},
+};
 
 /// Between attempts to write down what came. Until then nobody uses it.
 const REWRITE_EVERY: Duration = Duration::from_secs(1);

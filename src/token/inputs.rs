@@ -1,7 +1,5 @@
 //! Where another refresh token may come from while the process runs: the settings' file, or a login's inbox.
 
-use std::time::Duration;
-
 use secrecy::SecretString;
 use tokio::{
     task::spawn_blocking,
@@ -10,12 +8,10 @@ use tokio::{
 
 use super::seed::{self, SeedChoice};
 use crate::{
-    settings::SecretWatch,
+    outage::Outage,
+    settings::{SecretWatch, WATCH_INTERVAL},
     state::{Inbox, StateError, TokenRecord},
 };
-
-/// How often the inbox is looked into: whoever has just logged in waits for it.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Another refresh token.
 #[derive(Debug, Clone)]
@@ -32,16 +28,9 @@ pub(super) struct RefreshTokenInputs {
     seed: Option<SecretString>,
     seed_file: Option<SecretWatch<SecretString>>,
     inbox: Option<(Inbox, Interval)>,
-    /// To be told of again, then.
+    /// To be returned again, at that time.
     put_back: Option<(Instant, SecretString)>,
-    health: InboxHealth,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InboxHealth {
-    Good,
-    /// Already told of.
-    Failing,
+    inbox_outage: Outage,
 }
 
 // === impl RefreshTokenInputs ===
@@ -54,12 +43,12 @@ impl RefreshTokenInputs {
         inbox: Option<Inbox>,
     ) -> Self {
         let ticks = || {
-            let mut ticks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+            let mut ticks = interval_at(Instant::now() + WATCH_INTERVAL, WATCH_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         };
         let inbox = inbox.map(|inbox| (inbox, ticks()));
-        Self { seed, seed_file, inbox, put_back: None, health: InboxHealth::Good }
+        Self { seed, seed_file, inbox, put_back: None, inbox_outage: Outage::default() }
     }
 
     /// What the record becomes by what the inbox and the settings hold at the start; `None`: it stays. Once that is
@@ -72,7 +61,7 @@ impl RefreshTokenInputs {
         let left = inbox.and_then(|inbox| match inbox.take() {
             Ok(left) => left,
             Err(error) => {
-                tell(&error);
+                log_unreadable(&error);
                 None
             }
         });
@@ -93,12 +82,11 @@ impl RefreshTokenInputs {
             // Cancel safe too: what was taken stays there until it is done with.
             match left.await {
                 Ok(Ok(Some(left))) => return NewRefreshToken::Login(Box::new(left)),
-                Ok(Ok(None)) => self.health = InboxHealth::Good,
+                Ok(Ok(None)) => self.inbox_outage.ends(),
                 Ok(Err(error)) => {
-                    if self.health == InboxHealth::Good {
-                        tell(&error);
+                    if self.inbox_outage.begins() {
+                        log_unreadable(&error);
                     }
-                    self.health = InboxHealth::Failing;
                 }
                 // The process is ending.
                 Err(_interrupted) => {}
@@ -125,7 +113,7 @@ impl RefreshTokenInputs {
     /// It could not be written, and comes again.
     pub(super) fn again(&mut self, new_token: NewRefreshToken) {
         match new_token {
-            NewRefreshToken::Seed(seed) => self.put_back = Some((Instant::now() + LOOK_EVERY, seed)),
+            NewRefreshToken::Seed(seed) => self.put_back = Some((Instant::now() + WATCH_INTERVAL, seed)),
             // It is in the inbox still.
             NewRefreshToken::Login(_) => {}
         }
@@ -153,7 +141,7 @@ async fn changed(file: &mut Option<SecretWatch<SecretString>>) -> SecretString {
     loop {
         match watch.changed().await {
             Ok(seed) => return seed,
-            Err(error) => tracing::warn!("token.refresh_token_file: {error}; the one in force is kept"),
+            Err(error) => tracing::warn!("token.refresh_token_file: {error}; keeping the current one"),
         }
     }
 }
@@ -173,6 +161,6 @@ async fn waited(put_back: &mut Option<(Instant, SecretString)>) -> SecretString 
     }
 }
 
-fn tell(error: &StateError) {
+fn log_unreadable(error: &StateError) {
     tracing::error!("cannot read the tokens that `login` left in state.dir: {error}");
 }

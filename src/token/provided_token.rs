@@ -1,105 +1,100 @@
-//! Keeps a token that is given to us: reads it again, and takes up what is new.
+//! A token that the settings provide, and that this process does not renew: installed once, or re-read from its file.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use secrecy::SecretString;
 use tokio::{sync::Mutex, time::sleep};
 
 use super::{
     current::{Arrival, CurrentToken, Expiry},
-    source::{SourceError, TokenSource},
+    source::TokenSource,
 };
-use crate::telemetry::TokenMetrics;
+use crate::{
+    settings::{SecretFileError, SecretWatch, WATCH_INTERVAL},
+    telemetry::TokenMetrics,
+};
 
-/// How often a token file's content is looked at. After a 401 it is read once, immediately.
-pub(super) const REREAD_EVERY: Duration = Duration::from_secs(5);
-
-/// The source, and how it was the last time.
+/// The token in use, and the file that a newer one is read from.
 #[derive(Debug)]
 pub(super) struct ProvidedToken {
-    source: TokenSource,
     current: Arc<CurrentToken>,
     metrics: TokenMetrics,
-    /// Held while the source is read: many 401s at a time are one reading, and one line of log.
-    reading: Mutex<SourceHealth>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SourceHealth {
-    Good,
-    /// Already told of.
-    Failing,
+    /// `None` for `token.source = "static"`. Locked while the file is read: many 401s at a time are one read, and one
+    /// log line.
+    file: Option<Mutex<SecretWatch<SecretString>>>,
 }
 
 // === impl ProvidedToken ===
 
 impl ProvidedToken {
-    /// Takes up the source's token, or starts without one when there is none yet. Reads a file on this thread.
+    /// Installs the source's token, or starts without one if its file cannot be used yet. Reads a file on this thread.
     pub(super) fn new(source: TokenSource, current: Arc<CurrentToken>, metrics: TokenMetrics) -> Self {
-        let first = source.read_now();
-        let mut given = Self { source, current, metrics, reading: Mutex::new(SourceHealth::Good) };
-        given.reading = Mutex::new(given.settle(first, SourceHealth::Good));
-        given
-    }
-
-    pub(super) const fn source(&self) -> &'static str {
-        self.source.as_str()
-    }
-
-    /// Looks for a newer token now and then, for as long as it is polled. A static one is never newer.
-    pub(super) async fn watch(&self) {
-        match self.source {
-            TokenSource::Static(_) => {}
-            TokenSource::File(_) => loop {
-                sleep(REREAD_EVERY).await;
-                self.reread(self.current.generation()).await;
-            },
-        }
-    }
-
-    /// Looks for a newer token than this.
-    pub(super) async fn newer_than(&self, generation: u64) {
-        match self.source {
-            TokenSource::Static(_) => {}
-            TokenSource::File(_) => self.reread(generation).await,
-        }
-    }
-
-    /// Reads the source, unless a token newer than `known` has come up meanwhile.
-    async fn reread(&self, known: u64) {
-        let mut health = self.reading.lock().await;
-        if self.current.generation() > known {
-            return;
-        }
-        let read = self.source.read().await;
-        *health = self.settle(read, *health);
-    }
-
-    /// Takes up what was read if it is new. What cannot be used leaves the old token in use, and is told of once.
-    fn settle(&self, read: Result<SecretString, SourceError>, health: SourceHealth) -> SourceHealth {
-        match read.and_then(|secret| self.install(secret)) {
-            Ok(()) => SourceHealth::Good,
-            Err(error) => {
-                if health == SourceHealth::Good {
-                    tracing::warn!("token.access_token_file: {error}; the token in use, if any, is kept");
-                }
-                SourceHealth::Failing
+        let provided = Self { current, metrics, file: None };
+        match source {
+            TokenSource::Static(secret) => {
+                provided.install_news(Some(Ok(secret)));
+                provided
+            }
+            TokenSource::File(file) => {
+                let mut watch = SecretWatch::new(file);
+                provided.install_news(watch.read_blocking());
+                Self { file: Some(Mutex::new(watch)), ..provided }
             }
         }
     }
 
-    fn install(&self, secret: SecretString) -> Result<(), SourceError> {
-        let now = SystemTime::now();
-        let Some(generation) = self.current.install(secret, Expiry::Unknown, Arrival::ProvidedToken, now)?
-        else {
-            return Ok(());
+    /// `token.source`.
+    pub(super) const fn source(&self) -> &'static str {
+        match self.file {
+            None => "static",
+            Some(_) => "file",
+        }
+    }
+
+    /// Installs each new content of the file, for as long as it is polled. A static token never changes.
+    pub(super) async fn watch(&self) {
+        let Some(file) = &self.file else { return };
+        loop {
+            sleep(WATCH_INTERVAL).await;
+            self.reread(file, self.current.generation()).await;
+        }
+    }
+
+    /// Reads the file now, without waiting for the interval, for a newer token than this.
+    pub(super) async fn newer_than(&self, generation: u64) {
+        if let Some(file) = &self.file {
+            self.reread(file, generation).await;
+        }
+    }
+
+    /// Reads the file, unless a token newer than `known` was installed while this waited for its turn.
+    async fn reread(&self, file: &Mutex<SecretWatch<SecretString>>, known: u64) {
+        let mut file = file.lock().await;
+        if self.current.generation() > known {
+            return;
+        }
+        self.install_news(file.read().await);
+    }
+
+    /// Content that cannot be used leaves the current token in use.
+    fn install_news(&self, news: Option<Result<SecretString, SecretFileError>>) {
+        let error = match news {
+            None => return,
+            Some(Err(error)) => error.to_string(),
+            Some(Ok(secret)) => {
+                let now = SystemTime::now();
+                match self.current.install(secret, Expiry::Unknown, Arrival::ProvidedToken, now) {
+                    Ok(None) => return,
+                    Ok(Some(generation)) => {
+                        self.metrics.installed(now);
+                        self.metrics.renewed();
+                        tracing::info!(source = self.source(), generation, "access token installed");
+                        return;
+                    }
+                    Err(unsendable) => unsendable.to_string(),
+                }
+            }
         };
-        self.metrics.taken_up(now);
-        self.metrics.renewed();
-        tracing::info!(source = self.source(), generation, "access token installed");
-        Ok(())
+        tracing::warn!("token.access_token_file: {error}; keeping the current token, if there is one");
     }
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After the first renewal. A token that is refused so soon after it came was most likely not the fault.
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
-/// The longest: 24 renewals a day, where the schedule alone makes one or two; and where only a newer token helps, that
-/// is noticed within an hour. Whether the token in use is taken again is tried every minute without any renewal.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
-/// Tokens that are taken for so long without a 401 are good again. One good answer does not say so: an API that refuses
-/// some calls and answers others would have a renewal for each 401.
+use crate::backoff::Backoff;
+
+/// A minute after the first renewal: a token that is refused within a minute of its renewal is most likely not the
+/// fault. At most an hour: 24 renewals a day, where the schedule alone makes one or two; and where only a newer token
+/// helps, that is noticed within an hour. Whether the token in use is accepted again is tried every minute without any
+/// renewal.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(60 * 60));
+/// Tokens that are accepted for this long without a 401 are good again. One good answer does not show that: an API that
+/// refuses some calls and answers others would cause a renewal for each 401.
 const STEADY_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// When the next refused token may be renewed.
@@ -33,11 +35,11 @@ impl RenewalBackoff {
 
     /// A refused token was renewed.
     pub(super) fn renewed(&mut self, now: Instant) {
-        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.pause = BACKOFF.after(self.pause);
         self.not_before = Some(now + self.pause);
     }
 
-    /// The upstream has taken the token.
+    /// The upstream has accepted the token.
     pub(super) fn accepted(&mut self, now: Instant) {
         self.accepted_since.get_or_insert(now);
     }

@@ -13,12 +13,13 @@ use super::{
     inputs::{NewRefreshToken, RefreshTokenInputs},
     outcome::by_the_wall_clock,
     renewal_state::{RenewalPhase, RenewalState},
-    schedule::{Jitter, RenewalSchedule},
+    schedule::RenewalSchedule,
     source::{SourceError, TokenSource},
     token_response::TokenError,
     vault::TokenVault,
 };
 use crate::{
+    backoff::Jitter,
     state::{StateError, StoredAccess, Swap, TokenRecord},
     telemetry::TokenMetrics,
     upstream::FormClient,
@@ -235,7 +236,7 @@ impl Renewer {
     pub(super) fn install(&self, access: &StoredAccess, life: Expiry, arrival: Arrival) {
         match self.current.install(access.token.clone(), life, arrival, access.renewed_at) {
             Ok(Some(generation)) => {
-                self.metrics.taken_up(access.renewed_at);
+                self.metrics.installed(access.renewed_at);
                 self.renewal_state.taken_up(generation);
                 tracing::info!(source = "refresh", generation, "access token installed");
             }

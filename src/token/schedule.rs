@@ -1,16 +1,21 @@
-//! When the next renewal is due. Pure: time and chance are arguments.
+//! When the next renewal is due. Pure: time and random numbers are arguments.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backoff::{Backoff, Jitter};
+
 /// The vendor's limit at its token endpoint is one call a second.
 const SPACING: Duration = Duration::from_secs(1);
-/// The longest pause after failures: an endpoint that is back is noticed within a minute.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Between looks at a refresh token that was declared dead: it will not rise, but a vendor may err.
+/// After failures. At most a minute: an endpoint that is back is noticed within that time.
+const BACKOFF: Backoff = Backoff::new(SPACING, Duration::from_secs(60));
+/// How far jitter lengthens or shortens such a pause, as a share of it.
+const PAUSE_SPREAD: f64 = 0.2;
+/// Between attempts with a refresh token that was refused as invalid: it does not become valid again, but a vendor may
+/// err.
 const DEAD_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// Part of a lifetime after which a token is renewed, and how far chance moves that: replicas that started together
+/// The share of a lifetime after which a token is renewed, and how far jitter moves that: replicas that started together
 /// must not ask together.
 const RENEW_AT: f64 = 0.8;
 const SPREAD: f64 = 0.03;
@@ -24,10 +29,6 @@ pub(super) struct RenewalSchedule {
     not_before: Instant,
     failures: u32,
 }
-
-/// A draw from 0 to 1.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Jitter(pub(super) f64);
 
 // === impl RenewalSchedule ===
 
@@ -48,8 +49,8 @@ impl RenewalSchedule {
     }
 
     /// A token is held that is good for `remaining` of its `lifetime`.
-    pub(super) fn holding(&mut self, now: Instant, lifetime: Duration, remaining: Duration, chance: Jitter) {
-        let renew_at = lifetime.mul_f64(RENEW_AT + chance.within(SPREAD));
+    pub(super) fn holding(&mut self, now: Instant, lifetime: Duration, remaining: Duration, jitter: Jitter) {
+        let renew_at = jitter.spread(lifetime.mul_f64(RENEW_AT), SPREAD / RENEW_AT);
         self.wanted_at = now + renew_at.saturating_sub(lifetime.saturating_sub(remaining));
         self.failures = 0;
     }
@@ -72,35 +73,21 @@ impl RenewalSchedule {
         self.not_before = now + SPACING;
     }
 
-    /// It brought nothing: 1, 2, 4 … 60 s from now, give or take a fifth, and not before `retry_after`.
-    pub(super) fn failed(&mut self, now: Instant, retry_after: Duration, chance: Jitter) {
-        let pause = SPACING * 2_u32.saturating_pow(self.failures.min(6));
+    /// It brought no token: again 1, 2, 4 … 60 s from now, more or less by up to a fifth, and not before `retry_after`.
+    pub(super) fn failed(&mut self, now: Instant, retry_after: Duration, jitter: Jitter) {
+        self.pause(now, BACKOFF.pause(self.failures), jitter);
         self.failures = self.failures.saturating_add(1);
-        self.pause(now, pause.min(LONGEST_PAUSE), chance);
         self.not_before = self.not_before.max(now + retry_after);
     }
 
     /// The refresh token is dead.
-    pub(super) fn dead(&mut self, now: Instant, chance: Jitter) {
-        self.pause(now, DEAD_PAUSE, chance);
+    pub(super) fn dead(&mut self, now: Instant, jitter: Jitter) {
+        self.pause(now, DEAD_PAUSE, jitter);
     }
 
-    fn pause(&mut self, now: Instant, pause: Duration, chance: Jitter) {
+    fn pause(&mut self, now: Instant, pause: Duration, jitter: Jitter) {
         self.wanted_at = now;
-        self.not_before = self.not_before.max(now + pause.mul_f64(1.0 + chance.within(0.2)));
-    }
-}
-
-// === impl Jitter ===
-
-impl Jitter {
-    pub(super) fn draw() -> Self {
-        Self(fastrand::f64())
-    }
-
-    /// From `-spread` to `spread`.
-    fn within(self, spread: f64) -> f64 {
-        (self.0 * 2.0 - 1.0) * spread
+        self.not_before = self.not_before.max(now + jitter.spread(pause, PAUSE_SPREAD));
     }
 }
 
@@ -119,8 +106,8 @@ mod tests {
     fn a_token_is_renewed_at_about_four_fifths_of_its_life() {
         let now = Instant::now();
         let mut schedule = RenewalSchedule::at_once(now);
-        for (chance, expected) in [(0.0, 0.77), (0.5, 0.8), (1.0, 0.83)] {
-            schedule.holding(now, DAY, DAY, Jitter(chance));
+        for (random, expected) in [(0.0, 0.77), (0.5, 0.8), (1.0, 0.83)] {
+            schedule.holding(now, DAY, DAY, Jitter(random));
             let at = seconds(schedule.due() - now) / seconds(DAY);
             assert!((at - expected).abs() < 1e-6, "{at}");
         }

@@ -3,10 +3,9 @@
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 
-use super::access::UnsendableToken;
 use crate::settings::{SecretFile, SecretFileError};
 
-/// A token that is given to us, or a secret that it takes to come by one.
+/// Where a secret is: an access token, or a client secret or refresh token that one is asked for with.
 #[derive(Debug, Clone)]
 pub enum TokenSource {
     /// In the settings: it never changes.
@@ -15,15 +14,12 @@ pub enum TokenSource {
     File(SecretFile<SecretString>),
 }
 
-/// There is no token to be had from the source.
+/// The secret could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] SecretFileError),
-    /// What it holds cannot be sent.
-    #[error(transparent)]
-    Unsendable(#[from] UnsendableToken),
     /// The reading thread is gone: the process is ending.
     #[error("the reading was interrupted")]
     Interrupted,
@@ -32,21 +28,6 @@ pub enum SourceError {
 // === impl TokenSource ===
 
 impl TokenSource {
-    /// The setting's word for it.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Static(_) => "static",
-            Self::File(_) => "file",
-        }
-    }
-
-    pub(super) fn read_now(&self) -> Result<SecretString, SourceError> {
-        match self {
-            Self::Static(secret) => Ok(secret.clone()),
-            Self::File(file) => Ok(file.read()?),
-        }
-    }
-
     /// Reads off the worker threads: a mounted secret may be on a disk that hangs.
     pub(super) async fn read(&self) -> Result<SecretString, SourceError> {
         match self {

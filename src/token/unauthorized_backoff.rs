@@ -8,12 +8,12 @@ use tokio::{
     time::Instant,
 };
 
+use crate::backoff::Backoff;
+
 /// So many 401s in a row are the token's fault; fewer may be the upstream's mistake, and cost no pause.
 const TOO_MANY: u32 = 3;
-/// The first pause.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest: a token that is good again is noticed within a minute.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// At most a minute: a token that is good again is noticed within that time.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(60));
 
 /// The upstream's 401s, one after another, to one token or to several that replaced each other because of them.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl UnauthorizedBackoff {
             return;
         }
         if now >= self.until {
-            self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            self.pause = BACKOFF.after(self.pause);
         }
         self.until = now + self.pause;
     }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn one_at_a_time_tries_until_it_is_over() {
         let now = Instant::now();
-        let (refusal, later) = (resting(now), now + FIRST_PAUSE);
+        let (refusal, later) = (resting(now), now + 5 * SECOND);
         let trial = refusal.trial(later);
         assert!(trial.is_some() && refusal.trial(later).is_none());
         drop(trial);

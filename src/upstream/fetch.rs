@@ -15,9 +15,10 @@ use http_body_util::Empty;
 use tokio::time::{Instant, timeout};
 use tower::{Service, ServiceExt as _};
 
-use super::{request::UpstreamOrigin, response};
+use super::{request::request, response};
 use crate::{
     report::{Answer, Call, Cause, Exchange, FetchError, Fetched, ReportKey},
+    settings::BaseUrl,
     telemetry::UpstreamMetrics,
 };
 
@@ -40,7 +41,7 @@ pub struct Fetch<S> {
 /// What each call is made with.
 #[derive(Debug)]
 struct FetchContext {
-    origin: UpstreamOrigin,
+    base_url: BaseUrl,
     limits: FetchLimits,
     metrics: UpstreamMetrics,
 }
@@ -48,9 +49,9 @@ struct FetchContext {
 // === impl Fetch ===
 
 impl<S> Fetch<S> {
-    /// Asks `origin` over `client`.
-    pub fn new(client: S, origin: UpstreamOrigin, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
-        Self { client, terms: Arc::new(FetchContext { origin, limits, metrics }) }
+    /// Asks the API at `base_url` over `client`.
+    pub fn new(client: S, base_url: BaseUrl, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
+        Self { client, terms: Arc::new(FetchContext { base_url, limits, metrics }) }
     }
 }
 
@@ -73,10 +74,10 @@ where
     fn call(&mut self, call: Call) -> Self::Future {
         let Self { client, terms } = self.clone();
         async move {
-            let FetchContext { origin, limits, metrics } = &*terms;
+            let FetchContext { base_url, limits, metrics } = &*terms;
             let mut exchange = Exchange::default();
             let started = Instant::now();
-            let attempt = attempt(client, origin, call.key, limits.max_body, &mut exchange);
+            let attempt = attempt(client, base_url, call.key, limits.max_body, &mut exchange);
             let result = timeout(limits.attempt, attempt).await.unwrap_or(Err(Cause::Timeout));
             exchange.elapsed = started.elapsed();
             // Refused before anything left: no call to count, and the module that refused has said why.
@@ -94,7 +95,7 @@ where
 
 async fn attempt<S, B>(
     client: S,
-    origin: &UpstreamOrigin,
+    base_url: &BaseUrl,
     key: ReportKey,
     max_body: u64,
     exchange: &mut Exchange,
@@ -104,7 +105,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let request = origin.request(&key).map_err(|_error| Cause::Internal)?;
+    let request = request(base_url, &key).map_err(|_error| Cause::Internal)?;
     let (head, body) = client.oneshot(request).await?.into_parts();
     exchange.status = Some(head.status.as_u16());
     exchange.request_id = response::request_id(&head.headers);
@@ -137,7 +138,6 @@ mod tests {
     use std::future::{pending, ready};
 
     use futures_util::stream;
-    use http::Uri;
     use http_body::Frame;
     use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 
@@ -168,9 +168,9 @@ mod tests {
         F: Future<Output = Result<Response<TestBody>, Cause>> + Send + 'static,
     {
         let client = tower::service_fn(move |_request: Request<Empty<Bytes>>| answer());
-        let origin = UpstreamOrigin::try_from(&Uri::from_static("https://api.cc.email")).unwrap();
+        let base_url = BaseUrl::try_from("https://api.cc.email").unwrap();
         let key = ReportKey { id: ActivityId::parse(ID.as_bytes()).unwrap(), no_clicks: NoClicks::Omitted };
-        let fetch = Fetch::new(client, origin, LIMITS, metrics.upstream.clone());
+        let fetch = Fetch::new(client, base_url, LIMITS, metrics.upstream.clone());
         fetch.oneshot(Call { key, reason: Reason::Miss }).await
     }
 

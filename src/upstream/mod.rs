@@ -19,4 +19,3 @@ pub use client::{HttpClient, OnSend};
 pub use connect::{ConnectFailed, ConnectOptions, ConnectSetupError, Connector};
 pub use fetch::{Fetch, FetchLimits};
 pub use form::{FormClient, FormRequest, FormResponse, PostError};
-pub use request::{InvalidOrigin, UpstreamOrigin};

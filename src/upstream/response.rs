@@ -19,7 +19,10 @@ use super::{
     body::{self, Coded, Encoding},
     retry_after,
 };
-use crate::report::{ActivityId, Answer, Cause, InvalidReport, LinkReport, NegativeAnswer, NegativeStatus};
+use crate::{
+    report::{ActivityId, Answer, Cause, InvalidReport, LinkReport, NegativeAnswer, NegativeStatus},
+    settings::is_printable,
+};
 
 /// The vendor's support asks for it (AWS API Gateway).
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -147,7 +150,7 @@ pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
 /// Only an id that is safe in a line of log.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
     let text = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let sane = (1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let sane = (1..=MAX_REQUEST_ID).contains(&text.len()) && is_printable(text);
     sane.then(|| text.into())
 }
 

@@ -4,7 +4,7 @@ use crate::repo::{Source, sources};
 
 /// Every module and its layer. `main` and `lib` stand outside: the first may call
 /// commands alone, the second only maps.
-const LAYERS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 18] = [
     ("commands", 6),
     ("app", 5),
     ("inbound", 4),
@@ -20,6 +20,8 @@ const LAYERS: [(&str, u8); 16] = [
     ("report", 1),
     ("settings", 1),
     ("simulator", 1),
+    ("backoff", 0),
+    ("outage", 0),
     ("main", 7),
 ];
 

@@ -9,11 +9,11 @@ use link_report_proxy::{
         Reason, ReportKey, Unreachable,
     },
     resilience::{BreakerLayer, CircuitLimits, RetryOnceLayer, TokenGeneration},
-    settings::SecretFile,
+    settings::{BaseUrl, SecretFile},
     simulator::{BodyShape, Fault, Limit, Options, Scope, Simulator, synthetic_id},
     telemetry::Metrics,
     token::{AuthorizeLayer, TokenManager, TokenSource},
-    upstream::{Fetch, FetchLimits, HttpClient, OnSend, UpstreamOrigin},
+    upstream::{Fetch, FetchLimits, HttpClient, OnSend},
 };
 use tokio::{task::JoinSet, time::Instant};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _, util::BoxCloneService};
@@ -62,7 +62,7 @@ impl Journey {
         let wire = HttpClient::new(cable.connector()).telling(OnSend::new(move || sending.sent()));
         let fetch = Fetch::new(
             AuthorizeLayer::new(tokens.clone()).layer(wire),
-            UpstreamOrigin::try_from(&http::Uri::from_static("http://127.0.0.1:1")).unwrap(),
+            BaseUrl::try_from("http://127.0.0.1:1").unwrap(),
             LIMITS,
             metrics.upstream.clone(),
         );

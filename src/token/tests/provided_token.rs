@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use tokio::time::sleep;
 
 use super::*;
-use crate::token::provided_token::REREAD_EVERY;
+use crate::settings::WATCH_INTERVAL;
 
 /// A secret mounted as Kubernetes does it: the file is a link into a directory that is a link, and only the
 /// latter is swapped.
@@ -49,11 +49,11 @@ async fn a_swapped_file_is_taken_up_within_seconds_and_a_broken_one_is_not() {
         [("v2", "two", "Bearer two", 2), ("v3", "", "Bearer two", 2), ("v4", "four\n", "Bearer four", 3)]
     {
         mount.swap(version, content);
-        sleep(REREAD_EVERY * 2).await;
+        sleep(WATCH_INTERVAL * 2).await;
         assert_eq!((sends(&tokens).as_str(), tokens.generation()), (expected, generation));
     }
     fs::remove_file(mount.token()).unwrap();
-    sleep(REREAD_EVERY * 2).await;
+    sleep(WATCH_INTERVAL * 2).await;
     assert_eq!(sends(&tokens), "Bearer four");
     assert!(!watch.is_finished());
     watch.abort();
@@ -95,7 +95,7 @@ async fn a_file_that_comes_late_is_taken_up() {
     assert_eq!((tokens.generation(), tokens.snapshot().status), (0, TokenStatus::Missing));
     let watch = tokio::spawn(tokens.clone().watch());
     mount.swap("v1", "one");
-    sleep(REREAD_EVERY * 2).await;
+    sleep(WATCH_INTERVAL * 2).await;
     assert_eq!(sends(&tokens), "Bearer one");
     watch.abort();
 }

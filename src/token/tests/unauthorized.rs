@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::{
+    settings::WATCH_INTERVAL,
     simulator::{BodyShape, Fault, Scope},
-    token::provided_token::REREAD_EVERY,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -111,7 +111,7 @@ async fn another_content_of_the_file_ends_the_pause_once_it_is_read() {
         pass(Duration::from_secs(1)).await;
     }
     fs::write(file.path(), vendor.issue_access_token()).unwrap();
-    pass(REREAD_EVERY * 2).await;
+    pass(WATCH_INTERVAL * 2).await;
     assert_eq!(ask(tokens.clone(), &vendor).await, Ok(StatusCode::OK));
     watch.abort();
 }

@@ -1,0 +1,246 @@
+//! Notices the new content of a secret file, on one interval for all of them.
+
+use std::io;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
+
+use super::secret_file::{SecretContent, SecretFile, SecretFileError, read_text};
+use crate::outage::Outage;
+
+/// How often each watched file is read, and the inbox of `login`: one small read a second costs nothing, and a rotated
+/// token is in use before a caller notices.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Reports each new content of a [`SecretFile`] once.
+///
+/// It compares content, never the inode or the time: Kubernetes swaps a symlink two levels up.
+#[derive(Debug)]
+pub struct SecretWatch<T> {
+    file: SecretFile<T>,
+    next_read: Instant,
+    known: Option<SecretString>,
+    outage: Outage,
+    acceptance: Acceptance,
+}
+
+/// How many reads a new content takes.
+#[derive(Debug)]
+enum Acceptance {
+    One,
+    /// Two in a row with the same content.
+    Two {
+        /// What the first of them read.
+        first: Option<SecretString>,
+    },
+}
+
+// === impl SecretFile ===
+
+impl<T: SecretContent> SecretFile<T> {
+    /// Reads it now, on this thread, and watches it from this content on.
+    ///
+    /// # Errors
+    /// Any [`SecretFileError`].
+    pub fn watch(&self) -> Result<(T, SecretWatch<T>), SecretFileError> {
+        let known = read_text(self.path())?;
+        let content = T::parse(known.expose_secret())?;
+        let watch = SecretWatch::new(Self::new(self.path()));
+        Ok((content, SecretWatch { known: Some(known), ..watch }))
+    }
+}
+
+// === impl SecretWatch ===
+
+impl<T: SecretContent> SecretWatch<T> {
+    /// Nothing has been read yet: the first usable content is a new one.
+    pub fn new(file: SecretFile<T>) -> Self {
+        Self {
+            file,
+            next_read: Instant::now() + WATCH_INTERVAL,
+            known: None,
+            outage: Outage::default(),
+            acceptance: Acceptance::One,
+        }
+    }
+
+    /// Accepts a content only when two reads in a row agree: a file that is written in place can be read half written.
+    pub fn settled(self) -> Self {
+        Self { acceptance: Acceptance::Two { first: None }, ..self }
+    }
+
+    /// Waits for a new content; cancel safe.
+    ///
+    /// # Errors
+    /// When the file stops being usable, once until it is usable again: the last content stays in force, and the next
+    /// call goes on waiting.
+    pub async fn changed(&mut self) -> Result<T, SecretFileError> {
+        loop {
+            sleep_until(self.next_read).await;
+            self.next_read = Instant::now() + WATCH_INTERVAL;
+            if let Some(news) = self.read().await {
+                return news;
+            }
+        }
+    }
+
+    /// Reads the file now. `None`: its content is known, or its failure has been returned before.
+    pub async fn read(&mut self) -> Option<Result<T, SecretFileError>> {
+        let path = self.file.path().to_owned();
+        // A mounted file can hang for as long as its server does: never on a worker.
+        let text = spawn_blocking(move || read_text(&path)).await;
+        self.compare(text.unwrap_or_else(|interrupted| Err(io::Error::other(interrupted).into())))
+    }
+
+    /// The same, on this thread.
+    pub fn read_blocking(&mut self) -> Option<Result<T, SecretFileError>> {
+        let text = read_text(self.file.path());
+        self.compare(text)
+    }
+
+    fn compare(&mut self, text: Result<SecretString, SecretFileError>) -> Option<Result<T, SecretFileError>> {
+        match text.and_then(|text| self.news(text)) {
+            Ok(news) => {
+                self.outage.ends();
+                news.map(Ok)
+            }
+            Err(error) => {
+                self.acceptance.start_over();
+                self.outage.begins().then_some(Err(error))
+            }
+        }
+    }
+
+    fn news(&mut self, text: SecretString) -> Result<Option<T>, SecretFileError> {
+        if self.known.as_ref().is_some_and(|known| is_same(known, &text)) {
+            self.acceptance.start_over();
+            return Ok(None);
+        }
+        let content = T::parse(text.expose_secret())?;
+        if !self.acceptance.accepts(&text) {
+            return Ok(None);
+        }
+        self.known = Some(text);
+        Ok(Some(content))
+    }
+}
+
+// === impl Acceptance ===
+
+impl Acceptance {
+    /// Whether this new content has been read often enough.
+    fn accepts(&mut self, text: &SecretString) -> bool {
+        match self {
+            Self::One => true,
+            Self::Two { first } => {
+                let before = first.replace(text.clone());
+                before.is_some_and(|before| is_same(&before, text))
+            }
+        }
+    }
+
+    fn start_over(&mut self) {
+        match self {
+            Self::One => {}
+            Self::Two { first } => *first = None,
+        }
+    }
+}
+
+fn is_same(one: &SecretString, other: &SecretString) -> bool {
+    one.expose_secret() == other.expose_secret()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn file(dir: &TempDir, text: &str) -> SecretFile<SecretString> {
+        let path = dir.path().join("secret");
+        fs::write(&path, text).unwrap();
+        SecretFile::new(path)
+    }
+
+    /// As the kubelet does it: a new directory, a new link, and a rename over the old link.
+    fn swap(mount: &Path, version: &str, text: &str) {
+        fs::create_dir(mount.join(version)).unwrap();
+        fs::write(mount.join(version).join("token"), text).unwrap();
+        symlink(version, mount.join("new")).unwrap();
+        fs::rename(mount.join("new"), mount.join("..data")).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_content_swapped_in_by_symlink_is_reported_once() {
+        let mount = TempDir::new().unwrap();
+        swap(mount.path(), "1", "old\n");
+        symlink("..data/token", mount.path().join("token")).unwrap();
+        let file = SecretFile::<SecretString>::new(mount.path().join("token"));
+        let (first, mut watch) = file.watch().unwrap();
+        assert_eq!(first.expose_secret(), "old");
+
+        swap(mount.path(), "2", "new\n");
+        assert_eq!(watch.changed().await.unwrap().expose_secret(), "new");
+        let again = tokio::time::timeout(Duration::from_secs(60), watch.changed()).await;
+        assert!(again.is_err(), "the same content was reported twice");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_turns_unusable_is_reported_once_and_its_last_content_stays_in_force() {
+        let dir = TempDir::new().unwrap();
+        let file = file(&dir, "old");
+        let (_, mut watch) = file.watch().unwrap();
+
+        fs::write(file.path(), "\n").unwrap();
+        assert!(matches!(watch.changed().await, Err(SecretFileError::Empty)));
+        fs::remove_file(file.path()).unwrap();
+        let minute = Duration::from_secs(60);
+        assert!(tokio::time::timeout(minute, watch.changed()).await.is_err(), "reported twice");
+        fs::write(file.path(), "old").unwrap();
+        assert!(tokio::time::timeout(minute, watch.changed()).await.is_err(), "the old content is no news");
+        fs::remove_file(file.path()).unwrap();
+        assert!(matches!(watch.changed().await, Err(SecretFileError::Unreadable(_))));
+        fs::write(file.path(), "new").unwrap();
+        assert_eq!(watch.changed().await.unwrap().expose_secret(), "new");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_settled_content_is_one_that_two_reads_in_a_row_have_seen() {
+        let dir = TempDir::new().unwrap();
+        let file = file(&dir, "old");
+        let (_, watch) = file.watch().unwrap();
+        let mut watch = watch.settled();
+        // From here on each read falls into the middle of a wait, and not on its end.
+        tokio::time::sleep(WATCH_INTERVAL / 2).await;
+        // Each for one read; in between it is the old one again, empty, or another.
+        for text in ["half", "old", "half", "", "half", "hal"] {
+            fs::write(file.path(), text).unwrap();
+            let seen = tokio::time::timeout(WATCH_INTERVAL, watch.changed()).await;
+            assert!(!matches!(seen, Ok(Ok(_))), "{text:?}");
+        }
+        fs::write(file.path(), "whole").unwrap();
+        assert_eq!(watch.changed().await.unwrap().expose_secret(), "whole");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_not_there_at_first_is_reported_once_and_read_as_soon_as_it_is() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("secret");
+        let mut watch = SecretWatch::<SecretString>::new(SecretFile::new(&path));
+        assert!(matches!(watch.read_blocking(), Some(Err(SecretFileError::Unreadable(_)))));
+        assert!(watch.read().await.is_none(), "reported twice");
+        fs::write(&path, "first").unwrap();
+        assert_eq!(watch.read().await.unwrap().unwrap().expose_secret(), "first", "without waiting");
+        fs::write(&path, "second").unwrap();
+        let start = Instant::now();
+        assert_eq!(watch.changed().await.unwrap().expose_secret(), "second");
+        assert!(start.elapsed() <= WATCH_INTERVAL);
+    }
+}
