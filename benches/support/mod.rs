@@ -69,7 +69,7 @@ impl Bed {
             };
             let connector =
                 Connector::new(settings.upstream.base_url.uri(), &options).expect("the bed stands");
-            let app = App::new(&settings, connector).expect("the bed stands");
+            let app = App::new(&settings, connector).await.expect("the bed stands");
             let (client, server) = tokio::io::duplex(64 * 1024);
             let inside = Inside { front: Arc::clone(&app.front), admin: app.admin };
             tokio::spawn(serve_connection(server, app.front, LIMITS, CancellationToken::new()));

@@ -1,11 +1,9 @@
 //! What the app is given and finds around it, and what of that cannot be used.
 
-use std::sync::Arc;
-
 use crate::{
     quota::{InitialCount, WallClock},
     settings::SecretFileError,
-    state::{StateError, StateStore},
+    state::{CallCounterError, StateStores},
     token::TokenSetupError,
 };
 
@@ -17,7 +15,7 @@ pub struct Dependencies<C> {
     /// Connects to `token.token_url`.
     pub authority: C,
     /// What outlives the process.
-    pub store: Arc<dyn StateStore>,
+    pub stores: StateStores,
     /// The rest of it.
     pub world: Environment,
 }
@@ -44,7 +42,7 @@ pub enum SetupError {
     },
     /// The count of the day's calls.
     #[error("state.dir: {0}")]
-    Ledger(#[source] StateError),
+    Ledger(#[source] CallCounterError),
     /// The token's record, or what it begins with.
     #[error(transparent)]
     Token(#[from] TokenSetupError),

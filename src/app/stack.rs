@@ -25,7 +25,7 @@ use crate::{
     resilience::{BreakerLayer, CircuitLimits, RetryOnceLayer, TokenGeneration},
     server::{BearerAuth, BrowserGuard},
     settings::{self, ClientNoCache, HostName, SecretContent, SecretFile, Settings, TokenSourceKind},
-    state::{self, Durability, Inbox, StateStore},
+    state::{Durability, Inbox, StateStores, TokenStore},
     telemetry::{Metrics, TokenMetrics},
     token::{
         AuthorizeLayer, RefreshTokenSources, RenewalConfig, TokenGateLayer, TokenManager, TokenSetupError,
@@ -61,32 +61,32 @@ impl App {
     ///
     /// # Errors
     /// As [`App::build`].
-    pub fn new<C>(settings: &Settings, connector: C) -> Result<Self, SetupError>
+    pub async fn new<C>(settings: &Settings, connector: C) -> Result<Self, SetupError>
     where
         C: Connect + Clone + Send + Sync + 'static,
     {
         let (api, authority) = (connector.clone(), connector);
-        let (store, world) = (Arc::new(state::MemoryStore::default()), Environment::default());
-        Self::build(settings, Dependencies { api, authority, store, world })
+        let (stores, world) = (StateStores::in_memory(), Environment::default());
+        Self::build(settings, Dependencies { api, authority, stores, world }).await
     }
 
-    /// Puts everything together. Reads the store and the files that the settings name on this thread; needs a tokio
-    /// runtime.
+    /// Puts everything together. Reads the files that the settings name on this thread; needs a tokio runtime.
     ///
     /// # Errors
     /// [`SetupError`] names the setting that cannot be used.
-    pub fn build<C>(settings: &Settings, dependencies: Dependencies<C>) -> Result<Self, SetupError>
+    pub async fn build<C>(settings: &Settings, dependencies: Dependencies<C>) -> Result<Self, SetupError>
     where
         C: Connect + Clone + Send + Sync + 'static,
     {
-        let Dependencies { api, authority, store, world: Environment { clock, opening } } = dependencies;
+        let Dependencies { api, authority, stores, world: Environment { clock, opening } } = dependencies;
+        let StateStores { token_store, call_counter, damaged_files } = stores;
         let metrics = Arc::new(Metrics::new());
-        metrics.state.damaged_files(store.damaged_files());
+        metrics.state.damaged_files(damaged_files);
         let mut background = Vec::new();
 
-        let tokens = tokens(settings, authority, Arc::clone(&store), metrics.token.clone())?;
+        let tokens = tokens(settings, authority, token_store, metrics.token.clone()).await?;
         let limits = quota_limits(&settings.quota);
-        let opening = InitialCount::of(&store).map_err(SetupError::Ledger)?.unwrap_or(opening);
+        let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock, metrics.quota.clone());
         let calls = calls(settings, api, &tokens, &quota, &metrics)?;
         let memory =
@@ -283,10 +283,10 @@ fn memory_options(settings: &Settings) -> CacheOptions {
     }
 }
 
-fn tokens<C>(
+async fn tokens<C>(
     settings: &Settings,
     authority: C,
-    store: Arc<dyn StateStore>,
+    store: Arc<dyn TokenStore>,
     metrics: TokenMetrics,
 ) -> Result<TokenManager, TokenSetupError>
 where
@@ -321,7 +321,7 @@ where
                     Durability::Volatile => None,
                 },
             };
-            TokenManager::renewed(renewing, seeds, store, metrics)
+            TokenManager::renewed(renewing, seeds, store, metrics).await
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap, ffi::OsString, fmt::Write as _, io::Write as _, net::SocketAddr, path::Path,
-    sync::Arc, time::Duration,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -14,7 +14,7 @@ use crate::{
     quota::InitialCount,
     settings::Settings,
     simulator::{Options, Simulator},
-    state,
+    state::StateStores,
 };
 
 /// What the demo differs in from the defaults, unless the environment or the file says otherwise: lifetimes short
@@ -41,7 +41,7 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
         let _written_at_the_end = serve::start_logging(&settings)?;
         // The simulated key is as old as this process.
         let world = Environment { opening: InitialCount::Unspent, ..Environment::default() };
-        let app = serve::build(&settings, Arc::new(state::MemoryStore::default()), world)?;
+        let app = serve::build(&settings, StateStores::in_memory(), world).await?;
         let simulated = tokio::spawn(simulator.clone().serve(upstream));
         let greet = |ports: Ports| {
             let greeting = greeting(&simulator, ports, upstream_address, settings.cache.ttl);

@@ -17,7 +17,7 @@ use super::{CommandOutcome, Failure, signals::Signals};
 use crate::{
     app::{self, App, Dependencies, Environment, Ports},
     settings::{LogFormat, Settings},
-    state::{self, SetAside, StateStore},
+    state::{FileStore, SetAside, StateStores},
     telemetry::logging::{self, LogGuard},
     upstream::{ConnectOptions, Connector},
 };
@@ -30,7 +30,7 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     let _written_at_the_end = start_logging(&settings)?;
     block_on(&settings, async {
-        let app = build(&settings, open_state(&settings)?, Environment::default())?;
+        let app = build(&settings, open_state(&settings)?, Environment::default()).await?;
         until_signalled(app, &settings, |_| ()).await
     })
 }
@@ -64,21 +64,21 @@ pub(super) async fn until_signalled(
 }
 
 /// The whole app with real connections. Needs the runtime: files are watched from here on.
-pub(super) fn build(
+pub(super) async fn build(
     settings: &Settings,
-    store: Arc<dyn StateStore>,
+    stores: StateStores,
     world: Environment,
 ) -> Result<App, Failure> {
     let api = connector(settings, settings.upstream.base_url.uri())?;
     let authority = connector(settings, settings.token.token_url.uri())?;
-    Ok(App::build(settings, Dependencies { api, authority, store, world })?)
+    Ok(App::build(settings, Dependencies { api, authority, stores, world }).await?)
 }
 
 /// The state as the settings want it. From here on nobody else may open it.
-pub(super) fn open_state(settings: &Settings) -> Result<Arc<dyn StateStore>, Failure> {
+pub(super) fn open_state(settings: &Settings) -> Result<StateStores, Failure> {
     match &settings.state.dir {
         Some(dir) => {
-            let (store, set_aside) = state::FileStore::open_or_set_aside(dir, SystemTime::now())?;
+            let (store, set_aside) = FileStore::open_or_set_aside(dir, SystemTime::now())?;
             if let Some(SetAside { file, reason }) = set_aside {
                 tracing::error!(
                     file = %file.display(),
@@ -87,9 +87,9 @@ pub(super) fn open_state(settings: &Settings) -> Result<Arc<dyn StateStore>, Fai
                      settings and an assumed count of today's calls"
                 );
             }
-            Ok(Arc::new(store))
+            Ok(StateStores::in_file(Arc::new(store)))
         }
-        None => Ok(Arc::new(state::MemoryStore::default())),
+        None => Ok(StateStores::in_memory()),
     }
 }
 

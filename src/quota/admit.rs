@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     report::{Cause, QuotaPressure, Reason},
-    state::{Durability, LedgerRecord, StateError, StateStore},
+    state::{CallCounter, CallCounterError, Durability, LedgerRecord},
     telemetry::QuotaMetrics,
 };
 
@@ -47,7 +47,7 @@ pub enum InitialCount {
     /// A store knows, and goes on counting.
     Stored {
         /// The store.
-        store: Arc<dyn StateStore>,
+        counter: Arc<dyn CallCounter>,
         /// What it holds; if nothing, nothing is known.
         record: Option<LedgerRecord>,
     },
@@ -83,11 +83,11 @@ impl InitialCount {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn of(store: &Arc<dyn StateStore>) -> Result<Option<Self>, StateError> {
-        match store.durability() {
+    pub async fn of(counter: &Arc<dyn CallCounter>) -> Result<Option<Self>, CallCounterError> {
+        match counter.durability() {
             Durability::Volatile => Ok(None),
             Durability::Durable => {
-                Ok(Some(Self::Stored { record: store.ledger()?, store: Arc::clone(store) }))
+                Ok(Some(Self::Stored { record: counter.read().await?, counter: Arc::clone(counter) }))
             }
         }
     }
@@ -102,20 +102,20 @@ impl Quota {
         let day = DayLimits { calls: limits.per_day, reserve: limits.reserve };
         let unknown = |backing| DailyBudget::new(day, backing, DailyBudget::pro_rata(day, now), now);
         let mut pacer = Pacer::new(limits.per_second, limits.max_wait, Instant::now());
-        let (budget, store) = match opening {
+        let (budget, counter) = match opening {
             InitialCount::Unknown => (unknown(Backing::Memory), None),
             InitialCount::Unspent => (DailyBudget::new(day, Backing::Memory, 0, now), None),
-            InitialCount::Stored { store, record: Some(record) } => {
+            InitialCount::Stored { counter, record: Some(record) } => {
                 // The run before may have ended a moment ago, in the middle of a burst.
                 pacer.resume_after_restart(Instant::now());
-                (DailyBudget::resumed(day, &record, now, fastrand::f64()), Some(store))
+                (DailyBudget::resumed(day, &record, now, fastrand::f64()), Some(counter))
             }
-            InitialCount::Stored { store, record: None } => (unknown(Backing::Store), Some(store)),
+            InitialCount::Stored { counter, record: None } => (unknown(Backing::Store), Some(counter)),
         };
         let shared = SharedQuota {
             limits,
             pacer: Mutex::new(pacer),
-            day: SharedLedger::new(budget, clock, store, metrics.clone()),
+            day: SharedLedger::new(budget, clock, counter, metrics.clone()),
             queue_changed: Notify::new(),
             quota_pressure: ScarcityCell::new(),
             metrics,

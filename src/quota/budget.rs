@@ -126,7 +126,12 @@ impl DailyBudget {
             Backing::Store => {
                 let left = self.limits.calls.map_or(LEASE, |limit| limit.get().saturating_sub(today.used));
                 let calls = left.clamp(1, LEASE);
-                return Ok(Reserve::Lease(Lease { day: today.day, calls, unrecorded: today.unrecorded }));
+                return Ok(Reserve::Lease(Lease {
+                    day: today.day,
+                    calls,
+                    unrecorded: today.unrecorded,
+                    ceiling: self.limits.calls,
+                }));
             }
         }
         let day = today.day;
@@ -157,19 +162,22 @@ impl DailyBudget {
         }
     }
 
-    /// The store wrote a lease down; its count of that day is now this.
+    /// The store wrote a lease down, or what it granted of it; its count of that day is now this.
     pub(super) fn leased(&mut self, lease: Lease, spent: u32) {
+        let limit = self.limits.calls.map_or(0, NonZeroU32::get);
         if let Some(usage) = self.usage.of(lease.day) {
             usage.leased += lease.calls;
             usage.unrecorded = usage.unrecorded.saturating_sub(lease.unrecorded);
-            // Others may share the store: what they took is gone for us, and so is what it does not know of yet.
-            if spent != DayRecord::UNCOUNTED {
-                let taken = spent.saturating_add(usage.unrecorded);
-                let known = usage.used.saturating_add(usage.leased);
-                usage.used = taken.saturating_sub(usage.leased).max(usage.used);
-                // A store keeps few days: this one it may have lost to days that a wrong clock has shown.
-                usage.unrecorded = usage.unrecorded.saturating_add(known.saturating_sub(taken));
+            if spent == DayRecord::UNCOUNTED {
+                usage.used = usage.used.max(limit);
+                return;
             }
+            // Others may share the store: what they took is gone for us, and so is what it does not know of yet.
+            let taken = spent.saturating_add(usage.unrecorded);
+            let known = usage.used.saturating_add(usage.leased);
+            usage.used = taken.saturating_sub(usage.leased).max(usage.used);
+            // A store keeps few days: this one it may have lost to days that a wrong clock has shown.
+            usage.unrecorded = usage.unrecorded.saturating_add(known.saturating_sub(taken));
         }
     }
 

@@ -82,7 +82,7 @@ mod tests {
         quota::{InitialCount, QuotaLimits, QuotaSnapshot, WallClock},
         report::testing::{call, good},
         report::{Cause, Exchange, Reason, Unreachable},
-        state::{DayRecord, DayStatus, LedgerRecord, MemoryStore, StateStore},
+        state::{CallClaim, CallCounter, DayRecord, DayStatus, LedgerRecord, MemoryStore},
         telemetry::Metrics,
     };
 
@@ -205,10 +205,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_restart_goes_on_with_the_count_in_the_store() {
-        let store = Arc::new(MemoryStore::default());
+        let store: Arc<dyn CallCounter> = Arc::new(MemoryStore::default());
         for (record, used) in [(None, 1), (Some(8), 9), (Some(16), 17)] {
             let opening = InitialCount::Stored {
-                store: Arc::clone(&store) as Arc<dyn StateStore>,
+                counter: Arc::clone(&store),
                 record: record.map(|spent| LedgerRecord::of(day(0, spent))),
             };
             let clock = WallClock::starting_at(SystemTime::UNIX_EPOCH);
@@ -221,21 +221,22 @@ mod tests {
             ask(&quota, Ok(good())).await.unwrap();
             assert_eq!(quota.snapshot().day.used, used);
         }
-        assert_eq!(store.ledger().unwrap(), Some(LedgerRecord::of(day(0, 24))), "three leases");
+        assert_eq!(store.read().await.unwrap(), Some(LedgerRecord::of(day(0, 24))), "three leases");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_restart_after_quota_exceeded_is_silence_till_midnight_and_then_one_probe() {
         let limits = QuotaLimits { per_day: NonZeroU32::new(10_000), ..LIMITS };
-        let store: Arc<dyn StateStore> = Arc::new(MemoryStore::default());
-        store.add_calls(0, 9_000).unwrap();
+        let store: Arc<dyn CallCounter> = Arc::new(MemoryStore::default());
+        store.take(CallClaim { day: 0, made: 9_000, wanted: 0, ceiling: None }).await.unwrap();
         let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
-        let start = || {
-            let opening = InitialCount::Stored { store: Arc::clone(&store), record: store.ledger().unwrap() };
+        let start = async || {
+            let record = store.read().await.unwrap();
+            let opening = InitialCount::Stored { counter: Arc::clone(&store), record };
             Quota::new(limits, opening, noon.clone(), Metrics::new().quota)
         };
-        ask(&start(), Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
-        let quota = start();
+        ask(&start().await, Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
+        let quota = start().await;
         for wait in [0, 43_199] {
             tokio::time::advance(Duration::from_secs(wait)).await;
             ask(&quota, Ok(good())).await.unwrap_err();
@@ -246,7 +247,7 @@ mod tests {
         ask(&quota, Ok(good())).await.unwrap_err();
         probe.learn(&mut Ok(good())).await;
         ask(&quota, Ok(good())).await.unwrap();
-        assert_eq!(store.ledger().unwrap().unwrap().latest(), day(1, 8));
+        assert_eq!(store.read().await.unwrap().unwrap().latest(), day(1, 8));
     }
 
     #[tokio::test(start_paused = true)]

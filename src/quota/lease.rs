@@ -1,5 +1,7 @@
 //! What a ledger and its store hand to each other.
 
+use std::num::NonZeroU32;
+
 use super::lockout::CallKind;
 use crate::state::DayStatus;
 
@@ -33,6 +35,8 @@ pub(super) struct Lease {
     pub(super) calls: u32,
     /// Calls that are made already, which the store could not write down when it was asked.
     pub(super) unrecorded: u32,
+    /// The day's calls; `None`: they are not limited.
+    pub(super) ceiling: Option<NonZeroU32>,
 }
 
 /// A day that a store has to close, or to open again.

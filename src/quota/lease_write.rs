@@ -3,29 +3,39 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    task::{JoinHandle, spawn_blocking},
-    time::{Instant, timeout_at},
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::lease::{DayMark, Lease};
-use crate::state::{DayRecord, StateError, StateStore};
+use crate::state::{CallClaim, CallCounter, CallCounterError, CallGrant};
 
-/// A disk that takes longer has failed, for the calls that wait for it.
+/// A store that takes longer has failed, for the calls that wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A write that has begun cannot be called back. Kept until it ends, whoever began it: a second one beside it would
-/// count the same calls twice, and hold another thread.
+/// count the same calls twice.
 #[derive(Debug)]
 pub(super) struct PendingLease {
     lease: Lease,
-    write: JoinHandle<Result<DayRecord, StateError>>,
+    waiting: CallsWaiting,
+    write: JoinHandle<Result<CallGrant, CallCounterError>>,
     latest: Instant,
+}
+
+/// Whether the lease's calls wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CallsWaiting {
+    /// They do.
+    Yes,
+    /// They did so for long enough, and are made before the store has counted them.
+    NoLonger,
 }
 
 /// What has become of a write.
 #[derive(Debug)]
 pub(super) enum LeaseOutcome {
-    /// The store's count of the lease's day is now this.
+    /// So much was written down; the store's count of the day is now this.
     Done { lease: Lease, spent: u32 },
     /// The calls may or may not have been added.
     Failed { lease: Lease },
@@ -36,44 +46,65 @@ pub(super) enum LeaseOutcome {
 // === impl PendingLease ===
 
 impl PendingLease {
-    pub(super) fn begin(store: Arc<dyn StateStore>, lease: Lease) -> Self {
-        let calls = lease.calls.saturating_add(lease.unrecorded);
+    /// A task of its own: the write goes on when those who wait for it leave.
+    pub(super) fn begin(counter: Arc<dyn CallCounter>, lease: Lease) -> Self {
+        let Lease { day, calls, unrecorded, ceiling } = lease;
+        let claim = CallClaim { day, made: unrecorded, wanted: calls, ceiling };
         Self {
             lease,
-            write: spawn_blocking(move || store.add_calls(lease.day, calls)),
+            waiting: CallsWaiting::Yes,
+            write: tokio::spawn(async move { counter.take(claim).await }),
             latest: Instant::now() + PATIENCE,
         }
     }
 
     /// Waits for its end, but not past its time. Not to be asked again after any answer but [`LeaseOutcome::NotYet`].
     pub(super) async fn end(&mut self) -> LeaseOutcome {
-        let lease = self.lease;
         let problem = match timeout_at(self.latest, &mut self.write).await {
-            Ok(Ok(Ok(record))) => return LeaseOutcome::Done { lease, spent: record.spent },
+            Ok(Ok(Ok(CallGrant { granted, day }))) => {
+                return LeaseOutcome::Done { lease: self.written(granted), spent: day.spent };
+            }
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(_panic)) => "a bug".to_owned(),
             Err(_late) => return LeaseOutcome::NotYet,
         };
         log_untaken(&problem);
-        LeaseOutcome::Failed { lease }
+        LeaseOutcome::Failed {
+            lease: match self.waiting {
+                CallsWaiting::Yes => self.lease,
+                // They are owed already.
+                CallsWaiting::NoLonger => Lease { calls: 0, ..self.lease },
+            },
+        }
     }
 
     /// Its calls are made before it ends, and so they are owed when it does. `None` if they were given out before.
     pub(super) fn release_early(&mut self) -> Option<Lease> {
-        let lease = self.lease;
-        self.lease = Lease { calls: 0, unrecorded: lease.calls.saturating_add(lease.unrecorded), ..lease };
-        (lease.calls > 0).then(|| {
-            log_untaken("it takes too long");
-            lease
-        })
+        match std::mem::replace(&mut self.waiting, CallsWaiting::NoLonger) {
+            CallsWaiting::Yes => {
+                log_untaken("it takes too long");
+                Some(self.lease)
+            }
+            CallsWaiting::NoLonger => None,
+        }
+    }
+
+    fn written(&self, granted: u32) -> Lease {
+        match self.waiting {
+            CallsWaiting::Yes => Lease { calls: granted, ..self.lease },
+            CallsWaiting::NoLonger => {
+                let unrecorded = self.lease.unrecorded.saturating_add(granted);
+                Lease { calls: 0, unrecorded, ..self.lease }
+            }
+        }
     }
 }
 
-/// Has a store close a day or open it again. Waits for it, but not for longer than a call can.
-pub(super) async fn mark(store: Arc<dyn StateStore>, mark: DayMark) {
+/// Has a store close a day or open it again. Waits for it, but not for longer than a call can; it is marked all the same.
+pub(super) async fn mark(counter: Arc<dyn CallCounter>, mark: DayMark) {
     let DayMark { day, status } = mark;
-    let write = spawn_blocking(move || store.mark_day(day, status));
-    let problem = match timeout_at(Instant::now() + PATIENCE, write).await {
+    let write = tokio::spawn(async move { counter.mark(day, status).await });
+    let problem = match timeout(PATIENCE, write).await {
         Ok(Ok(Ok(()))) => return,
         Ok(Ok(Err(error))) => error.to_string(),
         Ok(Err(_panic)) => "a bug".to_owned(),
@@ -90,27 +121,26 @@ fn log_untaken(problem: &str) {
 mod tests {
     use std::{
         num::NonZeroU32,
-        sync::{
-            Mutex,
-            atomic::{AtomicU32, Ordering},
-            mpsc,
-        },
+        sync::atomic::{AtomicU32, Ordering},
         time::SystemTime,
     };
+
+    use futures_util::future::{BoxFuture, FutureExt as _};
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::{
         quota::{InitialCount, Quota, QuotaLimits, WallClock},
         report::Reason,
-        state::{DayStatus, Durability, LedgerRecord, MemoryStore, Stored, Swap, TokenRecord, Version},
+        state::{DayStatus, Durability, LedgerRecord, MemoryStore},
         telemetry::Metrics,
     };
 
-    /// A disk that takes nothing before the other end of `recovery` is gone.
-    #[derive(Debug)]
+    /// A disk that takes nothing before it has recovered.
+    #[derive(Debug, Default)]
     struct Slow {
         memory: MemoryStore,
-        recovery: Mutex<mpsc::Receiver<()>>,
+        recovery: CancellationToken,
         asked: AtomicU32,
     }
 
@@ -120,51 +150,50 @@ mod tests {
         }
     }
 
-    impl StateStore for Slow {
+    impl CallCounter for Slow {
         fn durability(&self) -> Durability {
             Durability::Durable
         }
 
-        fn token(&self) -> Result<Option<Stored>, StateError> {
-            self.memory.token()
+        fn read(&self) -> BoxFuture<'_, Result<Option<LedgerRecord>, CallCounterError>> {
+            CallCounter::read(&self.memory)
         }
 
-        fn compare_and_set(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
-            self.memory.compare_and_set(expected, new)
-        }
-
-        fn ledger(&self) -> Result<Option<LedgerRecord>, StateError> {
-            self.memory.ledger()
-        }
-
-        fn mark_day(&self, day: u64, status: DayStatus) -> Result<(), StateError> {
-            self.memory.mark_day(day, status)
-        }
-
-        fn add_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
+        fn take(&self, claim: CallClaim) -> BoxFuture<'_, Result<CallGrant, CallCounterError>> {
             self.asked.fetch_add(1, Ordering::SeqCst);
-            self.recovery.lock().unwrap().recv().unwrap_err();
-            self.memory.add_calls(day, calls)
+            async move {
+                self.recovery.cancelled().await;
+                self.memory.take(claim).await
+            }
+            .boxed()
+        }
+
+        fn mark(&self, day: u64, status: DayStatus) -> BoxFuture<'_, Result<(), CallCounterError>> {
+            async move {
+                self.recovery.cancelled().await;
+                self.memory.mark(day, status).await
+            }
+            .boxed()
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_disk_that_is_slow_for_a_while_ends_no_service_and_counts_each_call_once() {
-        let (recover, recovery) = mpsc::channel();
-        let store = Arc::new(Slow {
-            memory: MemoryStore::default(),
-            recovery: Mutex::new(recovery),
-            asked: AtomicU32::new(0),
-        });
+    fn quota(store: &Arc<Slow>) -> Quota {
         let limits = QuotaLimits {
             per_second: None,
             per_day: NonZeroU32::new(10_000),
             reserve: 0.1,
             max_wait: Duration::ZERO,
         };
-        let opening = InitialCount::Stored { store: Arc::clone(&store) as Arc<dyn StateStore>, record: None };
+        let counter = Arc::clone(store) as Arc<dyn CallCounter>;
+        let opening = InitialCount::Stored { counter, record: None };
         let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
-        let quota = Quota::new(limits, opening, noon, Metrics::new().quota);
+        Quota::new(limits, opening, noon, Metrics::new().quota)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_is_slow_for_a_while_ends_no_service_and_counts_each_call_once() {
+        let store = Arc::new(Slow::default());
+        let quota = quota(&store);
         let (leaver, first) = [(); 2]
             .map(|()| {
                 let quota = quota.clone();
@@ -181,7 +210,7 @@ mod tests {
             quota.admit(Reason::Miss).await.unwrap();
         }
         assert_eq!((store.asked(), quota.snapshot().day.used), (1, 5_031), "no second write, no second wait");
-        drop(recover);
+        store.recovery.cancel();
         let mut calls = 31;
         while store.asked() == 1 {
             quota.admit(Reason::Miss).await.unwrap();
@@ -189,7 +218,19 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(quota.snapshot().day.used, 5_000 + calls);
-        let written = store.ledger().unwrap().unwrap().latest().spent;
+        let written = CallCounter::read(&*store).await.unwrap().unwrap().latest().spent;
         assert!((5_000 + calls..=5_008 + calls).contains(&written), "{written} for {calls} calls");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_day_that_a_slow_disk_is_told_to_close_is_closed_when_it_gets_to_it() {
+        let store = Arc::new(Slow::default());
+        let began = Instant::now();
+        mark(Arc::clone(&store) as Arc<dyn CallCounter>, DayMark { day: 7, status: DayStatus::Closed }).await;
+        assert_eq!(began.elapsed(), PATIENCE, "nobody waits longer");
+        store.recovery.cancel();
+        tokio::task::yield_now().await;
+        let ledger = CallCounter::read(&*store).await.unwrap().unwrap();
+        assert_eq!((ledger.latest().day, ledger.latest().status), (7, DayStatus::Closed));
     }
 }

@@ -16,13 +16,13 @@ use super::{
     pacer::Priority,
     upstream_clock::{ClockSkew, UpstreamClock},
 };
-use crate::{state::StateStore, telemetry::QuotaMetrics};
+use crate::{state::CallCounter, telemetry::QuotaMetrics};
 
 #[derive(Debug)]
 pub(super) struct SharedLedger {
     day: Mutex<Day>,
     clock: WallClock,
-    store: Option<Arc<dyn StateStore>>,
+    counter: Option<Arc<dyn CallCounter>>,
     /// One lease at a time: those who wait for it will find calls in it. And what the store is still at.
     leasing: tokio::sync::Mutex<Option<PendingLease>>,
     metrics: QuotaMetrics,
@@ -41,11 +41,11 @@ impl SharedLedger {
     pub(super) fn new(
         budget: DailyBudget,
         clock: WallClock,
-        store: Option<Arc<dyn StateStore>>,
+        counter: Option<Arc<dyn CallCounter>>,
         metrics: QuotaMetrics,
     ) -> Self {
         let day = Day { budget, upstream_clock: UpstreamClock::default(), mode: QuotaMode::Normal };
-        Self { day: Mutex::new(day), clock, store, leasing: tokio::sync::Mutex::new(None), metrics }
+        Self { day: Mutex::new(day), clock, counter, leasing: tokio::sync::Mutex::new(None), metrics }
     }
 
     /// Asks the ledger. The gauge follows its mode, and each change is a line of log.
@@ -122,17 +122,17 @@ impl SharedLedger {
 
     /// Has the store close a day or open it again, for the run that comes after a crash.
     pub(super) async fn mark(&self, mark: DayMark) {
-        if let Some(store) = &self.store {
-            lease_write::mark(Arc::clone(store), mark).await;
+        if let Some(counter) = &self.counter {
+            lease_write::mark(Arc::clone(counter), mark).await;
         }
     }
 
     /// Has the store write calls down as gone, or learns what became of those that it was still at.
     async fn write_down(&self, lease: Lease, slot: &mut Option<PendingLease>) {
-        let Some(store) = &self.store else {
+        let Some(counter) = &self.counter else {
             return self.with(|budget, _now| budget.lease_failed(lease));
         };
-        let writing = slot.get_or_insert_with(|| PendingLease::begin(Arc::clone(store), lease));
+        let writing = slot.get_or_insert_with(|| PendingLease::begin(Arc::clone(counter), lease));
         match writing.end().await {
             LeaseOutcome::Done { lease, spent } => self.with(|budget, _now| budget.leased(lease, spent)),
             LeaseOutcome::Failed { lease } => self.with(|budget, _now| budget.lease_failed(lease)),

@@ -9,13 +9,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::{DayCount, InitialCount, Quota, QuotaLimits, WallClock, day::DAY};
 use crate::report::testing::good;
 use crate::{
     report::{Cause, Exchange, FetchError, Fetched, Reason},
-    state::{MemoryStore, StateStore},
+    state::{CallCounter, MemoryStore},
     telemetry::Metrics,
 };
 
@@ -28,7 +29,7 @@ pub(super) struct Host {
     began: Instant,
     /// Seconds that the clock is ahead of the true time.
     wrong_by: Arc<AtomicI64>,
-    store: Arc<dyn StateStore>,
+    counter: Arc<dyn CallCounter>,
 }
 
 // === impl Host ===
@@ -40,7 +41,7 @@ impl Host {
             start: SystemTime::UNIX_EPOCH + DAY * 20_000 + into_day,
             began: Instant::now(),
             wrong_by: Arc::default(),
-            store: Arc::new(MemoryStore::default()),
+            counter: Arc::new(MemoryStore::default()),
         }
     }
 
@@ -66,10 +67,10 @@ impl Host {
             reserve: 0.1,
             max_wait: Duration::ZERO,
         };
-        let record = self.store.ledger().unwrap();
+        let record = self.counter.read().now_or_never().unwrap().unwrap();
         Quota::new(
             limits,
-            InitialCount::Stored { store: Arc::clone(&self.store), record },
+            InitialCount::Stored { counter: Arc::clone(&self.counter), record },
             clock,
             Metrics::new().quota,
         )

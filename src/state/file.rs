@@ -1,57 +1,40 @@
-//! A store that outlives the process: two records in one file of `state.dir`, each change an fsync.
+//! State that outlives the process: [`StateFile`] behind the ports, its work off the async workers.
 
-use std::{
-    fmt,
-    fs::{self, File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::OpenOptionsExt as _,
-    panic::{self, AssertUnwindSafe},
-    path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
-    time::SystemTime,
-};
+use std::{fmt, path::Path, sync::Arc, time::SystemTime};
 
-use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tokio::sync::watch;
 
 use super::{
-    damage::{SetAside, count_set_aside, set_aside},
-    directory::{OWNER_ONLY, prepare, sync},
-    ledger_record::{DayRecord, DayStatus, LedgerRecord},
-    record::{InvalidRecord, TokenRecord},
-    store::{Durability, StateError, StateStore, Stored, Swap, Version},
+    call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant},
+    damage::SetAside,
+    disk_queue::DiskQueue,
+    durability::Durability,
+    error::StateError,
+    ledger_record::{DayStatus, LedgerRecord},
+    record::TokenRecord,
+    state_file::StateFile,
+    token_store::{Stored, Swap, TokenStore, TokenStoreError, Version},
 };
 
-const FILE: &str = "state.redb";
-const LOCK: &str = "state.lock";
-const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
-const TOKEN: &str = "token";
-const LEDGER: &str = "ledger";
-
-/// Two records of a few kilobytes: redb's default is a gigabyte.
-const PAGES_IN_MEMORY_BYTES: usize = 256 * 1024;
-
-/// Both records, in a file that nobody else may open while this lives.
+/// Both records, in a file that nobody else may open while this lives. What is written is durable when its future ends.
 pub struct FileStore {
-    dir: PathBuf,
-    file: PathBuf,
-    /// `None` after an error of the disk's, which redb does not forgive: the next use opens it again.
-    database: Mutex<Option<Database>>,
-    /// Ours beside redb's own: it also covers the making of the file, and the inbox. Ends with the process.
-    _lock: File,
+    file: Arc<StateFile>,
+    queue: DiskQueue,
+    /// The token's record, as far as it has been met.
+    version: watch::Sender<Option<Version>>,
 }
 
 // === impl FileStore ===
 
 impl FileStore {
-    /// Opens the state of this directory, which is made (mode 0700) if it is not there; the file has mode 0600.
+    /// Opens the state of this directory, which is made (mode 0700) if it is not there; the file has mode 0600. Blocks.
     ///
     /// # Errors
     /// [`StateError::Locked`] while another process has it, [`StateError::Damaged`] where the file is not what was
     /// written, [`StateError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
-        let embedded = Self::lock(dir)?;
-        embedded.check()?;
-        Ok(embedded)
+        StateFile::open(dir).map(Self::of)
     }
 
     /// As [`FileStore::open`], but a damaged file is renamed and a new one begun: a process that does not start would
@@ -60,189 +43,97 @@ impl FileStore {
     /// # Errors
     /// As [`FileStore::open`], without [`StateError::Damaged`]: what is locked, forbidden or full is not damaged.
     pub fn open_or_set_aside(dir: &Path, now: SystemTime) -> Result<(Self, Option<SetAside>), StateError> {
-        let embedded = Self::lock(dir)?;
-        match embedded.check() {
-            Ok(()) => Ok((embedded, None)),
-            Err(StateError::Damaged { file, reason }) => {
-                // A file with one bad record is open by now.
-                *embedded.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                let renamed =
-                    set_aside(&file, now).map_err(|source| StateError::Io { path: file, source })?;
-                embedded.check()?;
-                Ok((embedded, Some(SetAside { file: renamed, reason })))
-            }
-            Err(error @ (StateError::Locked { .. } | StateError::Io { .. })) => Err(error),
-        }
+        let (file, set_aside) = StateFile::open_or_set_aside(dir, now)?;
+        Ok((Self::of(file), set_aside))
     }
 
-    fn lock(dir: &Path) -> Result<Self, StateError> {
-        let io = |source| StateError::Io { path: dir.to_owned(), source };
-        prepare(dir).map_err(io)?;
-        let lock = private().truncate(false).open(dir.join(LOCK)).map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StateError::Locked { dir: dir.to_owned() }),
-            Err(TryLockError::Error(source)) => return Err(io(source)),
-        }
-        Ok(Self { dir: dir.to_owned(), file: dir.join(FILE), database: Mutex::new(None), _lock: lock })
+    fn of(file: StateFile) -> Self {
+        Self { file: Arc::new(file), queue: DiskQueue::default(), version: watch::Sender::default() }
     }
 
-    /// Whatever cannot be read is told of at the start, and not at the first renewal.
-    fn check(&self) -> Result<(), StateError> {
-        let read = || {
-            let io = |source| StateError::Io { path: self.dir.clone(), source };
-            if !self.file.try_exists().map_err(io)? {
-                self.create()?;
-            }
-            self.token()?;
-            self.ledger().map(drop)
-        };
-        // redb promises an error for a damaged file, and has bugs as everybody has.
-        panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_panic| {
-            Err(StateError::Damaged { file: self.file.clone(), reason: "reading it panics".to_owned() })
-        })
+    /// Damaged files of earlier runs that lie beside the one in use, and wait for a person. Blocks.
+    pub(super) fn damaged_files(&self) -> usize {
+        self.file.damaged_files()
     }
 
-    /// Beside its place first: a file that a kill left half made would be taken for a damaged one.
-    fn create(&self) -> Result<(), StateError> {
-        let io = |source| StateError::Io { path: self.dir.clone(), source };
-        let beside = self.file.with_extension("new");
-        drop(private().truncate(true).open(&beside).map_err(io)?);
-        let database = builder().create(&beside).map_err(|error| self.broken(error.into()))?;
-        let write = || -> Result<(), redb::Error> {
-            let transaction = database.begin_write()?;
-            transaction.open_table(RECORDS)?;
-            Ok(transaction.commit()?)
-        };
-        write().map_err(|error| self.broken(error))?;
-        drop(database);
-        fs::rename(&beside, &self.file).and_then(|()| sync(&self.dir)).map_err(io)
-    }
-
-    fn read<T>(
+    async fn run<T, E>(
         &self,
-        key: &str,
-        parse: impl Fn(&[u8]) -> Result<T, InvalidRecord>,
-    ) -> Result<Option<T>, StateError> {
-        let bytes = self.with(|database| {
-            let table = database.begin_read()?.open_table(RECORDS)?;
-            Ok(table.get(key)?.map(|value| value.value().to_vec()))
-        })?;
-        bytes.map(|bytes| parse(&bytes).map_err(|foreign| self.foreign(&foreign))).transpose()
-    }
-
-    /// Reads a record and, unless `decide` has nothing to write, replaces it, in one transaction.
-    fn change<T, R>(
-        &self,
-        key: &str,
-        parse: impl Fn(&[u8]) -> Result<T, InvalidRecord>,
-        decide: impl FnOnce(Option<T>) -> Result<(R, Option<Vec<u8>>), StateError>,
-    ) -> Result<R, StateError> {
-        self.with(|database| {
-            let transaction = database.begin_write()?;
-            let mut table = transaction.open_table(RECORDS)?;
-            let held = table.get(key)?.map(|value| parse(value.value())).transpose();
-            let decided = held.map_err(|foreign| self.foreign(&foreign)).and_then(decide);
-            if let Ok((_, Some(bytes))) = &decided {
-                table.insert(key, bytes.as_slice())?;
-            }
-            drop(table);
-            match &decided {
-                Ok((_, Some(_))) => transaction.commit()?,
-                Ok((_, None)) | Err(_) => transaction.abort()?,
-            }
-            Ok(decided.map(|(result, _)| result))
-        })?
-    }
-
-    fn change_day(&self, day: u64, change: impl FnOnce(&mut DayRecord)) -> Result<DayRecord, StateError> {
-        self.change(LEDGER, LedgerRecord::from_bytes, |held| {
-            let ledger = LedgerRecord::after(held, day, change);
-            let bytes = ledger.to_bytes().map_err(|foreign| self.foreign(&foreign))?;
-            Ok((ledger.latest(), Some(bytes)))
-        })
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StateError> {
-        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken out: a panic in there must not leave half a transaction to the next.
-        let database = match slot.take() {
-            Some(database) => database,
-            None => builder().open(&self.file).map_err(|error| self.broken(error.into()))?,
-        };
-        match act(&database) {
-            Ok(done) => {
-                *slot = Some(database);
-                Ok(done)
-            }
-            Err(error) => Err(self.broken(error)),
+        work: impl FnOnce(&StateFile) -> Result<T, StateError> + Send + 'static,
+        error: impl Fn(Box<dyn std::error::Error + Send + Sync>) -> E,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+    {
+        let file = Arc::clone(&self.file);
+        match self.queue.run(move || work(&file)).await {
+            Ok(done) => done.map_err(|wrong| error(wrong.into())),
+            Err(interrupted) => Err(error(interrupted.into())),
         }
     }
 
-    /// A damaged file is set aside, and so nothing counts as damage but what is known to be.
-    fn broken(&self, error: redb::Error) -> StateError {
-        let (path, file) = (self.file.clone(), self.file.clone());
-        match error {
-            redb::Error::Io(source) => match source.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                    StateError::Damaged { file, reason: source.to_string() }
-                }
-                _ => StateError::Io { path, source },
-            },
-            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
-                StateError::Locked { dir: self.dir.clone() }
-            }
-            damage @ (redb::Error::Corrupted(_)
-            | redb::Error::UpgradeRequired(_)
-            | redb::Error::TableTypeMismatch { .. }
-            | redb::Error::TableIsMultimap(_)
-            | redb::Error::TypeDefinitionChanged { .. }
-            | redb::Error::TableDoesNotExist(_)) => StateError::Damaged { file, reason: damage.to_string() },
-            other => StateError::Io { path, source: io::Error::other(other) },
-        }
-    }
-
-    fn foreign(&self, foreign: &InvalidRecord) -> StateError {
-        StateError::Damaged { file: self.file.clone(), reason: foreign.to_string() }
+    fn met(&self, version: Option<Version>) {
+        self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 }
 
-impl StateStore for FileStore {
+impl TokenStore for FileStore {
     fn durability(&self) -> Durability {
         Durability::Durable
     }
 
-    fn token(&self) -> Result<Option<Stored>, StateError> {
-        let read = self.read(TOKEN, TokenRecord::from_bytes)?;
-        Ok(read.map(|(version, record)| Stored { version: Version(version), record }))
+    fn read(&self) -> BoxFuture<'_, Result<Option<Stored>, TokenStoreError>> {
+        async {
+            let stored = self.run(StateFile::token, TokenStoreError::new).await?;
+            self.met(stored.as_ref().map(|stored| stored.version));
+            Ok(stored)
+        }
+        .boxed()
     }
 
-    fn compare_and_set(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
-        self.change(TOKEN, TokenRecord::from_bytes, |held| {
-            let current = held.map(|(version, _)| Version(version));
-            if current != expected {
-                return Ok((Swap::Conflict, None));
-            }
-            let version = Version::after(current);
-            let bytes = new.to_bytes(version.0).map_err(|foreign| self.foreign(&foreign))?;
-            Ok((Swap::Done(version), Some(bytes)))
-        })
+    fn compare_and_set<'a>(
+        &'a self,
+        expected: Option<Version>,
+        new: &'a TokenRecord,
+    ) -> BoxFuture<'a, Result<Swap, TokenStoreError>> {
+        async move {
+            let new = new.clone();
+            let write = move |file: &StateFile| file.compare_and_set(expected, &new);
+            let swap = self.run(write, TokenStoreError::new).await?;
+            self.met(match &swap {
+                Swap::Done(version) => Some(*version),
+                Swap::Conflict(newer) => newer.as_ref().map(|stored| stored.version),
+            });
+            Ok(swap)
+        }
+        .boxed()
     }
 
-    fn ledger(&self) -> Result<Option<LedgerRecord>, StateError> {
-        self.read(LEDGER, LedgerRecord::from_bytes)
+    fn changed(&self, seen: Option<Version>) -> BoxFuture<'_, ()> {
+        // Nobody else may write: what this process has met is all there is.
+        let mut version = self.version.subscribe();
+        async move {
+            // It fails only once the store is gone.
+            let _newer = version.wait_for(|known| *known != seen).await;
+        }
+        .boxed()
+    }
+}
+
+impl CallCounter for FileStore {
+    fn durability(&self) -> Durability {
+        Durability::Durable
     }
 
-    fn add_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
-        self.change_day(day, |latest| latest.take(calls))
+    fn read(&self) -> BoxFuture<'_, Result<Option<LedgerRecord>, CallCounterError>> {
+        self.run(StateFile::ledger, CallCounterError::new).boxed()
     }
 
-    fn mark_day(&self, day: u64, status: DayStatus) -> Result<(), StateError> {
-        self.change_day(day, |latest| latest.status = status).map(drop)
+    fn take(&self, claim: CallClaim) -> BoxFuture<'_, Result<CallGrant, CallCounterError>> {
+        self.run(move |file| file.take(claim), CallCounterError::new).boxed()
     }
 
-    fn damaged_files(&self) -> usize {
-        count_set_aside(&self.file)
+    fn mark(&self, day: u64, status: DayStatus) -> BoxFuture<'_, Result<(), CallCounterError>> {
+        self.run(move |file| file.mark(day, status), CallCounterError::new).boxed()
     }
 }
 
@@ -251,21 +142,3 @@ impl fmt::Debug for FileStore {
         f.debug_struct("FileStore").field("file", &self.file).finish_non_exhaustive()
     }
 }
-
-fn builder() -> Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(PAGES_IN_MEMORY_BYTES);
-    // Without it a damaged file panics where it should be refused.
-    builder.set_check_integrity_on_open(true);
-    builder
-}
-
-/// For the owner's eyes only.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).mode(OWNER_ONLY);
-    options
-}
-
-#[cfg(test)]
-mod tests;

@@ -5,26 +5,32 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use secrecy::ExposeSecret as _;
 
 use super::{
     directory::{OWNER_ONLY, prepare, sync},
+    disk_queue::DiskQueue,
+    error::StateError,
     record::TokenRecord,
-    store::StateError,
 };
 
 const LEFT: &str = "login.json";
 const TAKEN: &str = "login.taken.json";
 
-/// A file at a time, and only ever whole: written beside its place and renamed.
+/// A file at a time, and only ever whole: written beside its place and renamed. Clones are the same inbox.
 #[derive(Debug, Clone)]
 pub struct Inbox {
-    dir: PathBuf,
+    files: LoginFiles,
     /// One at a time takes or is done: a look that hangs in the disk may go on when nobody waits for it any more.
-    taking: Arc<Mutex<()>>,
+    queue: DiskQueue,
+}
+
+/// The inbox as the disk has it. Blocks.
+#[derive(Debug, Clone)]
+struct LoginFiles {
+    dir: PathBuf,
 }
 
 // === impl Inbox ===
@@ -32,14 +38,59 @@ pub struct Inbox {
 impl Inbox {
     /// The inbox of this directory; nothing is touched yet.
     pub fn of(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), taking: Arc::default() }
+        Self { files: LoginFiles { dir: dir.into() }, queue: DiskQueue::default() }
     }
 
     /// Leaves a record, in place of one that nobody has taken up. Durable when it returns; mode 0600.
     ///
     /// # Errors
     /// [`StateError::Io`].
-    pub fn leave(&self, record: &TokenRecord) -> Result<(), StateError> {
+    pub async fn leave(&self, record: &TokenRecord) -> Result<(), StateError> {
+        let record = record.clone();
+        self.run(move |files| files.leave(&record)).await
+    }
+
+    /// What was left, if anything was. It stays until [`Inbox::done`], so that a kill in between loses nothing; a
+    /// newer one replaces one that was not done with. For the holder of the state alone.
+    ///
+    /// # Errors
+    /// [`StateError::Io`], [`StateError::Damaged`].
+    pub async fn take(&self) -> Result<Option<TokenRecord>, StateError> {
+        self.run(LoginFiles::take).await
+    }
+
+    /// What was taken is safe elsewhere. A newer one that has been taken since stays.
+    ///
+    /// # Errors
+    /// [`StateError::Io`], [`StateError::Damaged`]: it will be taken again.
+    pub async fn done(&self, written: &TokenRecord) -> Result<(), StateError> {
+        let written = written.clone();
+        self.run(move |files| files.done(&written)).await
+    }
+
+    /// Whether nothing waits in it: what was left has been taken up.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub async fn is_empty(&self) -> Result<bool, StateError> {
+        self.run(|files| Ok(files.is_empty())).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&LoginFiles) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        let files = self.files.clone();
+        self.queue.run(move || work(&files)).await.unwrap_or_else(|interrupted| {
+            Err(StateError::Io { path: self.files.dir.clone(), source: io::Error::other(interrupted) })
+        })
+    }
+}
+
+// === impl LoginFiles ===
+
+impl LoginFiles {
+    fn leave(&self, record: &TokenRecord) -> Result<(), StateError> {
         let beside = self.dir.join(format!("login.{}.new", std::process::id()));
         let foreign = |foreign| io::Error::new(io::ErrorKind::InvalidData, foreign);
         let write = || {
@@ -55,24 +106,13 @@ impl Inbox {
         write().map_err(|source| StateError::Io { path: self.dir.join(LEFT), source })
     }
 
-    /// What was left, if anything was. It stays until [`Inbox::done`], so that a kill in between loses nothing; a
-    /// newer one replaces one that was not done with. For the holder of the state alone.
-    ///
-    /// # Errors
-    /// [`StateError::Io`], [`StateError::Damaged`].
-    pub fn take(&self) -> Result<Option<TokenRecord>, StateError> {
-        let _one_at_a_time = self.taking();
+    fn take(&self) -> Result<Option<TokenRecord>, StateError> {
         let (left, taken) = (self.dir.join(LEFT), self.dir.join(TAKEN));
         present(fs::rename(&left, taken)).map_err(|source| StateError::Io { path: left, source })?;
         self.taken()
     }
 
-    /// What was taken is safe elsewhere. A newer one that has been taken since stays.
-    ///
-    /// # Errors
-    /// [`StateError::Io`], [`StateError::Damaged`]: it will be taken again.
-    pub fn done(&self, written: &TokenRecord) -> Result<(), StateError> {
-        let _one_at_a_time = self.taking();
+    fn done(&self, written: &TokenRecord) -> Result<(), StateError> {
         let is_it =
             |taken: TokenRecord| taken.refresh_token.expose_secret() == written.refresh_token.expose_secret();
         if !self.taken()?.is_some_and(is_it) {
@@ -94,12 +134,7 @@ impl Inbox {
         }
     }
 
-    fn taking(&self) -> MutexGuard<'_, ()> {
-        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether nothing waits in it: what was left has been taken up.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         !self.dir.join(LEFT).exists() && !self.dir.join(TAKEN).exists()
     }
 }
@@ -119,50 +154,54 @@ mod tests {
 
     use super::*;
 
-    fn taken(inbox: &Inbox) -> Option<String> {
-        inbox.take().unwrap().map(|record| record.refresh_token.expose_secret().to_owned())
+    async fn taken(inbox: &Inbox) -> Option<String> {
+        inbox.take().await.unwrap().map(|record| record.refresh_token.expose_secret().to_owned())
     }
 
-    #[test]
-    fn what_is_left_is_taken_until_it_is_done_with_and_a_newer_one_counts() {
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_is_taken_until_it_is_done_with_and_a_newer_one_counts() {
         let parent = tempfile::tempdir().unwrap();
         let inbox = Inbox::of(parent.path().join("state"));
-        assert_eq!(taken(&inbox), None);
-        inbox.leave(&TokenRecord::new("one".into())).unwrap();
-        let mode = fs::metadata(inbox.dir.join(LEFT)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(taken(&inbox).await, None);
+        inbox.leave(&TokenRecord::new("one".into())).await.unwrap();
+        let mode = fs::metadata(inbox.files.dir.join(LEFT)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
-        assert_eq!(taken(&inbox).as_deref(), Some("one"));
-        assert_eq!(taken(&inbox).as_deref(), Some("one"), "a kill before it was done with loses nothing");
-        inbox.leave(&TokenRecord::new("two".into())).unwrap();
-        assert_eq!(taken(&inbox).as_deref(), Some("two"));
-        assert!(!inbox.is_empty());
-        inbox.done(&TokenRecord::new("two".into())).unwrap();
-        assert_eq!(taken(&inbox), None);
-        assert!(inbox.is_empty());
-        inbox.done(&TokenRecord::new("two".into())).unwrap();
+        assert_eq!(taken(&inbox).await.as_deref(), Some("one"));
+        assert_eq!(
+            taken(&inbox).await.as_deref(),
+            Some("one"),
+            "a kill before it was done with loses nothing"
+        );
+        inbox.leave(&TokenRecord::new("two".into())).await.unwrap();
+        assert_eq!(taken(&inbox).await.as_deref(), Some("two"));
+        assert!(!inbox.is_empty().await.unwrap());
+        inbox.done(&TokenRecord::new("two".into())).await.unwrap();
+        assert_eq!(taken(&inbox).await, None);
+        assert!(inbox.is_empty().await.unwrap());
+        inbox.done(&TokenRecord::new("two".into())).await.unwrap();
     }
 
-    #[test]
-    fn a_second_login_that_is_taken_while_the_first_is_written_is_not_removed_with_it() {
+    #[tokio::test(start_paused = true)]
+    async fn a_second_login_that_is_taken_while_the_first_is_written_is_not_removed_with_it() {
         let dir = tempfile::tempdir().unwrap();
         let inbox = Inbox::of(dir.path());
         let [one, two] = ["one", "two"].map(|token| TokenRecord::new(token.into()));
-        inbox.leave(&one).unwrap();
-        assert_eq!(taken(&inbox).as_deref(), Some("one"));
+        inbox.leave(&one).await.unwrap();
+        assert_eq!(taken(&inbox).await.as_deref(), Some("one"));
         // A look that hung in the disk while nobody waited for it any more.
-        inbox.leave(&two).unwrap();
-        assert_eq!(taken(&inbox.clone()).as_deref(), Some("two"));
-        inbox.done(&one).unwrap();
-        assert_eq!(taken(&inbox).as_deref(), Some("two"));
-        inbox.done(&two).unwrap();
-        assert!(inbox.is_empty());
+        inbox.leave(&two).await.unwrap();
+        assert_eq!(taken(&inbox.clone()).await.as_deref(), Some("two"));
+        inbox.done(&one).await.unwrap();
+        assert_eq!(taken(&inbox).await.as_deref(), Some("two"));
+        inbox.done(&two).await.unwrap();
+        assert!(inbox.is_empty().await.unwrap());
     }
 
-    #[test]
-    fn what_we_did_not_leave_is_told_of_by_name() {
+    #[tokio::test(start_paused = true)]
+    async fn what_we_did_not_leave_is_told_of_by_name() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(LEFT), "hush").unwrap();
-        let error = Inbox::of(dir.path()).take().unwrap_err().to_string();
+        let error = Inbox::of(dir.path()).take().await.unwrap_err().to_string();
         assert!(error.contains(TAKEN) && !error.contains("hush"), "{error}");
     }
 }

@@ -61,14 +61,18 @@ impl LedgerRecord {
 
     /// The ledger after a change to this day, which is begun if nothing is known of it. Of too many days the one goes
     /// that was not written for longest.
-    pub(super) fn after(held: Option<Self>, day: u64, change: impl FnOnce(&mut DayRecord)) -> Self {
+    pub(super) fn after<R>(
+        held: Option<Self>,
+        day: u64,
+        change: impl FnOnce(&mut DayRecord) -> R,
+    ) -> (Self, R) {
         let mut days: Vec<_> =
             held.map(|held| [vec![held.latest], held.other_days].concat()).unwrap_or_default();
         let known = days.iter().position(|known| known.day == day).map(|at| days.remove(at));
         let mut latest = known.unwrap_or(DayRecord { day, spent: 0, status: DayStatus::Open });
-        change(&mut latest);
+        let result = change(&mut latest);
         days.truncate(Self::MAX_DAYS - 1);
-        Self { latest, other_days: days }
+        (Self { latest, other_days: days }, result)
     }
 
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, InvalidRecord> {
@@ -92,11 +96,6 @@ impl LedgerRecord {
 impl DayRecord {
     /// What earlier versions wrote in the place of a closed day's count.
     pub const UNCOUNTED: u32 = u32::MAX;
-
-    /// These calls were made, too.
-    pub(super) fn take(&mut self, calls: u32) {
-        self.spent = self.spent.saturating_add(calls);
-    }
 }
 
 // === impl DayStatus ===
@@ -127,11 +126,8 @@ mod tests {
         ] {
             assert_eq!(LedgerRecord::from_bytes(old.as_bytes()).unwrap(), LedgerRecord::of(read), "{old}");
         }
-        let ours = LedgerRecord::after(
-            Some(LedgerRecord::of(day(20_000, 7, DayStatus::Closed))),
-            20_001,
-            |latest| latest.take(3),
-        );
+        let held = Some(LedgerRecord::of(day(20_000, 7, DayStatus::Closed)));
+        let (ours, ()) = LedgerRecord::after(held, 20_001, |latest| latest.spent += 3);
         let bytes = ours.to_bytes().unwrap();
         assert_eq!(
             String::from_utf8(bytes.clone()).unwrap(),
@@ -157,7 +153,7 @@ mod tests {
             (20_001, vec![20_001, 0, 2_900_000]),
             (20_002, vec![20_002, 20_001, 0]),
         ] {
-            let next = LedgerRecord::after(record, written, |latest| latest.take(1));
+            let (next, ()) = LedgerRecord::after(record, written, |latest| latest.spent += 1);
             assert_eq!(days(&next), kept);
             record = Some(next);
         }

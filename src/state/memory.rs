@@ -1,71 +1,96 @@
-//! A store that ends with the process: what a replica without `state.dir` has.
+//! State that ends with the process: what a replica without `state.dir` has. Never waits.
 
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::future::{BoxFuture, FutureExt as _, ready};
+use tokio::sync::watch;
+
 use super::{
-    ledger_record::{DayRecord, DayStatus, LedgerRecord},
+    call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant},
+    durability::Durability,
+    ledger_record::{DayStatus, LedgerRecord},
     record::TokenRecord,
-    store::{Durability, StateError, StateStore, Stored, Swap, Version},
+    token_store::{Stored, Swap, TokenStore, TokenStoreError, Version},
 };
 
 /// Both records, in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    held: Mutex<MemoryRecords>,
-}
-
-#[derive(Debug, Default)]
-struct MemoryRecords {
-    token: Option<Stored>,
-    ledger: Option<LedgerRecord>,
+    token: watch::Sender<Option<Stored>>,
+    ledger: Mutex<Option<LedgerRecord>>,
 }
 
 // === impl MemoryStore ===
 
 impl MemoryStore {
-    fn with<T>(&self, act: impl FnOnce(&mut MemoryRecords) -> T) -> T {
-        act(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn change(&self, day: u64, change: impl FnOnce(&mut DayRecord)) -> DayRecord {
-        self.with(|held| {
-            let ledger = LedgerRecord::after(held.ledger.take(), day, change);
-            held.ledger.insert(ledger).latest()
-        })
+    fn ledger<T>(&self, act: impl FnOnce(&mut Option<LedgerRecord>) -> T) -> T {
+        act(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl StateStore for MemoryStore {
+impl TokenStore for MemoryStore {
     fn durability(&self) -> Durability {
         Durability::Volatile
     }
 
-    fn token(&self) -> Result<Option<Stored>, StateError> {
-        Ok(self.with(|held| held.token.clone()))
+    fn read(&self) -> BoxFuture<'_, Result<Option<Stored>, TokenStoreError>> {
+        ready(Ok(self.token.borrow().clone())).boxed()
     }
 
-    fn compare_and_set(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
-        Ok(self.with(|held| {
-            let current = held.token.as_ref().map(|stored| stored.version);
+    fn compare_and_set<'a>(
+        &'a self,
+        expected: Option<Version>,
+        new: &'a TokenRecord,
+    ) -> BoxFuture<'a, Result<Swap, TokenStoreError>> {
+        let mut swap = Swap::Conflict(None);
+        self.token.send_if_modified(|held| {
+            let current = held.as_ref().map(|stored| stored.version);
             if current != expected {
-                return Swap::Conflict;
+                swap = Swap::conflict(held.clone());
+                return false;
             }
             let version = Version::after(current);
-            held.token = Some(Stored { version, record: new.clone() });
-            Swap::Done(version)
-        }))
+            *held = Some(Stored { version, record: new.clone() });
+            swap = Swap::Done(version);
+            true
+        });
+        ready(Ok(swap)).boxed()
     }
 
-    fn ledger(&self) -> Result<Option<LedgerRecord>, StateError> {
-        Ok(self.with(|held| held.ledger.clone()))
+    fn changed(&self, seen: Option<Version>) -> BoxFuture<'_, ()> {
+        let mut token = self.token.subscribe();
+        async move {
+            let is_another = |held: &Option<Stored>| held.as_ref().map(|stored| stored.version) != seen;
+            // It fails only once the store is gone.
+            let _newer = token.wait_for(is_another).await;
+        }
+        .boxed()
+    }
+}
+
+impl CallCounter for MemoryStore {
+    fn durability(&self) -> Durability {
+        Durability::Volatile
     }
 
-    fn add_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
-        Ok(self.change(day, |latest| latest.take(calls)))
+    fn read(&self) -> BoxFuture<'_, Result<Option<LedgerRecord>, CallCounterError>> {
+        ready(Ok(self.ledger(|held| held.clone()))).boxed()
     }
 
-    fn mark_day(&self, day: u64, status: DayStatus) -> Result<(), StateError> {
-        self.change(day, |latest| latest.status = status);
-        Ok(())
+    fn take(&self, claim: CallClaim) -> BoxFuture<'_, Result<CallGrant, CallCounterError>> {
+        let grant = self.ledger(|held| {
+            let (ledger, grant) = LedgerRecord::after(held.take(), claim.day, |day| claim.count_on(day));
+            *held = Some(ledger);
+            grant
+        });
+        ready(Ok(grant)).boxed()
+    }
+
+    fn mark(&self, day: u64, status: DayStatus) -> BoxFuture<'_, Result<(), CallCounterError>> {
+        self.ledger(|held| {
+            let (ledger, ()) = LedgerRecord::after(held.take(), day, |latest| latest.status = status);
+            *held = Some(ledger);
+        });
+        ready(Ok(())).boxed()
     }
 }

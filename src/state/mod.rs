@@ -1,26 +1,39 @@
-//! What outlives the process: the token's record and the day's ledger, behind one small trait.
+//! What outlives the process, as ports: the token's record ([`TokenStore`]) and the count of a day's calls
+//! ([`CallCounter`]).
 //!
-//! Knows how to keep two records so that a kill at any instant leaves the one before or the one after, and a drop
-//! box in which another process of ours leaves a refresh token. Must never know what a token is for, when a day ends
-//! or what a call is worth: whoever asks brings the time, the day and the number. Everything here blocks on the disk,
-//! so callers go through `spawn_blocking`.
+//! Backends: memory, and a file of `state.dir` (redb: one process, kept so that a kill at any instant leaves the record
+//! before or the one after). `conformance` is what each of them promises; a third one joins it by one function. Beside
+//! them an inbox, in which another process of ours leaves a refresh token. Must never know what a token is for, when a
+//! day ends or what a call is worth: whoever asks brings the time, the day and the number.
 //!
-//! The trait is what replicas will share: compare-and-set on the token, on the ledger an atomic take and a mark that
-//! closes a day, no more. A damaged file is renamed and a new one begun: it must not keep the process from starting.
+//! Everything is async and nothing blocks its caller: a disk has a queue of its own. A damaged file is renamed and a new
+//! one begun: it must not keep the process from starting.
 
+mod call_counter;
+#[cfg(test)]
+mod conformance;
 mod damage;
 mod directory;
+mod disk_queue;
+mod durability;
+mod error;
 mod file;
 mod inbox;
 mod ledger_record;
 mod memory;
 mod record;
-mod store;
+mod state_file;
+mod stores;
+mod token_store;
 
+pub use call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant};
 pub use damage::SetAside;
+pub use durability::Durability;
+pub use error::StateError;
 pub use file::FileStore;
 pub use inbox::Inbox;
 pub use ledger_record::{DayRecord, DayStatus, LedgerRecord};
 pub use memory::MemoryStore;
 pub use record::{Fingerprint, Rotation, StoredAccess, TokenRecord};
-pub use store::{Durability, StateError, StateStore, Stored, Swap, Version};
+pub use stores::StateStores;
+pub use token_store::{Stored, Swap, TokenStore, TokenStoreError, Version};

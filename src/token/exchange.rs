@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     current::{Arrival, Expiry},
     outcome::{renewed, same},
-    renewer::{Failed, RefreshTokenUse, Renewer},
+    renewer::{Failed, RefreshTokenUse, Renewal, Renewer},
     seed::restored,
     token_response::{Client, TokenError, TokenResponse},
 };
@@ -22,27 +22,39 @@ const REWRITE_EVERY: Duration = Duration::from_secs(1);
 /// So often, once the process is ending.
 const LAST_WRITES: u32 = 3;
 
+/// Whose record is in the store.
+#[derive(Debug)]
+enum Written {
+    Ours,
+    /// Another's, who has begun with another refresh token.
+    Theirs(Option<Box<Stored>>),
+}
+
 impl Renewer {
     /// One renewal (RFC 6749 §6): intent written, asked, answer written, used, in this order.
-    pub(super) async fn exchange(&mut self) -> Result<(), Failed> {
-        let Stored { version, record } = self.vault.read().await?.ok_or(Failed::NoRefreshToken)?;
+    pub(super) async fn exchange(&mut self) -> Result<Renewal, Failed> {
+        let Stored { version, record } = self.read().await?.ok_or(Failed::NoRefreshToken)?;
         let client = self.client().await?;
         let begun = TokenRecord { intent: Some(SystemTime::now()), ..record };
         // Proves too that the answer can be written.
-        let Swap::Done(version) = self.vault.write(Some(version), &begun).await? else {
-            return Err(Failed::Conflict);
+        let version = match self.write(Some(version), &begun).await? {
+            Swap::Done(version) => version,
+            Swap::Conflict(newer) => return self.adopt(newer.as_deref()),
         };
         let asked_at = Instant::now();
         self.schedule.called(asked_at);
         let form = client.refresh(&self.renewing.url, &begun.refresh_token);
         let answered = self.renewing.form_client.post(form).await.map_err(TokenError::from)?;
         let grant = match TokenResponse::read(&answered, Some(&begun.refresh_token), SystemTime::now()) {
-            Err(TokenError::InvalidGrant) => return Err(self.judged_invalid(&begun.refresh_token).await),
+            Err(TokenError::InvalidGrant) => return self.judged_invalid(&begun.refresh_token).await,
             read => read?,
         };
         let lifetime = grant.access.as_ref().map(|access| access.lifetime);
         let (record, access) = renewed(&begun, grant);
-        self.write_down(version, &begun.refresh_token, &record).await?;
+        match self.write_down(version, &begun.refresh_token, &record).await? {
+            Written::Ours => {}
+            Written::Theirs(newer) => return self.adopt(newer.as_deref()),
+        }
         self.note_rotation(record.rotation);
         // A rotated refresh token is safe before the rest of its answer is judged.
         let (access, lifetime) = access.zip(lifetime).ok_or(TokenError::Malformed)?;
@@ -55,7 +67,7 @@ impl Renewer {
         self.install(&access, Expiry::Until(asked_at + lifetime), arrival);
         let remaining = lifetime.saturating_sub(now - asked_at);
         self.schedule.holding(now, lifetime, remaining, Jitter::draw());
-        Ok(())
+        Ok(Renewal::Granted)
     }
 
     async fn client(&self) -> Result<Client, Failed> {
@@ -68,49 +80,47 @@ impl Renewer {
 
     /// What `invalid_grant` means for the token that was sent. One that was replaced meanwhile is no dead one; one that
     /// never worked gives way to the one that it has replaced.
-    async fn judged_invalid(&mut self, sent: &SecretString) -> Failed {
-        let (version, record) = match self.vault.read().await {
-            Ok(Some(Stored { version, record })) if same(&record.refresh_token, sent) => (version, record),
-            Ok(Some(_)) => return Failed::Conflict,
-            Ok(None) => return Failed::Endpoint(TokenError::InvalidGrant),
-            Err(error) => return Failed::State(error),
+    async fn judged_invalid(&mut self, sent: &SecretString) -> Result<Renewal, Failed> {
+        let Stored { version, record } = match self.read().await? {
+            Some(stored) if same(&stored.record.refresh_token, sent) => stored,
+            Some(newer) => return self.adopt(Some(&newer)),
+            None => return Err(Failed::Endpoint(TokenError::InvalidGrant)),
         };
-        let Some(restored) = restored(&record) else { return Failed::Endpoint(TokenError::InvalidGrant) };
-        match self.vault.write(Some(version), &restored).await {
-            Ok(Swap::Done(_)) => {
+        let Some(restored) = restored(&record) else {
+            return Err(Failed::Endpoint(TokenError::InvalidGrant));
+        };
+        match self.write(Some(version), &restored).await? {
+            Swap::Done(_) => {
                 self.hold(&restored);
                 self.refresh_token = RefreshTokenUse::Restored;
-                Failed::GaveWay
+                Err(Failed::GaveWay)
             }
-            Ok(Swap::Conflict) => Failed::Conflict,
-            Err(error) => Failed::State(error),
+            Swap::Conflict(newer) => self.adopt(newer.as_deref()),
         }
     }
 
     /// Writes what came, however long that takes: the refresh token that was sent may be worth nothing any more.
     async fn write_down(
-        &self,
+        &mut self,
         mut version: Version,
         sent: &SecretString,
         record: &TokenRecord,
-    ) -> Result<(), Failed> {
+    ) -> Result<Written, Failed> {
         let mut last_writes = 0;
         loop {
-            let written = match self.vault.write(Some(version), record).await {
-                Ok(Swap::Done(_)) => return Ok(()),
-                Ok(Swap::Conflict) => self.vault.read().await,
-                Err(error) => Err(error),
-            };
-            match written {
+            match self.write(Some(version), record).await {
+                Ok(Swap::Done(_)) => return Ok(Written::Ours),
                 // A write that was reported as failed, and was none.
-                Ok(Some(stored))
+                Ok(Swap::Conflict(Some(stored)))
                     if same(&stored.record.refresh_token, &record.refresh_token)
                         && stored.record.intent.is_none() =>
                 {
-                    return Ok(());
+                    return Ok(Written::Ours);
                 }
-                Ok(Some(stored)) if same(&stored.record.refresh_token, sent) => version = stored.version,
-                Ok(_) => return Err(Failed::Conflict),
+                Ok(Swap::Conflict(Some(stored))) if same(&stored.record.refresh_token, sent) => {
+                    version = stored.version;
+                }
+                Ok(Swap::Conflict(newer)) => return Ok(Written::Theirs(newer)),
                 Err(error) => {
                     tracing::error!(
                         "the renewed token cannot be written, and is not used before it is: {error}"
@@ -130,7 +140,7 @@ impl Renewer {
     fn note_rotation(&self, rotation: Rotation) {
         let before = self.renewal_state.with_told(|info| std::mem::replace(&mut info.rotation, rotation));
         if before != Rotation::Rotating && rotation == Rotation::Rotating {
-            match self.vault.durability() {
+            match self.store.durability() {
                 Durability::Durable => {
                     tracing::info!("the refresh token rotates; each new one is kept in state.dir");
                 }

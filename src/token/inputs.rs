@@ -1,10 +1,7 @@
 //! Where another refresh token may come from while the process runs: the settings' file, or a login's inbox.
 
 use secrecy::SecretString;
-use tokio::{
-    task::spawn_blocking,
-    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
-};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use super::seed::{self, SeedChoice};
 use crate::{
@@ -52,19 +49,19 @@ impl RefreshTokenInputs {
     }
 
     /// What the record becomes by what the inbox and the settings hold at the start; `None`: it stays. Once that is
-    /// written, the inbox is done with what it held. Reads a file on this thread.
-    pub(super) fn at_start(
+    /// written, the inbox is done with what it held.
+    pub(super) async fn at_start(
         &self,
         stored: Option<&TokenRecord>,
     ) -> (Option<TokenRecord>, Option<(&Inbox, TokenRecord)>) {
         let inbox = self.inbox.as_ref().map(|(inbox, _)| inbox);
-        let left = inbox.and_then(|inbox| match inbox.take() {
-            Ok(left) => left,
-            Err(error) => {
+        let left = match inbox {
+            Some(inbox) => inbox.take().await.unwrap_or_else(|error| {
                 log_unreadable(&error);
                 None
-            }
-        });
+            }),
+            None => None,
+        };
         let taken = inbox.zip(left.clone());
         let login = left.and_then(|left| self.choose(stored, NewRefreshToken::Login(Box::new(left))));
         let seeded = || self.choose(stored, NewRefreshToken::Seed(self.seed.clone()?));
@@ -77,19 +74,17 @@ impl RefreshTokenInputs {
             let left = tokio::select! {
                 seed = changed(&mut self.seed_file) => return NewRefreshToken::Seed(seed),
                 seed = waited(&mut self.put_back) => return NewRefreshToken::Seed(seed),
-                inbox = due(&mut self.inbox) => spawn_blocking(move || inbox.take()),
+                inbox = due(&mut self.inbox) => inbox.take().await,
             };
             // Cancel safe too: what was taken stays there until it is done with.
-            match left.await {
-                Ok(Ok(Some(left))) => return NewRefreshToken::Login(Box::new(left)),
-                Ok(Ok(None)) => self.inbox_outage.ends(),
-                Ok(Err(error)) => {
+            match left {
+                Ok(Some(left)) => return NewRefreshToken::Login(Box::new(left)),
+                Ok(None) => self.inbox_outage.ends(),
+                Err(error) => {
                     if self.inbox_outage.begins() {
                         log_unreadable(&error);
                     }
                 }
-                // The process is ending.
-                Err(_interrupted) => {}
             }
         }
     }
@@ -127,9 +122,9 @@ impl RefreshTokenInputs {
                 self.put_back = None;
                 Ok(())
             }
-            NewRefreshToken::Login(left) => match self.inbox.as_ref().map(|(inbox, _)| inbox.clone()) {
+            NewRefreshToken::Login(left) => match &self.inbox {
                 // An inbox that cannot be emptied is met again, and known by its fingerprint.
-                Some(inbox) => spawn_blocking(move || inbox.done(&left)).await.unwrap_or(Ok(())),
+                Some((inbox, _)) => inbox.done(&left).await,
                 None => Ok(()),
             },
         }
@@ -146,10 +141,10 @@ async fn changed(file: &mut Option<SecretWatch<SecretString>>) -> SecretString {
     }
 }
 
-async fn due(inbox: &mut Option<(Inbox, Interval)>) -> Inbox {
+async fn due(inbox: &mut Option<(Inbox, Interval)>) -> &Inbox {
     let Some((inbox, ticks)) = inbox else { return std::future::pending().await };
     ticks.tick().await;
-    inbox.clone()
+    inbox
 }
 
 async fn waited(put_back: &mut Option<(Instant, SecretString)>) -> SecretString {

@@ -18,12 +18,11 @@ use super::{
     snapshot::{RenewalSnapshot, TokenSnapshot, TokenStatus},
     source::TokenSource,
     unauthorized_backoff::TokenPermit,
-    vault::TokenVault,
 };
 use crate::{
     report::Cause,
     settings::{SecretFileError, SecretWatch},
-    state::{Durability, Inbox, Rotation, StateError, StateStore, Swap, TokenRecord},
+    state::{Durability, Inbox, Rotation, StateError, Stored, Swap, TokenStore, TokenStoreError},
     telemetry::TokenMetrics,
 };
 
@@ -45,9 +44,12 @@ pub struct RefreshTokenSources {
 /// There is no beginning: the settings name something that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenSetupError {
-    /// The state's.
+    /// The token's record.
     #[error("state.dir: {0}")]
-    State(#[from] StateError),
+    Store(#[from] TokenStoreError),
+    /// What a login left.
+    #[error("state.dir: {0}")]
+    Inbox(#[from] StateError),
     /// The refresh token's file.
     #[error("token.refresh_token_file: {0}")]
     SecretFile(#[from] SecretFileError),
@@ -84,15 +86,15 @@ impl TokenManager {
         Self::with(current, TokenMode::Provided(given), metrics)
     }
 
-    /// Takes up what the store holds, and is ready to renew it: [`TokenManager::watch`] does. Reads and writes the store on
-    /// this thread; needs a tokio runtime.
+    /// Takes up what the store holds, and is ready to renew it: [`TokenManager::watch`] does. Reads a file on this thread;
+    /// needs a tokio runtime.
     ///
     /// # Errors
     /// [`TokenSetupError`]: a store or a file that cannot be read. Having no refresh token yet is no error.
-    pub fn renewed(
+    pub async fn renewed(
         renewing: RenewalConfig,
         seeds: RefreshTokenSources,
-        store: Arc<dyn StateStore>,
+        store: Arc<dyn TokenStore>,
         metrics: TokenMetrics,
     ) -> Result<Self, TokenSetupError> {
         let RefreshTokenSources { configured, inbox } = seeds;
@@ -104,7 +106,7 @@ impl TokenManager {
             }
         };
         let inputs = RefreshTokenInputs::new(seed, file, inbox);
-        let record = begin(&*store, &inputs)?;
+        let stored = begin(&*store, &inputs).await?;
         let durability = store.durability();
         if durability == Durability::Volatile {
             tracing::warn!(
@@ -117,14 +119,16 @@ impl TokenManager {
             renewing,
             current: Arc::clone(&current),
             renewal_state: Arc::clone(&renewal_state),
-            vault: TokenVault(store),
+            store,
+            seen: stored.as_ref().map(|stored| stored.version),
+            look_after: Instant::now(),
             inputs,
             schedule: RenewalSchedule::at_once(Instant::now()),
             metrics: metrics.clone(),
             refresh_token: RefreshTokenUse::Unused,
         };
-        if let Some(record) = &record {
-            renewer.hold(record);
+        if let Some(stored) = &stored {
+            renewer.hold(&stored.record);
         }
         let renewer = Mutex::new(Some(Box::new(renewer)));
         Ok(Self::with(current, TokenMode::Renewed(Renewed { renewal_state, durability, renewer }), metrics))
@@ -270,21 +274,29 @@ impl TokenManager {
 }
 
 /// What the store holds, once what the inbox and the settings hold is written there.
-fn begin(store: &dyn StateStore, inputs: &RefreshTokenInputs) -> Result<Option<TokenRecord>, StateError> {
+async fn begin(
+    store: &dyn TokenStore,
+    inputs: &RefreshTokenInputs,
+) -> Result<Option<Stored>, TokenSetupError> {
+    let mut stored = store.read().await?;
     loop {
-        let (version, stored) = store.token()?.map(|stored| (stored.version, stored.record)).unzip();
-        let (begun, taken) = inputs.at_start(stored.as_ref());
-        if let Some(begun) = &begun
-            && store.compare_and_set(version, begun)? == Swap::Conflict
-        {
-            tracing::warn!("the token's record was changed by another; looking again");
-            continue;
+        let (begun, taken) = inputs.at_start(stored.as_ref().map(|stored| &stored.record)).await;
+        if let Some(record) = begun {
+            let expected = stored.as_ref().map(|stored| stored.version);
+            match store.compare_and_set(expected, &record).await? {
+                Swap::Done(version) => stored = Some(Stored { version, record }),
+                Swap::Conflict(newer) => {
+                    tracing::warn!("the token's record was changed by another; looking again");
+                    stored = newer.map(|newer| *newer);
+                    continue;
+                }
+            }
         }
         // Not before: until it is written, the inbox has the only copy.
         if let Some((inbox, left)) = taken {
-            inbox.done(&left)?;
+            inbox.done(&left).await?;
         }
-        return Ok(begun.or(stored));
+        return Ok(stored);
     }
 }
 

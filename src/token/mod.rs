@@ -32,7 +32,6 @@ mod source;
 mod tests;
 mod token_response;
 mod unauthorized_backoff;
-mod vault;
 
 pub use access::{AccessToken, UnsendableToken};
 pub use authorize::{Authorize, AuthorizeLayer};

@@ -16,11 +16,10 @@ use super::{
     schedule::RenewalSchedule,
     source::{SourceError, TokenSource},
     token_response::TokenError,
-    vault::TokenVault,
 };
 use crate::{
     backoff::Jitter,
-    state::{StateError, StoredAccess, Swap, TokenRecord},
+    state::{StateError, Stored, StoredAccess, Swap, TokenRecord, TokenStore, TokenStoreError, Version},
     telemetry::TokenMetrics,
     upstream::FormClient,
 };
@@ -38,13 +37,20 @@ pub struct RenewalConfig {
     pub client_secret: Option<TokenSource>,
 }
 
-/// The task. It alone writes the token's record.
+/// Between looks at what another has written, where it cannot be read.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// The task. In this process it alone writes the token's record; another that shares the store may, too.
 #[derive(Debug)]
 pub(super) struct Renewer {
     pub(super) renewing: RenewalConfig,
     pub(super) current: Arc<CurrentToken>,
     pub(super) renewal_state: Arc<RenewalState>,
-    pub(super) vault: TokenVault,
+    pub(super) store: Arc<dyn TokenStore>,
+    /// The record as this task has met it last.
+    pub(super) seen: Option<Version>,
+    /// What another has written is not looked at before.
+    pub(super) look_after: Instant,
     pub(super) inputs: RefreshTokenInputs,
     pub(super) schedule: RenewalSchedule,
     pub(super) metrics: TokenMetrics,
@@ -61,6 +67,15 @@ pub(super) enum RefreshTokenUse {
     Used,
 }
 
+/// Where a newer token came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Renewal {
+    /// From the token endpoint.
+    Granted,
+    /// From another that shares the store.
+    Adopted,
+}
+
 /// No newer token.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
@@ -69,7 +84,9 @@ pub(super) enum Failed {
     #[error(transparent)]
     Endpoint(#[from] TokenError),
     #[error("state.dir: {0}")]
-    State(#[from] StateError),
+    Store(#[from] TokenStoreError),
+    #[error("state.dir: {0}")]
+    Inbox(#[from] StateError),
     #[error("token.client_secret_file: {0}")]
     ClientSecret(#[from] SourceError),
     #[error("the token's record was changed by another")]
@@ -89,7 +106,8 @@ impl Failed {
             Self::Endpoint(TokenError::Refused { retry_after, .. }) => retry_after.unwrap_or_default(),
             Self::Endpoint(TokenError::InvalidGrant | TokenError::Malformed | TokenError::Unanswered(_))
             | Self::NoRefreshToken
-            | Self::State(_)
+            | Self::Store(_)
+            | Self::Inbox(_)
             | Self::ClientSecret(_)
             | Self::Conflict
             | Self::GaveWay => Duration::ZERO,
@@ -109,6 +127,7 @@ impl Renewer {
                 biased;
                 () = ending.cancelled() => return,
                 new_token = self.inputs.next() => self.begin(new_token).await,
+                () = overtaken(&*self.store, self.seen, self.look_after) => self.look().await,
                 () = renewal_state.requested() => self.on_requested(),
                 () = sleep_until(self.schedule.due()) => self.renew().await,
             }
@@ -146,16 +165,75 @@ impl Renewer {
     }
 
     async fn write_beginning(&mut self, new_token: NewRefreshToken) -> Result<Option<TokenRecord>, Failed> {
-        let stored = self.vault.read().await?;
+        let stored = self.read().await?;
         let (version, held) = stored.map(|stored| (stored.version, stored.record)).unzip();
         let begun = self.inputs.choose(held.as_ref(), new_token.clone());
         if let Some(record) = &begun
-            && self.vault.write(version, record).await? == Swap::Conflict
+            && let Swap::Conflict(_) = self.write(version, record).await?
         {
             return Err(Failed::Conflict);
         }
         self.inputs.written(new_token).await?;
         Ok(begun)
+    }
+
+    /// The record as it is now.
+    pub(super) async fn read(&mut self) -> Result<Option<Stored>, TokenStoreError> {
+        let stored = self.store.read().await?;
+        self.seen = stored.as_ref().map(|stored| stored.version);
+        Ok(stored)
+    }
+
+    /// Writes the record, unless another has written it since.
+    pub(super) async fn write(
+        &mut self,
+        expected: Option<Version>,
+        record: &TokenRecord,
+    ) -> Result<Swap, TokenStoreError> {
+        let swap = self.store.compare_and_set(expected, record).await?;
+        self.seen = match &swap {
+            Swap::Done(version) => Some(*version),
+            Swap::Conflict(newer) => newer.as_ref().map(|stored| stored.version),
+        };
+        Ok(swap)
+    }
+
+    /// Another has written the record, which is newer than ours: it is gone on with, unless its renewal is under way or
+    /// has failed.
+    pub(super) fn adopt(&mut self, newer: Option<&Stored>) -> Result<Renewal, Failed> {
+        let good = |record: &TokenRecord| {
+            let access = record.access.as_ref().filter(|_| record.intent.is_none());
+            access.is_some_and(|access| by_the_wall_clock(access, SystemTime::now()).is_some())
+        };
+        match newer {
+            Some(newer) if good(&newer.record) => {
+                self.hold(&newer.record);
+                Ok(Renewal::Adopted)
+            }
+            Some(_) | None => Err(Failed::Conflict),
+        }
+    }
+
+    /// Looks at what another has written.
+    async fn look(&mut self) {
+        match self.read().await {
+            Ok(newer) => {
+                // What cannot be adopted yet is changed again, or is renewed when it is due.
+                if let Ok(Renewal::Adopted | Renewal::Granted) = self.adopt(newer.as_ref()) {
+                    self.adopted();
+                }
+            }
+            Err(error) => {
+                tracing::warn!("cannot read the token that another process has stored: {error}");
+                self.look_after = Instant::now() + LOOK_AGAIN_AFTER;
+            }
+        }
+    }
+
+    fn adopted(&self) {
+        tracing::info!("access token adopted that another process has renewed");
+        self.renewal_state.with_told(|info| info.last_error = None);
+        self.renewal_state.settle();
     }
 
     /// Puts a record's access token into use, as far as it has one that is good, and sees to the next renewal.
@@ -185,7 +263,8 @@ impl Renewer {
         let renewed = self.exchange().await;
         let now = Instant::now();
         match renewed {
-            Ok(()) => {
+            Ok(Renewal::Adopted) => self.adopted(),
+            Ok(Renewal::Granted) => {
                 self.metrics.renewed();
                 match before {
                     RefreshTokenUse::Unused | RefreshTokenUse::Used => {
@@ -214,7 +293,11 @@ impl Renewer {
                         tracing::error!("{error}; put a valid one into the settings, or run \"login\"");
                         RenewalPhase::Resting
                     }
-                    Failed::Endpoint(_) | Failed::State(_) | Failed::ClientSecret(_) | Failed::Conflict => {
+                    Failed::Endpoint(_)
+                    | Failed::Store(_)
+                    | Failed::Inbox(_)
+                    | Failed::ClientSecret(_)
+                    | Failed::Conflict => {
                         self.schedule.failed(now, error.retry_after(), Jitter::draw());
                         let next_s = (self.schedule.due() - now).as_secs();
                         tracing::warn!(
@@ -245,4 +328,10 @@ impl Renewer {
             Err(unsendable) => tracing::error!("{unsendable}"),
         }
     }
+}
+
+/// Waits until another has written the record.
+async fn overtaken(store: &dyn TokenStore, seen: Option<Version>, look_after: Instant) {
+    sleep_until(look_after).await;
+    store.changed(seen).await;
 }

@@ -19,7 +19,7 @@ use link_report_proxy::{
     server::Body,
     settings::Settings,
     simulator::{BodyShape, Fault, Limit, Options, Scope, Simulator, synthetic_id},
-    state::FileStore,
+    state::{FileStore, StateStores},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -125,23 +125,24 @@ impl Scene {
         Self { vendor, state: tempfile::tempdir().unwrap(), settings, start: Instant::now() }
     }
 
-    fn begin_life(&self) -> Life {
+    async fn begin_life(&self) -> Life {
         let clock = WallClock::starting_at(midnight() + self.start.elapsed());
         let (cable, store) = (Cable::to(&self.vendor), Arc::new(FileStore::open(self.state.path()).unwrap()));
         let held = Arc::downgrade(&store);
         let dependencies = Dependencies {
             api: cable.connector(),
             authority: cable.connector(),
-            store,
+            stores: StateStores::in_file(store),
             world: Environment { clock, opening: InitialCount::Unknown },
         };
-        let App { front, admin, background } = App::build(&self.settings, dependencies).unwrap();
+        let App { front, admin, background } = App::build(&self.settings, dependencies).await.unwrap();
         Life { front, admin, cable, held, _background: background.into_iter().collect() }
     }
 
     async fn live(&self, whole: Duration, mut events: Vec<(Duration, Event)>) -> Figures {
         events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        let (mut figures, mut life, mut later) = (Figures::default(), self.begin_life(), JoinSet::new());
+        let (mut figures, mut life, mut later) =
+            (Figures::default(), self.begin_life().await, JoinSet::new());
         let mut started = Duration::ZERO;
         let (mut newcomers, turn) = (0, POLL * TOGETHER / KEYS);
         for poll in 0.. {
@@ -155,7 +156,7 @@ impl Scene {
                     Event::Restart => {
                         figures.too_many += life.refused_by_the_vendor();
                         life.kill().await;
-                        life = self.begin_life();
+                        life = self.begin_life().await;
                         started = now;
                     }
                     Event::Refuse(refusal) => self.vendor.inject(refusal.fault(), Scope::Next(2)),

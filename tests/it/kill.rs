@@ -12,7 +12,7 @@ use std::{
 
 use link_report_proxy::{
     simulator::{Fault, Options, Scope, TOKEN_PATH},
-    state::{FileStore, StateStore as _, TokenRecord},
+    state::{FileStore, TokenRecord, TokenStore as _},
 };
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
@@ -98,9 +98,9 @@ impl Lineage {
         Proxy::listening(self.run()).await
     }
 
-    fn record(&self) -> Option<TokenRecord> {
+    async fn record(&self) -> Option<TokenRecord> {
         let store = FileStore::open(&self.state_dir()).expect("the state survives");
-        store.token().expect("the record survives").map(|stored| stored.record)
+        store.read().await.expect("the record survives").map(|stored| stored.record)
     }
 
     /// A report that nobody holds.
@@ -162,7 +162,7 @@ impl Lineage {
     /// What the dead left is the vendor's living refresh token, or the one before it and the intent to use it.
     async fn inspect(&mut self, moment: Moment, living_before: &str) {
         let living = self.vendor.sim.refresh_token();
-        let Some(record) = self.record() else {
+        let Some(record) = self.record().await else {
             assert_eq!(living, living_before, "used up before anything was written");
             return;
         };
@@ -237,7 +237,7 @@ async fn a_sigterm_during_a_renewal_waits_until_its_answer_is_written() {
     until("a token call", async || (vendor.token_calls() > 0).then_some(())).await;
     proxy.sigterm();
     assert!(soon("the end", proxy.finished()).await.status.success());
-    let held = lineage.record().expect("a record").refresh_token;
+    let held = lineage.record().await.expect("a record").refresh_token;
     assert_ne!(held.expose_secret(), seed);
     assert_eq!(held.expose_secret(), vendor.refresh_token());
 }

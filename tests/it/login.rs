@@ -141,7 +141,7 @@ async fn what_a_login_left_is_found_by_a_proxy_that_starts_later_and_by_each_aft
 async fn check_takes_nothing_of_what_a_login_left() {
     let (vendor, dir) = (Upstream::start().await, tempfile::tempdir().unwrap());
     let login = TokenRecord::new(vendor.sim.refresh_token().into());
-    Inbox::of(dir.path()).leave(&login).unwrap();
+    Inbox::of(dir.path()).leave(&login).await.unwrap();
     let run = Run::finish(&["check"], &serving(&vendor, dir.path())).await;
     assert_eq!(run.status.code(), Some(0), "{run:?}");
     let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());

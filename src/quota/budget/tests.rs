@@ -1,7 +1,8 @@
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::{MemoryStore, StateStore as _};
+use crate::state::{CallClaim, CallCounter, CallGrant, MemoryStore};
 
 const COLD: Priority = Priority::Miss;
 
@@ -27,7 +28,7 @@ struct Stored(MemoryStore);
 
 impl Stored {
     fn start(&self, limits: DayLimits, now: SystemTime) -> DailyBudget {
-        match self.0.ledger().unwrap() {
+        match CallCounter::read(&self.0).now_or_never().unwrap().unwrap() {
             Some(record) => DailyBudget::resumed(limits, &record, now, 0.0),
             None => DailyBudget::new(limits, Backing::Store, 0, now),
         }
@@ -38,8 +39,10 @@ impl Stored {
             match budget.reserve(COLD, now)? {
                 Reserve::Reserved(line) => return Ok(line),
                 Reserve::Lease(lease) => {
-                    let taken = self.0.add_calls(lease.day, lease.calls + lease.unrecorded).unwrap();
-                    budget.leased(lease, taken.spent);
+                    let Lease { day, calls, unrecorded, ceiling } = lease;
+                    let claim = CallClaim { day, made: unrecorded, wanted: calls, ceiling };
+                    let CallGrant { granted, day } = self.0.take(claim).now_or_never().unwrap().unwrap();
+                    budget.leased(Lease { calls: granted, ..lease }, day.spent);
                 }
             }
         }

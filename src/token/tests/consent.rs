@@ -30,8 +30,8 @@ async fn an_approval_brings_a_pair_that_works_with_and_without_a_client_secret()
         let record = consent.unwrap().record;
         assert_eq!(record.refresh_token.expose_secret(), place.vendor.refresh_token());
         assert!(place.vendor.token_calls() <= 13, "each 5 s, and never too fast");
-        place.inbox().leave(&record).unwrap();
-        let process = place.start();
+        place.inbox().leave(&record).await.unwrap();
+        let process = place.start().await;
         assert_eq!(process.ask().await, Ok(StatusCode::OK));
         assert!(!format!("{flow:?} {codes:?} {record:?}").contains(&place.vendor.refresh_token()));
     }

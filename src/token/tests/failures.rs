@@ -40,14 +40,17 @@ async fn no_failure_but_one_takes_anything_away() {
         body(r#"{"access_token":"cut","refresh_to"#),
     ] {
         let place = Place::with(options(RefreshTokenPolicy::LongLived, HOUR), MemoryStore::default());
-        let process = place.start();
+        let process = place.start().await;
         assert_eq!(process.ask().await, OK);
-        let (kept, calls) = (place.refresh_token(), place.vendor.token_calls());
+        let (kept, calls) = (place.refresh_token().await, place.vendor.token_calls());
         place.vendor.inject(fault.clone(), Scope::TokenCalls);
         // From about four fifths of its life on.
         pass(HOUR * 9 / 10).await;
         assert_eq!(process.ask().await, OK, "{fault:?}");
-        assert_eq!((place.refresh_token(), process.state() == "reauthorization_required"), (kept, false));
+        assert_eq!(
+            (place.refresh_token().await, process.state() == "reauthorization_required"),
+            (kept, false)
+        );
         assert!(!process.last_error().is_empty(), "{fault:?}");
         let asked = place.vendor.token_calls() - calls;
         assert!((4..=20).contains(&asked), "{fault:?}: {asked} in about six minutes");
@@ -60,7 +63,7 @@ async fn no_failure_but_one_takes_anything_away() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_refresh_token_is_asked_with_rarely_and_healed_by_a_new_seed() {
     let place = Place::with(options(RefreshTokenPolicy::Rotating, HOUR), MemoryStore::default()).watched();
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, OK);
     place.vendor.revoke_refresh_tokens();
     pass(HOUR * 9 / 10).await;
@@ -89,7 +92,7 @@ async fn a_dead_refresh_token_is_asked_with_rarely_and_healed_by_a_new_seed() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_that_cannot_be_replaced_spends_no_calls() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, OK);
     place.vendor.revoke_refresh_tokens();
     place.vendor.revoke_access_tokens();
@@ -105,7 +108,7 @@ async fn a_refused_token_that_cannot_be_replaced_spends_no_calls() {
 async fn four_token_calls_in_ten_seconds_are_the_most_whatever_the_settings_do() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
     place.vendor.revoke_refresh_tokens();
-    let process = place.start();
+    let process = place.start().await;
     pass(Duration::from_secs(10)).await;
     assert!(place.vendor.token_calls() <= 4, "{}", place.vendor.token_calls());
     let seen = place.vendor.seen();
@@ -117,7 +120,7 @@ async fn four_token_calls_in_ten_seconds_are_the_most_whatever_the_settings_do()
 async fn a_login_heals_a_running_proxy_and_is_taken_up_once() {
     let place = Place::with(options(RefreshTokenPolicy::Rotating, HOUR), MemoryStore::default()).watched();
     place.vendor.revoke_refresh_tokens();
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, Err(Cause::TokenUnavailable));
     let now = SystemTime::now();
     let login = TokenRecord {
@@ -129,19 +132,19 @@ async fn a_login_heals_a_running_proxy_and_is_taken_up_once() {
         ..TokenRecord::new(place.vendor.issue_refresh_token().into())
     };
     assert!(!process.last_error().is_empty());
-    place.inbox().leave(&login).unwrap();
+    place.inbox().leave(&login).await.unwrap();
     pass(Duration::from_secs(5)).await;
     assert_eq!((process.ask().await, process.state()), (OK, "valid"));
     assert_eq!(process.last_error(), "", "the error was the old one's");
-    assert!(place.inbox().is_empty());
+    assert!(place.inbox().is_empty().await.unwrap());
     pass(HOUR).await;
     assert_eq!(process.ask().await, OK, "it renews itself from then on");
 
     // The same one again, as after a kill before the inbox was emptied: its refresh token is long used up.
     process.kill().await;
-    place.inbox().leave(&login).unwrap();
-    let process = place.start();
-    assert!(place.inbox().is_empty());
+    place.inbox().leave(&login).await.unwrap();
+    let process = place.start().await;
+    assert!(place.inbox().is_empty().await.unwrap());
     pass(HOUR).await;
     assert_eq!((process.ask().await, process.state()), (OK, "valid"));
 }
@@ -152,13 +155,13 @@ async fn a_login_or_a_seed_that_another_writer_overtakes_at_the_start_is_not_los
         let trap = Trap::default();
         let place = Place::with(Options::default(), trap.clone()).watched();
         if let Some(left) = left {
-            place.inbox().leave(&TokenRecord::new(left.into())).unwrap();
+            place.inbox().leave(&TokenRecord::new(left.into())).await.unwrap();
         }
-        trap.overtake();
-        let _process = place.start();
+        trap.overtake(TokenRecord::new("theirs".into()));
+        let _process = place.start().await;
         let seed = place.vendor.refresh_token();
-        assert_eq!(place.refresh_token(), left.unwrap_or(&seed));
-        assert!(place.inbox().is_empty());
+        assert_eq!(place.refresh_token().await, left.unwrap_or(&seed));
+        assert!(place.inbox().is_empty().await.unwrap());
     }
 }
 
@@ -166,7 +169,7 @@ async fn a_login_or_a_seed_that_another_writer_overtakes_at_the_start_is_not_los
 async fn without_a_place_to_write_the_answer_nothing_is_asked() {
     let trap = Trap::default();
     let place = Place::with(Options::default(), trap.clone());
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, OK);
     let calls = place.vendor.token_calls();
     trap.fill();
@@ -183,7 +186,7 @@ async fn what_came_is_used_by_nobody_before_it_is_written() {
     let trap = Trap::default();
     let place = Place::with(Options::default(), trap.clone());
     place.vendor.inject(Fault::Latency(Duration::from_secs(2)), Scope::TokenCalls);
-    let process = place.start();
+    let process = place.start().await;
     pass(Duration::from_secs(1)).await;
     trap.fill();
     assert_eq!(process.ask().await, Err(Cause::TokenUnavailable));
@@ -191,7 +194,7 @@ async fn what_came_is_used_by_nobody_before_it_is_written() {
     trap.mend();
     pass(Duration::from_secs(2)).await;
     assert_eq!((process.ask().await, place.vendor.token_calls()), (OK, 1));
-    assert_eq!(place.refresh_token(), place.vendor.refresh_token());
+    assert_eq!(place.refresh_token().await, place.vendor.refresh_token());
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,7 +203,7 @@ async fn the_token_endpoint_s_retry_after_is_honoured_for_an_hour_at_most() {
         let place = Place::new(RefreshTokenPolicy::LongLived).watched();
         let throttled = Fault::Throttle { limit: Limit::PerSecond, retry_after: Some(asked) };
         place.vendor.inject(throttled, Scope::TokenCalls);
-        let process = place.start();
+        let process = place.start().await;
         for minute in 0..minutes {
             assert_eq!((process.ask().await, place.vendor.token_calls()), (Err(Cause::TokenUnavailable), 1));
             pass(MINUTE - if minute == 0 { Duration::from_secs(10) } else { Duration::ZERO }).await;
@@ -216,7 +219,7 @@ async fn a_person_s_new_refresh_token_waits_for_no_retry_after() {
     let place = Place::new(RefreshTokenPolicy::Rotating).watched();
     let throttled = Fault::Throttle { limit: Limit::PerSecond, retry_after: Some(HOUR) };
     place.vendor.inject(throttled, Scope::TokenCalls);
-    let process = place.start();
+    let process = place.start().await;
     pass(MINUTE).await;
     place.vendor.clear_faults();
     place.seed(&place.vendor.issue_refresh_token());

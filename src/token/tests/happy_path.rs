@@ -9,7 +9,7 @@ const OK: Result<StatusCode, Cause> = Ok(StatusCode::OK);
 async fn forty_callers_who_meet_no_token_cost_one_token_call() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
     place.vendor.inject(Fault::Latency(Duration::from_secs(1)), Scope::TokenCalls);
-    let process = place.start();
+    let process = place.start().await;
     let callers: Vec<_> = (0..40).map(|_| process.ask_meanwhile()).collect();
     for caller in callers {
         assert_eq!(caller.await.unwrap(), OK);
@@ -21,7 +21,7 @@ async fn forty_callers_who_meet_no_token_cost_one_token_call() {
 async fn forty_callers_who_meet_an_expired_token_cost_one_token_call() {
     let half_a_minute = Duration::from_secs(30);
     let place = Place::with(options(RefreshTokenPolicy::Rotating, half_a_minute), MemoryStore::default());
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, OK);
     // Begun at about 24 s, answered after the token's end.
     place.vendor.inject(Fault::Latency(Duration::from_secs(9)), Scope::TokenCalls);
@@ -37,7 +37,7 @@ async fn forty_callers_who_meet_an_expired_token_cost_one_token_call() {
 #[tokio::test(start_paused = true)]
 async fn for_a_month_nobody_notices_that_tokens_die() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
-    let process = place.start();
+    let process = place.start().await;
     for _hour in 0..30 * 24 {
         pass(Duration::from_secs(60 * 60)).await;
         assert_eq!(process.ask().await, OK);
@@ -56,7 +56,7 @@ async fn for_a_month_nobody_notices_that_tokens_die() {
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_hangs_delays_nobody_who_has_a_token() {
     let place = Place::new(RefreshTokenPolicy::LongLived);
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, OK);
     place.vendor.inject(Fault::Hang, Scope::TokenCalls);
     for _minute in 0..23 * 60 {
@@ -73,7 +73,7 @@ async fn a_renewal_that_hangs_delays_nobody_who_has_a_token() {
 async fn whoever_has_no_token_waits_for_seconds_and_not_for_ever() {
     let place = Place::new(RefreshTokenPolicy::LongLived);
     place.vendor.inject(Fault::Hang, Scope::TokenCalls);
-    let process = place.start();
+    let process = place.start().await;
     for _ in 0..3 {
         let start = tokio::time::Instant::now();
         assert_eq!(process.ask().await, Err(Cause::TokenUnavailable));
@@ -88,7 +88,7 @@ async fn whoever_has_no_token_waits_for_seconds_and_not_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn a_revoked_token_is_renewed_once_and_a_second_refusal_waits() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, OK);
     place.vendor.revoke_access_tokens();
     assert_eq!(process.ask().await, Ok(StatusCode::UNAUTHORIZED), "the retry is the layer's above");
@@ -115,7 +115,7 @@ async fn a_revoked_token_is_renewed_once_and_a_second_refusal_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_renewal_wished_for_just_before_another_call_was_accepted_is_told_at_once() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, OK);
     let tokens = &process.tokens;
     let begun = tokio::time::Instant::now();
@@ -129,22 +129,22 @@ async fn a_renewal_wished_for_just_before_another_call_was_accepted_is_told_at_o
 async fn an_end_waits_for_the_renewal_under_way_and_begins_no_other() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
     place.vendor.inject(Fault::Latency(Duration::from_secs(15)), Scope::TokenCalls);
-    let process = place.start();
+    let process = place.start().await;
     pass(Duration::from_secs(1)).await;
     assert_eq!((place.vendor.token_calls(), process.state()), (1, "renewing"));
     process.tokens.finish().await;
-    assert_eq!(place.refresh_token(), place.vendor.refresh_token(), "what came was written down");
+    assert_eq!(place.refresh_token().await, place.vendor.refresh_token(), "what came was written down");
     pass(DAY * 2).await;
     assert_eq!(place.vendor.token_calls(), 1);
 
-    let unwatched = place.start();
+    let unwatched = place.start().await;
     unwatched.tokens.finish().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_that_is_shown_holds_a_secret() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, OK);
     let shown = format!(
         "{:?} {:?} {:?} {}",

@@ -1,5 +1,6 @@
 //! The token's whole life against the simulated vendor, over pipes in memory and under paused time.
 
+mod adoption;
 mod consent;
 mod failures;
 mod happy_path;
@@ -24,7 +25,7 @@ use crate::{
     report::{Cause, FetchError},
     settings::SecretFile,
     simulator::{Options, RefreshTokenPolicy, Simulator, TOKEN_PATH, synthetic_id},
-    state::{Inbox, MemoryStore, StateStore},
+    state::{Inbox, MemoryStore, TokenStore},
     telemetry::Metrics,
     upstream::{FormClient, HttpClient},
 };
@@ -34,7 +35,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A vendor, and what a process leaves to the next.
 struct Place {
     vendor: Simulator,
-    store: Arc<dyn StateStore>,
+    store: Arc<dyn TokenStore>,
     dir: TempDir,
     seeding: Seeding,
 }
@@ -67,7 +68,7 @@ impl Place {
         Self::with(options(rotation, DAY), MemoryStore::default())
     }
 
-    fn with(options: Options, store: impl StateStore) -> Self {
+    fn with(options: Options, store: impl TokenStore) -> Self {
         let place = Self {
             vendor: Simulator::new(options),
             store: Arc::new(store),
@@ -95,11 +96,11 @@ impl Place {
         Inbox::of(self.dir.path().join("state"))
     }
 
-    fn refresh_token(&self) -> String {
-        self.store.token().unwrap().unwrap().record.refresh_token.expose_secret().to_owned()
+    async fn refresh_token(&self) -> String {
+        self.store.read().await.unwrap().unwrap().record.refresh_token.expose_secret().to_owned()
     }
 
-    fn start(&self) -> Process {
+    async fn start(&self) -> Process {
         let metrics = Metrics::new();
         let options = self.vendor.options();
         let renewing = RenewalConfig {
@@ -118,8 +119,8 @@ impl Place {
                 RefreshTokenSources { configured: Some(TokenSource::File(file)), inbox: Some(self.inbox()) }
             }
         };
-        let tokens =
-            TokenManager::renewed(renewing, seeds, Arc::clone(&self.store), metrics.token.clone()).unwrap();
+        let tokens = TokenManager::renewed(renewing, seeds, Arc::clone(&self.store), metrics.token.clone());
+        let tokens = tokens.await.unwrap();
         let watch = tokio::spawn(tokens.clone().watch());
         Process { tokens, metrics, vendor: self.vendor.clone(), watch }
     }

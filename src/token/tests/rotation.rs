@@ -17,12 +17,12 @@ async fn a_rotating_refresh_token_outlives_any_number_of_restarts() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::with(Options::default(), FileStore::open(dir.path()).unwrap());
     for restart in 0..10 {
-        let process = place.start();
+        let process = place.start().await;
         assert_eq!(process.ask().await, OK);
         assert_eq!(place.vendor.token_calls(), restart + 1, "a stored token that is good is not renewed");
         // The seed in the settings is long used up, and nobody minds.
         pass(DAY * 17 / 20).await;
-        assert_eq!(place.refresh_token(), place.vendor.refresh_token());
+        assert_eq!(place.refresh_token().await, place.vendor.refresh_token());
         assert_eq!(process.tokens.snapshot().renewal.unwrap().rotation.as_str(), "rotating");
         assert_eq!(process.metric("token_refresh_token_volatile"), 0.0);
         process.kill().await;
@@ -33,7 +33,7 @@ async fn a_rotating_refresh_token_outlives_any_number_of_restarts() {
 async fn a_refresh_token_that_rotates_in_memory_only_is_told_to_be_at_risk() {
     for (rotation, at_risk) in [(RefreshTokenPolicy::Rotating, 1.0), (RefreshTokenPolicy::LongLived, 0.0)] {
         let place = Place::new(rotation);
-        let process = place.start();
+        let process = place.start().await;
         assert_eq!(process.metric("token_refresh_token_volatile"), 0.0, "not known yet");
         assert_eq!(process.ask().await, OK);
         assert_eq!(process.metric("token_refresh_token_volatile"), at_risk);
@@ -51,7 +51,7 @@ async fn only_an_answer_that_was_never_written_can_be_lost_by_a_kill() {
     ] {
         let trap = Trap::default();
         let place = Place::with(options(RefreshTokenPolicy::Rotating, HOUR), trap.clone()).watched();
-        let process = place.start();
+        let process = place.start().await;
         assert_eq!(process.ask().await, OK);
         trap.set(point);
         while !trap.has_sprung() {
@@ -60,7 +60,7 @@ async fn only_an_answer_that_was_never_written_can_be_lost_by_a_kill() {
         process.kill().await;
         trap.mend();
 
-        let process = place.start();
+        let process = place.start().await;
         assert_eq!(process.ask().await, OK, "{point:?}: the old access token is good still");
         pass(Duration::from_secs(5)).await;
         let expected = if survives { "valid" } else { "reauthorization_required" };
@@ -77,7 +77,7 @@ async fn only_an_answer_that_was_never_written_can_be_lost_by_a_kill() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_never_reached_us_is_known_of_at_once_after_a_kill() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, OK);
     place.vendor.inject(Fault::Hang, Scope::TokenCalls);
     let calls = place.vendor.token_calls();
@@ -86,7 +86,7 @@ async fn an_answer_that_never_reached_us_is_known_of_at_once_after_a_kill() {
     }
     process.kill().await;
     place.vendor.clear_faults();
-    let process = place.start();
+    let process = place.start().await;
     pass(Duration::from_secs(5)).await;
     assert_eq!(process.state(), "reauthorization_required");
     assert_eq!(process.ask().await, OK, "and the old access token is good still");
@@ -95,14 +95,14 @@ async fn an_answer_that_never_reached_us_is_known_of_at_once_after_a_kill() {
 #[tokio::test(start_paused = true)]
 async fn a_seed_that_changed_while_nobody_ran_begins_anew() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, OK);
     pass(Duration::from_secs(1)).await;
     process.kill().await;
     let other = place.vendor.issue_refresh_token();
     place.seed(&other);
-    let process = place.start();
-    assert_eq!(place.refresh_token(), other);
+    let process = place.start().await;
+    assert_eq!(place.refresh_token().await, other);
     assert_eq!(process.ask().await, OK);
     assert_eq!(place.vendor.token_calls(), 2);
 }
@@ -126,9 +126,9 @@ async fn one_odd_field_of_an_answer_takes_no_rotated_refresh_token_away() {
         let (next, access) = (vendor.issue_refresh_token(), vendor.issue_access_token());
         let body = format!("{{{odd}}}").replace("ACCESS", &access).replace("NEXT", &next);
         vendor.inject(Fault::Body(body.replace("SENT", &sent).into()), Scope::TokenCalls);
-        let process = place.start();
+        let process = place.start().await;
         pass(Duration::from_millis(500)).await;
-        assert_eq!((place.refresh_token(), vendor.token_calls()), (next, 1), "{odd}");
+        assert_eq!((place.refresh_token().await, vendor.token_calls()), (next, 1), "{odd}");
         assert_eq!(process.last_error().is_empty(), usable, "{odd}");
         assert_eq!(process.tokens.generation(), u64::from(usable), "{odd}");
         vendor.clear_faults();

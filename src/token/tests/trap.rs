@@ -5,9 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::future::{BoxFuture, FutureExt as _};
+
 use crate::state::{
-    DayRecord, DayStatus, Durability, LedgerRecord, MemoryStore, StateError, StateStore, Stored, Swap,
-    TokenRecord, Version,
+    Durability, MemoryStore, Stored, Swap, TokenRecord, TokenStore, TokenStoreError, Version,
 };
 
 /// Where a process dies.
@@ -19,14 +20,14 @@ pub(super) enum Point {
     AfterAnswer,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default)]
 enum Mode {
     #[default]
     Sound,
     Full,
     DeadlyAt(Point),
     Dead,
-    Overtaken,
+    Overtaken(Box<TokenRecord>),
 }
 
 /// Clones are the same store.
@@ -48,13 +49,13 @@ impl Trap {
         *self.mode() = Mode::Full;
     }
 
-    /// Before the next writer another one writes.
-    pub(super) fn overtake(&self) {
-        *self.mode() = Mode::Overtaken;
+    /// Before the next writer another one writes this.
+    pub(super) fn overtake(&self, record: TokenRecord) {
+        *self.mode() = Mode::Overtaken(Box::new(record));
     }
 
     pub(super) fn has_sprung(&self) -> bool {
-        *self.mode() == Mode::Dead
+        matches!(*self.mode(), Mode::Dead)
     }
 
     pub(super) fn mend(&self) {
@@ -66,47 +67,57 @@ impl Trap {
     }
 }
 
-impl StateStore for Trap {
+impl TokenStore for Trap {
     fn durability(&self) -> Durability {
         Durability::Durable
     }
 
-    fn token(&self) -> Result<Option<Stored>, StateError> {
-        self.memory.token()
+    fn read(&self) -> BoxFuture<'_, Result<Option<Stored>, TokenStoreError>> {
+        TokenStore::read(&*self.memory)
     }
 
-    fn compare_and_set(&self, expected: Option<Version>, new: &TokenRecord) -> Result<Swap, StateError> {
-        let mut mode = self.mode();
+    fn compare_and_set<'a>(
+        &'a self,
+        expected: Option<Version>,
+        new: &'a TokenRecord,
+    ) -> BoxFuture<'a, Result<Swap, TokenStoreError>> {
         let (here, after) = match new.intent {
             Some(_) => (Point::BeforeIntent, Point::AfterIntent),
             None => (Point::BeforeAnswer, Point::AfterAnswer),
         };
-        match *mode {
-            Mode::DeadlyAt(point) if point == here => *mode = Mode::Dead,
-            Mode::DeadlyAt(point) if point == after => {
-                self.memory.compare_and_set(expected, new)?;
+        let full = || TokenStoreError::new(io::Error::from(io::ErrorKind::StorageFull));
+        let mut mode = self.mode();
+        let (write_first, fails) = match std::mem::take(&mut *mode) {
+            Mode::DeadlyAt(point) if point == here => {
                 *mode = Mode::Dead;
+                (None, true)
             }
-            Mode::Overtaken => {
-                *mode = Mode::Sound;
-                self.memory.compare_and_set(expected, &TokenRecord::new("theirs".into()))?;
-                return self.memory.compare_and_set(expected, new);
+            Mode::DeadlyAt(point) if point == after => {
+                *mode = Mode::Dead;
+                (Some(Box::new(new.clone())), true)
             }
-            Mode::Sound | Mode::DeadlyAt(_) => return self.memory.compare_and_set(expected, new),
-            Mode::Full | Mode::Dead => {}
+            Mode::Overtaken(theirs) => (Some(theirs), false),
+            Mode::Sound => (None, false),
+            same @ Mode::DeadlyAt(_) => {
+                *mode = same;
+                (None, false)
+            }
+            same @ (Mode::Full | Mode::Dead) => {
+                *mode = same;
+                (None, true)
+            }
+        };
+        drop(mode);
+        async move {
+            if let Some(first) = write_first {
+                self.memory.compare_and_set(expected, &first).await?;
+            }
+            if fails { Err(full()) } else { self.memory.compare_and_set(expected, new).await }
         }
-        Err(StateError::Io { path: "state".into(), source: io::ErrorKind::StorageFull.into() })
+        .boxed()
     }
 
-    fn ledger(&self) -> Result<Option<LedgerRecord>, StateError> {
-        self.memory.ledger()
-    }
-
-    fn add_calls(&self, day: u64, calls: u32) -> Result<DayRecord, StateError> {
-        self.memory.add_calls(day, calls)
-    }
-
-    fn mark_day(&self, day: u64, status: DayStatus) -> Result<(), StateError> {
-        self.memory.mark_day(day, status)
+    fn changed(&self, seen: Option<Version>) -> BoxFuture<'_, ()> {
+        self.memory.changed(seen)
     }
 }

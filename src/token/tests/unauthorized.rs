@@ -119,7 +119,7 @@ async fn another_content_of_the_file_ends_the_pause_once_it_is_read() {
 #[tokio::test(start_paused = true)]
 async fn the_refusals_of_a_token_count_on_for_the_one_that_replaces_it_because_of_them() {
     let place = Place::new(RefreshTokenPolicy::Rotating);
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, Ok(StatusCode::OK));
     answers(&place.vendor, StatusCode::UNAUTHORIZED, Scope::All);
     for renewals in [1, 1, 1] {
@@ -137,7 +137,7 @@ async fn the_refusals_of_a_token_count_on_for_the_one_that_replaces_it_because_o
 #[tokio::test(start_paused = true)]
 async fn renewals_that_a_401_asks_for_are_a_minute_two_four_and_at_last_an_hour_apart() {
     let place = Place::with(options(RefreshTokenPolicy::Rotating, 3 * DAY), MemoryStore::default());
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, Ok(StatusCode::OK));
     answers(&place.vendor, StatusCode::UNAUTHORIZED, Scope::All);
     let (begun, mut renewed, mut left) = (Instant::now(), Vec::new(), 0);
@@ -163,7 +163,7 @@ async fn renewals_that_a_401_asks_for_are_a_minute_two_four_and_at_last_an_hour_
 async fn a_token_that_lives_half_a_minute_is_renewed_so_often_and_sent_no_more_often() {
     let place =
         Place::with(options(RefreshTokenPolicy::Rotating, Duration::from_secs(30)), MemoryStore::default());
-    let process = place.start();
+    let process = place.start().await;
     answers(&place.vendor, StatusCode::UNAUTHORIZED, Scope::All);
     for _ in 0..2_400 {
         let _answer = process.ask_meanwhile();
@@ -177,7 +177,7 @@ async fn an_endpoint_that_gives_the_same_access_token_again_is_not_asked_each_se
     let place = Place::new(RefreshTokenPolicy::LongLived);
     let body = format!(r#"{{"access_token":"{}","expires_in":86400}}"#, place.vendor.access_token());
     place.vendor.inject(Fault::Body(body.into()), Scope::TokenCalls);
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, Ok(StatusCode::OK));
     place.vendor.revoke_access_tokens();
     for _ in 0..59 {
@@ -190,7 +190,7 @@ async fn an_endpoint_that_gives_the_same_access_token_again_is_not_asked_each_se
 #[tokio::test(start_paused = true)]
 async fn a_login_starts_with_a_clean_slate() {
     let place = Place::new(RefreshTokenPolicy::Rotating).watched();
-    let process = place.start();
+    let process = place.start().await;
     assert_eq!(process.ask().await, Ok(StatusCode::OK));
     answers(&place.vendor, StatusCode::UNAUTHORIZED, Scope::All);
     while process.ask().await != RESTS {}

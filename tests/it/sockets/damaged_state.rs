@@ -8,7 +8,7 @@ use std::{
 
 use link_report_proxy::{
     simulator::{Options, TOKEN_PATH},
-    state::{FileStore, StateStore as _, TokenRecord},
+    state::{FileStore, TokenRecord, TokenStore as _},
 };
 use secrecy::ExposeSecret as _;
 
@@ -67,7 +67,9 @@ async fn a_damaged_state_file_is_set_aside_and_the_process_starts_with_the_confi
 async fn a_damaged_state_file_without_another_refresh_token_is_reauthorization_required() {
     let (upstream, root) = (Upstream::with(Options::default()).await, tempfile::tempdir().unwrap());
     let dir = root.path().join("state");
-    FileStore::open(&dir).unwrap().compare_and_set(None, &TokenRecord::new("lost".into())).unwrap();
+    let store = FileStore::open(&dir).unwrap();
+    store.compare_and_set(None, &TokenRecord::new("lost".into())).await.unwrap();
+    drop(store);
     fs::write(dir.join("state.redb"), b"").unwrap();
     let proxy = Proxy::listening(Run::start(&["serve"], &settings(&upstream, &dir, None))).await;
     until("a word that a login is needed", async || {

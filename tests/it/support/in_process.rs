@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::{body::Incoming, client::conn::http1, service::Service};
@@ -21,7 +22,7 @@ use link_report_proxy::{
     server::{Body, ConnectionLimits, serve_connection},
     settings::Settings,
     simulator::{BodyShape, Fault, Options, Scope, Simulator, synthetic_id},
-    state,
+    state::StateStores,
 };
 use serde_json::Value;
 use tokio::{task::JoinSet, time::Instant};
@@ -102,10 +103,13 @@ impl InProcess {
         let dependencies = Dependencies {
             api: cable.connector(),
             authority: cable.connector(),
-            store: Arc::new(state::MemoryStore::default()),
+            stores: StateStores::in_memory(),
             world,
         };
-        let App { front, admin, background } = App::build(&settings, dependencies).unwrap();
+        let App { front, admin, background } = {
+            let built = App::build(&settings, dependencies).now_or_never();
+            built.expect("state in memory keeps nobody waiting").unwrap()
+        };
         Self { vendor, admin, front, cable, _background: background.into_iter().collect() }
     }
 

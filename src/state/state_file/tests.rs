@@ -3,77 +3,23 @@ use std::os::unix::fs::PermissionsExt as _;
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::state::MemoryStore;
-
 fn record(refresh: &str) -> TokenRecord {
     TokenRecord::new(refresh.into())
 }
 
-fn both() -> (tempfile::TempDir, [Box<dyn StateStore>; 2]) {
-    let dir = tempfile::tempdir().unwrap();
-    let embedded = FileStore::open(dir.path()).unwrap();
-    (dir, [Box::new(MemoryStore::default()), Box::new(embedded)])
-}
-
-#[test]
-fn a_token_is_swapped_only_over_the_version_that_was_read() {
-    let (_dir, stores) = both();
-    for store in stores {
-        assert!(store.token().unwrap().is_none());
-        let Swap::Done(first) = store.compare_and_set(None, &record("one")).unwrap() else { panic!("lost") };
-        assert_eq!(store.compare_and_set(None, &record("two")).unwrap(), Swap::Conflict);
-        let Swap::Done(second) = store.compare_and_set(Some(first), &record("three")).unwrap() else {
-            panic!("lost")
-        };
-        assert_ne!(first, second);
-        assert_eq!(store.compare_and_set(Some(first), &record("four")).unwrap(), Swap::Conflict);
-        let held = store.token().unwrap().unwrap();
-        assert_eq!((held.version, held.record.refresh_token.expose_secret()), (second, "three"));
-    }
-}
-
-#[test]
-fn a_ledger_counts_each_day_by_itself_whichever_comes_next() {
-    let (_dir, stores) = both();
-    for store in stores {
-        assert_eq!(store.ledger().unwrap(), None);
-        for (day, calls, spent) in
-            [(20_000, 8, 8), (20_000, 3, 11), (20_001, 1, 1), (20_000, 2, 13), (20_001, 4, 5), (0, 1, 1)]
-        {
-            let taken = DayRecord { day, spent, status: DayStatus::Open };
-            assert_eq!(store.add_calls(day, calls).unwrap(), taken);
-            assert_eq!(store.ledger().unwrap().unwrap().latest(), taken);
-        }
-        let full = store.add_calls(20_001, u32::MAX).unwrap();
-        assert_eq!(full.spent, u32::MAX);
-    }
-}
-
-#[test]
-fn a_closed_day_keeps_its_count_until_it_is_opened_again() {
-    let (_dir, stores) = both();
-    for store in stores {
-        store.add_calls(20_000, 20).unwrap();
-        store.mark_day(20_000, DayStatus::Closed).unwrap();
-        let closed = DayRecord { day: 20_000, spent: 28, status: DayStatus::Closed };
-        assert_eq!(store.add_calls(20_000, 8).unwrap(), closed);
-        store.mark_day(20_000, DayStatus::Open).unwrap();
-        let open = LedgerRecord::of(DayRecord { status: DayStatus::Open, ..closed });
-        assert_eq!(store.ledger().unwrap(), Some(open));
-        store.mark_day(20_001, DayStatus::Closed).unwrap();
-        assert_eq!(store.ledger().unwrap().unwrap().latest().spent, 0, "a day of which nothing was counted");
-    }
+fn claim(calls: u32) -> CallClaim {
+    CallClaim { day: 20_000, made: calls, wanted: 0, ceiling: None }
 }
 
 #[test]
 fn what_was_written_is_there_after_a_restart_and_for_the_owner_s_eyes_only() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("made/by/us");
-    let store = FileStore::open(&dir).unwrap();
+    let store = StateFile::open(&dir).unwrap();
     store.compare_and_set(None, &record("kept")).unwrap();
-    store.add_calls(20_000, 5).unwrap();
+    store.take(claim(5)).unwrap();
     drop(store);
-    let store = FileStore::open(&dir).unwrap();
+    let store = StateFile::open(&dir).unwrap();
     assert_eq!(store.token().unwrap().unwrap().record.refresh_token.expose_secret(), "kept");
     assert_eq!(store.ledger().unwrap().unwrap().latest().spent, 5);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -84,17 +30,17 @@ fn what_was_written_is_there_after_a_restart_and_for_the_owner_s_eyes_only() {
 #[test]
 fn a_directory_that_is_held_is_refused_until_it_is_let_go() {
     let dir = tempfile::tempdir().unwrap();
-    let first = FileStore::open(dir.path()).unwrap();
-    let second = FileStore::open(dir.path());
+    let first = StateFile::open(dir.path()).unwrap();
+    let second = StateFile::open(dir.path());
     assert!(matches!(&second, Err(StateError::Locked { .. })), "{second:?}");
     drop(first);
-    FileStore::open(dir.path()).unwrap();
+    StateFile::open(dir.path()).unwrap();
 }
 
 #[test]
 fn a_damaged_file_is_refused_by_name_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
-    FileStore::open(dir.path()).unwrap().compare_and_set(None, &record("kept")).unwrap();
+    StateFile::open(dir.path()).unwrap().compare_and_set(None, &record("kept")).unwrap();
     let (file, good) = (dir.path().join(FILE), fs::read(dir.path().join(FILE)).unwrap());
     let damaged: [Vec<u8>; 4] = [
         Vec::new(),
@@ -104,23 +50,23 @@ fn a_damaged_file_is_refused_by_name_and_left_as_it_is() {
     ];
     for bytes in damaged {
         fs::write(&file, &bytes).unwrap();
-        let error = FileStore::open(dir.path()).unwrap_err();
+        let error = StateFile::open(dir.path()).unwrap_err();
         assert!(matches!(&error, StateError::Damaged { .. }), "{error}");
         assert!(error.to_string().starts_with(file.to_str().unwrap()), "{error}");
         assert_eq!(fs::read(&file).unwrap(), bytes);
     }
     fs::write(&file, &good).unwrap();
-    FileStore::open(dir.path()).unwrap();
+    StateFile::open(dir.path()).unwrap();
 }
 
 /// A directory with a used file in it, and that file's bytes.
 fn used() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
-    let store = FileStore::open(dir.path()).unwrap();
+    let store = StateFile::open(dir.path()).unwrap();
     let Swap::Done(first) = store.compare_and_set(None, &record("first")).unwrap() else { panic!("lost") };
-    store.add_calls(20_000, 8).unwrap();
+    store.take(claim(8)).unwrap();
     store.compare_and_set(Some(first), &record("kept")).unwrap();
-    store.add_calls(20_000, 8).unwrap();
+    store.take(claim(8)).unwrap();
     drop(store);
     let file = dir.path().join(FILE);
     let bytes = fs::read(&file).unwrap();
@@ -130,7 +76,7 @@ fn used() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
 /// Opens the directory, whatever is in it. What was set aside is as it was, and what was not is as it was written.
 fn survives(dir: &Path, bytes: &[u8]) -> Option<SetAside> {
     fs::write(dir.join(FILE), bytes).unwrap();
-    let (store, set_aside) = FileStore::open_or_set_aside(dir, SystemTime::UNIX_EPOCH).unwrap();
+    let (store, set_aside) = StateFile::open_or_set_aside(dir, SystemTime::UNIX_EPOCH).unwrap();
     let token = store.token().unwrap().map(|stored| stored.record.refresh_token);
     let token = token.as_ref().map(ExposeSecret::expose_secret);
     match &set_aside {
@@ -144,7 +90,7 @@ fn survives(dir: &Path, bytes: &[u8]) -> Option<SetAside> {
             assert_eq!(store.ledger().unwrap().unwrap().latest().spent, 16);
         }
     }
-    store.add_calls(20_000, 1).unwrap();
+    store.take(claim(1)).unwrap();
     set_aside
 }
 
@@ -175,7 +121,7 @@ fn one_bad_record_in_a_sound_file_is_damage_and_the_other_record_can_be_taken_ou
         transaction.open_table(RECORDS).unwrap().insert(key, bytes).unwrap();
         transaction.commit().unwrap();
         drop(database);
-        let (store, set_aside) = FileStore::open_or_set_aside(dir.path(), SystemTime::UNIX_EPOCH).unwrap();
+        let (store, set_aside) = StateFile::open_or_set_aside(dir.path(), SystemTime::UNIX_EPOCH).unwrap();
         assert!(store.token().unwrap().is_none() && store.ledger().unwrap().is_none());
         let database = builder().open(set_aside.unwrap().file).unwrap();
         let records = database.begin_read().unwrap().open_table(RECORDS).unwrap();
@@ -204,5 +150,5 @@ fn bits_that_have_flipped_anywhere_keep_no_process_from_starting() {
 fn a_file_that_a_kill_left_half_made_is_no_damage() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("state.new"), vec![0; 4096]).unwrap();
-    FileStore::open(dir.path()).unwrap().compare_and_set(None, &record("kept")).unwrap();
+    StateFile::open(dir.path()).unwrap().compare_and_set(None, &record("kept")).unwrap();
 }
