@@ -3,6 +3,7 @@
 //! The only module that knows all others. Decides the order of the layers, and nothing else.
 
 mod dependencies;
+mod labels;
 mod run;
 mod stack;
 

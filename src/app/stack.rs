@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::{Dependencies, Environment, SetupError};
+use super::{Dependencies, Environment, SetupError, labels};
 use crate::{
     admin::{AdminState, Readiness},
     cache::{CacheLayer, CacheOptions, ReportCache},
@@ -81,6 +81,7 @@ impl App {
     {
         let Dependencies { api, authority, store, world: Environment { clock, opening } } = dependencies;
         let metrics = Arc::new(Metrics::new());
+        labels::announce(&metrics);
         metrics.state.damaged_files(store.damaged_files());
         let mut background = Vec::new();
 

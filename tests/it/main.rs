@@ -6,6 +6,7 @@ mod cache;
 mod contract;
 mod day;
 mod kill;
+mod labels;
 mod layers;
 mod login;
 mod metrics_lint;
