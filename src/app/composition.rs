@@ -9,7 +9,7 @@ use super::{
     Calls, Dependencies, Environment, SetupError,
     calls::{calls, pressure_of},
     credentials::{bearer_auth, tokens},
-    options,
+    labels, options,
     stack::data_port,
 };
 use crate::{
@@ -60,6 +60,7 @@ impl App {
         let Dependencies { api, authority, stores, world: Environment { clock, opening } } = dependencies;
         let StateStores { token_store, call_counter, damaged_files } = stores;
         let metrics = Arc::new(Metrics::new());
+        labels::announce(&metrics);
         metrics.state.damaged_files(damaged_files);
         let mut background = Vec::new();
 

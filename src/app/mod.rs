@@ -6,6 +6,7 @@ mod calls;
 mod composition;
 mod credentials;
 mod dependencies;
+mod labels;
 mod options;
 mod run;
 mod stack;

@@ -10,7 +10,10 @@ use super::{
     index::TooHeavy,
     refresh_failure::FailureKind,
 };
-use crate::report::{Cause, FetchError, Fetched, InvalidReport, ReportKey};
+use crate::{
+    report::{Cause, FetchError, Fetched, InvalidReport, ReportKey},
+    telemetry::RefreshResult,
+};
 
 // === impl ReportCache ===
 
@@ -22,8 +25,10 @@ impl ReportCache {
         match outcome {
             Ok(Fetched { answer, age, exchange }) => {
                 match &before {
-                    Some(before) if before.answer() == &answer => self.metrics.refreshed("unchanged"),
-                    Some(_) => self.metrics.refreshed("changed"),
+                    Some(before) if before.answer() == &answer => {
+                        self.metrics.refreshed(RefreshResult::Unchanged);
+                    }
+                    Some(_) => self.metrics.refreshed(RefreshResult::Changed),
                     None => {}
                 }
                 let policy = &self.options.lifetimes;
@@ -73,7 +78,7 @@ impl ReportCache {
         match (good, kind) {
             (Some(before), _) => {
                 if kind != FailureKind::Rationed {
-                    self.metrics.refreshed("error");
+                    self.metrics.refreshed(RefreshResult::Error);
                 }
                 let with_failure = Arc::new(before.with_failure(error, now));
                 // It weighs no more than what it takes the place of.

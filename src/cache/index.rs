@@ -13,7 +13,10 @@ use super::{
     Entry,
     eviction::{CHANCES, EvictionQueue},
 };
-use crate::{report::ReportKey, telemetry::CacheMetrics};
+use crate::{
+    report::ReportKey,
+    telemetry::{CacheMetrics, EvictionCause},
+};
 
 /// Writers of different keys seldom meet; readers never wait for one another.
 const SHARDS: usize = 64;
@@ -82,7 +85,7 @@ impl EntryIndex {
         let mut changes = self.changes();
         let held = self.take_out(&mut changes, key).is_some();
         if held {
-            self.metrics.evicted("purged");
+            self.metrics.evicted(EvictionCause::Purged);
         }
         held
     }
@@ -92,7 +95,7 @@ impl EntryIndex {
         let mut changes = self.changes();
         if self.get(key).is_some_and(|held| Arc::ptr_eq(&held, entry)) {
             self.take_out(&mut changes, key);
-            self.metrics.evicted("expired");
+            self.metrics.evicted(EvictionCause::Expired);
         }
     }
 
@@ -127,7 +130,7 @@ impl EntryIndex {
         let hits = |key: &ReportKey| self.index.hits(key);
         while let Some(victim) = changes.queue.evict(self.max_bytes, newcomer, hits, &mut chances) {
             self.index.remove(&victim);
-            self.metrics.evicted("size");
+            self.metrics.evicted(EvictionCause::Size);
         }
     }
 
@@ -135,7 +138,7 @@ impl EntryIndex {
         changes.sweep = (changes.sweep + 1) % SHARDS;
         for key in self.index.dead(changes.sweep, now) {
             self.take_out(changes, &key);
-            self.metrics.evicted("expired");
+            self.metrics.evicted(EvictionCause::Expired);
         }
     }
 

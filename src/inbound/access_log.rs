@@ -61,6 +61,29 @@ pub struct AccessLog {
 // === impl RequestOutcome ===
 
 impl RequestOutcome {
+    /// Each label of `requests_total{outcome}`.
+    pub const ALL: [Self; 8] = [
+        Self::Hit,
+        Self::Stale,
+        Self::StaleIfError,
+        Self::NegativeHit,
+        Self::Miss,
+        Self::Collapsed,
+        Self::Rejected,
+        Self::Error,
+    ];
+
+    /// The status codes that it is answered with.
+    pub const fn codes(self) -> &'static [&'static str] {
+        match self {
+            Self::Hit | Self::Stale | Self::StaleIfError => &["200", "304"],
+            Self::NegativeHit => &["400", "404"],
+            Self::Miss | Self::Collapsed => &["200", "304", "400", "404"],
+            Self::Rejected => &["400", "401", "403", "404", "405", "503"],
+            Self::Error => &["500", "502", "503", "504"],
+        }
+    }
+
     /// The label.
     pub const fn as_str(self) -> &'static str {
         match self {

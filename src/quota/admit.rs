@@ -70,9 +70,12 @@ pub(super) struct SharedQuota {
     pub(super) metrics: QuotaMetrics,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Window {
+/// What a limit counts calls in: a label of `quota_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// `quota.per_second`.
     Second,
+    /// `quota.per_day`.
     Day,
 }
 
@@ -151,7 +154,7 @@ impl Quota {
         metrics.reset_at(
             day.resets_at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         );
-        metrics.drift(day.external.into());
+        metrics.external(day.external.into());
     }
 
     /// How scarce calls are, as of a second ago at most. Cheap: asked for each answer that is not fresh.
@@ -212,7 +215,11 @@ impl SharedQuota {
 // === impl Window ===
 
 impl Window {
-    const fn as_str(self) -> &'static str {
+    /// Each label of `quota_*{window}`.
+    pub const ALL: [Self; 2] = [Self::Second, Self::Day];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Second => "second",
             Self::Day => "day",

@@ -67,6 +67,9 @@ impl BurnRate {
 // === impl QuotaMode ===
 
 impl QuotaMode {
+    /// Each label of `quota_mode`.
+    pub const ALL: [Self; 4] = [Self::Normal, Self::Throttled, Self::MissesOnly, Self::Exhausted];
+
     /// The mode's word in metrics and in `GET /quota`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -32,7 +32,7 @@ mod turn;
 mod upstream_clock;
 mod usage;
 
-pub use admit::{InitialCount, Quota, QuotaLimits};
+pub use admit::{InitialCount, Quota, QuotaLimits, Window};
 pub use burn_rate::QuotaMode;
 pub use clock::WallClock;
 pub use forecast::Forecast;

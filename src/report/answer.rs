@@ -70,6 +70,9 @@ pub struct SentGeneration(pub u64);
 // === impl Reason ===
 
 impl Reason {
+    /// Each label of `upstream_requests_total{reason}`.
+    pub const ALL: [Self; 3] = [Self::Miss, Self::Refresh, Self::Retry];
+
     /// The label.
     pub const fn as_str(self) -> &'static str {
         match self {

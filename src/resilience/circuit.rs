@@ -20,7 +20,7 @@ pub struct CircuitLimits {
 
 /// What the circuit is, for people and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CircuitState {
+pub enum CircuitState {
     /// Calls pass.
     Closed,
     /// Calls are refused.
@@ -101,8 +101,11 @@ impl CircuitLimits {
 // === impl CircuitState ===
 
 impl CircuitState {
-    /// The state's word in metrics.
-    pub(super) const fn as_str(self) -> &'static str {
+    /// Each label of `circuit_state`.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Open => "open",

@@ -9,5 +9,5 @@ mod circuit;
 mod retry;
 
 pub use breaker::{Breaker, BreakerLayer};
-pub use circuit::CircuitLimits;
+pub use circuit::{CircuitLimits, CircuitState};
 pub use retry::{RetryOnce, RetryOnceLayer, TokenGeneration};

@@ -1,71 +1,122 @@
-//! The cache: how full, how old, how often renewed.
+//! The cache: its size, its evictions, its refreshes, and the age of what it answers.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use prometheus::{Histogram, IntGauge};
+use prometheus::{Histogram, IntCounterVec, IntGauge};
 
-use super::metrics::{FixedLabels, SeriesFactory, seconds};
+use super::series::{SeriesFactory, start_at_zero};
 
 /// From fresh to the longest an old copy may be answered (`cache.stale_if_error`).
 const AGES: [f64; 12] =
     [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 3_600.0, 21_600.0, 86_400.0];
 
-/// The cache's series.
+/// The series of `cache_*` and `refreshes_total`.
 #[derive(Debug, Clone)]
 pub struct CacheMetrics {
     entries: IntGauge,
     bytes: IntGauge,
-    evictions: Arc<FixedLabels>,
-    refreshes: Arc<FixedLabels>,
+    evictions: IntCounterVec,
+    refreshes: IntCounterVec,
     served_age: Histogram,
+}
+
+/// Why an entry was dropped: a label of `cache_evictions_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EvictionCause {
+    /// The cache was full (`cache.max_bytes`).
+    Size,
+    /// It was too old for any use.
+    Expired,
+    /// `DELETE /cache`.
+    Purged,
+}
+
+/// What a refresh brought: a label of `refreshes_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshResult {
+    /// Another report than the one that was held.
+    Changed,
+    /// The same report.
+    Unchanged,
+    /// No report.
+    Error,
+}
+
+// === impl EvictionCause ===
+
+impl EvictionCause {
+    const ALL: [Self; 3] = [Self::Size, Self::Expired, Self::Purged];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Expired => "expired",
+            Self::Purged => "purged",
+        }
+    }
+}
+
+// === impl RefreshResult ===
+
+impl RefreshResult {
+    const ALL: [Self; 3] = [Self::Changed, Self::Unchanged, Self::Error];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+            Self::Error => "error",
+        }
+    }
 }
 
 // === impl CacheMetrics ===
 
 impl CacheMetrics {
     pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
-        Self {
+        let metrics = Self {
             entries: series.int_gauge("cache_entries", "Reports and refusals held in memory."),
             bytes: series
                 .int_gauge("cache_bytes", "What the held entries weigh, bodies and book-keeping together."),
-            evictions: Arc::new(series.closed_counters(
+            evictions: series.counters(
                 "cache_evictions_total",
                 "Entries dropped: for room, too old for anything, or purged by hand.",
-                "cause",
-                &["size", "expired", "purged"],
-            )),
-            refreshes: Arc::new(series.closed_counters(
+                &["cause"],
+            ),
+            refreshes: series.counters(
                 "refreshes_total",
                 "Fetches of a report that was already held, by what they brought.",
-                "result",
-                &["changed", "unchanged", "error"],
-            )),
+                &["result"],
+            ),
             served_age: series.histogram(
                 "cache_served_age_seconds",
                 "Age of the reports answered from memory.",
                 &AGES,
             ),
-        }
+        };
+        start_at_zero(&metrics.evictions, &EvictionCause::ALL.map(EvictionCause::as_str));
+        start_at_zero(&metrics.refreshes, &RefreshResult::ALL.map(RefreshResult::as_str));
+        metrics
     }
 
-    /// How full the cache is.
+    /// The cache now holds this many entries, of this weight.
     pub fn size(&self, entries: u64, bytes: u64) {
         self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// An entry was dropped.
-    pub fn evicted(&self, cause: &'static str) {
-        self.evictions.inc(cause);
+    pub fn evicted(&self, cause: EvictionCause) {
+        self.evictions.with_label_values(&[cause.as_str()]).inc();
     }
 
-    /// A held report was fetched anew.
-    pub fn refreshed(&self, result: &'static str) {
-        self.refreshes.inc(result);
+    /// A fetch of a held report has ended.
+    pub fn refreshed(&self, result: RefreshResult) {
+        self.refreshes.with_label_values(&[result.as_str()]).inc();
     }
 
-    /// A report of this age was answered.
+    /// A report of this age was answered from memory.
     pub fn served(&self, age: Duration) {
-        self.served_age.observe(seconds(age));
+        self.served_age.observe(age.as_secs_f64());
     }
 }

@@ -1,46 +1,64 @@
 //! Upstream calls, the quota, the circuit.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use prometheus::{Gauge, GaugeVec, Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::metrics::{FixedLabels, SeriesFactory, seconds, set_state};
+use super::series::{SeriesFactory, StateGauges, start_at_zero};
 
 const CALL_BUCKETS: [f64; 11] = [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 5.0, 10.0, 15.0];
 const WAIT_BUCKETS: [f64; 9] = [0.001, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0];
-const REASONS: [&str; 3] = ["miss", "refresh", "retry"];
-/// Codes an alert could ask for; `none` is a call that had no status, `other` whatever else an upstream may think of.
+/// The values of `code`: `none` is a call without a status, `other` any status that is not listed here.
 const CODES: [&str; 12] =
     ["200", "400", "401", "403", "404", "429", "500", "502", "503", "504", "none", "other"];
-const WINDOWS: [&str; 2] = ["second", "day"];
-const QUOTA_MODES: [&str; 4] = ["normal", "throttled", "misses_only", "exhausted"];
-const CIRCUIT_STATES: [&str; 3] = ["closed", "open", "half_open"];
 
-/// Calls that left.
+/// Calls sent to the upstream.
 #[derive(Debug, Clone)]
 pub struct UpstreamMetrics {
     requests: IntCounterVec,
     duration: Histogram,
-    throttled: Arc<FixedLabels>,
+    throttled: IntCounterVec,
 }
 
-/// What may still be called. Windows are `second` and `day`.
+/// Limits, use and denials, by window (a second, a day).
 #[derive(Debug, Clone)]
 pub struct QuotaMetrics {
     limit: IntGaugeVec,
     used: GaugeVec,
     remaining: GaugeVec,
     reset: Gauge,
-    denied: Arc<FixedLabels>,
+    denied: IntCounterVec,
     wait: Histogram,
-    mode: IntGaugeVec,
-    drift: IntGauge,
+    mode: StateGauges,
+    external: IntGauge,
 }
 
 /// The circuit breaker.
 #[derive(Debug, Clone)]
 pub struct CircuitMetrics {
-    state: IntGaugeVec,
+    state: StateGauges,
+}
+
+/// Which limit a 429 of the upstream speaks of: a label of `upstream_throttled_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThrottleKind {
+    /// The second's, or it does not say which.
+    Throttled,
+    /// The day's.
+    QuotaExceeded,
+}
+
+// === impl ThrottleKind ===
+
+impl ThrottleKind {
+    const ALL: [Self; 2] = [Self::Throttled, Self::QuotaExceeded];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::QuotaExceeded => "quota_exceeded",
+        }
+    }
 }
 
 // === impl UpstreamMetrics ===
@@ -58,22 +76,26 @@ impl UpstreamMetrics {
                 "Time from sending a call to the end of its answer's body.",
                 &CALL_BUCKETS,
             ),
-            throttled: Arc::new(series.closed_counters(
+            throttled: series.counters(
                 "upstream_throttled_total",
                 "429 answers of the upstream: for the second's limit, or for the day's.",
-                "kind",
-                &["throttled", "quota_exceeded"],
-            )),
+                &["kind"],
+            ),
         };
-        for reason in REASONS {
-            for code in CODES {
-                let _exists = metrics.requests.with_label_values(&[reason, code]);
-            }
-        }
+        start_at_zero(&metrics.throttled, &ThrottleKind::ALL.map(ThrottleKind::as_str));
         metrics
     }
 
-    /// A call came to its end, with this status if it had one.
+    /// The reasons for a call that there are.
+    pub fn announce(&self, reasons: &[&'static str]) {
+        for reason in reasons {
+            for code in CODES {
+                let _at_zero = self.requests.with_label_values(&[*reason, code]);
+            }
+        }
+    }
+
+    /// A call has ended, with this status if an answer came.
     pub fn called(&self, reason: &'static str, status: Option<u16>, elapsed: Duration) {
         let code = match status {
             None => "none",
@@ -83,12 +105,12 @@ impl UpstreamMetrics {
             }
         };
         self.requests.with_label_values(&[reason, code]).inc();
-        self.duration.observe(seconds(elapsed));
+        self.duration.observe(elapsed.as_secs_f64());
     }
 
-    /// The upstream answered 429 of this kind: `throttled` or `quota_exceeded`.
-    pub fn throttled(&self, kind: &'static str) {
-        self.throttled.inc(kind);
+    /// The upstream answered 429 of this kind.
+    pub fn throttled(&self, kind: ThrottleKind) {
+        self.throttled.with_label_values(&[kind.as_str()]).inc();
     }
 }
 
@@ -96,7 +118,7 @@ impl UpstreamMetrics {
 
 impl QuotaMetrics {
     pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
-        let metrics = Self {
+        Self {
             limit: series.int_gauges(
                 "quota_limit",
                 "Calls allowed in the window; 0: not limited here.",
@@ -105,36 +127,39 @@ impl QuotaMetrics {
             used: series.gauges("quota_used", "Calls counted in the current window.", &["window"]),
             remaining: series.gauges("quota_remaining", "Calls left in the current window.", &["window"]),
             reset: series
-                .gauge("quota_reset_timestamp_seconds", "When the day's window begins anew, in Unix time."),
-            denied: Arc::new(series.closed_counters(
+                .gauge("quota_reset_timestamp_seconds", "When the day's window is reset, in Unix time."),
+            denied: series.counters(
                 "quota_denied_total",
-                "Calls not made because the window was spent.",
-                "window",
-                &WINDOWS,
-            )),
+                "Calls not made because the calls of the window were used up.",
+                &["window"],
+            ),
             wait: series.histogram(
                 "quota_wait_seconds",
                 "How long calls waited for their turn in the second's window.",
                 &WAIT_BUCKETS,
             ),
-            mode: series.int_gauges(
+            mode: series.state_gauges(
                 "quota_mode",
                 "1 for the current quota mode: which kinds of upstream call are allowed.",
-                &["mode"],
+                "mode",
             ),
-            drift: series.int_gauge(
+            external: series.int_gauge(
                 "quota_external_calls",
                 "Calls made today by other users of the API key, inferred when the upstream reported quota_exceeded.",
             ),
-        };
-        metrics.mode("normal");
-        for window in WINDOWS {
-            metrics.window(window, 0, 0, 0);
         }
-        metrics
     }
 
-    /// How a window stands. A limit of 0 means that it is not limited here.
+    /// The windows and modes that there are, and the first mode.
+    pub fn announce(&self, windows: &[&'static str], modes: &[&'static str], first: &'static str) {
+        start_at_zero(&self.denied, windows);
+        for window in windows {
+            self.window(window, 0, 0, 0);
+        }
+        self.mode.announce(modes, first);
+    }
+
+    /// A window's limit, and the calls used and left in it. A limit of 0 means that it is not limited here.
     pub fn window(&self, window: &'static str, limit: u64, used: u64, remaining: u64) {
         self.limit.with_label_values(&[window]).set(i64::try_from(limit).unwrap_or(i64::MAX));
         // Far below 2^53: a float holds every count exactly.
@@ -142,29 +167,29 @@ impl QuotaMetrics {
         self.remaining.with_label_values(&[window]).set(remaining as f64);
     }
 
-    /// When the day's window begins anew, in seconds since the Unix epoch.
+    /// When the day's window is reset, in seconds since the Unix epoch.
     pub fn reset_at(&self, unix_seconds: u64) {
         self.reset.set(unix_seconds as f64);
     }
 
-    /// What calls may be made for is now `normal`, `stretched`, `misses_only` or `spent`.
+    /// The mode is now this one.
     pub fn mode(&self, mode: &'static str) {
-        set_state(&self.mode, &QUOTA_MODES, mode);
+        self.mode.set(mode);
     }
 
-    /// So many calls of this day were seen by the upstream alone.
-    pub fn drift(&self, calls: u64) {
-        self.drift.set(i64::try_from(calls).unwrap_or(i64::MAX));
+    /// This many calls of the day were made by other users of the API key.
+    pub fn external(&self, calls: u64) {
+        self.external.set(i64::try_from(calls).unwrap_or(i64::MAX));
     }
 
-    /// A call was not made: the window (`second` or `day`) was spent.
+    /// A call was not made: this window's calls were used up.
     pub fn denied(&self, window: &'static str) {
-        self.denied.inc(window);
+        self.denied.with_label_values(&[window]).inc();
     }
 
     /// A call waited this long for its turn.
     pub fn waited(&self, wait: Duration) {
-        self.wait.observe(seconds(wait));
+        self.wait.observe(wait.as_secs_f64());
     }
 }
 
@@ -172,19 +197,22 @@ impl QuotaMetrics {
 
 impl CircuitMetrics {
     pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
-        let metrics = Self {
-            state: series.int_gauges(
+        Self {
+            state: series.state_gauges(
                 "circuit_state",
                 "1 for the state that the circuit breaker is in.",
-                &["state"],
+                "state",
             ),
-        };
-        metrics.state("closed");
-        metrics
+        }
     }
 
-    /// The breaker is now `closed`, `open` or `half_open`.
+    /// The states there are, and the first.
+    pub fn announce(&self, states: &[&'static str], first: &'static str) {
+        self.state.announce(states, first);
+    }
+
+    /// The breaker is now in this state.
     pub fn state(&self, state: &'static str) {
-        set_state(&self.state, &CIRCUIT_STATES, state);
+        self.state.set(state);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use prometheus::IntCounter;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{log_writer::LogWriter, metrics::opts};
+use super::{log_writer::LogWriter, series::opts};
 
 /// At the end of the process: long for lines that a collector is about to take, short for one that takes none any more.
 const AT_THE_END: Duration = Duration::from_secs(1);

@@ -1,7 +1,8 @@
 //! What operators see: metrics and logs.
 //!
-//! Knows no other module's types: labels arrive as `&'static str` from the owner's `as_str()`. No label ever holds an
-//! id, a URL or a token, so the number of series is fixed when the process starts.
+//! Knows no other module's types: label values arrive as `&'static str` from the owner's `as_str()`. All of them are
+//! announced at the start, from the owner's `ALL` (`app/labels.rs`), so that every series begins at zero; a value that was
+//! not is counted all the same. No label ever holds an id, a URL or a token, so the number of series is bounded.
 
 mod cache;
 mod calls;
@@ -9,11 +10,12 @@ mod log_writer;
 pub mod logging;
 mod metrics;
 mod requests;
+mod series;
 mod state;
 mod token;
 
-pub use cache::CacheMetrics;
-pub use calls::{CircuitMetrics, QuotaMetrics, UpstreamMetrics};
+pub use cache::{CacheMetrics, EvictionCause, RefreshResult};
+pub use calls::{CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetrics};
 pub use log_writer::LogWriter;
 pub use metrics::Metrics;
 pub use requests::{RequestMetrics, RequestSeries};

@@ -1,27 +1,15 @@
-//! The data port: who asked, what they got, how long it took.
+//! Requests on the data port: outcome, status code and duration.
 
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
-use super::metrics::{SeriesFactory, seconds};
+use super::series::SeriesFactory;
 
 /// From a hit in memory to the longest a request may take (`server.request_timeout`).
 const BUCKETS: [f64; 17] = [
     50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1.0, 2.5,
     5.0, 15.0,
-];
-
-/// What a request could come to, and with which codes: all of them exist from the start.
-const OUTCOMES: [(&str, &[&str]); 8] = [
-    ("hit", &["200", "304"]),
-    ("stale", &["200", "304"]),
-    ("stale_if_error", &["200", "304"]),
-    ("negative_hit", &["400", "404"]),
-    ("miss", &["200", "304", "400", "404"]),
-    ("collapsed", &["200", "304", "400", "404"]),
-    ("rejected", &["400", "401", "403", "404", "405", "503"]),
-    ("error", &["500", "502", "503", "504"]),
 ];
 
 /// Requests on the data port.
@@ -44,7 +32,7 @@ pub struct RequestSeries {
 
 impl RequestMetrics {
     pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
-        let metrics = Self {
+        Self {
             total: series.counters(
                 "requests_total",
                 "Requests answered on the data port, by outcome and status code.",
@@ -59,16 +47,10 @@ impl RequestMetrics {
             in_flight: series
                 .int_gauge("requests_in_flight", "Requests on the data port that are not answered yet."),
             connections: series.int_gauge("connections_open", "Open connections on the data port."),
-        };
-        for (outcome, codes) in OUTCOMES {
-            for code in codes {
-                let _exists = metrics.series(outcome, code);
-            }
         }
-        metrics
     }
 
-    /// The series of one outcome and code, to be kept by whoever records it often.
+    /// The series of one outcome and status code, at zero if it is new. To be kept where it is recorded often.
     pub fn series(&self, outcome: &'static str, code: &str) -> RequestSeries {
         RequestSeries {
             total: self.total.with_label_values(&[outcome, code]),
@@ -76,12 +58,12 @@ impl RequestMetrics {
         }
     }
 
-    /// Requests that have come and are not answered.
+    /// Requests that have arrived and are not answered.
     pub const fn in_flight(&self) -> &IntGauge {
         &self.in_flight
     }
 
-    /// Connections that are open.
+    /// Open connections.
     pub const fn connections(&self) -> &IntGauge {
         &self.connections
     }
@@ -93,6 +75,6 @@ impl RequestSeries {
     /// Counts one request that took `elapsed`.
     pub fn record(&self, elapsed: Duration) {
         self.total.inc();
-        self.duration.observe(seconds(elapsed));
+        self.duration.observe(elapsed.as_secs_f64());
     }
 }

@@ -1,8 +1,8 @@
-//! What outlives the process.
+//! The files that outlive the process.
 
 use prometheus::IntGauge;
 
-use super::metrics::SeriesFactory;
+use super::series::SeriesFactory;
 
 /// The files in `state.dir`.
 #[derive(Debug, Clone)]
@@ -17,12 +17,12 @@ impl StateMetrics {
         Self {
             damaged_files: series.int_gauge(
                 "state_damaged_files",
-                "Damaged state files that were renamed to state.redb.damaged-TIME and lay in state.dir at the start.",
+                "Damaged state files that were renamed to state.redb.damaged-TIME and were in state.dir at the start.",
             ),
         }
     }
 
-    /// So many damaged files wait for a person.
+    /// How many damaged files were found at the start.
     pub fn damaged_files(&self, files: usize) {
         self.damaged_files.set(i64::try_from(files).unwrap_or(i64::MAX));
     }

@@ -1,19 +1,20 @@
-//! The access token: is it good, and when did it last change.
+//! The access token: its state, its renewals, its expiry.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
-use prometheus::{Gauge, IntGauge, IntGaugeVec};
+use prometheus::{Gauge, IntCounterVec, IntGauge};
 
-use super::metrics::{FixedLabels, SeriesFactory, set_state};
+use super::series::{SeriesFactory, StateGauges, start_at_zero};
 
-const STATES: [&str; 6] = ["valid", "renewing", "rejected", "expired", "missing", "reauthorization_required"];
+const SUCCESS: &str = "success";
+const ERROR: &str = "error";
 
 /// The one OAuth token.
 #[derive(Debug, Clone)]
 pub struct TokenMetrics {
-    state: IntGaugeVec,
-    renewals: Arc<FixedLabels>,
-    last_renewal: Gauge,
+    state: StateGauges,
+    renewals: IntCounterVec,
+    installed: Gauge,
     expiry: Gauge,
     at_risk: IntGauge,
 }
@@ -23,67 +24,71 @@ pub struct TokenMetrics {
 impl TokenMetrics {
     pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
         let metrics = Self {
-            state: series.int_gauges(
+            state: series.state_gauges(
                 "token_state",
                 "1 for the state that the access token is in.",
-                &["state"],
+                "state",
             ),
-            renewals: Arc::new(series.closed_counters(
+            renewals: series.counters(
                 "token_renewals_total",
                 "Attempts to get a newer access token, by result.",
-                "result",
-                &["success", "error"],
-            )),
-            last_renewal: series.gauge(
+                &["result"],
+            ),
+            installed: series.gauge(
                 "token_installed_timestamp_seconds",
                 "When the access token in use was installed, in Unix time; 0: none yet.",
             ),
             expiry: series.gauge(
                 "token_expiry_timestamp_seconds",
-                "When the access token in use expires, in Unix time; 0: not known, as for a token that was given.",
+                "When the access token in use expires, in Unix time; 0: not known, as for a token from the settings or a file.",
             ),
             at_risk: series.int_gauge(
                 "token_refresh_token_volatile",
                 "1: the refresh token rotates and is kept in memory only, so that a restart loses it.",
             ),
         };
-        metrics.state("missing");
+        start_at_zero(&metrics.renewals, &[SUCCESS, ERROR]);
         metrics
     }
 
-    /// The token is now one of `valid`, `renewing`, `rejected`, `expired`, `missing`, `reauthorization_required`.
+    /// The states there are, and the first.
+    pub fn announce(&self, states: &[&'static str], first: &'static str) {
+        self.state.announce(states, first);
+    }
+
+    /// The token is now in this state.
     pub fn state(&self, state: &'static str) {
-        set_state(&self.state, &STATES, state);
+        self.state.set(state);
     }
 
-    /// The token in use came at this time.
+    /// The token in use was installed at this time.
     pub fn installed(&self, at: SystemTime) {
-        self.last_renewal.set(unix_seconds(at));
+        self.installed.set(unix_seconds(at));
     }
 
-    /// A newer token was come by.
+    /// A newer token was received or read.
     pub fn renewed(&self) {
-        self.renewals.inc("success");
+        self.renewals.with_label_values(&[SUCCESS]).inc();
     }
 
-    /// The token in use expires at this time, if that is known.
+    /// The token in use expires at this time; `None`: not known.
     pub fn expires(&self, at: Option<SystemTime>) {
         self.expiry.set(at.map_or(0.0, unix_seconds));
     }
 
-    /// A restart would lose the refresh token.
+    /// The refresh token rotates and is kept in memory only: a restart would lose it.
     pub fn at_risk(&self) {
         self.at_risk.set(1);
     }
 
-    /// It would not, as far as is known.
+    /// A restart would not lose the refresh token, as far as is known.
     pub fn safe(&self) {
         self.at_risk.set(0);
     }
 
-    /// A newer token was wanted and not to be had.
+    /// An attempt to get a newer token failed.
     pub fn renewal_failed(&self) {
-        self.renewals.inc("error");
+        self.renewals.with_label_values(&[ERROR]).inc();
     }
 }
 

@@ -54,6 +54,16 @@ pub struct RenewalSnapshot {
 // === impl TokenStatus ===
 
 impl TokenStatus {
+    /// Each label of `token_state`.
+    pub const ALL: [Self; 6] = [
+        Self::Valid,
+        Self::Renewing,
+        Self::Rejected,
+        Self::Expired,
+        Self::Missing,
+        Self::ReauthorizationRequired,
+    ];
+
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -19,7 +19,7 @@ use super::{request::request, response};
 use crate::{
     report::{Answer, Call, Cause, Exchange, FetchError, Fetched, ReportKey},
     settings::BaseUrl,
-    telemetry::UpstreamMetrics,
+    telemetry::{ThrottleKind, UpstreamMetrics},
 };
 
 /// What one attempt may take.
@@ -119,8 +119,8 @@ fn record<A>(metrics: &UpstreamMetrics, call: Call, result: &Result<A, Cause>, e
     let Exchange { status, request_id, sent_generation: _, date: _, elapsed } = exchange;
     metrics.called(call.reason.as_str(), *status, *elapsed);
     match result {
-        Err(Cause::Throttled { .. } | Cause::TooMany { .. }) => metrics.throttled("throttled"),
-        Err(Cause::QuotaExhausted { .. }) => metrics.throttled("quota_exceeded"),
+        Err(Cause::Throttled { .. } | Cause::TooMany { .. }) => metrics.throttled(ThrottleKind::Throttled),
+        Err(Cause::QuotaExhausted { .. }) => metrics.throttled(ThrottleKind::QuotaExceeded),
         Ok(_) | Err(_) => {}
     }
     let (key, reason) = (call.key, call.reason.as_str());

@@ -7,6 +7,7 @@ mod contract;
 mod cycles;
 mod day;
 mod kill;
+mod labels;
 mod layers;
 mod login;
 mod metrics_lint;

@@ -1,0 +1,46 @@
+//! Has every series exist from the start, at zero, with the label values of the enums that own them: an alert on a series
+//! that appears with its first event misses that event.
+
+use crate::{
+    inbound::RequestOutcome,
+    quota::{QuotaMode, Window},
+    report::Reason,
+    resilience::CircuitState,
+    telemetry::Metrics,
+    token::TokenStatus,
+};
+
+pub(super) fn announce(metrics: &Metrics) {
+    for outcome in RequestOutcome::ALL {
+        for code in outcome.codes() {
+            let _at_zero = metrics.requests.series(outcome.as_str(), code);
+        }
+    }
+    metrics.upstream.announce(&Reason::ALL.map(Reason::as_str));
+    let (windows, modes) = (Window::ALL.map(Window::as_str), QuotaMode::ALL.map(QuotaMode::as_str));
+    metrics.quota.announce(&windows, &modes, QuotaMode::Normal.as_str());
+    metrics.circuit.announce(&CircuitState::ALL.map(CircuitState::as_str), CircuitState::Closed.as_str());
+    metrics.token.announce(&TokenStatus::ALL.map(TokenStatus::as_str), TokenStatus::Missing.as_str());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_an_alert_could_use_exists_from_the_start() {
+        let metrics = Metrics::new();
+        announce(&metrics);
+        let text = metrics.render().unwrap();
+        insta::assert_snapshot!(
+            text.lines()
+                .filter(|line| !line.starts_with("process_") && !line.contains(" process_"))
+                .filter(|line| !line.contains("_bucket{") || line.contains("le=\"+Inf\""))
+                .map(|line| line
+                    .replace(env!("CARGO_PKG_VERSION"), "VERSION")
+                    .replace(Metrics::revision(), "REVISION")
+                    + "\n")
+                .collect::<String>()
+        );
+    }
+}
