@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tower::{Layer, Service, ServiceExt as _};
 
-use super::admit::Quota;
+use super::Quota;
 use crate::report::{Call, FetchError, Fetched};
 
 /// Puts [`QuotaGate`] in front of a service.
@@ -58,9 +58,11 @@ where
         let Self { inner, quota } = self.clone();
         async move {
             let leave = quota.admit(call.reason).await?;
-            let mut result = inner.oneshot(call).await;
-            leave.learn(&mut result).await;
-            result
+            let result = inner.oneshot(call).await;
+            match leave.learn(&result).await {
+                Some(wait) => result.map_err(|error| error.with_retry_after(wait)),
+                None => result,
+            }
         }
         .boxed()
     }
@@ -245,7 +247,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(61)).await;
         let probe = quota.admit(Reason::Miss).await.unwrap();
         ask(&quota, Ok(good())).await.unwrap_err();
-        probe.learn(&mut Ok(good())).await;
+        probe.learn(&Ok(good())).await;
         ask(&quota, Ok(good())).await.unwrap();
         assert_eq!(store.read().await.unwrap().unwrap().latest(), day(1, 8));
     }

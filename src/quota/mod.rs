@@ -1,8 +1,10 @@
-//! May this call be made now? The second, the day and the circuit; and does a failed call deserve another?
+//! May this call be made now? `admit` is the one way through, and `CallPermit` sees to the call's end.
 //!
-//! Pure machines (time is an argument) and the layers that ask them. The second is a `Pacer`. The day is a
-//! `DailyBudget`, which counts, rations by `BurnRate`, foretells by `Rate`, and obeys a `UpstreamLockout` when the upstream counts
-//! otherwise; its days end by the `UpstreamClock`, and each keeps its count (`UsageByDay`). Failures are the `Circuit`'s.
+//! Three pure machines (time is an argument) decide. The `DailyBudget` counts, rations by `BurnRate` and foretells by
+//! `Rate`; its days end by the `UpstreamClock`, and each keeps its count (`UsageByDay`). The `UpstreamLockout` obeys the
+//! upstream's `quota_exceeded` and lets one probe find out whether it still holds. The `Pacer` spaces the calls of a
+//! second, by a queue with priorities. `SharedBudget` and `SharedPacer` hold them for all calls: the first leases calls of
+//! the store that keeps the count, the second waits.
 //!
 //! Wraps any `Service<Call>`: must never know HTTP, the token or the cache. The cache asks how scarce calls are through
 //! a question that the composition root hands it.
@@ -22,21 +24,22 @@ mod lockout;
 mod pacer;
 mod permit;
 mod quota_pressure;
-mod shared_ledger;
+mod shared;
+mod shared_budget;
+mod shared_pacer;
 mod snapshot;
 #[cfg(test)]
 mod stray_verdicts;
 #[cfg(test)]
 mod test_host;
-mod turn;
 mod upstream_clock;
 mod usage;
 
-pub use admit::{InitialCount, Quota, QuotaLimits, Window};
 pub use burn_rate::QuotaMode;
 pub use clock::WallClock;
 pub use forecast::Forecast;
 pub use gate::{QuotaGate, QuotaLayer};
+pub use shared::{InitialCount, Quota, QuotaLimits, Window};
 pub use snapshot::{DayCount, QuotaSnapshot, SecondCount};
 pub use upstream_clock::ClockSkew;
 pub use usage::Backing;

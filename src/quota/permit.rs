@@ -1,120 +1,165 @@
-//! Leave to make one call: paid for when it is given, and told how the call ended.
+//! Leave to make one call: counted when it is given, and settled when the call has ended.
+
+use std::time::Duration;
 
 use super::{
-    admit::Quota,
     lease::Reservation,
     pacer::{Priority, QueueTicket},
+    shared::Quota,
 };
 use crate::report::{Cause, FailureStage, FetchError, Fetched};
 
-/// Whatever becomes of its owner, the books are right: a call that was not sent is struck out, and a probe that
-/// nobody answered leaves the probing to the next call.
+/// One call that may be made. Settles itself, however its owner ends: see [`CallEnd`].
 #[derive(Debug)]
 pub(super) struct CallPermit {
     quota: Quota,
-    line: Reservation,
-    stage: Stage,
+    counted: Reservation,
+    /// As far as is known: what it comes to if nobody says more.
+    end: CallEnd,
     /// Once it has had its turn in the second.
     turn: Option<QueueTicket>,
 }
 
+/// What a call comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Counted,
-    Sent,
-    Answered,
+enum CallEnd {
+    /// Nothing of it has reached the upstream: it is struck out of the count.
+    Refunded,
+    /// It was sent and nothing is known of it: it stays counted, and a probe among them has found out nothing.
+    Inconclusive,
+    /// The upstream has answered: it stays counted, and nothing is left to be done.
+    Used,
+}
+
+/// Which of its limits the upstream says is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LimitReached {
+    PerSecond,
+    PerDay,
+    Unspecified,
 }
 
 // === impl CallPermit ===
 
 impl CallPermit {
-    pub(super) fn new(quota: Quota, line: Reservation) -> Self {
-        Self { quota, line, stage: Stage::Counted, turn: None }
+    pub(super) fn new(quota: Quota, counted: Reservation) -> Self {
+        Self { quota, counted, end: CallEnd::Refunded, turn: None }
     }
 
-    /// It is the call's turn. Is it still to be made? Then it leaves now.
-    pub(super) fn begin(&mut self, turn: QueueTicket) -> bool {
+    /// It is the call's turn, and it leaves now. `None`: it is not to be made any more, and was struck out.
+    pub(super) fn begin(mut self, turn: QueueTicket) -> Option<Self> {
         self.turn = Some(turn);
-        let good = self.quota.shared.budget(|budget, now| budget.is_good(self.line, now));
-        if good {
-            self.stage = Stage::Sent;
-        }
-        good
+        let good = self.quota.shared.day.with(|budget, now| budget.is_good(self.counted, now));
+        good.then(|| {
+            self.end = CallEnd::Inconclusive;
+            self
+        })
     }
 
-    /// What the upstream's answer says of the quota, in our words.
-    pub(super) async fn learn(mut self, result: &mut Result<Fetched, FetchError>) {
-        let shared = &self.quota.shared;
-        let exchange = match result {
-            Ok(fetched) => &fetched.exchange,
-            Err(error) => &error.exchange,
+    /// Learns from what came back. After a 429 it says how long it is until there is a call again.
+    pub(super) async fn learn(self, result: &Result<Fetched, FetchError>) -> Option<Duration> {
+        let (exchange, limit, stage) = match result {
+            Ok(fetched) => (&fetched.exchange, None, None),
+            Err(error) => (&error.exchange, limit_reached(&error.cause), Some(error.stage())),
         };
         if let Some(date) = exchange.date {
-            shared.day.observe(date);
+            self.quota.shared.day.observe(date);
         }
-        let answered = exchange.status.is_some();
-        match result.as_mut().map_err(|error| &mut error.cause) {
-            Err(Cause::Throttled { retry_after }) => {
-                let wait = *retry_after;
-                *retry_after = shared.pacer(|pacer, now| {
-                    pacer.throttled(now);
-                    pacer.hold_until(now + wait);
-                    pacer.wait(Priority::Miss, now)
-                });
+        let wait = match limit {
+            Some((LimitReached::PerDay, asked)) => return Some(self.exceeded(asked).await),
+            Some((limit @ (LimitReached::PerSecond | LimitReached::Unspecified), asked)) => {
+                Some(self.slowed(limit, asked))
             }
-            Err(Cause::TooMany { retry_after }) => {
-                let wait = *retry_after;
-                *retry_after = shared.pacer(|pacer, now| {
-                    pacer.unspecified_429(now);
-                    pacer.hold_until(now + wait);
-                    pacer.wait(Priority::Miss, now)
-                });
+            None => None,
+        };
+        match (stage, exchange.status) {
+            (None, _) => {
+                self.quota.shared.second.with(|pacer, _now| pacer.accepted());
+                self.used().await;
             }
-            Err(Cause::QuotaExhausted { retry_after }) => {
-                let closing = shared.budget(|budget, now| {
-                    let closing = budget.exceeded(now, fastrand::f64());
-                    if let Err(spent) = budget.check(Priority::Miss, now) {
-                        *retry_after = spent.retry_in;
-                    }
-                    closing
-                });
-                self.stage = Stage::Answered;
-                if let Some(closing) = closing {
-                    shared.day.mark(closing).await;
-                }
-                return;
-            }
-            Ok(_) => shared.pacer(|pacer, _now| pacer.accepted()),
-            Err(_) => {}
+            (Some(FailureStage::Sent), Some(_)) => self.used().await,
+            (Some(FailureStage::Sent), None) => self.inconclusive(),
+            (Some(FailureStage::Refused | FailureStage::Connecting), _) => self.refunded(),
         }
-        match result.as_ref().map_err(FetchError::stage) {
-            // Nothing has reached the upstream.
-            Err(FailureStage::Refused | FailureStage::Connecting) => {
-                self.stage = Stage::Counted;
-                return;
-            }
-            Ok(_) | Err(FailureStage::Sent) => {}
+        wait
+    }
+
+    /// The upstream has answered, and not with `quota_exceeded`.
+    async fn used(mut self) {
+        let reopening = self.quota.shared.day.with(|budget, _now| budget.answered(self.counted));
+        self.end = CallEnd::Used;
+        if let Some(reopening) = reopening {
+            self.quota.shared.day.mark(reopening).await;
         }
-        if answered || result.is_ok() {
-            let reopening = shared.budget(|budget, _now| budget.answered(self.line));
-            self.stage = Stage::Answered;
-            if let Some(reopening) = reopening {
-                shared.day.mark(reopening).await;
-            }
+    }
+
+    /// Nothing of it has reached the upstream.
+    fn refunded(mut self) {
+        self.end = CallEnd::Refunded;
+    }
+
+    /// It was sent, and nobody knows more.
+    fn inconclusive(mut self) {
+        self.end = CallEnd::Inconclusive;
+    }
+
+    /// The upstream says that the day's calls are spent. Returns how long it is until there is one.
+    async fn exceeded(mut self, asked: Duration) -> Duration {
+        let (closing, wait) = self.quota.shared.day.with(|budget, now| {
+            let closing = budget.exceeded(now, fastrand::f64());
+            let next = budget.check(Priority::Miss, now);
+            (closing, next.map_or_else(|spent| spent.retry_in, |_may_go| asked))
+        });
+        self.end = CallEnd::Used;
+        if let Some(closing) = closing {
+            self.quota.shared.day.mark(closing).await;
         }
+        wait
+    }
+
+    /// The upstream says that calls come too fast, or at least does not say otherwise. Returns how long it is until
+    /// there is one.
+    fn slowed(&self, limit: LimitReached, asked: Duration) -> Duration {
+        self.quota.shared.second.with(|pacer, now| {
+            match limit {
+                LimitReached::Unspecified => pacer.unspecified_429(now),
+                LimitReached::PerSecond | LimitReached::PerDay => pacer.throttled(now),
+            }
+            pacer.hold_until(now + asked);
+            pacer.wait(Priority::Miss, now)
+        })
     }
 }
 
 impl Drop for CallPermit {
     fn drop(&mut self) {
-        let (shared, line) = (&self.quota.shared, self.line);
+        let (shared, counted) = (&self.quota.shared, self.counted);
         if let Some(turn) = self.turn {
-            shared.turn_over(|pacer, now| pacer.ended(turn, now));
+            shared.second.turn_over(|pacer, now| pacer.ended(turn, now));
         }
-        match self.stage {
-            Stage::Counted => shared.budget(|budget, now| budget.refund(line, now)),
-            Stage::Sent => shared.budget(|budget, now| budget.inconclusive(line, now)),
-            Stage::Answered => {}
+        match self.end {
+            CallEnd::Refunded => shared.day.with(|budget, now| budget.refund(counted, now)),
+            CallEnd::Inconclusive => shared.day.with(|budget, now| budget.inconclusive(counted, now)),
+            CallEnd::Used => {}
         }
+    }
+}
+
+/// The limit that the upstream's 429 names, and how long it asks us to wait.
+fn limit_reached(cause: &Cause) -> Option<(LimitReached, Duration)> {
+    match cause {
+        Cause::Throttled { retry_after } => Some((LimitReached::PerSecond, *retry_after)),
+        Cause::TooMany { retry_after } => Some((LimitReached::Unspecified, *retry_after)),
+        Cause::QuotaExhausted { retry_after } => Some((LimitReached::PerDay, *retry_after)),
+        Cause::Unauthorized
+        | Cause::Forbidden
+        | Cause::Status { .. }
+        | Cause::Unreachable(_)
+        | Cause::Invalid(_)
+        | Cause::Timeout
+        | Cause::CircuitOpen { .. }
+        | Cause::TokenUnavailable
+        | Cause::Overloaded
+        | Cause::Internal => None,
     }
 }

@@ -47,7 +47,7 @@ async fn a_day_that_another_program_has_spent_costs_a_probe_after_1_2_4_and_8_ho
         if let Ok(probe) = quota.admit(Reason::Miss).await {
             probes.push(minute / 60);
             let exceeded = crate::report::Cause::QuotaExhausted { retry_after: Duration::ZERO };
-            probe.learn(&mut Err(exceeded.into())).await;
+            probe.learn(&Err(exceeded.into())).await;
         }
     }
     assert_eq!(probes, [1, 3, 7, 15]);

@@ -156,6 +156,18 @@ impl FetchError {
         self.incident == Incident::New && self.stage() != FailureStage::Refused
     }
 
+    /// The same, with the time until there is a call again as our own count has it; unchanged where no limit is reached.
+    #[must_use]
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        let cause = match self.cause {
+            Cause::Throttled { retry_after: _ } => Cause::Throttled { retry_after: wait },
+            Cause::TooMany { retry_after: _ } => Cause::TooMany { retry_after: wait },
+            Cause::QuotaExhausted { retry_after: _ } => Cause::QuotaExhausted { retry_after: wait },
+            other => other,
+        };
+        Self { cause, ..self }
+    }
+
     /// The same, as the answer to a later request.
     #[must_use]
     pub fn remembered(self) -> Self {

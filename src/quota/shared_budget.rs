@@ -1,4 +1,4 @@
-//! The day's ledger as all calls share it: asked at the upstream's time of day, with a store that keeps its count.
+//! The day's budget as all calls share it: asked at the upstream's time of day, with a store that keeps its count.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -19,7 +19,7 @@ use super::{
 use crate::{state::CallCounter, telemetry::QuotaMetrics};
 
 #[derive(Debug)]
-pub(super) struct SharedLedger {
+pub(super) struct SharedBudget {
     day: Mutex<Day>,
     clock: WallClock,
     counter: Option<Arc<dyn CallCounter>>,
@@ -35,9 +35,9 @@ struct Day {
     mode: QuotaMode,
 }
 
-// === impl SharedLedger ===
+// === impl SharedBudget ===
 
-impl SharedLedger {
+impl SharedBudget {
     pub(super) fn new(
         budget: DailyBudget,
         clock: WallClock,
@@ -48,7 +48,7 @@ impl SharedLedger {
         Self { day: Mutex::new(day), clock, counter, leasing: tokio::sync::Mutex::new(None), metrics }
     }
 
-    /// Asks the ledger. The gauge follows its mode, and each change is a line of log.
+    /// Asks the budget. The gauge follows its mode, and each change is a line of log.
     pub(super) fn with<T>(&self, with: impl FnOnce(&mut DailyBudget, SystemTime) -> T) -> T {
         let mut day = self.day();
         let now = day.upstream_clock.now(self.clock.now(), Instant::now());

@@ -1,0 +1,184 @@
+//! The quota as all calls share it: what it begins with, and how it stands.
+
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use super::{
+    budget::{DailyBudget, DayLimits},
+    clock::WallClock,
+    pacer::{Pacer, Priority},
+    quota_pressure::ScarcityCell,
+    shared_budget::SharedBudget,
+    shared_pacer::SharedPacer,
+    snapshot::{QuotaSnapshot, SecondCount},
+    usage::Backing,
+};
+use crate::{
+    report::QuotaPressure,
+    state::{CallCounter, CallCounterError, Durability, LedgerRecord},
+    telemetry::QuotaMetrics,
+};
+
+/// What the key may spend, as far as the operator lets us.
+#[derive(Debug, Clone, Copy)]
+pub struct QuotaLimits {
+    /// Calls a second; `None`: not limited here.
+    pub per_second: Option<NonZeroU32>,
+    /// Calls a UTC day; `None`: not limited here.
+    pub per_day: Option<NonZeroU32>,
+    /// The share of the day's calls that is kept for cold keys, in `0.0..=0.9`.
+    pub reserve: f64,
+    /// The longest that a call waits for its turn.
+    pub max_wait: Duration,
+}
+
+/// What is known, at the start, of the calls that the key has spent today.
+#[derive(Debug, Clone)]
+pub enum InitialCount {
+    /// Nothing: the share of the day that is over is taken for gone.
+    Unknown,
+    /// The key is new-born, and has spent none.
+    Unspent,
+    /// A store knows, and goes on counting.
+    Stored {
+        /// The store.
+        counter: Arc<dyn CallCounter>,
+        /// What it holds; if nothing, nothing is known.
+        record: Option<LedgerRecord>,
+    },
+}
+
+/// What may still be spent, shared by the layer, the cache, `GET /quota` and the metrics.
+#[derive(Debug, Clone)]
+pub struct Quota {
+    pub(super) shared: Arc<SharedQuota>,
+}
+
+#[derive(Debug)]
+pub(super) struct SharedQuota {
+    pub(super) limits: QuotaLimits,
+    /// The day: its budget, and the upstream's lockout.
+    pub(super) day: SharedBudget,
+    /// The second.
+    pub(super) second: SharedPacer,
+    quota_pressure: ScarcityCell,
+    pub(super) metrics: QuotaMetrics,
+}
+
+/// What a limit counts calls in: a label of `quota_*`.
+#[derive(Debug, Clone, Copy)]
+pub enum Window {
+    /// `quota.per_second`.
+    Second,
+    /// `quota.per_day`.
+    Day,
+}
+
+// === impl InitialCount ===
+
+impl InitialCount {
+    /// What a store knows; `None` for one that ends with the process.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn of(counter: &Arc<dyn CallCounter>) -> Result<Option<Self>, CallCounterError> {
+        match counter.durability() {
+            Durability::Volatile => Ok(None),
+            Durability::Durable => {
+                Ok(Some(Self::Stored { record: counter.read().await?, counter: Arc::clone(counter) }))
+            }
+        }
+    }
+}
+
+// === impl Quota ===
+
+impl Quota {
+    /// A quota that begins with what is known of the day.
+    pub fn new(limits: QuotaLimits, opening: InitialCount, clock: WallClock, metrics: QuotaMetrics) -> Self {
+        let now = clock.now();
+        let day = DayLimits { calls: limits.per_day, reserve: limits.reserve };
+        let unknown = |backing| DailyBudget::new(day, backing, DailyBudget::pro_rata(day, now), now);
+        let mut pacer = Pacer::new(limits.per_second, limits.max_wait, Instant::now());
+        let (budget, counter) = match opening {
+            InitialCount::Unknown => (unknown(Backing::Memory), None),
+            InitialCount::Unspent => (DailyBudget::new(day, Backing::Memory, 0, now), None),
+            InitialCount::Stored { counter, record: Some(record) } => {
+                // The run before may have ended a moment ago, in the middle of a burst.
+                pacer.resume_after_restart(Instant::now());
+                (DailyBudget::resumed(day, &record, now, fastrand::f64()), Some(counter))
+            }
+            InitialCount::Stored { counter, record: None } => (unknown(Backing::Store), Some(counter)),
+        };
+        let shared = SharedQuota {
+            limits,
+            day: SharedBudget::new(budget, clock, counter, metrics.clone()),
+            second: SharedPacer::new(pacer, limits.max_wait),
+            quota_pressure: ScarcityCell::new(),
+            metrics,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// How the quota stands.
+    pub fn snapshot(&self) -> QuotaSnapshot {
+        let day = self.shared.day.with(DailyBudget::today);
+        let limit = self.shared.limits.per_second;
+        let second = self.shared.second.with(|pacer, now| SecondCount {
+            limit,
+            used: u32::try_from(pacer.used(now)).unwrap_or(u32::MAX),
+            waiting: u32::try_from(pacer.waiting()).unwrap_or(u32::MAX),
+            wait: pacer.wait(Priority::Miss, now),
+        });
+        QuotaSnapshot { second, day, skew: self.shared.day.skew() }
+    }
+
+    /// Sets the gauges; to be called before each scrape.
+    pub fn observe(&self) {
+        let QuotaSnapshot { second, day, skew: _ } = self.snapshot();
+        let (limit, used) = (second.limit.map_or(0, NonZeroU32::get), second.used);
+        let metrics = &self.shared.metrics;
+        metrics.window(Window::Second.as_str(), limit.into(), used.into(), limit.saturating_sub(used).into());
+        metrics.window(
+            Window::Day.as_str(),
+            day.limit.map_or(0, NonZeroU32::get).into(),
+            day.used.into(),
+            day.remaining.unwrap_or(0).into(),
+        );
+        metrics.reset_at(
+            day.resets_at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        );
+        metrics.external(day.external.into());
+    }
+
+    /// How scarce calls are, as of a second ago at most. Cheap: asked for each answer that is not fresh.
+    pub fn quota_pressure(&self, now: Instant) -> QuotaPressure {
+        let cell = &self.shared.quota_pressure;
+        cell.get(now).unwrap_or_else(|| cell.set(self.shared.day.with(DailyBudget::quota_pressure), now))
+    }
+
+    /// The call whose turn it was has a connection, and is being sent on it.
+    pub fn sent(&self) {
+        self.shared.second.turn_over(Pacer::sent);
+    }
+}
+
+// === impl Window ===
+
+impl Window {
+    /// Each label of `quota_*{window}`.
+    pub const ALL: [Self; 2] = [Self::Second, Self::Day];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Day => "day",
+        }
+    }
+}
