@@ -65,12 +65,15 @@ impl App {
         let mut background = Vec::new();
 
         let tokens = tokens(settings, authority, token_store, metrics.token.clone()).await?;
-        let limits = options::quota(&settings.quota);
+        let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock, metrics.quota.clone());
         let calls = calls(settings, api, &tokens, &quota, &metrics)?;
-        let memory =
-            Arc::new(ReportCache::new(options::cache(settings), pressure_of(&quota), metrics.cache.clone()));
+        let memory = Arc::new(ReportCache::new(
+            options::cache_options(settings),
+            pressure_of(&quota),
+            metrics.cache.clone(),
+        ));
         let clients = bearer_auth(
             "clients.tokens_file",
             settings.clients.tokens_file.as_ref(),

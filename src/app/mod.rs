@@ -14,5 +14,6 @@ mod stack;
 pub use calls::{Calls, calls};
 pub use composition::App;
 pub use dependencies::{Dependencies, Environment, SetupError};
+pub use options::{cache_options, quota_limits};
 pub use run::{Ports, RunError, run};
-pub use stack::data_port;
+pub use stack::{RequestLimits, data_port, misses};

@@ -20,7 +20,8 @@ use crate::{
 /// A browser may remember a preflight's answer for this long.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(60 * 60);
 
-pub(super) fn cache(settings: &Settings) -> CacheOptions {
+/// How the cache is to behave.
+pub fn cache_options(settings: &Settings) -> CacheOptions {
     let cache = &settings.cache;
     let max_body = settings.upstream.max_body;
     if cache.max_bytes < max_body {
@@ -40,12 +41,12 @@ pub(super) fn cache(settings: &Settings) -> CacheOptions {
             stale_if_error: cache.stale_if_error,
         },
         max_bytes: cache.max_bytes.as_u64(),
-        request_timeout: settings.server.request_timeout,
         client_no_cache_interval: cache.client_no_cache_interval,
     }
 }
 
-pub(super) fn quota(quota: &settings::Quota) -> QuotaLimits {
+/// What may be spent.
+pub fn quota_limits(quota: &settings::Quota) -> QuotaLimits {
     QuotaLimits {
         per_second: NonZeroU32::new(quota.per_second),
         per_day: NonZeroU32::new(quota.per_day),

@@ -1,4 +1,4 @@
-//! The cache as a service: answers from memory where it may, and otherwise boards a flight.
+//! The cache as a service: a lookup answers from memory or finds a miss, and a miss is answered by a fetch.
 
 use std::{
     sync::Arc,
@@ -6,14 +6,14 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 
 use super::{
-    CacheRequest, Entry, Forward, Lookup, Permit, ReportCache, Revalidate, Role, Served, ServedFrom,
+    CacheRequest, Entry, Forward, Lookup, Miss, Permit, ReportCache, Revalidate, Role, Served, ServedFrom,
     flight::{FlightAudience, Joined, Landed},
 };
-use crate::report::{Call, Cause, FetchError, Fetched, Reason, ReportKey};
+use crate::report::{Call, FetchError, Fetched, Reason};
 
 /// Puts a [`ReportCache`] before whatever makes the calls.
 #[derive(Debug, Clone)]
@@ -32,9 +32,9 @@ pub struct Cache<S> {
 /// Why memory alone cannot answer.
 #[derive(Debug)]
 pub enum Unanswered {
-    /// It takes a call; what is held may stand in if that fails.
-    Absent(Option<Arc<Entry>>),
-    /// The last call has failed, nothing stands in, and it is too early for another.
+    /// It takes a fetch.
+    Miss(Miss),
+    /// The last fetch has failed, nothing stands in for it, and it is too early for another.
     Failed(FetchError),
 }
 
@@ -62,8 +62,19 @@ where
     S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
     S::Future: Send,
 {
-    /// What memory alone can answer, at once. A refresh that is due takes off, and nobody waits for it.
-    pub fn lookup(&self, key: ReportKey, now: Instant) -> Result<Served, Unanswered> {
+    /// What memory alone can answer, at once; else a miss, for this same service. A refresh that is due starts here, and
+    /// nobody waits for it.
+    pub fn lookup(&self, request: CacheRequest, now: Instant) -> Result<Served, Unanswered> {
+        let CacheRequest { key, revalidate } = request;
+        match revalidate {
+            Revalidate::WhenStale => {}
+            Revalidate::Force => {
+                let held = self.memory.peek(&key).filter(|held| self.memory.may_fetch_anew(held, now));
+                if let Some(held) = held {
+                    return Err(Unanswered::Miss(Miss::new(key, Some(held), Forward::Request)));
+                }
+            }
+        }
         match self.memory.lookup(&key, now) {
             Lookup::Answered(served) => Ok(served),
             Lookup::Due { served, held } => {
@@ -71,7 +82,10 @@ where
                 let _nobody_waits = self.join_or_start(call, Some(&held), FlightAudience::Nobody, &mut free);
                 Ok(served)
             }
-            Lookup::Absent(held) => Err(Unanswered::Absent(held)),
+            Lookup::Absent(held) => {
+                let forward = if held.is_some() { Forward::Stale } else { Forward::UriMiss };
+                Err(Unanswered::Miss(Miss::new(key, held, forward)))
+            }
             Lookup::Failed(error) => Err(Unanswered::Failed(error)),
         }
     }
@@ -81,53 +95,21 @@ where
         &self.memory
     }
 
-    /// The answer to a caller that holds a `permit`; a call that it makes holds it until it ends, whether or not the
-    /// caller still waits.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub async fn answer(
-        self,
-        CacheRequest { key, revalidate }: CacheRequest,
-        mut permit: Permit,
-    ) -> Result<Served, FetchError> {
-        let deadline = Instant::now() + self.memory.options.request_timeout;
+    /// The answer by a fetch, of this caller's own or of one before it. A fetch that starts here keeps the caller's permit
+    /// until it ends, also when the caller has hung up.
+    async fn fetch(self, mut miss: Miss) -> Result<Served, FetchError> {
         loop {
-            let now = Instant::now();
-            let wanted_anew = match revalidate {
-                Revalidate::Force => {
-                    self.memory.peek(&key).filter(|held| self.memory.may_fetch_anew(held, now))
-                }
-                Revalidate::WhenStale => None,
-            };
-            let (held, forward) = match wanted_anew {
-                Some(held) => (Some(held), Forward::Request),
-                None => match self.lookup(key, now) {
-                    Ok(served) => return Ok(served),
-                    Err(Unanswered::Failed(error)) => return Err(error),
-                    Err(Unanswered::Absent(Some(held))) => (Some(held), Forward::Stale),
-                    Err(Unanswered::Absent(None)) => (None, Forward::UriMiss),
-                },
-            };
-            // A key is cold when there is nothing to fall back on, nor to know that there is nothing.
-            let reason = match &held {
-                Some(_) => Reason::Refresh,
-                None => Reason::Miss,
-            };
-            let fetched = self.fetched(Call { key, reason }, held.as_ref(), &mut permit);
-            // Past the deadline nobody starts another fetch: the upstream is metered.
-            let fetched = timeout_at(deadline, fetched).await.unwrap_or_else(|_| Err(Cause::Timeout.into()));
-            match fetched {
-                Ok(Some((role, Landed { entry, exchange, stored }))) => {
-                    let age = entry.age(Instant::now());
-                    return Ok(Served {
-                        entry,
-                        from: ServedFrom::Fetched { role, forward, exchange, stored },
-                        age,
-                    });
-                }
-                Ok(None) => {}
-                Err(error) => return self.memory.stale_if_error_from(held.as_ref(), error),
+            let call = Call { key: miss.key, reason: miss.reason() };
+            let fetched = self.fetched(call, miss.held.as_ref(), &mut miss.permit).await?;
+            if let Some((role, Landed { entry, exchange, stored })) = fetched {
+                let (age, forward) = (entry.age(Instant::now()), miss.forward);
+                let from = ServedFrom::Fetched { role, forward, exchange, stored };
+                return Ok(Served { entry, from, age });
+            }
+            match self.lookup(miss.request(), Instant::now()) {
+                Ok(served) => return Ok(served),
+                Err(Unanswered::Failed(error)) => return Err(error),
+                Err(Unanswered::Miss(again)) => miss = Miss { permit: miss.permit, ..again },
             }
         }
     }
@@ -174,7 +156,7 @@ where
     }
 }
 
-impl<S> Service<CacheRequest> for Cache<S>
+impl<S> Service<Miss> for Cache<S>
 where
     S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -184,11 +166,11 @@ where
     type Future = BoxFuture<'static, Result<Served, FetchError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
-        // Readiness of the calls is the flight's affair: a hit must not wait for it.
+        // A fetch sees to the readiness of the calls itself: whoever joins one that is under way need not wait for it.
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, ask: CacheRequest) -> Self::Future {
-        Box::pin(self.clone().answer(ask, Permit::default()))
+    fn call(&mut self, miss: Miss) -> Self::Future {
+        Box::pin(self.clone().fetch(miss))
     }
 }

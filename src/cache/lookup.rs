@@ -130,16 +130,24 @@ impl ReportCache {
         }
     }
 
-    /// The copy that goes before `error`, if one is held that is still better than that.
+    /// The copy that is a better answer than `error`: what was `held` when the caller came or, if nothing was, what is held
+    /// now.
     ///
     /// # Errors
-    /// `error`, if none is.
-    pub fn stale_if_error(&self, key: &ReportKey, error: FetchError) -> Result<Served, FetchError> {
-        self.stale_if_error_from(self.store.get(key).as_ref(), error)
+    /// `error`, if there is none.
+    pub fn stale_if_error(
+        &self,
+        key: &ReportKey,
+        held: Option<&Arc<Entry>>,
+        error: FetchError,
+    ) -> Result<Served, FetchError> {
+        match held {
+            Some(_) => self.stale_if_error_from(held, error),
+            None => self.stale_if_error_from(self.store.get(key).as_ref(), error),
+        }
     }
 
-    /// As [`ReportCache::stale_if_error`], with what was held before.
-    pub(super) fn stale_if_error_from(
+    fn stale_if_error_from(
         &self,
         held: Option<&Arc<Entry>>,
         error: FetchError,

@@ -20,4 +20,4 @@ pub use entry::{Entry, Freshness};
 pub use layer::{Cache, CacheLayer, Unanswered};
 pub use refresh_failure::RefreshFailure;
 pub use report_cache::{CacheOptions, Lookup, Refresh, ReportCache};
-pub use served::{CacheRequest, Forward, Permit, Revalidate, Role, Served, ServedFrom, StoreOutcome};
+pub use served::{CacheRequest, Forward, Miss, Permit, Revalidate, Role, Served, ServedFrom, StoreOutcome};

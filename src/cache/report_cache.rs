@@ -18,8 +18,6 @@ pub struct CacheOptions {
     pub lifetimes: LifetimePolicy,
     /// The weight of all entries together, at most, in bytes.
     pub max_bytes: u64,
-    /// A caller waits this long for a fetch, at most; the fetch itself goes on.
-    pub request_timeout: Duration,
     /// A caller that demands a new answer gets what is held if that is younger.
     pub client_no_cache_interval: Duration,
 }

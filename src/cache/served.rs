@@ -1,9 +1,11 @@
 //! What is asked of the cache, and what it answers.
 
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Entry;
-use crate::report::{Exchange, FetchError, ReportKey};
+use crate::report::{Exchange, FetchError, Reason, ReportKey};
 
 /// A caller's question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +25,23 @@ pub enum Revalidate {
     Force,
 }
 
-/// A place among the requests in flight, which its holder gives back by dropping this. A caller that makes a call hands
-/// it to the call: that goes on when the caller hangs up, and must not make room for another.
-#[derive(Default)]
-pub struct Permit {
-    held: Option<Box<dyn Any + Send>>,
+/// A question that memory does not answer, with what the lookup has found out.
+#[derive(Debug)]
+pub struct Miss {
+    /// The report.
+    pub key: ReportKey,
+    /// What is held: no answer, but better than an error.
+    pub held: Option<Arc<Entry>>,
+    /// Why memory does not answer.
+    pub forward: Forward,
+    /// The caller's.
+    pub permit: Permit,
 }
+
+/// One of the requests that may be in flight at a time, given back by dropping this. A caller that starts a fetch hands it
+/// to the fetch: that goes on when the caller hangs up, and must not make room for another.
+#[derive(Debug, Default)]
+pub struct Permit(#[expect(dead_code, reason = "held until it is dropped")] Option<OwnedSemaphorePermit>);
 
 /// An answer, and how it was come by.
 #[derive(Debug, Clone)]
@@ -107,15 +120,35 @@ impl Served {
 // === impl Permit ===
 
 impl Permit {
-    /// Wraps what gives the place back when it is dropped.
-    pub fn new(held: impl Any + Send) -> Self {
-        Self { held: Some(Box::new(held)) }
+    /// Keeps this until it is dropped.
+    pub const fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Some(permit))
     }
 }
 
-impl fmt::Debug for Permit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("held", &self.held.is_some()).finish()
+// === impl Miss ===
+
+impl Miss {
+    /// A miss without a permit.
+    pub(super) fn new(key: ReportKey, held: Option<Arc<Entry>>, forward: Forward) -> Self {
+        Self { key, held, forward, permit: Permit::default() }
+    }
+
+    /// What the fetch is for. Uncached is what nothing stands in for, not even the knowledge that there is nothing.
+    pub(super) const fn reason(&self) -> Reason {
+        match self.held {
+            Some(_) => Reason::Refresh,
+            None => Reason::Miss,
+        }
+    }
+
+    /// The question once more.
+    pub(super) const fn request(&self) -> CacheRequest {
+        let revalidate = match self.forward {
+            Forward::Request => Revalidate::Force,
+            Forward::UriMiss | Forward::Stale => Revalidate::WhenStale,
+        };
+        CacheRequest { key: self.key, revalidate }
     }
 }
 

@@ -6,20 +6,31 @@
 
 mod access_log;
 mod cache_status;
-mod endpoint;
+mod from_fn;
+mod limits;
 mod negotiate;
+mod outcome;
+mod parse;
+mod pending;
 mod prebuilt;
 mod problem;
 mod proxy_status;
+mod refuse;
 mod rejection;
 mod request_id;
 mod respond;
 mod service;
+mod slow_path;
 
-pub use access_log::{AccessLog, RequestOutcome};
-pub use endpoint::{CrossOrigin, NoCache, ReportEndpoint, ServiceContext};
+pub use access_log::{AccessLog, AccessLogEntry};
+pub use from_fn::{FromFn, FromFnLayer, from_fn};
+pub use limits::{InFlightLimit, deadline, shed_load, stale_if_error};
+pub use outcome::RequestOutcome;
+pub use parse::{CrossOrigin, NoCache, RequestParser};
+pub use pending::{BodyPresence, Pending};
 pub use problem::Problem;
-pub use rejection::{Rejection, Respond, RespondLayer};
+pub use rejection::Rejection;
 pub use request_id::RequestId;
 pub use respond::Responder;
-pub use service::{BodyPresence, ReportService, ResponseFuture, SlowPath};
+pub use service::{ReportService, ResponseFuture, SlowPath};
+pub use slow_path::{Answered, catch_panic, complete_head, record, respond, trace};

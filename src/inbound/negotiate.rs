@@ -12,10 +12,10 @@ use crate::server::{BrowserGuard, BrowserRefusal, SEC_FETCH_SITE};
 /// The weight of what has none: 1, in thousandths (RFC 9110 §12.4.2).
 const MAX_WEIGHT: u16 = 1_000;
 
-/// What one request wants, read in one pass: most requests have few headers, and none of these.
+/// What one request wants, read in one pass: most requests have few headers, and none of these. Its methods take the
+/// headers that it was read from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Negotiated<'a> {
-    headers: &'a HeaderMap,
+pub(super) struct Negotiated {
     coding: Coding,
     condition: Condition,
     request_id: Named,
@@ -53,11 +53,10 @@ enum Sender {
 
 // === impl Negotiated ===
 
-impl<'a> Negotiated<'a> {
+impl Negotiated {
     /// Reads what is wanted.
-    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut negotiated = Self {
-            headers,
             coding: Coding::Identity,
             condition: Condition::Absent,
             request_id: Named::No,
@@ -78,31 +77,35 @@ impl<'a> Negotiated<'a> {
     }
 
     /// May its sender be answered?
-    pub(super) fn check_sender(&self, guard: &BrowserGuard) -> Result<(), BrowserRefusal> {
+    pub(super) fn check_sender(
+        self,
+        headers: &HeaderMap,
+        guard: &BrowserGuard,
+    ) -> Result<(), BrowserRefusal> {
         match self.sender {
             Sender::Unnamed => Ok(()),
-            Sender::Browser => guard.check_site(self.headers),
+            Sender::Browser => guard.check_site(headers),
         }
     }
 
     /// How the body is wanted; compressed where that is as welcome.
-    pub(super) const fn coding(&self) -> Coding {
+    pub(super) const fn coding(self) -> Coding {
         self.coding
     }
 
     /// The caller's name for the request, if it sent a sane one.
-    pub(super) fn id(&self) -> Option<RequestId> {
+    pub(super) fn id(self, headers: &HeaderMap) -> Option<RequestId> {
         match self.request_id {
             Named::No => None,
-            Named::Perhaps => RequestId::of(self.headers),
+            Named::Perhaps => RequestId::of(headers),
         }
     }
 
     /// Does a held validator of the caller's match `etag`? Weakly, as the RFC wants it for `If-None-Match`.
-    pub(super) fn has(&self, etag: &[u8]) -> bool {
+    pub(super) fn has(self, headers: &HeaderMap, etag: &[u8]) -> bool {
         match self.condition {
             Condition::Absent => false,
-            Condition::NoneMatch => self.headers.get_all(IF_NONE_MATCH).iter().any(|value| {
+            Condition::NoneMatch => headers.get_all(IF_NONE_MATCH).iter().any(|value| {
                 let list = value.as_bytes();
                 list.trim_ascii() == b"*"
                     || list.split(|byte| *byte == b',').any(|tag| {
@@ -239,7 +242,7 @@ mod tests {
             ("", false),
         ] {
             let headers = headers(IF_NONE_MATCH, tags);
-            assert_eq!(Negotiated::of(&headers).has(b"\"a\""), matches, "{tags}");
+            assert_eq!(Negotiated::of(&headers).has(&headers, b"\"a\""), matches, "{tags}");
         }
     }
 

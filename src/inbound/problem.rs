@@ -42,24 +42,6 @@ struct Document<'a> {
 
 // === the table ===
 
-/// The `error_key` of a failed fetch; also the `detail` of `Cache-Status`.
-pub(super) const fn error_key(cause: &Cause) -> &'static str {
-    match cause {
-        Cause::Unauthorized => "upstream_unauthorized",
-        Cause::Forbidden => "upstream_forbidden",
-        Cause::Status { .. } => "upstream_error",
-        Cause::Unreachable(_) => "upstream_unreachable",
-        Cause::Invalid(_) => "upstream_invalid_response",
-        Cause::Timeout => "upstream_timeout",
-        Cause::Throttled { .. } | Cause::TooMany { .. } => "throttled",
-        Cause::QuotaExhausted { .. } => "quota_exhausted",
-        Cause::CircuitOpen { .. } => "circuit_open",
-        Cause::TokenUnavailable => "token_unavailable",
-        Cause::Overloaded => "overloaded",
-        Cause::Internal => "internal_error",
-    }
-}
-
 impl From<&FetchError> for Problem {
     fn from(error: &FetchError) -> Self {
         const SOON: Option<Duration> = Some(Duration::from_secs(1));
@@ -114,7 +96,7 @@ impl From<&FetchError> for Problem {
             Cause::Overloaded => (503, SOON, "The proxy has too many requests in flight."),
             Cause::Internal => (500, None, "The proxy failed; its log says more."),
         };
-        Self::new(status, error_key(&error.cause), message, retry_after)
+        Self::new(status, error.cause.as_str(), message, retry_after)
     }
 }
 

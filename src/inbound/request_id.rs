@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::fmt::Hyphenated;
 
 /// The header.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -11,7 +12,15 @@ const MAX_LEN: usize = 128;
 
 /// Names one request, in its answer, in the log, and in a problem's `instance`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
+pub struct RequestId(Text);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Text {
+    /// The caller's.
+    Sent(HeaderValue),
+    /// A UUID.
+    Made([u8; Hyphenated::LENGTH]),
+}
 
 // === impl RequestId ===
 
@@ -19,23 +28,32 @@ impl RequestId {
     /// The caller's id, if it sent a sane one.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let sent = headers.get(X_REQUEST_ID)?;
-        is_sane(sent.as_bytes()).then(|| Self(sent.clone()))
+        is_sane(sent.as_bytes()).then(|| Self(Text::Sent(sent.clone())))
     }
 
     /// A new one. It has to be told from others, not to be hard to guess: no call of the kernel for its bits.
     pub(super) fn new() -> Self {
         let random = fastrand::u128(..).to_ne_bytes();
-        let text = uuid::Builder::from_random_bytes(random).into_uuid().hyphenated().to_string();
-        // Hexadecimal digits and hyphens: every such text is a header value.
-        Self(HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-")))
+        let mut text = [0; Hyphenated::LENGTH];
+        uuid::Builder::from_random_bytes(random).into_uuid().hyphenated().encode_lower(&mut text);
+        Self(Text::Made(text))
     }
 
     pub(super) fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        let text = match &self.0 {
+            Text::Sent(sent) => sent.as_bytes(),
+            Text::Made(text) => text,
+        };
+        // Every sane id is ASCII, and so is every UUID.
+        str::from_utf8(text).unwrap_or_default()
     }
 
     pub(super) fn into_header(self) -> HeaderValue {
-        self.0
+        match self.0 {
+            Text::Sent(sent) => sent,
+            // Hexadecimal digits and hyphens: every such text is a header value.
+            Text::Made(text) => HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-")),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! From what the cache served to an answer's head: validators, variants, and what is said of freshness.
+//! From what the cache served to a response: validators, variants, and what is said of freshness.
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
@@ -51,44 +51,49 @@ impl Responder {
     }
 
     /// The answer to a request that `negotiated` this; `None` while the variant that it wants is not made.
-    pub(super) fn answer(
+    pub(super) fn respond(
         &self,
         served: &Served,
-        negotiated: Negotiated<'_>,
+        negotiated: Negotiated,
+        headers: &HeaderMap,
         id: Option<&RequestId>,
     ) -> Option<Response<Body>> {
         match (served.entry.answer(), negotiated.coding()) {
             (Answer::Report(report), Coding::Identity) => {
-                Some(self.show(served, negotiated, report.representation(), &self.plain))
+                Some(self.show(served, negotiated, headers, report.representation(), &self.plain))
             }
             (Answer::Report(_), Coding::Gzip) => {
-                Some(self.show(served, negotiated, served.entry.gzip()?, &self.gzip))
+                Some(self.show(served, negotiated, headers, served.entry.gzip()?, &self.gzip))
             }
-            (Answer::Negative(negative_answer), _) => Some(refuse(served, negative_answer, id)),
+            (Answer::Negative(negative_answer), _) => Some(negative(served, negative_answer, id)),
         }
     }
 
     /// The answer in the upstream's own bytes, whatever else the request would have liked.
-    pub(super) fn answer_plain(
+    pub(super) fn respond_plain(
         &self,
         served: &Served,
-        negotiated: Negotiated<'_>,
+        negotiated: Negotiated,
+        headers: &HeaderMap,
         id: Option<&RequestId>,
     ) -> Response<Body> {
         match served.entry.answer() {
-            Answer::Report(report) => self.show(served, negotiated, report.representation(), &self.plain),
-            Answer::Negative(negative_answer) => refuse(served, negative_answer, id),
+            Answer::Report(report) => {
+                self.show(served, negotiated, headers, report.representation(), &self.plain)
+            }
+            Answer::Negative(negative_answer) => negative(served, negative_answer, id),
         }
     }
 
     fn show(
         &self,
         served: &Served,
-        negotiated: Negotiated<'_>,
+        negotiated: Negotiated,
+        headers: &HeaderMap,
         shown: &Representation,
         head: &HeaderMap,
     ) -> Response<Body> {
-        if negotiated.has(shown.tag()) {
+        if negotiated.has(headers, shown.tag()) {
             let mut response = Response::new(Body::default());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             *response.headers_mut() = fill_head(&self.not_modified, served, shown);
@@ -126,7 +131,7 @@ fn age(served: &Served) -> HeaderValue {
 }
 
 /// A refusal of the upstream, remembered or new.
-fn refuse(served: &Served, negative_answer: &NegativeAnswer, id: Option<&RequestId>) -> Response<Body> {
+fn negative(served: &Served, negative_answer: &NegativeAnswer, id: Option<&RequestId>) -> Response<Body> {
     let problem = Problem::from(negative_answer);
     let mut response = match id {
         Some(id) => problem.into_response(id),

@@ -181,6 +181,28 @@ impl From<Cause> for FetchError {
     }
 }
 
+// === impl Cause ===
+
+impl Cause {
+    /// Its word: the `error_key` of a problem and the `detail` of `Cache-Status`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "upstream_unauthorized",
+            Self::Forbidden => "upstream_forbidden",
+            Self::Status { .. } => "upstream_error",
+            Self::Unreachable(_) => "upstream_unreachable",
+            Self::Invalid(_) => "upstream_invalid_response",
+            Self::Timeout => "upstream_timeout",
+            Self::Throttled { .. } | Self::TooMany { .. } => "throttled",
+            Self::QuotaExhausted { .. } => "quota_exhausted",
+            Self::CircuitOpen { .. } => "circuit_open",
+            Self::TokenUnavailable => "token_unavailable",
+            Self::Overloaded => "overloaded",
+            Self::Internal => "internal_error",
+        }
+    }
+}
+
 // === impl Unreachable ===
 
 impl Unreachable {

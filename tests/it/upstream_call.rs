@@ -1,42 +1,39 @@
 //! Everything that an upstream call passes, from the retry down to the simulated vendor, over pipes in memory and under paused time.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 use link_report_proxy::{
-    quota::{InitialCount, Quota, QuotaLayer, QuotaLimits, WallClock},
-    report::{
-        ActivityId, Answer, Call, Cause, FetchError, Fetched, InvalidReport, NoClicks, QuotaPressureFn,
-        Reason, ReportKey, Unreachable,
-    },
-    resilience::{BreakerLayer, CircuitLimits, RetryOnceLayer, TokenGeneration},
-    settings::{BaseUrl, SecretFile},
+    app::{Calls, calls, quota_limits},
+    quota::{InitialCount, Quota, WallClock},
+    report::{ActivityId, Answer, Call, Cause, InvalidReport, NoClicks, Reason, ReportKey, Unreachable},
+    settings::{SecretFile, Settings},
     simulator::{BodyShape, Fault, Limit, Options, Scope, Simulator, synthetic_id},
     telemetry::Metrics,
-    token::{AuthorizeLayer, TokenManager, TokenSource},
-    upstream::{Fetch, FetchLimits, HttpClient, OnSend},
+    token::{TokenManager, TokenSource},
 };
 use tokio::{task::JoinSet, time::Instant};
-use tower::{Layer as _, ServiceBuilder, ServiceExt as _, util::BoxCloneService};
+use tower::ServiceExt as _;
 
-use crate::support::pipe::{Cable, Plug};
+use crate::support::{
+    in_process::load_settings,
+    pipe::{Cable, Plug},
+};
 
-const LIMITS: FetchLimits = FetchLimits { attempt: Duration::from_secs(10), max_body: 8 << 20 };
-const SPENDING: QuotaLimits = QuotaLimits {
-    per_second: NonZeroU32::new(4),
-    per_day: None,
-    reserve: 0.1,
-    max_wait: Duration::from_secs(5),
-};
-const CIRCUIT: CircuitLimits = CircuitLimits {
-    failures: NonZeroU32::new(5),
-    open_for: Duration::from_secs(10),
-    open_max: Duration::from_secs(60),
-};
+static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
+    load_settings(&[
+        ("UPSTREAM__BASE_URL", "http://127.0.0.1:1"),
+        ("TOKEN__ACCESS_TOKEN", "the-journey-s-own-is-used"),
+        ("QUOTA__PER_SECOND", "4"),
+        ("QUOTA__PER_DAY", "0"),
+        ("QUOTA__MAX_WAIT", "5s"),
+        ("CIRCUIT__CONSECUTIVE_FAILURES", "5"),
+    ])
+});
 
 /// A vendor, the road to it, and what the road keeps.
 struct Journey {
     vendor: Simulator,
-    road: BoxCloneService<Call, Fetched, FetchError>,
+    road: Calls,
     quota: Quota,
     tokens: TokenManager,
     metrics: Metrics,
@@ -56,26 +53,10 @@ impl Journey {
         let metrics = Metrics::new();
         let tokens = TokenManager::new(source(&vendor), metrics.token.clone());
         let clock = WallClock::starting_at(vendor.options().now);
-        let quota = Quota::new(SPENDING, InitialCount::Unspent, clock, metrics.quota.clone());
-        let generation = tokens.clone();
-        let sending = quota.clone();
-        let wire = HttpClient::new(cable.connector()).telling(OnSend::new(move || sending.sent()));
-        let fetch = Fetch::new(
-            AuthorizeLayer::new(tokens.clone()).layer(wire),
-            BaseUrl::try_from("http://127.0.0.1:1").unwrap(),
-            LIMITS,
-            metrics.upstream.clone(),
-        );
-        let pressure = QuotaPressureFn::new({
-            let quota = quota.clone();
-            move |now| quota.quota_pressure(now)
-        });
-        let road = ServiceBuilder::new()
-            .layer(RetryOnceLayer::new(TokenGeneration::new(move || generation.generation()), pressure))
-            .layer(BreakerLayer::new(CIRCUIT, metrics.circuit.clone()))
-            .layer(QuotaLayer::new(quota.clone()))
-            .service(fetch);
-        Self { vendor, road: BoxCloneService::new(road), quota, tokens, metrics, cable }
+        let quota =
+            Quota::new(quota_limits(&SETTINGS.quota), InitialCount::Unspent, clock, metrics.quota.clone());
+        let road = calls(&SETTINGS, cable.connector(), &tokens, &quota, &metrics).unwrap();
+        Self { vendor, road, quota, tokens, metrics, cable }
     }
 
     fn with_a_static_token() -> Self {
@@ -132,8 +113,8 @@ async fn each_fault_of_the_upstream_has_its_cause_and_its_number_of_calls() {
         (Fault::NotAnObject, InvalidReport::Malformed.into(), 1),
         (Fault::WrongActivity, InvalidReport::OtherActivity.into(), 1),
         (Fault::NoArray, InvalidReport::Malformed.into(), 1),
-        (Fault::Huge, InvalidReport::TooLarge { limit: LIMITS.max_body }.into(), 1),
-        (Fault::GzipBomb, InvalidReport::TooLarge { limit: LIMITS.max_body }.into(), 1),
+        (Fault::Huge, InvalidReport::TooLarge { limit: SETTINGS.upstream.max_body.as_u64() }.into(), 1),
+        (Fault::GzipBomb, InvalidReport::TooLarge { limit: SETTINGS.upstream.max_body.as_u64() }.into(), 1),
         (
             Fault::Throttle { limit: Limit::PerSecond, retry_after: Some(half_a_minute) },
             Cause::Throttled { retry_after: half_a_minute },
@@ -181,7 +162,7 @@ async fn a_burst_never_exceeds_the_vendor_s_second() {
         calls.spawn(journey.road.clone().oneshot(call(key)));
     }
     assert!(calls.join_all().await.iter().all(Result::is_ok), "the vendor refuses a second's fifth call");
-    assert!(start.elapsed() <= SPENDING.max_wait);
+    assert!(start.elapsed() <= SETTINGS.quota.max_wait);
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,10 +222,10 @@ async fn an_open_circuit_spends_no_quota_and_closes_after_one_good_call() {
     for key in 1..=5 {
         assert_eq!(journey.ask(key).await, Err(Cause::Timeout));
     }
-    assert_eq!(journey.ask(1).await, Err(Cause::CircuitOpen { retry_after: CIRCUIT.open_for }));
+    assert_eq!(journey.ask(1).await, Err(Cause::CircuitOpen { retry_after: SETTINGS.circuit.open_min }));
     assert_eq!((journey.vendor.calls(), journey.counted()), (5, 5));
     journey.vendor.clear_faults();
-    tokio::time::sleep(CIRCUIT.open_for).await;
+    tokio::time::sleep(SETTINGS.circuit.open_min).await;
     for _ in 0..2 {
         assert!(matches!(journey.ask(1).await, Ok(Answer::Report(_))));
     }

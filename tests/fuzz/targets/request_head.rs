@@ -2,21 +2,17 @@
 //! a request never hangs, panics or ends in 500.
 #![no_main]
 
-use std::{future::ready, net::Ipv4Addr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
-use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
 use link_report_proxy::{
-    cache::{CacheLayer, CacheOptions, ReportCache},
-    inbound::{
-        AccessLog, CrossOrigin, NoCache, ReportEndpoint, ReportService, RespondLayer, Responder,
-        ServiceContext, SlowPath,
-    },
+    app::{Calls, cache_options, data_port},
+    cache::ReportCache,
     report::{
-        Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, QuotaPressure,
-        QuotaPressureFn,
+        Answer, Call, Exchange, FetchError, Fetched, LinkReport, QuotaPressure, QuotaPressureFn,
     },
-    server::{BearerAuth, BrowserGuard, ConnectionLimits, serve_connection},
+    server::{BearerAuth, ConnectionLimits, serve_connection},
+    settings::Settings,
     telemetry::Metrics,
 };
 use tokio::{
@@ -24,7 +20,7 @@ use tokio::{
     runtime::Builder,
 };
 use tokio_util::sync::CancellationToken;
-use tower::Layer as _;
+use tower::service_fn;
 
 const LINE: &[u8] =
     b"GET /v3/reports/email_reports/8892baf9-970a-4de6-8400-fa4ec461986d/links HTTP/1.1\r\nhost: localhost\r\n";
@@ -40,40 +36,17 @@ fn answer(call: Call) -> Result<Fetched, FetchError> {
 
 /// The data port's service, with such a vendor behind.
 async fn exchange(sent: &[u8]) -> Vec<u8> {
-    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let options = CacheOptions {
-        lifetimes: LifetimePolicy {
-            ttl: minutes(5),
-            ttl_jitter: 0.1,
-            empty_ttl: minutes(1),
-            negative_ttl: minutes(1),
-            stale_while_revalidate: minutes(10),
-            stale_if_error: minutes(60),
-        },
-        max_bytes: 1 << 20,
-        request_timeout: Duration::from_secs(15),
-        client_no_cache_interval: minutes(1),
-    };
+    let settings = [
+        ("LINK_REPORT_PROXY__TOKEN__ACCESS_TOKEN", "unused"),
+        ("LINK_REPORT_PROXY__CACHE__CLIENT_NO_CACHE", "limited"),
+        ("LINK_REPORT_PROXY__SERVER__MAX_IN_FLIGHT", "1"),
+    ];
+    let settings = Settings::load(None, settings).expect("settings");
     let metrics = Metrics::new();
-    let memory = Arc::new(ReportCache::new(
-        options,
-        QuotaPressureFn::new(|_now| QuotaPressure::Normal),
-        metrics.cache.clone(),
-    ));
-    let answers = ServiceContext {
-        browser_guard: BrowserGuard::new(Ipv4Addr::LOCALHOST.into(), &[], &[]),
-        clients: BearerAuth::anybody(),
-        no_cache: NoCache::Limited,
-        cache: CacheLayer::new(memory).layer(tower::service_fn(|call| ready(answer(call)))),
-        responder: Arc::new(Responder::new(HeaderValue::from_static("accept-encoding"))),
-        cross_origin: CrossOrigin::Off,
-    };
-    let endpoint = ReportEndpoint::new(answers.clone(), NonZeroUsize::MIN);
-    let front = ReportService::new(
-        answers,
-        SlowPath::new(RespondLayer.layer(endpoint)),
-        AccessLog::new(metrics.requests.clone()),
-    );
+    let pressure = QuotaPressureFn::new(|_now| QuotaPressure::Normal);
+    let memory = ReportCache::new(cache_options(&settings), pressure, metrics.cache.clone());
+    let calls = Calls::new(service_fn(|call| ready(answer(call))));
+    let front = data_port(&settings, Arc::new(memory), calls, BearerAuth::anybody(), &metrics);
 
     let (mut ours, theirs) = tokio::io::duplex(1 << 20);
     let served = serve_connection(theirs, Arc::new(front), LIMITS, CancellationToken::new());

@@ -9,7 +9,6 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use tower::ServiceExt as _;
 
 use super::harness::{Desk, at_rest, from, negative_answer, report, seconds};
 use crate::support::in_process::{key, timed};
@@ -217,7 +216,7 @@ async fn what_landed_while_a_caller_waited_for_an_older_fetch_is_seen_and_costs_
     let first = desk.call().await;
     desk.memory().purge_all();
     // This caller is slow: it waits for the first fetch, and is not polled again before the second has landed.
-    let mut slow = Box::pin(desk.cache.clone().oneshot(key(1).into()));
+    let mut slow = Box::pin(desk.answer(key(1).into()));
     assert!(timeout(seconds(0), &mut slow).await.is_err());
     let quick = desk.ask(key(1));
     at_rest().await;

@@ -1,6 +1,7 @@
 //! The calls behind a cache, scripted: each one is laid on a desk, and the test decides what becomes of it.
 
 use std::{
+    num::NonZeroUsize,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -8,7 +9,11 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use link_report_proxy::{
-    cache::{Cache, CacheLayer, CacheOptions, CacheRequest, ReportCache, Revalidate, Served, ServedFrom},
+    app::{RequestLimits, misses},
+    cache::{
+        Cache, CacheLayer, CacheOptions, CacheRequest, Miss, ReportCache, Revalidate, Served, ServedFrom,
+        Unanswered,
+    },
     report::{
         Answer, Call, Cause, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
         NegativeStatus, QuotaPressure, QuotaPressureFn, ReportKey,
@@ -18,15 +23,20 @@ use link_report_proxy::{
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
-use tower::{Layer as _, Service, ServiceExt as _};
+use tower::{Layer as _, Service, ServiceExt as _, util::BoxCloneSyncService};
 
 type Outcome = Result<Fetched, FetchError>;
+
+/// More than ask at a time, but where a test is about that.
+const LIMITS: RequestLimits =
+    RequestLimits { max_in_flight: NonZeroUsize::new(10_000).unwrap(), request_timeout: seconds(15) };
 
 /// A cache, and the desk with the calls that it makes.
 pub(super) struct Desk {
     pub(super) cache: Cache<Calls>,
+    misses: BoxCloneSyncService<Miss, Served, FetchError>,
     pub(super) metrics: Metrics,
     asked: mpsc::UnboundedReceiver<Asked>,
 }
@@ -57,7 +67,6 @@ pub(super) fn options() -> CacheOptions {
             stale_if_error: seconds(3_600),
         },
         max_bytes: 64 << 20,
-        request_timeout: seconds(15),
         client_no_cache_interval: seconds(60),
     }
 }
@@ -105,21 +114,37 @@ impl Desk {
         let (calls, asked) = mpsc::unbounded_channel();
         let metrics = Metrics::new();
         let memory = Arc::new(ReportCache::new(options, scarce, metrics.cache.clone()));
-        Self { cache: CacheLayer::new(memory).layer(Calls(calls)), metrics, asked }
+        let cache = CacheLayer::new(memory).layer(Calls(calls));
+        Self { misses: BoxCloneSyncService::new(misses(LIMITS, cache.clone())), cache, metrics, asked }
     }
 
     pub(super) fn memory(&self) -> &Arc<ReportCache> {
         self.cache.memory()
     }
 
+    /// The answer, by memory or by a call.
+    pub(super) fn answer(
+        &self,
+        request: CacheRequest,
+    ) -> impl Future<Output = Result<Served, FetchError>> + Send + use<> {
+        let (cache, misses) = (self.cache.clone(), self.misses.clone());
+        async move {
+            match cache.lookup(request, Instant::now()) {
+                Ok(served) => Ok(served),
+                Err(Unanswered::Failed(error)) => Err(error),
+                Err(Unanswered::Miss(miss)) => misses.oneshot(miss).await,
+            }
+        }
+    }
+
     /// Asks, and does not wait for the answer.
     pub(super) fn ask(&self, key: ReportKey) -> JoinHandle<Result<Served, FetchError>> {
-        tokio::spawn(self.cache.clone().oneshot(key.into()))
+        tokio::spawn(self.answer(key.into()))
     }
 
     /// The same, for an answer that is new.
     pub(super) fn ask_anew(&self, key: ReportKey) -> JoinHandle<Result<Served, FetchError>> {
-        tokio::spawn(self.cache.clone().oneshot(CacheRequest { key, revalidate: Revalidate::Force }))
+        tokio::spawn(self.answer(CacheRequest { key, revalidate: Revalidate::Force }))
     }
 
     /// The next call. An hour in which nothing else happens passes at once: a call that never comes fails the test.

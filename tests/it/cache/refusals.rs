@@ -135,7 +135,7 @@ async fn a_refusal_keeps_the_report_behind_it_which_stands_in_for_an_error_that_
     let served = desk.ask(key(1)).await.unwrap();
     assert_eq!((from(&served), served.unwrap().entry.answer()), ("fallback", &good));
     desk.is_clear().await;
-    let served = desk.memory().stale_if_error(&key(1), Cause::Overloaded.into()).unwrap();
+    let served = desk.memory().stale_if_error(&key(1), None, Cause::Overloaded.into()).unwrap();
     assert_eq!(served.entry.answer(), &good);
     // It is a day's stand-in by its own age, however old the refusal is.
     sleep(seconds(3_600 - 361 - 1)).await;

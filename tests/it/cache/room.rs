@@ -1,14 +1,15 @@
 //! The room for requests in flight: a caller that hangs up makes none.
 
 use link_report_proxy::{
-    cache::{CacheRequest, Permit, Revalidate},
+    cache::{Miss, Permit, Unanswered},
     simulator::{Fault, Scope},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::yield_now,
-    time::sleep,
+    time::{Instant, sleep},
 };
+use tower::ServiceExt as _;
 
 use super::harness::{Desk, at_rest, from, report, seconds};
 use crate::support::in_process::{InProcess, key, path};
@@ -45,10 +46,14 @@ fn place(room: &std::sync::Arc<Semaphore>) -> Permit {
 async fn a_leader_s_place_goes_with_its_call_and_a_waiter_s_with_the_waiter() {
     let room = std::sync::Arc::new(Semaphore::new(10));
     let mut desk = Desk::new();
-    let ask = || CacheRequest { key: key(1), revalidate: Revalidate::WhenStale };
-    let leader = tokio::spawn(desk.cache.clone().answer(ask(), place(&room)));
+    let ask = || {
+        let Err(Unanswered::Miss(miss)) = desk.cache.lookup(key(1).into(), Instant::now()) else {
+            panic!("nothing is held")
+        };
+        tokio::spawn(desk.cache.clone().oneshot(Miss { permit: place(&room), ..miss }))
+    };
+    let (leader, waiters) = (ask(), [ask(), ask()]);
     let call = desk.call().await;
-    let waiters = [(); 2].map(|()| tokio::spawn(desk.cache.clone().answer(ask(), place(&room))));
     at_rest().await;
     assert_eq!(room.available_permits(), 7);
     leader.abort();

@@ -297,12 +297,21 @@ async fn a_copy_past_stale_if_error_is_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_memory_can_answer_takes_no_room_on_the_long_road_either() {
+async fn what_memory_can_answer_takes_no_room_on_the_slow_path_either() {
     let page = "https://dash.example";
     let proxy = InProcess::with(&[("CORS__ALLOWED_ORIGINS", page), ("SERVER__MAX_IN_FLIGHT", "1")]);
     proxy.get(&path(ASKED)).await;
     crowd(&proxy).await;
     let answer = proxy.get_with(&path(ASKED), &[("origin", page)]).await;
+    assert_eq!((answer.status, answer.cache_status()), (200, "hit; ttl=300"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_memory_can_answer_takes_no_room_for_a_caller_that_sends_no_cache_either() {
+    let proxy = InProcess::with(&[("CACHE__CLIENT_NO_CACHE", "limited"), ("SERVER__MAX_IN_FLIGHT", "1")]);
+    proxy.get(&path(ASKED)).await;
+    crowd(&proxy).await;
+    let answer = proxy.get_with(&path(ASKED), &[("cache-control", "no-cache")]).await;
     assert_eq!((answer.status, answer.cache_status()), (200, "hit; ttl=300"));
 }
 

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
+use http::Method;
 use link_report_proxy::simulator::{Fault, Scope};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::{Level, subscriber::DefaultGuard};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
-use crate::support::in_process::{InProcess, OLD, key, path};
+use crate::support::in_process::{InProcess, OLD, key, path, request};
 
 /// The log of this thread, and with it of everything that a test's runtime runs.
 #[derive(Clone, Default)]
@@ -31,7 +32,8 @@ impl Log {
             .call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
         let log = Self::default();
         let lines = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(Level::TRACE);
-        (log.clone(), tracing::subscriber::set_default(lines.with_writer(log).finish()))
+        let lines = lines.with_span_events(FmtSpan::NEW).with_writer(log.clone());
+        (log, tracing::subscriber::set_default(lines.finish()))
     }
 
     fn text(&self) -> String {
@@ -40,9 +42,19 @@ impl Log {
 
     /// The lines that tell of a request.
     fn requests(&self) -> Vec<Value> {
+        self.lines(|line| line["message"] == "request")
+    }
+
+    /// The fields of every span of this name.
+    fn spans(&self, name: &str) -> Vec<Value> {
+        let opened = self.lines(|line| line["message"] == "new" && line["span"]["name"] == name);
+        opened.into_iter().map(|mut line| line["span"].take()).collect()
+    }
+
+    fn lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let text = self.text();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line["message"] == "request").collect()
+        lines.filter(wanted).collect()
     }
 }
 
@@ -117,6 +129,28 @@ async fn each_request_is_one_line_with_what_became_of_it_and_hits_are_for_debugg
     for line in [&lines[0], &lines[3], &lines[4]] {
         assert!(line["upstream_request_id"].as_str().is_some_and(|id| !id.is_empty()), "{line}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_on_the_slow_path_is_one_span_and_a_hit_none() {
+    let (log, _guard) = Log::start();
+    let proxy = InProcess::new();
+    proxy.get_with(&path(1), &[("x-request-id", "asked")]).await;
+    assert_eq!(proxy.get(&path(1)).await.cache_status(), "hit; ttl=300");
+    proxy.send(request(Method::POST, "/some-secret", &[("x-request-id", "posted")])).await;
+    let spans = log.spans("request");
+    let id = key(1).id.to_string();
+    let [miss, refused] = &spans[..] else { panic!("{spans:?}") };
+    for (span, fields) in [
+        (
+            miss,
+            json!({"name": "request", "method": "GET", "path": "report", "id": id, "request_id": "asked"}),
+        ),
+        (refused, json!({"name": "request", "method": "other", "path": "other", "request_id": "posted"})),
+    ] {
+        assert_eq!(*span, fields);
+    }
+    assert!(!log.text().contains("some-secret"), "a path that is not understood may hold anything");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,32 +1,27 @@
-//! A bug here costs one request its report, and is seen.
+//! The data port before calls of our own making: a bug here costs one request its report, and is seen.
 
 use std::{
-    future::ready,
-    num::NonZeroUsize,
+    future::{Ready, ready},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
-use http::{HeaderValue, Method};
+use http::Method;
 use link_report_proxy::{
-    cache::{CacheLayer, CacheOptions, ReportCache},
-    inbound::{
-        AccessLog, CrossOrigin, NoCache, ReportEndpoint, ReportService, RespondLayer, Responder,
-        ServiceContext, SlowPath,
-    },
-    report::{
-        Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, QuotaPressure,
-        QuotaPressureFn,
-    },
-    server::{BearerAuth, BrowserGuard},
+    app::{Calls, cache_options, data_port},
+    cache::ReportCache,
+    inbound::ReportService,
+    report::{Answer, Call, Exchange, FetchError, Fetched, LinkReport, QuotaPressure, QuotaPressureFn},
+    server::BearerAuth,
     telemetry::Metrics,
 };
-use tower::Layer as _;
+use tower::Service;
 
-use crate::support::in_process::{exchange, path, request};
+use crate::support::in_process::{Answer as HttpAnswer, OLD, exchange, load_settings, path, request};
 
 /// A vendor that has every report.
 fn report(call: Call) -> Result<Fetched, FetchError> {
@@ -35,22 +30,35 @@ fn report(call: Call) -> Result<Fetched, FetchError> {
     Ok(Fetched { answer: Answer::Report(report), age: Duration::ZERO, exchange: Exchange::default() })
 }
 
+/// A vendor that has every report, and a bug in the code that asks it, while that is switched on.
+struct BrokenCalls(Arc<AtomicBool>);
+
+/// The data port before these calls, with a cache that asks `quota_pressure`.
+fn service(calls: Calls, quota_pressure: QuotaPressureFn, metrics: &Metrics) -> Arc<ReportService<Calls>> {
+    let settings = load_settings(&[
+        ("TOKEN__ACCESS_TOKEN", "unused"),
+        ("CACHE__TTL_JITTER", "0"),
+        ("CACHE__EMPTY_TTL", "5m"),
+    ]);
+    let memory = ReportCache::new(cache_options(&settings), quota_pressure, metrics.cache.clone());
+    Arc::new(data_port(&settings, Arc::new(memory), calls, BearerAuth::anybody(), metrics))
+}
+
+async fn get(service: &Arc<ReportService<Calls>>, target: &str) -> HttpAnswer {
+    exchange(Arc::clone(service), request(Method::GET, target, &[])).await
+}
+
+fn is_a_counted_500(answer: &HttpAnswer, metrics: &Metrics) {
+    assert_eq!((answer.status, answer.json()["error_key"].as_str()), (500, Some("internal_error")));
+    assert_ne!(answer.header("x-request-id"), "");
+    let counted = "link_report_proxy_requests_total{code=\"500\",outcome=\"error\"} 1\n";
+    let rendered = metrics.render().unwrap();
+    assert!(rendered.contains(counted), "{rendered}");
+    assert!(rendered.contains("link_report_proxy_requests_in_flight 0\n"), "{rendered}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_panic_while_memory_answers_is_a_counted_500_and_the_next_request_is_served() {
-    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let options = CacheOptions {
-        lifetimes: LifetimePolicy {
-            ttl: minutes(5),
-            ttl_jitter: 0.0,
-            empty_ttl: minutes(5),
-            negative_ttl: minutes(1),
-            stale_while_revalidate: minutes(10),
-            stale_if_error: minutes(60),
-        },
-        max_bytes: 1 << 20,
-        request_timeout: Duration::from_secs(15),
-        client_no_cache_interval: minutes(1),
-    };
     let is_broken = Arc::new(AtomicBool::new(false));
     let quota_pressure = {
         let is_broken = Arc::clone(&is_broken);
@@ -60,35 +68,76 @@ async fn a_panic_while_memory_answers_is_a_counted_500_and_the_next_request_is_s
         })
     };
     let metrics = Metrics::new();
-    let memory = Arc::new(ReportCache::new(options, quota_pressure, metrics.cache.clone()));
-    let answers = ServiceContext {
-        browser_guard: BrowserGuard::new([127, 0, 0, 1].into(), &[], &[]),
-        clients: BearerAuth::anybody(),
-        no_cache: NoCache::Ignored,
-        cache: CacheLayer::new(memory).layer(tower::service_fn(|call| ready(report(call)))),
-        responder: Arc::new(Responder::new(HeaderValue::from_static("accept-encoding"))),
-        cross_origin: CrossOrigin::Off,
-    };
-    let endpoint = ReportEndpoint::new(answers.clone(), NonZeroUsize::MIN);
-    let front = ReportService::new(
-        answers,
-        SlowPath::new(RespondLayer.layer(endpoint)),
-        AccessLog::new(metrics.requests.clone()),
-    );
-    let front = Arc::new(front);
-    let get = async || exchange(Arc::clone(&front), request(Method::GET, &path(1), &[])).await;
+    let calls = Calls::new(tower::service_fn(|call| ready(report(call))));
+    let service = service(calls, quota_pressure, &metrics);
 
-    assert_eq!(get().await.status, 200);
-    tokio::time::sleep(minutes(6)).await;
+    assert_eq!(get(&service, &path(1)).await.status, 200);
+    tokio::time::sleep(Duration::from_mins(6)).await;
     is_broken.store(true, Ordering::Relaxed);
-    let answer = get().await;
-    assert_eq!((answer.status, answer.json()["error_key"].as_str()), (500, Some("internal_error")));
-    assert_ne!(answer.header("x-request-id"), "");
-    let counted = "link_report_proxy_requests_total{code=\"500\",outcome=\"error\"} 1\n";
-    let rendered = metrics.render().unwrap();
-    assert!(rendered.contains(counted), "{rendered}");
+    is_a_counted_500(&get(&service, &path(1)).await, &metrics);
 
     is_broken.store(false, Ordering::Relaxed);
-    let answer = get().await;
+    let answer = get(&service, &path(1)).await;
     assert_eq!((answer.status, answer.cache_status()), (200, "hit; ttl=-60"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_on_the_slow_path_is_a_counted_500_and_the_next_request_is_served() {
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let metrics = Metrics::new();
+    let calls = Calls::new(BrokenCalls(Arc::clone(&is_broken)));
+    let service = service(calls, QuotaPressureFn::new(|_now| QuotaPressure::Normal), &metrics);
+
+    is_broken.store(true, Ordering::Relaxed);
+    is_a_counted_500(&get(&service, &path(1)).await, &metrics);
+
+    is_broken.store(false, Ordering::Relaxed);
+    for cache_status in ["fwd=uri-miss; stored", "hit; ttl=300"] {
+        let answer = get(&service, &path(1)).await;
+        assert_eq!((answer.status, answer.cache_status()), (200, cache_status));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_takes_a_fetch_is_looked_up_once() {
+    let lookups = Arc::new(AtomicU32::new(0));
+    let quota_pressure = {
+        let lookups = Arc::clone(&lookups);
+        QuotaPressureFn::new(move |_now| {
+            lookups.fetch_add(1, Ordering::Relaxed);
+            QuotaPressure::Normal
+        })
+    };
+    let calls = Calls::new(tower::service_fn(|call| ready(report(call))));
+    let service = service(calls, quota_pressure, &Metrics::new());
+    get(&service, &path(1)).await;
+    tokio::time::sleep(OLD).await;
+    assert_eq!(lookups.load(Ordering::Relaxed), 0, "a fresh copy and none at all are not asked about");
+    let answer = get(&service, &path(1)).await;
+    assert_eq!((answer.status, answer.cache_status()), (200, "fwd=stale; stored"));
+    assert_eq!(lookups.load(Ordering::Relaxed), 1);
+}
+
+// === impl BrokenCalls ===
+
+impl Clone for BrokenCalls {
+    /// Each fetch clones its calls, on the task of the request that starts it.
+    fn clone(&self) -> Self {
+        assert!(!self.0.load(Ordering::Relaxed), "a bug");
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Service<Call> for BrokenCalls {
+    type Response = Fetched;
+    type Error = FetchError;
+    type Future = Ready<Result<Fetched, FetchError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        ready(report(call))
+    }
 }

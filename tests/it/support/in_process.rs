@@ -1,6 +1,7 @@
 //! The whole proxy in memory: both ports over pipes, the simulated vendor behind, all under paused time.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     net::SocketAddr,
     sync::Arc,
@@ -93,10 +94,8 @@ impl InProcess {
         } else {
             vec![("UPSTREAM__BASE_URL", url.as_str()), ("TOKEN__ACCESS_TOKEN", token.as_str())]
         };
-        let environment = STEADY.iter().chain(&given).chain(settings);
-        let environment: std::collections::HashMap<_, _> =
-            environment.map(|(key, value)| (format!("LINK_REPORT_PROXY__{key}"), *value)).collect();
-        let settings = Settings::load(None, environment).unwrap();
+        let settings: Vec<_> = STEADY.iter().chain(&given).chain(settings).copied().collect();
+        let settings = load_settings(&settings);
         before(&vendor);
         let cable = Cable::to(&vendor);
         let world = Environment { clock: WallClock::starting_at(now), opening: InitialCount::Unspent };
@@ -225,6 +224,13 @@ pub(crate) fn request(method: Method, target: &str, headers: &[(&str, &str)]) ->
         request = request.header(*name, *value);
     }
     request.body(Full::default()).unwrap()
+}
+
+/// These settings, named as the environment names them, without the prefix; of two of the same name the later counts.
+pub(crate) fn load_settings(settings: &[(&str, &str)]) -> Settings {
+    let environment: HashMap<_, _> =
+        settings.iter().map(|(key, value)| (format!("LINK_REPORT_PROXY__{key}"), *value)).collect();
+    Settings::load(None, environment).unwrap()
 }
 
 /// The key of a report that the vendor always has, with two links that were clicked.

@@ -1,0 +1,61 @@
+//! A tower layer made of an `async fn(state, request, next)`.
+
+use std::{
+    future::Future,
+    task::{Context, Poll},
+};
+
+use tower::{Layer, Service};
+
+/// See [`from_fn`].
+#[derive(Debug, Clone)]
+pub struct FromFnLayer<T, F> {
+    state: T,
+    wrap: F,
+}
+
+/// See [`from_fn`].
+#[derive(Debug, Clone)]
+pub struct FromFn<T, F, S> {
+    state: T,
+    wrap: F,
+    next: S,
+}
+
+/// A layer that calls `wrap(state, request, next)`, where `next` is the service below it. That one is asked for its
+/// readiness when it is called ([`tower::ServiceExt::oneshot`]): such a layer is always ready itself.
+pub const fn from_fn<T, F>(state: T, wrap: F) -> FromFnLayer<T, F> {
+    FromFnLayer { state, wrap }
+}
+
+// === impl FromFnLayer ===
+
+impl<T: Clone, F: Clone, S> Layer<S> for FromFnLayer<T, F> {
+    type Service = FromFn<T, F, S>;
+
+    fn layer(&self, next: S) -> FromFn<T, F, S> {
+        FromFn { state: self.state.clone(), wrap: self.wrap.clone(), next }
+    }
+}
+
+// === impl FromFn ===
+
+impl<T, F, S, Request, Wrapped, Response, Error> Service<Request> for FromFn<T, F, S>
+where
+    T: Clone,
+    F: Fn(T, Request, S) -> Wrapped,
+    S: Clone,
+    Wrapped: Future<Output = Result<Response, Error>>,
+{
+    type Response = Response;
+    type Error = Error;
+    type Future = Wrapped;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Wrapped {
+        (self.wrap)(self.state.clone(), request, self.next.clone())
+    }
+}

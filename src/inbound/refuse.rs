@@ -1,0 +1,48 @@
+//! From the reason why a request gets no report to its response, and what the access log says of it.
+
+use http::{
+    HeaderName, HeaderValue, Response,
+    header::{ALLOW, WWW_AUTHENTICATE},
+};
+
+use super::{
+    Problem, Rejection, RequestId,
+    access_log::AccessLogEntry,
+    cache_status::{self, CACHE_STATUS},
+    outcome::RequestOutcome,
+    proxy_status,
+};
+use crate::{report::Cause, server::Body};
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// Refuses the request of this id.
+pub(super) fn refuse(rejection: Rejection, id: &RequestId) -> (Response<Body>, AccessLogEntry) {
+    let outcome = RequestOutcome::of_rejection(&rejection);
+    let problem = Problem::from(&rejection);
+    let error_key = Some(problem.error_key.clone());
+    let mut response = problem.into_response(id);
+    let headers = response.headers_mut();
+    let exchange = match rejection {
+        Rejection::Method { allow } => {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+            None
+        }
+        Rejection::Unauthenticated => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            None
+        }
+        Rejection::Fetch(error) => {
+            // What was shed never came as far as the cache.
+            if error.cause != Cause::Overloaded {
+                headers.insert(CACHE_STATUS, cache_status::of_error(&error));
+            }
+            if let Some(status) = proxy_status::of(&error) {
+                headers.insert(PROXY_STATUS, status);
+            }
+            Some(error.exchange)
+        }
+        Rejection::Browser(_) | Rejection::Key(_) | Rejection::UnexpectedBody => None,
+    };
+    (response, AccessLogEntry { outcome, age: None, exchange, error_key })
+}

@@ -1,0 +1,151 @@
+//! What a request passes that the fast path does not answer, as long as it is HTTP.
+//!
+//! Layers, put together in `app/stack.rs`.
+
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Request, Response, header::CONNECTION};
+use prometheus::IntGauge;
+use tower::{Service, ServiceExt};
+use tracing::Instrument;
+
+use super::{
+    AccessLog, Responder,
+    access_log::{AccessLogEntry, RequestInfo},
+    pending::{BodyPresence, NextStep, Pending},
+    refuse::refuse,
+    request_id::X_REQUEST_ID,
+};
+use crate::{
+    cache::{Miss, ReportCache, Served},
+    report::{Cause, FetchError},
+    server::Body,
+};
+
+/// A response, and what the access log says of it.
+pub type Answered = (Response<Body>, AccessLogEntry);
+
+/// Keeps the gauge of requests in flight right, also when a caller leaves.
+struct InFlight(IntGauge);
+
+/// Completes every head: with the request's id, and with the end of a connection on which a body stands unread. It would
+/// be taken for the next request.
+pub async fn complete_head<S>(_: (), request: Request<Pending>, next: S) -> Result<Response<Body>, Infallible>
+where
+    S: Service<Request<Pending>, Response = Response<Body>, Error = Infallible>,
+{
+    let Pending { id, body, .. } = request.body();
+    let (id, body) = (id.clone(), *body);
+    let mut response = next.oneshot(request).await?;
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, id.into_header());
+    match body {
+        BodyPresence::Absent => {}
+        BodyPresence::Present => {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+    Ok(response)
+}
+
+/// Counts, times and logs what became of a request.
+pub async fn record<S>(
+    access_log: Arc<AccessLog>,
+    request: Request<Pending>,
+    next: S,
+) -> Result<Response<Body>, Infallible>
+where
+    S: Service<Request<Pending>, Response = Answered, Error = Infallible>,
+{
+    let Pending { id, parsed, .. } = request.body();
+    let (id, key, start) = (id.clone(), parsed.key.ok(), parsed.start);
+    let in_flight = InFlight::enter(access_log.metrics().in_flight());
+    let (response, entry) = next.oneshot(request).await?;
+    drop(in_flight);
+    let info = RequestInfo { key, id: Some(&id), elapsed: start.elapsed() };
+    access_log.answer(&info, &entry, response.status());
+    Ok(response)
+}
+
+/// The span of a request. No byte of the caller's is in it that has not been parsed: a path may hold a secret.
+pub async fn trace<S>(_: (), request: Request<Pending>, next: S) -> Result<Answered, Infallible>
+where
+    S: Service<Request<Pending>, Response = Answered, Error = Infallible>,
+{
+    let Pending { id, parsed, .. } = request.body();
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        _ => "other",
+    };
+    let span = tracing::info_span!(
+        "request",
+        method,
+        path = if parsed.key.is_ok() { "report" } else { "other" },
+        id = parsed.key.ok().map(|key| tracing::field::display(key.id)),
+        request_id = id.as_str(),
+    );
+    next.oneshot(request).instrument(span).await
+}
+
+/// A panic costs one request its report, and is seen: by the hook's log line, in the access log and in the metrics.
+pub async fn catch_panic<S>(_: (), request: Request<Pending>, next: S) -> Result<Answered, Infallible>
+where
+    S: Service<Request<Pending>, Response = Answered, Error = Infallible>,
+{
+    let id = request.body().id.clone();
+    match AssertUnwindSafe(next.oneshot(request)).catch_unwind().await {
+        Ok(answered) => answered,
+        Err(_panic) => Ok(refuse(FetchError::from(Cause::Internal).into(), &id)),
+    }
+}
+
+/// The end of HTTP: has a report fetched if it takes that, and makes a response of it, or of the reason why there is none.
+pub async fn respond<S>(
+    (responder, memory): (Arc<Responder>, Arc<ReportCache>),
+    request: Request<Pending>,
+    next: S,
+) -> Result<Answered, Infallible>
+where
+    S: Service<Miss, Response = Served, Error = FetchError>,
+{
+    let (head, Pending { id, parsed, step, .. }) = request.into_parts();
+    let (key, served) = match step {
+        NextStep::Reject(rejection) => return Ok(refuse(rejection, &id)),
+        NextStep::Respond(key, served) => (key, served),
+        NextStep::Fetch(miss) => {
+            let key = miss.key;
+            match next.oneshot(miss).await {
+                Ok(served) => (key, served),
+                Err(error) => return Ok(refuse(error.into(), &id)),
+            }
+        }
+    };
+    let negotiated = parsed.negotiated;
+    let response = match responder.respond(&served, negotiated, &head.headers, Some(&id)) {
+        Some(response) => response,
+        None => {
+            memory.encode(key, &served.entry).await;
+            let encoded = responder.respond(&served, negotiated, &head.headers, Some(&id));
+            // It could not be made.
+            encoded.unwrap_or_else(|| responder.respond_plain(&served, negotiated, &head.headers, Some(&id)))
+        }
+    };
+    Ok((response, AccessLogEntry::of(served)))
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    fn enter(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
