@@ -2,10 +2,16 @@
 //!
 //! The only module that knows all others. Decides the order of the layers, and nothing else.
 
+mod calls;
+mod composition;
+mod credentials;
 mod dependencies;
+mod options;
 mod run;
 mod stack;
 
+pub use calls::{Calls, calls};
+pub use composition::App;
 pub use dependencies::{Dependencies, Environment, SetupError};
 pub use run::{Ports, RunError, run};
-pub use stack::{App, Calls};
+pub use stack::data_port;
