@@ -8,9 +8,8 @@ use super::{
     Entry, ReportCache, StoreOutcome,
     flight::{FetchOutcome, FlightResult, Landed, Retain},
     index::TooHeavy,
-    refresh_failure::FailureKind,
 };
-use crate::report::{Cause, FetchError, Fetched, InvalidReport, ReportKey};
+use crate::report::{FailureKind, FetchError, Fetched, InvalidReport, ReportKey, UpstreamFailure};
 
 // === impl ReportCache ===
 
@@ -60,7 +59,12 @@ impl ReportCache {
             Err(TooHeavy { weight }) => {
                 let limit = self.store.max_bytes();
                 tracing::warn!(%key, weight, limit, "the report does not fit into cache.max_bytes and is not kept");
-                self.note(key, before, Cause::Invalid(InvalidReport::TooLarge { limit }).into(), now);
+                self.note(
+                    key,
+                    before,
+                    UpstreamFailure::Invalid(InvalidReport::TooLarge { limit }).into(),
+                    now,
+                );
                 StoreOutcome::No
             }
         }
@@ -68,7 +72,7 @@ impl ReportCache {
 
     /// Notes a failure, on what is held of the key if that is good for anything.
     fn note(&self, key: ReportKey, before: Option<&Entry>, error: FetchError, now: Instant) {
-        let kind = FailureKind::of(&error);
+        let kind = error.cause.kind();
         let good = before.filter(|before| !before.is_dead(now));
         match (good, kind) {
             (Some(before), _) => {

@@ -13,7 +13,7 @@ use super::{
     CacheRequest, Entry, Forward, Lookup, Permit, ReportCache, Revalidate, Role, Served, ServedFrom,
     flight::{FlightAudience, Joined, Landed},
 };
-use crate::report::{Call, Cause, FetchError, Fetched, Reason, ReportKey};
+use crate::report::{Call, FetchError, Fetched, Reason, ReportKey, UpstreamFailure};
 
 /// Puts a [`ReportCache`] before whatever makes the calls.
 #[derive(Debug, Clone)]
@@ -116,7 +116,8 @@ where
             };
             let fetched = self.fetched(Call { key, reason }, held.as_ref(), &mut permit);
             // Past the deadline nobody starts another fetch: the upstream is metered.
-            let fetched = timeout_at(deadline, fetched).await.unwrap_or_else(|_| Err(Cause::Timeout.into()));
+            let fetched =
+                timeout_at(deadline, fetched).await.unwrap_or_else(|_| Err(UpstreamFailure::Timeout.into()));
             match fetched {
                 Ok(Some((role, Landed { entry, exchange, stored }))) => {
                     let age = entry.age(Instant::now());

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use super::{prebuilt::PrebuiltSeconds, problem::error_key};
+use super::prebuilt::PrebuiltSeconds;
 use crate::{
     cache::{Forward, Role, Served, ServedFrom, StoreOutcome},
     report::FetchError,
@@ -40,7 +40,7 @@ pub(super) fn of(served: &Served) -> HeaderValue {
         // It is the copy that answered, without a look further.
         ServedFrom::StaleIfError(error) => {
             let ttl = ttl(served.entry.lifetime().fresh, served.age);
-            value(|text| write!(text, "hit; ttl={ttl}; detail={}", error_key(&error.cause)))
+            value(|text| write!(text, "hit; ttl={ttl}; detail={}", error.cause.as_str()))
         }
     }
 }
@@ -49,7 +49,7 @@ pub(super) fn of(served: &Served) -> HeaderValue {
 pub(super) fn of_error(error: &FetchError) -> HeaderValue {
     value(|text| match error.went_forward() {
         true => failed(text, "uri-miss", error),
-        false => write!(text, "detail={}", error_key(&error.cause)),
+        false => write!(text, "detail={}", error.cause.as_str()),
     })
 }
 
@@ -80,7 +80,7 @@ fn failed(text: &mut String, forward: &str, error: &FetchError) -> fmt::Result {
     if let Some(status) = error.exchange.status {
         write!(text, "; fwd-status={status}")?;
     }
-    write!(text, "; detail={}", error_key(&error.cause))
+    write!(text, "; detail={}", error.cause.as_str())
 }
 
 fn value(write: impl FnOnce(&mut String) -> fmt::Result) -> HeaderValue {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     cache::{Cache, CacheRequest, Permit, Revalidate, Served, Unanswered},
-    report::{Call, Cause, FetchError, Fetched, KeyError, ReportKey},
+    report::{Call, FetchError, Fetched, KeyError, LocalDenial, ReportKey},
     server::{BearerAuth, Body, BrowserGuard},
 };
 
@@ -128,7 +128,7 @@ where
             },
             Revalidate::Force => {}
         }
-        self.cache.memory().stale_if_error(&key, Cause::Overloaded.into())
+        self.cache.memory().stale_if_error(&key, LocalDenial::Overloaded.into())
     }
 
     /// The answer in a variant that has to be made first; plain if it cannot be made.

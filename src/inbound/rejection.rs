@@ -18,7 +18,7 @@ use super::{
     cache_status::{self, CACHE_STATUS},
     proxy_status,
 };
-use crate::report::{Cause, FetchError, KeyError};
+use crate::report::{Cause, FetchError, KeyError, LocalDenial};
 use crate::server::{Body, BrowserRefusal};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -69,7 +69,9 @@ impl Rejection {
             | Self::UnexpectedBody
             | Self::Method { .. }
             | Self::Unauthenticated
-            | Self::Fetch(FetchError { cause: Cause::Overloaded, .. }) => RequestOutcome::Rejected,
+            | Self::Fetch(FetchError { cause: Cause::Local(LocalDenial::Overloaded), .. }) => {
+                RequestOutcome::Rejected
+            }
             Self::Fetch(_) => RequestOutcome::Error,
         }
     }
@@ -94,7 +96,7 @@ impl Rejection {
             }
             Self::Fetch(error) => {
                 // What was shed never came as far as the cache.
-                if error.cause != Cause::Overloaded {
+                if error.cause != Cause::Local(LocalDenial::Overloaded) {
                     headers.insert(CACHE_STATUS, cache_status::of_error(error));
                 }
                 if let Some(status) = proxy_status::of(error) {

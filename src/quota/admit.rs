@@ -19,7 +19,7 @@ use super::{
     usage::Backing,
 };
 use crate::{
-    report::{Cause, QuotaPressure, Reason},
+    report::{Cause, LocalDenial, QuotaPressure, Reason},
     state::{Durability, LedgerRecord, StateError, StateStore},
     telemetry::QuotaMetrics,
 };
@@ -200,12 +200,12 @@ impl SharedQuota {
 
     pub(super) fn denied_second(&self, wait: Duration) -> Cause {
         self.metrics.denied(Window::Second.as_str());
-        Cause::Throttled { retry_after: wait.saturating_sub(self.limits.max_wait) }
+        LocalDenial::RateLimit { retry_after: wait.saturating_sub(self.limits.max_wait) }.into()
     }
 
     fn denied_day(&self, spent: DailyQuotaExhausted) -> Cause {
         self.metrics.denied(Window::Day.as_str());
-        Cause::QuotaExhausted { retry_after: spent.retry_in }
+        LocalDenial::DailyQuota { retry_after: spent.retry_in }.into()
     }
 }
 

@@ -58,9 +58,11 @@ where
         let Self { inner, quota } = self.clone();
         async move {
             let leave = quota.admit(call.reason).await?;
-            let mut result = inner.oneshot(call).await;
-            leave.learn(&mut result).await;
-            result
+            let result = inner.oneshot(call).await;
+            match leave.learn(&result).await {
+                Some(wait) => result.map_err(|error| error.with_retry_after(wait)),
+                None => result,
+            }
         }
         .boxed()
     }
@@ -81,7 +83,7 @@ mod tests {
     use crate::{
         quota::{InitialCount, QuotaLimits, QuotaSnapshot, WallClock},
         report::testing::{call, good},
-        report::{Cause, Exchange, Reason, Unreachable},
+        report::{Cause, Exchange, LocalDenial, Reason, Unreachable, UpstreamFailure, UpstreamLimit},
         state::{DayRecord, DayStatus, LedgerRecord, MemoryStore, StateStore},
         telemetry::Metrics,
     };
@@ -92,6 +94,17 @@ mod tests {
         reserve: 0.1,
         max_wait: Duration::from_secs(5),
     };
+
+    /// The upstream's 429 of the second.
+    fn throttled(retry_after: Duration) -> Cause {
+        UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerSecond, retry_after }.into()
+    }
+
+    /// Its 429 of the day.
+    fn exceeded() -> Cause {
+        let retry_after = Duration::ZERO;
+        UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, retry_after }.into()
+    }
 
     fn quota(limits: QuotaLimits) -> Quota {
         let midnight = WallClock::starting_at(SystemTime::UNIX_EPOCH);
@@ -119,7 +132,9 @@ mod tests {
         assert!(left.windows(5).all(|five| five[4] - five[0] > Duration::from_secs(1)));
         assert!(left.iter().all(|at| *at <= LIMITS.max_wait));
         for (result, at) in denied {
-            assert!(matches!(result, Err(Cause::Throttled { retry_after }) if !retry_after.is_zero()));
+            assert!(
+                matches!(result, Err(Cause::Local(LocalDenial::RateLimit { retry_after })) if !retry_after.is_zero())
+            );
             assert_eq!(at, Duration::ZERO, "a refusal is immediate");
         }
     }
@@ -144,14 +159,17 @@ mod tests {
     async fn an_upstream_s_throttled_holds_back_the_next_call() {
         let (quota, start) = (quota(LIMITS), Instant::now());
         let retry_after = Duration::from_secs(3);
-        let refused = ask(&quota, Err(Cause::Throttled { retry_after })).await;
-        assert_eq!(refused, Err(Cause::Throttled { retry_after }));
+        let refused = ask(&quota, Err(throttled(retry_after))).await;
+        assert_eq!(refused, Err(throttled(retry_after)));
         ask(&quota, Ok(good())).await.unwrap();
         assert!(start.elapsed() >= retry_after);
         let retry_after = Duration::from_secs(60);
-        ask(&quota, Err(Cause::Throttled { retry_after })).await.unwrap_err();
+        ask(&quota, Err(throttled(retry_after))).await.unwrap_err();
         let denied = ask(&quota, Ok(good())).await;
-        assert!(matches!(denied, Err(Cause::Throttled { .. })), "longer than max_wait: not waited for");
+        assert!(
+            matches!(denied, Err(Cause::Local(LocalDenial::RateLimit { .. }))),
+            "longer than max_wait: not waited for"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -160,13 +178,12 @@ mod tests {
         let limits = QuotaLimits { per_day: NonZeroU32::new(10_000), ..LIMITS };
         let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
         let quota = Quota::new(limits, InitialCount::Unspent, noon, metrics.quota.clone());
-        let exceeded = Cause::QuotaExhausted { retry_after: Duration::ZERO };
-        for answer in [Err(exceeded), Ok(good())] {
-            let Err(Cause::QuotaExhausted { retry_after }) = ask(&quota, answer).await else {
-                panic!("not exhausted")
-            };
-            assert!(!retry_after.is_zero());
-        }
+        let told = ask(&quota, Err(exceeded())).await.unwrap_err();
+        assert!(matches!(told.limit_reached(), Some((UpstreamLimit::PerDay, wait)) if !wait.is_zero()));
+        let denied = ask(&quota, Ok(good())).await.unwrap_err();
+        assert!(
+            matches!(denied, Cause::Local(LocalDenial::DailyQuota { retry_after }) if !retry_after.is_zero())
+        );
         assert_eq!(quota.snapshot().day.remaining, Some(0));
         quota.observe();
         let text = metrics.render().unwrap();
@@ -234,7 +251,7 @@ mod tests {
             let opening = InitialCount::Stored { store: Arc::clone(&store), record: store.ledger().unwrap() };
             Quota::new(limits, opening, noon.clone(), Metrics::new().quota)
         };
-        ask(&start(), Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
+        ask(&start(), Err(exceeded())).await.unwrap_err();
         let quota = start();
         for wait in [0, 43_199] {
             tokio::time::advance(Duration::from_secs(wait)).await;
@@ -244,7 +261,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(61)).await;
         let probe = quota.admit(Reason::Miss).await.unwrap();
         ask(&quota, Ok(good())).await.unwrap_err();
-        probe.learn(&mut Ok(good())).await;
+        probe.learn(&Ok(good())).await;
         ask(&quota, Ok(good())).await.unwrap();
         assert_eq!(store.ledger().unwrap().unwrap().latest(), day(1, 8));
     }
@@ -253,30 +270,29 @@ mod tests {
     async fn a_probe_that_finds_no_connection_is_not_counted_and_leaves_the_probing_to_the_next_call() {
         let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
         let quota = Quota::new(LIMITS, InitialCount::Unspent, noon, Metrics::new().quota);
-        ask(&quota, Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
+        ask(&quota, Err(exceeded())).await.unwrap_err();
         // Midnight, and the jitter.
         tokio::time::advance(Duration::from_secs(43_261)).await;
-        let unreachable = Cause::Unreachable(Unreachable::Connect);
+        let unreachable = Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect));
         for _ in 0..2 {
             assert_eq!(ask(&quota, Err(unreachable.clone())).await, Err(unreachable.clone()));
         }
         assert_eq!(quota.snapshot().day.used, 0);
         let _probe = quota.admit(Reason::Miss).await.unwrap();
         let second = ask(&quota, Ok(good())).await;
-        assert!(matches!(second, Err(Cause::QuotaExhausted { .. })), "one at a time");
+        assert!(matches!(second, Err(Cause::Local(LocalDenial::DailyQuota { .. }))), "one at a time");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_never_left_is_struck_out() {
-        const TOO_FAST: Cause = Cause::Throttled { retry_after: Duration::from_secs(60) };
         let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
-        ask(&quota, Err(Cause::TokenUnavailable)).await.unwrap_err();
+        ask(&quota, Err(Cause::Local(LocalDenial::NoToken))).await.unwrap_err();
         assert_eq!(quota.snapshot().day.used, 0);
-        let throttled = || FetchError {
+        let too_fast = || FetchError {
             exchange: Exchange { status: Some(429), ..Exchange::default() },
-            ..TOO_FAST.into()
+            ..throttled(Duration::from_secs(60)).into()
         };
-        let upstream = tower::service_fn(move |_call| ready(Err::<Fetched, _>(throttled())));
+        let upstream = tower::service_fn(move |_call| ready(Err::<Fetched, _>(too_fast())));
         QuotaLayer::new(quota.clone()).layer(upstream).oneshot(call()).await.unwrap_err();
         ask(&quota, Ok(good())).await.unwrap_err();
         assert_eq!(quota.snapshot().day.used, 1, "nor is one that got no turn");

@@ -1,11 +1,13 @@
 //! Leave to make one call: paid for when it is given, and told how the call ended.
 
+use std::time::Duration;
+
 use super::{
     admit::Quota,
     lease::Reservation,
     pacer::{Priority, QueueTicket},
 };
-use crate::report::{Cause, FailureStage, FetchError, Fetched};
+use crate::report::{FailureStage, FetchError, Fetched, UpstreamLimit};
 
 /// Whatever becomes of its owner, the books are right: a call that was not sent is struck out, and a probe that
 /// nobody answered leaves the probing to the next call.
@@ -42,66 +44,62 @@ impl CallPermit {
         good
     }
 
-    /// What the upstream's answer says of the quota, in our words.
-    pub(super) async fn learn(mut self, result: &mut Result<Fetched, FetchError>) {
+    /// Learns from what came back. After a 429 it says how long it is until there is a call again.
+    pub(super) async fn learn(mut self, result: &Result<Fetched, FetchError>) -> Option<Duration> {
         let shared = &self.quota.shared;
-        let exchange = match result {
-            Ok(fetched) => &fetched.exchange,
-            Err(error) => &error.exchange,
+        let (exchange, limit_reached, stage) = match result {
+            Ok(fetched) => (&fetched.exchange, None, None),
+            Err(error) => (&error.exchange, error.cause.limit_reached(), Some(error.stage())),
         };
         if let Some(date) = exchange.date {
             shared.day.observe(date);
         }
-        let answered = exchange.status.is_some();
-        match result.as_mut().map_err(|error| &mut error.cause) {
-            Err(Cause::Throttled { retry_after }) => {
-                let wait = *retry_after;
-                *retry_after = shared.pacer(|pacer, now| {
-                    pacer.throttled(now);
-                    pacer.hold_until(now + wait);
-                    pacer.wait(Priority::Miss, now)
-                });
-            }
-            Err(Cause::TooMany { retry_after }) => {
-                let wait = *retry_after;
-                *retry_after = shared.pacer(|pacer, now| {
-                    pacer.unspecified_429(now);
-                    pacer.hold_until(now + wait);
-                    pacer.wait(Priority::Miss, now)
-                });
-            }
-            Err(Cause::QuotaExhausted { retry_after }) => {
-                let closing = shared.budget(|budget, now| {
+        let wait = match limit_reached {
+            Some((UpstreamLimit::PerDay, asked)) => {
+                let (closing, wait) = shared.budget(|budget, now| {
                     let closing = budget.exceeded(now, fastrand::f64());
-                    if let Err(spent) = budget.check(Priority::Miss, now) {
-                        *retry_after = spent.retry_in;
-                    }
-                    closing
+                    (
+                        closing,
+                        budget
+                            .check(Priority::Miss, now)
+                            .map_or_else(|spent| spent.retry_in, |_granted| asked),
+                    )
                 });
                 self.stage = Stage::Answered;
                 if let Some(closing) = closing {
                     shared.day.mark(closing).await;
                 }
-                return;
+                return Some(wait);
             }
-            Ok(_) => shared.pacer(|pacer, _now| pacer.accepted()),
-            Err(_) => {}
-        }
-        match result.as_ref().map_err(FetchError::stage) {
+            Some((UpstreamLimit::PerSecond, asked)) => Some(shared.pacer(|pacer, now| {
+                pacer.throttled(now);
+                pacer.hold_until(now + asked);
+                pacer.wait(Priority::Miss, now)
+            })),
+            Some((UpstreamLimit::Unspecified, asked)) => Some(shared.pacer(|pacer, now| {
+                pacer.unspecified_429(now);
+                pacer.hold_until(now + asked);
+                pacer.wait(Priority::Miss, now)
+            })),
+            None => None,
+        };
+        match stage {
+            None => shared.pacer(|pacer, _now| pacer.accepted()),
+            Some(FailureStage::Sent) => {}
             // Nothing has reached the upstream.
-            Err(FailureStage::Refused | FailureStage::Connecting) => {
+            Some(FailureStage::Refused | FailureStage::Connecting) => {
                 self.stage = Stage::Counted;
-                return;
+                return wait;
             }
-            Ok(_) | Err(FailureStage::Sent) => {}
         }
-        if answered || result.is_ok() {
+        if exchange.status.is_some() || stage.is_none() {
             let reopening = shared.budget(|budget, _now| budget.answered(self.line));
             self.stage = Stage::Answered;
             if let Some(reopening) = reopening {
                 shared.day.mark(reopening).await;
             }
         }
+        wait
     }
 }
 

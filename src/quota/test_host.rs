@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{DayCount, InitialCount, Quota, QuotaLimits, WallClock, day::DAY};
 use crate::report::testing::good;
 use crate::{
-    report::{Cause, Exchange, FetchError, Fetched, Reason},
+    report::{Exchange, FetchError, Fetched, Reason, UpstreamFailure, UpstreamLimit},
     state::{MemoryStore, StateStore},
     telemetry::Metrics,
 };
@@ -78,7 +78,7 @@ impl Host {
     /// As many calls, without a `Date` in their answers.
     pub(super) async fn spend(&self, quota: &Quota, calls: u32) {
         for _ in 0..calls {
-            quota.admit(Reason::Miss).await.unwrap().learn(&mut Ok(good())).await;
+            quota.admit(Reason::Miss).await.unwrap().learn(&Ok(good())).await;
         }
     }
 }
@@ -86,12 +86,13 @@ impl Host {
 pub(super) async fn answered_at(quota: &Quota, date: SystemTime) {
     let answer = good();
     let exchange = Exchange { date: Some(date), ..answer.exchange };
-    quota.admit(Reason::Miss).await.unwrap().learn(&mut Ok(Fetched { exchange, ..answer })).await;
+    quota.admit(Reason::Miss).await.unwrap().learn(&Ok(Fetched { exchange, ..answer })).await;
 }
 
 pub(super) async fn refused(quota: &Quota) {
-    let exceeded = Cause::QuotaExhausted { retry_after: Duration::ZERO };
-    quota.admit(Reason::Miss).await.unwrap().learn(&mut Err(FetchError::from(exceeded))).await;
+    let exceeded =
+        UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, retry_after: Duration::ZERO };
+    quota.admit(Reason::Miss).await.unwrap().learn(&Err(FetchError::from(exceeded))).await;
 }
 
 pub(super) fn day(quota: &Quota) -> DayCount {

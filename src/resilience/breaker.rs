@@ -11,7 +11,7 @@ use tower::{Layer, Service, ServiceExt as _};
 
 use super::circuit::{CallOutcome, Circuit, CircuitLimits, CircuitOpen, CircuitPermit, CircuitState};
 use crate::{
-    report::{Call, Cause, FailureStage, FetchError, Fetched, ReportKey},
+    report::{Call, FailureStage, FetchError, Fetched, LocalDenial, ReportKey, Responsible},
     telemetry::CircuitMetrics,
 };
 
@@ -79,7 +79,7 @@ where
         async move {
             let mut trip = shared
                 .begin(call.key)
-                .map_err(|CircuitOpen { retry_in }| Cause::CircuitOpen { retry_after: retry_in })?;
+                .map_err(|CircuitOpen { retry_in }| LocalDenial::CircuitOpen { retry_after: retry_in })?;
             let result = inner.oneshot(call).await;
             trip.outcome = outcome(&result);
             drop(trip);
@@ -91,28 +91,13 @@ where
 
 fn outcome(result: &Result<Fetched, FetchError>) -> CallOutcome {
     let Err(error) = result else { return CallOutcome::Answered };
-    match (error.stage(), &error.cause) {
-        (FailureStage::Refused, _) => CallOutcome::NotSent,
-        // A 401 is the token's affair, and a 429 the quota's: both pause by themselves.
-        (
-            FailureStage::Connecting | FailureStage::Sent,
-            Cause::Unauthorized
-            | Cause::Throttled { .. }
-            | Cause::TooMany { .. }
-            | Cause::QuotaExhausted { .. },
-        ) => CallOutcome::Inconclusive,
-        (
-            FailureStage::Connecting | FailureStage::Sent,
-            Cause::Forbidden
-            | Cause::Status { .. }
-            | Cause::Unreachable(_)
-            | Cause::Invalid(_)
-            | Cause::Timeout
-            | Cause::CircuitOpen { .. }
-            | Cause::TokenUnavailable
-            | Cause::Overloaded
-            | Cause::Internal,
-        ) => CallOutcome::Failed,
+    match error.stage() {
+        FailureStage::Refused => CallOutcome::NotSent,
+        FailureStage::Connecting | FailureStage::Sent => match error.cause.responsible() {
+            Responsible::Upstream => CallOutcome::Failed,
+            // The token and the quota pause by themselves.
+            Responsible::Token | Responsible::Quota | Responsible::Proxy => CallOutcome::Inconclusive,
+        },
     }
 }
 
@@ -163,7 +148,7 @@ mod tests {
     use super::*;
     use crate::{
         report::testing::{call, call_for, good},
-        report::{Exchange, InvalidReport, Unreachable},
+        report::{Cause, Exchange, InvalidReport, Unreachable, UpstreamFailure, UpstreamLimit},
         telemetry::Metrics,
     };
 
@@ -188,22 +173,23 @@ mod tests {
         let of = |cause: Cause, status, outcome| {
             (FetchError { exchange: Exchange { status, ..Exchange::default() }, ..cause.into() }, outcome)
         };
+        let refused = |limit| UpstreamFailure::TooManyRequests { limit, retry_after: NOW }.into();
         vec![
-            of(Cause::Forbidden, Some(403), CallOutcome::Failed),
-            of(Cause::Status { status: 302 }, Some(302), CallOutcome::Failed),
-            of(Cause::Status { status: 410 }, Some(410), CallOutcome::Failed),
-            of(Cause::Status { status: 500 }, Some(500), CallOutcome::Failed),
-            of(Cause::Invalid(InvalidReport::Malformed), Some(200), CallOutcome::Failed),
-            of(Cause::Unreachable(Unreachable::Dns), None, CallOutcome::Failed),
-            of(Cause::Unreachable(Unreachable::Broken), None, CallOutcome::Failed),
-            of(Cause::Timeout, None, CallOutcome::Failed),
-            of(Cause::Unauthorized, Some(401), CallOutcome::Inconclusive),
-            of(Cause::Throttled { retry_after: NOW }, Some(429), CallOutcome::Inconclusive),
-            of(Cause::TooMany { retry_after: NOW }, Some(429), CallOutcome::Inconclusive),
-            of(Cause::QuotaExhausted { retry_after: NOW }, Some(429), CallOutcome::Inconclusive),
-            of(Cause::Throttled { retry_after: NOW }, None, CallOutcome::NotSent),
-            of(Cause::QuotaExhausted { retry_after: NOW }, None, CallOutcome::NotSent),
-            of(Cause::TokenUnavailable, None, CallOutcome::NotSent),
+            of(UpstreamFailure::Forbidden.into(), Some(403), CallOutcome::Failed),
+            of(UpstreamFailure::Status { status: 302 }.into(), Some(302), CallOutcome::Failed),
+            of(UpstreamFailure::Status { status: 410 }.into(), Some(410), CallOutcome::Failed),
+            of(UpstreamFailure::Status { status: 500 }.into(), Some(500), CallOutcome::Failed),
+            of(UpstreamFailure::Invalid(InvalidReport::Malformed).into(), Some(200), CallOutcome::Failed),
+            of(UpstreamFailure::Unreachable(Unreachable::Dns).into(), None, CallOutcome::Failed),
+            of(UpstreamFailure::Unreachable(Unreachable::Broken).into(), None, CallOutcome::Failed),
+            of(UpstreamFailure::Timeout.into(), None, CallOutcome::Failed),
+            of(UpstreamFailure::Unauthorized.into(), Some(401), CallOutcome::Inconclusive),
+            of(refused(UpstreamLimit::PerSecond), Some(429), CallOutcome::Inconclusive),
+            of(refused(UpstreamLimit::Unspecified), Some(429), CallOutcome::Inconclusive),
+            of(refused(UpstreamLimit::PerDay), Some(429), CallOutcome::Inconclusive),
+            of(LocalDenial::RateLimit { retry_after: NOW }.into(), None, CallOutcome::NotSent),
+            of(LocalDenial::DailyQuota { retry_after: NOW }.into(), None, CallOutcome::NotSent),
+            of(Cause::Local(LocalDenial::NoToken), None, CallOutcome::NotSent),
         ]
     }
 
@@ -215,7 +201,9 @@ mod tests {
                 assert_eq!(ask(&layer, number, Err(failure.clone())).await, Err(failure.cause.clone()));
             }
             let expected = match outcome {
-                CallOutcome::Failed => Err(Cause::CircuitOpen { retry_after: LIMITS.open_for }),
+                CallOutcome::Failed => {
+                    Err(Cause::Local(LocalDenial::CircuitOpen { retry_after: LIMITS.open_for }))
+                }
                 CallOutcome::Answered | CallOutcome::Inconclusive | CallOutcome::NotSent => Ok(good()),
             };
             assert_eq!(ask(&layer, 2, Ok(good())).await, expected, "{failure}");
@@ -227,13 +215,13 @@ mod tests {
         for (failure, outcome) in failures() {
             let layer = BreakerLayer::new(LIMITS, Metrics::new().circuit);
             for number in 0..2 {
-                ask(&layer, number, Err(Cause::Timeout.into())).await.unwrap_err();
+                ask(&layer, number, Err(UpstreamFailure::Timeout.into())).await.unwrap_err();
             }
             tokio::time::advance(LIMITS.open_for).await;
             assert_eq!(ask(&layer, 1, Err(failure.clone())).await, Err(failure.cause.clone()));
             let expected = match outcome {
                 CallOutcome::Failed | CallOutcome::Inconclusive => {
-                    Err(Cause::CircuitOpen { retry_after: LIMITS.open_for * 2 })
+                    Err(Cause::Local(LocalDenial::CircuitOpen { retry_after: LIMITS.open_for * 2 }))
                 }
                 CallOutcome::Answered | CallOutcome::NotSent => Ok(good()),
             };
@@ -245,8 +233,9 @@ mod tests {
     async fn a_trial_that_is_dropped_does_not_keep_the_circuit_open_for_ever() {
         let metrics = Metrics::new();
         let shared = BreakerLayer::new(LIMITS, metrics.circuit.clone());
-        let failing =
-            shared.layer(tower::service_fn(|_call| ready(Err::<Fetched, FetchError>(Cause::Timeout.into()))));
+        let failing = shared.layer(tower::service_fn(|_call| {
+            ready(Err::<Fetched, FetchError>(UpstreamFailure::Timeout.into()))
+        }));
         for number in 0..2 {
             failing.clone().oneshot(call_for(number)).await.unwrap_err();
         }

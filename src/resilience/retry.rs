@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt as _};
 
 use crate::report::{
-    Call, Cause, FailureStage, FetchError, Fetched, QuotaPressure, QuotaPressureFn, Reason, SentGeneration,
+    Call, FailureStage, FetchError, Fetched, QuotaPressure, QuotaPressureFn, Reason, RetryWhen,
+    SentGeneration,
 };
 
 /// The pause before the second call is this long, give or take half: what failed together must not come again together.
@@ -70,22 +71,10 @@ impl RetryOnceLayer {
 
     fn is_worth_it(&self, error: &FetchError) -> bool {
         let ample = || self.quota_pressure.ask(Instant::now()) == QuotaPressure::Normal;
-        match &error.cause {
-            // A connection that broke before an answer was most often an idle one that the other side had just
-            // closed; a GET may be sent again (RFC 9110 §9.2.2).
-            Cause::Unreachable(_) => error.stage() == FailureStage::Connecting || ample(),
-            Cause::Status { status } => matches!(status, 502..=504) && ample(),
-            Cause::Unauthorized => self.tokens.is_newer_than(error.exchange.sent_generation),
-            Cause::Forbidden
-            | Cause::Invalid(_)
-            | Cause::Timeout
-            | Cause::Throttled { .. }
-            | Cause::TooMany { .. }
-            | Cause::QuotaExhausted { .. }
-            | Cause::CircuitOpen { .. }
-            | Cause::TokenUnavailable
-            | Cause::Overloaded
-            | Cause::Internal => false,
+        match error.cause.retry() {
+            RetryWhen::Never => false,
+            RetryWhen::Affordable => error.stage() == FailureStage::Connecting || ample(),
+            RetryWhen::TokenRenewed => self.tokens.is_newer_than(error.exchange.sent_generation),
         }
     }
 }
@@ -144,7 +133,7 @@ mod tests {
     use super::*;
     use crate::{
         report::testing::{call, good},
-        report::{Exchange, InvalidReport, Unreachable},
+        report::{Cause, Exchange, InvalidReport, LocalDenial, Unreachable, UpstreamFailure},
     };
 
     type Answered = Result<Fetched, FetchError>;
@@ -176,7 +165,7 @@ mod tests {
     /// A 401 to a call that carried this token.
     fn unauthorized(sent: u64) -> Answered {
         let exchange = Exchange { sent_generation: Some(SentGeneration(sent)), ..Exchange::default() };
-        Err(FetchError { exchange, ..Cause::Unauthorized.into() })
+        Err(FetchError { exchange, ..Cause::Upstream(UpstreamFailure::Unauthorized).into() })
     }
 
     const ONCE: [Reason; 1] = [Reason::Miss];
@@ -185,11 +174,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_that_may_mend_is_tried_once_more() {
         for cause in [
-            Cause::Unreachable(Unreachable::Connect),
-            Cause::Unreachable(Unreachable::Broken),
-            Cause::Status { status: 502 },
-            Cause::Status { status: 503 },
-            Cause::Status { status: 504 },
+            Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect)),
+            Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Broken)),
+            Cause::Upstream(UpstreamFailure::Status { status: 502 }),
+            Cause::Upstream(UpstreamFailure::Status { status: 503 }),
+            Cause::Upstream(UpstreamFailure::Status { status: 504 }),
         ] {
             assert_eq!(
                 ask(QuotaPressure::Normal, 1, &[failed(cause), Ok(good())]).await,
@@ -200,7 +189,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn there_is_never_a_third_attempt() {
-        let answers = [502, 503].map(|status| failed(Cause::Status { status }));
+        let answers = [502, 503].map(|status| failed(Cause::Upstream(UpstreamFailure::Status { status })));
         assert_eq!(ask(QuotaPressure::Normal, 1, &answers).await, (TWICE.into(), answers[1].clone()));
     }
 
@@ -208,12 +197,12 @@ mod tests {
     async fn a_second_attempt_that_is_refused_here_does_not_replace_the_upstream_s_answer() {
         let retry_after = Duration::from_secs(1);
         for denial in [
-            Cause::Throttled { retry_after },
-            Cause::QuotaExhausted { retry_after },
-            Cause::CircuitOpen { retry_after },
-            Cause::TokenUnavailable,
+            Cause::Local(LocalDenial::RateLimit { retry_after }),
+            Cause::Local(LocalDenial::DailyQuota { retry_after }),
+            Cause::Local(LocalDenial::CircuitOpen { retry_after }),
+            Cause::Local(LocalDenial::NoToken),
         ] {
-            let first = failed(Cause::Status { status: 503 });
+            let first = failed(Cause::Upstream(UpstreamFailure::Status { status: 503 }));
             assert_eq!(
                 ask(QuotaPressure::Normal, 1, &[first.clone(), failed(denial)]).await,
                 (TWICE.into(), first.clone())
@@ -231,8 +220,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_calls_are_scarce_only_a_renewed_401_and_what_was_never_sent_are_tried_again() {
-        let broken = failed(Cause::Unreachable(Unreachable::Broken));
-        let unconnected = failed(Cause::Unreachable(Unreachable::Connect));
+        let broken = failed(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Broken)));
+        let unconnected = failed(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect)));
         let delayed = QuotaPressure::Delayed { factor: 1.5 };
         for (pressure, answer, reasons) in [
             (QuotaPressure::Normal, broken.clone(), &TWICE[..]),
@@ -250,15 +239,15 @@ mod tests {
     async fn everything_else_is_final() {
         let retry_after = Duration::ZERO;
         for cause in [
-            Cause::Timeout,
-            Cause::Status { status: 500 },
-            Cause::Status { status: 301 },
-            Cause::Forbidden,
-            Cause::Invalid(InvalidReport::Truncated),
-            Cause::Throttled { retry_after },
-            Cause::QuotaExhausted { retry_after },
-            Cause::CircuitOpen { retry_after },
-            Cause::TokenUnavailable,
+            Cause::Upstream(UpstreamFailure::Timeout),
+            Cause::Upstream(UpstreamFailure::Status { status: 500 }),
+            Cause::Upstream(UpstreamFailure::Status { status: 301 }),
+            Cause::Upstream(UpstreamFailure::Forbidden),
+            Cause::Upstream(UpstreamFailure::Invalid(InvalidReport::Truncated)),
+            Cause::Local(LocalDenial::RateLimit { retry_after }),
+            Cause::Local(LocalDenial::DailyQuota { retry_after }),
+            Cause::Local(LocalDenial::CircuitOpen { retry_after }),
+            Cause::Local(LocalDenial::NoToken),
         ] {
             assert_eq!(ask(QuotaPressure::Normal, 2, &[failed(cause.clone())]).await.0, ONCE, "{cause}");
         }

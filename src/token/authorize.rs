@@ -81,6 +81,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::LocalDenial;
     use crate::{
         settings::SecretFile,
         telemetry::Metrics,
@@ -120,6 +121,6 @@ mod tests {
     #[tokio::test]
     async fn without_a_token_nothing_is_sent() {
         let tokens = tokens(TokenSource::File(SecretFile::new("/nonexistent")));
-        assert_eq!(ask(&tokens, StatusCode::OK).await.unwrap_err(), Cause::TokenUnavailable);
+        assert_eq!(ask(&tokens, StatusCode::OK).await.unwrap_err(), Cause::Local(LocalDenial::NoToken));
     }
 }

@@ -21,7 +21,7 @@ use super::{
     vault::TokenVault,
 };
 use crate::{
-    report::Cause,
+    report::{Cause, LocalDenial},
     settings::{SecretFileError, SecretWatch},
     state::{Durability, Inbox, Rotation, StateError, StateStore, Swap, TokenRecord},
     telemetry::TokenMetrics,
@@ -200,7 +200,7 @@ impl TokenManager {
         }
         match self.usable() {
             Some(_stamped_later) if !self.shared.current.is_backed_off(Instant::now()) => Ok(()),
-            Some(_) | None => Err(Cause::TokenUnavailable),
+            Some(_) | None => Err(Cause::Local(LocalDenial::NoToken)),
         }
     }
 
@@ -208,7 +208,7 @@ impl TokenManager {
     pub(super) fn to_send(&self) -> Result<(Arc<AccessToken>, TokenPermit), Cause> {
         let now = Instant::now();
         let sent = if self.is_hopeless(now) { None } else { self.shared.current.to_send(now) };
-        sent.ok_or(Cause::TokenUnavailable)
+        sent.ok_or(Cause::Local(LocalDenial::NoToken))
     }
 
     /// The upstream answered 401 to this generation. Returns once a newer one has been looked for, so that whoever

@@ -17,7 +17,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::{request::UpstreamOrigin, response};
 use crate::{
-    report::{Answer, Call, Cause, Exchange, FetchError, Fetched, ReportKey},
+    report::{Answer, Call, Cause, Exchange, FetchError, Fetched, ReportKey, UpstreamFailure, UpstreamLimit},
     telemetry::UpstreamMetrics,
 };
 
@@ -77,10 +77,12 @@ where
             let mut exchange = Exchange::default();
             let started = Instant::now();
             let attempt = attempt(client, origin, call.key, limits.max_body, &mut exchange);
-            let result = timeout(limits.attempt, attempt).await.unwrap_or(Err(Cause::Timeout));
+            let result = timeout(limits.attempt, attempt)
+                .await
+                .unwrap_or(Err(Cause::Upstream(UpstreamFailure::Timeout)));
             exchange.elapsed = started.elapsed();
             // Refused before anything left: no call to count, and the module that refused has said why.
-            if !matches!(result, Err(Cause::TokenUnavailable)) {
+            if !matches!(result, Err(Cause::Local(_))) {
                 record(metrics, call, &result, &exchange);
             }
             match result {
@@ -117,10 +119,11 @@ where
 fn record<A>(metrics: &UpstreamMetrics, call: Call, result: &Result<A, Cause>, exchange: &Exchange) {
     let Exchange { status, request_id, sent_generation: _, date: _, elapsed } = exchange;
     metrics.called(call.reason.as_str(), *status, *elapsed);
-    match result {
-        Err(Cause::Throttled { .. } | Cause::TooMany { .. }) => metrics.throttled("throttled"),
-        Err(Cause::QuotaExhausted { .. }) => metrics.throttled("quota_exceeded"),
-        Ok(_) | Err(_) => {}
+    if let Some((limit, _wait)) = result.as_ref().err().and_then(Cause::limit_reached) {
+        metrics.throttled(match limit {
+            UpstreamLimit::PerSecond | UpstreamLimit::Unspecified => UpstreamLimit::PerSecond.as_str(),
+            UpstreamLimit::PerDay => UpstreamLimit::PerDay.as_str(),
+        });
     }
     let (key, reason) = (call.key, call.reason.as_str());
     let (request_id, upstream_ms) = (request_id.as_deref(), elapsed.as_millis() as u64);
@@ -143,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        report::{ActivityId, NoClicks, Reason, Unreachable},
+        report::{ActivityId, LocalDenial, NoClicks, Reason, Unreachable},
         telemetry::Metrics,
     };
 
@@ -179,10 +182,16 @@ mod tests {
         let metrics = Metrics::new();
         let silent = ask(pending::<Result<Response<TestBody>, Cause>>, &metrics).await.unwrap_err();
         let expected = Exchange { elapsed: LIMITS.attempt, ..Exchange::default() };
-        assert_eq!(silent, FetchError { exchange: expected.clone(), ..Cause::Timeout.into() });
+        assert_eq!(
+            silent,
+            FetchError { exchange: expected.clone(), ..Cause::Upstream(UpstreamFailure::Timeout).into() }
+        );
         let endless = ask(|| ready(Ok(Response::new(begun(pending())))), &metrics).await.unwrap_err();
         let expected = Exchange { status: Some(200), ..expected };
-        assert_eq!(endless, FetchError { exchange: expected, ..Cause::Timeout.into() });
+        assert_eq!(
+            endless,
+            FetchError { exchange: expected, ..Cause::Upstream(UpstreamFailure::Timeout).into() }
+        );
         let text = metrics.render().unwrap();
         for code in ["none", "200"] {
             let line = format!("upstream_requests_total{{code=\"{code}\",reason=\"miss\"}} 1\n");
@@ -201,8 +210,10 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_never_left_is_not_counted_as_one() {
         let metrics = Metrics::new();
-        ask(|| ready(Err(Cause::TokenUnavailable)), &metrics).await.unwrap_err();
-        ask(|| ready(Err(Cause::Unreachable(Unreachable::Dns))), &metrics).await.unwrap_err();
+        ask(|| ready(Err(Cause::Local(LocalDenial::NoToken))), &metrics).await.unwrap_err();
+        ask(|| ready(Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Dns)))), &metrics)
+            .await
+            .unwrap_err();
         assert!(metrics.render().unwrap().contains("{code=\"none\",reason=\"miss\"} 1\n"));
     }
 }

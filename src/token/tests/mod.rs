@@ -21,7 +21,7 @@ use tower::{Layer as _, ServiceExt as _};
 
 use super::*;
 use crate::{
-    report::{Cause, FetchError},
+    report::{Cause, FetchError, LocalDenial},
     settings::SecretFile,
     simulator::{Options, RefreshTokenPolicy, Simulator, TOKEN_PATH, synthetic_id},
     state::{Inbox, MemoryStore, StateStore},

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use link_report_proxy::{
     cache::{Cache, CacheLayer, CacheOptions, CacheRequest, ReportCache, Revalidate, Served, ServedFrom},
     report::{
-        Answer, Call, Cause, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
+        Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
         NegativeStatus, QuotaPressure, QuotaPressureFn, ReportKey,
     },
     telemetry::Metrics,
@@ -178,7 +178,7 @@ impl Asked {
         self.ends(Ok(answer));
     }
 
-    pub(super) fn fails(self, cause: Cause) {
+    pub(super) fn fails(self, cause: impl Into<FetchError>) {
         self.ends(Err(cause.into()));
     }
 
