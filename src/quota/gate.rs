@@ -1,70 +1,35 @@
-//! The layer that counts and paces every upstream call.
-
-use std::task::{Context, Poll};
-
-use futures_util::future::{BoxFuture, FutureExt as _};
-use tower::{Layer, Service, ServiceExt as _};
+//! Counts and paces every upstream call.
 
 use super::admit::Quota;
-use crate::report::{Call, FetchError, Fetched};
-
-/// Puts [`QuotaGate`] in front of a service.
-#[derive(Debug, Clone)]
-pub struct QuotaLayer {
-    quota: Quota,
-}
+use crate::{
+    middleware::{Middleware, Next},
+    report::{Call, FetchError, Fetched},
+};
 
 /// Lets a call through when the second and the day allow it.
 #[derive(Debug, Clone)]
-pub struct QuotaGate<S> {
-    inner: S,
+pub struct QuotaGate {
     quota: Quota,
 }
 
-// === impl QuotaLayer ===
+// === impl QuotaGate ===
 
-impl QuotaLayer {
-    /// The layer that spends this quota.
+impl QuotaGate {
+    /// The gate that spends this quota.
     pub fn new(quota: Quota) -> Self {
         Self { quota }
     }
 }
 
-impl<S> Layer<S> for QuotaLayer {
-    type Service = QuotaGate<S>;
-
-    fn layer(&self, inner: S) -> QuotaGate<S> {
-        QuotaGate { inner, quota: self.quota.clone() }
-    }
-}
-
-// === impl QuotaGate ===
-
-impl<S> Service<Call> for QuotaGate<S>
-where
-    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Fetched;
-    type Error = FetchError;
-    type Future = BoxFuture<'static, Result<Fetched, FetchError>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
-        // The wait belongs to a call, so that dropping the call ends it.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        let Self { inner, quota } = self.clone();
-        async move {
-            let leave = quota.admit(call.reason).await?;
-            let result = inner.oneshot(call).await;
-            match leave.learn(&result).await {
-                Some(wait) => result.map_err(|error| error.with_retry_after(wait)),
-                None => result,
-            }
+impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> for QuotaGate {
+    async fn handle(&self, call: Call, next: &N) -> Result<Fetched, FetchError> {
+        let permit = self.quota.admit(call.reason).await?;
+        let result = next.run(call).await;
+        match permit.learn(&result).await {
+            // By our own count, which knows of all the others that wait.
+            Some(wait) => result.map_err(|error| error.with_retry_after(wait)),
+            None => result,
         }
-        .boxed()
     }
 }
 
@@ -81,6 +46,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        middleware::TowerService,
         quota::{InitialCount, QuotaLimits, QuotaSnapshot, WallClock},
         report::testing::{call, good},
         report::{Cause, Exchange, LocalDenial, Reason, Unreachable, UpstreamFailure, UpstreamLimit},
@@ -113,7 +79,8 @@ mod tests {
 
     async fn ask(quota: &Quota, answer: Result<Fetched, Cause>) -> Result<Fetched, Cause> {
         let upstream = tower::service_fn(move |_call| ready(answer.clone().map_err(FetchError::from)));
-        QuotaLayer::new(quota.clone()).layer(upstream).oneshot(call()).await.map_err(|error| error.cause)
+        let upstream = TowerService(upstream);
+        QuotaGate::new(quota.clone()).handle(call(), &upstream).await.map_err(|error| error.cause)
     }
 
     #[tokio::test(start_paused = true)]
@@ -292,8 +259,8 @@ mod tests {
             exchange: Exchange { status: Some(429), ..Exchange::default() },
             ..throttled(Duration::from_secs(60)).into()
         };
-        let upstream = tower::service_fn(move |_call| ready(Err::<Fetched, _>(too_fast())));
-        QuotaLayer::new(quota.clone()).layer(upstream).oneshot(call()).await.unwrap_err();
+        let upstream = TowerService(tower::service_fn(move |_call| ready(Err::<Fetched, _>(too_fast()))));
+        QuotaGate::new(quota.clone()).handle(call(), &upstream).await.unwrap_err();
         ask(&quota, Ok(good())).await.unwrap_err();
         assert_eq!(quota.snapshot().day.used, 1, "nor is one that got no turn");
     }

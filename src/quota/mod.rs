@@ -4,7 +4,7 @@
 //! `DailyBudget`, which counts, rations by `BurnRate`, foretells by `Rate`, and obeys a `UpstreamLockout` when the upstream counts
 //! otherwise; its days end by the `UpstreamClock`, and each keeps its count (`UsageByDay`). Failures are the `Circuit`'s.
 //!
-//! Wraps any `Service<Call>`: must never know HTTP, the token or the cache. The cache asks how scarce calls are through
+//! A step around any call: must never know HTTP, the token or the cache. The cache asks how scarce calls are through
 //! a question that the composition root hands it.
 
 mod admit;
@@ -36,7 +36,7 @@ pub use admit::{InitialCount, Quota, QuotaLimits};
 pub use burn_rate::QuotaMode;
 pub use clock::WallClock;
 pub use forecast::Forecast;
-pub use gate::{QuotaGate, QuotaLayer};
+pub use gate::QuotaGate;
 pub use snapshot::{DayCount, QuotaSnapshot, SecondCount};
 pub use upstream_clock::ClockSkew;
 pub use usage::Backing;

@@ -1,19 +1,15 @@
 //! Does a failed call deserve a second one? At most one, and only where it is likely to be worth its price.
 
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::{Instant, sleep};
-use tower::{Layer, Service, ServiceExt as _};
 
-use crate::report::{
-    Call, FailureStage, FetchError, Fetched, QuotaPressure, QuotaPressureFn, Reason, RetryWhen,
-    SentGeneration,
+use crate::{
+    middleware::{Middleware, Next},
+    report::{
+        Call, FailureStage, FetchError, Fetched, QuotaPressure, QuotaPressureFn, Reason, RetryWhen,
+        SentGeneration,
+    },
 };
 
 /// The pause before the second call is this long, give or take half: what failed together must not come again together.
@@ -24,22 +20,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct TokenGeneration(Arc<dyn Fn() -> u64 + Send + Sync>);
 
-/// Puts [`RetryOnce`] in front of a service.
-#[derive(Debug, Clone)]
-pub struct RetryOnceLayer {
-    tokens: TokenGeneration,
-    quota_pressure: QuotaPressureFn,
-}
-
 /// Retries connect errors, 502, 503 and 504, and a 401 once the token that was sent has been renewed.
 ///
-/// Never a timeout: the caller's patience is spent, and the upstream is slow enough without us. And never while calls
-/// are scarce, since a second attempt is somebody's first; but for those that were not spent, as nothing was sent, and
-/// for the 401, without whose second attempt the renewal was for nothing.
+/// Never a timeout: the caller has waited long enough, and the upstream is slow enough without us. And never while
+/// calls are scarce, since a second attempt is somebody's first; but for those that were not spent, as nothing was sent,
+/// and for the 401, without whose second attempt the renewal was for nothing.
 #[derive(Debug, Clone)]
-pub struct RetryOnce<S> {
-    inner: S,
-    layer: RetryOnceLayer,
+pub struct RetryOnce {
+    tokens: TokenGeneration,
+    quota_pressure: QuotaPressureFn,
 }
 
 // === impl TokenGeneration ===
@@ -61,9 +50,9 @@ impl fmt::Debug for TokenGeneration {
     }
 }
 
-// === impl RetryOnceLayer ===
+// === impl RetryOnce ===
 
-impl RetryOnceLayer {
+impl RetryOnce {
     /// Asks `tokens` whether there is a newer one, and `quota_pressure` how scarce calls are.
     pub fn new(tokens: TokenGeneration, quota_pressure: QuotaPressureFn) -> Self {
         Self { tokens, quota_pressure }
@@ -79,44 +68,18 @@ impl RetryOnceLayer {
     }
 }
 
-impl<S> Layer<S> for RetryOnceLayer {
-    type Service = RetryOnce<S>;
-
-    fn layer(&self, inner: S) -> RetryOnce<S> {
-        RetryOnce { inner, layer: self.clone() }
-    }
-}
-
-// === impl RetryOnce ===
-
-impl<S> Service<Call> for RetryOnce<S>
-where
-    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Fetched;
-    type Error = FetchError;
-    type Future = BoxFuture<'static, Result<Fetched, FetchError>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        let Self { inner, layer } = self.clone();
-        async move {
-            let first = match inner.clone().oneshot(call).await {
-                Err(error) if layer.is_worth_it(&error) => error,
-                last => return last,
-            };
-            sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
-            match inner.oneshot(Call { reason: Reason::Retry, ..call }).await {
-                // It was not made: what the first one met is what there is to tell.
-                Err(second) if second.stage() == FailureStage::Refused => Err(first),
-                second => second,
-            }
+impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> for RetryOnce {
+    async fn handle(&self, call: Call, next: &N) -> Result<Fetched, FetchError> {
+        let first = match next.run(call).await {
+            Err(error) if self.is_worth_it(&error) => error,
+            last => return last,
+        };
+        sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+        match next.run(Call { reason: Reason::Retry, ..call }).await {
+            // It was not made: the first one's error says more.
+            Err(second) if second.stage() == FailureStage::Refused => Err(first),
+            second => second,
         }
-        .boxed()
     }
 }
 
@@ -132,6 +95,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        middleware::TowerService,
         report::testing::{call, good},
         report::{Cause, Exchange, InvalidReport, LocalDenial, Unreachable, UpstreamFailure},
     };
@@ -146,15 +110,14 @@ mod tests {
         let tokens = TokenGeneration::new(move || current.load(Ordering::Relaxed));
         let reasons = Arc::new(Mutex::new(Vec::new()));
         let (seen, left) = (Arc::clone(&reasons), Arc::new(Mutex::new(VecDeque::from(answers.to_vec()))));
-        let upstream = tower::service_fn(move |call: Call| {
+        let upstream = TowerService(tower::service_fn(move |call: Call| {
             seen.lock().unwrap().push(call.reason);
             generation.store(renewed, Ordering::Relaxed);
             std::future::ready(left.lock().unwrap().pop_front().unwrap())
-        });
-        let result = RetryOnceLayer::new(tokens, QuotaPressureFn::new(move |_now| pressure))
-            .layer(upstream)
-            .oneshot(call())
-            .await;
+        }));
+        let retry = RetryOnce::new(tokens, QuotaPressureFn::new(move |_now| pressure));
+        let result = retry.handle(call(), &upstream).await;
+        drop(upstream);
         (Arc::into_inner(reasons).unwrap().into_inner().unwrap(), result)
     }
 

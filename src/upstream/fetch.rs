@@ -1,22 +1,16 @@
 //! One call: the question as HTTP, the answer as the domain's words.
 
-use std::{
-    error::Error as StdError,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Empty;
 use tokio::time::{Instant, timeout};
-use tower::{Service, ServiceExt as _};
 
 use super::{request::UpstreamOrigin, response};
 use crate::{
+    middleware::Next,
     report::{Answer, Call, Cause, Exchange, FetchError, Fetched, ReportKey, UpstreamFailure, UpstreamLimit},
     telemetry::UpstreamMetrics,
 };
@@ -30,16 +24,10 @@ pub struct FetchLimits {
     pub max_body: u64,
 }
 
-/// Answers a [`Call`] by asking the upstream over `S`.
-#[derive(Debug, Clone)]
-pub struct Fetch<S> {
-    client: S,
-    terms: Arc<FetchContext>,
-}
-
-/// What each call is made with.
+/// Answers a [`Call`] by asking the upstream over `C`.
 #[derive(Debug)]
-struct FetchContext {
+pub struct Fetch<C> {
+    client: C,
     origin: UpstreamOrigin,
     limits: FetchLimits,
     metrics: UpstreamMetrics,
@@ -47,73 +35,54 @@ struct FetchContext {
 
 // === impl Fetch ===
 
-impl<S> Fetch<S> {
+impl<C> Fetch<C> {
     /// Asks `origin` over `client`.
-    pub fn new(client: S, origin: UpstreamOrigin, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
-        Self { client, terms: Arc::new(FetchContext { origin, limits, metrics }) }
+    pub fn new(client: C, origin: UpstreamOrigin, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
+        Self { client, origin, limits, metrics }
+    }
+
+    async fn attempt<B>(&self, key: ReportKey, exchange: &mut Exchange) -> Result<(Answer, Duration), Cause>
+    where
+        C: Next<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause>,
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let request = self.origin.request(&key).map_err(|_error| Cause::Internal)?;
+        let (head, body) = self.client.run(request).await?.into_parts();
+        exchange.status = Some(head.status.as_u16());
+        exchange.request_id = response::request_id(&head.headers);
+        exchange.date = response::date(&head.headers);
+        exchange.sent_generation = head.extensions.get().copied();
+        let age = response::age(&head.headers);
+        Ok((response::read(key.id, &head, body, self.limits.max_body).await?, age))
     }
 }
 
-impl<S, B> Service<Call> for Fetch<S>
+impl<C, B> Next<Call> for Fetch<C>
 where
-    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause> + Clone + Send + 'static,
-    S::Future: Send,
+    C: Next<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause>,
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     type Response = Fetched;
     type Error = FetchError;
-    type Future = BoxFuture<'static, Result<Fetched, FetchError>>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
-        // Getting the client ready is part of the attempt, and of its deadline.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        let Self { client, terms } = self.clone();
-        async move {
-            let FetchContext { origin, limits, metrics } = &*terms;
-            let mut exchange = Exchange::default();
-            let started = Instant::now();
-            let attempt = attempt(client, origin, call.key, limits.max_body, &mut exchange);
-            let result = timeout(limits.attempt, attempt)
-                .await
-                .unwrap_or(Err(Cause::Upstream(UpstreamFailure::Timeout)));
-            exchange.elapsed = started.elapsed();
-            // Refused before anything left: no call to count, and the module that refused has said why.
-            if !matches!(result, Err(Cause::Local(_))) {
-                record(metrics, call, &result, &exchange);
-            }
-            match result {
-                Ok((answer, age)) => Ok(Fetched { answer, age, exchange }),
-                Err(cause) => Err(FetchError { exchange, ..cause.into() }),
-            }
+    async fn run(&self, call: Call) -> Result<Fetched, FetchError> {
+        let mut exchange = Exchange::default();
+        let started = Instant::now();
+        let attempt = self.attempt(call.key, &mut exchange);
+        let result = timeout(self.limits.attempt, attempt).await;
+        let result = result.unwrap_or(Err(UpstreamFailure::Timeout.into()));
+        exchange.elapsed = started.elapsed();
+        // Refused before anything left: no call to count, and the module that refused has said why.
+        if !matches!(result, Err(Cause::Local(_))) {
+            record(&self.metrics, call, &result, &exchange);
         }
-        .boxed()
+        match result {
+            Ok((answer, age)) => Ok(Fetched { answer, age, exchange }),
+            Err(cause) => Err(FetchError { exchange, ..cause.into() }),
+        }
     }
-}
-
-async fn attempt<S, B>(
-    client: S,
-    origin: &UpstreamOrigin,
-    key: ReportKey,
-    max_body: u64,
-    exchange: &mut Exchange,
-) -> Result<(Answer, Duration), Cause>
-where
-    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause>,
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let request = origin.request(&key).map_err(|_error| Cause::Internal)?;
-    let (head, body) = client.oneshot(request).await?.into_parts();
-    exchange.status = Some(head.status.as_u16());
-    exchange.request_id = response::request_id(&head.headers);
-    exchange.date = response::date(&head.headers);
-    exchange.sent_generation = head.extensions.get().copied();
-    let age = response::age(&head.headers);
-    Ok((response::read(key.id, &head, body, max_body).await?, age))
 }
 
 fn record<A>(metrics: &UpstreamMetrics, call: Call, result: &Result<A, Cause>, exchange: &Exchange) {
@@ -146,6 +115,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        middleware::TowerService,
         report::{ActivityId, LocalDenial, NoClicks, Reason, Unreachable},
         telemetry::Metrics,
     };
@@ -164,17 +134,17 @@ mod tests {
     }
 
     async fn ask<F>(
-        answer: impl Fn() -> F + Clone + Send + 'static,
+        answer: impl Fn() -> F + Clone + Send + Sync + 'static,
         metrics: &Metrics,
     ) -> Result<Fetched, FetchError>
     where
         F: Future<Output = Result<Response<TestBody>, Cause>> + Send + 'static,
     {
-        let client = tower::service_fn(move |_request: Request<Empty<Bytes>>| answer());
+        let client = TowerService(tower::service_fn(move |_request: Request<Empty<Bytes>>| answer()));
         let origin = UpstreamOrigin::try_from(&Uri::from_static("https://api.cc.email")).unwrap();
         let key = ReportKey { id: ActivityId::parse(ID.as_bytes()).unwrap(), no_clicks: NoClicks::Omitted };
         let fetch = Fetch::new(client, origin, LIMITS, metrics.upstream.clone());
-        fetch.oneshot(Call { key, reason: Reason::Miss }).await
+        fetch.run(Call { key, reason: Reason::Miss }).await
     }
 
     #[tokio::test(start_paused = true)]

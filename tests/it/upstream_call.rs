@@ -3,20 +3,21 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use link_report_proxy::{
-    quota::{InitialCount, Quota, QuotaLayer, QuotaLimits, WallClock},
+    middleware::{SharedService, TowerService, step},
+    quota::{InitialCount, Quota, QuotaGate, QuotaLimits, WallClock},
     report::{
         ActivityId, Answer, Call, Cause, FetchError, Fetched, InvalidReport, LocalDenial, NoClicks,
         QuotaPressureFn, Reason, ReportKey, Unreachable, UpstreamFailure, UpstreamLimit,
     },
-    resilience::{BreakerLayer, CircuitLimits, RetryOnceLayer, TokenGeneration},
+    resilience::{CircuitBreaker, CircuitLimits, RetryOnce, TokenGeneration},
     settings::SecretFile,
     simulator::{BodyShape, Fault, Limit, Options, Scope, Simulator, synthetic_id},
     telemetry::Metrics,
-    token::{AuthorizeLayer, TokenManager, TokenSource},
+    token::{Authorize, TokenGate, TokenManager, TokenSource},
     upstream::{Fetch, FetchLimits, HttpClient, OnSend, UpstreamOrigin},
 };
 use tokio::{task::JoinSet, time::Instant};
-use tower::{Layer as _, ServiceBuilder, ServiceExt as _, util::BoxCloneService};
+use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
 
 use crate::support::pipe::{Cable, Plug};
 
@@ -36,7 +37,7 @@ const CIRCUIT: CircuitLimits = CircuitLimits {
 /// A vendor, the road to it, and what the road keeps.
 struct Journey {
     vendor: Simulator,
-    road: BoxCloneService<Call, Fetched, FetchError>,
+    road: SharedService<Call, Fetched, FetchError>,
     quota: Quota,
     tokens: TokenManager,
     metrics: Metrics,
@@ -60,8 +61,9 @@ impl Journey {
         let generation = tokens.clone();
         let sending = quota.clone();
         let wire = HttpClient::new(cable.connector()).telling(OnSend::new(move || sending.sent()));
+        let wire = TowerService(wire);
         let fetch = Fetch::new(
-            AuthorizeLayer::new(tokens.clone()).layer(wire),
+            step(Authorize::new(tokens.clone())).layer(wire),
             UpstreamOrigin::try_from(&http::Uri::from_static("http://127.0.0.1:1")).unwrap(),
             LIMITS,
             metrics.upstream.clone(),
@@ -71,11 +73,12 @@ impl Journey {
             move |now| quota.quota_pressure(now)
         });
         let road = ServiceBuilder::new()
-            .layer(RetryOnceLayer::new(TokenGeneration::new(move || generation.generation()), pressure))
-            .layer(BreakerLayer::new(CIRCUIT, metrics.circuit.clone()))
-            .layer(QuotaLayer::new(quota.clone()))
+            .layer(step(RetryOnce::new(TokenGeneration::new(move || generation.generation()), pressure)))
+            .layer(step(CircuitBreaker::new(CIRCUIT, metrics.circuit.clone())))
+            .layer(step(TokenGate::new(tokens.clone())))
+            .layer(step(QuotaGate::new(quota.clone())))
             .service(fetch);
-        Self { vendor, road: BoxCloneService::new(road), quota, tokens, metrics, cable }
+        Self { vendor, road: SharedService::new(road), quota, tokens, metrics, cable }
     }
 
     fn with_a_static_token() -> Self {
