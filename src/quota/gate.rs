@@ -1,5 +1,7 @@
 //! Counts and paces every upstream call.
 
+use tracing::Instrument as _;
+
 use super::admit::Quota;
 use crate::{
     middleware::{Middleware, Next},
@@ -23,7 +25,8 @@ impl QuotaGate {
 
 impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> for QuotaGate {
     async fn handle(&self, call: Call, next: &N) -> Result<Fetched, FetchError> {
-        let permit = self.quota.admit(call.reason).await?;
+        let waiting = tracing::debug_span!("quota.wait", reason = call.reason.as_str());
+        let permit = self.quota.admit(call.reason).instrument(waiting).await?;
         let result = next.run(call).await;
         match permit.learn(&result).await {
             // By our own count, which knows of all the others that wait.

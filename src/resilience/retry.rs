@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
+use tracing::{Instrument as _, Span};
 
 use crate::{
     middleware::{Middleware, Next},
@@ -70,17 +71,21 @@ impl RetryOnce {
 
 impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> for RetryOnce {
     async fn handle(&self, call: Call, next: &N) -> Result<Fetched, FetchError> {
-        let first = match next.run(call).await {
+        let first = match next.run(call).instrument(attempt(1)).await {
             Err(error) if self.is_worth_it(&error) => error,
             last => return last,
         };
         sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
-        match next.run(Call { reason: Reason::Retry, ..call }).await {
+        match next.run(Call { reason: Reason::Retry, ..call }).instrument(attempt(2)).await {
             // It was not made: the first one's error says more.
             Err(second) if second.stage() == FailureStage::Refused => Err(first),
             second => second,
         }
     }
+}
+
+fn attempt(number: u8) -> Span {
+    tracing::debug_span!("attempt", number)
 }
 
 #[cfg(test)]
