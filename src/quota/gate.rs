@@ -267,4 +267,16 @@ mod tests {
         ask(&quota, Ok(good())).await.unwrap_err();
         assert_eq!(quota.snapshot().day.used, 1, "nor is one that got no turn");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_a_bug_of_ours_loses_was_a_call_all_the_same() {
+        let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
+        let lost = || FetchError {
+            exchange: Exchange { status: Some(200), ..Exchange::default() },
+            ..Cause::Internal.into()
+        };
+        let upstream = TowerService(tower::service_fn(move |_call| ready(Err::<Fetched, _>(lost()))));
+        QuotaGate::new(quota.clone()).handle(call(), &upstream).await.unwrap_err();
+        assert_eq!(quota.snapshot().day.used, 1);
+    }
 }

@@ -31,7 +31,11 @@ pub enum Incident {
 impl FetchError {
     /// How far the call got.
     pub const fn stage(&self) -> FailureStage {
-        self.cause.stage()
+        match self.exchange.status {
+            // Whatever became of the answer here.
+            Some(_) => FailureStage::Sent,
+            None => self.cause.stage(),
+        }
     }
 
     /// Did a request go forward to the upstream, or at least try to?
