@@ -84,11 +84,14 @@ impl SharedCircuit {
             }
             (result, before, after)
         };
-        match after {
-            _ if before == after => {}
-            CircuitState::Open => tracing::warn!("circuit opened: the upstream is left alone for a while"),
-            CircuitState::HalfOpen => tracing::info!("circuit half open: one call is let through"),
-            CircuitState::Closed => tracing::info!("circuit closed: the upstream answers again"),
+        if before != after {
+            match after {
+                CircuitState::Open => {
+                    tracing::warn!("circuit opened: the upstream is left alone for a while");
+                }
+                CircuitState::HalfOpen => tracing::info!("circuit half open: one call is let through"),
+                CircuitState::Closed => tracing::info!("circuit closed: the upstream answers again"),
+            }
         }
         result
     }
