@@ -17,6 +17,7 @@
 //! | 2 | [`upstream`] | the HTTP client: connect, request, response, body |
 //! | 2 | [`state`] | what outlives the process |
 //! | 1 | [`report`] | the domain: keys, reports, negative answers, errors, lifetimes; no I/O, no clock |
+//! | 1 | [`middleware`] | steps that wrap an upstream call, as `async fn handle(call, next)` |
 //! | 1 | [`settings`] | every key, its layers and its checks |
 //! | 1 | [`telemetry`] | metrics and logs |
 //! | 1 | [`simulator`] | a simulated Constant Contact, for `demo` and for tests |
@@ -33,6 +34,7 @@ mod backoff;
 pub mod cache;
 pub mod commands;
 pub mod inbound;
+pub mod middleware;
 mod outage;
 pub mod quota;
 pub mod report;

@@ -1,21 +1,22 @@
 //! The upstream stack, top to bottom.
 
 use hyper_util::client::legacy::connect::Connect;
-use tower::{ServiceBuilder, util::BoxCloneSyncService};
+use tower::ServiceBuilder;
 
 use super::{SetupError, options};
 use crate::{
-    quota::{Quota, QuotaLayer},
+    middleware::{SharedService, TowerService, step},
+    quota::{Quota, QuotaGate},
     report::{Call, FetchError, Fetched, QuotaPressureFn},
-    resilience::{BreakerLayer, RetryOnceLayer, TokenGeneration},
+    resilience::{CircuitBreaker, RetryOnce, TokenGeneration},
     settings::Settings,
     telemetry::Metrics,
-    token::{AuthorizeLayer, TokenGateLayer, TokenManager},
+    token::{Authorize, TokenGate, TokenManager},
     upstream::{Fetch, FetchLimits, HttpClient, OnSend},
 };
 
 /// Everything that makes calls, behind one name: only misses pass here, and a box is nothing beside a call.
-pub type Calls = BoxCloneSyncService<Call, Fetched, FetchError>;
+pub type Calls = SharedService<Call, Fetched, FetchError>;
 
 /// What a call passes on its way to the wire.
 pub fn calls<C>(
@@ -39,22 +40,22 @@ where
     };
     let wire = ServiceBuilder::new()
         // The last before the wire: nothing above ever sees the token.
-        .layer(AuthorizeLayer::new(tokens.clone()))
-        .service(HttpClient::new(connector).telling(on_send));
+        .layer(step(Authorize::new(tokens.clone())))
+        .service(TowerService(HttpClient::new(connector).telling(on_send)));
     let limits = FetchLimits {
         attempt: settings.upstream.attempt_timeout,
         max_body: settings.upstream.max_body.as_u64(),
     };
     let stack = ServiceBuilder::new()
         // Outermost: a second attempt passes circuit, quota and token again, and is counted as the first was.
-        .layer(RetryOnceLayer::new(generation, pressure_of(quota)))
+        .layer(step(RetryOnce::new(generation, pressure_of(quota))))
         // Outside the quota: an open circuit must not spend calls.
-        .layer(BreakerLayer::new(options::circuit(&settings.circuit), metrics.circuit.clone()))
+        .layer(step(CircuitBreaker::new(options::circuit(&settings.circuit), metrics.circuit.clone())))
         // Before the quota: what would find no token to send, or one that is known to be refused, need not queue for its
         // turn, nor be paid for.
-        .layer(TokenGateLayer::new(tokens.clone()))
+        .layer(step(TokenGate::new(tokens.clone())))
         // The scarce good. Counts before sending: whatever leaves has been paid for.
-        .layer(QuotaLayer::new(quota.clone()))
+        .layer(step(QuotaGate::new(quota.clone())))
         // From the domain's words to HTTP and back; the attempt's deadline covers the body.
         .service(Fetch::new(wire, settings.upstream.base_url.clone(), limits, metrics.upstream.clone()));
     Ok(Calls::new(stack))

@@ -8,10 +8,9 @@ use super::{
     Entry, ReportCache, StoreOutcome,
     flight::{FetchOutcome, FlightResult, Landed, Retain},
     index::TooHeavy,
-    refresh_failure::FailureKind,
 };
 use crate::{
-    report::{Cause, FetchError, Fetched, InvalidReport, ReportKey},
+    report::{FailureKind, FetchError, Fetched, InvalidReport, ReportKey, UpstreamFailure},
     telemetry::RefreshResult,
 };
 
@@ -65,7 +64,12 @@ impl ReportCache {
             Err(TooHeavy { weight }) => {
                 let limit = self.store.max_bytes();
                 tracing::warn!(%key, weight, limit, "the report does not fit into cache.max_bytes and is not kept");
-                self.note(key, before, Cause::Invalid(InvalidReport::TooLarge { limit }).into(), now);
+                self.note(
+                    key,
+                    before,
+                    UpstreamFailure::Invalid(InvalidReport::TooLarge { limit }).into(),
+                    now,
+                );
                 StoreOutcome::No
             }
         }
@@ -73,7 +77,7 @@ impl ReportCache {
 
     /// Notes a failure, on what is held of the key if that is good for anything.
     fn note(&self, key: ReportKey, before: Option<&Entry>, error: FetchError, now: Instant) {
-        let kind = FailureKind::of(&error);
+        let kind = error.cause.kind();
         let good = before.filter(|before| !before.is_dead(now));
         match (good, kind) {
             (Some(before), _) => {

@@ -66,7 +66,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::report::{Cause, NoClicks};
+    use crate::report::{NoClicks, UpstreamFailure};
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_failing_keys_takes_no_more_than_its_room_and_those_that_are_asked_for_stay() {
@@ -82,7 +82,7 @@ mod tests {
             no_clicks: NoClicks::Omitted,
         };
         for number in 0..20_000 {
-            failures.note(key(number), Cause::Forbidden.into(), start);
+            failures.note(key(number), UpstreamFailure::Forbidden.into(), start);
             assert!(failures.resting(&key(0), start).is_some(), "polled meanwhile, after {number}");
         }
         failures.noted.run_pending_tasks();

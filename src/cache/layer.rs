@@ -8,6 +8,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
+use tracing::{Instrument as _, Span};
 
 use super::{
     CacheRequest, Entry, Forward, Lookup, Miss, Permit, ReportCache, Revalidate, Role, Served, ServedFrom,
@@ -145,7 +146,7 @@ where
         let needed = || self.memory.is_as_seen(&key, held);
         let take_off = || {
             let (memory, permit) = (Arc::clone(&self.memory), std::mem::take(permit));
-            let fetch = S::clone(&self.calls).oneshot(call);
+            let fetch = S::clone(&self.calls).oneshot(call).instrument(flight_span(call));
             (fetch, move |outcome, keep| {
                 let result = memory.apply_fetch(key, outcome, keep);
                 drop(permit);
@@ -173,4 +174,13 @@ where
     fn call(&mut self, miss: Miss) -> Self::Future {
         Box::pin(self.clone().fetch(miss))
     }
+}
+
+/// A fetch outlives the request that began it, and others wait for it too: it is no request's child, and only follows
+/// from the one that began it.
+fn flight_span(Call { key, reason }: Call) -> Span {
+    let (id, no_clicks, reason) = (key.id, key.no_clicks.as_str(), reason.as_str());
+    let span = tracing::debug_span!(parent: None, "fetch", %id, no_clicks, reason);
+    span.follows_from(Span::current());
+    span
 }

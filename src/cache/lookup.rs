@@ -4,11 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    Entry, Freshness, Lookup, Refresh, RefreshFailure, ReportCache, Served, ServedFrom,
-    refresh_failure::FailureKind,
-};
-use crate::report::{Cause, FetchError, QuotaPressure, ReportKey};
+use super::{Entry, Freshness, Lookup, Refresh, RefreshFailure, ReportCache, Served, ServedFrom};
+use crate::report::{FailureKind, FetchError, LocalDenial, QuotaPressure, ReportKey};
 
 /// A failure tells of the present for at least as long after its pause.
 const RECENT: Duration = Duration::from_mins(1);
@@ -47,7 +44,7 @@ impl ReportCache {
     fn look_up_stale(&self, held: Arc<Entry>, age: Duration, now: Instant) -> Lookup {
         let from = match held.refresh_failure() {
             // To be put off is no failure.
-            Some(RefreshFailure { error, .. }) if FailureKind::of(error) != FailureKind::Rationed => {
+            Some(RefreshFailure { error, .. }) if error.cause.kind() != FailureKind::Rationed => {
                 ServedFrom::StaleIfError(Box::new(error.clone().remembered()))
             }
             Some(_) | None => ServedFrom::Stale,
@@ -62,7 +59,7 @@ impl ReportCache {
 
     /// What is too old to be answered as it is: a report, or a refusal with or without a report behind it.
     fn look_up_kept(&self, held: Arc<Entry>, now: Instant) -> Lookup {
-        let rationed = |retry_after| Cause::QuotaExhausted { retry_after }.into();
+        let rationed = |retry_after| LocalDenial::DailyQuota { retry_after }.into();
         let recent = held.refresh_failure().filter(|refresh_failure| self.is_recent(refresh_failure, now));
         let error = match (recent, self.refresh(&held, now)) {
             (Some(refresh_failure), Refresh::Backoff(_)) => refresh_failure.error.clone().remembered(),
@@ -154,7 +151,7 @@ impl ReportCache {
     ) -> Result<Served, FetchError> {
         let now = Instant::now();
         let Some(held) = held else { return Err(error) };
-        let entry = match FailureKind::of(&error) {
+        let entry = match error.cause.kind() {
             // The upstream was not even asked: its last word, if that was a refusal, is the best there is.
             FailureKind::Rationed => Some(held.stale_if_error(now).unwrap_or(held)),
             FailureKind::Denied | FailureKind::Failed => held.stale_if_error(now),

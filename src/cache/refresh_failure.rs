@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     backoff::Backoff,
-    report::{Cause, FetchError},
+    report::{FailureKind, FetchError},
 };
 
 /// The back-off of the first ten minutes: an upstream that works again is noticed within a minute.
@@ -30,17 +30,6 @@ pub struct RefreshFailure {
     pub retry_at: Instant,
 }
 
-/// What an error says of the key that was to be fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FailureKind {
-    /// Nothing: calls are rationed.
-    Rationed,
-    /// Nothing: the call was denied here, for another reason.
-    Denied,
-    /// A call was spent on it, and brought no answer.
-    Failed,
-}
-
 // === impl RefreshFailure ===
 
 impl RefreshFailure {
@@ -48,7 +37,7 @@ impl RefreshFailure {
     pub(super) fn after(before: Option<&Self>, error: FetchError, now: Instant) -> Self {
         let before = before.filter(|before| now < before.retry_at + LONGEST_PAUSE);
         let failures = before.map_or(0, |before| before.failures);
-        let (failures, pause) = match FailureKind::of(&error) {
+        let (failures, pause) = match error.cause.kind() {
             FailureKind::Failed => (failures.saturating_add(1), pause_after(failures)),
             // The key is no worse for it: it only need not be tried with every hit.
             FailureKind::Rationed | FailureKind::Denied => (failures, pause_after(0)),
@@ -70,45 +59,24 @@ fn pause_after(failures: u32) -> Duration {
     }
 }
 
-// === impl FailureKind ===
-
-impl FailureKind {
-    pub(super) fn of(error: &FetchError) -> Self {
-        match &error.cause {
-            // Of the whole account, also as the upstream's word.
-            Cause::QuotaExhausted { .. } => Self::Rationed,
-            // With a status it is the upstream's word.
-            Cause::Throttled { .. } if error.exchange.status.is_none() => Self::Rationed,
-            Cause::CircuitOpen { .. } | Cause::TokenUnavailable | Cause::Overloaded => Self::Denied,
-            Cause::Throttled { .. }
-            | Cause::TooMany { .. }
-            | Cause::Unauthorized
-            | Cause::Forbidden
-            | Cause::Status { .. }
-            | Cause::Unreachable(_)
-            | Cause::Invalid(_)
-            | Cause::Timeout
-            | Cause::Internal => Self::Failed,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::UpstreamFailure;
 
     #[tokio::test(start_paused = true)]
     async fn the_pauses_double_to_a_minute_and_after_ten_minutes_to_ten() {
         let mut now = Instant::now();
         let mut refresh_failure = None;
         for pause in [5, 10, 20, 40].into_iter().chain([60; 10]).chain([120, 240, 480, 600, 600]) {
-            let next = RefreshFailure::after(refresh_failure.as_ref(), Cause::Timeout.into(), now);
+            let next = RefreshFailure::after(refresh_failure.as_ref(), UpstreamFailure::Timeout.into(), now);
             assert_eq!(next.retry_at - now, Duration::from_secs(pause), "{} failures", next.failures);
             now = next.retry_at;
             refresh_failure = Some(next);
         }
         let long_after = now + Duration::from_mins(10);
-        let next = RefreshFailure::after(refresh_failure.as_ref(), Cause::Timeout.into(), long_after);
+        let next =
+            RefreshFailure::after(refresh_failure.as_ref(), UpstreamFailure::Timeout.into(), long_after);
         assert_eq!((next.failures, next.retry_at - long_after), (1, Duration::from_secs(5)));
     }
 }

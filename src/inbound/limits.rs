@@ -10,7 +10,7 @@ use tower::{Service, ServiceExt};
 
 use crate::{
     cache::{Miss, Permit, ReportCache, Served},
-    report::{Cause, FetchError},
+    report::{FetchError, LocalDenial, UpstreamFailure},
 };
 
 /// The requests that may take a fetch at a time (`server.max_in_flight`). Clones share them.
@@ -46,7 +46,7 @@ where
 {
     match limit.0.try_acquire_owned() {
         Ok(permit) => next.oneshot(Miss { permit: Permit::new(permit), ..miss }).await,
-        Err(_none_left) => Err(Cause::Overloaded.into()),
+        Err(_none_left) => Err(LocalDenial::Overloaded.into()),
     }
 }
 
@@ -55,5 +55,7 @@ pub async fn deadline<S>(request_timeout: Duration, miss: Miss, next: S) -> Resu
 where
     S: Service<Miss, Response = Served, Error = FetchError>,
 {
-    timeout(request_timeout, next.oneshot(miss)).await.unwrap_or_else(|_late| Err(Cause::Timeout.into()))
+    timeout(request_timeout, next.oneshot(miss))
+        .await
+        .unwrap_or_else(|_late| Err(UpstreamFailure::Timeout.into()))
 }

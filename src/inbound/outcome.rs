@@ -3,7 +3,7 @@
 use super::Rejection;
 use crate::{
     cache::{Role, Served, ServedFrom},
-    report::{Cause, FetchError},
+    report::{Cause, FetchError, LocalDenial},
 };
 
 /// What a request came to.
@@ -89,7 +89,9 @@ impl RequestOutcome {
             | Rejection::UnexpectedBody
             | Rejection::Method { .. }
             | Rejection::Unauthenticated
-            | Rejection::Fetch(FetchError { cause: Cause::Overloaded, .. }) => Self::Rejected,
+            | Rejection::Fetch(FetchError { cause: Cause::Local(LocalDenial::Overloaded), .. }) => {
+                Self::Rejected
+            }
             Rejection::Fetch(_) => Self::Error,
         }
     }

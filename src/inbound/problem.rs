@@ -9,7 +9,9 @@ use http::{
 use serde::Serialize;
 
 use super::{Rejection, RequestId};
-use crate::report::{Cause, FetchError, KeyError, NegativeAnswer, NegativeStatus};
+use crate::report::{
+    Cause, FetchError, KeyError, LocalDenial, NegativeAnswer, NegativeStatus, UpstreamFailure, UpstreamLimit,
+};
 use crate::server::{Body, BrowserRefusal};
 
 /// SDKs sleep for whatever `Retry-After` says: more would hang a dashboard, less would be a storm. In seconds.
@@ -46,54 +48,67 @@ impl From<&FetchError> for Problem {
     fn from(error: &FetchError) -> Self {
         const SOON: Option<Duration> = Some(Duration::from_secs(1));
         let (status, retry_after, message) = match &error.cause {
-            Cause::Unauthorized => {
+            Cause::Upstream(UpstreamFailure::Unauthorized) => {
                 (502, None, "Constant Contact refuses the proxy's access token; its operator must renew it.")
             }
-            Cause::Forbidden => (
+            Cause::Upstream(UpstreamFailure::Forbidden) => (
                 502,
                 None,
                 "Constant Contact forbids the proxy's access token to read link reports; its operator must grant it the scope campaign_data and the privilege ui:campaign:metrics.",
             ),
-            Cause::Status { .. } => {
+            Cause::Upstream(UpstreamFailure::Status { .. }) => {
                 (502, None, "Constant Contact answered with an error, and no earlier report is held.")
             }
-            Cause::Unreachable(_) => {
+            Cause::Upstream(UpstreamFailure::Unreachable(_)) => {
                 (502, None, "Constant Contact cannot be reached, and no earlier report is held.")
             }
-            Cause::Invalid(_) => (
+            Cause::Upstream(UpstreamFailure::Invalid(_)) => (
                 502,
                 None,
                 "Constant Contact's answer is not a link report of this activity, and no earlier report is held.",
             ),
-            Cause::Timeout => {
+            Cause::Upstream(UpstreamFailure::Timeout) => {
                 (504, None, "Constant Contact did not answer in time, and no earlier report is held.")
             }
-            Cause::Throttled { retry_after } => (
+            Cause::Local(LocalDenial::RateLimit { retry_after })
+            | Cause::Upstream(UpstreamFailure::TooManyRequests {
+                limit: UpstreamLimit::PerSecond,
+                retry_after,
+            }) => (
                 503,
                 Some(*retry_after),
                 "The per-second call limit is reached and no cached report exists; retry shortly.",
             ),
-            Cause::TooMany { retry_after } => (
+            Cause::Upstream(UpstreamFailure::TooManyRequests {
+                limit: UpstreamLimit::Unspecified,
+                retry_after,
+            }) => (
                 503,
                 Some(*retry_after),
                 "Constant Contact takes no calls for the moment, and no earlier report is held.",
             ),
-            Cause::QuotaExhausted { retry_after } => (
+            Cause::Local(LocalDenial::DailyQuota { retry_after })
+            | Cause::Upstream(UpstreamFailure::TooManyRequests {
+                limit: UpstreamLimit::PerDay,
+                retry_after,
+            }) => (
                 503,
                 Some(*retry_after),
                 "The API key's calls of this day are spent until 00:00 UTC, and no earlier report is held.",
             ),
-            Cause::CircuitOpen { retry_after } => (
+            Cause::Local(LocalDenial::CircuitOpen { retry_after }) => (
                 503,
                 Some(*retry_after),
                 "Constant Contact has been failing and is left alone for a while, and no earlier report is held.",
             ),
-            Cause::TokenUnavailable => (
+            Cause::Local(LocalDenial::NoToken) => (
                 503,
                 Some(Duration::from_secs(10)),
                 "The proxy has no usable access token; its operator must provide one.",
             ),
-            Cause::Overloaded => (503, SOON, "The proxy has too many requests in flight."),
+            Cause::Local(LocalDenial::Overloaded) => {
+                (503, SOON, "The proxy has too many requests in flight.")
+            }
             Cause::Internal => (500, None, "The proxy failed; its log says more."),
         };
         Self::new(status, error.cause.as_str(), message, retry_after)

@@ -12,7 +12,10 @@ use super::{
     outcome::RequestOutcome,
     proxy_status,
 };
-use crate::{report::Cause, server::Body};
+use crate::{
+    report::{Cause, LocalDenial},
+    server::Body,
+};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
@@ -34,7 +37,7 @@ pub(super) fn refuse(rejection: Rejection, id: &RequestId) -> (Response<Body>, A
         }
         Rejection::Fetch(error) => {
             // What was shed never came as far as the cache.
-            if error.cause != Cause::Overloaded {
+            if error.cause != Cause::Local(LocalDenial::Overloaded) {
                 headers.insert(CACHE_STATUS, cache_status::of_error(&error));
             }
             if let Some(status) = proxy_status::of(&error) {

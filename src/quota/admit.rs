@@ -8,14 +8,14 @@ use super::{
     permit::CallPermit,
     shared::{Quota, Window},
 };
-use crate::report::{Cause, Reason};
+use crate::report::{LocalDenial, Reason};
 
 impl Quota {
     /// Counts a call, and waits for its turn.
     ///
     /// # Errors
     /// The day has no call left for it, or the queue for the second is too long: then nothing was counted.
-    pub(super) async fn admit(&self, reason: Reason) -> Result<CallPermit, Cause> {
+    pub(super) async fn admit(&self, reason: Reason) -> Result<CallPermit, LocalDenial> {
         let shared = &*self.shared;
         let (priority, arrived) = (Priority::from(reason), Instant::now());
         loop {
@@ -35,13 +35,13 @@ impl Quota {
         }
     }
 
-    fn denied_second(&self, full: QueueFull) -> Cause {
+    fn denied_second(&self, full: QueueFull) -> LocalDenial {
         self.shared.metrics.denied(Window::Second.as_str());
-        Cause::Throttled { retry_after: full.wait.saturating_sub(self.shared.limits.max_wait) }
+        LocalDenial::RateLimit { retry_after: full.wait.saturating_sub(self.shared.limits.max_wait) }
     }
 
-    fn denied_day(&self, spent: DailyQuotaExhausted) -> Cause {
+    fn denied_day(&self, spent: DailyQuotaExhausted) -> LocalDenial {
         self.shared.metrics.denied(Window::Day.as_str());
-        Cause::QuotaExhausted { retry_after: spent.retry_in }
+        LocalDenial::DailyQuota { retry_after: spent.retry_in }
     }
 }

@@ -1,70 +1,38 @@
-//! The layer that counts and paces every upstream call.
+//! Counts and paces every upstream call.
 
-use std::task::{Context, Poll};
-
-use futures_util::future::{BoxFuture, FutureExt as _};
-use tower::{Layer, Service, ServiceExt as _};
+use tracing::Instrument as _;
 
 use super::Quota;
-use crate::report::{Call, FetchError, Fetched};
-
-/// Puts [`QuotaGate`] in front of a service.
-#[derive(Debug, Clone)]
-pub struct QuotaLayer {
-    quota: Quota,
-}
+use crate::{
+    middleware::{Middleware, Next},
+    report::{Call, FetchError, Fetched},
+};
 
 /// Lets a call through when the second and the day allow it.
 #[derive(Debug, Clone)]
-pub struct QuotaGate<S> {
-    inner: S,
+pub struct QuotaGate {
     quota: Quota,
 }
 
-// === impl QuotaLayer ===
+// === impl QuotaGate ===
 
-impl QuotaLayer {
-    /// The layer that spends this quota.
+impl QuotaGate {
+    /// The gate that spends this quota.
     pub fn new(quota: Quota) -> Self {
         Self { quota }
     }
 }
 
-impl<S> Layer<S> for QuotaLayer {
-    type Service = QuotaGate<S>;
-
-    fn layer(&self, inner: S) -> QuotaGate<S> {
-        QuotaGate { inner, quota: self.quota.clone() }
-    }
-}
-
-// === impl QuotaGate ===
-
-impl<S> Service<Call> for QuotaGate<S>
-where
-    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Fetched;
-    type Error = FetchError;
-    type Future = BoxFuture<'static, Result<Fetched, FetchError>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
-        // The wait belongs to a call, so that dropping the call ends it.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        let Self { inner, quota } = self.clone();
-        async move {
-            let leave = quota.admit(call.reason).await?;
-            let result = inner.oneshot(call).await;
-            match leave.learn(&result).await {
-                Some(wait) => result.map_err(|error| error.with_retry_after(wait)),
-                None => result,
-            }
+impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> for QuotaGate {
+    async fn handle(&self, call: Call, next: &N) -> Result<Fetched, FetchError> {
+        let waiting = tracing::debug_span!("quota.wait", reason = call.reason.as_str());
+        let permit = self.quota.admit(call.reason).instrument(waiting).await?;
+        let result = next.run(call).await;
+        match permit.learn(&result).await {
+            // By our own count, which knows of all the others that wait.
+            Some(wait) => result.map_err(|error| error.with_retry_after(wait)),
+            None => result,
         }
-        .boxed()
     }
 }
 
@@ -81,9 +49,10 @@ mod tests {
 
     use super::*;
     use crate::{
+        middleware::TowerService,
         quota::{InitialCount, QuotaLimits, QuotaSnapshot, WallClock},
         report::testing::{call, good},
-        report::{Cause, Exchange, Reason, Unreachable},
+        report::{Cause, Exchange, LocalDenial, Reason, Unreachable, UpstreamFailure, UpstreamLimit},
         state::{CallClaim, CallCounter, DayRecord, DayStatus, LedgerRecord, MemoryStore},
         telemetry::Metrics,
     };
@@ -95,6 +64,17 @@ mod tests {
         max_wait: Duration::from_secs(5),
     };
 
+    /// The upstream's 429 of the second.
+    fn throttled(retry_after: Duration) -> Cause {
+        UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerSecond, retry_after }.into()
+    }
+
+    /// Its 429 of the day.
+    fn exceeded() -> Cause {
+        let retry_after = Duration::ZERO;
+        UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, retry_after }.into()
+    }
+
     fn quota(limits: QuotaLimits) -> Quota {
         let midnight = WallClock::starting_at(SystemTime::UNIX_EPOCH);
         Quota::new(limits, InitialCount::Unspent, midnight, Metrics::new().quota)
@@ -102,7 +82,8 @@ mod tests {
 
     async fn ask(quota: &Quota, answer: Result<Fetched, Cause>) -> Result<Fetched, Cause> {
         let upstream = tower::service_fn(move |_call| ready(answer.clone().map_err(FetchError::from)));
-        QuotaLayer::new(quota.clone()).layer(upstream).oneshot(call()).await.map_err(|error| error.cause)
+        let upstream = TowerService(upstream);
+        QuotaGate::new(quota.clone()).handle(call(), &upstream).await.map_err(|error| error.cause)
     }
 
     #[tokio::test(start_paused = true)]
@@ -121,7 +102,9 @@ mod tests {
         assert!(left.windows(5).all(|five| five[4] - five[0] > Duration::from_secs(1)));
         assert!(left.iter().all(|at| *at <= LIMITS.max_wait));
         for (result, at) in denied {
-            assert!(matches!(result, Err(Cause::Throttled { retry_after }) if !retry_after.is_zero()));
+            assert!(
+                matches!(result, Err(Cause::Local(LocalDenial::RateLimit { retry_after })) if !retry_after.is_zero())
+            );
             assert_eq!(at, Duration::ZERO, "a refusal is immediate");
         }
     }
@@ -146,14 +129,17 @@ mod tests {
     async fn an_upstream_s_throttled_holds_back_the_next_call() {
         let (quota, start) = (quota(LIMITS), Instant::now());
         let retry_after = Duration::from_secs(3);
-        let refused = ask(&quota, Err(Cause::Throttled { retry_after })).await;
-        assert_eq!(refused, Err(Cause::Throttled { retry_after }));
+        let refused = ask(&quota, Err(throttled(retry_after))).await;
+        assert_eq!(refused, Err(throttled(retry_after)));
         ask(&quota, Ok(good())).await.unwrap();
         assert!(start.elapsed() >= retry_after);
         let retry_after = Duration::from_secs(60);
-        ask(&quota, Err(Cause::Throttled { retry_after })).await.unwrap_err();
+        ask(&quota, Err(throttled(retry_after))).await.unwrap_err();
         let denied = ask(&quota, Ok(good())).await;
-        assert!(matches!(denied, Err(Cause::Throttled { .. })), "longer than max_wait: not waited for");
+        assert!(
+            matches!(denied, Err(Cause::Local(LocalDenial::RateLimit { .. }))),
+            "longer than max_wait: not waited for"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -162,13 +148,12 @@ mod tests {
         let limits = QuotaLimits { per_day: NonZeroU32::new(10_000), ..LIMITS };
         let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
         let quota = Quota::new(limits, InitialCount::Unspent, noon, metrics.quota.clone());
-        let exceeded = Cause::QuotaExhausted { retry_after: Duration::ZERO };
-        for answer in [Err(exceeded), Ok(good())] {
-            let Err(Cause::QuotaExhausted { retry_after }) = ask(&quota, answer).await else {
-                panic!("not exhausted")
-            };
-            assert!(!retry_after.is_zero());
-        }
+        let told = ask(&quota, Err(exceeded())).await.unwrap_err();
+        assert!(matches!(told.limit_reached(), Some((UpstreamLimit::PerDay, wait)) if !wait.is_zero()));
+        let denied = ask(&quota, Ok(good())).await.unwrap_err();
+        assert!(
+            matches!(denied, Cause::Local(LocalDenial::DailyQuota { retry_after }) if !retry_after.is_zero())
+        );
         assert_eq!(quota.snapshot().day.remaining, Some(0));
         quota.observe();
         let text = metrics.render().unwrap();
@@ -237,7 +222,7 @@ mod tests {
             let opening = InitialCount::Stored { counter: Arc::clone(&store), record };
             Quota::new(limits, opening, noon.clone(), Metrics::new().quota)
         };
-        ask(&start().await, Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
+        ask(&start().await, Err(exceeded())).await.unwrap_err();
         let quota = start().await;
         for wait in [0, 43_199] {
             tokio::time::advance(Duration::from_secs(wait)).await;
@@ -256,32 +241,43 @@ mod tests {
     async fn a_probe_that_finds_no_connection_is_not_counted_and_leaves_the_probing_to_the_next_call() {
         let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
         let quota = Quota::new(LIMITS, InitialCount::Unspent, noon, Metrics::new().quota);
-        ask(&quota, Err(Cause::QuotaExhausted { retry_after: Duration::ZERO })).await.unwrap_err();
+        ask(&quota, Err(exceeded())).await.unwrap_err();
         // Midnight, and the jitter.
         tokio::time::advance(Duration::from_secs(43_261)).await;
-        let unreachable = Cause::Unreachable(Unreachable::Connect);
+        let unreachable = Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect));
         for _ in 0..2 {
             assert_eq!(ask(&quota, Err(unreachable.clone())).await, Err(unreachable.clone()));
         }
         assert_eq!(quota.snapshot().day.used, 0);
         let _probe = quota.admit(Reason::Miss).await.unwrap();
         let second = ask(&quota, Ok(good())).await;
-        assert!(matches!(second, Err(Cause::QuotaExhausted { .. })), "one at a time");
+        assert!(matches!(second, Err(Cause::Local(LocalDenial::DailyQuota { .. }))), "one at a time");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_never_left_is_struck_out() {
-        const TOO_FAST: Cause = Cause::Throttled { retry_after: Duration::from_secs(60) };
         let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
-        ask(&quota, Err(Cause::TokenUnavailable)).await.unwrap_err();
+        ask(&quota, Err(Cause::Local(LocalDenial::NoToken))).await.unwrap_err();
         assert_eq!(quota.snapshot().day.used, 0);
-        let throttled = || FetchError {
+        let too_fast = || FetchError {
             exchange: Exchange { status: Some(429), ..Exchange::default() },
-            ..TOO_FAST.into()
+            ..throttled(Duration::from_secs(60)).into()
         };
-        let upstream = tower::service_fn(move |_call| ready(Err::<Fetched, _>(throttled())));
-        QuotaLayer::new(quota.clone()).layer(upstream).oneshot(call()).await.unwrap_err();
+        let upstream = TowerService(tower::service_fn(move |_call| ready(Err::<Fetched, _>(too_fast()))));
+        QuotaGate::new(quota.clone()).handle(call(), &upstream).await.unwrap_err();
         ask(&quota, Ok(good())).await.unwrap_err();
         assert_eq!(quota.snapshot().day.used, 1, "nor is one that got no turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_a_bug_of_ours_loses_was_a_call_all_the_same() {
+        let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
+        let lost = || FetchError {
+            exchange: Exchange { status: Some(200), ..Exchange::default() },
+            ..Cause::Internal.into()
+        };
+        let upstream = TowerService(tower::service_fn(move |_call| ready(Err::<Fetched, _>(lost()))));
+        QuotaGate::new(quota.clone()).handle(call(), &upstream).await.unwrap_err();
+        assert_eq!(quota.snapshot().day.used, 1);
     }
 }

@@ -6,7 +6,7 @@
 //! second, by a queue with priorities. `SharedBudget` and `SharedPacer` hold them for all calls: the first leases calls of
 //! the store that keeps the count, the second waits.
 //!
-//! Wraps any `Service<Call>`: must never know HTTP, the token or the cache. The cache asks how scarce calls are through
+//! A step around any call: must never know HTTP, the token or the cache. The cache asks how scarce calls are through
 //! a question that the composition root hands it.
 
 mod admit;
@@ -38,7 +38,7 @@ mod usage;
 pub use burn_rate::QuotaMode;
 pub use clock::WallClock;
 pub use forecast::Forecast;
-pub use gate::{QuotaGate, QuotaLayer};
+pub use gate::QuotaGate;
 pub use shared::{InitialCount, Quota, QuotaLimits, Window};
 pub use snapshot::{DayCount, QuotaSnapshot, SecondCount};
 pub use upstream_clock::ClockSkew;

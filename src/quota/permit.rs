@@ -7,7 +7,7 @@ use super::{
     pacer::{Priority, QueueTicket},
     shared::Quota,
 };
-use crate::report::{Cause, FailureStage, FetchError, Fetched};
+use crate::report::{FailureStage, FetchError, Fetched, UpstreamLimit};
 
 /// One call that may be made. Settles itself, however its owner ends: see [`CallEnd`].
 #[derive(Debug)]
@@ -31,14 +31,6 @@ enum CallEnd {
     Used,
 }
 
-/// Which of its limits the upstream says is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LimitReached {
-    PerSecond,
-    PerDay,
-    Unspecified,
-}
-
 // === impl CallPermit ===
 
 impl CallPermit {
@@ -60,14 +52,14 @@ impl CallPermit {
     pub(super) async fn learn(self, result: &Result<Fetched, FetchError>) -> Option<Duration> {
         let (exchange, limit, stage) = match result {
             Ok(fetched) => (&fetched.exchange, None, None),
-            Err(error) => (&error.exchange, limit_reached(&error.cause), Some(error.stage())),
+            Err(error) => (&error.exchange, error.cause.limit_reached(), Some(error.stage())),
         };
         if let Some(date) = exchange.date {
             self.quota.shared.day.observe(date);
         }
         let wait = match limit {
-            Some((LimitReached::PerDay, asked)) => return Some(self.exceeded(asked).await),
-            Some((limit @ (LimitReached::PerSecond | LimitReached::Unspecified), asked)) => {
+            Some((UpstreamLimit::PerDay, asked)) => return Some(self.exceeded(asked).await),
+            Some((limit @ (UpstreamLimit::PerSecond | UpstreamLimit::Unspecified), asked)) => {
                 Some(self.slowed(limit, asked))
             }
             None => None,
@@ -119,11 +111,11 @@ impl CallPermit {
 
     /// The upstream says that calls come too fast, or at least does not say otherwise. Returns how long it is until
     /// there is one.
-    fn slowed(&self, limit: LimitReached, asked: Duration) -> Duration {
+    fn slowed(&self, limit: UpstreamLimit, asked: Duration) -> Duration {
         self.quota.shared.second.with(|pacer, now| {
             match limit {
-                LimitReached::Unspecified => pacer.unspecified_429(now),
-                LimitReached::PerSecond | LimitReached::PerDay => pacer.throttled(now),
+                UpstreamLimit::Unspecified => pacer.unspecified_429(now),
+                UpstreamLimit::PerSecond | UpstreamLimit::PerDay => pacer.throttled(now),
             }
             pacer.hold_until(now + asked);
             pacer.wait(Priority::Miss, now)
@@ -142,24 +134,5 @@ impl Drop for CallPermit {
             CallEnd::Inconclusive => shared.day.with(|budget, now| budget.inconclusive(counted, now)),
             CallEnd::Used => {}
         }
-    }
-}
-
-/// The limit that the upstream's 429 names, and how long it asks us to wait.
-fn limit_reached(cause: &Cause) -> Option<(LimitReached, Duration)> {
-    match cause {
-        Cause::Throttled { retry_after } => Some((LimitReached::PerSecond, *retry_after)),
-        Cause::TooMany { retry_after } => Some((LimitReached::Unspecified, *retry_after)),
-        Cause::QuotaExhausted { retry_after } => Some((LimitReached::PerDay, *retry_after)),
-        Cause::Unauthorized
-        | Cause::Forbidden
-        | Cause::Status { .. }
-        | Cause::Unreachable(_)
-        | Cause::Invalid(_)
-        | Cause::Timeout
-        | Cause::CircuitOpen { .. }
-        | Cause::TokenUnavailable
-        | Cause::Overloaded
-        | Cause::Internal => None,
     }
 }

@@ -9,7 +9,7 @@ use super::{
     day::DAY,
     test_host::{HOUR, Host, MINUTE, day, refused},
 };
-use crate::report::Reason;
+use crate::report::{Reason, UpstreamFailure, UpstreamLimit};
 
 /// An hour, and the jitter.
 const AN_HOUR: Duration = Duration::from_secs(HOUR as u64 + 60);
@@ -46,7 +46,10 @@ async fn a_day_that_another_program_has_spent_costs_a_probe_after_1_2_4_and_8_ho
         advance(MINUTE).await;
         if let Ok(probe) = quota.admit(Reason::Miss).await {
             probes.push(minute / 60);
-            let exceeded = crate::report::Cause::QuotaExhausted { retry_after: Duration::ZERO };
+            let exceeded = UpstreamFailure::TooManyRequests {
+                limit: UpstreamLimit::PerDay,
+                retry_after: Duration::ZERO,
+            };
             probe.learn(&Err(exceeded.into())).await;
         }
     }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{DayCount, InitialCount, Quota, QuotaLimits, WallClock, day::DAY};
 use crate::report::testing::good;
 use crate::{
-    report::{Cause, Exchange, FetchError, Fetched, Reason},
+    report::{Exchange, FetchError, Fetched, Reason, UpstreamFailure, UpstreamLimit},
     state::{CallCounter, MemoryStore},
     telemetry::Metrics,
 };
@@ -91,7 +91,8 @@ pub(super) async fn answered_at(quota: &Quota, date: SystemTime) {
 }
 
 pub(super) async fn refused(quota: &Quota) {
-    let exceeded = Cause::QuotaExhausted { retry_after: Duration::ZERO };
+    let exceeded =
+        UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, retry_after: Duration::ZERO };
     quota.admit(Reason::Miss).await.unwrap().learn(&Err(FetchError::from(exceeded))).await;
 }
 

@@ -51,6 +51,20 @@ struct Envelope<'a> {
 /// The length of an array, whatever is in it.
 struct Counted(usize);
 
+// === impl InvalidReport ===
+
+impl InvalidReport {
+    /// The error type of RFC 9209 §2.3, if its registry knows one.
+    pub(super) const fn proxy_error(&self) -> Option<&'static str> {
+        match self {
+            Self::Truncated => Some("http_response_incomplete"),
+            Self::TooLarge { .. } => Some("http_response_body_size"),
+            Self::Encoding => Some("http_response_content_coding"),
+            Self::Malformed | Self::Missing(_) | Self::OtherActivity => None,
+        }
+    }
+}
+
 // === impl LinkReport ===
 
 impl LinkReport {

@@ -6,6 +6,8 @@
 mod activity_id;
 mod answer;
 mod body;
+mod cause;
+mod consequences;
 mod error;
 mod key;
 mod lifetime;
@@ -14,13 +16,17 @@ mod quota_pressure;
 mod representation;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unreachable;
 
 pub use activity_id::{ActivityId, InvalidActivityId};
 pub use answer::{Answer, Call, Exchange, Fetched, Reason, SentGeneration};
 pub use body::{InvalidReport, LinkReport};
-pub use error::{Cause, FailureStage, FetchError, Incident, Unreachable};
+pub use cause::{Cause, LocalDenial, UpstreamFailure, UpstreamLimit};
+pub use consequences::{FailureKind, FailureStage, Responsible, RetryWhen};
+pub use error::{FetchError, Incident};
 pub use key::{InvalidNoClicks, KeyError, NoClicks, ReportKey};
 pub use lifetime::{Lifetime, LifetimePolicy, LifetimeReason, Observed};
 pub use negative_answer::{NegativeAnswer, NegativeStatus};
 pub use quota_pressure::{QuotaPressure, QuotaPressureFn};
 pub use representation::Representation;
+pub use unreachable::Unreachable;

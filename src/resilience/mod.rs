@@ -1,6 +1,6 @@
 //! What is done about an upstream that fails: the circuit breaker, and at most one retry.
 //!
-//! The circuit is a pure machine (time is an argument); the layers wrap any `Service<Call>`. Must never know HTTP, the
+//! The circuit is a pure machine (time is an argument); both are steps around any call. Must never know HTTP, the
 //! token, the cache or what a call costs: how scarce calls are, and whether there is a newer token, it asks through
 //! functions that the composition root hands it.
 
@@ -8,6 +8,6 @@ mod breaker;
 mod circuit;
 mod retry;
 
-pub use breaker::{Breaker, BreakerLayer};
+pub use breaker::CircuitBreaker;
 pub use circuit::{CircuitLimits, CircuitState};
-pub use retry::{RetryOnce, RetryOnceLayer, TokenGeneration};
+pub use retry::{RetryOnce, TokenGeneration};

@@ -1,18 +1,16 @@
 //! Does a failed call deserve a second one? At most one, and only where it is likely to be worth its price.
 
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::{Instant, sleep};
-use tower::{Layer, Service, ServiceExt as _};
+use tracing::{Instrument as _, Span};
 
-use crate::report::{
-    Call, Cause, FailureStage, FetchError, Fetched, QuotaPressure, QuotaPressureFn, Reason, SentGeneration,
+use crate::{
+    middleware::{Middleware, Next},
+    report::{
+        Call, FailureStage, FetchError, Fetched, QuotaPressure, QuotaPressureFn, Reason, RetryWhen,
+        SentGeneration,
+    },
 };
 
 /// The pause before the second call is this long, give or take half: what failed together must not come again together.
@@ -23,22 +21,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct TokenGeneration(Arc<dyn Fn() -> u64 + Send + Sync>);
 
-/// Puts [`RetryOnce`] in front of a service.
-#[derive(Debug, Clone)]
-pub struct RetryOnceLayer {
-    tokens: TokenGeneration,
-    quota_pressure: QuotaPressureFn,
-}
-
 /// Retries connect errors, 502, 503 and 504, and a 401 once the token that was sent has been renewed.
 ///
-/// Never a timeout: the caller's patience is spent, and the upstream is slow enough without us. And never while calls
-/// are scarce, since a second attempt is somebody's first; but for those that were not spent, as nothing was sent, and
-/// for the 401, without whose second attempt the renewal was for nothing.
+/// Never a timeout: the caller has waited long enough, and the upstream is slow enough without us. And never while
+/// calls are scarce, since a second attempt is somebody's first; but for those that were not spent, as nothing was sent,
+/// and for the 401, without whose second attempt the renewal was for nothing.
 #[derive(Debug, Clone)]
-pub struct RetryOnce<S> {
-    inner: S,
-    layer: RetryOnceLayer,
+pub struct RetryOnce {
+    tokens: TokenGeneration,
+    quota_pressure: QuotaPressureFn,
 }
 
 // === impl TokenGeneration ===
@@ -60,9 +51,9 @@ impl fmt::Debug for TokenGeneration {
     }
 }
 
-// === impl RetryOnceLayer ===
+// === impl RetryOnce ===
 
-impl RetryOnceLayer {
+impl RetryOnce {
     /// Asks `tokens` whether there is a newer one, and `quota_pressure` how scarce calls are.
     pub fn new(tokens: TokenGeneration, quota_pressure: QuotaPressureFn) -> Self {
         Self { tokens, quota_pressure }
@@ -70,65 +61,31 @@ impl RetryOnceLayer {
 
     fn is_worth_it(&self, error: &FetchError) -> bool {
         let ample = || self.quota_pressure.ask(Instant::now()) == QuotaPressure::Normal;
-        match &error.cause {
-            // A connection that broke before an answer was most often an idle one that the other side had just
-            // closed; a GET may be sent again (RFC 9110 §9.2.2).
-            Cause::Unreachable(_) => error.stage() == FailureStage::Connecting || ample(),
-            Cause::Status { status } => matches!(status, 502..=504) && ample(),
-            Cause::Unauthorized => self.tokens.is_newer_than(error.exchange.sent_generation),
-            Cause::Forbidden
-            | Cause::Invalid(_)
-            | Cause::Timeout
-            | Cause::Throttled { .. }
-            | Cause::TooMany { .. }
-            | Cause::QuotaExhausted { .. }
-            | Cause::CircuitOpen { .. }
-            | Cause::TokenUnavailable
-            | Cause::Overloaded
-            | Cause::Internal => false,
+        match error.cause.retry() {
+            RetryWhen::Never => false,
+            RetryWhen::Affordable => error.stage() == FailureStage::Connecting || ample(),
+            RetryWhen::TokenRenewed => self.tokens.is_newer_than(error.exchange.sent_generation),
         }
     }
 }
 
-impl<S> Layer<S> for RetryOnceLayer {
-    type Service = RetryOnce<S>;
-
-    fn layer(&self, inner: S) -> RetryOnce<S> {
-        RetryOnce { inner, layer: self.clone() }
+impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> for RetryOnce {
+    async fn handle(&self, call: Call, next: &N) -> Result<Fetched, FetchError> {
+        let first = match next.run(call).instrument(attempt(1)).await {
+            Err(error) if self.is_worth_it(&error) => error,
+            last => return last,
+        };
+        sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+        match next.run(Call { reason: Reason::Retry, ..call }).instrument(attempt(2)).await {
+            // It was not made: the first one's error says more.
+            Err(second) if second.stage() == FailureStage::Refused => Err(first),
+            second => second,
+        }
     }
 }
 
-// === impl RetryOnce ===
-
-impl<S> Service<Call> for RetryOnce<S>
-where
-    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Fetched;
-    type Error = FetchError;
-    type Future = BoxFuture<'static, Result<Fetched, FetchError>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        let Self { inner, layer } = self.clone();
-        async move {
-            let first = match inner.clone().oneshot(call).await {
-                Err(error) if layer.is_worth_it(&error) => error,
-                last => return last,
-            };
-            sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
-            match inner.oneshot(Call { reason: Reason::Retry, ..call }).await {
-                // It was not made: what the first one met is what there is to tell.
-                Err(second) if second.stage() == FailureStage::Refused => Err(first),
-                second => second,
-            }
-        }
-        .boxed()
-    }
+fn attempt(number: u8) -> Span {
+    tracing::debug_span!("attempt", number)
 }
 
 #[cfg(test)]
@@ -143,8 +100,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        middleware::TowerService,
         report::testing::{call, good},
-        report::{Exchange, InvalidReport, Unreachable},
+        report::{Cause, Exchange, InvalidReport, LocalDenial, Unreachable, UpstreamFailure},
     };
 
     type Answered = Result<Fetched, FetchError>;
@@ -157,15 +115,14 @@ mod tests {
         let tokens = TokenGeneration::new(move || current.load(Ordering::Relaxed));
         let reasons = Arc::new(Mutex::new(Vec::new()));
         let (seen, left) = (Arc::clone(&reasons), Arc::new(Mutex::new(VecDeque::from(answers.to_vec()))));
-        let upstream = tower::service_fn(move |call: Call| {
+        let upstream = TowerService(tower::service_fn(move |call: Call| {
             seen.lock().unwrap().push(call.reason);
             generation.store(renewed, Ordering::Relaxed);
             std::future::ready(left.lock().unwrap().pop_front().unwrap())
-        });
-        let result = RetryOnceLayer::new(tokens, QuotaPressureFn::new(move |_now| pressure))
-            .layer(upstream)
-            .oneshot(call())
-            .await;
+        }));
+        let retry = RetryOnce::new(tokens, QuotaPressureFn::new(move |_now| pressure));
+        let result = retry.handle(call(), &upstream).await;
+        drop(upstream);
         (Arc::into_inner(reasons).unwrap().into_inner().unwrap(), result)
     }
 
@@ -176,7 +133,7 @@ mod tests {
     /// A 401 to a call that carried this token.
     fn unauthorized(sent: u64) -> Answered {
         let exchange = Exchange { sent_generation: Some(SentGeneration(sent)), ..Exchange::default() };
-        Err(FetchError { exchange, ..Cause::Unauthorized.into() })
+        Err(FetchError { exchange, ..Cause::Upstream(UpstreamFailure::Unauthorized).into() })
     }
 
     const ONCE: [Reason; 1] = [Reason::Miss];
@@ -185,11 +142,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_that_may_mend_is_tried_once_more() {
         for cause in [
-            Cause::Unreachable(Unreachable::Connect),
-            Cause::Unreachable(Unreachable::Broken),
-            Cause::Status { status: 502 },
-            Cause::Status { status: 503 },
-            Cause::Status { status: 504 },
+            Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect)),
+            Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Broken)),
+            Cause::Upstream(UpstreamFailure::Status { status: 502 }),
+            Cause::Upstream(UpstreamFailure::Status { status: 503 }),
+            Cause::Upstream(UpstreamFailure::Status { status: 504 }),
         ] {
             assert_eq!(
                 ask(QuotaPressure::Normal, 1, &[failed(cause), Ok(good())]).await,
@@ -200,7 +157,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn there_is_never_a_third_attempt() {
-        let answers = [502, 503].map(|status| failed(Cause::Status { status }));
+        let answers = [502, 503].map(|status| failed(Cause::Upstream(UpstreamFailure::Status { status })));
         assert_eq!(ask(QuotaPressure::Normal, 1, &answers).await, (TWICE.into(), answers[1].clone()));
     }
 
@@ -208,12 +165,12 @@ mod tests {
     async fn a_second_attempt_that_is_refused_here_does_not_replace_the_upstream_s_answer() {
         let retry_after = Duration::from_secs(1);
         for denial in [
-            Cause::Throttled { retry_after },
-            Cause::QuotaExhausted { retry_after },
-            Cause::CircuitOpen { retry_after },
-            Cause::TokenUnavailable,
+            Cause::Local(LocalDenial::RateLimit { retry_after }),
+            Cause::Local(LocalDenial::DailyQuota { retry_after }),
+            Cause::Local(LocalDenial::CircuitOpen { retry_after }),
+            Cause::Local(LocalDenial::NoToken),
         ] {
-            let first = failed(Cause::Status { status: 503 });
+            let first = failed(Cause::Upstream(UpstreamFailure::Status { status: 503 }));
             assert_eq!(
                 ask(QuotaPressure::Normal, 1, &[first.clone(), failed(denial)]).await,
                 (TWICE.into(), first.clone())
@@ -231,8 +188,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_calls_are_scarce_only_a_renewed_401_and_what_was_never_sent_are_tried_again() {
-        let broken = failed(Cause::Unreachable(Unreachable::Broken));
-        let unconnected = failed(Cause::Unreachable(Unreachable::Connect));
+        let broken = failed(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Broken)));
+        let unconnected = failed(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect)));
         let delayed = QuotaPressure::Delayed { factor: 1.5 };
         for (pressure, answer, reasons) in [
             (QuotaPressure::Normal, broken.clone(), &TWICE[..]),
@@ -250,15 +207,15 @@ mod tests {
     async fn everything_else_is_final() {
         let retry_after = Duration::ZERO;
         for cause in [
-            Cause::Timeout,
-            Cause::Status { status: 500 },
-            Cause::Status { status: 301 },
-            Cause::Forbidden,
-            Cause::Invalid(InvalidReport::Truncated),
-            Cause::Throttled { retry_after },
-            Cause::QuotaExhausted { retry_after },
-            Cause::CircuitOpen { retry_after },
-            Cause::TokenUnavailable,
+            Cause::Upstream(UpstreamFailure::Timeout),
+            Cause::Upstream(UpstreamFailure::Status { status: 500 }),
+            Cause::Upstream(UpstreamFailure::Status { status: 301 }),
+            Cause::Upstream(UpstreamFailure::Forbidden),
+            Cause::Upstream(UpstreamFailure::Invalid(InvalidReport::Truncated)),
+            Cause::Local(LocalDenial::RateLimit { retry_after }),
+            Cause::Local(LocalDenial::DailyQuota { retry_after }),
+            Cause::Local(LocalDenial::CircuitOpen { retry_after }),
+            Cause::Local(LocalDenial::NoToken),
         ] {
             assert_eq!(ask(QuotaPressure::Normal, 2, &[failed(cause.clone())]).await.0, ONCE, "{cause}");
         }

@@ -1,86 +1,56 @@
-//! Stamps the token on each request, and tells the keeper what the upstream thought of it.
+//! Puts the token on each request, and records what the upstream thought of it.
 
-use std::task::{Context, Poll};
-
-use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
-use tower::{Layer, Service, ServiceExt as _};
 
 use super::manager::TokenManager;
-use crate::report::{Cause, SentGeneration};
+use crate::{
+    middleware::{Middleware, Next},
+    report::{Cause, SentGeneration},
+};
 
-/// Puts [`Authorize`] in front of the HTTP client.
+/// The last before the HTTP client: nothing above it ever sees the token.
 #[derive(Debug, Clone)]
-pub struct AuthorizeLayer {
+pub struct Authorize {
     tokens: TokenManager,
 }
 
-/// The last before the wire: nothing above it ever sees the token.
-#[derive(Debug, Clone)]
-pub struct Authorize<S> {
-    client: S,
-    tokens: TokenManager,
-}
+// === impl Authorize ===
 
-// === impl AuthorizeLayer ===
-
-impl AuthorizeLayer {
-    /// Stamps whatever token is in use when a request passes.
+impl Authorize {
+    /// Sends whatever token is in use when a request passes.
     pub fn new(tokens: TokenManager) -> Self {
         Self { tokens }
     }
 }
 
-impl<S> Layer<S> for AuthorizeLayer {
-    type Service = Authorize<S>;
-
-    fn layer(&self, client: S) -> Authorize<S> {
-        Authorize { client, tokens: self.tokens.clone() }
-    }
-}
-
-// === impl Authorize ===
-
-impl<S, Q, B> Service<Request<Q>> for Authorize<S>
+impl<Q, B, N> Middleware<Request<Q>, N> for Authorize
 where
-    S: Service<Request<Q>, Response = Response<B>, Error = Cause> + Clone + Send + 'static,
-    S::Future: Send,
-    Q: Send + 'static,
+    N: Next<Request<Q>, Response = Response<B>, Error = Cause>,
+    Q: Send,
     B: Send,
 {
-    type Response = Response<B>;
-    type Error = Cause;
-    type Future = BoxFuture<'static, Result<Response<B>, Cause>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let Self { client, tokens } = self.clone();
-        async move {
-            // Waits for none: its turn is now, and all that waited here would leave together once a token comes. Asked
-            // for although the gate has let the call pass: the token may have been refused while it queued for its turn.
-            let (token, _until_it_is_judged) = tokens.to_send()?;
-            request.headers_mut().insert(AUTHORIZATION, token.bearer());
-            let mut response = client.oneshot(request).await?;
-            response.extensions_mut().insert(SentGeneration(token.generation()));
-            match response.status() {
-                StatusCode::UNAUTHORIZED => tokens.refused(token.generation()).await,
-                // A server that failed may not have looked at the token.
-                status if status.is_server_error() => {}
-                // It did look, whatever it thinks of the rest.
-                _ => tokens.accepted(token.generation()),
-            }
-            Ok(response)
+    async fn handle(&self, mut request: Request<Q>, client: &N) -> Result<Response<B>, Cause> {
+        // Waits for none: its turn is now, and all that waited here would leave together once a token comes. Asked
+        // for although the gate has let the call pass: the token may have been refused while it queued for its turn.
+        let (token, _until_it_is_judged) = self.tokens.to_send()?;
+        request.headers_mut().insert(AUTHORIZATION, token.bearer());
+        let mut response = client.run(request).await?;
+        response.extensions_mut().insert(SentGeneration(token.generation()));
+        match response.status() {
+            StatusCode::UNAUTHORIZED => self.tokens.refused(token.generation()).await,
+            // A server that failed may not have looked at the token.
+            status if status.is_server_error() => {}
+            // It did look, whatever it thinks of the rest.
+            _ => self.tokens.accepted(token.generation()),
         }
-        .boxed()
+        Ok(response)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{middleware::TowerService, report::LocalDenial};
     use crate::{
         settings::SecretFile,
         telemetry::Metrics,
@@ -92,14 +62,14 @@ mod tests {
     }
 
     async fn ask(tokens: &TokenManager, status: StatusCode) -> Result<Response<()>, Cause> {
-        let client = tower::service_fn(move |request: Request<()>| async move {
+        let client = TowerService(tower::service_fn(move |request: Request<()>| async move {
             assert_eq!(request.headers()[AUTHORIZATION], "Bearer t0ken");
             assert!(request.headers()[AUTHORIZATION].is_sensitive());
             let mut response = Response::new(());
             *response.status_mut() = status;
             Ok(response)
-        });
-        AuthorizeLayer::new(tokens.clone()).layer(client).oneshot(Request::new(())).await
+        }));
+        Authorize::new(tokens.clone()).handle(Request::new(()), &client).await
     }
 
     #[tokio::test]
@@ -120,6 +90,6 @@ mod tests {
     #[tokio::test]
     async fn without_a_token_nothing_is_sent() {
         let tokens = tokens(TokenSource::File(SecretFile::new("/nonexistent")));
-        assert_eq!(ask(&tokens, StatusCode::OK).await.unwrap_err(), Cause::TokenUnavailable);
+        assert_eq!(ask(&tokens, StatusCode::OK).await.unwrap_err(), Cause::Local(LocalDenial::NoToken));
     }
 }

@@ -20,7 +20,7 @@ use super::{
     unauthorized_backoff::TokenPermit,
 };
 use crate::{
-    report::Cause,
+    report::{Cause, LocalDenial},
     settings::{SecretFileError, SecretWatch},
     state::{Durability, Inbox, Rotation, StateError, Stored, Swap, TokenStore, TokenStoreError},
     telemetry::TokenMetrics,
@@ -204,7 +204,7 @@ impl TokenManager {
         }
         match self.usable() {
             Some(_stamped_later) if !self.shared.current.is_backed_off(Instant::now()) => Ok(()),
-            Some(_) | None => Err(Cause::TokenUnavailable),
+            Some(_) | None => Err(Cause::Local(LocalDenial::NoToken)),
         }
     }
 
@@ -212,7 +212,7 @@ impl TokenManager {
     pub(super) fn to_send(&self) -> Result<(Arc<AccessToken>, TokenPermit), Cause> {
         let now = Instant::now();
         let sent = if self.is_hopeless(now) { None } else { self.shared.current.to_send(now) };
-        sent.ok_or(Cause::TokenUnavailable)
+        sent.ok_or(Cause::Local(LocalDenial::NoToken))
     }
 
     /// The upstream answered 401 to this generation. Returns once a newer one has been looked for, so that whoever

@@ -34,9 +34,9 @@ mod token_response;
 mod unauthorized_backoff;
 
 pub use access::{AccessToken, UnsendableToken};
-pub use authorize::{Authorize, AuthorizeLayer};
+pub use authorize::Authorize;
 pub use device::{Consent, DeviceCodes, DeviceError, DeviceFlow};
-pub use gate::{TokenGate, TokenGateLayer};
+pub use gate::TokenGate;
 pub use manager::{RefreshTokenSources, TokenManager, TokenSetupError};
 pub use renewer::RenewalConfig;
 pub use snapshot::{RenewalSnapshot, TokenSnapshot, TokenStatus};

@@ -7,6 +7,7 @@ use std::{
 
 use http::Uri;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument as _;
 
 use super::{
     current::{Arrival, CurrentToken, Expiry, Validity},
@@ -260,7 +261,8 @@ impl Renewer {
     async fn renew(&mut self) {
         self.renewal_state.enter(RenewalPhase::Renewing, self.schedule.not_before());
         let before = self.refresh_token;
-        let renewed = self.exchange().await;
+        let span = tracing::debug_span!(parent: None, "token.renew", generation = self.current.generation());
+        let renewed = self.exchange().instrument(span).await;
         let now = Instant::now();
         match renewed {
             Ok(Renewal::Adopted) => self.adopted(),

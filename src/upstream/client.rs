@@ -24,7 +24,7 @@ use hyper_util::{
 use tower::Service;
 
 use super::connect;
-use crate::report::{Cause, Unreachable};
+use crate::report::{Cause, Unreachable, UpstreamFailure};
 
 /// A warm connection outlives the usual `cache.ttl`: a refresh should not pay for a handshake.
 const IDLE: Duration = Duration::from_secs(10 * 60);
@@ -118,7 +118,7 @@ where
                     answering.await
                 }
             };
-            answered.map_err(|error| Cause::Unreachable(connect_stage(&error)))
+            answered.map_err(|error| Cause::Upstream(UpstreamFailure::Unreachable(connect_stage(&error))))
         }
         .boxed()
     }

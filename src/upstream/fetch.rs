@@ -1,23 +1,17 @@
 //! One call: the question as HTTP, the answer as the domain's words.
 
-use std::{
-    error::Error as StdError,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Empty;
 use tokio::time::{Instant, timeout};
-use tower::{Service, ServiceExt as _};
 
 use super::{request::request, response};
 use crate::{
-    report::{Answer, Call, Cause, Exchange, FetchError, Fetched, ReportKey},
+    middleware::Next,
+    report::{Answer, Call, Cause, Exchange, FetchError, Fetched, ReportKey, UpstreamFailure, UpstreamLimit},
     settings::BaseUrl,
     telemetry::{ThrottleKind, UpstreamMetrics},
 };
@@ -31,16 +25,10 @@ pub struct FetchLimits {
     pub max_body: u64,
 }
 
-/// Answers a [`Call`] by asking the upstream over `S`.
-#[derive(Debug, Clone)]
-pub struct Fetch<S> {
-    client: S,
-    terms: Arc<FetchContext>,
-}
-
-/// What each call is made with.
+/// Answers a [`Call`] by asking the upstream over `C`.
 #[derive(Debug)]
-struct FetchContext {
+pub struct Fetch<C> {
+    client: C,
     base_url: BaseUrl,
     limits: FetchLimits,
     metrics: UpstreamMetrics,
@@ -48,80 +36,64 @@ struct FetchContext {
 
 // === impl Fetch ===
 
-impl<S> Fetch<S> {
+impl<C> Fetch<C> {
     /// Asks the API at `base_url` over `client`.
-    pub fn new(client: S, base_url: BaseUrl, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
-        Self { client, terms: Arc::new(FetchContext { base_url, limits, metrics }) }
+    pub fn new(client: C, base_url: BaseUrl, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
+        Self { client, base_url, limits, metrics }
+    }
+
+    async fn attempt<B>(&self, key: ReportKey, exchange: &mut Exchange) -> Result<(Answer, Duration), Cause>
+    where
+        C: Next<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause>,
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let request = request(&self.base_url, &key).map_err(|_error| Cause::Internal)?;
+        let (head, body) = self.client.run(request).await?.into_parts();
+        exchange.status = Some(head.status.as_u16());
+        exchange.request_id = response::request_id(&head.headers);
+        exchange.date = response::date(&head.headers);
+        exchange.sent_generation = head.extensions.get().copied();
+        let age = response::age(&head.headers);
+        Ok((response::read(key.id, &head, body, self.limits.max_body).await?, age))
     }
 }
 
-impl<S, B> Service<Call> for Fetch<S>
+impl<C, B> Next<Call> for Fetch<C>
 where
-    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause> + Clone + Send + 'static,
-    S::Future: Send,
+    C: Next<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause>,
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     type Response = Fetched;
     type Error = FetchError;
-    type Future = BoxFuture<'static, Result<Fetched, FetchError>>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
-        // Getting the client ready is part of the attempt, and of its deadline.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        let Self { client, terms } = self.clone();
-        async move {
-            let FetchContext { base_url, limits, metrics } = &*terms;
-            let mut exchange = Exchange::default();
-            let started = Instant::now();
-            let attempt = attempt(client, base_url, call.key, limits.max_body, &mut exchange);
-            let result = timeout(limits.attempt, attempt).await.unwrap_or(Err(Cause::Timeout));
-            exchange.elapsed = started.elapsed();
-            // Refused before anything left: no call to count, and the module that refused has said why.
-            if !matches!(result, Err(Cause::TokenUnavailable)) {
-                record(metrics, call, &result, &exchange);
-            }
-            match result {
-                Ok((answer, age)) => Ok(Fetched { answer, age, exchange }),
-                Err(cause) => Err(FetchError { exchange, ..cause.into() }),
-            }
+    async fn run(&self, call: Call) -> Result<Fetched, FetchError> {
+        let mut exchange = Exchange::default();
+        let started = Instant::now();
+        let attempt = self.attempt(call.key, &mut exchange);
+        let result = timeout(self.limits.attempt, attempt).await;
+        let result = result.unwrap_or(Err(UpstreamFailure::Timeout.into()));
+        exchange.elapsed = started.elapsed();
+        // Refused before anything left: no call to count, and the module that refused has said why.
+        if !matches!(result, Err(Cause::Local(_))) {
+            record(&self.metrics, call, &result, &exchange);
         }
-        .boxed()
+        match result {
+            Ok((answer, age)) => Ok(Fetched { answer, age, exchange }),
+            Err(cause) => Err(FetchError { exchange, ..cause.into() }),
+        }
     }
-}
-
-async fn attempt<S, B>(
-    client: S,
-    base_url: &BaseUrl,
-    key: ReportKey,
-    max_body: u64,
-    exchange: &mut Exchange,
-) -> Result<(Answer, Duration), Cause>
-where
-    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause>,
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let request = request(base_url, &key).map_err(|_error| Cause::Internal)?;
-    let (head, body) = client.oneshot(request).await?.into_parts();
-    exchange.status = Some(head.status.as_u16());
-    exchange.request_id = response::request_id(&head.headers);
-    exchange.date = response::date(&head.headers);
-    exchange.sent_generation = head.extensions.get().copied();
-    let age = response::age(&head.headers);
-    Ok((response::read(key.id, &head, body, max_body).await?, age))
 }
 
 fn record<A>(metrics: &UpstreamMetrics, call: Call, result: &Result<A, Cause>, exchange: &Exchange) {
     let Exchange { status, request_id, sent_generation: _, date: _, elapsed } = exchange;
     metrics.called(call.reason.as_str(), *status, *elapsed);
-    match result {
-        Err(Cause::Throttled { .. } | Cause::TooMany { .. }) => metrics.throttled(ThrottleKind::Throttled),
-        Err(Cause::QuotaExhausted { .. }) => metrics.throttled(ThrottleKind::QuotaExceeded),
-        Ok(_) | Err(_) => {}
+    if let Some((limit, _wait)) = result.as_ref().err().and_then(Cause::limit_reached) {
+        metrics.throttled(match limit {
+            UpstreamLimit::PerSecond | UpstreamLimit::Unspecified => ThrottleKind::Throttled,
+            UpstreamLimit::PerDay => ThrottleKind::QuotaExceeded,
+        });
     }
     let (key, reason) = (call.key, call.reason.as_str());
     let (request_id, upstream_ms) = (request_id.as_deref(), elapsed.as_millis() as u64);
@@ -143,7 +115,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        report::{ActivityId, NoClicks, Reason, Unreachable},
+        middleware::TowerService,
+        report::{ActivityId, LocalDenial, NoClicks, Reason, Unreachable},
         telemetry::Metrics,
     };
 
@@ -161,17 +134,17 @@ mod tests {
     }
 
     async fn ask<F>(
-        answer: impl Fn() -> F + Clone + Send + 'static,
+        answer: impl Fn() -> F + Clone + Send + Sync + 'static,
         metrics: &Metrics,
     ) -> Result<Fetched, FetchError>
     where
         F: Future<Output = Result<Response<TestBody>, Cause>> + Send + 'static,
     {
-        let client = tower::service_fn(move |_request: Request<Empty<Bytes>>| answer());
+        let client = TowerService(tower::service_fn(move |_request: Request<Empty<Bytes>>| answer()));
         let base_url = BaseUrl::try_from("https://api.cc.email").unwrap();
         let key = ReportKey { id: ActivityId::parse(ID.as_bytes()).unwrap(), no_clicks: NoClicks::Omitted };
         let fetch = Fetch::new(client, base_url, LIMITS, metrics.upstream.clone());
-        fetch.oneshot(Call { key, reason: Reason::Miss }).await
+        fetch.run(Call { key, reason: Reason::Miss }).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -179,10 +152,16 @@ mod tests {
         let metrics = Metrics::new();
         let silent = ask(pending::<Result<Response<TestBody>, Cause>>, &metrics).await.unwrap_err();
         let expected = Exchange { elapsed: LIMITS.attempt, ..Exchange::default() };
-        assert_eq!(silent, FetchError { exchange: expected.clone(), ..Cause::Timeout.into() });
+        assert_eq!(
+            silent,
+            FetchError { exchange: expected.clone(), ..Cause::Upstream(UpstreamFailure::Timeout).into() }
+        );
         let endless = ask(|| ready(Ok(Response::new(begun(pending())))), &metrics).await.unwrap_err();
         let expected = Exchange { status: Some(200), ..expected };
-        assert_eq!(endless, FetchError { exchange: expected, ..Cause::Timeout.into() });
+        assert_eq!(
+            endless,
+            FetchError { exchange: expected, ..Cause::Upstream(UpstreamFailure::Timeout).into() }
+        );
         let text = metrics.render().unwrap();
         for code in ["none", "200"] {
             let line = format!("upstream_requests_total{{code=\"{code}\",reason=\"miss\"}} 1\n");
@@ -201,8 +180,10 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_never_left_is_not_counted_as_one() {
         let metrics = Metrics::new();
-        ask(|| ready(Err(Cause::TokenUnavailable)), &metrics).await.unwrap_err();
-        ask(|| ready(Err(Cause::Unreachable(Unreachable::Dns))), &metrics).await.unwrap_err();
+        ask(|| ready(Err(Cause::Local(LocalDenial::NoToken))), &metrics).await.unwrap_err();
+        ask(|| ready(Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Dns)))), &metrics)
+            .await
+            .unwrap_err();
         assert!(metrics.render().unwrap().contains("{code=\"none\",reason=\"miss\"} 1\n"));
     }
 }

@@ -20,7 +20,10 @@ use super::{
     retry_after,
 };
 use crate::{
-    report::{ActivityId, Answer, Cause, InvalidReport, LinkReport, NegativeAnswer, NegativeStatus},
+    report::{
+        ActivityId, Answer, Cause, InvalidReport, LinkReport, NegativeAnswer, NegativeStatus,
+        UpstreamFailure, UpstreamLimit,
+    },
     settings::is_printable,
 };
 
@@ -39,12 +42,6 @@ const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The greatest `Age` that a cache must be able to tell (RFC 9111 §1.2.2); what is greater counts as this.
 const MAX_AGE: u32 = 1 << 31;
-
-/// The vendor's word for a spent day.
-const QUOTA_EXCEEDED: &str = "quota_exceeded";
-
-/// The vendor's word for a second that has had its calls.
-const THROTTLED: &str = "throttled";
 
 /// The longest that one `Retry-After` can silence us.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -70,10 +67,10 @@ where
         }
         StatusCode::BAD_REQUEST => Ok(negative_answer(NegativeStatus::BadRequest, headers, body).await),
         StatusCode::NOT_FOUND => Ok(negative_answer(NegativeStatus::NotFound, headers, body).await),
-        StatusCode::UNAUTHORIZED => Err(Cause::Unauthorized),
-        StatusCode::FORBIDDEN => Err(Cause::Forbidden),
-        StatusCode::TOO_MANY_REQUESTS => Err(too_many(headers, body).await),
-        other => Err(Cause::Status { status: other.as_u16() }),
+        StatusCode::UNAUTHORIZED => Err(Cause::Upstream(UpstreamFailure::Unauthorized)),
+        StatusCode::FORBIDDEN => Err(Cause::Upstream(UpstreamFailure::Forbidden)),
+        StatusCode::TOO_MANY_REQUESTS => Err(too_many(headers, body).await.into()),
+        other => Err(Cause::Upstream(UpstreamFailure::Status { status: other.as_u16() })),
     }
 }
 
@@ -105,7 +102,7 @@ where
     Answer::Negative(NegativeAnswer::parse(status, &error_body(headers, body).await.unwrap_or_default()))
 }
 
-async fn too_many<B>(headers: &HeaderMap, body: B) -> Cause
+async fn too_many<B>(headers: &HeaderMap, body: B) -> UpstreamFailure
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -113,12 +110,13 @@ where
     let body = error_body(headers, body).await.unwrap_or_default();
     let wait = |value| retry_after::parse(value, SystemTime::now(), LONGEST_WAIT);
     let asked = headers.get(RETRY_AFTER).and_then(wait);
-    match NegativeAnswer::error_key_of(&body).as_deref() {
-        // How far midnight is, is the ledger's to say.
-        Some(QUOTA_EXCEEDED) => Cause::QuotaExhausted { retry_after: asked.unwrap_or_default() },
-        Some(THROTTLED) => Cause::Throttled { retry_after: asked.unwrap_or(THROTTLED_FOR) },
-        Some(_) | None => Cause::TooMany { retry_after: asked.unwrap_or(THROTTLED_FOR) },
-    }
+    let limit = UpstreamLimit::of(NegativeAnswer::error_key_of(&body).as_deref());
+    let retry_after = asked.unwrap_or(match limit {
+        // How long it is until midnight, the quota knows.
+        UpstreamLimit::PerDay => Duration::ZERO,
+        UpstreamLimit::PerSecond | UpstreamLimit::Unspecified => THROTTLED_FOR,
+    });
+    UpstreamFailure::TooManyRequests { limit, retry_after }
 }
 
 /// The status has been said already: an error's body that cannot be read only leaves it without words.
@@ -200,7 +198,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_a_status_says_is_heard_though_its_body_never_comes() {
         let never = || StreamBody::new(stream::pending::<Result<Frame<Bytes>, tower::BoxError>>()).boxed();
-        assert!(matches!(answer(429, PLAIN, never()).await, Err(Cause::TooMany { .. })));
+        assert!(matches!(
+            answer(429, PLAIN, never()).await,
+            Err(Cause::Upstream(UpstreamFailure::TooManyRequests { limit: UpstreamLimit::Unspecified, .. }))
+        ));
         assert!(matches!(answer(404, PLAIN, never()).await, Ok(Answer::Negative(_))));
     }
 
@@ -260,13 +261,13 @@ mod tests {
     #[tokio::test]
     async fn every_other_status_has_its_cause() {
         for (status, cause) in [
-            (401, Cause::Unauthorized),
-            (403, Cause::Forbidden),
-            (204, Cause::Status { status: 204 }),
-            (302, Cause::Status { status: 302 }),
-            (418, Cause::Status { status: 418 }),
-            (500, Cause::Status { status: 500 }),
-            (503, Cause::Status { status: 503 }),
+            (401, Cause::Upstream(UpstreamFailure::Unauthorized)),
+            (403, Cause::Upstream(UpstreamFailure::Forbidden)),
+            (204, Cause::Upstream(UpstreamFailure::Status { status: 204 })),
+            (302, Cause::Upstream(UpstreamFailure::Status { status: 302 })),
+            (418, Cause::Upstream(UpstreamFailure::Status { status: 418 })),
+            (500, Cause::Upstream(UpstreamFailure::Status { status: 500 })),
+            (503, Cause::Upstream(UpstreamFailure::Status { status: 503 })),
         ] {
             assert_eq!(answer(status, PLAIN, full("<secret>")).await, Err(cause));
         }
@@ -287,9 +288,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_429s_are_told_apart_by_their_error_key() {
-        let throttled = |seconds| Cause::Throttled { retry_after: Duration::from_secs(seconds) };
-        let unclear = Cause::TooMany { retry_after: THROTTLED_FOR };
-        let exhausted = Cause::QuotaExhausted { retry_after: Duration::ZERO };
+        let refused =
+            |limit, retry_after| Cause::from(UpstreamFailure::TooManyRequests { limit, retry_after });
+        let throttled = |seconds| refused(UpstreamLimit::PerSecond, Duration::from_secs(seconds));
+        let unclear = refused(UpstreamLimit::Unspecified, THROTTLED_FOR);
+        let exhausted = refused(UpstreamLimit::PerDay, Duration::ZERO);
         for (header, body, cause) in [
             (PLAIN, r#"{"error_key":"throttled"}"#, throttled(1)),
             (PLAIN, r#"{"message":"Limit Exceeded"}"#, unclear.clone()),

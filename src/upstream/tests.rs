@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::{ConnectOptions, ConnectSetupError, Connector, HttpClient};
-use crate::report::{Cause, Unreachable};
+use crate::report::{Cause, Unreachable, UpstreamFailure};
 
 const NAME: &str = "upstream.test";
 
@@ -123,7 +123,7 @@ async fn http_2_is_spoken_where_alpn_agrees_and_http_1_elsewhere() {
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_or_of_another_name_is_refused() {
     let server = TlsServer::start(&[]).await;
-    let refused = Err(Cause::Unreachable(Unreachable::Certificate));
+    let refused = Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Certificate)));
     assert_eq!(get(&format!("https://localhost:{}", server.port), &options()).await, refused);
     let other_name = format!("https://127.0.0.1:{}", server.port);
     assert_eq!(get(&other_name, &server.options()).await, refused);
@@ -134,11 +134,14 @@ async fn an_unreachable_upstream_says_how_far_it_got() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     assert_eq!(
         get(&format!("http://{free}"), &options()).await,
-        Err(Cause::Unreachable(Unreachable::Connect))
+        Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect)))
     );
     // A label longer than DNS allows (RFC 1035 §2.3.4): refused without asking anyone.
     let nameless = format!("http://{}.invalid", "a".repeat(64));
-    assert_eq!(get(&nameless, &options()).await, Err(Cause::Unreachable(Unreachable::Dns)));
+    assert_eq!(
+        get(&nameless, &options()).await,
+        Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Dns)))
+    );
 }
 
 #[tokio::test]
@@ -147,7 +150,7 @@ async fn the_connect_timeout_covers_the_tls_handshake() {
     let options = ConnectOptions { timeout: Duration::from_millis(50), ..options() };
     assert_eq!(
         get(&format!("https://{}", mute.local_addr().unwrap()), &options).await,
-        Err(Cause::Unreachable(Unreachable::ConnectTimeout))
+        Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::ConnectTimeout)))
     );
 }
 
@@ -168,11 +171,11 @@ async fn what_is_neither_tls_nor_http_is_told_apart_from_what_is_not_there() {
     let banner = b"220 mail.example ESMTP\r\n";
     assert_eq!(
         get(&format!("https://{}", saying(banner).await), &options()).await,
-        Err(Cause::Unreachable(Unreachable::Tls))
+        Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Tls)))
     );
     assert_eq!(
         get(&format!("http://{}", saying(banner).await), &options()).await,
-        Err(Cause::Unreachable(Unreachable::NotHttp))
+        Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::NotHttp)))
     );
 }
 
@@ -194,7 +197,7 @@ async fn a_pooled_connection_that_closes_before_it_is_used_again_is_no_call_and_
     assert_eq!(ask().await.unwrap().status(), 204);
     // Closed, and nobody has looked at it since.
     drop(connections.try_recv().unwrap());
-    assert_eq!(ask().await.unwrap_err(), Cause::Unreachable(Unreachable::Closed));
+    assert_eq!(ask().await.unwrap_err(), Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Closed)));
     assert_eq!(ask().await.unwrap().status(), 204);
 }
 
@@ -242,7 +245,7 @@ async fn a_proxy_that_refuses_is_a_connect_error() {
     let options = ConnectOptions { proxy: Arc::new(matcher), ..options() };
     assert_eq!(
         get(&format!("https://{NAME}"), &options).await,
-        Err(Cause::Unreachable(Unreachable::Connect))
+        Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect)))
     );
 }
 
@@ -281,7 +284,10 @@ async fn a_connection_that_closes_without_an_answer_is_broken() {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.read_u8().await.unwrap();
     });
-    assert_eq!(get(&origin, &options()).await, Err(Cause::Unreachable(Unreachable::Broken)));
+    assert_eq!(
+        get(&origin, &options()).await,
+        Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Broken)))
+    );
     closing.await.unwrap();
 }
 

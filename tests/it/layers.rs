@@ -4,7 +4,7 @@ use crate::repo::{Source, sources};
 
 /// Every module and its layer. `main` and `lib` stand outside: the first may call
 /// commands alone, the second only maps.
-const LAYERS: [(&str, u8); 18] = [
+const LAYERS: [(&str, u8); 19] = [
     ("commands", 6),
     ("app", 5),
     ("inbound", 4),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, u8); 18] = [
     ("state", 2),
     ("telemetry", 1),
     ("report", 1),
+    ("middleware", 1),
     ("settings", 1),
     ("simulator", 1),
     ("backoff", 0),

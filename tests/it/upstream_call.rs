@@ -5,7 +5,10 @@ use std::{sync::LazyLock, time::Duration};
 use link_report_proxy::{
     app::{Calls, calls, quota_limits},
     quota::{InitialCount, Quota, WallClock},
-    report::{ActivityId, Answer, Call, Cause, InvalidReport, NoClicks, Reason, ReportKey, Unreachable},
+    report::{
+        ActivityId, Answer, Call, Cause, InvalidReport, LocalDenial, NoClicks, Reason, ReportKey,
+        Unreachable, UpstreamFailure, UpstreamLimit,
+    },
     settings::{SecretFile, Settings},
     simulator::{BodyShape, Fault, Limit, Options, Scope, Simulator, synthetic_id},
     telemetry::Metrics,
@@ -98,16 +101,16 @@ async fn each_fault_of_the_upstream_has_its_cause_and_its_number_of_calls() {
     };
     let half_a_minute = Duration::from_secs(30);
     for (fault, expected, calls) in [
-        (status(401), Cause::Unauthorized, 1),
-        (status(403), Cause::Forbidden, 1),
-        (status(500), Cause::Status { status: 500 }, 1),
-        (status(502), Cause::Status { status: 502 }, 2),
-        (status(503), Cause::Status { status: 503 }, 2),
-        (status(504), Cause::Status { status: 504 }, 2),
-        (Fault::Redirect, Cause::Status { status: 302 }, 1),
-        (Fault::Reset, Cause::Unreachable(Unreachable::Broken), 2),
-        (Fault::Hang, Cause::Timeout, 1),
-        (Fault::Drip(Duration::from_secs(1)), Cause::Timeout, 1),
+        (status(401), Cause::Upstream(UpstreamFailure::Unauthorized), 1),
+        (status(403), Cause::Upstream(UpstreamFailure::Forbidden), 1),
+        (status(500), Cause::Upstream(UpstreamFailure::Status { status: 500 }), 1),
+        (status(502), Cause::Upstream(UpstreamFailure::Status { status: 502 }), 2),
+        (status(503), Cause::Upstream(UpstreamFailure::Status { status: 503 }), 2),
+        (status(504), Cause::Upstream(UpstreamFailure::Status { status: 504 }), 2),
+        (Fault::Redirect, Cause::Upstream(UpstreamFailure::Status { status: 302 }), 1),
+        (Fault::Reset, Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Broken)), 2),
+        (Fault::Hang, Cause::Upstream(UpstreamFailure::Timeout), 1),
+        (Fault::Drip(Duration::from_secs(1)), Cause::Upstream(UpstreamFailure::Timeout), 1),
         (Fault::Truncate, InvalidReport::Truncated.into(), 1),
         (Fault::Html, InvalidReport::Malformed.into(), 1),
         (Fault::NotAnObject, InvalidReport::Malformed.into(), 1),
@@ -117,7 +120,10 @@ async fn each_fault_of_the_upstream_has_its_cause_and_its_number_of_calls() {
         (Fault::GzipBomb, InvalidReport::TooLarge { limit: SETTINGS.upstream.max_body.as_u64() }.into(), 1),
         (
             Fault::Throttle { limit: Limit::PerSecond, retry_after: Some(half_a_minute) },
-            Cause::Throttled { retry_after: half_a_minute },
+            Cause::Upstream(UpstreamFailure::TooManyRequests {
+                limit: UpstreamLimit::PerSecond,
+                retry_after: half_a_minute,
+            }),
             1,
         ),
     ] {
@@ -148,7 +154,11 @@ async fn a_revoked_token_whose_file_holds_a_newer_one_costs_one_retry_and_no_fai
     });
     journey.ask(1).await.unwrap();
     journey.vendor.revoke_access_tokens();
-    assert_eq!(journey.ask(2).await, Err(Cause::Unauthorized), "nothing newer is there");
+    assert_eq!(
+        journey.ask(2).await,
+        Err(Cause::Upstream(UpstreamFailure::Unauthorized)),
+        "nothing newer is there"
+    );
     std::fs::write(file.path(), journey.vendor.issue_access_token()).unwrap();
     assert!(matches!(journey.ask(3).await, Ok(Answer::Report(_))));
     assert_eq!((journey.tokens.generation(), journey.counted()), (2, 4));
@@ -193,12 +203,12 @@ async fn what_never_reached_the_upstream_is_struck_out_of_the_count() {
     for how_far in [Dns, DnsTimeout, Connect, ConnectTimeout, Tls, Certificate] {
         let journey = Journey::with_a_static_token();
         journey.cable.plug_into(Plug::Nowhere(how_far));
-        assert_eq!(journey.ask(1).await, Err(Cause::Unreachable(how_far)));
+        assert_eq!(journey.ask(1).await, Err(Cause::Upstream(UpstreamFailure::Unreachable(how_far))));
         assert_eq!((journey.vendor.calls(), journey.counted()), (0, 0), "{how_far}");
     }
     let journey = Journey::with_a_static_token();
     journey.vendor.inject(Fault::Reset, Scope::All);
-    assert_eq!(journey.ask(1).await, Err(Cause::Unreachable(Broken)));
+    assert_eq!(journey.ask(1).await, Err(Cause::Upstream(UpstreamFailure::Unreachable(Broken))));
     assert_eq!((journey.vendor.calls(), journey.counted()), (2, 2), "it was sent, twice");
 }
 
@@ -206,8 +216,10 @@ async fn what_never_reached_the_upstream_is_struck_out_of_the_count() {
 async fn a_day_that_is_spent_elsewhere_stops_all_calls() {
     let journey = Journey::with_a_static_token();
     journey.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::Next(1));
-    for _ in 0..3 {
-        let Err(Cause::QuotaExhausted { retry_after }) = journey.ask(1).await else {
+    let told = journey.ask(1).await.unwrap_err();
+    assert!(matches!(told.limit_reached(), Some((UpstreamLimit::PerDay, wait)) if !wait.is_zero()));
+    for _ in 0..2 {
+        let Err(Cause::Local(LocalDenial::DailyQuota { retry_after })) = journey.ask(1).await else {
             panic!("not exhausted")
         };
         assert!(!retry_after.is_zero());
@@ -220,9 +232,12 @@ async fn an_open_circuit_spends_no_quota_and_closes_after_one_good_call() {
     let journey = Journey::with_a_static_token();
     journey.vendor.inject(Fault::Hang, Scope::All);
     for key in 1..=5 {
-        assert_eq!(journey.ask(key).await, Err(Cause::Timeout));
+        assert_eq!(journey.ask(key).await, Err(Cause::Upstream(UpstreamFailure::Timeout)));
     }
-    assert_eq!(journey.ask(1).await, Err(Cause::CircuitOpen { retry_after: SETTINGS.circuit.open_min }));
+    assert_eq!(
+        journey.ask(1).await,
+        Err(Cause::Local(LocalDenial::CircuitOpen { retry_after: SETTINGS.circuit.open_min }))
+    );
     assert_eq!((journey.vendor.calls(), journey.counted()), (5, 5));
     journey.vendor.clear_faults();
     tokio::time::sleep(SETTINGS.circuit.open_min).await;
@@ -235,6 +250,6 @@ async fn an_open_circuit_spends_no_quota_and_closes_after_one_good_call() {
 async fn without_a_token_nothing_leaves() {
     let nowhere = SecretFile::new("/nonexistent/link-report-proxy");
     let journey = Journey::new(|_vendor| TokenSource::File(nowhere));
-    assert_eq!(journey.ask(1).await, Err(Cause::TokenUnavailable));
+    assert_eq!(journey.ask(1).await, Err(Cause::Local(LocalDenial::NoToken)));
     assert_eq!(journey.vendor.calls(), 0);
 }

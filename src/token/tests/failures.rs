@@ -75,7 +75,7 @@ async fn a_dead_refresh_token_is_asked_with_rarely_and_healed_by_a_new_seed() {
     let start = tokio::time::Instant::now();
     let (calls, token_calls) = (place.vendor.calls(), place.vendor.token_calls());
     for _ in 0..100 {
-        assert_eq!(process.ask().await, Err(Cause::TokenUnavailable));
+        assert_eq!(process.ask().await, Err(Cause::Local(LocalDenial::NoToken)));
     }
     assert_eq!(start.elapsed(), Duration::ZERO, "nobody waits for what will not come");
     pass(HOUR).await;
@@ -99,7 +99,7 @@ async fn a_refused_token_that_cannot_be_replaced_spends_no_calls() {
     assert_eq!(process.ask().await, Ok(StatusCode::UNAUTHORIZED));
     let calls = place.vendor.calls();
     for _ in 0..10 {
-        assert_eq!(process.ask().await, Err(Cause::TokenUnavailable));
+        assert_eq!(process.ask().await, Err(Cause::Local(LocalDenial::NoToken)));
     }
     assert_eq!(place.vendor.calls(), calls);
 }
@@ -121,7 +121,7 @@ async fn a_login_heals_a_running_proxy_and_is_taken_up_once() {
     let place = Place::with(options(RefreshTokenPolicy::Rotating, HOUR), MemoryStore::default()).watched();
     place.vendor.revoke_refresh_tokens();
     let process = place.start().await;
-    assert_eq!(process.ask().await, Err(Cause::TokenUnavailable));
+    assert_eq!(process.ask().await, Err(Cause::Local(LocalDenial::NoToken)));
     let now = SystemTime::now();
     let login = TokenRecord {
         access: Some(StoredAccess {
@@ -189,7 +189,7 @@ async fn what_came_is_used_by_nobody_before_it_is_written() {
     let process = place.start().await;
     pass(Duration::from_secs(1)).await;
     trap.fill();
-    assert_eq!(process.ask().await, Err(Cause::TokenUnavailable));
+    assert_eq!(process.ask().await, Err(Cause::Local(LocalDenial::NoToken)));
     assert_eq!((process.tokens.generation(), process.state()), (0, "renewing"));
     trap.mend();
     pass(Duration::from_secs(2)).await;
@@ -205,7 +205,10 @@ async fn the_token_endpoint_s_retry_after_is_honoured_for_an_hour_at_most() {
         place.vendor.inject(throttled, Scope::TokenCalls);
         let process = place.start().await;
         for minute in 0..minutes {
-            assert_eq!((process.ask().await, place.vendor.token_calls()), (Err(Cause::TokenUnavailable), 1));
+            assert_eq!(
+                (process.ask().await, place.vendor.token_calls()),
+                (Err(Cause::Local(LocalDenial::NoToken)), 1)
+            );
             pass(MINUTE - if minute == 0 { Duration::from_secs(10) } else { Duration::ZERO }).await;
         }
         place.vendor.clear_faults();

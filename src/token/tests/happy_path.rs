@@ -76,7 +76,7 @@ async fn whoever_has_no_token_waits_for_seconds_and_not_for_ever() {
     let process = place.start().await;
     for _ in 0..3 {
         let start = tokio::time::Instant::now();
-        assert_eq!(process.ask().await, Err(Cause::TokenUnavailable));
+        assert_eq!(process.ask().await, Err(Cause::Local(LocalDenial::NoToken)));
         assert!(start.elapsed() <= Duration::from_secs(5), "{:?}", start.elapsed());
     }
     assert_eq!(place.vendor.calls(), 0, "without a token nothing is sent");

@@ -18,11 +18,12 @@ use http_body_util::Empty;
 use secrecy::{ExposeSecret as _, SecretString};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tower::{Layer as _, ServiceExt as _};
+use tower::ServiceBuilder;
 
 use super::*;
 use crate::{
-    report::{Cause, FetchError},
+    middleware::{Next as _, TowerService, step},
+    report::{Cause, LocalDenial},
     settings::SecretFile,
     simulator::{Options, RefreshTokenPolicy, Simulator, TOKEN_PATH, synthetic_id},
     state::{Inbox, MemoryStore, TokenStore},
@@ -162,11 +163,13 @@ impl Process {
 }
 
 async fn ask(tokens: TokenManager, vendor: &Simulator) -> Result<StatusCode, Cause> {
-    let inner = AuthorizeLayer::new(tokens.clone()).layer(HttpClient::new(vendor::connector(vendor)));
-    let gate = TokenGateLayer::new(tokens).layer(inner.map_err(FetchError::from));
+    let stack = ServiceBuilder::new()
+        .layer(step(TokenGate::new(tokens.clone())))
+        .layer(step(Authorize::new(tokens)))
+        .service(TowerService(HttpClient::new(vendor::connector(vendor))));
     let path = format!("http://api.example/v3/reports/email_reports/{}/links", synthetic_id(1, 2));
     let request = Request::get(path).body(Empty::new()).unwrap();
-    gate.oneshot(request).await.map(|response| response.status()).map_err(|error| error.cause)
+    stack.run(request).await.map(|response| response.status())
 }
 
 /// Lets so much (virtual) time pass. In small steps at first: while another thread reads a file, paused time may run on to

@@ -12,7 +12,7 @@ use crate::{
 };
 
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const RESTS: Result<StatusCode, Cause> = Err(Cause::TokenUnavailable);
+const RESTS: Result<StatusCode, Cause> = Err(Cause::Local(LocalDenial::NoToken));
 
 /// A vendor, and the one token it was given for.
 fn given() -> (Simulator, TokenManager) {
@@ -43,7 +43,7 @@ async fn it_is_tried_by_one_call_after_each_of_growing_pauses() {
                 assert_eq!(status, StatusCode::UNAUTHORIZED);
                 left.push(begun.elapsed().as_secs());
             }
-            Err(cause) => assert_eq!(cause, Cause::TokenUnavailable),
+            Err(cause) => assert_eq!(cause, Cause::Local(LocalDenial::NoToken)),
         }
         pass(Duration::from_millis(250)).await;
     }

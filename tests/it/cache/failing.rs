@@ -1,6 +1,9 @@
 //! A key whose calls fail: how often it is called for, and what is answered meanwhile.
 
-use link_report_proxy::report::{Cause, Exchange, FetchError, InvalidReport, Reason, Unreachable};
+use link_report_proxy::report::{
+    Cause, Exchange, FetchError, InvalidReport, LocalDenial, Reason, Unreachable, UpstreamFailure,
+    UpstreamLimit,
+};
 use tokio::time::sleep;
 
 use super::harness::{Desk, from, negative_answer, report, seconds};
@@ -8,38 +11,38 @@ use crate::support::in_process::{key, timed};
 
 /// Every way in which a call that was made can end without an answer.
 fn causes() -> Vec<FetchError> {
-    let answered = |cause: Cause| FetchError {
+    let answered = |limit| FetchError {
         exchange: Exchange { status: Some(429), ..Exchange::default() },
-        ..cause.into()
+        ..UpstreamFailure::TooManyRequests { limit, retry_after: seconds(1) }.into()
     };
     let mut causes: Vec<FetchError> = [
-        Cause::Unauthorized,
-        Cause::Forbidden,
-        Cause::Status { status: 302 },
-        Cause::Status { status: 405 },
-        Cause::Status { status: 410 },
-        Cause::Status { status: 500 },
-        Cause::Unreachable(Unreachable::Connect),
-        Cause::Unreachable(Unreachable::Broken),
-        Cause::Invalid(InvalidReport::Malformed),
-        Cause::Invalid(InvalidReport::TooLarge { limit: 1 }),
-        Cause::Timeout,
+        Cause::Upstream(UpstreamFailure::Unauthorized),
+        Cause::Upstream(UpstreamFailure::Forbidden),
+        Cause::Upstream(UpstreamFailure::Status { status: 302 }),
+        Cause::Upstream(UpstreamFailure::Status { status: 405 }),
+        Cause::Upstream(UpstreamFailure::Status { status: 410 }),
+        Cause::Upstream(UpstreamFailure::Status { status: 500 }),
+        Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect)),
+        Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Broken)),
+        Cause::Upstream(UpstreamFailure::Invalid(InvalidReport::Malformed)),
+        Cause::Upstream(UpstreamFailure::Invalid(InvalidReport::TooLarge { limit: 1 })),
+        Cause::Upstream(UpstreamFailure::Timeout),
         Cause::Internal,
     ]
     .map(FetchError::from)
     .into();
-    causes.push(answered(Cause::Throttled { retry_after: seconds(1) }));
-    causes.push(answered(Cause::TooMany { retry_after: seconds(1) }));
+    causes.push(answered(UpstreamLimit::PerSecond));
+    causes.push(answered(UpstreamLimit::Unspecified));
     causes
 }
 
 /// Every way in which a call can be denied here.
 fn denials() -> [Cause; 4] {
     [
-        Cause::Throttled { retry_after: seconds(1) },
-        Cause::QuotaExhausted { retry_after: seconds(3_600) },
-        Cause::CircuitOpen { retry_after: seconds(10) },
-        Cause::TokenUnavailable,
+        Cause::Local(LocalDenial::RateLimit { retry_after: seconds(1) }),
+        Cause::Local(LocalDenial::DailyQuota { retry_after: seconds(3_600) }),
+        Cause::Local(LocalDenial::CircuitOpen { retry_after: seconds(10) }),
+        Cause::Local(LocalDenial::NoToken),
     ]
 }
 
@@ -80,7 +83,7 @@ async fn a_key_that_fails_for_an_hour_costs_at_most_21_calls_cold_or_warm() {
             let asking = [desk.ask(key(1)), desk.ask_anew(key(1))];
             while let Some(call) = desk.made_call().await {
                 calls += 1;
-                call.fails(Cause::Forbidden);
+                call.fails(UpstreamFailure::Forbidden);
             }
             for asking in asking {
                 asking.await.unwrap().ok();
@@ -119,7 +122,7 @@ async fn a_denial_here_makes_no_pause_longer_and_none_shorter() {
         }
         for pause in [5, 10, 20] {
             desk.ask(key(1)).await.unwrap().unwrap();
-            desk.call().await.fails(Cause::Timeout);
+            desk.call().await.fails(UpstreamFailure::Timeout);
             sleep(seconds(pause)).await;
             // Denied in between: neither forgotten nor counted.
             desk.ask(key(1)).await.unwrap().unwrap();
@@ -136,7 +139,7 @@ async fn an_answer_or_a_purge_ends_the_pauses_of_a_failing_key() {
         let mut desk = Desk::new();
         for pause in [5, 10, 20] {
             let asking = desk.ask(key(1));
-            desk.call().await.fails(Cause::Forbidden);
+            desk.call().await.fails(UpstreamFailure::Forbidden);
             asking.await.unwrap().unwrap_err();
             sleep(seconds(pause)).await;
         }
@@ -145,13 +148,13 @@ async fn an_answer_or_a_purge_ends_the_pauses_of_a_failing_key() {
             desk.memory().purge(key(1).id);
         } else {
             desk.ask(key(1));
-            desk.call().await.fails(Cause::Forbidden);
+            desk.call().await.fails(UpstreamFailure::Forbidden);
             desk.is_clear().await;
             assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "error");
             desk.memory().purge_all();
         }
         let asking = desk.ask(key(1));
-        desk.call().await.fails(Cause::Timeout);
+        desk.call().await.fails(UpstreamFailure::Timeout);
         asking.await.unwrap().unwrap_err();
         sleep(seconds(5)).await;
         desk.ask(key(1));
@@ -165,7 +168,7 @@ async fn what_failed_before_a_purge_is_not_noted_after_it() {
     let asking = desk.ask(key(1));
     let call = desk.call().await;
     desk.memory().purge(key(1).id);
-    call.fails(Cause::Forbidden);
+    call.fails(UpstreamFailure::Forbidden);
     asking.await.unwrap().unwrap_err();
     desk.ask(key(1));
     desk.call().await;
@@ -178,19 +181,19 @@ async fn a_copy_that_grows_too_old_takes_its_pauses_with_it() {
     sleep(seconds(3_200)).await;
     for pause in [5, 10, 20, 40, 60, 60, 60, 60] {
         desk.ask(key(1));
-        desk.call().await.fails(Cause::Forbidden);
+        desk.call().await.fails(UpstreamFailure::Forbidden);
         sleep(seconds(pause)).await;
     }
     sleep(seconds(82)).await;
     let asking = desk.ask(key(1));
-    desk.call().await.fails(Cause::Forbidden);
+    desk.call().await.fails(UpstreamFailure::Forbidden);
     assert_eq!(from(&asking.await.unwrap()), "fallback", "its last second");
     sleep(seconds(59)).await;
     assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "error");
     desk.is_clear().await;
     sleep(seconds(1)).await;
     desk.ask(key(1));
-    desk.call().await.fails(Cause::Forbidden);
+    desk.call().await.fails(UpstreamFailure::Forbidden);
     sleep(seconds(59)).await;
     desk.is_clear().await;
 }
@@ -202,7 +205,7 @@ async fn a_forced_refresh_that_fails_counts_for_its_interval() {
     sleep(seconds(60)).await;
     for _ in 0..3 {
         let asking = desk.ask_anew(key(1));
-        desk.call().await.fails(Cause::Timeout);
+        desk.call().await.fails(UpstreamFailure::Timeout);
         assert_eq!(from(&asking.await.unwrap()), "fallback");
         for _ in 0..59 {
             sleep(seconds(1)).await;

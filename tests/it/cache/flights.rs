@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use link_report_proxy::{
     cache::{Forward, Role, Served, ServedFrom},
-    report::{Cause, FetchError, NoClicks, Reason, ReportKey},
+    report::{Cause, FetchError, NoClicks, Reason, ReportKey, UpstreamFailure},
 };
 use tokio::{
     task::JoinHandle,
@@ -117,7 +117,7 @@ async fn a_deadline_ends_one_caller_s_waiting_and_never_makes_a_second_fetch() {
     sleep(seconds(10)).await;
     let second = desk.ask(key(1));
     let (outcome, waited) = timed(first).await;
-    assert_eq!(outcome.unwrap().unwrap_err().cause, Cause::Timeout);
+    assert_eq!(outcome.unwrap().unwrap_err().cause, Cause::Upstream(UpstreamFailure::Timeout));
     assert_eq!(waited, seconds(5));
     let third = desk.ask(key(1));
     desk.is_clear().await;
@@ -134,7 +134,10 @@ async fn a_waiter_past_its_deadline_gets_the_old_copy_if_one_is_held() {
     let (served, waited) = timed(desk.ask(key(1))).await;
     let served = served.unwrap().unwrap();
     let ServedFrom::StaleIfError(error) = &served.from else { panic!("{:?}", served.from) };
-    assert_eq!((&error.cause, waited, served.age), (&Cause::Timeout, seconds(15), seconds(1_015)));
+    assert_eq!(
+        (&error.cause, waited, served.age),
+        (&Cause::Upstream(UpstreamFailure::Timeout), seconds(15), seconds(1_015))
+    );
     // It was answered, but the call goes on: the next caller shares it.
     let call = desk.call().await;
     desk.is_clear().await;
@@ -175,7 +178,10 @@ async fn whoever_comes_after_a_purge_waits_no_longer_than_others_and_then_asks_f
     let call = desk.call().await;
     desk.memory().purge_all();
     let (after, waited) = timed(desk.ask(key(1))).await;
-    assert_eq!((after.unwrap().unwrap_err().cause, waited), (Cause::Timeout, seconds(15)));
+    assert_eq!(
+        (after.unwrap().unwrap_err().cause, waited),
+        (Cause::Upstream(UpstreamFailure::Timeout), seconds(15))
+    );
     call.answers(report(key(1), 2, 1));
     assert_eq!(from(&before.await.unwrap()), "error", "it has waited as long");
     desk.is_clear().await;
@@ -200,7 +206,7 @@ async fn a_purge_concerns_its_own_activity_and_every_kind_of_answer() {
         desk.memory().purge_all();
         match answer {
             Some(answer) => refreshing.answers(answer),
-            None => refreshing.fails(Cause::Timeout),
+            None => refreshing.fails(UpstreamFailure::Timeout),
         }
         at_rest().await;
         assert_eq!(desk.memory().keys(), [], "neither the refreshed nor the old one comes back");

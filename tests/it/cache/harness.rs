@@ -15,7 +15,7 @@ use link_report_proxy::{
         Unanswered,
     },
     report::{
-        Answer, Call, Cause, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
+        Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
         NegativeStatus, QuotaPressure, QuotaPressureFn, ReportKey,
     },
     telemetry::Metrics,
@@ -203,7 +203,7 @@ impl Asked {
         self.ends(Ok(answer));
     }
 
-    pub(super) fn fails(self, cause: Cause) {
+    pub(super) fn fails(self, cause: impl Into<FetchError>) {
         self.ends(Err(cause.into()));
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use link_report_proxy::report::{Answer, Cause, FetchError};
+use link_report_proxy::report::{Answer, FetchError, UpstreamFailure};
 use proptest::prelude::*;
 use tokio::{
     runtime::Builder,
@@ -197,7 +197,7 @@ impl Mood {
         match self {
             Self::Report(links, version) => Ok(report(key(1), links, version)),
             Self::NegativeAnswer => Ok(negative_answer()),
-            Self::Failure => Err(Cause::Timeout.into()),
+            Self::Failure => Err(UpstreamFailure::Timeout.into()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use link_report_proxy::{
     cache::ServedFrom,
-    report::{Cause, QuotaPressure, QuotaPressureFn, Reason},
+    report::{Cause, LocalDenial, QuotaPressure, QuotaPressureFn, Reason},
 };
 use tokio::time::sleep;
 
@@ -40,7 +40,7 @@ async fn a_copy_that_is_too_old_and_put_off_is_answered_at_once_as_one_whose_quo
         *now.lock().unwrap() = quota_pressure;
         let served = desk.ask(key(1)).await.unwrap().unwrap();
         let ServedFrom::StaleIfError(error) = &served.from else { panic!("not a fallback") };
-        assert!(matches!(error.cause, Cause::QuotaExhausted { .. }));
+        assert!(matches!(error.cause, Cause::Local(LocalDenial::DailyQuota { .. })));
         desk.is_clear().await;
     }
     *now.lock().unwrap() = QuotaPressure::Normal;
@@ -55,13 +55,13 @@ async fn a_refresh_that_the_quota_refuses_is_no_error_while_the_copy_is_young_en
     desk.hold(key(1), report(key(1), 2, 1)).await;
     sleep(seconds(301)).await;
     assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "stale");
-    desk.call().await.fails(Cause::QuotaExhausted { retry_after: seconds(3_600) });
+    desk.call().await.fails(LocalDenial::DailyQuota { retry_after: seconds(3_600) });
     at_rest().await;
     assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "stale", "and it is left alone for a while");
     desk.is_clear().await;
     sleep(seconds(5)).await;
     assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "stale");
-    desk.call().await.fails(Cause::Throttled { retry_after: seconds(1) });
+    desk.call().await.fails(LocalDenial::RateLimit { retry_after: seconds(1) });
     at_rest().await;
     assert_eq!(
         from(&desk.ask(key(1)).await.unwrap()),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use link_report_proxy::{
     cache::{Forward, ServedFrom},
-    report::{Cause, QuotaPressure, QuotaPressureFn, Reason},
+    report::{Cause, LocalDenial, QuotaPressure, QuotaPressureFn, Reason, UpstreamFailure},
 };
 use tokio::time::sleep;
 
@@ -64,8 +64,11 @@ async fn an_expired_refusal_asks_as_a_refresh_and_not_as_a_miss() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_refusal_whose_refresh_is_put_off_is_the_answer_and_asked_about_later() {
-    for cause in
-        [Cause::QuotaExhausted { retry_after: seconds(3_600) }, Cause::Throttled { retry_after: seconds(1) }]
+    for cause in [
+        LocalDenial::DailyQuota { retry_after: seconds(3_600) },
+        LocalDenial::RateLimit { retry_after: seconds(1) },
+    ]
+    .map(Cause::from)
     {
         let mut desk = Desk::new();
         desk.hold(key(1), negative_answer()).await;
@@ -128,24 +131,24 @@ async fn a_refusal_keeps_the_report_behind_it_which_stands_in_for_an_error_that_
     let asking = desk.ask(key(1));
     let call = desk.call().await;
     assert_eq!(call.call.reason, Reason::Refresh);
-    call.fails(Cause::Status { status: 503 });
+    call.fails(UpstreamFailure::Status { status: 503 });
     let served = asking.await.unwrap();
     assert_eq!((from(&served), served.unwrap().entry.answer()), ("fallback", &good));
     // Nobody waits for the next to fail.
     let served = desk.ask(key(1)).await.unwrap();
     assert_eq!((from(&served), served.unwrap().entry.answer()), ("fallback", &good));
     desk.is_clear().await;
-    let served = desk.memory().stale_if_error(&key(1), None, Cause::Overloaded.into()).unwrap();
+    let served = desk.memory().stale_if_error(&key(1), None, LocalDenial::Overloaded.into()).unwrap();
     assert_eq!(served.entry.answer(), &good);
     // It is a day's stand-in by its own age, however old the refusal is.
     sleep(seconds(3_600 - 361 - 1)).await;
     let asking = desk.ask(key(1));
-    desk.call().await.fails(Cause::Timeout);
+    desk.call().await.fails(UpstreamFailure::Timeout);
     let served = asking.await.unwrap();
     assert_eq!((from(&served), served.unwrap().entry.answer()), ("fallback", &good));
     sleep(seconds(5)).await;
     let asking = desk.ask(key(1));
-    desk.call().await.fails(Cause::Timeout);
+    desk.call().await.fails(UpstreamFailure::Timeout);
     assert_eq!(from(&asking.await.unwrap()), "error");
 }
 
@@ -194,7 +197,7 @@ async fn a_second_refusal_in_a_row_a_minute_later_drops_the_report() {
     assert!(desk.metric("cache_bytes") < alone, "dropped");
     sleep(seconds(80)).await;
     let asking = desk.ask(key(1));
-    desk.call().await.fails(Cause::Timeout);
+    desk.call().await.fails(UpstreamFailure::Timeout);
     assert_eq!(from(&asking.await.unwrap()), "error");
 }
 

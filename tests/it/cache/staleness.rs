@@ -2,7 +2,7 @@
 
 use link_report_proxy::{
     cache::{CacheOptions, Forward, ServedFrom},
-    report::{Cause, LifetimePolicy, Reason},
+    report::{Cause, LifetimePolicy, LocalDenial, Reason, UpstreamFailure},
 };
 use tokio::time::sleep;
 
@@ -35,14 +35,14 @@ async fn failing_refreshes_pause_for_longer_and_longer_and_never_replace_a_good_
     sleep(seconds(300)).await;
     desk.ask(key(1)).await.unwrap().unwrap();
     for (pause, cause) in [
-        (5, Cause::Timeout),
+        (5, Cause::Upstream(UpstreamFailure::Timeout)),
         (10, Cause::Internal),
-        (20, Cause::Status { status: 500 }),
+        (20, Cause::Upstream(UpstreamFailure::Status { status: 500 })),
         // Denied here: no worse for the key.
-        (5, Cause::CircuitOpen { retry_after: seconds(1) }),
-        (40, Cause::Unauthorized),
-        (5, Cause::TokenUnavailable),
-        (60, Cause::Timeout),
+        (5, Cause::Local(LocalDenial::CircuitOpen { retry_after: seconds(1) })),
+        (40, Cause::Upstream(UpstreamFailure::Unauthorized)),
+        (5, Cause::Local(LocalDenial::NoToken)),
+        (60, Cause::Upstream(UpstreamFailure::Timeout)),
     ] {
         desk.call().await.fails(cause.clone());
         at_rest().await;
@@ -77,10 +77,10 @@ async fn an_older_copy_waits_for_a_call_and_stands_in_if_that_fails() {
     let asking = desk.ask(key(1));
     let call = desk.call().await;
     assert_eq!(call.call.reason, Reason::Refresh, "not cold: there is something to fall back on");
-    call.fails(Cause::Status { status: 503 });
+    call.fails(UpstreamFailure::Status { status: 503 });
     let served = asking.await.unwrap().unwrap();
     assert!(
-        matches!(&served.from, ServedFrom::StaleIfError(error) if error.cause == Cause::Status { status: 503 })
+        matches!(&served.from, ServedFrom::StaleIfError(error) if error.cause == Cause::Upstream(UpstreamFailure::Status { status: 503 }))
     );
     let (served, waited) = timed(desk.ask(key(1))).await;
     assert_eq!(
@@ -95,11 +95,11 @@ async fn an_older_copy_waits_for_a_call_and_stands_in_if_that_fails() {
     at_rest().await;
     sleep(seconds(900)).await;
     let asking = desk.ask(key(1));
-    desk.call().await.fails(Cause::Timeout);
+    desk.call().await.fails(UpstreamFailure::Timeout);
     assert_eq!(from(&asking.await.unwrap()), "fallback");
     sleep(seconds(2_699)).await;
     let asking = desk.ask(key(1));
-    desk.call().await.fails(Cause::Timeout);
+    desk.call().await.fails(UpstreamFailure::Timeout);
     assert_eq!(
         from(&asking.await.unwrap()),
         "fallback",
@@ -131,8 +131,8 @@ async fn a_refusal_is_remembered_for_its_own_time_and_stands_in_for_nothing() {
     desk.is_clear().await;
     sleep(seconds(1)).await;
     let asking = desk.ask(key(1));
-    desk.call().await.fails(Cause::Timeout);
-    assert_eq!(asking.await.unwrap().unwrap_err().cause, Cause::Timeout);
+    desk.call().await.fails(UpstreamFailure::Timeout);
+    assert_eq!(asking.await.unwrap().unwrap_err().cause, Cause::Upstream(UpstreamFailure::Timeout));
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +170,7 @@ async fn where_nothing_stale_is_wanted_every_caller_waits_and_every_failure_show
     desk.hold(key(1), report(key(1), 2, 1)).await;
     sleep(seconds(300)).await;
     let asking = desk.ask(key(1));
-    desk.call().await.fails(Cause::Timeout);
+    desk.call().await.fails(UpstreamFailure::Timeout);
     assert_eq!(from(&asking.await.unwrap()), "error");
 }
 
@@ -191,7 +191,7 @@ async fn a_forced_refresh_is_limited_to_one_an_interval_whoever_demands_it() {
     let call = desk.call().await;
     desk.is_clear().await;
     assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "hit", "others don't wait");
-    call.fails(Cause::Timeout);
+    call.fails(UpstreamFailure::Timeout);
     for asking in crowd {
         assert_eq!(from(&asking.await.unwrap()), "fallback");
     }
@@ -215,7 +215,7 @@ async fn a_copy_that_grows_too_old_while_its_caller_waits_stands_in_for_nothing(
     let asking = desk.ask(key(1));
     let call = desk.call().await;
     sleep(seconds(10)).await;
-    call.fails(Cause::Timeout);
+    call.fails(UpstreamFailure::Timeout);
     assert_eq!(from(&asking.await.unwrap()), "error");
 }
 
@@ -230,10 +230,10 @@ async fn the_age_that_an_answer_comes_with_is_added_to_ours() {
     assert_eq!((from(&served), served.unwrap().age), ("hit", seconds(299)));
     sleep(seconds(1)).await;
     assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "stale", "fresh for 300 s in all");
-    desk.call().await.fails(Cause::Timeout);
+    desk.call().await.fails(UpstreamFailure::Timeout);
     sleep(seconds(3_600 - 300)).await;
     let asking = desk.ask(key(1));
-    desk.call().await.fails(Cause::Timeout);
+    desk.call().await.fails(UpstreamFailure::Timeout);
     let served = asking.await.unwrap();
     assert_eq!((from(&served), served.unwrap().age), ("fallback", seconds(3_600)), "kept for an hour in all");
     sleep(seconds(1)).await;
@@ -279,6 +279,6 @@ async fn a_refusal_that_is_demanded_anew_stands_in_for_nothing_either() {
     desk.hold(key(1), negative_answer()).await;
     sleep(seconds(20)).await;
     let asking = desk.ask_anew(key(1));
-    desk.call().await.fails(Cause::Timeout);
+    desk.call().await.fails(UpstreamFailure::Timeout);
     assert_eq!(from(&asking.await.unwrap()), "error");
 }

@@ -18,18 +18,19 @@ use crate::support::in_process::{InProcess, OLD, key, path, request};
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+/// With one subscriber in the process, a place that logs first on another test's thread, which has none, is taken for one
+/// that nobody ever wants to hear. Hence a second subscriber for all threads, which wants everything and writes nothing.
+pub(super) fn hear_everything() {
+    static EVERYWHERE: Once = Once::new();
+    EVERYWHERE.call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
+}
+
 // === impl Log ===
 
 impl Log {
     /// Takes down every line, also those that nobody would ever turn on.
-    ///
-    /// With one subscriber in the process, a place that logs first on another test's thread, which has none, is taken
-    /// for one that nobody ever wants to hear. Hence a second subscriber for all threads, which wants everything and
-    /// writes nothing.
     fn start() -> (Self, DefaultGuard) {
-        static EVERYWHERE: Once = Once::new();
-        EVERYWHERE
-            .call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
+        hear_everything();
         let log = Self::default();
         let lines = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(Level::TRACE);
         let lines = lines.with_span_events(FmtSpan::NEW).with_writer(log.clone());

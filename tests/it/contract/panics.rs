@@ -15,6 +15,7 @@ use link_report_proxy::{
     app::{Calls, cache_options, data_port},
     cache::ReportCache,
     inbound::ReportService,
+    middleware::TowerService,
     report::{Answer, Call, Exchange, FetchError, Fetched, LinkReport, QuotaPressure, QuotaPressureFn},
     server::BearerAuth,
     telemetry::Metrics,
@@ -68,7 +69,7 @@ async fn a_panic_while_memory_answers_is_a_counted_500_and_the_next_request_is_s
         })
     };
     let metrics = Metrics::new();
-    let calls = Calls::new(tower::service_fn(|call| ready(report(call))));
+    let calls = Calls::new(TowerService(tower::service_fn(|call| ready(report(call)))));
     let service = service(calls, quota_pressure, &metrics);
 
     assert_eq!(get(&service, &path(1)).await.status, 200);
@@ -85,7 +86,7 @@ async fn a_panic_while_memory_answers_is_a_counted_500_and_the_next_request_is_s
 async fn a_panic_on_the_slow_path_is_a_counted_500_and_the_next_request_is_served() {
     let is_broken = Arc::new(AtomicBool::new(false));
     let metrics = Metrics::new();
-    let calls = Calls::new(BrokenCalls(Arc::clone(&is_broken)));
+    let calls = Calls::new(TowerService(BrokenCalls(Arc::clone(&is_broken))));
     let service = service(calls, QuotaPressureFn::new(|_now| QuotaPressure::Normal), &metrics);
 
     is_broken.store(true, Ordering::Relaxed);
@@ -108,7 +109,7 @@ async fn a_request_that_takes_a_fetch_is_looked_up_once() {
             QuotaPressure::Normal
         })
     };
-    let calls = Calls::new(tower::service_fn(|call| ready(report(call))));
+    let calls = Calls::new(TowerService(tower::service_fn(|call| ready(report(call)))));
     let service = service(calls, quota_pressure, &Metrics::new());
     get(&service, &path(1)).await;
     tokio::time::sleep(OLD).await;

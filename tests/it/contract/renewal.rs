@@ -17,7 +17,7 @@ use crate::support::{
 const DAY: Duration = Duration::from_hours(24);
 
 /// A proxy that renews its token; the vendor's first refresh token is always the same.
-fn renewing() -> InProcess {
+pub(super) fn renewing() -> InProcess {
     renewing_with(&[])
 }
 

@@ -1,0 +1,11 @@
+//! Steps that wrap a call, each an `async fn handle(request, next)`, and the two places where they meet tower.
+//!
+//! A step borrows what stands below it, so that a whole stack of them is one future: no box, no clone and no
+//! `poll_ready` for each. Below them stands a [`TowerService`]; above them [`SharedService`] makes one of them all. Must
+//! never know what is called.
+
+mod service;
+mod step;
+
+pub use service::{SharedService, TowerService};
+pub use step::{Middleware, Next, StepLayer, Stepped, step};
