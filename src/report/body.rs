@@ -1,26 +1,24 @@
 //! The body of a good answer: is it a link report, and of this activity?
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
-
-use super::{ActivityId, InvalidActivityId, Representation};
+use super::{ActivityId, InvalidActivityId, Representation, link_totals::LinkTotals};
 
 /// A link report whose bytes have been checked. They are kept exactly as the upstream sent them: key order,
-/// spacing, unknown fields and number formats are the callers' to read.
+/// spacing, unknown fields and number formats reach the caller unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkReport {
     representation: Representation,
-    links: usize,
+    totals: LinkTotals,
 }
 
-/// Why a body is no link report of the activity that was asked for.
+/// Why a body is not a link report of the requested activity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReport {
     /// Not JSON, not UTF-8, not an object, or a field twice or of the wrong type.
     #[error("the body is not a link report")]
     Malformed,
-    /// A field that every link report has is missing.
+    /// One of the two required fields is missing.
     #[error("the body has no {0}")]
     Missing(&'static str),
     /// The report of some other activity.
@@ -40,30 +38,31 @@ pub enum InvalidReport {
     Encoding,
 }
 
-/// The two fields that are looked at; every other may be there and is only skipped.
+/// The two required fields; all others are skipped.
 #[derive(serde::Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
     campaign_activity_id: Option<Cow<'a, str>>,
-    link_click_counts: Option<Counted>,
+    link_click_counts: Option<LinkTotals>,
 }
-
-/// The length of an array, whatever is in it.
-struct Counted(usize);
 
 // === impl LinkReport ===
 
 impl LinkReport {
-    /// Checks that `body` is JSON, an object, about the activity `id` (in any case), with an array of links.
+    /// Checks that `body` is JSON, an object, about the activity `id` (in any case), with an array of links; adds up
+    /// the clicks on the way.
+    ///
+    /// # Errors
+    /// [`InvalidReport::Malformed`], [`InvalidReport::Missing`] or [`InvalidReport::OtherActivity`].
     pub fn parse(id: ActivityId, body: &[u8]) -> Result<Self, InvalidReport> {
         // serde_json skips unknown strings without looking at their encoding, but JSON is UTF-8 (RFC 8259 §8.1).
         let text = std::str::from_utf8(body).map_err(|_| InvalidReport::Malformed)?;
         let Envelope { campaign_activity_id, link_click_counts } =
             serde_json::from_str(text).map_err(|_| InvalidReport::Malformed)?;
         let named = campaign_activity_id.ok_or(InvalidReport::Missing("campaign_activity_id"))?;
-        let Counted(links) = link_click_counts.ok_or(InvalidReport::Missing("link_click_counts"))?;
+        let totals = link_click_counts.ok_or(InvalidReport::Missing("link_click_counts"))?;
         match ActivityId::parse(named.as_bytes()) {
-            Ok(named) if named == id => Ok(Self { representation: Representation::new(body), links }),
+            Ok(named) if named == id => Ok(Self { representation: Representation::new(body), totals }),
             Ok(_) | Err(InvalidActivityId) => Err(InvalidReport::OtherActivity),
         }
     }
@@ -75,33 +74,12 @@ impl LinkReport {
 
     /// How many links are listed. None can mean "not sent yet" as well as "nobody clicked".
     pub const fn links(&self) -> usize {
-        self.links
+        self.totals.links as usize
     }
-}
 
-// === impl Counted ===
-
-impl<'de> Deserialize<'de> for Counted {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Count;
-
-        impl<'de> Visitor<'de> for Count {
-            type Value = Counted;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Counted, A::Error> {
-                let mut length = 0;
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    length += 1;
-                }
-                Ok(Counted(length))
-            }
-        }
-
-        deserializer.deserialize_seq(Count)
+    /// The sum of `unique_clicks` over all links: what a later report is compared with.
+    pub const fn clicks(&self) -> u32 {
+        self.totals.clicks
     }
 }
 
@@ -117,10 +95,11 @@ mod tests {
 
     #[test]
     fn the_bytes_are_kept_whatever_their_form() {
-        for (links, body) in [
-            (0, format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":[]}}"#)),
+        for (links, clicks, body) in [
+            (0, 0, format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":[]}}"#)),
             (
                 1,
+                0,
                 format!(
                     "{{\n\t\"link_click_counts\" : [ {{}} ],\r\n \"campaign_activity_id\":\"{}\"}}\n",
                     ID.to_uppercase()
@@ -128,13 +107,15 @@ mod tests {
             ),
             (
                 2,
+                5,
                 format!(
-                    r#"{{"x":{{"y":[null,1e999]}},"link_click_counts":[1,{{"url_id":123456789012345678901234567890}}],"campaign_activity_id":"{ID}","é":"\ud83d\ude00 ☃"}}"#
+                    r#"{{"x":{{"y":[null,1e999]}},"link_click_counts":[1,{{"url_id":123456789012345678901234567890,"unique_clicks":5}}],"campaign_activity_id":"{ID}","é":"\ud83d\ude00 ☃"}}"#
                 ),
             ),
         ] {
             let report = parse(body.clone()).unwrap();
             assert_eq!((report.representation().body(), report.links()), (body.as_bytes(), links));
+            assert_eq!(report.clicks(), clicks);
         }
     }
 

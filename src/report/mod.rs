@@ -9,6 +9,7 @@ mod body;
 mod error;
 mod key;
 mod lifetime;
+mod link_totals;
 mod negative_answer;
 mod quota_pressure;
 mod representation;
