@@ -1,4 +1,4 @@
-//! What is remembered of a call that brought no answer, and for how long its key is then left alone.
+//! A fetch that failed, and for how long no other is made for its key.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::report::{Cause, FetchError};
 
-/// The pauses after the first failure in a row, the second, and so on; the last one from then on. For ten minutes an
-/// upstream that is back is noticed within a minute; a key that fails for longer than that costs six calls an hour.
+/// The back-off after the first failure in a row, the second, and so on; the last one from then on. For the first ten
+/// minutes a recovered upstream is noticed within a minute; a key that fails for longer costs six calls an hour.
 const PAUSES: [Duration; 18] = {
     let mut pauses = [Duration::from_mins(1); 18];
     pauses[0] = Duration::from_secs(5);
@@ -21,27 +21,27 @@ const PAUSES: [Duration; 18] = {
     pauses
 };
 
-/// The last attempts to fetch a key failed.
+/// The last fetch of a key failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshFailure {
-    /// What went wrong last.
+    /// The error of the last fetch.
     pub error: FetchError,
-    /// How many calls in a row failed. What was denied here is not counted.
+    /// How many calls in a row failed. A fetch that was denied here is not counted.
     pub failures: u32,
-    /// When the last attempt ended.
+    /// When the last fetch ended.
     pub tried_at: Instant,
-    /// Not to be tried again before.
+    /// No fetch is made before this.
     pub retry_at: Instant,
 }
 
-/// What an error says of the key that was to be fetched.
+/// What an error says about its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureKind {
     /// Nothing: calls are rationed.
     Rationed,
-    /// Nothing: the call was denied here, for another reason.
+    /// Nothing: the call was denied here for another reason.
     Denied,
-    /// A call was spent on it, and brought no answer.
+    /// A call was spent on it and brought no answer.
     Failed,
 }
 
@@ -62,7 +62,7 @@ impl RefreshFailure {
         Self { error, failures, tried_at: now, retry_at: now + pause }
     }
 
-    /// Is the key to be left alone?
+    /// Is the key backed off?
     pub(super) fn is_resting(&self, now: Instant) -> bool {
         now < self.retry_at
     }

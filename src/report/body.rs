@@ -1,4 +1,4 @@
-//! The body of a good answer: is it a link report, and of this activity?
+//! The body of a 200: a link report of the requested activity, or invalid.
 
 use std::borrow::Cow;
 
@@ -15,25 +15,25 @@ pub struct LinkReport {
 /// Why a body is not a link report of the requested activity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReport {
-    /// Not JSON, not UTF-8, not an object, or a field twice or of the wrong type.
+    /// Not JSON, not UTF-8, not an object, or a required field twice or of the wrong type.
     #[error("the body is not a link report")]
     Malformed,
     /// One of the two required fields is missing.
     #[error("the body has no {0}")]
     Missing(&'static str),
-    /// The report of some other activity.
+    /// The report of another activity.
     #[error("the body is the report of another activity")]
     OtherActivity,
-    /// The connection ended before the body did.
+    /// The connection ended before the body was complete.
     #[error("the body was cut off")]
     Truncated,
-    /// Longer than `upstream.max_body`, as sent or once decoded.
+    /// Longer than `upstream.max_body`, as sent or decoded.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
-        /// The cap, in bytes.
+        /// In bytes.
         limit: u64,
     },
-    /// A `Content-Encoding` that was not asked for, or that does not decode.
+    /// A `Content-Encoding` that was not requested, or a body that does not decode.
     #[error("the body's encoding cannot be read")]
     Encoding,
 }
@@ -72,7 +72,7 @@ impl LinkReport {
         &self.representation
     }
 
-    /// How many links are listed. None can mean "not sent yet" as well as "nobody clicked".
+    /// How many links are listed. 0 means that nobody has clicked yet, or that the campaign has not been sent.
     pub const fn links(&self) -> usize {
         self.totals.links as usize
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_link_report_of_this_activity_is_refused() {
+    fn a_body_that_is_not_a_link_report_of_this_activity_is_invalid() {
         use InvalidReport::{Malformed, Missing, OtherActivity};
         let other = "1ead98be-dfa0-4e04-81f7-5f1534d42e9c";
         for (expected, body) in [
