@@ -1,18 +1,36 @@
-//! `GET /cache/{id}`: what is remembered of one activity, why for so long, and what comes next.
+//! `GET /cache/{id}`: what is stored of one activity, for how long, what its fetches have shown, and what comes next.
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::list::{kind_of, seconds};
 use crate::{
-    cache::{Entry, Freshness, Refresh, RefreshFailure, ReportCache},
+    cache::{ActivityStatistics, Entry, FormStatistics, Freshness, Refresh, RefreshFailure, ReportCache},
     report::{ActivityId, LinkReport, NoClicks, ReportKey},
+    telemetry::EvictionCause,
 };
 
 #[derive(Debug, Serialize)]
 pub(super) struct Explanation {
     id: ActivityId,
+    /// `None` until the upstream has answered with a report, of either form.
+    clicks: Option<ClicksView>,
     reports: Vec<Explained>,
+}
+
+/// The sum of unique clicks in the last report of either form; kept when the entries are evicted.
+#[derive(Debug, Serialize)]
+struct ClicksView {
+    total: u32,
+    seen_seconds_ago: i64,
+    /// The newest first.
+    changes: Vec<ChangeView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChangeView {
+    difference: i64,
+    seconds_ago: i64,
 }
 
 /// One of the two reports that an activity has.
@@ -20,8 +38,11 @@ pub(super) struct Explanation {
 struct Explained {
     no_clicks: &'static str,
     being_fetched: bool,
-    /// What happens when it is asked for now.
+    /// What the next request does.
     next: String,
+    /// Answers of the upstream since the statistics of this activity began.
+    fetches: u64,
+    hits_since_last_fetch: u64,
     /// Why nothing is held, if calls fail.
     last_fetch_error: Option<RefreshFailureView>,
     held: Option<HeldView>,
@@ -32,18 +53,22 @@ struct HeldView {
     answer: &'static str,
     freshness: &'static str,
     links: Option<usize>,
+    clicks: Option<u32>,
     etag: Option<String>,
+    /// Since the upstream generated it.
     age_seconds: i64,
+    /// Since it came here.
+    stored_for_seconds: i64,
     unchanged_for_seconds: i64,
     lifetime: LifetimeView,
     hits: u64,
     bytes: usize,
-    /// The age of the report behind a refusal, which stands in for an error.
+    /// The age of the report behind a refusal, which is served instead of an error.
     report_behind_age_seconds: Option<i64>,
     last_refresh_error: Option<RefreshFailureView>,
 }
 
-/// The ages at which it changes its standing.
+/// The ages at which its freshness changes.
 #[derive(Debug, Serialize)]
 struct LifetimeView {
     why: &'static str,
@@ -64,39 +89,52 @@ struct RefreshFailureView {
 impl Explanation {
     pub(super) fn of(id: ActivityId, memory: &ReportCache) -> Self {
         let now = Instant::now();
+        let statistics = memory.statistics(id).unwrap_or_default();
         let reports = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| {
             let key = ReportKey { id, no_clicks };
             let entry = memory.peek(&key);
             let refresh_failure = memory.failure(&key);
+            let form = statistics.form(no_clicks);
             Explained {
                 no_clicks: no_clicks.as_str(),
                 being_fetched: memory.is_being_fetched(&key),
-                next: next(entry.as_deref(), refresh_failure.as_ref(), memory, now),
+                next: match &entry {
+                    Some(entry) => next(entry, memory, now),
+                    None => next_without_entry(form, refresh_failure.as_ref(), now),
+                },
+                fetches: form.fetches,
+                hits_since_last_fetch: form.hits_since_last_fetch(entry.as_ref().map(|entry| entry.hits())),
                 last_fetch_error: refresh_failure
                     .map(|refresh_failure| RefreshFailureView::of(&refresh_failure, now)),
                 held: entry.map(|entry| HeldView::of(&entry, now)),
             }
         });
-        Self { id, reports: reports.into() }
+        Self { id, clicks: ClicksView::of(&statistics, now), reports: reports.into() }
     }
 }
 
-fn next(
-    entry: Option<&Entry>,
+fn next_without_entry(
+    form: &FormStatistics,
     refresh_failure: Option<&RefreshFailure>,
-    memory: &ReportCache,
     now: Instant,
 ) -> String {
-    let Some(entry) = entry else {
-        let paused = refresh_failure
-            .map(|refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
-        return match paused {
-            Some(pause @ 1..) => {
-                format!("not held, and calls fail: answered with that error for {pause} s, then tried again")
-            }
-            Some(0) | None => "not held: the next request is a miss and waits for a call".to_owned(),
-        };
-    };
+    let paused = refresh_failure
+        .map(|refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
+    if let Some(pause @ 1..) = paused {
+        return format!("not held, and calls fail: answered with that error for {pause} s, then tried again");
+    }
+    let removed = form.removed.map_or_else(String::new, |removed| {
+        let ago = now.saturating_duration_since(removed.at).as_secs();
+        match removed.why {
+            EvictionCause::Size => format!(" (evicted {ago} s ago to make room)"),
+            EvictionCause::Expired => format!(" (expired, and removed {ago} s ago)"),
+            EvictionCause::Purged => format!(" (purged {ago} s ago)"),
+        }
+    });
+    format!("not held{removed}: the next request is a miss and waits for a call")
+}
+
+fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String {
     let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
     match (entry.standing(now), entry.refresh_failure(), memory.refresh(entry, now)) {
         (Freshness::Fresh, _, _) => {
@@ -138,7 +176,7 @@ fn next(
     }
 }
 
-/// What happens when a refusal that is not fresh any more is asked for.
+/// What the next request does where the entry is a refusal that is no longer fresh.
 fn refused(entry: &Entry, refresh_failure: Option<&RefreshFailure>, now: Instant) -> String {
     let pause = refresh_failure
         .map_or(0, |refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
@@ -159,6 +197,23 @@ fn refused(entry: &Entry, refresh_failure: Option<&RefreshFailure>, now: Instant
     }
 }
 
+// === impl ClicksView ===
+
+impl ClicksView {
+    fn of(statistics: &ActivityStatistics, now: Instant) -> Option<Self> {
+        let ago = |at| seconds(now.saturating_duration_since(at));
+        let last_report = statistics.last_report()?;
+        let changes = statistics
+            .changes()
+            .map(|change| ChangeView { difference: change.difference, seconds_ago: ago(change.at) });
+        Some(Self {
+            total: last_report.clicks,
+            seen_seconds_ago: ago(last_report.at),
+            changes: changes.collect(),
+        })
+    }
+}
+
 // === impl HeldView ===
 
 impl HeldView {
@@ -168,10 +223,12 @@ impl HeldView {
             answer: kind_of(entry),
             freshness: freshness(entry, now),
             links: entry.report().map(LinkReport::links),
+            clicks: entry.report().map(LinkReport::clicks),
             etag: entry
                 .report()
                 .map(|report| String::from_utf8_lossy(report.representation().tag()).into_owned()),
             age_seconds: seconds(entry.age(now)),
+            stored_for_seconds: seconds(entry.stored_for(now)),
             unchanged_for_seconds: seconds(entry.unchanged_for(now)),
             lifetime: LifetimeView {
                 why: lifetime.reason.as_str(),

@@ -1,4 +1,4 @@
-//! `GET /cache`: what is remembered, a page at a time.
+//! `GET /cache`: the entries, a page at a time.
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -63,7 +63,7 @@ impl Page {
         let now = Instant::now();
         let keys = memory.keys();
         let on_page = keys.iter().skip((page - 1).saturating_mul(per_page)).take(per_page);
-        // What went away between the listing and the look is left out.
+        // An entry removed since the keys were listed is left out.
         let items =
             on_page.filter_map(|key| memory.peek(key).map(|entry| EntryRow::of(key, &entry, now))).collect();
         EntryList { entries: keys.len(), page, pages: keys.len().div_ceil(per_page), items }

@@ -1,4 +1,4 @@
-//! What is remembered of a fetch.
+//! What is stored of a fetch.
 
 use std::sync::Arc;
 
@@ -6,23 +6,26 @@ use tokio::time::Instant;
 
 use super::{
     Entry, ReportCache, StoreOutcome,
+    entry::EntryTimes,
     flight::{FetchOutcome, FlightResult, Landed, Retain},
     index::TooHeavy,
 };
 use crate::{
-    report::{FailureKind, FetchError, Fetched, InvalidReport, ReportKey, UpstreamFailure},
+    report::{FailureKind, FetchError, Fetched, InvalidReport, LinkReport, ReportKey, UpstreamFailure},
     telemetry::RefreshResult,
 };
 
 // === impl ReportCache ===
 
 impl ReportCache {
-    /// Decides what is remembered of a fetch: an answer takes the place of what was held, a failure never does.
+    /// Decides what is stored of a fetch: an answer replaces the entry, a failure never does.
     pub(super) fn apply_fetch(&self, key: ReportKey, outcome: FetchOutcome, keep: Retain) -> FlightResult {
         let now = Instant::now();
         let before = self.store.get(&key);
         match outcome {
-            Ok(Fetched { answer, age, exchange }) => {
+            Ok(fetched) => {
+                let generated_at = fetched.generated_at();
+                let Fetched { answer, exchange, .. } = fetched;
                 match &before {
                     Some(before) if before.answer() == &answer => {
                         self.metrics.refreshed(RefreshResult::Unchanged);
@@ -30,10 +33,14 @@ impl ReportCache {
                     Some(_) => self.metrics.refreshed(RefreshResult::Changed),
                     None => {}
                 }
-                let policy = &self.options.lifetimes;
-                let entry = Arc::new(Entry::new(answer, age, before.as_ref(), policy, now));
+                let clicks = answer.report().map(LinkReport::clicks);
+                let hits = before.as_ref().map(|before| before.hits());
+                let hits = self.store.statistics().record_fetch(key, clicks, generated_at, hits);
+                let times = EntryTimes { generated_at, stored_at: now };
+                let entry = Entry::new(answer, times, before.as_ref(), hits, &self.options.lifetimes);
+                let entry = Arc::new(entry);
                 let stored = match keep {
-                    Retain::Yes => self.remember(key, before.as_deref(), &entry, now),
+                    Retain::Yes => self.store_entry(key, before.as_deref(), &entry, now),
                     Retain::No => StoreOutcome::No,
                 };
                 Ok(Landed { entry, exchange, stored })
@@ -48,7 +55,7 @@ impl ReportCache {
         }
     }
 
-    fn remember(
+    fn store_entry(
         &self,
         key: ReportKey,
         before: Option<&Entry>,
@@ -60,7 +67,7 @@ impl ReportCache {
                 self.failures.forget(&key);
                 StoreOutcome::Yes
             }
-            // Served to those who wait. As it can't be kept, each later request would be a call.
+            // Its waiters are answered. As it cannot be stored, each later request would make a call.
             Err(TooHeavy { weight }) => {
                 let limit = self.store.max_bytes();
                 tracing::warn!(%key, weight, limit, "the report does not fit into cache.max_bytes and is not kept");
@@ -75,7 +82,7 @@ impl ReportCache {
         }
     }
 
-    /// Notes a failure, on what is held of the key if that is good for anything.
+    /// Stores a failure: with the entry, if that may still be served, else in [`ReportCache::failures`].
     fn note(&self, key: ReportKey, before: Option<&Entry>, error: FetchError, now: Instant) {
         let kind = error.cause.kind();
         let good = before.filter(|before| !before.is_dead(now));
@@ -85,7 +92,7 @@ impl ReportCache {
                     self.metrics.refreshed(RefreshResult::Error);
                 }
                 let with_failure = Arc::new(before.with_failure(error, now));
-                // It weighs no more than what it takes the place of.
+                // It weighs no more than the entry that it replaces.
                 let _fits = self.store.insert(key, with_failure, now);
             }
             (None, FailureKind::Failed) => {

@@ -1,4 +1,4 @@
-//! One remembered answer, and how it stands at a given time.
+//! One stored answer, and its freshness at a given time.
 
 use std::{
     mem,
@@ -17,64 +17,75 @@ use crate::report::{
     ReportKey, Representation,
 };
 
-/// A second refusal in a row this long after the first is meant: the report before them is dropped.
-const REFUSAL_PROVEN_AFTER: Duration = Duration::from_mins(1);
-/// What an entry costs besides its own fields and its body: the map's node and key, the eviction policy's nodes, the
+/// After a first 400 or 404 the report before it is kept, since a gateway's momentary fault looks the same. One that is
+/// repeated this long after the first is believed, and the report is dropped.
+const NEGATIVE_CONFIRMED_AFTER: Duration = Duration::from_mins(1);
+/// Bytes of an entry besides its own fields and its body: the map's node and key, the eviction queue's nodes, the
 /// allocator's rounding.
 const OVERHEAD: usize = 320;
 
-/// A remembered answer. It never changes; what a later fetch teaches makes a new entry.
+/// A stored answer. Immutable but for its count of hits and its gzip variant; the next fetch makes a new entry.
 #[derive(Debug)]
 pub struct Entry {
     answer: Answer,
     lifetime: Lifetime,
-    /// When it was fetched.
-    stored_at: Instant,
-    /// Since when it grows old: before it was fetched, where a cache before the upstream gave it.
-    born_at: Instant,
+    times: EntryTimes,
+    /// When the upstream generated the first of the equal answers that this one is the last of.
     changed_at: Instant,
-    /// How often in a row the same had been said before.
+    /// How many equal answers in a row came before this one.
     repeats: u32,
-    /// The report that a refusal has taken the place of.
-    behind: Option<Behind>,
+    /// Of a negative answer: the report before it.
+    behind: Option<ReportBehind>,
     refresh_failure: Option<Box<RefreshFailure>>,
     pub(super) gzip: OnceCell<Box<Representation>>,
     hits: AtomicU64,
 }
 
-/// A report that was held before a refusal came: a gateway's fault for a moment looks no other.
-#[derive(Debug, Clone)]
-struct Behind {
-    report: Arc<Entry>,
-    /// When the first refusal came.
-    refused_at: Instant,
+/// The two times of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EntryTimes {
+    /// Its age is counted from here ([`Fetched::generated_at`](crate::report::Fetched::generated_at)).
+    pub(super) generated_at: Instant,
+    /// When it came into this cache.
+    pub(super) stored_at: Instant,
 }
 
-/// How an entry stands at a given time.
+/// The report that was stored when a negative answer came.
+#[derive(Debug, Clone)]
+struct ReportBehind {
+    report: Arc<Entry>,
+    /// When the first of the negative answers was stored.
+    negative_since: Instant,
+}
+
+/// What an entry may be used for at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// Answered from memory.
+    /// It is the answer.
     Fresh,
-    /// Answered from memory, and refreshed behind.
+    /// It is the answer, and is refreshed in the background (RFC 5861 stale-while-revalidate).
     Stale,
-    /// Too old to be answered, but better than an error; or a refusal that is not forgotten yet.
+    /// A report: it is the answer only where a call fails (RFC 5861 stale-if-error). A negative answer: it is not served,
+    /// but if it comes again its lifetime is doubled.
     StaleIfError,
-    /// Of no use.
+    /// For nothing.
     Expired,
 }
 
 // === impl Entry ===
 
 impl Entry {
-    /// Remembers what was fetched, in the place of `before` if something was remembered.
+    /// The entry for a fetched answer that replaces the entry `before`, and begins with so many `hits`.
     pub(super) fn new(
         answer: Answer,
-        age: Duration,
+        times: EntryTimes,
         before: Option<&Arc<Self>>,
+        hits: u64,
         policy: &LifetimePolicy,
-        now: Instant,
     ) -> Self {
         let report_before = before.and_then(Self::report_or_behind);
+        let EntryTimes { generated_at, stored_at } = times;
+        let age = stored_at.saturating_duration_since(generated_at);
         let (reason, unchanged, repeated) = match &answer {
             Answer::Report(report) => {
                 let unchanged = report_before.filter(|before| before.answer == answer);
@@ -95,27 +106,25 @@ impl Entry {
         let repeats = repeated.map_or(0, |before| before.repeats.saturating_add(1));
         Self {
             lifetime: policy.lifetime(Observed { reason, repeats, age, random: fastrand::f64() }),
-            stored_at: now,
-            born_at: now.checked_sub(age).unwrap_or(now),
-            changed_at: unchanged.map_or(now, |before| before.changed_at),
+            times,
+            changed_at: unchanged.map_or(generated_at, |before| before.changed_at),
             repeats,
             behind: before
                 .filter(|_| reason == LifetimeReason::Refused)
-                .and_then(|before| before.kept_behind(now)),
+                .and_then(|before| before.kept_behind(stored_at)),
             refresh_failure: None,
             gzip: unchanged.map_or_else(OnceCell::new, |before| before.gzip.clone()),
-            hits: AtomicU64::new(before.map_or(0, |before| before.hits())),
+            hits: AtomicU64::new(hits),
             answer,
         }
     }
 
-    /// The same answer, with the knowledge that renewing it has failed.
+    /// The same answer, whose refresh has failed.
     pub(super) fn with_failure(&self, error: FetchError, now: Instant) -> Self {
         Self {
             answer: self.answer.clone(),
             lifetime: self.lifetime,
-            stored_at: self.stored_at,
-            born_at: self.born_at,
+            times: self.times,
             changed_at: self.changed_at,
             repeats: self.repeats,
             behind: self.behind.clone(),
@@ -125,14 +134,13 @@ impl Entry {
         }
     }
 
-    /// What stays behind a refusal that comes now.
-    fn kept_behind(self: &Arc<Self>, now: Instant) -> Option<Behind> {
+    /// The report that is kept behind a negative answer which replaces this entry now.
+    fn kept_behind(self: &Arc<Self>, now: Instant) -> Option<ReportBehind> {
         let behind = match &self.answer {
-            Answer::Report(_) => Some(Behind { report: Arc::clone(self), refused_at: now }),
-            Answer::Negative(_) => self
-                .behind
-                .clone()
-                .filter(|behind| now.saturating_duration_since(behind.refused_at) < REFUSAL_PROVEN_AFTER),
+            Answer::Report(_) => Some(ReportBehind { report: Arc::clone(self), negative_since: now }),
+            Answer::Negative(_) => self.behind.clone().filter(|behind| {
+                now.saturating_duration_since(behind.negative_since) < NEGATIVE_CONFIRMED_AFTER
+            }),
         };
         behind.filter(|behind| behind.report.standing(now) != Freshness::Expired)
     }
@@ -144,24 +152,35 @@ impl Entry {
         }
     }
 
-    /// The report that is better than an error, if one is held: this one, or the one behind this refusal. A refusal
-    /// itself is remembered to spare calls.
+    /// The report to answer with instead of an error, if there is one: this one, or the one behind this negative answer.
+    /// A negative answer itself is only cached to save calls.
     pub(super) fn stale_if_error(self: &Arc<Self>, now: Instant) -> Option<&Arc<Self>> {
         self.report_or_behind().filter(|entry| entry.standing(now) != Freshness::Expired)
     }
 
-    /// Is there nothing left to answer with, nor to know?
+    /// May it be removed? Neither it nor the report behind it may be served, and it holds back no call.
     pub(super) fn is_dead(&self, now: Instant) -> bool {
         let resting = self.refresh_failure().is_some_and(|refresh_failure| refresh_failure.is_resting(now));
         self.standing(now) == Freshness::Expired && self.behind(now).is_none() && !resting
     }
 
-    /// How the entry stands.
+    /// The earliest time from which on [`Entry::is_dead`] can hold.
+    pub(super) fn dead_from(&self) -> Instant {
+        let Self { times: EntryTimes { generated_at, stored_at: _ }, lifetime, .. } = self;
+        // A lifetime that no clock reaches is looked at more often than it need be.
+        let expired_from =
+            generated_at.checked_add(lifetime.keep.max(lifetime.revalidate)).unwrap_or(*generated_at);
+        let behind = self.behind.as_ref().map(|behind| behind.report.dead_from());
+        let retry_at = self.refresh_failure().map(|refresh_failure| refresh_failure.retry_at);
+        behind.into_iter().chain(retry_at).fold(expired_from, Instant::max)
+    }
+
+    /// What it may be used for now.
     pub fn standing(&self, now: Instant) -> Freshness {
         self.standing_at(self.age(now))
     }
 
-    /// How the entry stands at an age.
+    /// What it may be used for at an age.
     pub(super) fn standing_at(&self, age: Duration) -> Freshness {
         let Lifetime { fresh, revalidate, keep, reason: _ } = self.lifetime;
         if age < fresh {
@@ -175,59 +194,53 @@ impl Entry {
         }
     }
 
-    /// How old the answer is.
+    /// How long ago the upstream generated the answer: never less than it is, however late it was stored.
     pub fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.born_at)
+        now.saturating_duration_since(self.times.generated_at)
     }
 
-    /// Since when it has been remembered.
-    pub(super) fn stored_for(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.stored_at)
+    /// How long ago it was stored here.
+    pub fn stored_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.times.stored_at)
     }
 
-    /// Since when the upstream has given this same answer.
+    /// For how long the upstream has given this same answer.
     pub fn unchanged_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.changed_at)
     }
 
-    /// The ages at which it changes its standing.
+    /// The ages at which its freshness changes.
     pub const fn lifetime(&self) -> &Lifetime {
         &self.lifetime
     }
 
-    /// The answer.
+    /// The report or the negative answer.
     pub const fn answer(&self) -> &Answer {
         &self.answer
     }
 
     /// The report, if the answer is one.
     pub const fn report(&self) -> Option<&LinkReport> {
-        match &self.answer {
-            Answer::Report(report) => Some(report),
-            Answer::Negative(_) => None,
-        }
+        self.answer.report()
     }
 
-    /// The refusal, if the answer is one.
+    /// The negative answer, if the answer is one.
     pub const fn negative_answer(&self) -> Option<&NegativeAnswer> {
-        match &self.answer {
-            Answer::Report(_) => None,
-            Answer::Negative(negative_answer) => Some(negative_answer),
-        }
+        self.answer.negative()
     }
 
-    /// The report behind a refusal, as long as it is better than an error.
+    /// The report behind a negative answer, as long as it may be served instead of an error.
     pub fn behind(&self, now: Instant) -> Option<&Self> {
         let report = self.behind.as_ref().map(|behind| &*behind.report);
         report.filter(|report| report.standing(now) != Freshness::Expired)
     }
 
-    /// Why it has not been renewed, if that was tried.
+    /// The last refresh, if it failed.
     pub fn refresh_failure(&self) -> Option<&RefreshFailure> {
         self.refresh_failure.as_deref()
     }
 
-    /// How often it was answered from memory, its forerunners under the same key included.
+    /// How often its key was answered from memory, by this entry and by those before it.
     pub fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
     }
@@ -236,7 +249,7 @@ impl Entry {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What it takes of the memory, in bytes.
+    /// The memory that it occupies, in bytes.
     pub fn weight(&self) -> usize {
         let answer = match &self.answer {
             Answer::Report(report) => report.representation().weight(),
@@ -274,11 +287,11 @@ mod tests {
     }
 
     fn entry(answer: Answer, before: Option<&Arc<Entry>>, now: Instant) -> Arc<Entry> {
-        Arc::new(Entry::new(answer, Duration::ZERO, before, &policy(), now))
+        Arc::new(Entry::new(answer, EntryTimes { generated_at: now, stored_at: now }, before, 0, &policy()))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_entry_grows_from_fresh_to_stale_to_kept_to_spent() {
+    async fn an_entry_goes_from_fresh_to_stale_to_stale_if_error_to_expired() {
         let start = Instant::now();
         let entry = entry(report("{}"), None, start);
         for (age, standing) in [
@@ -300,7 +313,11 @@ mod tests {
             (3_660, Freshness::StaleIfError),
             (3_661, Freshness::Expired),
         ] {
-            assert_eq!(entry.standing(start + Duration::from_secs(age)), standing, "a refusal of {age} s");
+            assert_eq!(
+                entry.standing(start + Duration::from_secs(age)),
+                standing,
+                "a negative answer of {age} s"
+            );
         }
     }
 

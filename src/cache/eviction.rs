@@ -1,8 +1,8 @@
-//! What goes when there is no more room: CLOCK, an approximation of LRU that costs a hit nothing.
+//! Which entry is evicted when the cache is full: CLOCK, an approximation of LRU that costs a hit nothing.
 //!
-//! Keys stand in a queue. At its head, whoever was used since it was last looked at goes to the back once more; the
-//! first that was not is evicted. Uses are told by the count of hits that each entry has anyway. Admission refuses
-//! nobody: what was paid for is kept (TinyLFU, as in moka, turns away what it has not seen often).
+//! Keys are in a queue. A key at its head that was used since it was last there goes to the back; the first that was not
+//! is evicted. A use shows in the count of hits that each entry has anyway. A new entry is always admitted, since it cost
+//! a call (TinyLFU, as in moka, rejects keys that it has not seen often).
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,13 +10,13 @@ use foldhash::fast::RandomState;
 
 use crate::report::ReportKey;
 
-/// So many keys are spared for one newcomer at most, whatever was used: a bound on the work under the lock.
+/// At most so many used keys go to the back of the queue for one insertion: a bound on the work under the lock.
 pub(super) const CHANCES: usize = 1_000;
 
-/// The keys in the order in which they may go, and what they weigh.
+/// The keys in the order in which they may be evicted, and their weights.
 #[derive(Debug, Default)]
 pub(super) struct EvictionQueue {
-    /// With places that were left since: those whose ticket is not their key's any more.
+    /// Keys with their tickets. An element whose ticket is no longer its key's is skipped: the key has moved or is gone.
     order: VecDeque<(ReportKey, u64)>,
     places: HashMap<ReportKey, QueuePosition, RandomState>,
     tickets: u64,
@@ -27,34 +27,33 @@ pub(super) struct EvictionQueue {
 struct QueuePosition {
     ticket: u64,
     weight: u64,
-    /// How many hits the key had when it was last looked at.
+    /// How many hits the key had when it was put here.
     hits: u64,
 }
 
 // === impl EvictionQueue ===
 
 impl EvictionQueue {
-    /// Puts a key at the back, in place of where it stood.
+    /// Puts a key at the back, wherever it was.
     pub(super) fn put(&mut self, key: ReportKey, weight: u64, hits: u64) {
-        self.remove(&key);
         self.tickets += 1;
         self.order.push_back((key, self.tickets));
-        self.places.insert(key, QueuePosition { ticket: self.tickets, weight, hits });
-        self.bytes += weight;
+        let before = self.places.insert(key, QueuePosition { ticket: self.tickets, weight, hits });
+        self.bytes = self.bytes - before.map_or(0, |before| before.weight) + weight;
         if self.order.len() > 2 * self.places.len() + 64 {
             let places = &self.places;
             self.order.retain(|(key, ticket)| is_at(places.get(key), *ticket));
         }
     }
 
-    /// Takes a key out; where it stood is passed over later.
+    /// Takes a key out; its element of `order` is skipped later.
     pub(super) fn remove(&mut self, key: &ReportKey) {
         if let Some(place) = self.places.remove(key) {
             self.bytes -= place.weight;
         }
     }
 
-    /// Weighs a key again.
+    /// Changes the weight of a key.
     pub(super) fn reweigh(&mut self, key: &ReportKey, weight: u64) {
         if let Some(place) = self.places.get_mut(key) {
             self.bytes = self.bytes - place.weight + weight;
@@ -62,8 +61,8 @@ impl EvictionQueue {
         }
     }
 
-    /// The key to evict next, taken out; `None` when all fit into `most` bytes. The `newcomer` goes last. `hits` tells
-    /// the hits of a key; `chances` is how many more keys may be spared.
+    /// Takes out the key to evict next; `None` when all fit into `most` bytes. The `newcomer` is evicted last. `hits`
+    /// returns the hits of a key; `chances` is how many more used keys may go to the back.
     pub(super) fn evict(
         &mut self,
         most: u64,

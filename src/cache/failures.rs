@@ -1,63 +1,65 @@
-//! The keys of which nothing is held, since calls for them fail: what went wrong, and until when they are left alone.
+//! The failures of keys that have no entry, and until when no call is made for them.
 
-use foldhash::fast::RandomState;
-use moka::{policy::EvictionPolicy, sync::Cache as Moka};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use tokio::time::Instant;
 
-use super::RefreshFailure;
+use super::{RefreshFailure, recent_map::RecentMap};
 use crate::report::{FetchError, ReportKey};
 
-/// So many keys at most; the least recently asked for go first. Each takes half a KiB with moka's nodes, and the
-/// upstream's request id may be 128 bytes more: 2 to 3 MiB in all, beside `cache.max_bytes`. Each took a call, and at 4
-/// calls a second 2,400 at most are within their pauses.
-const MOST: u64 = 4_096;
+/// For a new key beyond these, the eighth that was requested longest ago is dropped. Each has 260 bytes at most, and up
+/// to 128 more for the upstream's request id: some 1.3 MiB, outside `cache.max_bytes`. Each took a call, and at 4 calls a
+/// second 2,400 at most are within their back-off.
+const MOST: usize = 3_584;
 
-/// See above. Only looked at where there is no entry: no hit comes here.
+/// Looked up only where there is no entry, never by a hit.
 #[derive(Debug)]
 pub(super) struct Failures {
-    noted: Moka<ReportKey, RefreshFailure, RandomState>,
+    by_key: Mutex<RecentMap<ReportKey, RefreshFailure>>,
 }
 
 // === impl Failures ===
 
 impl Failures {
     pub(super) fn new() -> Self {
-        let noted = Moka::builder().max_capacity(MOST).eviction_policy(EvictionPolicy::lru());
-        Self { noted: noted.build_with_hasher(RandomState::default()) }
+        Self { by_key: Mutex::new(RecentMap::new(MOST)) }
     }
 
-    /// The error to answer with, while a key is to be left alone.
+    /// The error to answer with, while a key is backed off.
     pub(super) fn resting(&self, key: &ReportKey, now: Instant) -> Option<FetchError> {
-        self.get(key)
-            .filter(|refresh_failure| refresh_failure.is_resting(now))
-            .map(|refresh_failure| refresh_failure.error)
+        let mut by_key = self.by_key();
+        let refresh_failure = by_key.get(key).filter(|refresh_failure| refresh_failure.is_resting(now))?;
+        Some(refresh_failure.error.clone())
     }
 
-    /// What is noted of a key.
+    /// The last failure of a key.
     pub(super) fn get(&self, key: &ReportKey) -> Option<RefreshFailure> {
-        self.noted.get(key)
+        self.by_key().get(key).cloned()
     }
 
-    /// Notes one more failure of a key.
+    /// Records one more failure of a key.
     pub(super) fn note(&self, key: ReportKey, error: FetchError, now: Instant) {
-        self.noted.entry(key).and_upsert_with(|before| {
-            let before = before.map(moka::Entry::into_value);
-            RefreshFailure::after(before.as_ref(), error, now)
-        });
+        let mut by_key = self.by_key();
+        let failure = RefreshFailure::after(by_key.peek(&key), error, now);
+        by_key.insert(key, failure);
     }
 
-    /// Takes over what an entry knew that is going; what is noted already is newer.
+    /// Takes over the failure of an entry that is being removed, unless a newer one is here already.
     pub(super) fn take_over(&self, key: ReportKey, refresh_failure: &RefreshFailure) {
-        self.noted.entry(key).or_insert_with(|| refresh_failure.clone());
+        self.by_key().get_or_insert_with(key, || refresh_failure.clone());
     }
 
-    /// Calls for this key do not fail any more, or it is to be tried again at once.
+    /// A call for this key has succeeded, or it is to be tried again at once.
     pub(super) fn forget(&self, key: &ReportKey) {
-        self.noted.invalidate(key);
+        self.by_key().remove(key);
     }
 
     pub(super) fn forget_all(&self) {
-        self.noted.invalidate_all();
+        self.by_key().clear();
+    }
+
+    fn by_key(&self) -> MutexGuard<'_, RecentMap<ReportKey, RefreshFailure>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,7 +71,7 @@ mod tests {
     use crate::report::{NoClicks, UpstreamFailure};
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_failing_keys_takes_no_more_than_its_room_and_those_that_are_asked_for_stay() {
+    async fn a_flood_of_failing_keys_takes_no_more_than_its_room_and_those_that_are_requested_stay() {
         assert!(
             size_of::<(ReportKey, RefreshFailure)>() <= 260,
             "{}",
@@ -85,8 +87,7 @@ mod tests {
             failures.note(key(number), UpstreamFailure::Forbidden.into(), start);
             assert!(failures.resting(&key(0), start).is_some(), "polled meanwhile, after {number}");
         }
-        failures.noted.run_pending_tasks();
-        assert!(failures.noted.entry_count() <= MOST);
+        assert!(failures.by_key().len() <= MOST);
         assert!(failures.resting(&key(19_999), start).is_some());
         assert_eq!(failures.resting(&key(1), start), None);
         failures.forget_all();

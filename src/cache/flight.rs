@@ -7,12 +7,12 @@ use std::{
     collections::HashMap,
     future::Future,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use foldhash::fast::RandomState;
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{Entry, StoreOutcome};
 use crate::report::{Cause, Exchange, FetchError, Fetched, ReportKey};
@@ -52,8 +52,15 @@ pub(super) struct Flights {
 
 #[derive(Debug)]
 struct Flight {
-    result: watch::Receiver<Option<FlightResult>>,
+    end: Arc<FlightEnd>,
     keep: Retain,
+}
+
+/// The result of a flight, and those who wait for it. (A `watch` channel would have eight lists of them.)
+#[derive(Debug, Default)]
+struct FlightEnd {
+    result: OnceLock<FlightResult>,
+    ended: Notify,
 }
 
 /// May a flight's answer be remembered?
@@ -79,14 +86,14 @@ pub(super) enum Joined {
 
 /// Waits for a flight to land.
 #[derive(Debug)]
-pub(super) struct FlightWaiter(watch::Receiver<Option<FlightResult>>);
+pub(super) struct FlightWaiter(Arc<FlightEnd>);
 
 /// Flies one fetch; whatever becomes of it, the key is free afterwards and nobody waits for ever.
 #[derive(Debug)]
 struct FlightGuard {
     flights: Arc<Flights>,
     key: ReportKey,
-    landed: watch::Sender<Option<FlightResult>>,
+    end: Arc<FlightEnd>,
 }
 
 // === impl Flights ===
@@ -108,7 +115,7 @@ impl Flights {
     {
         let mut in_flight = self.in_flight();
         if let Some(flight) = in_flight.get(&key) {
-            let waiter = FlightWaiter(flight.result.clone());
+            let waiter = FlightWaiter(Arc::clone(&flight.end));
             return match flight.keep {
                 Retain::Yes => Joined::Waiter(waiter),
                 Retain::No => Joined::Outdated(waiter),
@@ -122,10 +129,10 @@ impl Flights {
         if !room || !needed() {
             return Joined::Declined;
         }
-        let (landed, result) = watch::channel(None);
-        in_flight.insert(key, Flight { result: result.clone(), keep: Retain::Yes });
+        let end = Arc::<FlightEnd>::default();
+        in_flight.insert(key, Flight { end: Arc::clone(&end), keep: Retain::Yes });
         drop(in_flight);
-        let guard = FlightGuard { flights: Arc::clone(self), key, landed };
+        let guard = FlightGuard { flights: Arc::clone(self), key, end: Arc::clone(&end) };
         let (fetch, apply_fetch) = take_off();
         tokio::spawn(async move {
             // A panic is one more way to fail: it is settled, so that a key whose fetch panics is left alone for a while.
@@ -133,7 +140,7 @@ impl Flights {
             let outcome = fetched.unwrap_or_else(|_panic| Err(Cause::Internal.into()));
             guard.land(|keep| apply_fetch(outcome, keep));
         });
-        Joined::Leader(FlightWaiter(result))
+        Joined::Leader(FlightWaiter(end))
     }
 
     /// Is a fetch of this key in the air?
@@ -162,12 +169,14 @@ impl Flights {
 
 impl FlightWaiter {
     /// Waits until the flight has landed.
-    pub(super) async fn landed(mut self) -> FlightResult {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(result) => result.clone().unwrap_or_else(|| Err(Cause::Internal.into())),
-            // The pilot is gone and said nothing: settling panicked, or the process is ending.
-            Err(_) => Err(Cause::Internal.into()),
+    pub(super) async fn landed(self) -> FlightResult {
+        let Self(end) = self;
+        // Made before the look: it is woken by an end that comes between the two.
+        let ended = end.ended.notified();
+        if end.result.get().is_none() {
+            ended.await;
         }
+        end.result.get().cloned().unwrap_or_else(|| Err(Cause::Internal.into()))
     }
 }
 
@@ -181,18 +190,26 @@ impl FlightGuard {
         let result = apply_fetch(keep);
         in_flight.remove(&self.key);
         drop(in_flight);
-        self.landed.send_replace(Some(result));
+        self.end.finish(result);
     }
 }
 
 impl Drop for FlightGuard {
     fn drop(&mut self) {
-        // After a landing this finds nothing of ours: had another flight of this key taken off since, it would be
-        // told apart by its channel.
-        let mut in_flight = self.flights.in_flight();
-        if in_flight.get(&self.key).is_some_and(|flight| flight.result.same_channel(&self.landed.subscribe()))
-        {
-            in_flight.remove(&self.key);
+        if self.end.result.get().is_some() {
+            return;
         }
+        // `apply_fetch` panicked, or the process is ending.
+        self.flights.in_flight().remove(&self.key);
+        self.end.finish(Err(Cause::Internal.into()));
+    }
+}
+
+// === impl FlightEnd ===
+
+impl FlightEnd {
+    fn finish(&self, result: FlightResult) {
+        let _first = self.result.set(result);
+        self.ended.notify_waiters();
     }
 }

@@ -1,4 +1,4 @@
-//! The gzip variant of a report: made once, when first asked for.
+//! The gzip variant of a report: made once, for the first request that accepts it.
 
 use std::{io::Write, sync::Arc};
 
@@ -7,27 +7,27 @@ use flate2::{Compression, write::GzEncoder};
 use super::Entry;
 use crate::report::{LinkReport, Representation};
 
-/// Who made the variant.
+/// The outcome of [`Entry::make_gzip`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoded {
-    /// This caller.
+    /// This call made the variant: the entry weighs more now.
     Now,
-    /// Another one.
+    /// It was there already, or another call made it meanwhile.
     Before,
-    /// Nobody: there is none.
+    /// There is none: encoding failed, or the answer is no report.
     Not,
 }
 
 // === impl Entry ===
 
 impl Entry {
-    /// The gzip variant, if somebody has asked for it before.
+    /// The gzip variant, if it has been made.
     pub fn gzip(&self) -> Option<&Representation> {
         self.gzip.get().map(|gzip| &**gzip)
     }
 
-    /// Makes the gzip variant, off the workers: a large report takes tens of milliseconds. Whoever asks meanwhile waits
-    /// for the one that is being made. To be run by a task of its own: dropped half-way, it begins again.
+    /// Makes the gzip variant on a blocking thread, since a large report takes tens of milliseconds. Concurrent calls
+    /// wait for the one that makes it. Run it in a task of its own: if it is dropped midway, the next call starts again.
     pub(super) async fn make_gzip(self: &Arc<Self>) -> Encoded {
         let mut made = Encoded::Before;
         let entry = Arc::clone(self);

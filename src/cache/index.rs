@@ -1,4 +1,4 @@
-//! The memory itself: an index that every hit reads, and the queue that decides what goes when there is no more room.
+//! The stored entries: an index that every hit reads, and the queue that decides which entry is evicted.
 
 use std::{
     collections::HashMap,
@@ -10,34 +10,38 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use super::{
-    Entry,
+    Entry, Removed,
     eviction::{CHANCES, EvictionQueue},
+    statistics::Statistics,
 };
 use crate::{
     report::ReportKey,
     telemetry::{CacheMetrics, EvictionCause},
 };
 
-/// Writers of different keys seldom meet; readers never wait for one another.
+/// So that writers of different keys seldom wait for the same lock. Readers never wait for one another.
 const SHARDS: usize = 64;
 
-/// The entries. Whoever changes them holds the lock of `changes`: index and weights agree.
+/// The entries. Every change is made under the lock of `changes`, so that index and weights agree.
 #[derive(Debug)]
 pub(super) struct EntryIndex {
     index: Index,
     changes: Mutex<Changes>,
+    statistics: Statistics,
     max_bytes: u64,
     metrics: CacheMetrics,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Changes {
     queue: EvictionQueue,
-    /// The shard to look through for what is too old for anything.
+    /// The shard whose turn it was to be searched for expired entries.
     sweep: usize,
+    /// Of each shard, a time before which no entry in it expires: until then it need not be searched. `None`: it is empty.
+    expiry: [Option<Instant>; SHARDS],
 }
 
-/// What has no room even in an empty memory.
+/// An entry heavier than `cache.max_bytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooHeavy {
     pub(super) weight: u64,
@@ -54,19 +58,26 @@ type Shard = RwLock<HashMap<ReportKey, Arc<Entry>, RandomState>>;
 // === impl EntryIndex ===
 
 impl EntryIndex {
-    /// A store that holds at most `max_bytes` of weight.
+    /// An empty one for entries that weigh at most `max_bytes` together.
     pub(super) fn new(max_bytes: u64, metrics: CacheMetrics) -> Self {
-        Self { index: Index::new(), changes: Mutex::default(), max_bytes, metrics }
+        let changes = Changes { queue: EvictionQueue::default(), sweep: 0, expiry: [None; SHARDS] };
+        let (changes, statistics) = (Mutex::new(changes), Statistics::new());
+        Self { index: Index::new(), changes, statistics, max_bytes, metrics }
+    }
+
+    /// What is known of each activity, whether or not it has entries.
+    pub(super) const fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
     pub(super) fn get(&self, key: &ReportKey) -> Option<Arc<Entry>> {
         self.index.get(key)
     }
 
-    /// Holds `entry`, and lets go of what there is no room for; a part of what is too old for anything goes too.
+    /// Stores `entry`, and evicts others until all fit; expired entries of one shard are removed too.
     ///
     /// # Errors
-    /// [`TooHeavy`] for what is heavier than all that may be held; what was held of the key stays.
+    /// [`TooHeavy`] if the entry alone is heavier than `max_bytes`; the entry before it stays.
     pub(super) fn insert(&self, key: ReportKey, entry: Arc<Entry>, now: Instant) -> Result<(), TooHeavy> {
         let weight = entry.weight() as u64;
         if weight > self.max_bytes {
@@ -74,32 +85,28 @@ impl EntryIndex {
         }
         let mut changes = self.changes();
         changes.queue.put(key, weight, entry.hits());
+        let expiry = &mut changes.expiry[self.index.shard_of(&key)];
+        *expiry = earlier(*expiry, entry.dead_from());
         self.index.insert(key, entry);
         self.make_room(&mut changes, &key);
         self.sweep(&mut changes, now);
         Ok(())
     }
 
-    /// Lets go of a key by hand. Was anything held?
+    /// Removes the entry of a key at an operator's request. Returns whether there was one.
     pub(super) fn purge(&self, key: &ReportKey) -> bool {
-        let mut changes = self.changes();
-        let held = self.take_out(&mut changes, key).is_some();
-        if held {
-            self.metrics.evicted(EvictionCause::Purged);
-        }
-        held
+        self.remove(&mut self.changes(), key, EvictionCause::Purged)
     }
 
-    /// Lets go of an entry that is too old for anything, unless another has taken its place.
+    /// Removes an expired entry, unless another has replaced it.
     pub(super) fn expire(&self, key: &ReportKey, entry: &Arc<Entry>) {
         let mut changes = self.changes();
         if self.get(key).is_some_and(|held| Arc::ptr_eq(&held, entry)) {
-            self.take_out(&mut changes, key);
-            self.metrics.evicted(EvictionCause::Expired);
+            self.remove(&mut changes, key, EvictionCause::Expired);
         }
     }
 
-    /// Weighs what is held of a key again.
+    /// Takes the weight of an entry again, which has grown by its gzip variant.
     pub(super) fn reweigh(&self, key: &ReportKey) {
         let mut changes = self.changes();
         if let Some(held) = self.get(key) {
@@ -108,7 +115,7 @@ impl EntryIndex {
         }
     }
 
-    /// Every key that is held, in order.
+    /// The keys of all entries, sorted.
     pub(super) fn keys(&self) -> Vec<ReportKey> {
         let mut keys = self.index.keys();
         keys.sort_unstable();
@@ -129,27 +136,37 @@ impl EntryIndex {
         let mut chances = CHANCES;
         let hits = |key: &ReportKey| self.index.hits(key);
         while let Some(victim) = changes.queue.evict(self.max_bytes, newcomer, hits, &mut chances) {
-            self.index.remove(&victim);
-            self.metrics.evicted(EvictionCause::Size);
+            self.remove(changes, &victim, EvictionCause::Size);
         }
     }
 
     fn sweep(&self, changes: &mut Changes, now: Instant) {
         changes.sweep = (changes.sweep + 1) % SHARDS;
-        for key in self.index.dead(changes.sweep, now) {
-            self.take_out(changes, &key);
-            self.metrics.evicted(EvictionCause::Expired);
+        if changes.expiry[changes.sweep].is_some_and(|expiry| expiry <= now) {
+            let (dead, expiry) = self.index.dead(changes.sweep, now);
+            changes.expiry[changes.sweep] = expiry;
+            for key in dead {
+                self.remove(changes, &key, EvictionCause::Expired);
+            }
         }
     }
 
-    fn take_out(&self, changes: &mut Changes, key: &ReportKey) -> Option<Arc<Entry>> {
+    fn remove(&self, changes: &mut Changes, key: &ReportKey, why: EvictionCause) -> bool {
         changes.queue.remove(key);
-        self.index.remove(key)
+        let Some(entry) = self.index.remove(key) else { return false };
+        self.metrics.evicted(why);
+        self.statistics.record_removal(key, entry.hits(), Removed { why, at: Instant::now() });
+        true
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The earlier of two times, where one may not be known.
+fn earlier(known: Option<Instant>, other: Instant) -> Option<Instant> {
+    Some(known.map_or(other, |known| known.min(other)))
 }
 
 // === impl Index ===
@@ -171,7 +188,7 @@ impl Index {
 
     fn insert(&self, key: ReportKey, entry: Arc<Entry>) {
         let before = self.shard(&key).write().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
-        // Freed outside the lock.
+        // Its memory is freed outside the lock.
         drop(before);
     }
 
@@ -184,16 +201,27 @@ impl Index {
         shards.flat_map(|shard| shard.keys().copied().collect::<Vec<_>>()).collect()
     }
 
-    /// The keys of one shard whose entries are too old for anything.
-    fn dead(&self, shard: usize, now: Instant) -> Vec<ReportKey> {
+    /// The keys of one shard whose entries are of no more use, and when the next of the others will be.
+    fn dead(&self, shard: usize, now: Instant) -> (Vec<ReportKey>, Option<Instant>) {
         let shard = self.shards[shard].read().unwrap_or_else(PoisonError::into_inner);
-        shard.iter().filter(|(_, entry)| entry.is_dead(now)).map(|(key, _)| *key).collect()
+        let (mut dead, mut next) = (Vec::new(), None);
+        for (key, entry) in &*shard {
+            if entry.is_dead(now) {
+                dead.push(*key);
+            } else {
+                next = earlier(next, entry.dead_from());
+            }
+        }
+        (dead, next)
     }
 
     fn shard(&self, key: &ReportKey) -> &Shard {
-        // The map inside a shard takes the low bits and the top seven: these are the ones between.
-        let hash = self.hasher.hash_one(key);
-        &self.shards[(hash >> 48) as usize % SHARDS]
+        &self.shards[self.shard_of(key)]
+    }
+
+    fn shard_of(&self, key: &ReportKey) -> usize {
+        // The shard's own map uses the lowest bits and the top seven: these are between them.
+        (self.hasher.hash_one(key) >> 48) as usize % SHARDS
     }
 }
 
@@ -201,14 +229,14 @@ impl Index {
 mod tests {
     use std::{thread, time::Duration};
 
-    use super::*;
+    use super::{super::entry::EntryTimes, *};
     use crate::{
         report::{Answer, LifetimePolicy, NegativeAnswer, NegativeStatus, NoClicks},
         telemetry::Metrics,
     };
 
     #[test]
-    fn what_is_purged_while_it_is_weighed_again_leaves_no_weight_behind() {
+    fn an_entry_that_is_purged_while_it_is_weighed_again_leaves_no_weight() {
         let minute = Duration::from_mins(1);
         let policy = LifetimePolicy {
             ttl: minute,
@@ -220,7 +248,8 @@ mod tests {
         };
         let negative_answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
         let now = Instant::now();
-        let entry = Arc::new(Entry::new(negative_answer, Duration::ZERO, None, &policy, now));
+        let times = EntryTimes { generated_at: now, stored_at: now };
+        let entry = Arc::new(Entry::new(negative_answer, times, None, 0, &policy));
         let key = ReportKey { id: uuid::Uuid::from_u128(1).into(), no_clicks: NoClicks::Omitted };
         let store = EntryIndex::new(1 << 20, Metrics::new().cache);
         thread::scope(|scope| {

@@ -1,7 +1,7 @@
-//! Remembers reports and lets one fetch serve many callers.
+//! Stores reports and lets one fetch serve many callers.
 //!
-//! Knows nothing of HTTP, tokens or quotas: it calls whatever service it wraps, and says of each answer how it was
-//! come by. Freshness is decided here, on tokio's clock.
+//! Knows nothing of HTTP, tokens or quotas: it calls the service that it wraps, and says of each answer where it came
+//! from. Freshness is decided here, on tokio's clock.
 
 mod apply_fetch;
 mod entry;
@@ -12,12 +12,15 @@ mod gzip;
 mod index;
 mod layer;
 mod lookup;
+mod recent_map;
 mod refresh_failure;
 mod report_cache;
 mod served;
+mod statistics;
 
 pub use entry::{Entry, Freshness};
 pub use layer::{Cache, CacheLayer, Unanswered};
 pub use refresh_failure::RefreshFailure;
 pub use report_cache::{CacheOptions, Lookup, Refresh, ReportCache};
 pub use served::{CacheRequest, Forward, Miss, Permit, Revalidate, Role, Served, ServedFrom, StoreOutcome};
+pub use statistics::{ActivityStatistics, ClickChange, ClickCount, FormStatistics, Removed};

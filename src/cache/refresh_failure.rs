@@ -1,4 +1,4 @@
-//! What is remembered of a call that brought no answer, and for how long its key is then left alone.
+//! A fetch that failed, and for how long no other is made for its key.
 
 use std::time::Duration;
 
@@ -17,16 +17,16 @@ const FIRST_FAILURES: u32 = 14;
 const LONG_BACKOFF: Backoff = Backoff::new(Duration::from_mins(2), LONGEST_PAUSE);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
-/// The last attempts to fetch a key failed.
+/// The last fetch of a key failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshFailure {
-    /// What went wrong last.
+    /// The error of the last fetch.
     pub error: FetchError,
-    /// How many calls in a row failed. What was denied here is not counted.
+    /// How many calls in a row failed. A fetch that was denied here is not counted.
     pub failures: u32,
-    /// When the last attempt ended.
+    /// When the last fetch ended.
     pub tried_at: Instant,
-    /// Not to be tried again before.
+    /// No fetch is made before this.
     pub retry_at: Instant,
 }
 
@@ -45,7 +45,7 @@ impl RefreshFailure {
         Self { error, failures, tried_at: now, retry_at: now + pause }
     }
 
-    /// Is the key to be left alone?
+    /// Is the key backed off?
     pub(super) fn is_resting(&self, now: Instant) -> bool {
         now < self.retry_at
     }

@@ -1,10 +1,10 @@
-//! The two halves of the cache, what is remembered and what is being fetched, and every question about them that
-//! needs no call.
+//! The state of the cache: the entries and the fetches in flight. Everything here is answered without a call.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Entry, RefreshFailure, Served, failures::Failures, flight::Flights, gzip::Encoded, index::EntryIndex,
+    ActivityStatistics, Entry, RefreshFailure, Served, failures::Failures, flight::Flights, gzip::Encoded,
+    index::EntryIndex,
 };
 use crate::{
     report::{ActivityId, FetchError, LifetimePolicy, NoClicks, QuotaPressureFn, ReportKey},
@@ -22,7 +22,7 @@ pub struct CacheOptions {
     pub client_no_cache_interval: Duration,
 }
 
-/// What is remembered and what is being fetched.
+/// Entries, failures, statistics and flights.
 #[derive(Debug)]
 pub struct ReportCache {
     pub(super) options: CacheOptions,
@@ -33,47 +33,47 @@ pub struct ReportCache {
     pub(super) metrics: CacheMetrics,
 }
 
-/// What memory has to say to a question.
+/// The result of looking a key up.
 #[derive(Debug)]
 pub enum Lookup {
-    /// The answer.
+    /// Served from memory.
     Answered(Served),
-    /// The answer, and what is held, which is due for a refresh behind.
+    /// Served from memory, and a refresh in the background is due.
     Due {
-        /// The answer.
+        /// What the caller gets.
         served: Served,
-        /// What is held.
+        /// The entry to refresh.
         held: Arc<Entry>,
     },
-    /// Nothing that may be answered as it is; what is held, if it is better than nothing when a call fails.
+    /// It takes a call. The entry, if there is one, may be served if the call fails.
     Absent(Option<Arc<Entry>>),
-    /// The last call has failed with this error, nothing stands in for it, and it is too early for another.
+    /// The last call failed with this error, there is no copy to serve, and it is too early for another call.
     Failed(FetchError),
 }
 
 /// When a copy that is no longer fresh may be refreshed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresh {
-    /// Now, if somebody asks.
+    /// With the next request.
     Due,
-    /// The last attempt failed: not before this time has passed.
+    /// The last attempt failed: after this time.
     Backoff(Duration),
-    /// Calls are scarce: not before this time has passed.
+    /// Calls are scarce: after this time.
     Deferred(Duration),
-    /// Calls are so scarce that it is not known when.
+    /// Calls are so scarce that none is made for refreshes.
     Stopped,
 }
 
 // === impl ReportCache ===
 
 impl ReportCache {
-    /// An empty memory.
+    /// An empty cache.
     pub fn new(options: CacheOptions, quota_pressure: QuotaPressureFn, metrics: CacheMetrics) -> Self {
         let store = EntryIndex::new(options.max_bytes, metrics.clone());
         Self { options, flights: Arc::default(), store, failures: Failures::new(), quota_pressure, metrics }
     }
 
-    /// Makes the gzip variant of a held report, if there is none yet. A caller who hangs up stops nothing.
+    /// Makes the gzip variant of a stored report, if there is none yet; goes on if the caller disconnects.
     pub async fn encode(self: &Arc<Self>, key: ReportKey, entry: &Arc<Entry>) {
         let (memory, entry) = (Arc::clone(self), Arc::clone(entry));
         let encoding = tokio::spawn(async move {
@@ -86,27 +86,32 @@ impl ReportCache {
         let _ended = encoding.await;
     }
 
-    /// What is held under a key, whatever its age.
+    /// The entry of a key, whatever its age. Counts no hit.
     pub fn peek(&self, key: &ReportKey) -> Option<Arc<Entry>> {
         self.store.get(key)
     }
 
-    /// Why calls for a key of which nothing is held are not made for the moment, or were not.
+    /// The last failure of a key that has no entry.
     pub fn failure(&self, key: &ReportKey) -> Option<RefreshFailure> {
         self.failures.get(key)
     }
 
-    /// Is the key being fetched?
+    /// What the fetches of an activity have shown, also after its entries were evicted.
+    pub fn statistics(&self, id: ActivityId) -> Option<ActivityStatistics> {
+        self.store.statistics().get(id)
+    }
+
+    /// Is a fetch of this key in flight?
     pub fn is_being_fetched(&self, key: &ReportKey) -> bool {
         self.flights.is_in_flight(key)
     }
 
-    /// Every key that is held, in order.
+    /// The keys of all entries, sorted.
     pub fn keys(&self) -> Vec<ReportKey> {
         self.store.keys()
     }
 
-    /// Forgets what is held of an activity, and what a fetch in the air would bring. Returns how many entries went.
+    /// Removes the entries of an activity; a fetch in flight will not be stored. Returns the number of entries removed.
     pub fn purge(&self, id: ActivityId) -> usize {
         let keys = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| ReportKey { id, no_clicks });
         self.flights.purge(
@@ -118,7 +123,7 @@ impl ReportCache {
         )
     }
 
-    /// Forgets everything. Returns how many entries went.
+    /// Removes all entries; the fetches in flight will not be stored. Returns the number of entries removed.
     pub fn purge_all(&self) -> usize {
         self.flights.purge(
             |_| true,
@@ -129,7 +134,7 @@ impl ReportCache {
         )
     }
 
-    /// Tells the gauges how full the memory is.
+    /// Sets the gauges `cache_entries` and `cache_bytes`.
     pub fn observe(&self) {
         let (entries, bytes) = self.store.size();
         self.metrics.size(entries, bytes);

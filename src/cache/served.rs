@@ -43,72 +43,72 @@ pub struct Miss {
 #[derive(Debug, Default)]
 pub struct Permit(#[expect(dead_code, reason = "held until it is dropped")] Option<OwnedSemaphorePermit>);
 
-/// An answer, and how it was come by.
+/// An answer, and where it came from.
 #[derive(Debug, Clone)]
 pub struct Served {
-    /// The answer.
+    /// The report or the negative answer.
     pub entry: Arc<Entry>,
-    /// How it was come by.
+    /// For `Cache-Status`, the access log and the metrics.
     pub from: ServedFrom,
-    /// How old it is.
+    /// Since the upstream generated it, as the header `Age`.
     pub age: Duration,
 }
 
-/// How an answer was come by.
+/// Where an answer came from.
 #[derive(Debug, Clone)]
 pub enum ServedFrom {
     /// From memory, fresh.
     Hit,
-    /// From memory, old; it is refreshed behind.
+    /// From memory, stale; a refresh in the background is due, in flight or put off.
     Stale,
     /// From a call to the upstream, which this caller waited for.
     Fetched {
-        /// Who made the call.
+        /// Did this caller start the call?
         role: Role,
-        /// Why it was made.
+        /// Why memory did not answer.
         forward: Forward,
-        /// The call.
+        /// The exchange that brought the answer.
         exchange: Exchange,
-        /// Is the answer remembered?
+        /// Is the answer in the cache now?
         stored: StoreOutcome,
     },
-    /// From memory, old, where there would be an error. (Boxed: it is rare, and the others are small.)
+    /// From memory, stale, instead of this error. (Boxed: it is rare, and the others are small.)
     StaleIfError(Box<FetchError>),
 }
 
-/// Who made a call.
+/// The part that a caller had in a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// This caller.
+    /// It started the fetch.
     Leader,
-    /// A caller before this one; this one waited for the same answer.
+    /// It waited for a fetch that another caller had started (`collapsed` in `Cache-Status`).
     Waiter,
 }
 
-/// Is an answer of the upstream remembered?
+/// Was an answer of the upstream stored?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOutcome {
     /// As an entry.
     Yes,
-    /// Its key was purged meanwhile, or it is too large.
+    /// Its key was purged during the fetch, or it is larger than `cache.max_bytes`.
     No,
 }
 
-/// Why memory did not serve.
+/// Why memory did not answer (`fwd` of RFC 9211).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forward {
-    /// Nothing of use was held.
+    /// There was no usable entry.
     UriMiss,
-    /// What was held had grown too old.
+    /// The entry was too old to be served without a call.
     Stale,
-    /// The caller wanted a new one.
+    /// The request demanded a new answer (`cache.client_no_cache`).
     Request,
 }
 
 // === impl Served ===
 
 impl Served {
-    /// A report from memory, with nothing remarkable about it.
+    /// A report from memory that is neither negative nor served because of an error: the fast path answers it.
     pub fn is_plain_hit(&self) -> bool {
         match self.from {
             ServedFrom::Hit | ServedFrom::Stale => self.entry.report().is_some(),

@@ -5,45 +5,49 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::time::Instant;
+
 use super::{LinkReport, NegativeAnswer, ReportKey};
 
 /// One call to the upstream, before it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
-    /// The report that is asked for.
+    /// The requested report.
     pub key: ReportKey,
-    /// Who needs it.
+    /// Decides what it may spend when calls are scarce, and is the label of its metrics.
     pub reason: Reason,
 }
 
-/// Why a call is made. A metered upstream makes this the first question of every bill.
+/// Why a call is made: the label `reason` of `upstream_requests_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Nothing usable is remembered: a cold key, and somebody waits.
+    /// An uncached report, and a caller waits for it.
     Miss,
-    /// A remembered answer has grown old. Whoever waits can be given it in an emergency.
+    /// A stored answer is no longer fresh; it can still be served if the call fails.
     Refresh,
-    /// A call before this one failed in a way that a second may mend.
+    /// The attempt before this one failed in a way that a second attempt may not.
     Retry,
 }
 
-/// What the upstream said about a report: either is worth remembering.
+/// What the upstream answered for a report. Both kinds are cached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The report.
+    /// 200 with a valid link report.
     Report(LinkReport),
-    /// There is none, says the upstream.
+    /// 400 or 404.
     Negative(NegativeAnswer),
 }
 
-/// An answer, and how it was come by.
+/// An answer of the upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    /// What the upstream said.
+    /// A report or a negative answer.
     pub answer: Answer,
-    /// How old that was when it came (`Age`): a cache before the upstream may have given it.
+    /// When its head arrived. Reading and parsing the body come after.
+    pub answered_at: Instant,
+    /// How old it was then, by its `Age`: a cache before the upstream may have served it.
     pub age: Duration,
-    /// The exchange in which it said so.
+    /// The exchange that brought it.
     pub exchange: Exchange,
 }
 
@@ -51,15 +55,15 @@ pub struct Fetched {
 /// answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exchange {
-    /// The upstream's status, if it answered at all.
+    /// The upstream's status; `None` if no answer came.
     pub status: Option<u16>,
     /// The upstream's own request id (`x-amzn-RequestId`): the vendor's support asks for it.
     pub request_id: Option<Arc<str>>,
     /// The access token that the call carried; `None` where it was not sent.
     pub sent_generation: Option<SentGeneration>,
-    /// The upstream's time of day (`Date`): the day that it counts calls in ends by its own clock.
+    /// The upstream's `Date`: its daily quota ends at midnight by its own clock.
     pub date: Option<SystemTime>,
-    /// From sending the request to the end of the answer.
+    /// From sending the request to the end of the body.
     pub elapsed: Duration,
 }
 
@@ -67,13 +71,42 @@ pub struct Exchange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SentGeneration(pub u64);
 
+// === impl Answer ===
+
+impl Answer {
+    /// The report, if the answer is one.
+    pub const fn report(&self) -> Option<&LinkReport> {
+        match self {
+            Self::Report(report) => Some(report),
+            Self::Negative(_) => None,
+        }
+    }
+
+    /// The negative answer, if it is one.
+    pub const fn negative(&self) -> Option<&NegativeAnswer> {
+        match self {
+            Self::Report(_) => None,
+            Self::Negative(negative_answer) => Some(negative_answer),
+        }
+    }
+}
+
+// === impl Fetched ===
+
+impl Fetched {
+    /// When the upstream generated the answer: its age is counted from here (RFC 9111 §4.2.3).
+    pub fn generated_at(&self) -> Instant {
+        self.answered_at.checked_sub(self.age).unwrap_or(self.answered_at)
+    }
+}
+
 // === impl Reason ===
 
 impl Reason {
     /// Each label of `upstream_requests_total{reason}`.
     pub const ALL: [Self; 3] = [Self::Miss, Self::Refresh, Self::Retry];
 
-    /// The label.
+    /// The label in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Miss => "miss",

@@ -1,55 +1,50 @@
-//! The body of a good answer: is it a link report, and of this activity?
+//! The body of a 200: a link report of the requested activity, or invalid.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
-
-use super::{ActivityId, InvalidActivityId, Representation};
+use super::{ActivityId, InvalidActivityId, Representation, link_totals::LinkTotals};
 
 /// A link report whose bytes have been checked. They are kept exactly as the upstream sent them: key order,
-/// spacing, unknown fields and number formats are the callers' to read.
+/// spacing, unknown fields and number formats reach the caller unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkReport {
     representation: Representation,
-    links: usize,
+    totals: LinkTotals,
 }
 
-/// Why a body is no link report of the activity that was asked for.
+/// Why a body is not a link report of the requested activity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReport {
-    /// Not JSON, not UTF-8, not an object, or a field twice or of the wrong type.
+    /// Not JSON, not UTF-8, not an object, or a required field twice or of the wrong type.
     #[error("the body is not a link report")]
     Malformed,
-    /// A field that every link report has is missing.
+    /// One of the two required fields is missing.
     #[error("the body has no {0}")]
     Missing(&'static str),
-    /// The report of some other activity.
+    /// The report of another activity.
     #[error("the body is the report of another activity")]
     OtherActivity,
-    /// The connection ended before the body did.
+    /// The connection ended before the body was complete.
     #[error("the body was cut off")]
     Truncated,
-    /// Longer than `upstream.max_body`, as sent or once decoded.
+    /// Longer than `upstream.max_body`, as sent or decoded.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
-        /// The cap, in bytes.
+        /// In bytes.
         limit: u64,
     },
-    /// A `Content-Encoding` that was not asked for, or that does not decode.
+    /// A `Content-Encoding` that was not requested, or a body that does not decode.
     #[error("the body's encoding cannot be read")]
     Encoding,
 }
 
-/// The two fields that are looked at; every other may be there and is only skipped.
+/// The two required fields; all others are skipped.
 #[derive(serde::Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
     campaign_activity_id: Option<Cow<'a, str>>,
-    link_click_counts: Option<Counted>,
+    link_click_counts: Option<LinkTotals>,
 }
-
-/// The length of an array, whatever is in it.
-struct Counted(usize);
 
 // === impl InvalidReport ===
 
@@ -68,16 +63,20 @@ impl InvalidReport {
 // === impl LinkReport ===
 
 impl LinkReport {
-    /// Checks that `body` is JSON, an object, about the activity `id` (in any case), with an array of links.
+    /// Checks that `body` is JSON, an object, about the activity `id` (in any case), with an array of links; adds up
+    /// the clicks on the way.
+    ///
+    /// # Errors
+    /// [`InvalidReport::Malformed`], [`InvalidReport::Missing`] or [`InvalidReport::OtherActivity`].
     pub fn parse(id: ActivityId, body: &[u8]) -> Result<Self, InvalidReport> {
         // serde_json skips unknown strings without looking at their encoding, but JSON is UTF-8 (RFC 8259 §8.1).
         let text = std::str::from_utf8(body).map_err(|_| InvalidReport::Malformed)?;
         let Envelope { campaign_activity_id, link_click_counts } =
             serde_json::from_str(text).map_err(|_| InvalidReport::Malformed)?;
         let named = campaign_activity_id.ok_or(InvalidReport::Missing("campaign_activity_id"))?;
-        let Counted(links) = link_click_counts.ok_or(InvalidReport::Missing("link_click_counts"))?;
+        let totals = link_click_counts.ok_or(InvalidReport::Missing("link_click_counts"))?;
         match ActivityId::parse(named.as_bytes()) {
-            Ok(named) if named == id => Ok(Self { representation: Representation::new(body), links }),
+            Ok(named) if named == id => Ok(Self { representation: Representation::new(body), totals }),
             Ok(_) | Err(InvalidActivityId) => Err(InvalidReport::OtherActivity),
         }
     }
@@ -87,35 +86,14 @@ impl LinkReport {
         &self.representation
     }
 
-    /// How many links are listed. None can mean "not sent yet" as well as "nobody clicked".
+    /// How many links are listed. 0 means that nobody has clicked yet, or that the campaign has not been sent.
     pub const fn links(&self) -> usize {
-        self.links
+        self.totals.links as usize
     }
-}
 
-// === impl Counted ===
-
-impl<'de> Deserialize<'de> for Counted {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Count;
-
-        impl<'de> Visitor<'de> for Count {
-            type Value = Counted;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Counted, A::Error> {
-                let mut length = 0;
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    length += 1;
-                }
-                Ok(Counted(length))
-            }
-        }
-
-        deserializer.deserialize_seq(Count)
+    /// The sum of `unique_clicks` over all links: what a later report is compared with.
+    pub const fn clicks(&self) -> u32 {
+        self.totals.clicks
     }
 }
 
@@ -131,10 +109,11 @@ mod tests {
 
     #[test]
     fn the_bytes_are_kept_whatever_their_form() {
-        for (links, body) in [
-            (0, format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":[]}}"#)),
+        for (links, clicks, body) in [
+            (0, 0, format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":[]}}"#)),
             (
                 1,
+                0,
                 format!(
                     "{{\n\t\"link_click_counts\" : [ {{}} ],\r\n \"campaign_activity_id\":\"{}\"}}\n",
                     ID.to_uppercase()
@@ -142,18 +121,20 @@ mod tests {
             ),
             (
                 2,
+                5,
                 format!(
-                    r#"{{"x":{{"y":[null,1e999]}},"link_click_counts":[1,{{"url_id":123456789012345678901234567890}}],"campaign_activity_id":"{ID}","é":"\ud83d\ude00 ☃"}}"#
+                    r#"{{"x":{{"y":[null,1e999]}},"link_click_counts":[1,{{"url_id":123456789012345678901234567890,"unique_clicks":5}}],"campaign_activity_id":"{ID}","é":"\ud83d\ude00 ☃"}}"#
                 ),
             ),
         ] {
             let report = parse(body.clone()).unwrap();
             assert_eq!((report.representation().body(), report.links()), (body.as_bytes(), links));
+            assert_eq!(report.clicks(), clicks);
         }
     }
 
     #[test]
-    fn what_is_no_link_report_of_this_activity_is_refused() {
+    fn a_body_that_is_not_a_link_report_of_this_activity_is_invalid() {
         use InvalidReport::{Malformed, Missing, OtherActivity};
         let other = "1ead98be-dfa0-4e04-81f7-5f1534d42e9c";
         for (expected, body) in [

@@ -1,32 +1,32 @@
-//! How long an answer lives: the one policy that every entry's lifetime comes from.
+//! How long an answer is fresh, and how long it may be served stale.
 
 use std::time::Duration;
 
 use super::QuotaPressure;
 use crate::backoff::{Backoff, Jitter};
 
-/// A refusal that is repeated is remembered for twice as long each time, up to this: a wrong id that is polled for ever
+/// A negative answer that is repeated is fresh for twice as long each time, up to this: a wrong id that is polled all day
 /// then costs one call an hour.
 const LONGEST_REFUSED: Duration = Duration::from_hours(1);
 /// An empty report that does not change is fresh for twice as long each time, up to this.
 const LONGEST_EMPTY: Duration = Duration::from_mins(15);
-/// A refusal is known for so long after its time: asked for again by then, it is a repeated one.
+/// A negative answer is kept for so long after it was fresh: if it comes again by then, it counts as repeated.
 const REFUSED_KNOWN: Duration = Duration::from_hours(1);
 
-/// The operator's rules (`cache.*`). The upstream's `Cache-Control` has no say.
+/// The settings `cache.*`. The upstream's `Cache-Control` is ignored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LifetimePolicy {
     /// A report with links is fresh for this long.
     pub ttl: Duration,
-    /// Spread of `ttl`, as a share of it: keys that came together do not expire together.
+    /// `ttl` is spread by up to this share of it, so that keys fetched together do not expire together.
     pub ttl_jitter: f64,
-    /// A report without links is fresh for this long: an unsent campaign may be sent any minute.
+    /// A report without links is fresh for this long: its campaign may be sent any minute.
     pub empty_ttl: Duration,
-    /// The upstream's 400 or 404 is remembered for this long.
+    /// A negative answer (400 or 404) is fresh for this long.
     pub negative_ttl: Duration,
-    /// After being fresh, a report is still answered for this long, while it is refreshed behind. Zero: never.
+    /// After being fresh, a report is still served for this long while it is refreshed in the background. Zero: never.
     pub stale_while_revalidate: Duration,
-    /// A report not older than this is answered where there would be an error. Zero: never.
+    /// A report not older than this is served instead of an error. Zero: never.
     pub stale_if_error: Duration,
 }
 
@@ -35,42 +35,42 @@ pub struct LifetimePolicy {
 pub struct Observed {
     /// The kind of answer.
     pub reason: LifetimeReason,
-    /// How often in a row the upstream had said so before: a refusal, or the same report without links.
+    /// How many such answers in a row came before: negative ones, or the same report without links.
     pub repeats: u32,
-    /// How old the answer was when it came: it may come from a cache before the upstream.
+    /// How old the answer was when it was stored: it may come from a cache before the upstream.
     pub age: Duration,
-    /// A random number in `0.0..=1.0`, from whoever may roll dice.
+    /// A random number in `0.0..=1.0`, for the jitter.
     pub random: f64,
 }
 
-/// Why an answer lives as long as it does; shown by `GET /cache/{id}`.
+/// Which setting decides a lifetime; shown by `GET /cache/{id}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LifetimeReason {
     /// A report with links: `cache.ttl`.
     Links,
     /// A report without links: `cache.empty_ttl`.
     Empty,
-    /// A refusal: `cache.negative_ttl`.
+    /// A negative answer: `cache.negative_ttl`.
     Refused,
 }
 
-/// The ages at which an answer changes its standing. `fresh <= revalidate`, `keep` is on its own.
+/// The ages at which the freshness of an answer changes. `fresh <= revalidate`; `keep` is independent of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
     /// Younger than this: fresh.
     pub fresh: Duration,
-    /// Younger than this: answered at once, refreshed behind.
+    /// Younger than this: served at once, and refreshed in the background.
     pub revalidate: Duration,
-    /// Not older than this: better than an error. Of a refusal: known to be a repeated one if it comes again.
+    /// Not older than this: served instead of an error. A negative answer: counts as repeated if it comes again.
     pub keep: Duration,
-    /// Where the first came from.
+    /// Where `fresh` comes from.
     pub reason: LifetimeReason,
 }
 
 // === impl LifetimePolicy ===
 
 impl LifetimePolicy {
-    /// The lifetime of an answer of which this is known.
+    /// The lifetime of an answer.
     pub fn lifetime(&self, known: Observed) -> Lifetime {
         let Observed { reason, repeats, age, random } = known;
         let fresh = match reason {
@@ -78,13 +78,14 @@ impl LifetimePolicy {
             LifetimeReason::Empty => Backoff::new(self.empty_ttl, LONGEST_EMPTY).pause(repeats),
             LifetimeReason::Refused => Backoff::new(self.negative_ttl, LONGEST_REFUSED).pause(repeats),
         };
-        // What comes older than its lifetime would be asked for again with each poll, and come as old again.
+        // An answer that is older than its lifetime when it comes would be fetched again with each request, and be as old
+        // again.
         let fresh = fresh.max(age + fresh / 2);
         let (stale, keep) = match reason {
             LifetimeReason::Links | LifetimeReason::Empty => {
                 (self.stale_while_revalidate, self.stale_if_error)
             }
-            // A remembered "no" is for sparing the quota: nobody is served by an old one.
+            // Negative answers are cached to save calls, and are never served stale.
             LifetimeReason::Refused => (Duration::ZERO, fresh + REFUSED_KNOWN),
         };
         Lifetime { fresh, revalidate: fresh + stale, keep, reason }
@@ -94,7 +95,7 @@ impl LifetimePolicy {
 // === impl Lifetime ===
 
 impl Lifetime {
-    /// The age from which a copy may be refreshed, if at all.
+    /// The age from which a copy is refreshed; `None`: not at all.
     pub fn due(&self, quota_pressure: QuotaPressure) -> Option<Duration> {
         match quota_pressure {
             QuotaPressure::Normal => Some(self.fresh),
@@ -111,7 +112,7 @@ impl Lifetime {
 // === impl LifetimeReason ===
 
 impl LifetimeReason {
-    /// In words, for people.
+    /// `why` in `GET /cache/{id}`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Links => "report with links: cache.ttl, jittered",
@@ -156,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_never_answered_stale() {
+    fn a_negative_answer_is_never_served_stale() {
         let lifetime = policy().lifetime(known(LifetimeReason::Refused));
         assert_eq!(lifetime.revalidate, lifetime.fresh);
     }
 
     #[test]
-    fn what_is_repeated_lives_twice_as_long_each_time_up_to_a_bound_and_never_shorter_than_set() {
+    fn a_repeated_answer_is_fresh_for_twice_as_long_each_time_up_to_a_bound_and_never_shorter_than_set() {
         let fresh = |policy: &LifetimePolicy, reason, repeats| {
             policy.lifetime(Observed { repeats, ..known(reason) }).fresh.as_secs()
         };
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_old_is_fresh_for_less_long_but_at_least_for_half_its_lifetime() {
+    fn an_answer_that_comes_old_is_fresh_for_less_long_but_at_least_for_half_its_lifetime() {
         for (age, fresh) in [(0, 300), (149, 300), (150, 300), (200, 350), (1_000, 1_150)] {
             let age = Duration::from_secs(age);
             let lifetime = policy().lifetime(Observed { age, ..known(LifetimeReason::Links) });

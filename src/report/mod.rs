@@ -11,6 +11,7 @@ mod consequences;
 mod error;
 mod key;
 mod lifetime;
+mod link_totals;
 mod negative_answer;
 mod quota_pressure;
 mod representation;

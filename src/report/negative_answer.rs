@@ -1,15 +1,14 @@
-//! An answer that says no: the upstream's 400 or 404.
+//! A negative answer: the upstream's 400 or 404.
 
 use serde_json::Value;
 
-/// What is kept of an upstream's own words, at most, in characters.
+/// The longest text of the upstream that is passed on, in characters.
 const MAX_WORDS: usize = 300;
 
-/// The upstream answered that this report is not to be had. It is an answer and is remembered as one: asking again
-/// at once would only spend the quota.
+/// The upstream answered that there is no such report. It is cached: asking again at once would only spend the quota.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NegativeAnswer {
-    /// The upstream's status.
+    /// The caller gets the same one.
     pub status: NegativeStatus,
     /// The upstream's `error_key`, or ours for this status.
     pub error_key: Box<str>,
@@ -17,7 +16,7 @@ pub struct NegativeAnswer {
     pub error_message: Box<str>,
 }
 
-/// The two statuses by which the upstream refuses a report.
+/// The statuses of the upstream that are cached as negative answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NegativeStatus {
     /// 400
@@ -26,7 +25,7 @@ pub enum NegativeStatus {
     NotFound,
 }
 
-/// What an upstream's error body says, in whichever of its three shapes it came.
+/// What an error body of the upstream says, in any of its three shapes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct ErrorWords {
     key: Option<Box<str>>,
@@ -36,8 +35,8 @@ struct ErrorWords {
 // === impl NegativeAnswer ===
 
 impl NegativeAnswer {
-    /// Reads a refusal from the body that came with it. A body in none of the vendor's shapes is not an error: then the
-    /// words are ours.
+    /// Reads `error_key` and `error_message` from the body. A body in none of the vendor's three shapes is no error:
+    /// then both are ours.
     pub fn parse(status: NegativeStatus, body: &[u8]) -> Self {
         let ErrorWords { key, message } = ErrorWords::parse(body);
         Self {
@@ -47,7 +46,7 @@ impl NegativeAnswer {
         }
     }
 
-    /// The `error_key` of any upstream error body, where it has one: what tells the vendor's two 429s apart.
+    /// The `error_key` of any error body of the upstream, if it has one: it distinguishes the vendor's two 429s.
     pub fn error_key_of(body: &[u8]) -> Option<Box<str>> {
         ErrorWords::parse(body).key
     }
@@ -56,7 +55,7 @@ impl NegativeAnswer {
 // === impl NegativeStatus ===
 
 impl NegativeStatus {
-    /// The status code.
+    /// The HTTP status code.
     pub const fn code(self) -> u16 {
         match self {
             Self::BadRequest => 400,
@@ -86,7 +85,7 @@ impl NegativeStatus {
 
 impl ErrorWords {
     /// Of `{"error_key","error_message"}`, of the first of an array of these, or of the gateway's `{"message"}`. Field by
-    /// field: one that is odd must not hide the `error_key` that ends the day.
+    /// field: an invalid one must not hide the `error_key` that says that the daily quota is spent.
     fn parse(body: &[u8]) -> Self {
         let parsed = serde_json::from_slice(body).unwrap_or(Value::Null);
         let object = match &parsed {
@@ -98,7 +97,8 @@ impl ErrorWords {
     }
 }
 
-/// Words fit to be shown: something printable, and short. Others are dropped whole: half a sentence misleads.
+/// Text that may be passed on: printable, not blank and at most `MAX_WORDS` long. Any other is dropped whole, since half
+/// a sentence misleads.
 fn sane(words: &str) -> Option<Box<str>> {
     let length = words.chars().count();
     let printable = words.chars().all(|char| !char.is_control());

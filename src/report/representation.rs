@@ -1,19 +1,18 @@
-//! A body and its strong validator.
+//! A body and its strong validator (RFC 9110 §8.8).
 
 use std::{fmt, sync::Arc};
 
 use ring::digest;
 
-/// What an `Arc` keeps beside the bytes that it shares.
+/// The two counts of an `Arc`, in bytes.
 const SHARERS: usize = 2 * size_of::<usize>();
-/// How much of the hash is shown: 128 bits, far beyond what two versions of one report could collide in.
+/// How many bytes of the hash are in the tag. With 128 bits two versions of one report do not collide.
 const SHOWN: usize = 16;
 
-/// A body behind its entity tag (RFC 9110 §8.8.3), in one allocation of exactly the right size: both are looked at for
-/// each hit, and stand side by side.
+/// An entity tag and its body in one allocation of exactly the right size: every hit reads both.
 ///
-/// The tag is a part of the body's SHA-256, with its quotes. Equal bodies have equal tags, in every replica and after
-/// every restart, so that a caller's copy stays good wherever its next request lands.
+/// The tag is a part of the body's SHA-256, with its quotes. Equal bodies have equal tags in every replica and after
+/// every restart, so that a caller's copy stays valid wherever its next request is answered.
 #[derive(Clone)]
 pub struct Representation {
     tag_and_body: Arc<[u8]>,
@@ -23,7 +22,7 @@ pub struct Representation {
 // === impl Representation ===
 
 impl Representation {
-    /// Tags a copy of `body`, which is often a slice of a much larger buffer that a cached slice would keep alive.
+    /// Copies and tags `body`, which is often a slice of a much larger buffer that must not be kept alive.
     pub fn new(body: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let hash = digest::digest(&digest::SHA256, body);
@@ -34,28 +33,28 @@ impl Representation {
         Self::join(&tag, body)
     }
 
-    /// The same body encoded by gzip. Another representation needs another strong tag (RFC 9110 §8.8.1).
+    /// The same body encoded by gzip, with another strong tag (RFC 9110 §8.8.1).
     pub fn gzip(&self, encoded: &[u8]) -> Self {
         let hash = &self.tag()[..self.tag_len - 1];
         Self::join(&[hash, b"-gzip\""].concat(), encoded)
     }
 
-    /// The tag as it stands in a header, quotes included.
+    /// The value of the header `ETag`, quotes included.
     pub fn tag(&self) -> &[u8] {
         &self.tag_and_body[..self.tag_len]
     }
 
-    /// The body.
+    /// The bytes, as the upstream sent them or encoded by gzip.
     pub fn body(&self) -> &[u8] {
         &self.tag_and_body[self.tag_len..]
     }
 
-    /// Tag and body, shared, and where the body begins.
+    /// Tag and body in one shared slice, and the offset of the body in it.
     pub fn shared(&self) -> (Arc<[u8]>, usize) {
         (Arc::clone(&self.tag_and_body), self.tag_len)
     }
 
-    /// What tag and body take of the memory, in bytes.
+    /// The memory that tag and body occupy, in bytes.
     pub fn weight(&self) -> usize {
         block(SHARERS + self.tag_and_body.len())
     }
@@ -65,7 +64,7 @@ impl Representation {
     }
 }
 
-/// Compares the tags and lengths alone: bodies are of megabytes, and are compared under a lock.
+/// Compares tags and lengths only: bodies can be megabytes long, and are compared under a lock.
 impl PartialEq for Representation {
     fn eq(&self, other: &Self) -> bool {
         self.tag() == other.tag() && self.body().len() == other.body().len()
@@ -74,8 +73,8 @@ impl PartialEq for Representation {
 
 impl Eq for Representation {}
 
-/// What the allocator takes for so many bytes. mimalloc has four sizes of blocks for each doubling, and leaves a twelfth of
-/// the pages for large ones unused (measured: see `benches/README.md`).
+/// The bytes that the allocator uses for an allocation of `len`. mimalloc has four block sizes for each doubling, and
+/// leaves a twelfth of the pages for large blocks unused (measured: see `benches/README.md`).
 fn block(len: usize) -> usize {
     const LARGE: usize = 8 * 1024;
     let block = len.next_multiple_of((len.next_power_of_two() / 8).max(16));
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_told_apart_by_their_tags_and_never_read_to_compare_them() {
+    fn bodies_are_compared_by_their_tags_and_lengths_and_never_read() {
         assert_ne!(Representation::new(b"{}"), Representation::new(b"[]"));
         let representation = Representation::new(b"{}");
         assert_eq!(representation.gzip(b"one coding"), representation.gzip(b"or another"));
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn tag_and_body_come_apart_as_they_were_joined() {
+    fn tag_and_body_are_split_where_they_were_joined() {
         let representation = Representation::new(b"some body");
         let (shared, body_at) = representation.shared();
         assert_eq!((representation.tag(), representation.body()), shared.split_at(body_at));

@@ -1,6 +1,8 @@
-//! A call and an answer, for the tests of those who stand between the two.
+//! A call and an answer, for the tests of the layers between the two.
 
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{
     ActivityId, Answer, Call, Exchange, Fetched, NegativeAnswer, NegativeStatus, NoClicks, Reason, ReportKey,
@@ -24,5 +26,5 @@ pub(crate) fn call_for(number: u128) -> Call {
 /// An answer of an upstream that works.
 pub(crate) fn good() -> Fetched {
     let answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
-    Fetched { answer, age: Duration::ZERO, exchange: Exchange::default() }
+    Fetched { answer, answered_at: Instant::now(), age: Duration::ZERO, exchange: Exchange::default() }
 }

@@ -148,9 +148,10 @@ mod tests {
             Cause::Upstream(UpstreamFailure::Status { status: 503 }),
             Cause::Upstream(UpstreamFailure::Status { status: 504 }),
         ] {
+            let answer = Ok(good());
             assert_eq!(
-                ask(QuotaPressure::Normal, 1, &[failed(cause), Ok(good())]).await,
-                (TWICE.into(), Ok(good()))
+                ask(QuotaPressure::Normal, 1, &[failed(cause), answer.clone()]).await,
+                (TWICE.into(), answer)
             );
         }
     }

@@ -42,7 +42,11 @@ impl<C> Fetch<C> {
         Self { client, base_url, limits, metrics }
     }
 
-    async fn attempt<B>(&self, key: ReportKey, exchange: &mut Exchange) -> Result<(Answer, Duration), Cause>
+    async fn attempt<B>(
+        &self,
+        key: ReportKey,
+        exchange: &mut Exchange,
+    ) -> Result<(Answer, Instant, Duration), Cause>
     where
         C: Next<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause>,
         B: Body<Data = Bytes> + Send,
@@ -50,12 +54,13 @@ impl<C> Fetch<C> {
     {
         let request = request(&self.base_url, &key).map_err(|_error| Cause::Internal)?;
         let (head, body) = self.client.run(request).await?.into_parts();
+        let answered_at = Instant::now();
         exchange.status = Some(head.status.as_u16());
         exchange.request_id = response::request_id(&head.headers);
         exchange.date = response::date(&head.headers);
         exchange.sent_generation = head.extensions.get().copied();
         let age = response::age(&head.headers);
-        Ok((response::read(key.id, &head, body, self.limits.max_body).await?, age))
+        Ok((response::read(key.id, &head, body, self.limits.max_body).await?, answered_at, age))
     }
 }
 
@@ -80,7 +85,7 @@ where
             record(&self.metrics, call, &result, &exchange);
         }
         match result {
-            Ok((answer, age)) => Ok(Fetched { answer, age, exchange }),
+            Ok((answer, answered_at, age)) => Ok(Fetched { answer, answered_at, age, exchange }),
             Err(cause) => Err(FetchError { exchange, ..cause.into() }),
         }
     }
@@ -167,6 +172,24 @@ mod tests {
             let line = format!("upstream_requests_total{{code=\"{code}\",reason=\"miss\"}} 1\n");
             assert!(text.contains(&line), "{line}{text}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_an_answer_is_that_of_its_head_less_its_age() {
+        let seconds = Duration::from_secs;
+        let asked_at = Instant::now();
+        let answer = move || async move {
+            tokio::time::sleep(seconds(2)).await;
+            let rest = async move {
+                tokio::time::sleep(seconds(3)).await;
+                let rest = format!(r#""campaign_activity_id":"{ID}","link_click_counts":[]}}"#);
+                Ok(Frame::data(Bytes::from(rest)))
+            };
+            Ok(Response::builder().header("age", "100").body(begun(rest)).unwrap())
+        };
+        let fetched = ask(answer, &Metrics::new()).await.unwrap();
+        assert_eq!((fetched.answered_at - asked_at, fetched.age), (seconds(2), seconds(100)));
+        assert_eq!(Instant::now() - fetched.generated_at(), seconds(103));
     }
 
     #[tokio::test]

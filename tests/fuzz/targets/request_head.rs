@@ -8,6 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use link_report_proxy::{
     app::{Calls, cache_options, data_port},
     cache::ReportCache,
+    middleware::TowerService,
     report::{
         Answer, Call, Exchange, FetchError, Fetched, LinkReport, QuotaPressure, QuotaPressureFn,
     },

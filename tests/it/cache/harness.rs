@@ -83,6 +83,10 @@ pub(super) fn negative_answer() -> Answer {
     Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""))
 }
 
+fn fetched(answer: Answer, answered_at: Instant, age: Duration) -> Fetched {
+    Fetched { answer, answered_at, age, exchange: Exchange::default() }
+}
+
 /// Waits until nothing moves any more: under paused time a timer goes off only then.
 pub(super) async fn at_rest() {
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -213,14 +217,17 @@ impl Asked {
     }
 
     pub(super) fn ends(self, outcome: Result<Answer, FetchError>) {
-        let outcome =
-            outcome.map(|answer| Fetched { answer, age: Duration::ZERO, exchange: Exchange::default() });
-        self.comes_to(outcome);
+        self.comes_to(outcome.map(|answer| fetched(answer, Instant::now(), Duration::ZERO)));
     }
 
     /// The answer comes from a cache before the vendor, in which it was so old already.
     pub(super) fn answers_at_age(self, age: Duration, answer: Answer) {
-        self.comes_to(Ok(Fetched { answer, age, exchange: Exchange::default() }));
+        self.comes_to(Ok(fetched(answer, Instant::now(), age)));
+    }
+
+    /// The head of the answer came at that time, and the rest of it now.
+    pub(super) fn answers_since(self, answered_at: Instant, answer: Answer) {
+        self.comes_to(Ok(fetched(answer, answered_at, Duration::ZERO)));
     }
 
     fn comes_to(self, outcome: Outcome) {

@@ -10,3 +10,4 @@ mod refusals;
 mod report_cache;
 mod room;
 mod staleness;
+mod statistics;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use link_report_proxy::simulator::{Fault, Limit, Scope};
+use link_report_proxy::simulator::{Fault, Limit, Scope, synthetic_id};
 use serde_json::Value;
 
 use super::snapshot;
@@ -127,6 +127,45 @@ async fn a_refusal_and_a_failing_key_are_explained_too() {
     }
     let failing = explained(3).await;
     assert_eq!((&failing["held"], &failing["last_fetch_error"]["failures"]), (&Value::Null, &1.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_without_an_entry_is_explained_by_what_its_fetches_have_shown() {
+    let proxy = InProcess::with(&[("CACHE__MAX_BYTES", "1MiB")]);
+    let route = format!("/cache/{}", key(1).id);
+    let mut shown = String::new();
+    let mut explain = async |when: &str| {
+        let explained = proxy.admin(&route).await.json();
+        let (clicks, report) = (&explained["clicks"], &explained["reports"][0]);
+        let (held, next) = (&report["held"]["clicks"], &report["next"]);
+        let (fetches, hits) = (&report["fetches"], &report["hits_since_last_fetch"]);
+        shown += &format!(
+            "=== {when}\n{clicks:#}\nheld: {held}, fetches: {fetches}, hits since: {hits}\n{next}\n"
+        );
+    };
+    for clicks in [3, 10, 8] {
+        let id = key(1).id;
+        let body = format!(
+            r#"{{"campaign_activity_id":"{id}","link_click_counts":[{{"unique_clicks":{clicks}}},{{"unique_clicks":1}}]}}"#
+        );
+        proxy.vendor.clear_faults();
+        proxy.vendor.inject(Fault::Body(body.into()), Scope::All);
+        proxy.get(&path(1)).await;
+        tokio::time::sleep(OLD).await;
+    }
+    explain("fetched three times, 20 minutes apart").await;
+    proxy.vendor.clear_faults();
+    for number in 2..22 {
+        let large = synthetic_id(number, 500);
+        proxy.get(&format!("/v3/reports/email_reports/{large}/links")).await;
+    }
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    explain("evicted").await;
+    proxy.get(&path(1)).await;
+    proxy.get(&path(1)).await;
+    proxy.admin_as("127.0.0.1:1", request(Method::DELETE, &route, &[])).await;
+    explain("purged").await;
+    snapshot("admin_explains_without_an_entry", &shown);
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,12 @@ use crate::support::in_process::{Answer as HttpAnswer, OLD, exchange, load_setti
 fn report(call: Call) -> Result<Fetched, FetchError> {
     let body = format!(r#"{{"campaign_activity_id":"{}","link_click_counts":[]}}"#, call.key.id);
     let report = LinkReport::parse(call.key.id, body.as_bytes()).unwrap();
-    Ok(Fetched { answer: Answer::Report(report), age: Duration::ZERO, exchange: Exchange::default() })
+    Ok(Fetched {
+        answer: Answer::Report(report),
+        answered_at: tokio::time::Instant::now(),
+        age: Duration::ZERO,
+        exchange: Exchange::default(),
+    })
 }
 
 /// A vendor that has every report, and a bug in the code that asks it, while that is switched on.
