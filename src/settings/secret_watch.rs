@@ -10,10 +10,9 @@ use tokio::time::{Instant, sleep_until};
 use super::secret_file::{SecretContent, SecretFile, SecretFileError, read_text};
 use crate::outage::Outage;
 
-/// How often each watched file is read, and the inbox of `login`. One small read every other second costs nothing, and is
-/// much sooner than Kubernetes shows a changed Secret to a container (a minute). After a 401 the file of the access token
-/// is read at once.
-pub const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+/// How often each watched file is read, and the inbox of `login`: one small read a second costs nothing, and a new token
+/// is in use before the person who wrote it looks. After a 401 the file of the access token is read at once.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reports each new content of a [`SecretFile`] once.
 ///
