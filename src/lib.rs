@@ -20,7 +20,7 @@
 //! | 1 | [`middleware`] | steps that wrap an upstream call, as `async fn handle(call, next)` |
 //! | 1 | [`settings`] | every key, its layers and its checks |
 //! | 1 | [`telemetry`] | metrics and logs |
-//! | 1 | [`simulator`] | a simulated Constant Contact, for `demo` and for tests |
+//! | 1 | `simulator` | a simulated Constant Contact, for tests and, with the feature `demo`, for that command |
 //! | 0 | `backoff` | pauses that double, and jitter |
 //! | 0 | `outage` | a repeated failure is reported once |
 //!
@@ -41,6 +41,7 @@ pub mod report;
 pub mod resilience;
 pub mod server;
 pub mod settings;
+#[cfg(any(test, feature = "demo"))]
 pub mod simulator;
 pub mod state;
 pub mod telemetry;

@@ -1,10 +1,10 @@
 //! What may stand on the command line, and what each command leads to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use super::{CommandOutcome, check, demo, healthcheck, login, serve};
+use super::{CommandOutcome, check, healthcheck, login, serve};
 
 /// A caching reverse proxy for Constant Contact's email link reports.
 #[derive(Debug, Parser)]
@@ -30,6 +30,7 @@ enum Command {
     /// Let a person consent in a browser, and keep the refresh token in state.dir for serve
     Login,
     /// Run the proxy in front of a simulated Constant Contact, and print lines to try
+    #[cfg_attr(not(feature = "demo"), command(hide = true))]
     Demo,
     /// Ask a running proxy whether it is ready; for containers without a shell
     Healthcheck,
@@ -46,7 +47,34 @@ pub fn run() -> CommandOutcome {
         Command::Serve => serve::run(config),
         Command::Check => check::run(config),
         Command::Login => login::run(config),
-        Command::Demo => demo::run(config),
+        Command::Demo => demo(config),
         Command::Healthcheck => healthcheck::run(config),
+    }
+}
+
+#[cfg(feature = "demo")]
+fn demo(config: Option<&Path>) -> CommandOutcome {
+    super::demo::run(config)
+}
+
+/// Known all the same, so that whoever follows the README with such a build reads why, and not "unrecognized".
+#[cfg(not(feature = "demo"))]
+fn demo(_config: Option<&Path>) -> CommandOutcome {
+    Err(super::Failure::Unavailable(
+        "demo: this binary was built without the simulated Constant Contact (cargo feature \"demo\"), as the \
+         container image is: run \"cargo run --release -- demo\" in the source tree"
+            .to_owned(),
+    ))
+}
+
+#[cfg(all(test, not(feature = "demo")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_its_feature_demo_says_where_it_is() {
+        assert!(matches!(Arguments::parse_from(["link-report-proxy", "demo"]).command, Some(Command::Demo)));
+        let said = demo(None).unwrap_err().to_string();
+        assert!(said.contains("cargo run --release -- demo"), "{said}");
     }
 }

@@ -28,7 +28,7 @@ use crate::{
 
 /// For one question to the authorization server.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// A running proxy looks into its inbox every other second.
+/// A running proxy reads its inbox once a second (`WATCH_INTERVAL`).
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(6);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Far more than a record takes: a disk that is full has no room for it.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+#[cfg(feature = "demo")]
 mod demo;
 mod healthcheck;
 mod login;

@@ -1,4 +1,4 @@
-//! What no single key can tell: limits, combinations, and whether the secret files can be read.
+//! Checks across keys: limits, combinations, and whether the secret files can be read.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::secret_file::SecretFile;
 use super::token;
 use super::url::is_in_clear;
 
-/// Below this a single large report could push out all others.
+/// Below this a single large report could evict all others.
 const SMALLEST_CACHE: ByteSize = ByteSize::mib(1);
-/// Above this a lifetime could come out as nothing, or as twice what was asked for.
+/// Above this a lifetime could be close to zero, or to twice the setting.
 const LARGEST_JITTER: f64 = 0.5;
-/// Above this there is hardly a refresh left to make.
+/// Above this hardly a call is left for refreshes.
 const LARGEST_RESERVE: f64 = 0.9;
 
 /// Adds a problem for each rule that is broken.
@@ -76,7 +76,7 @@ fn order(server: &Server, upstream: &Upstream, circuit: &Circuit, problems: &mut
         (("circuit.open_min", circuit.open_min), ("circuit.open_max", circuit.open_max)),
     ];
     for ((key, shorter), (longer_key, longer)) in pairs {
-        // A zero has its own line already.
+        // A zero is reported by `zeros` already.
         if shorter > longer && !longer.is_zero() {
             let show = |duration: Duration| humantime::format_duration(duration);
             let (shorter, longer) = (show(shorter), show(longer));
@@ -92,12 +92,12 @@ fn order(server: &Server, upstream: &Upstream, circuit: &Circuit, problems: &mut
 
 fn sizes(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut SettingProblems) {
     if upstream.max_body == ByteSize(0) {
-        problems.add("upstream.max_body", "must be larger than 0: no report would fit");
+        problems.add("upstream.max_body", "must be larger than 0: every report would be refused");
     }
     if cache.max_bytes < SMALLEST_CACHE {
-        problems.add("cache.max_bytes", "must be at least 1MiB: nothing would be kept");
+        problems.add("cache.max_bytes", "must be at least 1MiB: one report could evict all others");
     }
-    // Not a number is in no range.
+    // NaN is in no range.
     if !(0.0..=LARGEST_JITTER).contains(&cache.ttl_jitter) {
         problems.add("cache.ttl_jitter", "must be a fraction from 0 to 0.5");
     }
@@ -108,7 +108,7 @@ fn sizes(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut Setti
 
 fn addresses(server: &Server, admin: &Admin, problems: &mut SettingProblems) {
     if collide(server.listen, admin.listen) {
-        problems.add("admin.listen", "takes the port of server.listen: give one of them another");
+        problems.add("admin.listen", "takes the port of server.listen: change one of them");
     }
 }
 
@@ -124,7 +124,8 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 
 fn encrypted(key: &str, url: &Uri, problems: &mut SettingProblems) {
     if is_in_clear(url) {
-        problems.add(key, "must be https: http would send the token in clear to a host that is not loopback");
+        problems
+            .add(key, "must be https: http would send the token unencrypted to a host that is not loopback");
     }
 }
 
@@ -132,12 +133,12 @@ fn callers(server: &Server, clients: &Clients, problems: &mut SettingProblems) {
     match (&clients.tokens_file, clients.allow_anonymous) {
         (Some(_), true) => problems.add(
             "clients.allow_anonymous",
-            "contradicts clients.tokens_file, which asks for a token: set one of the two",
+            "contradicts clients.tokens_file, which requires a token: set one of the two",
         ),
         (None, false) if !server.listen.ip().is_loopback() => problems.add(
             "server.listen",
             "is not loopback, so anyone could read the reports: set clients.tokens_file, \
-             or clients.allow_anonymous = true if that is meant",
+             or clients.allow_anonymous = true if anyone may read them",
         ),
         (Some(_), false) | (None, true | false) => {}
     }
@@ -145,6 +146,6 @@ fn callers(server: &Server, clients: &Clients, problems: &mut SettingProblems) {
 
 fn directory(state: &State, problems: &mut SettingProblems) {
     if state.dir.as_ref().is_some_and(|dir| dir.exists() && !dir.is_dir()) {
-        problems.add("state.dir", "is not a directory: name one that is, or that is not there yet");
+        problems.add("state.dir", "is not a directory: name a directory, or a path that does not exist yet");
     }
 }

@@ -1,4 +1,4 @@
-//! Settings that are one of few words, and two that are checked text: a log filter and a web origin.
+//! Settings with a closed set of values, and those that are checked text: a log filter, a host name, a web origin.
 
 use http::{HeaderValue, Uri};
 use serde_json::Value as Json;
@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::section::{Scalar, quoted};
 
-/// Declares a closed set of words: the enum, its `as_str`, and how it is read.
+/// Declares an enum of settings values: the enum, its `as_str`, and how it is parsed.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $( $(#[$word_doc:meta])* $variant:ident = $word:literal, )+ }) => {
         $(#[$doc])*
@@ -14,14 +14,14 @@ macro_rules! words {
         pub enum $name { $( $(#[$word_doc])* $variant, )+ }
 
         impl $name {
-            /// The word in the settings.
+            /// The value in the settings.
             pub const fn as_str(self) -> &'static str {
                 match self { $( Self::$variant => $word, )+ }
             }
         }
 
         impl Scalar for $name {
-            // What was written is not repeated: it may be a token that landed under the wrong key.
+            // The value is not quoted: it may be a token that was set under the wrong key.
             fn parse(text: &str) -> Result<Self, String> {
                 match text {
                     $( $word => Ok(Self::$variant), )+
@@ -39,7 +39,7 @@ macro_rules! words {
 words! {
     /// `token.source`
     TokenSourceKind {
-        /// `token.access_token`, as long as the process lives.
+        /// `token.access_token`, for the life of the process.
         Static = "static",
         /// `token.access_token_file`, read again when its content changes.
         File = "file",
@@ -51,9 +51,9 @@ words! {
 words! {
     /// `cache.client_no_cache`
     ClientNoCache {
-        /// A caller's `no-cache` changes nothing.
+        /// A caller's `no-cache` has no effect.
         Ignore = "ignore",
-        /// It refreshes a key, once in `cache.client_no_cache_interval`.
+        /// It refreshes a key, at most once in `cache.client_no_cache_interval`.
         Limited = "limited",
     }
 }
@@ -63,12 +63,12 @@ words! {
     LogFormat {
         /// One JSON object a line.
         Json = "json",
-        /// For eyes.
+        /// Text for people.
         Text = "text",
     }
 }
 
-/// A level, or directives of tracing's `EnvFilter`, known to parse.
+/// A level, or directives that tracing's `EnvFilter` parses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);
 
@@ -83,7 +83,7 @@ pub struct CorsOrigin(HeaderValue);
 // === impl LogFilter ===
 
 impl LogFilter {
-    /// Made for `EnvFilter::new`.
+    /// The text for `EnvFilter::new`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -92,7 +92,7 @@ impl LogFilter {
 impl Scalar for LogFilter {
     fn parse(text: &str) -> Result<Self, String> {
         const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-        // To EnvFilter a misspelt level is the name of a module, and everything else falls silent.
+        // EnvFilter reads a misspelt level as the name of a module, and would log nothing else.
         let sane = text.split(',').all(|part| LEVELS.contains(&part) || part.contains(['=', '[']));
         if sane && EnvFilter::builder().parse(text).is_ok() {
             Ok(Self(text.to_owned()))

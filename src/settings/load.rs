@@ -21,7 +21,7 @@ const SEPARATOR: &str = "__";
 // === impl Settings ===
 
 impl Settings {
-    /// Reads the compiled-in defaults, then `file`, then those of `environment` that begin with
+    /// Reads the compiled-in defaults, then `file`, then those variables of `environment` whose names begin with
     /// `LINK_REPORT_PROXY__`; later ones win. `std::env::vars_os()` is the environment.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Settings {
         Self::load_with("", file, environment)
     }
 
-    /// The same, where some of the compiled-in defaults are others: `defaults` is TOML.
+    /// The same, with `defaults` (TOML) over the compiled-in defaults.
     ///
     /// # Errors
     /// As [`Settings::load`].
@@ -59,13 +59,13 @@ impl Settings {
         problems.finish(Some(settings))
     }
 
-    /// What is in force, by key, as an operator would write it; secrets are `"[redacted]"`, unset keys `null`.
+    /// The effective settings by key, as an operator would write them; secrets are `"[redacted]"`, unset keys `null`.
     pub fn effective(&self) -> Json {
         self.show()
     }
 }
 
-/// The variables that are meant for us, and which key each of them sets.
+/// The variables with our prefix, and which key each of them sets.
 fn our_variables<K: Into<OsString>, V: Into<OsString>>(
     environment: impl IntoIterator<Item = (K, V)>,
 ) -> (HashMap<String, String>, SettingProblems) {
@@ -73,7 +73,7 @@ fn our_variables<K: Into<OsString>, V: Into<OsString>>(
     let mut names = BTreeMap::new();
     let mut not_text = Vec::new();
     for (name, value) in environment {
-        // A name that is no text is nobody's.
+        // A name that is not UTF-8 cannot have our prefix and name a key.
         let Ok(name) = name.into().into_string() else { continue };
         let Some(key) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(SEPARATOR)) else {
             continue;
@@ -117,7 +117,7 @@ fn merge(
     let environment = Environment::with_prefix(PREFIX).separator(SEPARATOR).source(Some(environment));
     match layers.add_source(environment).build() {
         Ok(config) => Some(config.cache),
-        // The only layer whose syntax can be wrong: the defaults are ours, and a variable has none.
+        // Only the file's syntax can be wrong: the defaults are compiled in, and variables have no syntax.
         Err(error) => {
             problems.add("--config", syntax(&error));
             None
@@ -125,11 +125,11 @@ fn merge(
     }
 }
 
-/// The place and the reason; the lines between them quote the file, and with it perhaps a secret.
+/// The position and the reason; the lines between them quote the file, and perhaps a secret with it.
 fn syntax(error: &ConfigError) -> String {
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let place = lines.next().unwrap_or("the file is no TOML");
+    let place = lines.next().unwrap_or("the file is not valid TOML");
     match lines.next_back() {
         Some(reason) => format!("{place}: {reason}"),
         None => place.to_owned(),

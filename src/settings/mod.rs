@@ -1,7 +1,7 @@
-//! What the operator decides: every key with its type, the layers it may come from, and why a set of them is refused.
+//! The operator's settings: every key with its type, the layers it may come from, and why settings are refused.
 //!
 //! Knows the names of the keys, how their values are written, and the files that hold secrets. Must never know what
-//! a setting is for: no socket is opened and no task is spawned here, so that `check` can load and judge the settings
+//! a setting is for: no socket is opened and no task is spawned here, so that `check` can load and check the settings
 //! of a machine on which nothing else works.
 //!
 //! Later layers win: `config/default.toml` (compiled in), the file of `--config`, the environment

@@ -1,4 +1,4 @@
-//! Every key, once: the structs are named as the keys are. What each is by default, and why, is in
+//! Every key once: the structs are named as the keys are. The defaults and the reasons for them are in
 //! `config/default.toml`.
 
 use std::net::SocketAddr;
@@ -19,9 +19,9 @@ section! {
     Settings {
         /// The data port.
         server: Server,
-        /// The second port: metrics, readiness, explaining and purging.
+        /// The admin port: metrics, readiness, explaining and purging.
         admin: Admin,
-        /// Who may ask on the data port.
+        /// Who may use the data port.
         clients: Clients,
         /// Which web pages may read the answers.
         cors: Cors,
@@ -31,11 +31,11 @@ section! {
         token: Token,
         /// How long answers are kept.
         cache: Cache,
-        /// How much of the vendor's quota is for this replica.
+        /// The share of the vendor's quota that this replica may use.
         quota: Quota,
         /// When to stop calling an upstream that fails.
         circuit: Circuit,
-        /// What outlives the process.
+        /// Where state that outlives the process is kept.
         state: State,
         /// What is logged.
         log: Log,
@@ -49,17 +49,17 @@ section! {
     Server {
         /// Where the data port listens; port 0 lets the system choose.
         listen: SocketAddr,
-        /// Names of this machine that a `Host` may hold on a loopback listener, on both ports.
+        /// Names of this machine that `Host` may have on a loopback listener, on both ports.
         allowed_hosts: Vec<HostName>,
-        /// Connections held at one time.
+        /// The most connections at one time.
         max_connections: NonZeroUsize,
         /// Requests past the cache's fast path at one time; more are answered 503.
         max_in_flight: NonZeroUsize,
         /// From the request's head to the answer; at least `upstream.attempt_timeout`.
         request_timeout: Duration,
-        /// For a request's head to arrive.
+        /// The longest a request's head may take to arrive.
         header_timeout: Duration,
-        /// For a connection without a request.
+        /// The longest a connection may be without a request.
         idle_timeout: Duration,
         /// Worker threads; unset: the cores this process may use.
         workers: Option<NonZeroUsize>,
@@ -81,7 +81,7 @@ section! {
     Clients {
         /// Bearer tokens of the callers, one a line.
         tokens_file: Option<SecretFile<Vec<SecretString>>>,
-        /// `true`: a data port that is not loopback may be without `tokens_file`.
+        /// `true`: a data port that is not loopback needs no `tokens_file`.
         allow_anonymous: bool,
     }
 }
@@ -99,13 +99,13 @@ section! {
     Upstream {
         /// Scheme and authority alone; https, or http to a loopback host.
         base_url: BaseUrl,
-        /// For TCP and TLS; at most `attempt_timeout`.
+        /// The longest that TCP and TLS may take; at most `attempt_timeout`.
         connect_timeout: Duration,
-        /// For one call, its body included.
+        /// The longest that one call may take, its body included.
         attempt_timeout: Duration,
         /// The largest body that is accepted.
         max_body: ByteSize,
-        /// PEM certificates that are trusted too. Its content is judged by whoever loads it.
+        /// A PEM file of more trusted certificates. Its content is checked where it is loaded.
         extra_ca_file: Option<PathBuf>,
     }
 }
@@ -117,21 +117,21 @@ section! {
         source: TokenSourceKind,
         /// The token itself, for `static`.
         access_token: Option<SecretString>,
-        /// A file that holds it, for `file`; read again when its content changes.
+        /// A file that holds it, for `file`; watched for changes.
         access_token_file: Option<SecretFile<SecretString>>,
         /// The token endpoint, for `refresh`.
         token_url: Endpoint,
         /// The device authorization endpoint, for `login`.
         device_authorization_url: Endpoint,
-        /// The application that the refresh token was given to.
+        /// The application (API key) that the refresh token was issued to.
         client_id: Option<String>,
         /// Its secret; without one it is a public client, and `client_id` goes into the form.
         client_secret: Option<SecretString>,
         /// A file that holds the secret; read at each renewal.
         client_secret_file: Option<SecretFile<SecretString>>,
-        /// The refresh token to begin with, for `refresh`.
+        /// The initial refresh token, for `refresh`.
         refresh_token: Option<SecretString>,
-        /// A file that holds it; a new content is a new beginning.
+        /// A file that holds it; watched: new content replaces the stored refresh token.
         refresh_token_file: Option<SecretFile<SecretString>>,
     }
 }
@@ -147,9 +147,9 @@ section! {
         empty_ttl: Duration,
         /// Lifetime of the upstream's 400 and 404.
         negative_ttl: Duration,
-        /// How long after its lifetime an answer is still given while it is refreshed; zero: off.
+        /// How long after its lifetime a copy is still answered while it is refreshed (RFC 5861); zero: off.
         stale_while_revalidate: Duration,
-        /// The age up to which a report stands in for an error; zero: off.
+        /// The age up to which a copy is answered instead of an error (RFC 5861); zero: off.
         stale_if_error: Duration,
         /// Memory for entries; at least 1 MiB.
         max_bytes: ByteSize,
@@ -167,9 +167,9 @@ section! {
         per_second: u32,
         /// Calls a UTC day; 0: no limit.
         per_day: u32,
-        /// The share of `per_day` that is kept for reports that are not held, from 0 to 0.9.
+        /// The share of `per_day` that is reserved for uncached reports, from 0 to 0.9.
         reserve: f64,
-        /// The longest a call waits for its turn; zero: not at all.
+        /// The longest that a call waits for its turn; zero: not at all.
         max_wait: Duration,
     }
 }
@@ -179,7 +179,7 @@ section! {
     Circuit {
         /// Consecutive failed calls that open the circuit; 0: it never opens.
         consecutive_failures: u32,
-        /// How long it stays open the first time; doubles with each failed probe.
+        /// How long it stays open the first time; doubled by each failed probe.
         open_min: Duration,
         /// The longest it stays open.
         open_max: Duration,
@@ -197,9 +197,9 @@ section! {
 section! {
     /// `log.*`
     Log {
-        /// How a line looks.
+        /// The format of a line.
         format: LogFormat,
-        /// What is logged.
+        /// The level, or filter directives.
         level: LogFilter,
     }
 }
@@ -207,7 +207,7 @@ section! {
 section! {
     /// `shutdown.*`
     Shutdown {
-        /// For requests in flight to end after a first signal.
+        /// The longest that requests in flight may take after a first signal.
         grace: Duration,
     }
 }

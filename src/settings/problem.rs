@@ -1,17 +1,16 @@
-//! What is wrong with the settings, as the operator reads it.
+//! The error that lists what is wrong with the settings.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Everything that is wrong with the settings; shown as one line a problem, in the order of the keys.
+/// Everything that is wrong with the settings; displayed as one line a problem, in the order of the keys.
 #[derive(Debug, thiserror::Error)]
 pub struct SettingsError {
     problems: Vec<SettingProblem>,
 }
 
-/// One thing that is wrong: the key, what to do about it, and the environment variable that set it, if one did.
-///
-/// Never holds the value of a secret.
+/// One wrong setting: its key, what to do, and the environment variable that set it, if one did. Never the value of a
+/// secret.
 #[derive(Debug)]
 struct SettingProblem {
     key: String,
@@ -53,7 +52,7 @@ impl fmt::Display for SettingProblem {
     }
 }
 
-/// Keys and system messages are outside text: a line break in one must not forge a second line.
+/// Keys and system messages come from outside: a line break in one must not look like a second problem.
 struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {
@@ -76,13 +75,13 @@ impl SettingProblems {
         Self { variables, found: Vec::new() }
     }
 
-    /// Notes that `key` is wrong; `text` says how, and what to do.
+    /// Adds a problem of `key`; `text` says what is wrong and what to do.
     pub(super) fn add(&mut self, key: &str, text: impl Into<String>) {
         let variable = self.variables.get(key).cloned();
         self.found.push(SettingProblem { key: key.to_owned(), text: text.into(), variable });
     }
 
-    /// The value if nothing is wrong so far; a value that is missing has left a problem behind.
+    /// The value if there is no problem so far; where `value` is missing, a problem was added.
     pub(super) fn finish<T>(&mut self, value: Option<T>) -> Result<T, SettingsError> {
         match value {
             Some(value) if self.found.is_empty() => Ok(value),

@@ -15,9 +15,9 @@ use super::problem::SettingProblems;
 use super::secret_file::{SecretContent, SecretFile};
 use super::section::{Scalar, Setting, quoted};
 
-/// Instants are computed by adding; one that overflows would panic hours later.
+/// Durations are added to instants; one that overflows would panic hours later.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-/// More than any machine holds, and below the limit at which tokio's semaphore panics.
+/// More than any machine needs, and below the limit at which tokio's semaphore panics.
 const MOST: usize = 1_000_000;
 
 // === impl Duration ===
@@ -49,7 +49,7 @@ impl Scalar for ByteSize {
         })
     }
 
-    /// The largest unit that loses nothing: the crate's own form rounds to one decimal.
+    /// In the largest unit that is exact: the crate's own form rounds to one decimal.
     fn show(&self) -> Json {
         const UNITS: [(u64, &str); 4] =
             [(bytesize::TIB, "TiB"), (bytesize::GIB, "GiB"), (bytesize::MIB, "MiB"), (bytesize::KIB, "KiB")];
@@ -117,7 +117,7 @@ impl Scalar for SocketAddr {
     }
 }
 
-/// An identifier: one word that can be sent anywhere.
+/// An identifier: printable ASCII without spaces.
 impl Scalar for String {
     fn parse(text: &str) -> Result<Self, String> {
         if is_printable(text) {
@@ -154,7 +154,7 @@ impl<T: SecretContent> Scalar for SecretFile<T> {
 
 // === impl Setting ===
 
-/// No [`Scalar`]: TOML would turn an unquoted `0x1f` or `1e5` into another number before it became text again.
+/// Not a [`Scalar`]: TOML would turn an unquoted `0x1f` or `1e5` into another number before it became text again.
 impl Setting for SecretString {
     fn read(value: Option<Value>, key: &str, problems: &mut SettingProblems) -> Option<Self> {
         let Some(ValueKind::String(text)) = value.map(|value| value.kind) else {

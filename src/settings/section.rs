@@ -1,7 +1,8 @@
 //! How a tree of keys becomes nested structs: each key is named once, in the struct itself.
 //!
-//! serde's derive would stop at the first wrong key and quote its value; here all of them are found in one run, and
-//! how a value is written is decided by the type of its key alone, whether a file or the environment set it.
+//! Not serde's derive: it stops at the first wrong key and quotes its value, which may be a secret. Here all problems are
+//! found in one run, and the syntax of a value depends on the type of its key alone, whether a file or the environment
+//! sets it.
 
 use std::fmt::Display;
 
@@ -15,11 +16,11 @@ pub(super) trait Setting: Sized {
     /// Takes the value of `key`; what is wrong with it goes to `problems`.
     fn read(value: Option<Value>, key: &str, problems: &mut SettingProblems) -> Option<Self>;
 
-    /// As an operator would write it, secrets redacted.
+    /// As an operator would write it; secrets are redacted.
     fn show(&self) -> Json;
 }
 
-/// A value that is written as one word, number or string.
+/// A value that is written as one number or string.
 pub(super) trait Scalar: Sized {
     /// The error says what is wrong and how to write it, without the key.
     fn parse(text: &str) -> Result<Self, String>;
@@ -100,7 +101,7 @@ pub(super) fn refuse_unknown(
     }
 }
 
-/// A value as it may be shown in a problem: quoted, and not endless.
+/// A value as a problem may show it: quoted, and 60 characters at most.
 pub(super) fn quoted(text: &str) -> String {
     const SHOWN_CHARS: usize = 60;
     let shown: String = text.chars().take(SHOWN_CHARS).collect();
@@ -156,7 +157,7 @@ impl<T: Scalar> Setting for Vec<T> {
     fn read(value: Option<Value>, key: &str, problems: &mut SettingProblems) -> Option<Self> {
         match value.map(|value| value.kind) {
             Some(ValueKind::Array(items)) => {
-                // All are read before the first bad one ends it: each has its own line.
+                // All are read before the first bad one ends this: each problem has its own line.
                 let items: Vec<_> =
                     items.into_iter().map(|item| <T as Setting>::read(Some(item), key, problems)).collect();
                 items.into_iter().collect()

@@ -1,4 +1,4 @@
-//! Which `token.*` keys each source needs, and which it has no use for.
+//! Which `token.*` keys each source needs, and which it does not use.
 
 use super::enums::TokenSourceKind;
 use super::model::{State, Token};
@@ -20,7 +20,7 @@ pub(super) fn check(token: &Token, state: &State, problems: &mut SettingProblems
             clear = false;
         }
     }
-    // One thing at a time: whoever has set a key too many is not told what is missing beside it.
+    // One kind of problem at a time: with a key too many set, what else seems to be missing would mislead.
     if !clear {
         return;
     }
@@ -48,7 +48,7 @@ pub(super) fn check(token: &Token, state: &State, problems: &mut SettingProblems
 // === impl TokenSourceKind ===
 
 impl TokenSourceKind {
-    /// What it takes, before anything else.
+    /// The key that it needs in the first place.
     const fn key(self) -> &'static str {
         match self {
             Self::Static => "token.access_token",
@@ -79,7 +79,7 @@ impl Token {
         match self.source {
             TokenSourceKind::Static if self.access_token.is_none() => problems.add(
                 "token.access_token",
-                "is missing: set it in the environment, or token.source = \"file\" or \"refresh\" and what they need",
+                "is missing: set it in the environment, or set token.source = \"file\" or \"refresh\" and the keys they need",
             ),
             TokenSourceKind::File if self.access_token_file.is_none() => problems.add(
                 "token.access_token_file",
@@ -89,7 +89,7 @@ impl Token {
                 if self.client_id.is_none() {
                     problems.add(
                         "token.client_id",
-                        "is missing: token.source = \"refresh\" renews the token of an application, name its API key",
+                        "is missing: token.source = \"refresh\" renews the token of an application: set its API key",
                     );
                 }
                 let seed = self.refresh_token.is_some() || self.refresh_token_file.is_some();

@@ -1,4 +1,4 @@
-//! Which tokens are good: access tokens that expire, refresh tokens that rotate. Pure: `now` is an argument.
+//! Which tokens are valid: access tokens that expire, refresh tokens that rotate. Pure: `now` is an argument.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::clock::Moment;
 use super::jwt;
 use super::options::{Options, RefreshTokenPolicy};
 
-/// Without use, both kinds of refresh token die after 180 days.
+/// Both kinds of refresh token expire after 180 days without use.
 const UNUSED_REFRESH_TOKEN_LIFETIME: Duration = Duration::from_secs(180 * 24 * 60 * 60);
 
 /// The tokens of the one registered application.
@@ -20,7 +20,7 @@ pub(super) struct Authority {
     rotation: RefreshTokenPolicy,
     access: BTreeMap<String, Instant>,
     newest_access: String,
-    /// In order of issue: using one kills all before it.
+    /// In order of issue: using one invalidates all before it.
     refresh: Vec<RefreshToken>,
 }
 
@@ -29,7 +29,7 @@ struct RefreshToken {
     dies_at: Instant,
 }
 
-/// What a successful grant gives. `refresh` is absent where `offline_access` was not asked for.
+/// RFC 6749 §5.1's token response. `refresh` is absent where `offline_access` was not asked for.
 pub(super) struct Pair {
     pub(super) access: String,
     pub(super) lifetime: Duration,
@@ -141,7 +141,7 @@ mod tests {
         let second = authority.refresh(&first, now).ok().and_then(|pair| pair.refresh).unwrap();
         assert_ne!(first, second);
         assert_eq!(authority.refresh(&first, now).err(), Some(InvalidGrant));
-        // The reuse is refused, and does not take the living one with it.
+        // The reused token is refused; the current one stays valid.
         assert!(authority.refresh(&second, now).is_ok());
     }
 

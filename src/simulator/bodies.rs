@@ -1,4 +1,4 @@
-//! The vendor's error bodies. Three shapes are documented and the status does not tell which comes.
+//! The vendor's error bodies. Three shapes are documented, and any status may come with any of them.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -15,7 +15,7 @@ pub enum BodyShape {
     Gateway,
     /// `{"errorCode", "errorSummary"}`: what the authorization server sends when it is not OAuth that failed.
     Okta,
-    /// No byte at all.
+    /// An empty body.
     Empty,
 }
 
@@ -40,7 +40,7 @@ impl BodyShape {
     /// Every shape.
     pub const ALL: [Self; 5] = [Self::Array, Self::Object, Self::Gateway, Self::Okta, Self::Empty];
 
-    /// The word that the control path uses.
+    /// The name in the control path's query.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Array => "array",
@@ -74,7 +74,7 @@ impl BodyShape {
 // === impl VendorError ===
 
 impl VendorError {
-    /// What the vendor says with this status.
+    /// The vendor's error key and message for this status.
     pub(super) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::BAD_REQUEST => BAD_REQUEST,

@@ -7,32 +7,32 @@ use uuid::Uuid;
 
 use super::clock::Moment;
 
-/// More would be a body of gigabytes by a typing error.
+/// An upper bound: a typing error must not make a body of gigabytes.
 const MOST_LINKS: u32 = 100_000;
 
 /// A campaign of the simulated account, for listings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Campaign {
-    /// Its activity id: what a report is asked for.
+    /// Its activity id: the one in a report's path.
     pub id: Uuid,
-    /// What the account's owner called it.
+    /// Its name in the account.
     pub name: &'static str,
-    /// What it is now; a scheduled one is sent in time.
+    /// Its state at the time of the listing; a scheduled one is sent later.
     pub state: CampaignState,
 }
 
-/// The vendor's `current_status`, as far as the simulator plays it.
+/// The vendor's `current_status`, as far as it is simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CampaignState {
-    /// Being written.
+    /// A draft.
     Draft,
-    /// To be sent.
+    /// Scheduled.
     Scheduled,
     /// Sent.
     Done,
 }
 
-/// All that a report is made from, apart from time.
+/// What a report is computed from, together with the time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) id: Uuid,
@@ -42,7 +42,7 @@ pub(super) struct Plan {
     pub(super) audience: Audience,
 }
 
-/// When it is sent, told from the simulator's start.
+/// When it is sent, relative to the simulator's start.
 #[derive(Clone, Copy, Debug)]
 enum Sending {
     Never,
@@ -50,14 +50,14 @@ enum Sending {
     After(Duration),
 }
 
-/// Who gets it.
+/// The recipients, and how they click.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Audience {
     /// Contacts who click nothing.
     Silent,
-    /// So many contacts; some links please nobody.
+    /// This many contacts; some links get no click.
     Contacts(u32),
-    /// So many contacts, and no link without a click: the number of links in a report is then known.
+    /// This many contacts, and no link without a click: the number of links in a report is then known.
     Thorough(u32),
 }
 
@@ -100,7 +100,7 @@ pub(super) fn find(id: Uuid) -> Option<Plan> {
     KNOWN.into_iter().find(|plan| plan.id == id).or_else(|| synthetic(id))
 }
 
-/// The named campaigns, as they stand at this moment.
+/// The named campaigns, with their state at this moment.
 pub(super) fn list(started: Moment, now: Moment) -> Vec<Campaign> {
     KNOWN.map(|plan| Campaign { id: plan.id, name: plan.name, state: plan.state(started, now) }).into()
 }
@@ -122,7 +122,7 @@ fn synthetic(id: Uuid) -> Option<Plan> {
     let links = u32::try_from(links).ok().filter(|links| *links <= MOST_LINKS)?;
     let sending = match links {
         0 => Sending::Never,
-        // Spread over three days, so that a crowd of keys is a crowd of ages.
+        // Spread over three days, so that many keys have many ages.
         _ => Sending::Before(hours(u64::from(key % 72))),
     };
     Some(Plan { id, name: "Synthetic", sending, links, audience: Audience::Thorough(20_000) })
@@ -131,7 +131,7 @@ fn synthetic(id: Uuid) -> Option<Plan> {
 // === impl CampaignState ===
 
 impl CampaignState {
-    /// The vendor's word.
+    /// The value of `current_status`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Draft => "DRAFT",

@@ -1,4 +1,4 @@
-//! Two clocks that move as one: tokio's, which tests can pause, and the wall's, which midnight needs.
+//! Two clocks in step: tokio's, which tests can pause, and the wall clock, which decides when it is midnight.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
-/// The wall clock at the start, carried on by tokio's clock.
+/// The wall clock at the start, advanced by tokio's clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     start: Moment,
@@ -15,7 +15,7 @@ pub(super) struct Clock {
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
-    /// For spans: lifetimes and sliding windows.
+    /// For durations: lifetimes and sliding windows.
     pub(super) instant: Instant,
     /// For dates: the time since 1970-01-01T00:00:00Z.
     pub(super) since_epoch: Duration,

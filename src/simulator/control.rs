@@ -1,5 +1,5 @@
-//! The control path `/_simulator/`, for people who play with `demo` and for tests of the real binary.
-//! What happens here is neither recorded nor counted.
+//! The control path `/_simulator/`, for people who try `demo` and for tests of the real binary.
+//! Its requests are neither recorded nor counted.
 
 use std::fmt::Write as _;
 
@@ -77,7 +77,7 @@ fn stats(world: &Shared) -> Value {
         "connections": state.connections,
         "spent_today": spent_today,
         "faults": faults,
-        // Of the API alone: a look at the approval page is not what one wants to see here.
+        // API calls only: requests for the approval page are of no interest here.
         "last_request": record.seen().rfind(|request| request.target.starts_with("/v3/")).map(|request| json!({
             "method": request.method.as_str(),
             "target": request.target,

@@ -1,4 +1,4 @@
-//! Device codes that wait for a person (RFC 8628). Pure: `now` is an argument.
+//! Device codes that wait for approval (RFC 8628). Pure: `now` is an argument.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const SLOW_DOWN_STEP: Duration = Duration::from_secs(5);
 /// Letters that can't be mistaken for one another or make a word (RFC 8628 §6.1).
 const USER_CODE_LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// What the person says on the approval page.
+/// The answer given on the approval page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The device gets its tokens.
@@ -19,7 +19,7 @@ pub enum Decision {
     Deny,
 }
 
-/// All device codes that were given out and not yet used.
+/// All device codes that were issued and not yet used.
 pub(super) struct Devices {
     random: fastrand::Rng,
     lifetime: Duration,
@@ -36,12 +36,12 @@ struct Device {
     decision: Option<Decision>,
 }
 
-/// What the device asked for.
+/// The scope that the device requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// `offline_access`: a refresh token too.
+    /// With `offline_access`: the response holds a refresh token.
     Lasting,
-    /// Without it there is none, and no error either.
+    /// Without `offline_access`: no refresh token, and no error.
     OneDay,
 }
 
@@ -53,14 +53,14 @@ pub(super) struct Codes {
     pub(super) interval: Duration,
 }
 
-/// Why a poll gives no token (RFC 8628 §3.5).
+/// Why a poll returns no token (RFC 8628 §3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotYet {
     Pending,
     SlowDown,
     Expired,
     Denied,
-    /// Never given out, or used.
+    /// Never issued, or used already.
     Unknown,
 }
 
@@ -75,7 +75,7 @@ impl Devices {
     }
 
     pub(super) fn begin(&mut self, access: Access, now: Instant) -> Codes {
-        // Codes that nobody asked for again for as long as they lived would pile up.
+        // Expired codes that are never polled again would accumulate.
         let lifetime = self.lifetime;
         self.waiting.retain(|device| now < device.expires_at + lifetime);
         let mut letters = || char::from(*self.random.choice(USER_CODE_LETTERS).unwrap_or(&b'X'));
@@ -99,7 +99,7 @@ impl Devices {
         self.waiting.iter().any(|device| device.is_asked_by(user_code, now))
     }
 
-    /// The person's word; `false` where no such code waits.
+    /// Approves or denies a code; `false` if no such code waits.
     pub(super) fn decide(&mut self, user_code: &str, decision: Decision, now: Instant) -> bool {
         let device = self.waiting.iter_mut().find(|device| device.is_asked_by(user_code, now));
         device.map(|device| device.decision = Some(decision)).is_some()

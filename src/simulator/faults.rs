@@ -1,4 +1,4 @@
-//! Faults on demand. The call is authenticated, counted and spent as ever; a fault changes what comes back.
+//! Faults on demand. The call is authenticated and counted as always; a fault changes the answer.
 
 use std::io::Write as _;
 use std::str::FromStr;
@@ -17,17 +17,17 @@ use super::reply::{Delivery, VendorReply};
 /// Over the 8 MiB that any sane client of link reports allows.
 const HUGE_BODY_BYTES: usize = 8 * 1024 * 1024 + 1;
 
-/// What the gzip bomb grows to; on the wire it is a few kilobytes.
+/// The decoded size of the gzip bomb; compressed it is a few kilobytes.
 const BOMB_BYTES: usize = 16 * 1024 * 1024;
 
-/// Something that goes wrong.
+/// How an answer differs from the right one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The answer comes so much later.
+    /// The answer is delayed by this much.
     Latency(Duration),
-    /// It never comes.
+    /// The answer never comes.
     Hang,
-    /// Another status, with the vendor's words for it.
+    /// Another status, with the vendor's error body for it.
     Status {
         /// The status.
         status: StatusCode,
@@ -47,7 +47,7 @@ pub enum Fault {
     Truncate,
     /// A maintenance page with 200.
     Html,
-    /// The report wrapped into an array.
+    /// The report inside an array.
     NotAnObject,
     /// The report of another activity.
     WrongActivity,
@@ -67,25 +67,25 @@ pub enum Fault {
     Body(Bytes),
 }
 
-/// Which requests a fault meets.
+/// Which requests a fault applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Every report call.
     All,
     /// The report calls for one activity.
     Activity(Uuid),
-    /// So many report calls from now on.
+    /// This many report calls from now on.
     Next(u32),
     /// Every call of the token endpoint.
     TokenCalls,
 }
 
-/// A word that names no fault.
+/// The query names no known fault.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown kind of fault")]
 pub struct UnknownFault;
 
-/// Where a request is heading.
+/// The kind of a request, as far as faults go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Destination {
     /// For this activity, if its id could be read.
@@ -93,13 +93,13 @@ pub(super) enum Destination {
     Token,
 }
 
-/// What was injected and not cleared.
+/// The faults that were injected and not cleared.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     injected: Vec<(Fault, Scope)>,
 }
 
-/// The words of the control path, each with what it does.
+/// The names in the control path's query, each with its fault.
 pub(super) const KINDS: [(&str, &str); 18] = [
     ("latency-200", "the answer comes 200 ms later"),
     ("hang", "it never comes"),
@@ -136,7 +136,7 @@ impl Faults {
         &self.injected
     }
 
-    /// All faults that meet this request, oldest first; counts the [`Scope::Next`] ones down.
+    /// All faults that apply to this request, oldest first; counts the [`Scope::Next`] ones down.
     pub(super) fn meeting(&mut self, road: Destination) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (fault, scope) in &mut self.injected {
@@ -162,7 +162,7 @@ impl Faults {
 // === impl Fault ===
 
 impl Fault {
-    /// Spoils an answer; `asked` is the activity it is about.
+    /// Applies the fault to an answer about the activity `asked`.
     pub(super) fn spoil(self, reply: VendorReply, asked: Uuid) -> VendorReply {
         match self {
             Self::Latency(delay) => VendorReply { delay: reply.delay + delay, ..reply },
@@ -236,7 +236,7 @@ impl FromStr for Fault {
                 } else if let Some(status) = kind.strip_prefix("status-") {
                     let (status, shape) = status.split_once('-').unwrap_or((status, "object"));
                     let shape = BodyShape::ALL.into_iter().find(|known| known.as_str() == shape);
-                    // 1xx is no answer: hyper refuses to send it as one.
+                    // 1xx is not a final response: hyper refuses to send one as such.
                     let status = status.parse().ok().filter(|status: &StatusCode| status.as_u16() >= 200);
                     Ok(Self::Status {
                         status: status.ok_or(UnknownFault)?,
@@ -253,7 +253,7 @@ impl FromStr for Fault {
 const MAINTENANCE: &str = "<!DOCTYPE html><html><head><title>Scheduled maintenance</title></head>\
     <body><h1>We'll be back soon</h1></body></html>";
 
-/// Another status and body; delay, delivery and headers stay.
+/// Replaces status and body; delay, delivery and headers stay.
 fn replaced(reply: VendorReply, status: StatusCode, body: impl Into<Bytes>) -> VendorReply {
     VendorReply { status, body: body.into(), ..reply }
 }
@@ -263,7 +263,7 @@ pub(super) fn gzipped(reply: VendorReply) -> VendorReply {
     match encoder.write_all(&reply.body).and_then(|()| encoder.finish()) {
         Ok(body) => VendorReply { body: body.into(), ..reply }
             .with(CONTENT_ENCODING, HeaderValue::from_static("gzip")),
-        // Writing to memory does not fail.
+        // Writing to a Vec cannot fail.
         Err(_) => reply,
     }
 }

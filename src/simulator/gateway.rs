@@ -1,4 +1,4 @@
-//! The API's front: which path, which token, how much of the quota is left, and only then the report.
+//! The API gateway: checks path, token and quota, in this order, before it answers with the report.
 
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, DATE, SET_COOKIE, VIA, WWW_AUTHENTICATE};
 use http::request::Parts;
@@ -21,13 +21,13 @@ pub const TOKEN_PATH: &str = "/oauth2/default/v1/token";
 /// Where a device asks for its codes.
 pub const DEVICE_AUTHORIZE_PATH: &str = "/oauth2/default/v1/device/authorize";
 
-/// A request, read to its end.
+/// A request whose body has been read.
 pub(super) struct ReportCall {
     pub(super) head: Parts,
     pub(super) body: bytes::Bytes,
 }
 
-/// Where a call goes.
+/// The endpoint that a call is for.
 pub(super) enum CallTarget<'a> {
     Report { id: &'a str },
     Token,
@@ -96,7 +96,7 @@ fn report(
 ) -> VendorReply {
     let bearer = call.head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
-    // The quota is the key's: a call that nobody can be charged for spends nothing.
+    // The quota belongs to an API key: a call without a valid token is not counted.
     if !bearer.is_some_and(|token| state.authority.accepts(token, now)) {
         return failure(StatusCode::UNAUTHORIZED, BodyShape::Object)
             .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=api.cc.email"));
@@ -127,7 +127,7 @@ fn report(
     }
 }
 
-/// Nobody knows the shape of the vendor's 404, so each id has its own.
+/// The shape of the vendor's 404 is undocumented, so each id gets one of the shapes.
 fn shape_for(id: Uuid) -> BodyShape {
     let (high, low) = id.as_u64_pair();
     match reports::mix(high ^ low) % 3 {
@@ -151,7 +151,7 @@ fn failure(status: StatusCode, shape: BodyShape) -> VendorReply {
     VendorReply::json(status, shape.render(VendorError::of_status(status)))
 }
 
-/// What CloudFront and API Gateway put on every answer; none of it is for the caller of a proxy.
+/// What CloudFront and API Gateway put on every answer; none of it must reach the callers of a proxy.
 fn stamp(reply: VendorReply, state: &mut State, now: Moment) -> VendorReply {
     let request_id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid();
     let cookie = format!("cc_visit={:016x}; Path=/; Secure; HttpOnly", state.random.u64(..));

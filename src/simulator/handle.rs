@@ -1,4 +1,4 @@
-//! The handle that tests and `demo` hold.
+//! The handle by which tests and `demo` control the simulator.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,11 +26,11 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) clock: Clock,
     state: Mutex<State>,
-    /// How many report calls have come, for those who wait for one.
+    /// How many report calls have arrived, for tests that wait for one.
     pub(super) calls: watch::Sender<u64>,
 }
 
-/// What changes.
+/// The mutable state.
 pub(super) struct State {
     pub(super) authority: Authority,
     pub(super) devices: Devices,
@@ -48,7 +48,7 @@ pub(super) struct CallInFlight(Arc<Shared>);
 // === impl Simulator ===
 
 impl Simulator {
-    /// Builds one; it listens nowhere until it is told to serve.
+    /// Builds one; it listens once [`Simulator::serve`] is called.
     pub fn new(options: Options) -> Self {
         let clock = Clock::starting_at(options.now);
         let state = State {
@@ -65,12 +65,12 @@ impl Simulator {
         Self { world: Arc::new(Shared { options, clock, state: Mutex::new(state), calls }) }
     }
 
-    /// The access token issued last, whether or not it is still good.
+    /// The access token issued last, valid or not.
     pub fn access_token(&self) -> String {
         self.world.state().authority.newest_access().to_owned()
     }
 
-    /// Issues another access token; the earlier ones stay good.
+    /// Issues another access token; the earlier ones stay valid.
     pub fn issue_access_token(&self) -> String {
         self.world.state().authority.issue_access(self.world.clock.now())
     }
@@ -90,7 +90,7 @@ impl Simulator {
         self.world.state().authority.newest_refresh().to_owned()
     }
 
-    /// What a person gets who consents again in a browser; using it kills every earlier one.
+    /// Issues a refresh token as for a new consent; using it invalidates all earlier ones.
     pub fn issue_refresh_token(&self) -> String {
         self.world.state().authority.issue_refresh(self.world.clock.now())
     }
@@ -100,32 +100,32 @@ impl Simulator {
         self.world.state().authority.revoke_all_refresh();
     }
 
-    /// Does what the approval page does; `false` where no device waits for this code.
+    /// Does what the approval page does; `false` if no device waits for this code.
     pub fn decide(&self, user_code: &str, decision: Decision) -> bool {
         self.world.state().devices.decide(user_code, decision, self.world.clock.now().instant)
     }
 
-    /// From now on requests in the scope meet this fault, after those injected earlier.
+    /// From now on this fault applies to the requests in the scope, after those injected earlier.
     pub fn inject(&self, fault: Fault, scope: Scope) {
         self.world.state().faults.inject(fault, scope);
     }
 
-    /// Ends all faults; a request that already hangs goes on hanging.
+    /// Clears all faults; a request that already hangs goes on hanging.
     pub fn clear_faults(&self) {
         self.world.state().faults.clear();
     }
 
-    /// Spends calls of the key's quota at this moment, as another program would, unseen.
+    /// Uses calls of the key's quota now, as another program would; they are not recorded.
     pub fn spend_elsewhere(&self, calls: u32) {
         self.world.state().quota.spend(self.world.clock.now(), calls);
     }
 
-    /// Calls of this UTC day that the quota let through, other programs' included.
+    /// Calls of this UTC day that the quota allowed, other programs' included.
     pub fn spent_today(&self) -> u32 {
         self.world.state().quota.spent_today(self.world.clock.now())
     }
 
-    /// The latest requests as they came, oldest first, at most
+    /// The latest requests, oldest first, at most
     /// [`Options::remembered_requests`]; without the control path's.
     pub fn seen(&self) -> Vec<SeenRequest> {
         self.world.state().record.seen().cloned().collect()
@@ -151,24 +151,24 @@ impl Simulator {
         self.world.state().record.in_flight()
     }
 
-    /// The most report calls that were ever under way at once.
+    /// The largest number of report calls that were under way at one time.
     pub fn peak_in_flight(&self) -> u64 {
         self.world.state().record.peak_in_flight()
     }
 
-    /// Waits until so many report calls have arrived in all.
+    /// Waits until this many report calls have arrived in all.
     pub async fn called(&self, calls: u64) {
         let mut seen = self.world.calls.subscribe();
-        // The sender lives as long as this handle: there is no error to meet.
+        // The sender lives as long as this handle: this cannot fail.
         let _ = seen.wait_for(|seen| *seen >= calls).await;
     }
 
-    /// The account's campaigns and what they are at this moment.
+    /// The account's campaigns with their state at this moment.
     pub fn campaigns(&self) -> Vec<Campaign> {
         campaigns::list(self.world.clock.start(), self.world.clock.now())
     }
 
-    /// What it was built from: the client id and secret, for instance.
+    /// The options it was built with: the client id and secret, for instance.
     pub fn options(&self) -> &Options {
         &self.world.options
     }
@@ -184,7 +184,7 @@ impl fmt::Debug for Simulator {
 
 impl Shared {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // A test that panics while it looks must not take the others' simulator with it.
+        // One test's panic under the lock must not fail the others.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
-//! Access tokens that look like the vendor's: a JWT of 1.0 to 1.2 kB. Nobody holds a key for them; a client
-//! that believes what it reads inside, or that cuts long header values, is found out.
+//! Access tokens that look like the vendor's: a JWT of 1.0 to 1.2 kB. They are signed
+//! with no key; a client that trusts their claims, or truncates long header values, fails.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,12 +1,13 @@
-//! A simulated Constant Contact: what `demo` and the tests put behind the proxy.
+//! A simulated Constant Contact: the upstream of `demo` and of the tests. Not in a build without the feature `demo`: it
+//! is 391 KiB of the release binary.
 //!
-//! It knows what the vendor documents and nothing of the proxy: it imports no other module, so that a wrong
-//! idea in ours can't hide behind the same wrong idea here. Where the vendor is silent it does what would
-//! hurt a careless client most (cookies on every answer, key order that varies, three shapes of error).
+//! It knows what the vendor documents and nothing of the proxy: it imports no other module, so that a
+//! mistake in our code can't hide behind the same mistake here. Where the documents say nothing it does what a careless
+//! client is least prepared for (cookies on every answer, key order that varies, three shapes of error).
 //!
 //! One request goes through it like this: `server` reads and records it, `gateway` asks `authority` (who is
-//! it?), `quota` (may it?) and `reports` (what is the answer?), `faults` spoil the answer on demand, and
-//! `reply` puts it on the wire.
+//! it?), `quota` (may it?) and `reports` (what is the answer?), `faults` change the answer on demand, and
+//! `reply` sends it.
 //!
 //! All time is tokio's clock plus a wall clock given at the start: under paused time, a day with its midnight
 //! and its tokens takes a millisecond. It must never read the real clock by itself.

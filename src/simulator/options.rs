@@ -1,4 +1,4 @@
-//! What a simulator is built from.
+//! The options of a simulator.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use secrecy::SecretString;
 /// How to build a [`Simulator`](super::Simulator). The defaults are the vendor's documented figures.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Two simulators with the same seed invent the same tokens, ids and clicks.
+    /// Two simulators with the same seed have the same tokens, ids and clicks.
     pub seed: u64,
     /// The wall clock at the start; from then on it moves with tokio's clock.
     pub now: SystemTime,
@@ -21,11 +21,11 @@ pub struct Options {
     pub rotation: RefreshTokenPolicy,
     /// The one registered application.
     pub client_id: String,
-    /// Its secret, asked for where a caller authenticates with Basic.
+    /// Its secret, required of a client that authenticates with Basic.
     pub client_secret: SecretString,
-    /// How long an access token is good for.
+    /// The lifetime of an access token.
     pub access_token_lifetime: Duration,
-    /// How long a device code waits for its person.
+    /// The lifetime of a device code.
     pub device_code_lifetime: Duration,
     /// How many requests [`Simulator::seen`](super::Simulator::seen) shows: a demo that runs for weeks must
     /// not fill its memory with them.
@@ -34,16 +34,16 @@ pub struct Options {
     pub compression: Compression,
 }
 
-/// What becomes of a refresh token that is used.
+/// What happens to a refresh token that is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshTokenPolicy {
-    /// Single use: the answer carries the next one, and all earlier ones are dead.
+    /// Single use: the answer carries the next one, and all earlier ones are invalid.
     Rotating,
     /// The same value comes back.
     LongLived,
 }
 
-/// When a report leaves compressed.
+/// When a report is sent compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// Never, whatever `Accept-Encoding` says.

@@ -1,4 +1,4 @@
-//! A client's end of a connection in memory, as hyper-util's pool wants it.
+//! A client's end of a connection in memory, as hyper-util's connection pool requires it.
 
 use std::{
     io,

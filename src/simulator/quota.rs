@@ -10,7 +10,7 @@ use super::clock::Moment;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The limit that a call ran into.
+/// Which limit a call exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// Calls per second.
@@ -19,15 +19,15 @@ pub enum Limit {
     PerDay,
 }
 
-/// At most so many calls in any sliding second.
+/// A limit of calls in any sliding second.
 #[derive(Debug)]
 pub(super) struct SlidingWindow {
     limit: u32,
     recent: VecDeque<Instant>,
 }
 
-/// Both limits of one API key. A refused call counts against neither: the vendor doesn't say, and this way a
-/// client that hammers is refused for as long as the documented window lasts and no longer.
+/// Both limits of one API key. A refused call counts against neither: the vendor doesn't say, and so a client
+/// that goes on calling is refused for the documented window and no longer.
 #[derive(Debug)]
 pub(super) struct VendorQuota {
     second: SlidingWindow,
@@ -39,7 +39,7 @@ pub(super) struct VendorQuota {
 // === impl Limit ===
 
 impl Limit {
-    /// The vendor's `error_key`, the only thing that tells the two 429s apart.
+    /// The vendor's `error_key`, the only difference between the two 429s.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PerSecond => "throttled",
@@ -86,7 +86,7 @@ impl VendorQuota {
         Self { second: SlidingWindow::new(per_second), per_day, day: 0, spent_today: 0 }
     }
 
-    /// Spends one call, or says which limit forbids it.
+    /// Counts one call, or returns the limit that forbids it.
     pub(super) fn take(&mut self, now: Moment) -> Result<(), Limit> {
         self.turn_the_day(now);
         if self.per_day != 0 && self.spent_today >= self.per_day {

@@ -1,4 +1,4 @@
-//! What the simulator saw, for assertions and for `/_simulator/stats`.
+//! The requests that were received, for assertions and for `/_simulator/stats`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Past so many different activities, new ones are counted in the total alone.
+/// Activities beyond this many are counted in the total only.
 const REMEMBERED_ACTIVITIES: usize = 100_000;
 
 /// A request as it arrived.
@@ -16,11 +16,11 @@ pub struct SeenRequest {
     pub method: Method,
     /// The request target, byte by byte.
     pub target: String,
-    /// All headers; `Authorization` and `Cookie` hide from `Debug`.
+    /// All headers; `Debug` does not print `Authorization` and `Cookie`.
     pub headers: HeaderMap,
-    /// Which connection it came on, counted from 1.
+    /// The number of its connection, from 1.
     pub connection: u64,
-    /// When it came, on tokio's clock.
+    /// When it arrived, on tokio's clock.
     pub at: Instant,
 }
 
@@ -57,7 +57,7 @@ impl Record {
         }
     }
 
-    /// Counts a report call, whatever becomes of it, and gives the new total.
+    /// Counts a report call, whatever its outcome, and returns the new total.
     pub(super) fn count_report_call(&mut self, activity: Option<Uuid>) -> u64 {
         self.report_calls += 1;
         if let Some(id) = activity

@@ -1,4 +1,4 @@
-//! An answer and how it goes onto the wire: whole, in drops, cut off, never, or not at all.
+//! An answer and how it is sent: whole, byte by byte, truncated, never, or as a reset.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) struct VendorReply {
     pub(super) delivery: Delivery,
 }
 
-/// How the bytes leave.
+/// How the bytes are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
     Whole,
@@ -30,7 +30,7 @@ pub(super) enum Delivery {
     Drip(Duration),
     /// The connection is reset before the first byte.
     Reset,
-    /// Nothing, for as long as the caller waits.
+    /// Nothing is sent while the client waits.
     Never,
 }
 
@@ -68,8 +68,8 @@ impl VendorReply {
         self
     }
 
-    /// Waits as long as it was told to and starts to send; `held` is dropped with the last byte, or when the
-    /// caller hangs up.
+    /// Waits for the reply's delay and starts to send; `held` is dropped with the last byte, or when the client
+    /// hangs up.
     pub(super) async fn send<T: Send + 'static>(self, held: T) -> Result<Response<VendorBody>, HungUp> {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
@@ -102,7 +102,7 @@ fn pieces<T: Send + 'static>(
         let begun = rest.len() < whole;
         let piece = match delivery {
             Delivery::Cut if begun => {
-                // hyper flushes when a body has nothing to give: only then is the first half on the wire.
+                // hyper flushes when a body is pending: only then is the first half on the wire.
                 tokio::task::yield_now().await;
                 return Some((Err(HungUp::Cut), (Bytes::new(), held)));
             }

@@ -1,4 +1,4 @@
-//! The link report of one activity at one moment: believable links, clicks that only grow, and a form (key
+//! The link report of one activity at one moment: plausible links, clicks that only grow, and a form (key
 //! order, spacing) that differs between activities as the vendor's does.
 
 use std::fmt::Write as _;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::campaigns::{Audience, Plan};
 use super::clock::Moment;
 
-/// How often the vendor's aggregates are renewed here; the real interval is undocumented.
+/// How often the aggregates are recomputed; the vendor's interval is undocumented.
 const RECOMPUTED_EVERY: Duration = Duration::from_secs(60);
 
-/// The pages of a plausible newsletter; longer ones go on with numbered products.
+/// The pages of a plausible newsletter; longer newsletters continue with numbered products.
 const PAGES: [&str; 12] = [
     "https://www.harbourlight.example/?utm_source=newsletter&utm_medium=email&utm_campaign=",
     "https://www.harbourlight.example/collections/table-lamps?utm_source=newsletter&utm_medium=email&utm_content=hero&utm_campaign=",
@@ -26,12 +26,12 @@ const PAGES: [&str; 12] = [
     "https://www.harbourlight.example/legal/imprint",
 ];
 
-/// The `no_clicks` of a request, read.
+/// The parsed `no_clicks` of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkListing {
     /// `no_clicks=false`, the default: links without a click are left out.
     Clicked,
-    /// `no_clicks=true`: they are there, with 0.
+    /// `no_clicks=true`: they are listed, with 0.
     All,
 }
 
@@ -82,8 +82,8 @@ fn age_at_recomputation(sent: Duration, now: Moment, own: u64) -> Option<Duratio
     Some(Duration::from_secs(last_job).saturating_sub(sent))
 }
 
-/// Half of the clicks within 3.7 h, 84 % in a day, 98 % in a week, and a tail: most readers come once and
-/// soon, the others when they tidy up.
+/// Half of the clicks within 3.7 h, 84 % in a day, 98 % in a week, and a tail: most readers click once and
+/// soon.
 fn clicked_share(since_sent: Duration) -> f64 {
     let hours = since_sent.as_secs_f64() / 3600.0;
     0.78 * (1.0 - (-hours / 2.6).exp2()) + 0.22 * (1.0 - (-hours / 48.0).exp2())
@@ -92,8 +92,8 @@ fn clicked_share(since_sent: Duration) -> f64 {
 fn clicks(plan: &Plan, index: u32, draw: u64, share: f64) -> u32 {
     let (contacts, at_least) = match plan.audience {
         Audience::Silent => return 0,
-        // The last one is the small print; of the others every fifth or so pleases nobody. Never the first:
-        // a sent campaign has a reader.
+        // The last one is the imprint; of the others about every fifth gets no click. The first always has some:
+        // a sent campaign has readers.
         Audience::Contacts(_) if index > 0 && (index + 1 == plan.links || draw.is_multiple_of(5)) => {
             return 0;
         }
@@ -136,7 +136,7 @@ fn link(index: u32, clicks: u32, own: u64) -> String {
     format!("{{{}}}", fields.join(comma))
 }
 
-/// SplitMix64's finish: one number that looks random from another.
+/// SplitMix64's finalizer: a pseudo-random number from another number.
 pub(super) fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

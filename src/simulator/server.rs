@@ -23,15 +23,15 @@ use super::handle::{CallInFlight, Shared, Simulator};
 use super::record::SeenRequest;
 use super::reply::{HungUp, VendorBody};
 
-/// A form of the token endpoint has a few hundred bytes.
+/// A token request's form is a few hundred bytes.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
 
 /// Out of file descriptors: others must close theirs first.
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 
-/// How a connection came to its end.
+/// How a connection ended.
 enum End {
-    /// The usual way, or by the caller.
+    /// Regularly, or closed by the client.
     Closed,
     /// By [`Fault::Reset`](super::Fault::Reset); the socket is still open.
     ToBeReset,
@@ -114,7 +114,7 @@ async fn answer(
     reply.send(in_flight).await
 }
 
-/// Takes note of a call; only report calls count as being in flight.
+/// Records a call; only report calls count as being in flight.
 fn record(world: &Arc<Shared>, connection: u64, call: &ReportCall) -> Option<CallInFlight> {
     world.state().record.remember(SeenRequest {
         method: call.head.method.clone(),
@@ -127,7 +127,7 @@ fn record(world: &Arc<Shared>, connection: u64, call: &ReportCall) -> Option<Cal
         CallTarget::Report { id } => {
             let in_flight = CallInFlight::begin(world);
             let calls = world.state().record.count_report_call(parse_id(id));
-            // The greatest counts: two connections may come here in the other order.
+            // The maximum: two connections may get here in the other order.
             world.calls.send_modify(|seen| *seen = calls.max(*seen));
             Some(in_flight)
         }

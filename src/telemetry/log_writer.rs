@@ -1,7 +1,7 @@
-//! Writes log lines from a thread of its own, so that standard error that is full blocks nobody who logs.
+//! Writes log lines from a thread of its own, so that a full standard error does not block the code that logs.
 //!
-//! Not `tracing-appender`: at the end of the process it says on standard error that standard error is blocked, and so never
-//! ends.
+//! Not `tracing-appender`: at the end of the process it reports on standard error that standard error is blocked, and so
+//! never ends.
 
 use std::{
     io::{self, Write},
@@ -14,12 +14,12 @@ use std::{
 use prometheus::IntCounter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// What waits to be written, at most, in bytes: some thousands of lines. Beyond it they are lost and counted.
+/// The most bytes that wait to be written: some thousands of lines. Lines beyond that are dropped and counted.
 const CAPACITY: usize = 1024 * 1024;
-/// Buffers that have grown beyond this are not kept.
+/// A buffer that has grown beyond this many bytes is freed.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
-/// Where lines are logged to. Cheap to clone.
+/// The queue of log lines and its writing thread. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LogWriter(Arc<LineBuffer>);
 
@@ -31,19 +31,19 @@ struct LineBuffer {
     lost: IntCounter,
 }
 
-/// Whole lines that wait to be written.
+/// The lines that wait to be written, each whole.
 #[derive(Debug)]
 struct Queue {
     lines: Vec<u8>,
     thread: Thread,
 }
 
-/// What the writing thread is doing.
+/// The state of the writing thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Thread {
     /// Waiting for lines.
     Idle,
-    /// Writing those that it has taken.
+    /// Writing a batch of lines.
     Writing,
 }
 
@@ -53,7 +53,7 @@ impl LogWriter {
     /// Starts the thread that writes to `out`. Lines that `out` does not take in time are counted by `lost`.
     ///
     /// # Errors
-    /// If the system has no thread left.
+    /// If the system refuses another thread.
     pub(super) fn start(out: impl Write + Send + 'static, lost: IntCounter) -> io::Result<Self> {
         let writer = Self(Arc::new(LineBuffer {
             queue: Mutex::new(Queue { lines: Vec::new(), thread: Thread::Idle }),
@@ -95,7 +95,7 @@ impl Write for &LogWriter {
             drop(queue);
             match thread {
                 Thread::Idle => self.0.filled.notify_one(),
-                // It looks again when it is done.
+                // The thread checks for more lines when it is done.
                 Thread::Writing => {}
             }
         }
@@ -145,7 +145,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    /// Tells of each write, and lets it end when it is told to.
+    /// Announces each write, and completes it when the test says so.
     struct GatedSink {
         begun: mpsc::Sender<Vec<u8>>,
         go_on: mpsc::Receiver<io::Result<()>>,
@@ -180,7 +180,7 @@ mod tests {
         let line = [&[b'x'; 1_023][..], b"\n"].concat();
         log(&writer, b"first\n");
         assert_eq!(seen.recv_timeout(LONG).unwrap(), b"first\n");
-        // Nothing is taken from here on.
+        // From here on this writer accepts no byte.
         for _ in 0..CAPACITY / line.len() {
             log(&writer, &line);
         }

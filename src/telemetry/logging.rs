@@ -11,12 +11,13 @@ use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::Subscribe
 
 use super::{log_writer::LogWriter, series::opts};
 
-/// At the end of the process: long for lines that a collector is about to take, short for one that takes none any more.
+/// How long the end of the process waits for the last lines: enough for a collector that reads, short for one that has
+/// stopped reading.
 const AT_THE_END: Duration = Duration::from_secs(1);
 
-/// Of this process: there is one log.
+/// Static, since a process has one log.
 static LOST_LINES: LazyLock<IntCounter> = LazyLock::new(|| {
-    let help = "Log lines that were dropped because standard error did not take them.";
+    let help = "Log lines that were dropped because standard error was blocked.";
     IntCounter::with_opts(opts("log_lines_lost_total", help)).expect("a well-formed series")
 });
 
@@ -25,11 +26,11 @@ static LOST_LINES: LazyLock<IntCounter> = LazyLock::new(|| {
 pub enum Format {
     /// One JSON object a line.
     Json,
-    /// For reading at a terminal.
+    /// Compact text for a terminal.
     Text,
 }
 
-/// To be held until the process ends: then it waits, for a moment, until the last lines are written.
+/// To be held until the process ends: dropping it waits, for a second at most, until the last lines are written.
 #[derive(Debug)]
 #[must_use = "the last lines are lost with it"]
 pub struct LogGuard(LogWriter);
@@ -43,7 +44,7 @@ pub fn start(format: Format, level: &str) -> anyhow::Result<LogGuard> {
         Ok(filter) if !filter.is_empty() => EnvFilter::try_new(filter)?,
         Ok(_) | Err(_) => EnvFilter::try_new(level)?,
     };
-    // Standard output is for what a command was asked to print.
+    // Standard output is for the output of commands.
     let writer = LogWriter::start(stderr(), LOST_LINES.clone())?;
     let lines =
         tracing_subscriber::fmt::layer().with_writer(writer.clone()).with_ansi(stderr().is_terminal());
@@ -57,7 +58,7 @@ pub fn start(format: Format, level: &str) -> anyhow::Result<LogGuard> {
     Ok(LogGuard(writer))
 }
 
-/// The series of lines that are lost.
+/// The counter of dropped lines.
 pub(super) fn lost_lines() -> IntCounter {
     LOST_LINES.clone()
 }
@@ -65,7 +66,7 @@ pub(super) fn lost_lines() -> IntCounter {
 // === impl LogGuard ===
 
 impl LogGuard {
-    /// Where the lines go.
+    /// The writer, for other output that must not block.
     pub const fn writer(&self) -> &LogWriter {
         &self.0
     }
