@@ -181,4 +181,6 @@ impl QuotaDay {
 }
 
 #[cfg(test)]
+mod lease_tests;
+#[cfg(test)]
 mod tests;
