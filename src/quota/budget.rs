@@ -12,8 +12,8 @@ use super::{
     burn_rate::{BurnRate, QuotaMode, factor},
     day::{DAY, day_of, later, left_of, since_midnight, till_midnight},
     forecast::{Forecast, Rate},
-    lease::{DayMark, LEASE, Lease, Reservation, Reserve},
-    lockout::{CallKind, Lifted, OwnCount, UpstreamLockout, is_doubtful},
+    lease::{DayMark, LEASE, Lease},
+    lockout::OwnCount,
     pacer::Priority,
     snapshot::DayCount,
     usage::{Backing, DateChange, DayUsage, UsageByDay},
@@ -49,34 +49,21 @@ pub(super) struct DailyBudget {
     limits: DayLimits,
     usage: UsageByDay,
     rate: Rate,
-    lockout: UpstreamLockout,
 }
 
 // === impl DailyBudget ===
 
 impl DailyBudget {
-    /// A ledger of a day on which so many calls are known to be gone.
+    /// A count of a day on which so many calls are known to be gone.
     pub(super) fn new(limits: DayLimits, backing: Backing, used: u32, now: SystemTime) -> Self {
         let usage = UsageByDay::new(DayUsage::new(day_of(now), used, backing), backing);
-        Self { limits, usage, rate: Rate::new(now), lockout: UpstreamLockout::None }
+        Self { limits, usage, rate: Rate::new(now) }
     }
 
-    /// A ledger that goes on where the store's was left, on a day that may be over. `random` is a random number in
-    /// `0.0..1.0`.
-    pub(super) fn resumed(limits: DayLimits, record: &LedgerRecord, now: SystemTime, random: f64) -> Self {
+    /// A count that goes on where the store's was left, on a day that may be over.
+    pub(super) fn resumed(limits: DayLimits, record: &LedgerRecord, now: SystemTime) -> Self {
         let usage = UsageByDay::stored(record, limits.calls.map_or(0, NonZeroU32::get));
-        let DayUsage { day, status, .. } = *usage.current();
-        let lockout = match status {
-            DayStatus::Open => UpstreamLockout::None,
-            DayStatus::Closed => UpstreamLockout::of_day(day, random),
-        };
-        let mut budget = Self { limits, usage, rate: Rate::new(now), lockout };
-        if day == day_of(now) {
-            budget.meet_status(now, random);
-        } else {
-            budget.roll_over(now);
-        }
-        budget
+        Self { limits, usage, rate: Rate::new(now) }
     }
 
     /// The share of a day that an even day has spent by now. For whoever does not know what the key has spent:
@@ -88,78 +75,45 @@ impl DailyBudget {
         u32::try_from(share).unwrap_or(u32::MAX)
     }
 
-    /// May a call go today? Counts nothing.
+    /// Does the count leave a call today? Counts nothing.
     ///
     /// # Errors
-    /// [`DailyQuotaExhausted`] with the time until it may.
-    pub(super) fn check(
-        &mut self,
-        priority: Priority,
-        now: SystemTime,
-    ) -> Result<CallKind, DailyQuotaExhausted> {
-        self.roll_over(now);
-        let kind = self.lockout.check(now).map_err(|retry_in| DailyQuotaExhausted { retry_in })?;
-        match (self.step_by_count(now), priority) {
-            (QuotaMode::Normal | QuotaMode::Throttled, _) | (QuotaMode::MissesOnly, Priority::Miss) => {
-                Ok(kind)
-            }
+    /// [`DailyQuotaExhausted`] with the time until it does.
+    pub(super) fn check(&mut self, priority: Priority, now: SystemTime) -> Result<(), DailyQuotaExhausted> {
+        match (self.mode(now), priority) {
+            (QuotaMode::Normal | QuotaMode::Throttled, _) | (QuotaMode::MissesOnly, Priority::Miss) => Ok(()),
             (QuotaMode::MissesOnly, Priority::Refresh) | (QuotaMode::Exhausted, _) => {
                 Err(DailyQuotaExhausted { retry_in: till_midnight(now) })
             }
         }
     }
 
-    /// Counts one call, before it is sent.
-    ///
-    /// # Errors
-    /// [`DailyQuotaExhausted`], and nothing was counted.
-    pub(super) fn reserve(
-        &mut self,
-        priority: Priority,
-        now: SystemTime,
-    ) -> Result<Reserve, DailyQuotaExhausted> {
-        let kind = self.check(priority, now)?;
-        let (backing, today) = (self.usage.backing(), self.usage.current_mut());
-        match backing {
-            Backing::Memory => {}
-            Backing::Store if today.leased > 0 => today.leased -= 1,
-            Backing::Store => {
-                let left = self.limits.calls.map_or(LEASE, |limit| limit.get().saturating_sub(today.used));
-                let calls = left.clamp(1, LEASE);
-                return Ok(Reserve::Lease(Lease {
-                    day: today.day,
-                    calls,
-                    unrecorded: today.unrecorded,
-                    ceiling: self.limits.calls,
-                }));
+    /// What the store has to write down before the next call is counted.
+    pub(super) fn lease_needed(&self) -> Option<Lease> {
+        let DayUsage { day, used, leased, unrecorded, .. } = *self.usage.current();
+        match self.usage.backing() {
+            Backing::Store if leased == 0 => {
+                let ceiling = self.limits.calls;
+                let left = ceiling.map_or(LEASE, |limit| limit.get().saturating_sub(used));
+                Some(Lease { day, calls: left.clamp(1, LEASE), unrecorded, ceiling })
             }
+            Backing::Memory | Backing::Store => None,
         }
-        let day = today.day;
+    }
+
+    /// Counts one call, which is on the day that is returned. Not while a lease is needed.
+    pub(super) fn count(&mut self, now: SystemTime) -> u64 {
+        // There is none where this process alone counts.
+        let today = self.usage.current_mut();
+        today.leased = today.leased.saturating_sub(1);
         self.usage.count();
         self.rate.count(now);
-        self.lockout.begin(kind);
-        Ok(Reserve::Reserved(Reservation { day, kind }))
+        self.day()
     }
 
-    /// Is a counted call still good to go? One of a day that is over is not: the new day has not counted it. Nor is one
-    /// that the upstream's `quota_exceeded` overtook.
-    pub(super) fn is_good(&mut self, line: Reservation, now: SystemTime) -> bool {
-        self.roll_over(now);
-        let allowed = match line.kind {
-            CallKind::Regular => self.lockout == UpstreamLockout::None,
-            CallKind::Probe => true,
-        };
-        allowed && line.day == self.usage.current().day
-    }
-
-    /// A counted call was not sent after all.
-    pub(super) fn refund(&mut self, line: Reservation, now: SystemTime) {
-        self.roll_over(now);
-        self.usage.refund(line.day);
-        match line.kind {
-            CallKind::Regular => {}
-            CallKind::Probe => self.lockout.not_sent(now),
-        }
+    /// A call that was counted on this day was not sent after all.
+    pub(super) fn refund(&mut self, day: u64) {
+        self.usage.refund(day);
     }
 
     /// The store wrote a lease down, or what it granted of it; its count of that day is now this.
@@ -190,55 +144,55 @@ impl DailyBudget {
         }
     }
 
-    /// The upstream said `quota_exceeded`. It knows better: other programs spend the same quota unseen. `random` is a
-    /// random number in `0.0..1.0`. Returns what the store has to write down, for the run after a crash.
-    pub(super) fn exceeded(&mut self, now: SystemTime, random: f64) -> Option<DayMark> {
-        self.roll_over(now);
-        self.lockout.exceeded(now, self.own_count(), random);
-        if is_doubtful(now) {
-            return None;
-        }
+    /// The upstream takes no more calls today: what it has counted and we have not were others'. Returns what the store
+    /// has to write down.
+    pub(super) fn close(&mut self) -> Option<DayMark> {
         let limit = self.limits.calls.map_or(0, NonZeroU32::get);
         let today = self.usage.current_mut();
         today.external = today.external.max(limit.saturating_sub(today.used));
         self.mark(DayStatus::Closed)
     }
 
-    /// A call was answered, and not with `quota_exceeded`. Returns what the store has to write down.
-    pub(super) fn answered(&mut self, line: Reservation) -> Option<DayMark> {
-        let lifted = match line.kind {
-            CallKind::Regular => Lifted::Not,
-            CallKind::Probe => self.lockout.clear(),
-        };
-        match lifted {
-            Lifted::Not => None,
-            Lifted::Now => {
-                self.usage.current_mut().external = 0;
-                self.mark(DayStatus::Open)
-            }
+    /// It takes calls again. Returns what the store has to write down.
+    pub(super) fn reopen(&mut self) -> Option<DayMark> {
+        self.usage.current_mut().external = 0;
+        self.mark(DayStatus::Open)
+    }
+
+    /// The day that is counted on: days since 1970-01-01.
+    pub(super) fn day(&self) -> u64 {
+        self.usage.current().day
+    }
+
+    /// Whether that day is closed.
+    pub(super) fn status(&self) -> DayStatus {
+        self.usage.current().status
+    }
+
+    /// What the count has to say to a `quota_exceeded`. One that has no limit bears no verdict out.
+    pub(super) fn own_count(&self) -> OwnCount {
+        let used = f64::from(self.usage.current().used);
+        match self.limits.calls {
+            Some(limit) if used >= f64::from(limit.get()) * FAR_BELOW_LIMIT => OwnCount::NearLimit,
+            Some(_) | None => OwnCount::FarBelowLimit,
         }
     }
 
-    /// A call ended without an answer.
-    pub(super) fn inconclusive(&mut self, line: Reservation, now: SystemTime) {
-        match line.kind {
-            CallKind::Regular => {}
-            CallKind::Probe => self.lockout.unanswered(now),
-        }
-    }
-
-    /// What calls may be made for.
+    /// What calls may be made for, as far as the count goes.
     pub(super) fn mode(&mut self, now: SystemTime) -> QuotaMode {
-        self.roll_over(now);
-        let mode = self.step_by_count(now);
-        if self.lockout.closes_day(now) { QuotaMode::Exhausted } else { mode }
+        let (burn_rate, limit) = (self.burn_rate(now), self.limits.calls);
+        let today = self.usage.current_mut();
+        today.mode = if limit.is_some_and(|limit| today.used >= limit.get()) {
+            QuotaMode::Exhausted
+        } else {
+            burn_rate.map_or(QuotaMode::Normal, |burn_rate| today.mode.next(burn_rate))
+        };
+        today.mode
     }
 
-    /// How scarce calls are for refreshes. A probe that is due is as good as a refresh as any call.
+    /// How scarce calls are for refreshes, as far as the count goes.
     pub(super) fn quota_pressure(&mut self, now: SystemTime) -> QuotaPressure {
-        self.roll_over(now);
-        match self.step_by_count(now) {
-            _ if self.lockout.holds(now) => QuotaPressure::Stopped,
+        match self.mode(now) {
             QuotaMode::Normal => QuotaPressure::Normal,
             QuotaMode::Throttled => {
                 QuotaPressure::Delayed { factor: factor(self.burn_rate(now).unwrap_or(1.0)) }
@@ -247,9 +201,9 @@ impl DailyBudget {
         }
     }
 
-    /// How the day stands.
-    pub(super) fn today(&mut self, now: SystemTime) -> DayCount {
-        let (mode, today) = (self.mode(now), *self.usage.current());
+    /// How the day stands in this mode, which may be worse than the count's own.
+    pub(super) fn today(&self, mode: QuotaMode, now: SystemTime) -> DayCount {
+        let today = *self.usage.current();
         let left = self.limits.calls.map(|limit| match mode {
             QuotaMode::Normal | QuotaMode::Throttled | QuotaMode::MissesOnly => {
                 limit.get().saturating_sub(today.used)
@@ -278,32 +232,12 @@ impl DailyBudget {
         }
     }
 
-    fn step_by_count(&mut self, now: SystemTime) -> QuotaMode {
-        let (burn_rate, limit) = (self.burn_rate(now), self.limits.calls);
-        let today = self.usage.current_mut();
-        today.mode = if limit.is_some_and(|limit| today.used >= limit.get()) {
-            QuotaMode::Exhausted
-        } else {
-            burn_rate.map_or(QuotaMode::Normal, |burn_rate| today.mode.next(burn_rate))
-        };
-        today.mode
-    }
-
     fn pace(&self) -> Option<BurnRate> {
         self.limits.calls.map(|limit| BurnRate::new(limit, self.limits.reserve))
     }
 
     fn burn_rate(&self, now: SystemTime) -> Option<f64> {
         self.pace().map(|pace| pace.burn_rate(self.usage.current().used, left_of(now)))
-    }
-
-    /// A count that has no limit bears no verdict out.
-    fn own_count(&self) -> OwnCount {
-        let used = f64::from(self.usage.current().used);
-        match self.limits.calls {
-            Some(limit) if used >= f64::from(limit.get()) * FAR_BELOW_LIMIT => OwnCount::NearLimit,
-            Some(_) | None => OwnCount::FarBelowLimit,
-        }
     }
 
     fn mark(&mut self, status: DayStatus) -> Option<DayMark> {
@@ -315,30 +249,8 @@ impl DailyBudget {
         }
     }
 
-    /// Wherever the clock goes, each day has its own count.
-    fn roll_over(&mut self, now: SystemTime) {
-        match self.usage.change_to(day_of(now)) {
-            None => {}
-            Some(DateChange::Midnight) => {
-                self.lockout = self.lockout.into_next_day();
-                self.meet_status(now, 0.0);
-            }
-            // The verdict was about another day.
-            Some(DateChange::QuotaMode) => {
-                self.lockout = UpstreamLockout::None;
-                self.meet_status(now, 0.0);
-            }
-        }
-    }
-
-    /// Today may have been closed when the clock showed it before, or by a run before.
-    fn meet_status(&mut self, now: SystemTime, random: f64) {
-        match self.usage.current().status {
-            DayStatus::Open => {}
-            DayStatus::Closed => self.lockout = UpstreamLockout::met(now, self.own_count(), random),
-        }
+    /// Wherever the clock goes, each day has its own count. `None`: it is the same day as before.
+    pub(super) fn roll_over(&mut self, now: SystemTime) -> Option<DateChange> {
+        self.usage.change_to(day_of(now))
     }
 }
-
-#[cfg(test)]
-mod tests;

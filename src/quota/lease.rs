@@ -17,7 +17,7 @@ pub(super) struct Reservation {
     pub(super) kind: CallKind,
 }
 
-/// What [`DailyBudget::reserve`] says.
+/// What [`QuotaDay::reserve`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reserve {
     /// The call is counted.

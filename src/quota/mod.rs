@@ -3,8 +3,8 @@
 //! Three pure machines (time is an argument) decide. The `DailyBudget` counts, rations by `BurnRate` and foretells by
 //! `Rate`; its days end by the `UpstreamClock`, and each keeps its count (`UsageByDay`). The `UpstreamLockout` obeys the
 //! upstream's `quota_exceeded` and lets one probe find out whether it still holds. The `Pacer` spaces the calls of a
-//! second, by a queue with priorities. `SharedBudget` and `SharedPacer` hold them for all calls: the first leases calls of
-//! the store that keeps the count, the second waits.
+//! second, by a queue with priorities. `SharedDay` (the first two, joined by `QuotaDay`) and `SharedPacer` hold them for
+//! all calls: the one leases calls of the store that keeps the count, the other waits.
 //!
 //! A step around any call: must never know HTTP, the token or the cache. The cache asks how scarce calls are through
 //! a question that the composition root hands it.
@@ -23,9 +23,10 @@ mod lease_write;
 mod lockout;
 mod pacer;
 mod permit;
+mod quota_day;
 mod quota_pressure;
 mod shared;
-mod shared_budget;
+mod shared_day;
 mod shared_pacer;
 mod snapshot;
 #[cfg(test)]

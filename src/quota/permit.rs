@@ -41,7 +41,7 @@ impl CallPermit {
     /// It is the call's turn, and it leaves now. `None`: it is not to be made any more, and was struck out.
     pub(super) fn begin(mut self, turn: QueueTicket) -> Option<Self> {
         self.turn = Some(turn);
-        let good = self.quota.shared.day.with(|budget, now| budget.is_good(self.counted, now));
+        let good = self.quota.shared.day.with(|day, now| day.is_good(self.counted, now));
         good.then(|| {
             self.end = CallEnd::Inconclusive;
             self
@@ -78,7 +78,7 @@ impl CallPermit {
 
     /// The upstream has answered, and not with `quota_exceeded`.
     async fn used(mut self) {
-        let reopening = self.quota.shared.day.with(|budget, _now| budget.answered(self.counted));
+        let reopening = self.quota.shared.day.with(|day, _now| day.answered(self.counted));
         self.end = CallEnd::Used;
         if let Some(reopening) = reopening {
             self.quota.shared.day.mark(reopening).await;
@@ -97,9 +97,9 @@ impl CallPermit {
 
     /// The upstream says that the day's calls are spent. Returns how long it is until there is one.
     async fn exceeded(mut self, asked: Duration) -> Duration {
-        let (closing, wait) = self.quota.shared.day.with(|budget, now| {
-            let closing = budget.exceeded(now, fastrand::f64());
-            let next = budget.check(Priority::Miss, now);
+        let (closing, wait) = self.quota.shared.day.with(|day, now| {
+            let closing = day.exceeded(now, fastrand::f64());
+            let next = day.check(Priority::Miss, now);
             (closing, next.map_or_else(|spent| spent.retry_in, |_may_go| asked))
         });
         self.end = CallEnd::Used;
@@ -130,8 +130,8 @@ impl Drop for CallPermit {
             shared.second.turn_over(|pacer, now| pacer.ended(turn, now));
         }
         match self.end {
-            CallEnd::Refunded => shared.day.with(|budget, now| budget.refund(counted, now)),
-            CallEnd::Inconclusive => shared.day.with(|budget, now| budget.inconclusive(counted, now)),
+            CallEnd::Refunded => shared.day.with(|day, now| day.refund(counted, now)),
+            CallEnd::Inconclusive => shared.day.with(|day, now| day.inconclusive(counted, now)),
             CallEnd::Used => {}
         }
     }

@@ -12,8 +12,9 @@ use super::{
     budget::{DailyBudget, DayLimits},
     clock::WallClock,
     pacer::{Pacer, Priority},
+    quota_day::QuotaDay,
     quota_pressure::ScarcityCell,
-    shared_budget::SharedBudget,
+    shared_day::SharedDay,
     shared_pacer::SharedPacer,
     snapshot::{QuotaSnapshot, SecondCount},
     usage::Backing,
@@ -63,7 +64,7 @@ pub struct Quota {
 pub(super) struct SharedQuota {
     pub(super) limits: QuotaLimits,
     /// The day: its budget, and the upstream's lockout.
-    pub(super) day: SharedBudget,
+    pub(super) day: SharedDay,
     /// The second.
     pub(super) second: SharedPacer,
     quota_pressure: ScarcityCell,
@@ -103,21 +104,21 @@ impl Quota {
     pub fn new(limits: QuotaLimits, opening: InitialCount, clock: WallClock, metrics: QuotaMetrics) -> Self {
         let now = clock.now();
         let day = DayLimits { calls: limits.per_day, reserve: limits.reserve };
-        let unknown = |backing| DailyBudget::new(day, backing, DailyBudget::pro_rata(day, now), now);
+        let unknown = |backing| QuotaDay::new(day, backing, DailyBudget::pro_rata(day, now), now);
         let mut pacer = Pacer::new(limits.per_second, limits.max_wait, Instant::now());
-        let (budget, counter) = match opening {
+        let (quota_day, counter) = match opening {
             InitialCount::Unknown => (unknown(Backing::Memory), None),
-            InitialCount::Unspent => (DailyBudget::new(day, Backing::Memory, 0, now), None),
+            InitialCount::Unspent => (QuotaDay::new(day, Backing::Memory, 0, now), None),
             InitialCount::Stored { counter, record: Some(record) } => {
                 // The run before may have ended a moment ago, in the middle of a burst.
                 pacer.resume_after_restart(Instant::now());
-                (DailyBudget::resumed(day, &record, now, fastrand::f64()), Some(counter))
+                (QuotaDay::resumed(day, &record, now, fastrand::f64()), Some(counter))
             }
             InitialCount::Stored { counter, record: None } => (unknown(Backing::Store), Some(counter)),
         };
         let shared = SharedQuota {
             limits,
-            day: SharedBudget::new(budget, clock, counter, metrics.clone()),
+            day: SharedDay::new(quota_day, clock, counter, metrics.clone()),
             second: SharedPacer::new(pacer, limits.max_wait),
             quota_pressure: ScarcityCell::new(),
             metrics,
@@ -127,7 +128,7 @@ impl Quota {
 
     /// How the quota stands.
     pub fn snapshot(&self) -> QuotaSnapshot {
-        let day = self.shared.day.with(DailyBudget::today);
+        let day = self.shared.day.with(QuotaDay::today);
         let limit = self.shared.limits.per_second;
         let second = self.shared.second.with(|pacer, now| SecondCount {
             limit,
@@ -159,7 +160,7 @@ impl Quota {
     /// How scarce calls are, as of a second ago at most. Cheap: asked for each answer that is not fresh.
     pub fn quota_pressure(&self, now: Instant) -> QuotaPressure {
         let cell = &self.shared.quota_pressure;
-        cell.get(now).unwrap_or_else(|| cell.set(self.shared.day.with(DailyBudget::quota_pressure), now))
+        cell.get(now).unwrap_or_else(|| cell.set(self.shared.day.with(QuotaDay::quota_pressure), now))
     }
 
     /// The call whose turn it was has a connection, and is being sent on it.

@@ -48,8 +48,8 @@ pub(super) struct UsageByDay {
 pub(super) enum DateChange {
     /// To the next day, as each midnight does.
     Midnight,
-    /// In no other way than by being set.
-    QuotaMode,
+    /// To any other day, as only setting it does.
+    ClockSet,
 }
 
 // === impl Backing ===
@@ -163,12 +163,12 @@ impl UsageByDay {
             return None;
         }
         let change =
-            if before.checked_add(1) == Some(day) { DateChange::Midnight } else { DateChange::QuotaMode };
+            if before.checked_add(1) == Some(day) { DateChange::Midnight } else { DateChange::ClockSet };
         let known = self.others.iter().position(|usage| usage.day == day).map(|at| self.others.remove(at));
         let missed = match change {
             // A clock that was ahead had shown the day before it began: what went since is not of that day.
             DateChange::Midnight => 0,
-            DateChange::QuotaMode => self.since_change,
+            DateChange::ClockSet => self.since_change,
         };
         let next = match known {
             Some(usage) => usage.after(missed, self.backing),

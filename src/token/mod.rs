@@ -10,6 +10,7 @@
 //! clock says when a token is over; the wall clock only what a stored one is still worth.
 
 mod access;
+mod adopt;
 mod authorize;
 mod current;
 mod device;

@@ -65,3 +65,22 @@ async fn a_renewal_of_another_process_that_is_under_way_is_not_repeated_by_us() 
     pass(HOUR).await;
     assert_eq!((place.vendor.token_calls(), process.state()), (1, "valid"), "its token is good still");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_token_that_cannot_be_read_yet_is_looked_at_again_every_few_seconds() {
+    let trap = Trap::default();
+    let place = Place::with(options(RefreshTokenPolicy::Rotating, DAY), trap.clone());
+    let process = place.start().await;
+    assert_eq!(process.ask().await, OK);
+    let Some(stored) = place.store.read().await.unwrap() else { panic!("no record") };
+    trap.hide();
+    place.store.compare_and_set(Some(stored.version), &renewed_elsewhere(&place)).await.unwrap();
+    let before = trap.reads();
+    pass(Duration::from_secs(60)).await;
+    assert!((2..=13).contains(&(trap.reads() - before)), "{}", trap.reads() - before);
+    assert_eq!((process.ask().await, process.tokens.generation()), (OK, 1));
+    trap.mend();
+    pass(Duration::from_secs(6)).await;
+    assert_eq!((process.ask().await, process.tokens.generation()), (OK, 2));
+    assert_eq!(place.vendor.token_calls(), 1);
+}

@@ -2,10 +2,13 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
-use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::state::{
     Durability, MemoryStore, Stored, Swap, TokenRecord, TokenStore, TokenStoreError, Version,
@@ -25,6 +28,7 @@ enum Mode {
     #[default]
     Sound,
     Full,
+    Unreadable,
     DeadlyAt(Point),
     Dead,
     Overtaken(Box<TokenRecord>),
@@ -35,6 +39,7 @@ enum Mode {
 pub(super) struct Trap {
     memory: Arc<MemoryStore>,
     mode: Arc<Mutex<Mode>>,
+    reads: Arc<AtomicU32>,
 }
 
 // === impl Trap ===
@@ -47,6 +52,16 @@ impl Trap {
     /// Nothing can be written until [`Trap::mend`].
     pub(super) fn fill(&self) {
         *self.mode() = Mode::Full;
+    }
+
+    /// Nothing can be read until [`Trap::mend`], but written.
+    pub(super) fn hide(&self) {
+        *self.mode() = Mode::Unreadable;
+    }
+
+    /// How often somebody has tried to read.
+    pub(super) fn reads(&self) -> u32 {
+        self.reads.load(Ordering::SeqCst)
     }
 
     /// Before the next writer another one writes this.
@@ -73,6 +88,11 @@ impl TokenStore for Trap {
     }
 
     fn read(&self) -> BoxFuture<'_, Result<Option<Stored>, TokenStoreError>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        if matches!(*self.mode(), Mode::Unreadable) {
+            return ready(Err(TokenStoreError::new(io::Error::from(io::ErrorKind::PermissionDenied))))
+                .boxed();
+        }
         TokenStore::read(&*self.memory)
     }
 
@@ -98,7 +118,7 @@ impl TokenStore for Trap {
             }
             Mode::Overtaken(theirs) => (Some(theirs), false),
             Mode::Sound => (None, false),
-            same @ Mode::DeadlyAt(_) => {
+            same @ (Mode::DeadlyAt(_) | Mode::Unreadable) => {
                 *mode = same;
                 (None, false)
             }

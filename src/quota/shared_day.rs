@@ -1,4 +1,4 @@
-//! The day's budget as all calls share it: asked at the upstream's time of day, with a store that keeps its count.
+//! The day as all calls share it: asked at the upstream's time of day, with a store that keeps its count.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -8,18 +8,19 @@ use std::{
 use tokio::{sync::MutexGuard, time::Instant};
 
 use super::{
-    budget::{DailyBudget, DailyQuotaExhausted},
+    budget::DailyQuotaExhausted,
     burn_rate::QuotaMode,
     clock::WallClock,
     lease::{DayMark, Lease, Reservation, Reserve},
     lease_write::{self, LeaseOutcome, PendingLease},
     pacer::Priority,
+    quota_day::QuotaDay,
     upstream_clock::{ClockSkew, UpstreamClock},
 };
 use crate::{state::CallCounter, telemetry::QuotaMetrics};
 
 #[derive(Debug)]
-pub(super) struct SharedBudget {
+pub(super) struct SharedDay {
     day: Mutex<Day>,
     clock: WallClock,
     counter: Option<Arc<dyn CallCounter>>,
@@ -30,30 +31,30 @@ pub(super) struct SharedBudget {
 
 #[derive(Debug)]
 struct Day {
-    budget: DailyBudget,
+    quota_day: QuotaDay,
     upstream_clock: UpstreamClock,
     mode: QuotaMode,
 }
 
-// === impl SharedBudget ===
+// === impl SharedDay ===
 
-impl SharedBudget {
+impl SharedDay {
     pub(super) fn new(
-        budget: DailyBudget,
+        quota_day: QuotaDay,
         clock: WallClock,
         counter: Option<Arc<dyn CallCounter>>,
         metrics: QuotaMetrics,
     ) -> Self {
-        let day = Day { budget, upstream_clock: UpstreamClock::default(), mode: QuotaMode::Normal };
+        let day = Day { quota_day, upstream_clock: UpstreamClock::default(), mode: QuotaMode::Normal };
         Self { day: Mutex::new(day), clock, counter, leasing: tokio::sync::Mutex::new(None), metrics }
     }
 
-    /// Asks the budget. The gauge follows its mode, and each change is a line of log.
-    pub(super) fn with<T>(&self, with: impl FnOnce(&mut DailyBudget, SystemTime) -> T) -> T {
+    /// Asks the day. The gauge follows its mode, and each change is a line of log.
+    pub(super) fn with<T>(&self, with: impl FnOnce(&mut QuotaDay, SystemTime) -> T) -> T {
         let mut day = self.day();
         let now = day.upstream_clock.now(self.clock.now(), Instant::now());
-        let result = with(&mut day.budget, now);
-        let mode = day.budget.mode(now);
+        let result = with(&mut day.quota_day, now);
+        let mode = day.quota_day.mode(now);
         if mode != day.mode {
             day.mode = mode;
             self.metrics.mode(mode.as_str());
@@ -110,7 +111,7 @@ impl SharedBudget {
     pub(super) async fn reserve(&self, priority: Priority) -> Result<Reservation, DailyQuotaExhausted> {
         let mut leasing: Option<MutexGuard<'_, _>> = None;
         loop {
-            match self.with(|budget, now| budget.reserve(priority, now))? {
+            match self.with(|day, now| day.reserve(priority, now))? {
                 Reserve::Reserved(line) => return Ok(line),
                 Reserve::Lease(lease) => match &mut leasing {
                     Some(writing) => self.write_down(lease, writing).await,
@@ -130,16 +131,16 @@ impl SharedBudget {
     /// Has the store write calls down as gone, or learns what became of those that it was still at.
     async fn write_down(&self, lease: Lease, slot: &mut Option<PendingLease>) {
         let Some(counter) = &self.counter else {
-            return self.with(|budget, _now| budget.lease_failed(lease));
+            return self.with(|day, _now| day.lease_failed(lease));
         };
         let writing = slot.get_or_insert_with(|| PendingLease::begin(Arc::clone(counter), lease));
         match writing.end().await {
-            LeaseOutcome::Done { lease, spent } => self.with(|budget, _now| budget.leased(lease, spent)),
-            LeaseOutcome::Failed { lease } => self.with(|budget, _now| budget.lease_failed(lease)),
+            LeaseOutcome::Done { lease, spent } => self.with(|day, _now| day.leased(lease, spent)),
+            LeaseOutcome::Failed { lease } => self.with(|day, _now| day.lease_failed(lease)),
             // Not written a second time: a slow disk gets to it yet.
             LeaseOutcome::NotYet => {
                 let lease = writing.release_early().unwrap_or(lease);
-                return self.with(|budget, _now| budget.lease_failed(lease));
+                return self.with(|day, _now| day.lease_failed(lease));
             }
         }
         *slot = None;

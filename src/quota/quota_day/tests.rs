@@ -1,24 +1,33 @@
+use std::{num::NonZeroU32, time::Duration};
+
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
-use super::*;
-use crate::state::{CallClaim, CallCounter, CallGrant, MemoryStore};
+use super::{
+    super::{
+        day::{DAY, day_of},
+        forecast::Forecast,
+        lease::LEASE,
+    },
+    *,
+};
+use crate::state::{CallClaim, CallCounter, CallGrant, DayRecord, MemoryStore};
 
-const COLD: Priority = Priority::Miss;
+pub(super) const COLD: Priority = Priority::Miss;
 
-fn at(days: u32, hours: u64, seconds: u64) -> SystemTime {
+pub(super) fn at(days: u32, hours: u64, seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + DAY * (20_000 + days) + Duration::from_secs(hours * 3600 + seconds)
 }
 
-fn limits(calls: u32) -> DayLimits {
+pub(super) fn limits(calls: u32) -> DayLimits {
     DayLimits { calls: NonZeroU32::new(calls), reserve: 0.1 }
 }
 
-fn budget(calls: u32, now: SystemTime) -> DailyBudget {
-    DailyBudget::new(limits(calls), Backing::Memory, 0, now)
+fn budget(calls: u32, now: SystemTime) -> QuotaDay {
+    QuotaDay::new(limits(calls), Backing::Memory, 0, now)
 }
 
-fn count(budget: &mut DailyBudget, now: SystemTime) -> Result<(), DailyQuotaExhausted> {
+fn count(budget: &mut QuotaDay, now: SystemTime) -> Result<(), DailyQuotaExhausted> {
     budget.reserve(COLD, now).map(drop)
 }
 
@@ -27,14 +36,14 @@ fn count(budget: &mut DailyBudget, now: SystemTime) -> Result<(), DailyQuotaExha
 struct Stored(MemoryStore);
 
 impl Stored {
-    fn start(&self, limits: DayLimits, now: SystemTime) -> DailyBudget {
+    fn start(&self, limits: DayLimits, now: SystemTime) -> QuotaDay {
         match CallCounter::read(&self.0).now_or_never().unwrap().unwrap() {
-            Some(record) => DailyBudget::resumed(limits, &record, now, 0.0),
-            None => DailyBudget::new(limits, Backing::Store, 0, now),
+            Some(record) => QuotaDay::resumed(limits, &record, now, 0.0),
+            None => QuotaDay::new(limits, Backing::Store, 0, now),
         }
     }
 
-    fn reserve(&self, budget: &mut DailyBudget, now: SystemTime) -> Result<Reservation, DailyQuotaExhausted> {
+    fn reserve(&self, budget: &mut QuotaDay, now: SystemTime) -> Result<Reservation, DailyQuotaExhausted> {
         loop {
             match budget.reserve(COLD, now)? {
                 Reserve::Reserved(line) => return Ok(line),
@@ -58,7 +67,7 @@ fn a_start_that_knows_nothing_assumes_that_the_day_s_share_is_spent() {
     }
     let now = at(0, 12, 0);
     let used = DailyBudget::pro_rata(limits(10_000), now);
-    let mut budget = DailyBudget::new(limits(10_000), Backing::Memory, used, now);
+    let mut budget = QuotaDay::new(limits(10_000), Backing::Memory, used, now);
     assert_eq!(budget.mode(now), QuotaMode::Normal, "and that is no reason to stretch refreshes");
 }
 
@@ -97,7 +106,7 @@ fn quota_exceeded_spends_the_day_whatever_our_count_says_and_the_drift_is_known(
     for (limit, used, retry_in, external) in
         [(0, 0, DAY / 24, 0), (10_000, 7_998, DAY / 24, 2_001), (10_000, 7_999, DAY / 2, 2_000)]
     {
-        let mut budget = DailyBudget::new(limits(limit), Backing::Memory, used, noon);
+        let mut budget = QuotaDay::new(limits(limit), Backing::Memory, used, noon);
         count(&mut budget, noon).unwrap();
         assert_eq!(budget.exceeded(noon, 0.0), None, "no store is there to be told");
         assert_eq!(count(&mut budget, noon), Err(DailyQuotaExhausted { retry_in }));
@@ -144,55 +153,11 @@ fn without_a_limit_nothing_is_refused() {
 }
 
 #[test]
-fn a_store_that_fails_ends_no_service_and_is_told_later() {
-    let now = at(0, 1, 0);
-    let mut budget = DailyBudget::new(limits(100), Backing::Store, 0, now);
-    let Ok(Reserve::Lease(lease)) = budget.reserve(COLD, now) else { panic!("no lease") };
-    budget.lease_failed(lease);
-    for _ in 0..LEASE {
-        assert!(matches!(budget.reserve(COLD, now), Ok(Reserve::Reserved(_))));
-    }
-    let Ok(Reserve::Lease(next)) = budget.reserve(COLD, now) else { panic!("no lease") };
-    assert_eq!((next.calls, next.unrecorded), (LEASE, LEASE));
-    budget.leased(next, 2 * LEASE);
-    assert_eq!(budget.today(now).used, LEASE);
-}
-
-#[test]
-fn what_the_store_has_lost_is_written_down_again() {
-    let now = at(0, 1, 0);
-    let mut budget = DailyBudget::new(limits(100), Backing::Store, 0, now);
-    let Ok(Reserve::Lease(lease)) = budget.reserve(COLD, now) else { panic!("no lease") };
-    budget.leased(lease, LEASE);
-    for _ in 0..LEASE {
-        assert!(matches!(budget.reserve(COLD, now), Ok(Reserve::Reserved(_))));
-    }
-    for (unrecorded, spent) in [(0, LEASE), (LEASE, 3 * LEASE)] {
-        let Ok(Reserve::Lease(next)) = budget.reserve(COLD, now) else { panic!("no lease") };
-        assert_eq!(next.unrecorded, unrecorded);
-        budget.leased(next, spent);
-        for _ in 0..LEASE {
-            assert!(matches!(budget.reserve(COLD, now), Ok(Reserve::Reserved(_))));
-        }
-    }
-    assert_eq!(budget.today(now).used, 3 * LEASE);
-}
-
-#[test]
-fn what_others_take_from_the_same_store_is_spent() {
-    let now = at(0, 1, 0);
-    let mut budget = DailyBudget::new(limits(100), Backing::Store, 0, now);
-    let Ok(Reserve::Lease(lease)) = budget.reserve(COLD, now) else { panic!("no lease") };
-    budget.leased(lease, 100);
-    assert_eq!(budget.today(now).used, 100 - LEASE);
-}
-
-#[test]
 fn a_day_that_a_run_before_found_spent_ends_at_midnight_whatever_the_clock_says_at_the_next_start() {
     for spent in [9, DayRecord::UNCOUNTED] {
         let day = DayRecord { day: day_of(at(1, 0, 0)), spent, status: DayStatus::Closed };
         for start in [at(1, 5, 0), at(2, 0, 1)] {
-            let mut budget = DailyBudget::resumed(limits(10), &LedgerRecord::of(day), start, 0.5);
+            let mut budget = QuotaDay::resumed(limits(10), &LedgerRecord::of(day), start, 0.5);
             let (last, probe) = (at(2, 0, 29), at(2, 0, 30));
             assert_eq!((budget.mode(start), budget.mode(last)), (QuotaMode::Exhausted, QuotaMode::Exhausted));
             assert!(matches!(budget.check(COLD, probe), Ok(CallKind::Probe)), "{probe:?}");
@@ -204,7 +169,7 @@ fn a_day_that_a_run_before_found_spent_ends_at_midnight_whatever_the_clock_says_
 fn what_a_clock_that_was_ahead_has_closed_is_no_word_about_today() {
     let tomorrow = DayRecord { day: day_of(at(1, 0, 0)), spent: 20, status: DayStatus::Closed };
     let today = at(0, 5, 0);
-    let mut budget = DailyBudget::resumed(limits(10_000), &LedgerRecord::of(tomorrow), today, 0.5);
+    let mut budget = QuotaDay::resumed(limits(10_000), &LedgerRecord::of(tomorrow), today, 0.5);
     assert_eq!((budget.mode(today), budget.today(today).used), (QuotaMode::Normal, 20));
     let mut at_midnight = Vec::new();
     for minutes in [0, 59, 60] {
@@ -228,7 +193,7 @@ enum Event {
     Call,
     NotSent,
     Kill,
-    CircuitPermit(u64),
+    TimePasses(u64),
     /// Somebody sets the clock, so many seconds off the true time.
     SetClock(i64),
 }
@@ -238,7 +203,7 @@ fn event() -> impl Strategy<Value = Event> {
         8 => Just(Event::Call),
         1 => Just(Event::NotSent),
         1 => Just(Event::Kill),
-        3 => (0..7_200_u64).prop_map(Event::CircuitPermit),
+        3 => (0..7_200_u64).prop_map(Event::TimePasses),
     ]
 }
 
@@ -277,7 +242,7 @@ proptest! {
                     kills += 1;
                     budget = stored.start(limits(limit), now);
                 }
-                Event::CircuitPermit(seconds) => now += Duration::from_secs(seconds),
+                Event::TimePasses(seconds) => now += Duration::from_secs(seconds),
                 Event::SetClock(_) => {}
             }
             let (today, made) = (budget.today(now).used, sent.get(&day_of(now)).copied().unwrap_or(0));
@@ -313,7 +278,7 @@ proptest! {
                     }
                 }
                 Event::Kill => budget = stored.start(limits, now),
-                Event::CircuitPermit(seconds) => truth += Duration::from_secs(seconds),
+                Event::TimePasses(seconds) => truth += Duration::from_secs(seconds),
                 Event::SetClock(by) if wrong_by == 0 => wrong_by = by,
                 Event::SetClock(_) => {
                     wrong_by = 0;
