@@ -33,8 +33,8 @@ pub(super) struct RequestInfo<'a> {
 #[derive(Debug, Clone)]
 pub struct AccessLog {
     metrics: RequestMetrics,
-    /// The series of answers from memory, resolved once: a full answer and a 304 for each.
-    memory: [[RequestSeries; 2]; 3],
+    /// The series of the usual answers, resolved once: a full answer and a 304 for each.
+    usual: [[RequestSeries; 2]; 5],
 }
 
 // === impl AccessLogEntry ===
@@ -81,31 +81,41 @@ impl AccessLogEntry {
 // === impl AccessLog ===
 
 impl AccessLog {
-    /// Resolves the series of answers from memory.
+    /// Resolves the series of the usual answers.
     pub fn new(metrics: RequestMetrics) -> Self {
-        let memory = [RequestOutcome::Hit, RequestOutcome::Stale, RequestOutcome::StaleIfError]
-            .map(|outcome| ["200", "304"].map(|code| metrics.series(outcome.as_str(), code)));
-        Self { metrics, memory }
+        let usual = [
+            RequestOutcome::Hit,
+            RequestOutcome::Stale,
+            RequestOutcome::StaleIfError,
+            RequestOutcome::Miss,
+            RequestOutcome::Collapsed,
+        ];
+        let usual = usual.map(|outcome| ["200", "304"].map(|code| metrics.series(outcome.as_str(), code)));
+        Self { metrics, usual }
     }
 
     /// Counts, times and logs an answer from memory.
-    pub(super) fn hit(&self, about: &RequestInfo<'_>, served: &Served, status: StatusCode) {
+    pub(super) fn hit(&self, info: &RequestInfo<'_>, served: &Served, status: StatusCode) {
         let outcome = RequestOutcome::of(served);
-        match (outcome.in_memory(), status) {
-            (Some(row), StatusCode::OK) => self.memory[row][0].record(about.elapsed),
-            (Some(row), StatusCode::NOT_MODIFIED) => self.memory[row][1].record(about.elapsed),
-            _ => self.metrics.series(outcome.as_str(), status.as_str()).record(about.elapsed),
-        }
+        self.count(outcome, status, info.elapsed);
         // An entry is worth making only for a line that is written.
         if !outcome.is_from_memory() || tracing::enabled!(Level::DEBUG) {
-            AccessLogEntry::of(served.clone()).log(about, status);
+            AccessLogEntry::of(served.clone()).log(info, status);
         }
     }
 
     /// Counts, times and logs an answer of the slow path.
-    pub(super) fn answer(&self, about: &RequestInfo<'_>, entry: &AccessLogEntry, status: StatusCode) {
-        self.metrics.series(entry.outcome.as_str(), status.as_str()).record(about.elapsed);
-        entry.log(about, status);
+    pub(super) fn answer(&self, info: &RequestInfo<'_>, entry: &AccessLogEntry, status: StatusCode) {
+        self.count(entry.outcome, status, info.elapsed);
+        entry.log(info, status);
+    }
+
+    fn count(&self, outcome: RequestOutcome, status: StatusCode, elapsed: Duration) {
+        match (outcome.usual(), status) {
+            (Some(row), StatusCode::OK) => self.usual[row][0].record(elapsed),
+            (Some(row), StatusCode::NOT_MODIFIED) => self.usual[row][1].record(elapsed),
+            _ => self.metrics.series(outcome.as_str(), status.as_str()).record(elapsed),
+        }
     }
 
     /// The gauge of requests that are not answered yet.

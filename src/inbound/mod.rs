@@ -27,7 +27,7 @@ pub use from_fn::{FromFn, FromFnLayer, from_fn};
 pub use limits::{InFlightLimit, deadline, shed_load, stale_if_error};
 pub use outcome::RequestOutcome;
 pub use parse::{CrossOrigin, NoCache, RequestParser};
-pub use pending::{BodyPresence, Pending};
+pub use pending::{BodyPresence, Pending, PendingRequest};
 pub use problem::Problem;
 pub use rejection::Rejection;
 pub use request_id::RequestId;

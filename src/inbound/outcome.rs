@@ -104,13 +104,15 @@ impl RequestOutcome {
         }
     }
 
-    /// Where the series of an answer from memory stands, if it has one.
-    pub(super) const fn in_memory(self) -> Option<usize> {
+    /// Where the series of its usual answers stands, if it has such.
+    pub(super) const fn usual(self) -> Option<usize> {
         match self {
             Self::Hit => Some(0),
             Self::Stale => Some(1),
             Self::StaleIfError => Some(2),
-            Self::NegativeHit | Self::Miss | Self::Collapsed | Self::Rejected | Self::Error => None,
+            Self::Miss => Some(3),
+            Self::Collapsed => Some(4),
+            Self::NegativeHit | Self::Rejected | Self::Error => None,
         }
     }
 }

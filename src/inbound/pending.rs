@@ -26,6 +26,9 @@ pub(super) struct Parsed {
     pub(super) start: Instant,
 }
 
+/// A request on the slow path. Boxed: it passes many layers, each of which would hold it by value.
+pub type PendingRequest = Request<Box<Pending>>;
+
 /// What is known of a request that the fast path does not answer. Stands where its body was: that is never read.
 #[derive(Debug)]
 pub struct Pending {
@@ -70,8 +73,8 @@ impl Parsed {
 
 impl Pending {
     /// Puts what is known of a request in the place of its body.
-    pub(super) fn attach(request: Request<BodyPresence>, parsed: Parsed, step: NextStep) -> Request<Self> {
+    pub(super) fn attach(request: Request<BodyPresence>, parsed: Parsed, step: NextStep) -> PendingRequest {
         let id = parsed.negotiated.id(request.headers()).unwrap_or_else(RequestId::new);
-        request.map(|body| Self { id, parsed, body, step })
+        request.map(|body| Box::new(Self { id, parsed, body, step }))
     }
 }

@@ -20,7 +20,7 @@ use tower::{Service, ServiceExt};
 use super::{
     AccessLog, RequestId, RequestParser, Responder,
     access_log::RequestInfo,
-    pending::{BodyPresence, NextStep, Parsed, Pending},
+    pending::{BodyPresence, NextStep, Parsed, Pending, PendingRequest},
     request_id::X_REQUEST_ID,
 };
 use crate::{
@@ -42,8 +42,8 @@ pub struct ReportService<S> {
 /// The tower stack for whatever the fast path does not answer, behind one name.
 pub struct SlowPath(Box<StartFn>);
 
-type StartFn = dyn Fn(Request<Pending>) -> SlowFuture + Send + Sync;
-type SlowFuture = BoxFuture<'static, Response<Body>>;
+type StartFn = dyn Fn(PendingRequest) -> SlowFuture + Send + Sync;
+type SlowFuture = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
 /// A response, now or later.
 pub enum ResponseFuture {
@@ -136,17 +136,11 @@ impl SlowPath {
     /// By this stack.
     pub fn new<S>(stack: S) -> Self
     where
-        S: Service<Request<Pending>, Response = Response<Body>, Error = Infallible>,
+        S: Service<PendingRequest, Response = Response<Body>, Error = Infallible>,
         S: Clone + Send + Sync + 'static,
         S::Future: Send,
     {
-        Self(Box::new(move |request| {
-            let response = stack.clone().oneshot(request);
-            Box::pin(async {
-                let Ok(response) = response.await;
-                response
-            })
-        }))
+        Self(Box::new(move |request| Box::pin(stack.clone().oneshot(request))))
     }
 }
 
@@ -166,7 +160,7 @@ impl Future for ResponseFuture {
             Self::Ready(response) => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            Self::Later(future) => future.as_mut().poll(cx).map(Ok),
+            Self::Later(future) => future.as_mut().poll(cx),
         }
     }
 }

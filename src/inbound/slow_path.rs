@@ -5,7 +5,7 @@
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use http::{HeaderValue, Method, Request, Response, header::CONNECTION};
+use http::{HeaderValue, Method, Response, header::CONNECTION};
 use prometheus::IntGauge;
 use tower::{Service, ServiceExt};
 use tracing::Instrument;
@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::{
     AccessLog, Responder,
     access_log::{AccessLogEntry, RequestInfo},
-    pending::{BodyPresence, NextStep, Pending},
+    pending::{BodyPresence, NextStep, Pending, PendingRequest},
     refuse::refuse,
     request_id::X_REQUEST_ID,
 };
@@ -31,11 +31,11 @@ struct InFlight(IntGauge);
 
 /// Completes every head: with the request's id, and with the end of a connection on which a body stands unread. It would
 /// be taken for the next request.
-pub async fn complete_head<S>(_: (), request: Request<Pending>, next: S) -> Result<Response<Body>, Infallible>
+pub async fn complete_head<S>(_: (), request: PendingRequest, next: S) -> Result<Response<Body>, Infallible>
 where
-    S: Service<Request<Pending>, Response = Response<Body>, Error = Infallible>,
+    S: Service<PendingRequest, Response = Response<Body>, Error = Infallible>,
 {
-    let Pending { id, body, .. } = request.body();
+    let Pending { id, body, .. } = &**request.body();
     let (id, body) = (id.clone(), *body);
     let mut response = next.oneshot(request).await?;
     let headers = response.headers_mut();
@@ -52,13 +52,13 @@ where
 /// Counts, times and logs what became of a request.
 pub async fn record<S>(
     access_log: Arc<AccessLog>,
-    request: Request<Pending>,
+    request: PendingRequest,
     next: S,
 ) -> Result<Response<Body>, Infallible>
 where
-    S: Service<Request<Pending>, Response = Answered, Error = Infallible>,
+    S: Service<PendingRequest, Response = Answered, Error = Infallible>,
 {
-    let Pending { id, parsed, .. } = request.body();
+    let Pending { id, parsed, .. } = &**request.body();
     let (id, key, start) = (id.clone(), parsed.key.ok(), parsed.start);
     let in_flight = InFlight::enter(access_log.metrics().in_flight());
     let (response, entry) = next.oneshot(request).await?;
@@ -69,11 +69,11 @@ where
 }
 
 /// The span of a request. No byte of the caller's is in it that has not been parsed: a path may hold a secret.
-pub async fn trace<S>(_: (), request: Request<Pending>, next: S) -> Result<Answered, Infallible>
+pub async fn trace<S>(_: (), request: PendingRequest, next: S) -> Result<Answered, Infallible>
 where
-    S: Service<Request<Pending>, Response = Answered, Error = Infallible>,
+    S: Service<PendingRequest, Response = Answered, Error = Infallible>,
 {
-    let Pending { id, parsed, .. } = request.body();
+    let Pending { id, parsed, .. } = &**request.body();
     let method = match *request.method() {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -90,9 +90,9 @@ where
 }
 
 /// A panic costs one request its report, and is seen: by the hook's log line, in the access log and in the metrics.
-pub async fn catch_panic<S>(_: (), request: Request<Pending>, next: S) -> Result<Answered, Infallible>
+pub async fn catch_panic<S>(_: (), request: PendingRequest, next: S) -> Result<Answered, Infallible>
 where
-    S: Service<Request<Pending>, Response = Answered, Error = Infallible>,
+    S: Service<PendingRequest, Response = Answered, Error = Infallible>,
 {
     let id = request.body().id.clone();
     match AssertUnwindSafe(next.oneshot(request)).catch_unwind().await {
@@ -104,13 +104,14 @@ where
 /// The end of HTTP: has a report fetched if it takes that, and makes a response of it, or of the reason why there is none.
 pub async fn respond<S>(
     (responder, memory): (Arc<Responder>, Arc<ReportCache>),
-    request: Request<Pending>,
+    request: PendingRequest,
     next: S,
 ) -> Result<Answered, Infallible>
 where
     S: Service<Miss, Response = Served, Error = FetchError>,
 {
-    let (head, Pending { id, parsed, step, .. }) = request.into_parts();
+    let (head, pending) = request.into_parts();
+    let Pending { id, parsed, step, .. } = *pending;
     let (key, served) = match step {
         NextStep::Reject(rejection) => return Ok(refuse(rejection, &id)),
         NextStep::Respond(key, served) => (key, served),

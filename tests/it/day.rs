@@ -165,7 +165,9 @@ impl Scene {
             }
             let mut ask = |key, asker| match life.ask(key) {
                 ResponseFuture::Ready(answer) => figures.count(asker, &answer.unwrap()),
-                ResponseFuture::Later(answer) => drop(later.spawn(async move { (asker, answer.await) })),
+                ResponseFuture::Later(answer) => {
+                    drop(later.spawn(async move { (asker, answer.await.unwrap()) }));
+                }
             };
             (0..TOGETHER).for_each(|dashboard| ask((poll * TOGETHER + dashboard) % KEYS, Asker::Dashboard));
             if now >= NEW_KEY_EACH * newcomers {
