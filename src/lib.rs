@@ -15,7 +15,7 @@
 //! | 3 | [`token`] | the one OAuth token: renewed, persisted, sent; back-off after 401s |
 //! | 3 | [`server`] | sockets, slow and idle peers, graceful drain, bearer auth: what both ports share |
 //! | 2 | [`upstream`] | the HTTP client: connect, request, response, body |
-//! | 2 | [`state`] | what outlives the process |
+//! | 2 | [`state`] | what outlives the process, as ports: the token's record, the day's calls; kept in memory or in a file |
 //! | 1 | [`report`] | the domain: keys, reports, negative answers, errors, lifetimes; no I/O, no clock |
 //! | 1 | [`middleware`] | steps that wrap an upstream call, as `async fn handle(call, next)` |
 //! | 1 | [`settings`] | every key, its layers and its checks |

@@ -5,7 +5,8 @@
 //!
 //! A token is given (settings, file) or renewed. Renewing is one task's work, so that there is never more than one
 //! call at a time: it writes its intent down, asks, writes the answer down, and only then does anyone use it. Requests
-//! go on with the old token meanwhile; who has none waits a few seconds. Nothing but `invalid_grant` is a verdict on
+//! go on with the old token meanwhile; who has none waits a few seconds. A record that another process has renewed is
+//! adopted, and costs no call. Nothing but `invalid_grant` is a verdict on
 //! the refresh token. A token that is refused is backed off, and so are the renewals that a refusal asks for. Tokio's
 //! clock says when a token is over; the wall clock only what a stored one is still worth.
 
