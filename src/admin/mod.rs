@@ -10,5 +10,5 @@ mod reply;
 mod routes;
 mod status;
 
-pub use readiness::Readiness;
+pub(crate) use readiness::Readiness;
 pub use routes::{Admin, AdminState};

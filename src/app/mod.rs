@@ -13,7 +13,8 @@ mod stack;
 
 pub use calls::{Calls, calls};
 pub use composition::App;
-pub use dependencies::{Dependencies, Environment, SetupError};
+pub(crate) use dependencies::SetupError;
+pub use dependencies::{Dependencies, Environment};
 pub use options::{cache_options, quota_limits};
 pub use run::{Ports, RunError, run};
 pub use stack::{RequestLimits, data_port, misses};

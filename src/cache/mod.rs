@@ -18,9 +18,11 @@ mod report_cache;
 mod served;
 mod statistics;
 
-pub use entry::{Entry, Freshness};
+pub(crate) use entry::{Entry, Freshness};
 pub use layer::{Cache, CacheLayer, Unanswered};
-pub use refresh_failure::RefreshFailure;
-pub use report_cache::{CacheOptions, Lookup, Refresh, ReportCache};
-pub use served::{CacheRequest, Forward, Miss, Permit, Revalidate, Role, Served, ServedFrom, StoreOutcome};
-pub use statistics::{ActivityStatistics, ClickChange, ClickCount, FormStatistics, Removed};
+pub(crate) use refresh_failure::RefreshFailure;
+pub use report_cache::{CacheOptions, ReportCache};
+pub(crate) use report_cache::{Lookup, Refresh};
+pub(crate) use served::StoreOutcome;
+pub use served::{CacheRequest, Forward, Miss, Permit, Revalidate, Role, Served, ServedFrom};
+pub(crate) use statistics::{ActivityStatistics, FormStatistics, Removed};

@@ -11,4 +11,5 @@ mod serve;
 mod signals;
 
 pub use arguments::run;
-pub use outcome::{CommandOutcome, Failure};
+pub(crate) use outcome::CommandOutcome;
+pub use outcome::Failure;

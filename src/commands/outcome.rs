@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a command comes to.
-pub type CommandOutcome = Result<(), Failure>;
+pub(crate) type CommandOutcome = Result<(), Failure>;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

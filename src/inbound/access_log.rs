@@ -14,7 +14,7 @@ use crate::{
 
 /// What the log line of a request says of its answer. Whoever makes the answer returns both.
 #[derive(Debug, Clone)]
-pub struct AccessLogEntry {
+pub(crate) struct AccessLogEntry {
     pub(super) outcome: RequestOutcome,
     pub(super) age: Option<Duration>,
     pub(super) exchange: Option<Exchange>,

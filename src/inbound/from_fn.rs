@@ -9,14 +9,14 @@ use tower::{Layer, Service};
 
 /// See [`from_fn`].
 #[derive(Debug, Clone)]
-pub struct FromFnLayer<T, F> {
+pub(crate) struct FromFnLayer<T, F> {
     state: T,
     wrap: F,
 }
 
 /// See [`from_fn`].
 #[derive(Debug, Clone)]
-pub struct FromFn<T, F, S> {
+pub(crate) struct FromFn<T, F, S> {
     state: T,
     wrap: F,
     next: S,
@@ -24,7 +24,7 @@ pub struct FromFn<T, F, S> {
 
 /// A layer that calls `wrap(state, request, next)`, where `next` is the service below it. That one is asked for its
 /// readiness when it is called ([`tower::ServiceExt::oneshot`]): such a layer is always ready itself.
-pub const fn from_fn<T, F>(state: T, wrap: F) -> FromFnLayer<T, F> {
+pub(crate) const fn from_fn<T, F>(state: T, wrap: F) -> FromFnLayer<T, F> {
     FromFnLayer { state, wrap }
 }
 

@@ -15,19 +15,23 @@ use crate::{
 
 /// The requests that may take a fetch at a time (`server.max_in_flight`). Clones share them.
 #[derive(Debug, Clone)]
-pub struct InFlightLimit(Arc<Semaphore>);
+pub(crate) struct InFlightLimit(Arc<Semaphore>);
 
 // === impl InFlightLimit ===
 
 impl InFlightLimit {
     /// So many.
-    pub fn new(max_in_flight: NonZeroUsize) -> Self {
+    pub(crate) fn new(max_in_flight: NonZeroUsize) -> Self {
         Self(Arc::new(Semaphore::new(max_in_flight.get().min(Semaphore::MAX_PERMITS))))
     }
 }
 
 /// Before any error: the copy that is held, if it is not too old for that (RFC 5861).
-pub async fn stale_if_error<S>(memory: Arc<ReportCache>, miss: Miss, next: S) -> Result<Served, FetchError>
+pub(crate) async fn stale_if_error<S>(
+    memory: Arc<ReportCache>,
+    miss: Miss,
+    next: S,
+) -> Result<Served, FetchError>
 where
     S: Service<Miss, Response = Served, Error = FetchError>,
 {
@@ -40,7 +44,7 @@ where
 
 /// A quick no is kinder than a queue. A fetch that starts for a request keeps its permit until it ends, also when the
 /// caller has hung up.
-pub async fn shed_load<S>(limit: InFlightLimit, miss: Miss, next: S) -> Result<Served, FetchError>
+pub(crate) async fn shed_load<S>(limit: InFlightLimit, miss: Miss, next: S) -> Result<Served, FetchError>
 where
     S: Service<Miss, Response = Served, Error = FetchError>,
 {
@@ -51,7 +55,7 @@ where
 }
 
 /// Ends a caller's waiting, never the fetch: that goes on for whoever else waits, and for the cache.
-pub async fn deadline<S>(request_timeout: Duration, miss: Miss, next: S) -> Result<Served, FetchError>
+pub(crate) async fn deadline<S>(request_timeout: Duration, miss: Miss, next: S) -> Result<Served, FetchError>
 where
     S: Service<Miss, Response = Served, Error = FetchError>,
 {

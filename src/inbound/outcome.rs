@@ -8,7 +8,7 @@ use crate::{
 
 /// What a request came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestOutcome {
+pub(crate) enum RequestOutcome {
     /// Answered from memory, fresh.
     Hit,
     /// Answered from memory, old; refreshed behind.
@@ -31,7 +31,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// Each label of `requests_total{outcome}`.
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Hit,
         Self::Stale,
         Self::StaleIfError,
@@ -43,7 +43,7 @@ impl RequestOutcome {
     ];
 
     /// The status codes that it is answered with.
-    pub const fn codes(self) -> &'static [&'static str] {
+    pub(crate) const fn codes(self) -> &'static [&'static str] {
         match self {
             Self::Hit | Self::Stale | Self::StaleIfError => &["200", "304"],
             Self::NegativeHit => &["400", "404"],
@@ -54,7 +54,7 @@ impl RequestOutcome {
     }
 
     /// The label.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Stale => "stale",

@@ -11,7 +11,7 @@ use crate::{
 
 /// What is left of a request's body once its head is read: whether there is one. It is never read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyPresence {
+pub(crate) enum BodyPresence {
     /// None, as a GET or HEAD should be.
     Absent,
     /// One of some length, or of a length that is not known yet.
@@ -27,7 +27,7 @@ pub(super) struct Parsed {
 }
 
 /// A request on the slow path. Boxed: it passes many layers, each of which would hold it by value.
-pub type PendingRequest = Request<Box<Pending>>;
+pub(crate) type PendingRequest = Request<Box<Pending>>;
 
 /// What is known of a request that the fast path does not answer. Stands where its body was: that is never read.
 #[derive(Debug)]

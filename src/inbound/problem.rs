@@ -19,7 +19,7 @@ const RETRY_AFTER_BOUNDS: (u64, u64) = (1, 10);
 
 /// What went wrong, ready to be shown. Never holds a token, a secret, the upstream's host or its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// The status that answers the request.
     pub status: StatusCode,
     /// A short word for programs.
@@ -174,7 +174,7 @@ impl Problem {
     }
 
     /// The answer to the request of this id.
-    pub fn into_response(self, id: &RequestId) -> Response<Body> {
+    pub(crate) fn into_response(self, id: &RequestId) -> Response<Body> {
         let Self { status, error_key, error_message, retry_after } = self;
         let document = Document {
             r#type: format!("urn:link-report-proxy:problem:{}", type_of(status, &error_key)),

@@ -7,7 +7,7 @@ use crate::{
 
 /// Why a request gets no report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
+pub(crate) enum Rejection {
     /// A web page may have sent it that has no business here.
     #[error(transparent)]
     Browser(#[from] BrowserRefusal),

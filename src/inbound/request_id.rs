@@ -12,7 +12,7 @@ const MAX_LEN: usize = 128;
 
 /// Names one request, in its answer, in the log, and in a problem's `instance`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(Text);
+pub(crate) struct RequestId(Text);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Text {

@@ -24,14 +24,18 @@ use crate::{
 };
 
 /// A response, and what the access log says of it.
-pub type Answered = (Response<Body>, AccessLogEntry);
+pub(crate) type Answered = (Response<Body>, AccessLogEntry);
 
 /// Keeps the gauge of requests in flight right, also when a caller leaves.
 struct InFlight(IntGauge);
 
 /// Completes every head: with the request's id, and with the end of a connection on which a body stands unread. It would
 /// be taken for the next request.
-pub async fn complete_head<S>(_: (), request: PendingRequest, next: S) -> Result<Response<Body>, Infallible>
+pub(crate) async fn complete_head<S>(
+    _: (),
+    request: PendingRequest,
+    next: S,
+) -> Result<Response<Body>, Infallible>
 where
     S: Service<PendingRequest, Response = Response<Body>, Error = Infallible>,
 {
@@ -50,7 +54,7 @@ where
 }
 
 /// Counts, times and logs what became of a request.
-pub async fn record<S>(
+pub(crate) async fn record<S>(
     access_log: Arc<AccessLog>,
     request: PendingRequest,
     next: S,
@@ -69,7 +73,7 @@ where
 }
 
 /// The span of a request. No byte of the caller's is in it that has not been parsed: a path may hold a secret.
-pub async fn trace<S>(_: (), request: PendingRequest, next: S) -> Result<Answered, Infallible>
+pub(crate) async fn trace<S>(_: (), request: PendingRequest, next: S) -> Result<Answered, Infallible>
 where
     S: Service<PendingRequest, Response = Answered, Error = Infallible>,
 {
@@ -90,7 +94,7 @@ where
 }
 
 /// A panic costs one request its report, and is seen: by the hook's log line, in the access log and in the metrics.
-pub async fn catch_panic<S>(_: (), request: PendingRequest, next: S) -> Result<Answered, Infallible>
+pub(crate) async fn catch_panic<S>(_: (), request: PendingRequest, next: S) -> Result<Answered, Infallible>
 where
     S: Service<PendingRequest, Response = Answered, Error = Infallible>,
 {
@@ -102,7 +106,7 @@ where
 }
 
 /// The end of HTTP: has a report fetched if it takes that, and makes a response of it, or of the reason why there is none.
-pub async fn respond<S>(
+pub(crate) async fn respond<S>(
     (responder, memory): (Arc<Responder>, Arc<ReportCache>),
     request: PendingRequest,
     next: S,

@@ -7,5 +7,6 @@
 mod service;
 mod step;
 
-pub use service::{SharedService, TowerService};
-pub use step::{Middleware, Next, StepLayer, Stepped, step};
+pub(crate) use service::SharedService;
+pub use service::TowerService;
+pub(crate) use step::{Middleware, Next, step};

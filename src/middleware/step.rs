@@ -14,24 +14,24 @@ pub trait Next<Q>: Send + Sync {
 }
 
 /// A step before `N`.
-pub trait Middleware<Q, N: Next<Q>>: Send + Sync {
+pub(crate) trait Middleware<Q, N: Next<Q>>: Send + Sync {
     /// Answers the request, with what `next` says to it or without.
     fn handle(&self, request: Q, next: &N) -> impl Future<Output = Result<N::Response, N::Error>> + Send;
 }
 
 /// Puts a step before whatever stands below it.
 #[derive(Debug, Clone)]
-pub struct StepLayer<M>(M);
+pub(crate) struct StepLayer<M>(M);
 
 /// A step with what stands below it.
 #[derive(Debug, Clone)]
-pub struct Stepped<M, N> {
+pub(crate) struct Stepped<M, N> {
     middleware: M,
     next: N,
 }
 
 /// A layer of this step, for a `ServiceBuilder`.
-pub const fn step<M>(middleware: M) -> StepLayer<M> {
+pub(crate) const fn step<M>(middleware: M) -> StepLayer<M> {
     StepLayer(middleware)
 }
 

@@ -10,7 +10,7 @@ use crate::{
 
 /// Lets a call through when the second and the day allow it.
 #[derive(Debug, Clone)]
-pub struct QuotaGate {
+pub(crate) struct QuotaGate {
     quota: Quota,
 }
 
@@ -18,7 +18,7 @@ pub struct QuotaGate {
 
 impl QuotaGate {
     /// The gate that spends this quota.
-    pub fn new(quota: Quota) -> Self {
+    pub(crate) fn new(quota: Quota) -> Self {
         Self { quota }
     }
 }

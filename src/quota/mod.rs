@@ -36,11 +36,10 @@ mod test_host;
 mod upstream_clock;
 mod usage;
 
-pub use burn_rate::QuotaMode;
+pub(crate) use burn_rate::QuotaMode;
 pub use clock::WallClock;
-pub use forecast::Forecast;
-pub use gate::QuotaGate;
-pub use shared::{InitialCount, Quota, QuotaLimits, Window};
-pub use snapshot::{DayCount, QuotaSnapshot, SecondCount};
-pub use upstream_clock::ClockSkew;
-pub use usage::Backing;
+pub(crate) use forecast::Forecast;
+pub(crate) use gate::QuotaGate;
+pub use shared::{InitialCount, Quota};
+pub(crate) use shared::{QuotaLimits, Window};
+pub(crate) use snapshot::{QuotaSnapshot, SecondCount};

@@ -73,7 +73,7 @@ pub(super) struct SharedQuota {
 
 /// What a limit counts calls in: a label of `quota_*`.
 #[derive(Debug, Clone, Copy)]
-pub enum Window {
+pub(crate) enum Window {
     /// `quota.per_second`.
     Second,
     /// `quota.per_day`.
@@ -173,10 +173,10 @@ impl Quota {
 
 impl Window {
     /// Each label of `quota_*{window}`.
-    pub const ALL: [Self; 2] = [Self::Second, Self::Day];
+    pub(crate) const ALL: [Self; 2] = [Self::Second, Self::Day];
 
     /// The label.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Second => "second",
             Self::Day => "day",

@@ -12,7 +12,7 @@ use std::{
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use super::{DayCount, InitialCount, Quota, QuotaLimits, WallClock, day::DAY};
+use super::{InitialCount, Quota, QuotaLimits, WallClock, day::DAY, snapshot::DayCount};
 use crate::report::testing::good;
 use crate::{
     report::{Exchange, FetchError, Fetched, Reason, UpstreamFailure, UpstreamLimit},

@@ -28,11 +28,6 @@ impl ActivityId {
         }
         Uuid::try_parse_ascii(text).map(Self).map_err(|_| InvalidActivityId)
     }
-
-    /// The id's 16 bytes, for seeding what must differ from id to id.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        self.0.as_bytes()
-    }
 }
 
 impl From<Uuid> for ActivityId {

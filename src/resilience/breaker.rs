@@ -13,7 +13,7 @@ use crate::{
 
 /// Refuses calls while the upstream keeps failing.
 #[derive(Debug, Clone)]
-pub struct CircuitBreaker {
+pub(crate) struct CircuitBreaker {
     shared: Arc<SharedCircuit>,
 }
 
@@ -35,7 +35,7 @@ struct CallGuard<'a> {
 
 impl CircuitBreaker {
     /// A closed circuit.
-    pub fn new(limits: CircuitLimits, metrics: CircuitMetrics) -> Self {
+    pub(crate) fn new(limits: CircuitLimits, metrics: CircuitMetrics) -> Self {
         Self { shared: Arc::new(SharedCircuit { circuit: Mutex::new(Circuit::new(limits)), metrics }) }
     }
 }

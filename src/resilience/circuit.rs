@@ -8,7 +8,7 @@ use crate::{backoff::Backoff, report::ReportKey};
 
 /// When the circuit opens, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub struct CircuitLimits {
+pub(crate) struct CircuitLimits {
     /// Keys whose calls must fail in a row to open it; `None` never opens. One key alone never does: its faults are its
     /// own, and must not cut off the others.
     pub failures: Option<NonZeroU32>,
@@ -20,7 +20,7 @@ pub struct CircuitLimits {
 
 /// What the circuit is, for people and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CircuitState {
+pub(crate) enum CircuitState {
     /// Calls pass.
     Closed,
     /// Calls are refused.
@@ -102,10 +102,10 @@ impl CircuitLimits {
 
 impl CircuitState {
     /// Each label of `circuit_state`.
-    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+    pub(crate) const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
 
     /// The label.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Open => "open",

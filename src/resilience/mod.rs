@@ -8,6 +8,6 @@ mod breaker;
 mod circuit;
 mod retry;
 
-pub use breaker::CircuitBreaker;
-pub use circuit::{CircuitLimits, CircuitState};
-pub use retry::{RetryOnce, TokenGeneration};
+pub(crate) use breaker::CircuitBreaker;
+pub(crate) use circuit::{CircuitLimits, CircuitState};
+pub(crate) use retry::{RetryOnce, TokenGeneration};

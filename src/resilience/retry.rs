@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Tells which generation of the access token is in use now: after a 401 a second call is only worth it with a newer
 /// one. Passed in, since this module must not know the token.
 #[derive(Clone)]
-pub struct TokenGeneration(Arc<dyn Fn() -> u64 + Send + Sync>);
+pub(crate) struct TokenGeneration(Arc<dyn Fn() -> u64 + Send + Sync>);
 
 /// Retries connect errors, 502, 503 and 504, and a 401 once the token that was sent has been renewed.
 ///
@@ -27,7 +27,7 @@ pub struct TokenGeneration(Arc<dyn Fn() -> u64 + Send + Sync>);
 /// calls are scarce, since a second attempt is somebody's first; but for those that were not spent, as nothing was sent,
 /// and for the 401, without whose second attempt the renewal was for nothing.
 #[derive(Debug, Clone)]
-pub struct RetryOnce {
+pub(crate) struct RetryOnce {
     tokens: TokenGeneration,
     quota_pressure: QuotaPressureFn,
 }
@@ -36,7 +36,7 @@ pub struct RetryOnce {
 
 impl TokenGeneration {
     /// Wraps the question.
-    pub fn new(current: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(current: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(current))
     }
 
@@ -55,7 +55,7 @@ impl fmt::Debug for TokenGeneration {
 
 impl RetryOnce {
     /// Asks `tokens` whether there is a newer one, and `quota_pressure` how scarce calls are.
-    pub fn new(tokens: TokenGeneration, quota_pressure: QuotaPressureFn) -> Self {
+    pub(crate) fn new(tokens: TokenGeneration, quota_pressure: QuotaPressureFn) -> Self {
         Self { tokens, quota_pressure }
     }
 

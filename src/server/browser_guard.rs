@@ -15,7 +15,7 @@ use http::{
 
 /// The header in which a browser says whether a page of this site or of another one sends a request. Not a constant, which
 /// would be made anew for each header that it is compared with.
-pub static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(crate) static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Tells requests that another site's page may have sent from all others. Cheap to clone.
 #[derive(Debug, Clone)]

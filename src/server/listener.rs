@@ -27,7 +27,7 @@ const BACKLOG: u32 = 4_096;
 
 /// A bound port.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     socket: TcpListener,
     limits: ConnectionLimits,
     permits: Arc<Semaphore>,
@@ -49,7 +49,7 @@ impl Listener {
     ///
     /// # Errors
     /// If the address cannot be had.
-    pub fn bind(
+    pub(crate) fn bind(
         address: SocketAddr,
         max_connections: NonZeroUsize,
         limits: ConnectionLimits,
@@ -65,7 +65,7 @@ impl Listener {
 
     /// Shows on `gauge` how many connections are open.
     #[must_use]
-    pub fn counted_by(self, gauge: IntGauge) -> Self {
+    pub(crate) fn counted_by(self, gauge: IntGauge) -> Self {
         Self { open: Some(gauge), ..self }
     }
 
@@ -73,13 +73,13 @@ impl Listener {
     ///
     /// # Errors
     /// If the system does not tell.
-    pub fn address(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
     /// Accepts and serves until `drain` is cancelled; then closes the port at once. Connections live on in `tracker`
     /// until what they asked is answered. Each connection is served by what `service` makes for its peer.
-    pub async fn serve<S>(
+    pub(crate) async fn serve<S>(
         self,
         service: impl Fn(SocketAddr) -> Arc<S>,
         drain: CancellationToken,

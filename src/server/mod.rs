@@ -13,7 +13,8 @@ mod handles;
 mod listener;
 
 pub use bearer_auth::BearerAuth;
-pub use body::{Body, Chunk};
-pub use browser_guard::{BrowserGuard, BrowserRefusal, SEC_FETCH_SITE};
+pub use body::Body;
+pub(crate) use body::Chunk;
+pub(crate) use browser_guard::{BrowserGuard, BrowserRefusal, SEC_FETCH_SITE};
 pub use connection::{ConnectionLimits, serve_connection};
-pub use listener::Listener;
+pub(crate) use listener::Listener;

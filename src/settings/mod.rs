@@ -24,12 +24,12 @@ mod tests;
 mod token;
 mod url;
 
-pub use enums::{ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, TokenSourceKind};
-pub use model::{
-    Admin, Cache, Circuit, Clients, Cors, Log, Quota, Server, Settings, Shutdown, State, Token, Upstream,
-};
-pub use printable::is_printable;
-pub use problem::SettingsError;
-pub use secret_file::{SecretContent, SecretFile, SecretFileError};
-pub use secret_watch::{SecretWatch, WATCH_INTERVAL};
-pub use url::{BaseUrl, Endpoint, InvalidUrl};
+pub(crate) use enums::{ClientNoCache, HostName, LogFormat, TokenSourceKind};
+pub use model::Settings;
+pub(crate) use model::{Circuit, Cors, Quota};
+pub(crate) use printable::is_printable;
+pub(crate) use problem::SettingsError;
+pub use secret_file::SecretFile;
+pub(crate) use secret_file::{SecretContent, SecretFileError};
+pub(crate) use secret_watch::{SecretWatch, WATCH_INTERVAL};
+pub(crate) use url::BaseUrl;

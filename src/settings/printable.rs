@@ -1,7 +1,7 @@
 //! Which text can be sent in a header and logged as it is.
 
 /// Whether `text` is visible ASCII (RFC 9110: VCHAR) without spaces: a token, an identifier.
-pub fn is_printable(text: &str) -> bool {
+pub(crate) fn is_printable(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -12,7 +12,7 @@ use crate::outage::Outage;
 
 /// How often each watched file is read, and the inbox of `login`: one small read a second costs nothing, and a new token
 /// is in use before the person who wrote it looks. After a 401 the file of the access token is read at once.
-pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reports each new content of a [`SecretFile`] once.
 ///

@@ -281,7 +281,8 @@ fn a_variable_is_read_by_the_type_of_its_key_and_never_guessed() {
     )
     .unwrap();
     assert_eq!(settings.server.workers.map(usize::from), Some(2));
-    let origins: Vec<_> = settings.cors.allowed_origins.iter().map(super::CorsOrigin::header).collect();
+    let origins: Vec<_> =
+        settings.cors.allowed_origins.iter().map(super::enums::CorsOrigin::header).collect();
     assert_eq!(origins, ["https://a.example", "http://localhost:3000"]);
     assert!(settings.cache.ttl_jitter.abs() < f64::EPSILON);
     assert_eq!(settings.cache.max_bytes.as_u64(), 1 << 20);

@@ -34,12 +34,12 @@ mod server;
 mod tests;
 
 pub use bodies::BodyShape;
-pub use campaigns::{Campaign, CampaignState, synthetic_id};
+pub use campaigns::synthetic_id;
 pub use device::Decision;
-pub use faults::{Fault, Scope, UnknownFault};
+pub use faults::{Fault, Scope};
 pub use gateway::{DEVICE_AUTHORIZE_PATH, TOKEN_PATH};
 pub use handle::Simulator;
-pub use options::{Compression, Options, RefreshTokenPolicy};
+pub use options::{Options, RefreshTokenPolicy};
 pub use pipe::Pipe;
 pub use quota::Limit;
 pub use record::SeenRequest;

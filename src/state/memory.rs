@@ -15,7 +15,7 @@ use super::{
 
 /// Both records, in memory.
 #[derive(Debug, Default)]
-pub struct MemoryStore {
+pub(crate) struct MemoryStore {
     token: watch::Sender<Option<Stored>>,
     ledger: Mutex<Option<LedgerRecord>>,
 }

@@ -26,14 +26,17 @@ mod state_file;
 mod stores;
 mod token_store;
 
-pub use call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant};
-pub use damage::SetAside;
-pub use durability::Durability;
-pub use error::StateError;
+pub(crate) use call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant};
+pub(crate) use damage::SetAside;
+pub(crate) use durability::Durability;
+pub(crate) use error::StateError;
 pub use file::FileStore;
 pub use inbox::Inbox;
-pub use ledger_record::{DayRecord, DayStatus, LedgerRecord};
-pub use memory::MemoryStore;
-pub use record::{Fingerprint, Rotation, StoredAccess, TokenRecord};
+pub(crate) use ledger_record::{DayRecord, DayStatus, LedgerRecord};
+#[cfg(test)]
+pub(crate) use memory::MemoryStore;
+pub use record::TokenRecord;
+pub(crate) use record::{Fingerprint, Rotation, StoredAccess};
 pub use stores::StateStores;
-pub use token_store::{Stored, Swap, TokenStore, TokenStoreError, Version};
+pub use token_store::TokenStore;
+pub(crate) use token_store::{Stored, Swap, TokenStoreError, Version};

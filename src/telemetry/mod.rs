@@ -14,10 +14,10 @@ mod series;
 mod state;
 mod token;
 
-pub use cache::{CacheMetrics, EvictionCause, RefreshResult};
-pub use calls::{CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetrics};
-pub use log_writer::LogWriter;
+pub use cache::EvictionCause;
+pub(crate) use cache::{CacheMetrics, RefreshResult};
+pub(crate) use calls::{CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetrics};
 pub use metrics::Metrics;
-pub use requests::{RequestMetrics, RequestSeries};
-pub use state::StateMetrics;
-pub use token::TokenMetrics;
+pub(crate) use requests::{RequestMetrics, RequestSeries};
+pub(crate) use state::StateMetrics;
+pub(crate) use token::TokenMetrics;

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::settings::is_printable;
 
 /// The token that calls carry. Each newer one has a higher generation.
-pub struct AccessToken {
+pub(crate) struct AccessToken {
     secret: SecretString,
     bearer: HeaderValue,
     generation: u64,
@@ -17,7 +17,7 @@ pub struct AccessToken {
 /// The token holds a character that no header can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the access token holds a character that cannot be sent")]
-pub struct UnsendableToken;
+pub(crate) struct UnsendableToken;
 
 // === impl AccessToken ===
 
@@ -44,7 +44,7 @@ impl AccessToken {
     }
 
     /// How many tokens came before this one, itself included.
-    pub const fn generation(&self) -> u64 {
+    pub(crate) const fn generation(&self) -> u64 {
         self.generation
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 
 /// The last before the HTTP client: nothing above it ever sees the token.
 #[derive(Debug, Clone)]
-pub struct Authorize {
+pub(crate) struct Authorize {
     tokens: TokenManager,
 }
 
@@ -18,7 +18,7 @@ pub struct Authorize {
 
 impl Authorize {
     /// Sends whatever token is in use when a request passes.
-    pub fn new(tokens: TokenManager) -> Self {
+    pub(crate) fn new(tokens: TokenManager) -> Self {
         Self { tokens }
     }
 }

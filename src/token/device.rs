@@ -29,7 +29,7 @@ const LONGEST_ADDRESS: usize = 2048;
 
 /// Asks for a person's consent.
 #[derive(Debug)]
-pub struct DeviceFlow {
+pub(crate) struct DeviceFlow {
     /// The device authorization endpoint, and how it is reached.
     pub device: (Uri, FormClient),
     /// The token endpoint, and how it is reached.
@@ -40,7 +40,7 @@ pub struct DeviceFlow {
 
 /// What is shown to the person.
 #[derive(Debug)]
-pub struct DeviceCodes {
+pub(crate) struct DeviceCodes {
     pub(super) device_code: SecretString,
     /// What the page asks for, or shows.
     pub user_code: String,
@@ -55,7 +55,7 @@ pub struct DeviceCodes {
 
 /// A person has approved.
 #[derive(Debug)]
-pub struct Consent {
+pub(crate) struct Consent {
     /// The pair that came of it.
     pub record: TokenRecord,
 }
@@ -113,7 +113,7 @@ impl DeviceFlow {
     ///
     /// # Errors
     /// [`DeviceError`].
-    pub async fn begin(&self) -> Result<DeviceCodes, DeviceError> {
+    pub(crate) async fn begin(&self) -> Result<DeviceCodes, DeviceError> {
         let (url, form_client) = &self.device;
         let answered = form_client.post(self.client.form(url, &[("scope", SCOPES)])).await?;
         if answered.status != StatusCode::OK {
@@ -128,7 +128,7 @@ impl DeviceFlow {
     ///
     /// # Errors
     /// [`DeviceError`].
-    pub async fn wait(&self, codes: &DeviceCodes) -> Result<Consent, DeviceError> {
+    pub(crate) async fn wait(&self, codes: &DeviceCodes) -> Result<Consent, DeviceError> {
         let (end, mut interval) = (Instant::now() + codes.lifetime, codes.interval);
         let mut wait = interval;
         loop {

@@ -10,7 +10,7 @@ use crate::{
 /// has queued for its turn and been paid for, and a crowd that will all be told "no token" need not stand in that queue.
 /// Nor need those who would all be told 401: to them there is no token either.
 #[derive(Debug, Clone)]
-pub struct TokenGate {
+pub(crate) struct TokenGate {
     tokens: TokenManager,
 }
 
@@ -18,7 +18,7 @@ pub struct TokenGate {
 
 impl TokenGate {
     /// Opens while these have a token that is worth sending.
-    pub fn new(tokens: TokenManager) -> Self {
+    pub(crate) fn new(tokens: TokenManager) -> Self {
         Self { tokens }
     }
 }

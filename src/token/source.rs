@@ -16,7 +16,7 @@ pub enum TokenSource {
 
 /// The secret could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
+pub(crate) enum SourceError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] SecretFileError),

@@ -30,7 +30,7 @@ const CODES: [&str; 12] = [
 
 /// Who we are to the authorization server (RFC 6749 §2.3).
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     /// The application's API key.
     pub id: String,
     /// Its secret, sent by Basic; a public client has none, and its id goes into the form.

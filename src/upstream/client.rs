@@ -37,7 +37,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// HTTP to the upstream over pooled connections that `C` makes. It follows no redirect and keeps no cookie.
 #[derive(Clone, Debug)]
-pub struct HttpClient<C> {
+pub(crate) struct HttpClient<C> {
     /// Shared: each layer above is cloned for each call, and a connector is a large thing to clone.
     client: Arc<Client<C, Empty<Bytes>>>,
     on_send: Option<OnSend>,
@@ -45,13 +45,13 @@ pub struct HttpClient<C> {
 
 /// Called for each request once there is a connection and it is being sent, which may be long after it was asked for.
 #[derive(Clone)]
-pub struct OnSend(Arc<dyn Fn() + Send + Sync>);
+pub(crate) struct OnSend(Arc<dyn Fn() + Send + Sync>);
 
 // === impl OnSend ===
 
 impl OnSend {
     /// Wraps what is to be called.
-    pub fn new(sent: impl Fn() + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(sent: impl Fn() + Send + Sync + 'static) -> Self {
         Self(Arc::new(sent))
     }
 }
@@ -66,7 +66,7 @@ impl fmt::Debug for OnSend {
 
 impl<C: Connect + Clone> HttpClient<C> {
     /// A client without a connection yet.
-    pub fn new(connector: C) -> Self {
+    pub(crate) fn new(connector: C) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -83,7 +83,7 @@ impl<C: Connect + Clone> HttpClient<C> {
 
     /// The same client, which tells of each request that is sent.
     #[must_use]
-    pub fn telling(self, on_send: OnSend) -> Self {
+    pub(crate) fn telling(self, on_send: OnSend) -> Self {
         Self { on_send: Some(on_send), ..self }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 
 /// What one attempt may take.
 #[derive(Debug, Clone, Copy)]
-pub struct FetchLimits {
+pub(crate) struct FetchLimits {
     /// From the call to the last byte of the body.
     pub attempt: Duration,
     /// The longest body, in bytes, as sent and once decoded.
@@ -27,7 +27,7 @@ pub struct FetchLimits {
 
 /// Answers a [`Call`] by asking the upstream over `C`.
 #[derive(Debug)]
-pub struct Fetch<C> {
+pub(crate) struct Fetch<C> {
     client: C,
     base_url: BaseUrl,
     limits: FetchLimits,
@@ -38,7 +38,7 @@ pub struct Fetch<C> {
 
 impl<C> Fetch<C> {
     /// Asks the API at `base_url` over `client`.
-    pub fn new(client: C, base_url: BaseUrl, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
+    pub(crate) fn new(client: C, base_url: BaseUrl, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
         Self { client, base_url, limits, metrics }
     }
 

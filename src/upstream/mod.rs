@@ -15,7 +15,8 @@ mod retry_after;
 #[cfg(test)]
 mod tests;
 
-pub use client::{HttpClient, OnSend};
-pub use connect::{ConnectFailed, ConnectOptions, ConnectSetupError, Connector};
-pub use fetch::{Fetch, FetchLimits};
-pub use form::{FormClient, FormRequest, FormResponse, PostError};
+pub(crate) use client::{HttpClient, OnSend};
+pub(crate) use connect::ConnectSetupError;
+pub use connect::{ConnectFailed, ConnectOptions, Connector};
+pub(crate) use fetch::{Fetch, FetchLimits};
+pub(crate) use form::{FormClient, FormRequest, FormResponse, PostError};

@@ -1,4 +1,7 @@
-use super::super::{CampaignState, synthetic_id};
+use super::super::{
+    campaigns::{Campaign, CampaignState},
+    synthetic_id,
+};
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -108,7 +111,7 @@ async fn requests_are_seen_as_they_came() {
 #[tokio::test(start_paused = true)]
 async fn a_scheduled_campaign_is_sent_in_time() {
     let simulator = simulator();
-    let scheduled = |campaign: &super::super::Campaign| campaign.state == CampaignState::Scheduled;
+    let scheduled = |campaign: &Campaign| campaign.state == CampaignState::Scheduled;
     let campaign = simulator.campaigns().into_iter().find(scheduled).unwrap();
     let id = format!("{}?no_clicks=true", campaign.id);
     assert_eq!(report(&simulator, &id).await.json()["link_click_counts"], serde_json::json!([]));

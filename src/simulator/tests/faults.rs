@@ -3,7 +3,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use super::super::{BodyShape, Compression, Fault, Limit, Scope};
+use super::super::{BodyShape, Fault, Limit, Scope, options::Compression};
 use super::*;
 
 async fn spoiled(fault: Fault) -> Answer {
