@@ -136,7 +136,7 @@ fn next_without_entry(
 
 fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String {
     let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
-    match (entry.standing(now), entry.refresh_failure(), memory.refresh(entry, now)) {
+    match (entry.freshness(now), entry.refresh_failure(), memory.refresh(entry, now)) {
         (Freshness::Fresh, _, _) => {
             format!("answered from memory; due for a refresh in {fresh_for} s, when it is asked for")
         }
@@ -247,7 +247,7 @@ impl HeldView {
 }
 
 fn freshness(entry: &Entry, now: Instant) -> &'static str {
-    match entry.standing(now) {
+    match entry.freshness(now) {
         Freshness::Fresh => "fresh",
         Freshness::Stale | Freshness::StaleIfError | Freshness::Expired
             if entry.negative_answer().is_some() =>

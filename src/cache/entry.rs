@@ -1,4 +1,4 @@
-//! One stored answer, and its freshness at a given time.
+//! One stored answer, and what it took over from the entry before it.
 
 use std::{
     mem,
@@ -56,20 +56,6 @@ struct ReportBehind {
     report: Arc<Entry>,
     /// When the first of the negative answers was stored.
     negative_since: Instant,
-}
-
-/// What an entry may be used for at a given time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
-    /// It is the answer.
-    Fresh,
-    /// It is the answer, and is refreshed in the background (RFC 5861 stale-while-revalidate).
-    Stale,
-    /// A report: it is the answer only where a call fails (RFC 5861 stale-if-error). A negative answer: it is not served,
-    /// but if it comes again its lifetime is doubled.
-    StaleIfError,
-    /// For nothing.
-    Expired,
 }
 
 // === impl Entry ===
@@ -142,61 +128,29 @@ impl Entry {
                 now.saturating_duration_since(behind.negative_since) < NEGATIVE_CONFIRMED_AFTER
             }),
         };
-        behind.filter(|behind| behind.report.standing(now) != Freshness::Expired)
+        behind.filter(|behind| !behind.report.is_expired(now))
     }
 
-    fn report_or_behind(self: &Arc<Self>) -> Option<&Arc<Self>> {
+    /// The report, be it this entry or the one behind this negative answer; of any age.
+    pub(super) fn report_or_behind(self: &Arc<Self>) -> Option<&Arc<Self>> {
         match &self.answer {
             Answer::Report(_) => Some(self),
-            Answer::Negative(_) => self.behind.as_ref().map(|behind| &behind.report),
+            Answer::Negative(_) => self.report_behind(),
         }
     }
 
-    /// The report to answer with instead of an error, if there is one: this one, or the one behind this negative answer.
-    /// A negative answer itself is only cached to save calls.
-    pub(super) fn stale_if_error(self: &Arc<Self>, now: Instant) -> Option<&Arc<Self>> {
-        self.report_or_behind().filter(|entry| entry.standing(now) != Freshness::Expired)
-    }
-
-    /// May it be removed? Neither it nor the report behind it may be served, and it holds back no call.
-    pub(super) fn is_dead(&self, now: Instant) -> bool {
-        let resting = self.refresh_failure().is_some_and(|refresh_failure| refresh_failure.is_resting(now));
-        self.standing(now) == Freshness::Expired && self.behind(now).is_none() && !resting
-    }
-
-    /// The earliest time from which on [`Entry::is_dead`] can hold.
-    pub(super) fn dead_from(&self) -> Instant {
-        let Self { times: EntryTimes { generated_at, stored_at: _ }, lifetime, .. } = self;
-        // A lifetime that no clock reaches is looked at more often than it need be.
-        let expired_from =
-            generated_at.checked_add(lifetime.keep.max(lifetime.revalidate)).unwrap_or(*generated_at);
-        let behind = self.behind.as_ref().map(|behind| behind.report.dead_from());
-        let retry_at = self.refresh_failure().map(|refresh_failure| refresh_failure.retry_at);
-        behind.into_iter().chain(retry_at).fold(expired_from, Instant::max)
-    }
-
-    /// What it may be used for now.
-    pub fn standing(&self, now: Instant) -> Freshness {
-        self.standing_at(self.age(now))
-    }
-
-    /// What it may be used for at an age.
-    pub(super) fn standing_at(&self, age: Duration) -> Freshness {
-        let Lifetime { fresh, revalidate, keep, reason: _ } = self.lifetime;
-        if age < fresh {
-            Freshness::Fresh
-        } else if age < revalidate {
-            Freshness::Stale
-        } else if age <= keep {
-            Freshness::StaleIfError
-        } else {
-            Freshness::Expired
-        }
+    /// The report behind this negative answer, of any age.
+    pub(super) fn report_behind(&self) -> Option<&Arc<Self>> {
+        self.behind.as_ref().map(|behind| &behind.report)
     }
 
     /// How long ago the upstream generated the answer: never less than it is, however late it was stored.
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.times.generated_at)
+    }
+
+    pub(super) const fn generated_at(&self) -> Instant {
+        self.times.generated_at
     }
 
     /// How long ago it was stored here.
@@ -227,12 +181,6 @@ impl Entry {
     /// The negative answer, if the answer is one.
     pub const fn negative_answer(&self) -> Option<&NegativeAnswer> {
         self.answer.negative()
-    }
-
-    /// The report behind a negative answer, as long as it may be served instead of an error.
-    pub fn behind(&self, now: Instant) -> Option<&Self> {
-        let report = self.behind.as_ref().map(|behind| &*behind.report);
-        report.filter(|report| report.standing(now) != Freshness::Expired)
     }
 
     /// The last refresh, if it failed.
@@ -266,7 +214,6 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::NegativeStatus;
 
     fn policy() -> LifetimePolicy {
         LifetimePolicy {
@@ -288,37 +235,6 @@ mod tests {
 
     fn entry(answer: Answer, before: Option<&Arc<Entry>>, now: Instant) -> Arc<Entry> {
         Arc::new(Entry::new(answer, EntryTimes { generated_at: now, stored_at: now }, before, 0, &policy()))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_entry_goes_from_fresh_to_stale_to_stale_if_error_to_expired() {
-        let start = Instant::now();
-        let entry = entry(report("{}"), None, start);
-        for (age, standing) in [
-            (0, Freshness::Fresh),
-            (299, Freshness::Fresh),
-            (300, Freshness::Stale),
-            (899, Freshness::Stale),
-            (900, Freshness::StaleIfError),
-            (3_600, Freshness::StaleIfError),
-            (3_601, Freshness::Expired),
-        ] {
-            assert_eq!(entry.standing(start + Duration::from_secs(age)), standing, "{age}");
-        }
-        let negative_answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
-        let entry = super::tests::entry(negative_answer, None, start);
-        for (age, standing) in [
-            (59, Freshness::Fresh),
-            (60, Freshness::StaleIfError),
-            (3_660, Freshness::StaleIfError),
-            (3_661, Freshness::Expired),
-        ] {
-            assert_eq!(
-                entry.standing(start + Duration::from_secs(age)),
-                standing,
-                "a negative answer of {age} s"
-            );
-        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
-//! One fetch per key at a time, whoever asks.
+//! Single flight: one fetch per key at a time, however many requests wait for it.
 //!
-//! The fetch is owned by a task of its own: a caller who leaves cancels nobody. A fetch that panics frees its
-//! waiters. What is purged while it is being fetched is given to those who wait, but not remembered.
+//! A task of its own owns the fetch, so that a caller that disconnects cancels nothing. A fetch that panics frees its
+//! waiters. An answer whose key is purged during the fetch reaches its waiters, but is not stored.
 
 use std::{
     collections::HashMap,
@@ -17,17 +17,17 @@ use tokio::sync::Notify;
 use super::{Entry, StoreOutcome};
 use crate::report::{Cause, Exchange, FetchError, Fetched, ReportKey};
 
-/// While so many fetches are in the air, no refresh behind an answer begins: the next hit may begin it. Fetches that
-/// somebody waits for are bounded by their callers' permits.
+/// While so many fetches are in flight, no background refresh starts: a later hit will start it. Fetches with waiting
+/// callers are bounded by the callers' permits.
 const MOST_BEHIND: usize = 1_024;
 
-/// What a fetch came to.
+/// What the calls behind the cache returned.
 pub(super) type FetchOutcome = Result<Fetched, FetchError>;
 
-/// How a flight ended.
+/// What each waiter of a flight gets.
 pub(super) type FlightResult = Result<Landed, FetchError>;
 
-/// What a flight brought.
+/// An answer that a flight has fetched.
 #[derive(Debug, Clone)]
 pub(super) struct Landed {
     pub(super) entry: Arc<Entry>,
@@ -35,16 +35,16 @@ pub(super) struct Landed {
     pub(super) stored: StoreOutcome,
 }
 
-/// Who will wait for a flight?
+/// Will the caller wait for the flight?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FlightAudience {
-    /// The caller.
+    /// Yes.
     Caller,
-    /// Nobody: the caller has been answered.
+    /// No, it has been answered from memory: the flight is a background refresh.
     Nobody,
 }
 
-/// The fetches in the air.
+/// The fetches in flight.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     in_flight: Mutex<HashMap<ReportKey, Flight, RandomState>>,
@@ -63,32 +63,32 @@ struct FlightEnd {
     ended: Notify,
 }
 
-/// May a flight's answer be remembered?
+/// May a flight's answer be stored?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retain {
     Yes,
-    /// Its key was purged after it took off.
+    /// Its key was purged after it started.
     No,
 }
 
-/// A place on a flight.
+/// The result of asking for a flight.
 #[derive(Debug)]
 pub(super) enum Joined {
-    /// On a flight that took off for this caller.
+    /// This caller started it.
     Leader(FlightWaiter),
-    /// On one that was in the air.
+    /// It was in flight already.
     Waiter(FlightWaiter),
-    /// The flight in the air is older than a purge that this caller comes after: wait for its end, then look again.
+    /// The running fetch started before a purge: wait for its end, then look the key up again.
     Outdated(FlightWaiter),
-    /// On none: there was no need for one any more, or no room.
+    /// None: it is not needed any more, or too many are in flight.
     Declined,
 }
 
-/// Waits for a flight to land.
+/// Waits for the end of a flight.
 #[derive(Debug)]
 pub(super) struct FlightWaiter(Arc<FlightEnd>);
 
-/// Flies one fetch; whatever becomes of it, the key is free afterwards and nobody waits for ever.
+/// Owned by the task of a fetch: however that ends, the key is free afterwards and every waiter has a result.
 #[derive(Debug)]
 struct FlightGuard {
     flights: Arc<Flights>,
@@ -99,15 +99,14 @@ struct FlightGuard {
 // === impl Flights ===
 
 impl Flights {
-    /// Boards the flight for `key`. If none is in the air and one is still `needed`, what `take_off` makes takes off as
-    /// one: the fetch, and what decides what is remembered of its outcome. The latter runs before anybody can board
-    /// another flight for this key.
+    /// Joins the flight of `key`. If there is none and one is still `needed`, `start` makes it: the fetch, and the function
+    /// that decides what is stored of its outcome. The latter runs before another flight of this key can start.
     pub(super) fn join_or_start<F, S>(
         self: &Arc<Self>,
         key: ReportKey,
         audience: FlightAudience,
         needed: impl FnOnce() -> bool,
-        take_off: impl FnOnce() -> (F, S),
+        start: impl FnOnce() -> (F, S),
     ) -> Joined
     where
         F: Future<Output = FetchOutcome> + Send + 'static,
@@ -125,7 +124,7 @@ impl Flights {
             FlightAudience::Caller => true,
             FlightAudience::Nobody => in_flight.len() < MOST_BEHIND,
         };
-        // Asked under the lock: a flight may have landed since the caller looked.
+        // Under the lock: a flight may have ended since the caller looked the key up.
         if !room || !needed() {
             return Joined::Declined;
         }
@@ -133,9 +132,9 @@ impl Flights {
         in_flight.insert(key, Flight { end: Arc::clone(&end), keep: Retain::Yes });
         drop(in_flight);
         let guard = FlightGuard { flights: Arc::clone(self), key, end: Arc::clone(&end) };
-        let (fetch, apply_fetch) = take_off();
+        let (fetch, apply_fetch) = start();
         tokio::spawn(async move {
-            // A panic is one more way to fail: it is settled, so that a key whose fetch panics is left alone for a while.
+            // A panic is applied like any failure, so that a key whose fetch panics is backed off.
             let fetched = AssertUnwindSafe(fetch).catch_unwind().await;
             let outcome = fetched.unwrap_or_else(|_panic| Err(Cause::Internal.into()));
             guard.land(|keep| apply_fetch(outcome, keep));
@@ -143,13 +142,12 @@ impl Flights {
         Joined::Leader(FlightWaiter(end))
     }
 
-    /// Is a fetch of this key in the air?
+    /// Is a fetch of this key in flight?
     pub(super) fn is_in_flight(&self, key: &ReportKey) -> bool {
         self.in_flight().contains_key(key)
     }
 
-    /// Runs `purge` on the memory, and sees to it that no flight in the air whose key `concerns` brings back what was
-    /// purged.
+    /// Runs `purge`, and marks the flights whose key `concerns` so that their answers are not stored.
     pub(super) fn purge<T>(&self, concerns: impl Fn(&ReportKey) -> bool, purge: impl FnOnce() -> T) -> T {
         let mut in_flight = self.in_flight();
         for (key, flight) in &mut *in_flight {
@@ -168,7 +166,7 @@ impl Flights {
 // === impl FlightWaiter ===
 
 impl FlightWaiter {
-    /// Waits until the flight has landed.
+    /// Waits for the result.
     pub(super) async fn landed(self) -> FlightResult {
         let Self(end) = self;
         // Made before the look: it is woken by an end that comes between the two.
@@ -183,7 +181,7 @@ impl FlightWaiter {
 // === impl FlightGuard ===
 
 impl FlightGuard {
-    /// Settles the outcome and frees the key in one step, then tells the waiters.
+    /// Applies the outcome and frees the key in one step, then wakes the waiters.
     fn land(self, apply_fetch: impl FnOnce(Retain) -> FlightResult) {
         let mut in_flight = self.flights.in_flight();
         let keep = in_flight.get(&self.key).map_or(Retain::No, |flight| flight.keep);

@@ -17,7 +17,7 @@ impl ReportCache {
     pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
         let Some(held) = self.store.get(key) else { return self.look_up_unheld(key, now) };
         let age = held.age(now);
-        match held.standing_at(age) {
+        match held.freshness_at(age) {
             Freshness::Fresh => {
                 self.count(&held, age);
                 Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age })
@@ -156,7 +156,7 @@ impl ReportCache {
             FailureKind::Rationed => Some(held.stale_if_error(now).unwrap_or(held)),
             FailureKind::Denied | FailureKind::Failed => held.stale_if_error(now),
         };
-        match entry.filter(|entry| entry.standing(now) != Freshness::Expired) {
+        match entry.filter(|entry| entry.freshness(now) != Freshness::Expired) {
             Some(entry) => {
                 let age = entry.age(now);
                 self.count(held, age);

@@ -8,6 +8,7 @@ mod entry;
 mod eviction;
 mod failures;
 mod flight;
+mod freshness;
 mod gzip;
 mod index;
 mod layer;
@@ -18,7 +19,8 @@ mod report_cache;
 mod served;
 mod statistics;
 
-pub(crate) use entry::{Entry, Freshness};
+pub(crate) use entry::Entry;
+pub(crate) use freshness::Freshness;
 pub use layer::{Cache, CacheLayer, Unanswered};
 pub(crate) use refresh_failure::RefreshFailure;
 pub use report_cache::{CacheOptions, ReportCache};

@@ -1,0 +1,158 @@
+//! What an entry may be used for at a given time.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::Entry;
+use crate::report::Lifetime;
+
+/// What an entry may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is the answer.
+    Fresh,
+    /// It is the answer, and is refreshed in the background (RFC 5861 stale-while-revalidate).
+    Stale,
+    /// A report: it is the answer only where a call fails (RFC 5861 stale-if-error). A negative answer: it is not served,
+    /// but if it comes again its lifetime is doubled.
+    StaleIfError,
+    /// For nothing.
+    Expired,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Too old to be served, even instead of an error?
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.freshness(now) == Freshness::Expired
+    }
+
+    /// The report to answer with instead of an error, if there is one: this one, or the one behind this negative answer.
+    /// A negative answer itself is only cached to save calls.
+    pub(super) fn stale_if_error(self: &Arc<Self>, now: Instant) -> Option<&Arc<Self>> {
+        self.report_or_behind().filter(|entry| !entry.is_expired(now))
+    }
+
+    /// May it be removed? Neither it nor the report behind it may be served, and it holds back no call.
+    pub(super) fn is_dead(&self, now: Instant) -> bool {
+        let resting = self.refresh_failure().is_some_and(|refresh_failure| refresh_failure.is_resting(now));
+        self.is_expired(now) && self.behind(now).is_none() && !resting
+    }
+
+    /// The earliest time from which on [`Entry::is_dead`] can hold.
+    pub(super) fn dead_from(&self) -> Instant {
+        let (generated_at, lifetime) = (self.generated_at(), self.lifetime());
+        // A lifetime beyond the clock's range is checked more often than it need be.
+        let expired_from =
+            generated_at.checked_add(lifetime.keep.max(lifetime.revalidate)).unwrap_or(generated_at);
+        let behind = self.report_behind().map(|report| report.dead_from());
+        let retry_at = self.refresh_failure().map(|refresh_failure| refresh_failure.retry_at);
+        behind.into_iter().chain(retry_at).fold(expired_from, Instant::max)
+    }
+
+    /// What it may be used for now.
+    pub fn freshness(&self, now: Instant) -> Freshness {
+        self.freshness_at(self.age(now))
+    }
+
+    /// What it may be used for at an age.
+    pub(super) fn freshness_at(&self, age: Duration) -> Freshness {
+        let Lifetime { fresh, revalidate, keep, reason: _ } = *self.lifetime();
+        if age < fresh {
+            Freshness::Fresh
+        } else if age < revalidate {
+            Freshness::Stale
+        } else if age <= keep {
+            Freshness::StaleIfError
+        } else {
+            Freshness::Expired
+        }
+    }
+
+    /// The report behind a negative answer, as long as it may be served instead of an error.
+    pub fn behind(&self, now: Instant) -> Option<&Self> {
+        self.report_behind().map(|report| &**report).filter(|report| !report.is_expired(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::entry::EntryTimes, *};
+    use crate::report::{ActivityId, Answer, LifetimePolicy, LinkReport, NegativeAnswer, NegativeStatus};
+
+    fn policy() -> LifetimePolicy {
+        LifetimePolicy {
+            ttl: Duration::from_secs(300),
+            ttl_jitter: 0.0,
+            empty_ttl: Duration::from_secs(60),
+            negative_ttl: Duration::from_secs(60),
+            stale_while_revalidate: Duration::from_secs(600),
+            stale_if_error: Duration::from_secs(3_600),
+        }
+    }
+
+    fn report(links: &str) -> Answer {
+        let id = "8892baf9-970a-4de6-8400-fa4ec461986d";
+        let body = format!(r#"{{"campaign_activity_id":"{id}","link_click_counts":[{links}]}}"#);
+        let id = ActivityId::parse(id.as_bytes()).unwrap();
+        Answer::Report(LinkReport::parse(id, body.as_bytes()).unwrap())
+    }
+
+    fn entry(answer: Answer, now: Instant) -> Entry {
+        Entry::new(answer, EntryTimes { generated_at: now, stored_at: now }, None, 0, &policy())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_goes_from_fresh_to_stale_to_stale_if_error_to_expired() {
+        let start = Instant::now();
+        let entry = entry(report("{}"), start);
+        for (age, freshness) in [
+            (0, Freshness::Fresh),
+            (299, Freshness::Fresh),
+            (300, Freshness::Stale),
+            (899, Freshness::Stale),
+            (900, Freshness::StaleIfError),
+            (3_600, Freshness::StaleIfError),
+            (3_601, Freshness::Expired),
+        ] {
+            assert_eq!(entry.freshness(start + Duration::from_secs(age)), freshness, "{age}");
+        }
+        let negative_answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
+        let entry = super::tests::entry(negative_answer, start);
+        for (age, freshness) in [
+            (59, Freshness::Fresh),
+            (60, Freshness::StaleIfError),
+            (3_660, Freshness::StaleIfError),
+            (3_661, Freshness::Expired),
+        ] {
+            assert_eq!(
+                entry.freshness(start + Duration::from_secs(age)),
+                freshness,
+                "a negative answer of {age} s"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_from_which_an_entry_can_be_removed_is_never_too_late() {
+        let start = Instant::now();
+        let good = Arc::new(entry(report("{}"), start));
+        let times = |at| EntryTimes { generated_at: at, stored_at: at };
+        let negative = |at: Instant, before: &Arc<Entry>| {
+            let answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
+            Arc::new(Entry::new(answer, times(at), Some(before), 0, &policy()))
+        };
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let behind = negative(at(100), &good);
+        let failing = Arc::new(good.with_failure(crate::report::Cause::Timeout.into(), at(3_599)));
+        for (name, entry) in
+            [("a report", &good), ("one behind a negative answer", &behind), ("backed off", &failing)]
+        {
+            let first_dead = (0..10_000).find(|second| entry.is_dead(at(*second))).unwrap();
+            let from = (entry.dead_from() - start).as_secs();
+            assert!((first_dead - 1..=first_dead).contains(&from), "{name}: {first_dead} and {from}");
+        }
+    }
+}
