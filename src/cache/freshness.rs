@@ -146,7 +146,7 @@ mod tests {
         };
         let at = |seconds| start + Duration::from_secs(seconds);
         let behind = negative(at(100), &good);
-        let failing = Arc::new(good.with_failure(crate::report::Cause::Timeout.into(), at(3_599)));
+        let failing = Arc::new(good.with_failure(crate::report::UpstreamFailure::Timeout.into(), at(3_599)));
         for (name, entry) in
             [("a report", &good), ("one behind a negative answer", &behind), ("backed off", &failing)]
         {

@@ -27,14 +27,6 @@ impl<K: Hash + Eq, V> RecentMap<K, V> {
         Self { values: HashMap::default(), uses: 0, max }
     }
 
-    /// Uses a key.
-    pub(super) fn get(&mut self, key: &K) -> Option<&V> {
-        let recent = self.values.get_mut(key)?;
-        self.uses += 1;
-        recent.last_use = self.uses;
-        Some(&recent.value)
-    }
-
     /// Uses a key, which is inserted if it is new.
     pub(super) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         if self.values.len() >= self.max && !self.values.contains_key(&key) {
@@ -46,12 +38,6 @@ impl<K: Hash + Eq, V> RecentMap<K, V> {
         &mut recent.value
     }
 
-    /// Uses a key, and gives it a new value.
-    pub(super) fn insert(&mut self, key: K, value: V) {
-        self.remove(&key);
-        self.get_or_insert_with(key, || value);
-    }
-
     /// The value of a key, which is not used by this.
     pub(super) fn peek(&self, key: &K) -> Option<&V> {
         self.values.get(key).map(|recent| &recent.value)
@@ -60,14 +46,6 @@ impl<K: Hash + Eq, V> RecentMap<K, V> {
     /// As [`RecentMap::peek`], to change it.
     pub(super) fn peek_mut(&mut self, key: &K) -> Option<&mut V> {
         self.values.get_mut(key).map(|recent| &mut recent.value)
-    }
-
-    pub(super) fn remove(&mut self, key: &K) {
-        self.values.remove(key);
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.values.clear();
     }
 
     #[cfg(test)]
@@ -98,7 +76,7 @@ mod tests {
         }
         *map.get_or_insert_with(3, || 0) += 1;
         assert_eq!((map.len(), map.peek(&3)), (16, Some(&31)), "a key that is there needs no room");
-        assert_eq!(map.get(&0), Some(&0));
+        assert_eq!(*map.get_or_insert_with(0, || 1), 0);
         assert_eq!(map.peek(&1), Some(&10), "no use");
         *map.peek_mut(&2).unwrap() = 7;
         map.get_or_insert_with(16, || 160);
@@ -114,9 +92,5 @@ mod tests {
             assert!(map.len() <= 14);
         }
         assert_eq!(map.values.capacity(), 14);
-        map.remove(&9_999);
-        assert_eq!(map.get(&9_999), None);
-        map.clear();
-        assert_eq!(map.len(), 0);
     }
 }

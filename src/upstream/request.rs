@@ -6,6 +6,7 @@ use http::{
     header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT},
 };
 use http_body_util::Empty;
+use uuid::Uuid;
 
 use crate::{report::ReportKey, settings::BaseUrl};
 
@@ -20,20 +21,27 @@ pub(super) fn request(base_url: &BaseUrl, key: &ReportKey) -> Result<Request<Emp
     let mut request = Request::new(Empty::new());
     *request.method_mut() = Method::GET;
     *request.uri_mut() = base_url.join(&key.path_and_query())?;
-    *request.headers_mut() = HeaderMap::from_iter([
-        (ACCEPT, HeaderValue::from_static("application/json")),
-        (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
-        (USER_AGENT, HeaderValue::from_static(PRODUCT)),
-        (TRACEPARENT, traceparent()?),
-    ]);
+    // With room for `Host` and `Authorization`.
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
+    headers.insert(TRACEPARENT, traceparent()?);
+    *request.headers_mut() = headers;
     Ok(request)
 }
 
 /// A trace of our own (W3C Trace Context): a caller's would tell the vendor which calls belong together. Not sampled,
 /// as nothing here records spans.
 fn traceparent() -> Result<HeaderValue, http::Error> {
-    let (trace, parent) = (fastrand::u128(1..), fastrand::u64(1..));
-    Ok(HeaderValue::try_from(format!("00-{trace:032x}-{parent:016x}-00"))?)
+    let mut text = [b'0'; 55];
+    // The parent's id has half as many digits: the other half is written first, and the trace's id over it.
+    Uuid::from_u64_pair(0, fastrand::u64(1..)).simple().encode_lower(&mut text[20..52]);
+    Uuid::from_u128(fastrand::u128(1..)).simple().encode_lower(&mut text[3..35]);
+    for dash in [2, 35, 52] {
+        text[dash] = b'-';
+    }
+    Ok(HeaderValue::from_bytes(&text)?)
 }
 
 #[cfg(test)]
