@@ -18,3 +18,4 @@ mod secrets;
 mod sockets;
 mod support;
 mod upstream_call;
+mod words;
