@@ -171,11 +171,10 @@ fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String {
             )
         }
         (Freshness::StaleIfError, None, Refresh::Due | Refresh::Backoff(_)) => {
-            "too old to be served at once: the next request waits for a call; served if that call fails".to_owned()
+            "too old to be served at once: the next request waits for a call; served if that call fails"
+                .to_owned()
         }
-        (Freshness::Expired, _, _) => {
-            "expired: the next request is a miss and waits for a call".to_owned()
-        }
+        (Freshness::Expired, _, _) => "expired: the next request is a miss and waits for a call".to_owned(),
     }
 }
 

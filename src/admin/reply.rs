@@ -63,9 +63,10 @@ impl From<Refused> for Response<Body> {
             Refused::BadActivityId => {
                 (StatusCode::BAD_REQUEST, "campaign_activity_id must be a 36-character hyphenated UUID\n")
             }
-            Refused::BadPage => {
-                (StatusCode::BAD_REQUEST, "page must be a number from 1 on, per_page a number from 1 to 1000\n")
-            }
+            Refused::BadPage => (
+                StatusCode::BAD_REQUEST,
+                "page must be a number from 1 on, per_page a number from 1 to 1000\n",
+            ),
             Refused::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "send Authorization: Bearer with the token of admin.token_file\n")
             }

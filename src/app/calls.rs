@@ -18,10 +18,7 @@ use crate::{
 /// The upstream stack with its type erased. The box per call costs nothing compared with the call.
 pub type Calls = SharedService<Call, Fetched, FetchError>;
 
-/// Builds the upstream stack, which every call passes from top to bottom.
-///
-/// # Errors
-/// None at present.
+/// Builds the upstream stack, which every call passes from top to bottom. Does not fail at present.
 pub fn calls<C>(
     settings: &Settings,
     connector: C,

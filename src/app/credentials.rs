@@ -38,7 +38,9 @@ pub(super) fn bearer_auth<T: SecretContent + Send + 'static>(
                     held.replace(&tokens(changed));
                     tracing::info!(key, "tokens reloaded from the changed file");
                 }
-                Err(error) => tracing::warn!(key, %error, "cannot reload the token file, keeping the current tokens"),
+                Err(error) => {
+                    tracing::warn!(key, %error, "cannot reload the token file, keeping the current tokens");
+                }
             }
         }
     }));

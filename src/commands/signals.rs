@@ -16,7 +16,8 @@ pub(super) struct Signals(watch::Receiver<u32>);
 
 impl Signals {
     pub(super) fn catch() -> anyhow::Result<Self> {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot install a handler for SIGTERM")?;
+        let mut terminate =
+            signal(SignalKind::terminate()).context("cannot install a handler for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot install a handler for SIGINT")?;
         let (count, seen) = watch::channel(0);
         tokio::spawn(async move {

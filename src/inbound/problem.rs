@@ -51,9 +51,11 @@ impl From<&FetchError> for Problem {
     fn from(error: &FetchError) -> Self {
         const SOON: Option<Duration> = Some(Duration::from_secs(1));
         let (status, retry_after, message) = match &error.cause {
-            Cause::Upstream(UpstreamFailure::Unauthorized) => {
-                (502, None, "Constant Contact rejects the proxy's access token; its operator must provide a new one.")
-            }
+            Cause::Upstream(UpstreamFailure::Unauthorized) => (
+                502,
+                None,
+                "Constant Contact rejects the proxy's access token; its operator must provide a new one.",
+            ),
             Cause::Upstream(UpstreamFailure::Forbidden) => (
                 502,
                 None,
@@ -153,7 +155,9 @@ impl From<&Rejection> for Problem {
             Rejection::Key(KeyError::NoClicks(_)) => {
                 (400, "invalid_no_clicks", "no_clicks may be given at most once, as true, false, 1 or 0.")
             }
-            Rejection::UnexpectedBody => (400, "unexpected_body", "A GET or HEAD request must not have a body."),
+            Rejection::UnexpectedBody => {
+                (400, "unexpected_body", "A GET or HEAD request must not have a body.")
+            }
             Rejection::Method { .. } => {
                 (405, "method_not_allowed", "Link reports can only be read: use GET or HEAD.")
             }
