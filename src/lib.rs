@@ -5,28 +5,29 @@
 //!
 //! | layer | module | what it is for |
 //! |---|---|---|
-//! | 6 | [`commands`] | what a person or an orchestrator asks of the binary |
-//! | 5 | [`app`] | both stacks, top to bottom, and the life of the process |
-//! | 4 | [`inbound`] | the data port: request -> report key -> response; the error table |
-//! | 4 | [`admin`] | the admin port: metrics, readiness, explaining, purging |
-//! | 3 | [`cache`] | entries, freshness, single flight, stale answers, failing keys |
-//! | 3 | [`quota`] | what may be spent: the daily budget, the pace within a second, the upstream's lockout |
+//! | 6 | [`commands`] | the commands of the binary and their exit codes |
+//! | 5 | [`app`] | both stacks, top to bottom; start, graceful drain and shutdown |
+//! | 4 | [`inbound`] | the data port: request -> report key -> response; the error table; load shedding |
+//! | 4 | [`admin`] | the admin port: metrics, readiness, explaining entries, purging |
+//! | 3 | [`cache`] | entries, freshness, single flight, stale-while-revalidate, stale-if-error, back-off of failing keys |
+//! | 3 | [`quota`] | call limits: the daily budget, the limit per second, the lockout after `quota_exceeded` |
 //! | 3 | [`resilience`] | circuit breaker and retry |
-//! | 3 | [`token`] | the one OAuth token: renewed, persisted, sent; back-off after 401s |
-//! | 3 | [`server`] | sockets, slow and idle peers, graceful drain, bearer auth: what both ports share |
+//! | 3 | [`token`] | the OAuth access token: renewing, storing, sending; back-off after 401s |
+//! | 3 | [`server`] | the HTTP/1 server of both ports: header and idle timeouts, graceful drain, bearer auth |
 //! | 2 | [`upstream`] | the HTTP client: connect, request, response, body |
-//! | 2 | [`state`] | what outlives the process, as ports: the token's record, the day's calls; kept in memory or in a file |
+//! | 2 | [`state`] | the state that outlives the process: the token's record, the day's calls; in a file or in memory |
 //! | 1 | [`report`] | the domain: keys, reports, negative answers, errors, lifetimes; no I/O, no clock |
 //! | 1 | [`middleware`] | steps that wrap an upstream call, as `async fn handle(call, next)` |
-//! | 1 | [`settings`] | every key, its layers and its checks |
+//! | 1 | [`settings`] | every setting: defaults, file, environment, and their checks |
 //! | 1 | [`telemetry`] | metrics and logs |
 //! | 1 | `simulator` | a simulated Constant Contact, for tests and, with the feature `demo`, for that command |
-//! | 0 | `backoff` | pauses that double, and jitter |
-//! | 0 | `outage` | a repeated failure is reported once |
+//! | 0 | `backoff` | exponential back-off and jitter |
+//! | 0 | `outage` | logs a repeated failure once |
 //!
-//! Words with one meaning each: a *report* is the resource; a *key* is its activity id and `no_clicks`; a *flight* is one
-//! fetch that many requests wait for; tokens are *renewed*, reports are *refreshed*; a *miss* finds no usable entry; an
-//! *uncached report* has none; a *negative answer* is the upstream's 400 or 404; a *lockout* follows `quota_exceeded`.
+//! Each of these words has one meaning. A *report* is the resource. A *key* is its activity id and `no_clicks`. An *entry*
+//! is a cached report or negative answer. A *flight* is one fetch that many requests wait for. Tokens are *renewed*,
+//! reports are *refreshed*. A *miss* is a request that finds no usable entry. An *uncached* report has no entry. A
+//! *negative answer* is the upstream's 400 or 404. A *lockout* follows the upstream's `quota_exceeded`.
 
 pub mod admin;
 pub mod app;

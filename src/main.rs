@@ -1,11 +1,11 @@
-//! The command line: arguments in, an exit code out.
+//! The binary: runs the command that the arguments name, and maps its result to an exit code.
 
 use std::{
     io::{Write, stderr},
     process::ExitCode,
 };
 
-/// A hit allocates a few small pieces on whichever worker it lands; glibc's malloc is slower at that and fragments.
+/// A hit makes a few small allocations, on any worker thread; glibc's malloc is slower at that, and fragments.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -13,8 +13,8 @@ fn main() -> ExitCode {
     match link_report_proxy::commands::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // With standard error gone there is nobody left to tell.
-            let _told = writeln!(stderr(), "{failure}");
+            // If standard error is closed, the exit code still shows the failure.
+            let _written = writeln!(stderr(), "{failure}");
             failure.exit_code()
         }
     }

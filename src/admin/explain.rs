@@ -1,4 +1,5 @@
-//! `GET /cache/{id}`: what is stored of one activity, for how long, what its fetches have shown, and what comes next.
+//! `GET /cache/{id}`: explains the cache entries of one activity: freshness, lifetime, click statistics, last error, and
+//! what the next request will do.
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -13,17 +14,17 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(super) struct Explanation {
     id: ActivityId,
-    /// `None` until the upstream has answered with a report, of either form.
+    /// `None` until the upstream has responded with a report, for either value of `no_clicks`.
     clicks: Option<ClicksView>,
     reports: Vec<Explained>,
 }
 
-/// The sum of unique clicks in the last report of either form; kept when the entries are evicted.
+/// The sum of unique clicks in the last report, for either value of `no_clicks`; kept when the entries are evicted.
 #[derive(Debug, Serialize)]
 struct ClicksView {
     total: u32,
     seen_seconds_ago: i64,
-    /// The newest first.
+    /// Newest first.
     changes: Vec<ChangeView>,
 }
 
@@ -38,12 +39,12 @@ struct ChangeView {
 struct Explained {
     no_clicks: &'static str,
     being_fetched: bool,
-    /// What the next request does.
+    /// What the next request will do, as a sentence.
     next: String,
-    /// Answers of the upstream since the statistics of this activity began.
+    /// Responses of the upstream since the statistics of this activity began.
     fetches: u64,
     hits_since_last_fetch: u64,
-    /// Why nothing is held, if calls fail.
+    /// Why there is no entry, if calls for it fail.
     last_fetch_error: Option<RefreshFailureView>,
     held: Option<HeldView>,
 }
@@ -55,20 +56,20 @@ struct HeldView {
     links: Option<usize>,
     clicks: Option<u32>,
     etag: Option<String>,
-    /// Since the upstream generated it.
+    /// Since the upstream generated the response.
     age_seconds: i64,
-    /// Since it came here.
+    /// Since it was stored in this cache.
     stored_for_seconds: i64,
     unchanged_for_seconds: i64,
     lifetime: LifetimeView,
     hits: u64,
     bytes: usize,
-    /// The age of the report behind a refusal, which is served instead of an error.
+    /// Of a negative answer: the age of the earlier report, which is served if a call fails.
     report_behind_age_seconds: Option<i64>,
     last_refresh_error: Option<RefreshFailureView>,
 }
 
-/// The ages at which its freshness changes.
+/// The ages at which the entry's freshness changes, and the reason for its lifetime.
 #[derive(Debug, Serialize)]
 struct LifetimeView {
     why: &'static str,
@@ -121,7 +122,9 @@ fn next_without_entry(
     let paused = refresh_failure
         .map(|refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
     if let Some(pause @ 1..) = paused {
-        return format!("not held, and calls fail: answered with that error for {pause} s, then tried again");
+        return format!(
+            "not cached, and calls fail: the response is last_fetch_error; the next call is tried in {pause} s"
+        );
     }
     let removed = form.removed.map_or_else(String::new, |removed| {
         let ago = now.saturating_duration_since(removed.at).as_secs();
@@ -131,31 +134,31 @@ fn next_without_entry(
             EvictionCause::Purged => format!(" (purged {ago} s ago)"),
         }
     });
-    format!("not held{removed}: the next request is a miss and waits for a call")
+    format!("not cached{removed}: the next request is a miss and waits for a call")
 }
 
 fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String {
     let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
     match (entry.freshness(now), entry.refresh_failure(), memory.refresh(entry, now)) {
         (Freshness::Fresh, _, _) => {
-            format!("answered from memory; due for a refresh in {fresh_for} s, when it is asked for")
+            format!("served from the cache; the first request after {fresh_for} s starts a refresh")
         }
         (Freshness::Stale | Freshness::StaleIfError, _, Refresh::Deferred(left)) => {
             let left = left.as_secs();
             format!(
-                "answered from memory; calls are scarce: due for a refresh in {left} s, when it is asked for"
+                "served from the cache; the quota is low: the first request after {left} s starts a refresh"
             )
         }
         (Freshness::Stale | Freshness::StaleIfError, _, Refresh::Stopped) => {
-            "answered from memory; calls are too scarce for a refresh".to_owned()
+            "served from the cache; the quota is too low for a refresh".to_owned()
         }
         (
             Freshness::StaleIfError | Freshness::Expired,
             refresh_failure,
             Refresh::Due | Refresh::Backoff(_),
-        ) if entry.negative_answer().is_some() => refused(entry, refresh_failure, now),
+        ) if entry.negative_answer().is_some() => next_after_negative(entry, refresh_failure, now),
         (Freshness::Stale, None, Refresh::Due | Refresh::Backoff(_)) => {
-            "answered from memory, and refreshed behind".to_owned()
+            "served from the cache, and refreshed in the background".to_owned()
         }
         (
             Freshness::Stale | Freshness::StaleIfError,
@@ -164,33 +167,32 @@ fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String {
         ) => {
             let pause = refresh_failure.retry_at.saturating_duration_since(now).as_secs();
             format!(
-                "answered from memory, since refreshing fails; tried again in {pause} s, when it is asked for"
+                "served from the cache, since refreshes fail; the first request after {pause} s starts the next one"
             )
         }
         (Freshness::StaleIfError, None, Refresh::Due | Refresh::Backoff(_)) => {
-            "too old to be answered at once: waits for a call, and stands in if that fails".to_owned()
+            "too old to be served at once: the next request waits for a call; served if that call fails"
+                .to_owned()
         }
-        (Freshness::Expired, _, _) => {
-            "too old for anything: the next request is a miss and waits for a call".to_owned()
-        }
+        (Freshness::Expired, _, _) => "expired: the next request is a miss and waits for a call".to_owned(),
     }
 }
 
-/// What the next request does where the entry is a refusal that is no longer fresh.
-fn refused(entry: &Entry, refresh_failure: Option<&RefreshFailure>, now: Instant) -> String {
+/// What the next request does if the entry is a negative answer that is no longer fresh.
+fn next_after_negative(entry: &Entry, refresh_failure: Option<&RefreshFailure>, now: Instant) -> String {
     let pause = refresh_failure
         .map_or(0, |refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
     match (entry.behind(now), pause) {
         (Some(_), 1..) => format!(
-            "answered with the report before the refusal, since refreshing fails; tried again in {pause} s, when it is asked for"
+            "the report from before the refusal is served, since refreshes fail; the first request after {pause} s starts the next one"
         ),
         (Some(_), 0) => {
-            "the refusal has expired: waits for a call, and the report before it stands in if that fails"
+            "the refusal has expired: the next request waits for a call; the report from before the refusal is served if that call fails"
                 .to_owned()
         }
         (None, 1..) => {
             format!(
-                "the refusal has expired, and calls fail: answered with that error for {pause} s, then tried again"
+                "the refusal has expired, and calls fail: the response is last_refresh_error; the next call is tried in {pause} s"
             )
         }
         (None, 0) => "the refusal has expired: the next request waits for a call".to_owned(),

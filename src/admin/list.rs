@@ -1,4 +1,4 @@
-//! `GET /cache`: the entries, a page at a time.
+//! `GET /cache`: lists the cache entries, by pages.
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use crate::{
 const PER_PAGE: usize = 100;
 const MOST_PER_PAGE: usize = 1_000;
 
-/// Which part of the list is wanted.
+/// Which part of the list to return: `page` from 1, `per_page` from 1 to 1,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Page {
     page: usize,
@@ -41,7 +41,7 @@ struct EntryRow {
 // === impl Page ===
 
 impl Page {
-    /// Reads `page` and `per_page`; other parameters are dropped.
+    /// Reads `page` and `per_page`; ignores other parameters.
     pub(super) fn from_query(query: Option<&str>) -> Result<Self, Refused> {
         let mut page = Self { page: 1, per_page: PER_PAGE };
         for pair in query.unwrap_or_default().split('&') {
@@ -57,7 +57,7 @@ impl Page {
         sane.then_some(page).ok_or(Refused::BadPage)
     }
 
-    /// The entries of this page, in the order of their keys.
+    /// The entries of this page, ordered by key.
     pub(super) fn list(self, memory: &ReportCache) -> EntryList {
         let Self { page, per_page } = self;
         let now = Instant::now();

@@ -1,7 +1,7 @@
-//! The second port: metrics, readiness, and what the proxy knows of itself.
+//! The admin port: metrics, liveness and readiness, the state of cache, quota and token, and purging.
 //!
-//! Shows everything but secrets, and changes nothing but what is remembered. Readiness is never tied to the upstream,
-//! the quota or the token: a sidecar's readiness counts for its whole Pod.
+//! Shows everything except secrets. A purge of the cache is the only change it can make. Readiness does not depend on the
+//! upstream, the quota or the token: a sidecar that is not ready takes its whole Pod out of service.
 
 mod explain;
 mod list;

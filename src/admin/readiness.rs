@@ -1,23 +1,23 @@
-//! Whether this process should be asked: from listening until draining.
+//! Readiness (`/readyz`): true from when both ports listen until the drain begins.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-/// Ready or not. Cheap to clone; all clones tell the same.
+/// Ready or not; not ready at first. Cheap to clone; all clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 
 // === impl Readiness ===
 
 impl Readiness {
-    /// Both ports listen.
+    /// Sets ready: both ports listen.
     pub fn ready(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// The end has begun: whoever balances load should look elsewhere.
+    /// Sets not ready: the drain has begun, and load balancers should send no new requests.
     pub fn draining(&self) {
         self.0.store(false, Ordering::Release);
     }

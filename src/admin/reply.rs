@@ -1,4 +1,4 @@
-//! Answers of the admin port: JSON for machines and `jq`, plain words for probes.
+//! Responses of the admin port: JSON for programs, plain text for probes and errors.
 
 use http::{
     HeaderValue, Response, StatusCode,
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::server::{Body, BrowserRefusal};
 
-/// What was asked could not be done.
+/// Why the admin port rejects a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
     NoSuchRoute,
@@ -20,7 +20,7 @@ pub(super) enum Refused {
     Browser(BrowserRefusal),
 }
 
-/// Pretty, since people read it too.
+/// A 200 with JSON, indented for people.
 pub(super) fn json(value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec_pretty(value) {
         Ok(mut text) => {
@@ -28,7 +28,7 @@ pub(super) fn json(value: &impl Serialize) -> Response<Body> {
             respond(StatusCode::OK, "application/json", text)
         }
         Err(error) => {
-            tracing::error!(%error, "an admin answer cannot be written");
+            tracing::error!(%error, "cannot serialize a response of the admin port");
             respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", "internal error\n")
         }
     }
@@ -50,28 +50,29 @@ pub(super) fn respond(status: StatusCode, kind: &'static str, body: impl Into<Ve
 // === impl Refused ===
 
 impl From<BrowserRefusal> for Refused {
-    fn from(negative_answer: BrowserRefusal) -> Self {
-        Self::Browser(negative_answer)
+    fn from(refusal: BrowserRefusal) -> Self {
+        Self::Browser(refusal)
     }
 }
 
 impl From<Refused> for Response<Body> {
     fn from(refused: Refused) -> Self {
-        let (status, words) = match refused {
+        let (status, message) = match refused {
             Refused::NoSuchRoute => (StatusCode::NOT_FOUND, "no such route\n"),
             Refused::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
             Refused::BadActivityId => {
                 (StatusCode::BAD_REQUEST, "campaign_activity_id must be a 36-character hyphenated UUID\n")
             }
-            Refused::BadPage => {
-                (StatusCode::BAD_REQUEST, "page must be a number from 1, per_page one from 1 to 1000\n")
-            }
+            Refused::BadPage => (
+                StatusCode::BAD_REQUEST,
+                "page must be a number from 1 on, per_page a number from 1 to 1000\n",
+            ),
             Refused::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "send Authorization: Bearer with the token of admin.token_file\n")
             }
             Refused::NotLoopback => (
                 StatusCode::FORBIDDEN,
-                "only a loopback peer may change anything; set admin.token_file to allow others with a token\n",
+                "only a client on this machine may purge; set admin.token_file to allow purging with a token\n",
             ),
             Refused::Browser(BrowserRefusal::HostNotAllowed) => (
                 StatusCode::FORBIDDEN,
@@ -79,10 +80,10 @@ impl From<Refused> for Response<Body> {
             ),
             Refused::Browser(BrowserRefusal::CrossSite) => (
                 StatusCode::FORBIDDEN,
-                "a page of another site sent this request: open the address directly\n",
+                "a page of another web site sent this request: open the address directly\n",
             ),
         };
-        let mut response = text(status, words);
+        let mut response = text(status, message);
         match refused {
             Refused::Method { allow } => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));

@@ -1,4 +1,5 @@
-//! The routes of the admin port.
+//! The admin port's routes: `/metrics`, `/livez`, `/readyz`, `/version`, `/config`, `/quota`, `/token`, `/cache`, and
+//! `DELETE /cache` to purge.
 
 use std::{convert::Infallible, future::Ready, net::SocketAddr, sync::Arc};
 
@@ -26,10 +27,10 @@ const CACHE: &str = "/cache";
 /// The content type of Prometheus' text format.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What the admin port shows, and who may change it.
+/// What the admin port shows, and who may purge.
 #[derive(Debug)]
 pub struct AdminState {
-    /// Which web pages may have their browser ask.
+    /// Rejects requests sent by pages of other web sites.
     pub browser_guard: BrowserGuard,
     /// Shown by `/readyz`.
     pub readiness: Readiness,
@@ -41,9 +42,9 @@ pub struct AdminState {
     pub quota: Quota,
     /// Shown by `/token`.
     pub tokens: TokenManager,
-    /// Shown by `/config`: the effective settings, secrets redacted.
+    /// Shown by `/config`: the effective settings, with secrets redacted.
     pub settings: Value,
-    /// Who may purge; `None`: whoever comes from this machine.
+    /// The token that purging requires; `None`: any client on this machine may purge, and no other.
     pub purge_auth: Option<BearerAuth>,
 }
 
@@ -59,12 +60,12 @@ type Reply = Result<Response<Body>, Refused>;
 // === impl Admin ===
 
 impl Admin {
-    /// Serves the peer at this address.
+    /// Serves the client at this address.
     pub const fn new(state: Arc<AdminState>, peer: SocketAddr) -> Self {
         Self { state, peer }
     }
 
-    /// Answers one request; its body, if it has one, is not looked at.
+    /// Responds to one request; ignores its body.
     pub fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         self.route(request).unwrap_or_else(Response::from)
     }
@@ -75,7 +76,7 @@ impl Admin {
         if path == CACHE {
             return match *request.method() {
                 Method::GET => Ok(json(&Page::from_query(request.uri().query())?.list(&self.state.memory))),
-                Method::DELETE => self.change(request, ReportCache::purge_all),
+                Method::DELETE => self.purge(request, ReportCache::purge_all),
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
         }
@@ -85,7 +86,7 @@ impl Admin {
                 Method::GET => Ok(json(&Explanation::of(id?, &self.state.memory))),
                 Method::DELETE => {
                     let id = id?;
-                    self.change(request, |memory| memory.purge(id))
+                    self.purge(request, |memory| memory.purge(id))
                 }
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
@@ -110,18 +111,18 @@ impl Admin {
         }
     }
 
-    fn change<B>(&self, request: &Request<B>, purge: impl FnOnce(&ReportCache) -> usize) -> Reply {
+    fn purge<B>(&self, request: &Request<B>, purge: impl FnOnce(&ReportCache) -> usize) -> Reply {
         match &self.state.purge_auth {
             Some(purge_auth) if !purge_auth.admit(request.headers()) => return Err(Refused::Unauthenticated),
             None if !self.peer.ip().to_canonical().is_loopback() => return Err(Refused::NotLoopback),
-            // A browser on this machine is a loopback peer too, also of a listener that has many names.
+            // A browser on this machine connects from loopback too, also to a listener that does not check `Host`.
             None if !self.state.browser_guard.names_this_machine(request) => {
                 return Err(BrowserRefusal::HostNotAllowed.into());
             }
             Some(_) | None => {}
         }
         let purged = purge(&self.state.memory);
-        tracing::info!(purged, peer = %self.peer, "cache purged by hand");
+        tracing::info!(purged, peer = %self.peer, "cache purged by a request to the admin port");
         Ok(json(&serde_json::json!({ "purged": purged })))
     }
 }
@@ -151,7 +152,7 @@ impl AdminState {
         match self.metrics.render() {
             Ok(rendered) => respond(StatusCode::OK, METRICS_TEXT, rendered),
             Err(error) => {
-                tracing::error!(%error, "metrics cannot be rendered");
+                tracing::error!(%error, "cannot render the metrics");
                 text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be rendered\n")
             }
         }

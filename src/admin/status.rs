@@ -1,4 +1,4 @@
-//! `GET /quota` and `GET /token`: what may still be called, and with what.
+//! `GET /quota` and `GET /token`: the state of the daily budget and of the access token.
 
 use std::{fmt::Write as _, time::SystemTime};
 
@@ -65,7 +65,7 @@ fn forecast(forecast: Forecast) -> String {
     }
 }
 
-/// `None` before 1970 and after 9999, which humantime cannot write.
+/// RFC 3339 in UTC; `None` before 1970 and after 9999, which humantime cannot format.
 fn rfc3339(time: SystemTime) -> Option<String> {
     let mut shown = String::new();
     time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
@@ -83,7 +83,7 @@ mod tests {
     };
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_in_the_last_days_of_the_year_9999_or_beyond_is_shown_as_far_as_it_can_be() {
+    async fn a_reset_time_that_rfc_3339_cannot_express_is_null() {
         const LAST_NOON: u64 = 253_402_257_600;
         let limits = QuotaLimits { per_second: None, per_day: None, reserve: 0.1, max_wait: Duration::ZERO };
         let before_1970 = SystemTime::UNIX_EPOCH - Duration::from_secs(10 * 86_400);
@@ -96,8 +96,8 @@ mod tests {
             (since_1970(i64::MAX as u64), Value::Null),
         ] {
             let clock = WallClock::starting_at(now);
-            let standing = Quota::new(limits, InitialCount::Unspent, clock, Metrics::new().quota);
-            assert_eq!(quota(standing.snapshot())["day"]["resets_at"], shown);
+            let unused = Quota::new(limits, InitialCount::Unspent, clock, Metrics::new().quota);
+            assert_eq!(quota(unused.snapshot())["day"]["resets_at"], shown);
         }
     }
 }

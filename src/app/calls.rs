@@ -1,4 +1,4 @@
-//! The upstream stack, top to bottom.
+//! The upstream stack: retry, circuit breaker, token, quota, HTTP client; in this order.
 
 use hyper_util::client::legacy::connect::Connect;
 use tower::ServiceBuilder;
@@ -15,10 +15,10 @@ use crate::{
     upstream::{Fetch, FetchLimits, HttpClient, OnSend},
 };
 
-/// Everything that makes calls, behind one name: only misses pass here, and a box is nothing beside a call.
+/// The upstream stack with its type erased. The box per call costs nothing compared with the call.
 pub type Calls = SharedService<Call, Fetched, FetchError>;
 
-/// What a call passes on its way to the wire.
+/// Builds the upstream stack, which every call passes from top to bottom. Does not fail at present.
 pub fn calls<C>(
     settings: &Settings,
     connector: C,
@@ -33,13 +33,14 @@ where
         let tokens = tokens.clone();
         TokenGeneration::new(move || tokens.generation())
     };
-    // The next call is let go when the one before it is on the wire, whatever its connection took.
+    // Tells the quota when a request is written to its connection. The next call waits for that, so that the time to
+    // connect does not change how many calls the upstream sees in one second.
     let on_send = {
         let quota = quota.clone();
         OnSend::new(move || quota.sent())
     };
     let wire = ServiceBuilder::new()
-        // The last before the wire: nothing above ever sees the token.
+        // Innermost before the HTTP client: no layer above ever sees the token.
         .layer(step(Authorize::new(tokens.clone())))
         .service(TowerService(HttpClient::new(connector).telling(on_send)));
     let limits = FetchLimits {
@@ -47,21 +48,20 @@ where
         max_body: settings.upstream.max_body.as_u64(),
     };
     let stack = ServiceBuilder::new()
-        // Outermost: a second attempt passes circuit, quota and token again, and is counted as the first was.
+        // Outermost: the second attempt passes circuit breaker, token and quota again, and is counted like the first.
         .layer(step(RetryOnce::new(generation, pressure_of(quota))))
-        // Outside the quota: an open circuit must not spend calls.
+        // Above the quota: a call that an open circuit prevents must not be counted.
         .layer(step(CircuitBreaker::new(options::circuit(&settings.circuit), metrics.circuit.clone())))
-        // Before the quota: what would find no token to send, or one that is known to be refused, need not queue for its
-        // turn, nor be paid for.
+        // Above the quota: a call without a usable token fails at once; it does not wait in the queue and is not counted.
         .layer(step(TokenGate::new(tokens.clone())))
-        // The scarce good. Counts before sending: whatever leaves has been paid for.
+        // The quota: counts each call before it is sent, so that no call is missed if the process is killed.
         .layer(step(QuotaGate::new(quota.clone())))
-        // From the domain's words to HTTP and back; the attempt's deadline covers the body.
+        // Maps a call to an HTTP request and the response to a report; `upstream.attempt_timeout` includes the body.
         .service(Fetch::new(wire, settings.upstream.base_url.clone(), limits, metrics.upstream.clone()));
     Ok(Calls::new(stack))
 }
 
-/// How scarce calls are, for those who must not know the quota.
+/// How scarce calls are, as a function: for modules that must not import the quota.
 pub(super) fn pressure_of(quota: &Quota) -> QuotaPressureFn {
     let quota = quota.clone();
     QuotaPressureFn::new(move |now| quota.quota_pressure(now))

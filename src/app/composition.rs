@@ -1,4 +1,4 @@
-//! Everything that answers and makes calls, put together from the settings.
+//! Builds the app from the settings: metrics, token manager, quota, cache, and the services of both ports.
 
 use std::sync::Arc;
 
@@ -23,20 +23,20 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Everything that answers. No port is open yet, no call made.
+/// The app, built but not running: no port is open, and no call was made.
 pub struct App {
     /// The data port's service.
     pub front: Arc<ReportService<Calls>>,
     /// The admin port's state.
     pub admin: Arc<AdminState>,
-    /// What has to run beside the ports; each runs until it is dropped.
+    /// Background tasks, to be run while the ports are open; none of them completes.
     pub background: Vec<BoxFuture<'static, ()>>,
 }
 
 // === impl App ===
 
 impl App {
-    /// Puts everything together, with `connector` for every upstream connection and a store that ends with the app.
+    /// Builds the app with `connector` for all upstream connections and with state in memory only.
     ///
     /// # Errors
     /// As [`App::build`].
@@ -49,7 +49,7 @@ impl App {
         Self::build(settings, Dependencies { api, authority, stores, world }).await
     }
 
-    /// Puts everything together. Reads the files that the settings name on this thread; needs a tokio runtime.
+    /// Builds the app. Reads the files that the settings name, blocking this thread; needs a tokio runtime.
     ///
     /// # Errors
     /// [`SetupError`] names the setting that cannot be used.

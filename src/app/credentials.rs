@@ -1,4 +1,4 @@
-//! Who may ask, and with which token the upstream is asked: from files and settings to what checks or sends them.
+//! Builds client authentication (bearer tokens from files, reloaded when they change) and the upstream token's manager.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,11 +16,11 @@ use crate::{
     upstream::FormClient,
 };
 
-/// For one renewal of the token. Longer than a call's: the answer to a rotating refresh token that is not waited for is
-/// lost, and with it the token. Within `shutdown.grace`, in which a renewal under way is brought to its end.
+/// The timeout of one token renewal. Longer than that of a call: if the response to a rotating refresh token is lost, so is
+/// the new refresh token. Shorter than the default of `shutdown.grace`, during which a running renewal can finish.
 const TOKEN_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Reads a secret file of bearer tokens, and has its changes taken up.
+/// Reads a secret file of bearer tokens, and adds a background task that reloads it when it changes.
 pub(super) fn bearer_auth<T: SecretContent + Send + 'static>(
     key: &'static str,
     file: Option<&SecretFile<T>>,
@@ -38,7 +38,9 @@ pub(super) fn bearer_auth<T: SecretContent + Send + 'static>(
                     held.replace(&tokens(changed));
                     tracing::info!(key, "tokens reloaded from the changed file");
                 }
-                Err(error) => tracing::warn!(key, %error, "cannot reload tokens, keeping the current ones"),
+                Err(error) => {
+                    tracing::warn!(key, %error, "cannot reload the token file, keeping the current tokens");
+                }
             }
         }
     }));
@@ -63,7 +65,7 @@ where
         )),
         TokenSourceKind::File => {
             let file = given(None, token.access_token_file.as_ref());
-            // The settings are checked: the file is named.
+            // The checks of the settings make sure that the file is set: the fallback is never used.
             Ok(TokenManager::new(
                 file.unwrap_or_else(|| TokenSource::Static(SecretString::default())),
                 metrics,
@@ -80,7 +82,7 @@ where
                 configured: given(token.refresh_token.as_ref(), token.refresh_token_file.as_ref()),
                 inbox: match store.durability() {
                     Durability::Durable => settings.state.dir.as_ref().map(Inbox::of),
-                    // What is taken out of the inbox is gone from the disk, and this store does not keep it either.
+                    // Reading the inbox removes its file, and this store would lose the token with the process.
                     Durability::Volatile => None,
                 },
             };

@@ -1,4 +1,4 @@
-//! What the app is given and finds around it, and what of that cannot be used.
+//! What the app is built with besides the settings: connectors, stores, clock. And the errors of building it.
 
 use crate::{
     quota::{InitialCount, WallClock},
@@ -7,43 +7,43 @@ use crate::{
     token::TokenSetupError,
 };
 
-/// What an app is given from outside.
+/// What the app is built with besides the settings; tests replace it.
 #[derive(Debug)]
 pub struct Dependencies<C> {
     /// Connects to `upstream.base_url`.
     pub api: C,
     /// Connects to `token.token_url`.
     pub authority: C,
-    /// What outlives the process.
+    /// The state that outlives the process, if it is in a file.
     pub stores: StateStores,
-    /// The rest of it.
+    /// The clock, and what is known about the day's calls.
     pub world: Environment,
 }
 
-/// What the app finds around it.
+/// The clock, and what is known about the day's calls.
 #[derive(Debug, Clone)]
 pub struct Environment {
-    /// The time of day.
+    /// The wall clock.
     pub clock: WallClock,
-    /// What is known of the calls that the key has spent today, where no durable store knows.
+    /// How many calls the API key has used today; for when no durable store has that count.
     pub opening: InitialCount,
 }
 
-/// The settings are well-formed, but something that they name cannot be used.
+/// The settings are well-formed, but a file or state that they name cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// A secret file that cannot be read.
+    /// A secret file cannot be read.
     #[error("{key}: {source}")]
     SecretFile {
         /// The setting.
         key: &'static str,
-        /// What is wrong with it.
+        /// Why.
         source: SecretFileError,
     },
-    /// The count of the day's calls.
+    /// The stored count of the day's calls cannot be read.
     #[error("state.dir: {0}")]
     Ledger(#[source] CallCounterError),
-    /// The token's record, or what it begins with.
+    /// The token's stored record, or the refresh token to start with, cannot be used.
     #[error(transparent)]
     Token(#[from] TokenSetupError),
 }
@@ -51,7 +51,7 @@ pub enum SetupError {
 // === impl Environment ===
 
 impl Default for Environment {
-    /// The machine's clock, and nothing known.
+    /// The machine's clock, and an unknown number of calls used.
     fn default() -> Self {
         Self { clock: WallClock::machine(), opening: InitialCount::Unknown }
     }

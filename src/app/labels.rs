@@ -1,5 +1,5 @@
-//! Has every series exist from the start, at zero, with the label values of the enums that own them: an alert on a series
-//! that appears with its first event misses that event.
+//! Creates every metric series at startup, at zero, with the label values of the enums that own them. An alert on
+//! `increase()` misses the first event of a series that only appears with it.
 
 use crate::{
     inbound::RequestOutcome,
@@ -10,6 +10,7 @@ use crate::{
     token::TokenStatus,
 };
 
+/// Creates the series.
 pub(super) fn announce(metrics: &Metrics) {
     for outcome in RequestOutcome::ALL {
         for code in outcome.codes() {

@@ -1,6 +1,6 @@
-//! The composition root: everything that answers, put together from the settings, and its life from start to end.
+//! The composition root: builds both stacks from the settings, runs them, and shuts them down.
 //!
-//! The only module that knows all others. Decides the order of the layers, and nothing else.
+//! The only module that imports all lower ones. It decides the order of the tower layers; what they do is elsewhere.
 
 mod calls;
 mod composition;

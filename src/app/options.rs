@@ -1,4 +1,4 @@
-//! From the settings to the options of each part.
+//! Converts the settings to each module's options: cache, quota, circuit breaker, CORS, browser guard.
 
 use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::{
     settings::{self, HostName, Settings},
 };
 
-/// A browser may remember a preflight's answer for this long.
+/// How long a browser may cache a CORS preflight response.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// How the cache is to behave.
+/// The options of the cache. Logs a warning if a report of the largest allowed size cannot be cached.
 pub fn cache_options(settings: &Settings) -> CacheOptions {
     let cache = &settings.cache;
     let max_body = settings.upstream.max_body;
@@ -28,7 +28,7 @@ pub fn cache_options(settings: &Settings) -> CacheOptions {
         tracing::warn!(
             max_bytes = %cache.max_bytes,
             %max_body,
-            "cache.max_bytes is less than upstream.max_body: a report that does not fit is fetched, answered once and then answered 502 between calls further and further apart"
+            "cache.max_bytes is less than upstream.max_body: a report larger than the cache is served once, then 502 while its fetches back off; raise cache.max_bytes"
         );
     }
     CacheOptions {
@@ -45,7 +45,7 @@ pub fn cache_options(settings: &Settings) -> CacheOptions {
     }
 }
 
-/// What may be spent.
+/// The limits of the quota; 0 in the settings means not limited.
 pub fn quota_limits(quota: &settings::Quota) -> QuotaLimits {
     QuotaLimits {
         per_second: NonZeroU32::new(quota.per_second),
@@ -70,7 +70,7 @@ pub(super) fn cors(cors: &settings::Cors) -> Option<CorsLayer> {
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
             .allow_methods([Method::GET, Method::HEAD])
-            // No request header changes what is sent out: each may come.
+            // The proxy forwards no request header, so any may be allowed.
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(shown.into_iter().chain([AGE, ETAG, RETRY_AFTER]).collect::<Vec<_>>())
             .vary([ORIGIN])
@@ -78,7 +78,7 @@ pub(super) fn cors(cors: &settings::Cors) -> Option<CorsLayer> {
     })
 }
 
-/// One rule for both ports, each by its own address.
+/// The browser guard of the port that listens on this address.
 pub(super) fn browser_guard(settings: &Settings, listen: SocketAddr) -> BrowserGuard {
     let hosts: Vec<_> = settings.server.allowed_hosts.iter().map(HostName::as_str).collect();
     BrowserGuard::new(listen.ip(), &hosts, &allowed_origins(&settings.cors))

@@ -1,4 +1,4 @@
-//! Life and death: ports open, answers given, and an end in which no request is lost.
+//! Runs the app: opens both ports, serves, and drains gracefully on shutdown.
 
 use std::{future::Future, io, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
@@ -12,10 +12,10 @@ use crate::{
     settings::Settings,
 };
 
-/// Enough for a scraper, probes and a person.
+/// The admin port's `max_connections`: enough for a scraper, probes and a few people.
 const ADMIN_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(64).expect("more than none");
 
-/// The addresses that were bound.
+/// The addresses that were bound, with their real ports.
 #[derive(Debug, Clone, Copy)]
 pub struct Ports {
     /// The data port.
@@ -24,7 +24,7 @@ pub struct Ports {
     pub admin: SocketAddr,
 }
 
-/// A port cannot be had.
+/// A port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: cannot listen on {address}: {source}")]
 pub struct RunError {
@@ -33,11 +33,12 @@ pub struct RunError {
     source: io::Error,
 }
 
-/// Opens both ports, tells `listening` which they are, and answers until `stop` is done; then drains for at most
+/// Opens both ports, calls `listening` with their addresses, and serves until `stop` completes. Then drains: closes the
+/// data port, responds to the requests in flight, and waits for a running token renewal, each for at most
 /// `shutdown.grace`.
 ///
 /// # Errors
-/// If a port cannot be had.
+/// If a port cannot be opened.
 pub async fn run(
     app: App,
     settings: &Settings,
@@ -55,7 +56,7 @@ pub async fn run(
     let background: Vec<_> = background.into_iter().map(tokio::spawn).collect();
     let (connections, drain) = (TaskTracker::new(), CancellationToken::new());
     let accepting = tokio::spawn(data.serve(move |_| Arc::clone(&front), drain.clone(), connections.clone()));
-    // The admin port answers to the very end: whoever watches the drain asks it.
+    // The admin port is open until the drain is over, so that the drain can be watched.
     let (second_connections, second_drain) = (TaskTracker::new(), CancellationToken::new());
     let state = Arc::clone(&admin);
     let second_accepting = tokio::spawn(second.serve(
@@ -76,7 +77,7 @@ pub async fn run(
         let _ended = accepting.await;
         connections.wait().await;
     });
-    // A renewal under way is written down first: its answer may be the only copy of the refresh token.
+    // A running renewal may finish and be stored: its response may hold the only valid refresh token.
     let renewed = timeout(settings.shutdown.grace, admin.tokens.finish());
     let (drained, renewed) = tokio::join!(drained, renewed);
     match drained {
@@ -84,13 +85,13 @@ pub async fn run(
         Err(_late) => {
             tracing::warn!(
                 connections = connections.len(),
-                "shutdown.grace elapsed, closing open connections"
+                "shutdown.grace elapsed before all requests had a response, closing open connections"
             );
         }
     }
     if renewed.is_err() {
         tracing::warn!(
-            "shutdown.grace elapsed during a token renewal; a rotating refresh token that it has used up is lost"
+            "shutdown.grace elapsed during a token renewal; if the refresh token rotates, the new one may be lost: run `link-report-proxy login` if the next start fails to renew"
         );
     }
     second_drain.cancel();

@@ -1,4 +1,4 @@
-//! The inbound stack, top to bottom.
+//! The inbound stack, from top to bottom: fast path, slow path, load shedding, deadline, cache.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -18,16 +18,16 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// What bounds a request that takes a fetch.
+/// The limits of a request that needs a fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestLimits {
-    /// How many there may be at a time (`server.max_in_flight`).
+    /// How many such requests there may be at the same time (`server.max_in_flight`); 503 beyond it.
     pub max_in_flight: NonZeroUsize,
-    /// How long each may wait (`server.request_timeout`).
+    /// How long each may wait for the fetch (`server.request_timeout`); 504 after it.
     pub request_timeout: Duration,
 }
 
-/// The data port's service: answers `clients` from `memory`, and from `calls` what that does not hold.
+/// The data port's service: serves `clients` from the cache `memory`, which fetches by `calls`.
 pub fn data_port(
     settings: &Settings,
     memory: Arc<ReportCache>,
@@ -57,12 +57,12 @@ pub fn data_port(
     let cache = ServiceBuilder::new().layer(CacheLayer::new(memory)).service(calls);
 
     let slow_path = slow_path(settings, &cache, &responder, &access_log);
-    // The fast path: no layer stands before it, for a hit is a lookup and a head. What it does not answer goes on from
-    // there, parsed, authenticated and looked up.
+    // The fast path has no tower layers: a hit needs none of them. Other requests go to the slow path already parsed,
+    // authenticated and looked up.
     ReportService::new(parser, cache, responder, access_log, slow_path)
 }
 
-/// What a request passes that the fast path does not answer, as long as it is HTTP.
+/// The slow path: the layers that a request passes if the fast path does not answer it.
 fn slow_path(
     settings: &Settings,
     cache: &Cache<Calls>,
@@ -74,23 +74,24 @@ fn slow_path(
         request_timeout: settings.server.request_timeout,
     };
     let stack = ServiceBuilder::new()
-        // Outermost: a preflight's answer has an id too, and may leave a body unread.
+        // Outermost: the response to a CORS preflight needs an id too, and may leave a body unread.
         .layer(from_fn((), complete_head))
-        // A browser must be allowed to read errors too. Preflights end here: they ask for no report, and are not counted.
+        // Above all errors: a browser must be allowed to read them too. Preflights end here: they request no report, and
+        // are neither counted nor logged.
         .option_layer(options::cors(&settings.cors))
-        // Outside of all that can fail: whatever became of a request is counted, timed and logged.
+        // The access log, above everything that can fail: every request is counted, timed and logged.
         .layer(from_fn(Arc::clone(access_log), record))
-        // Inside the access log, whose line says the same and more; around everything else that may log.
+        // The span, below the access log, whose line has the same fields; above everything else that logs.
         .layer(from_fn((), trace))
-        // Panics become 500 where the access log still sees them.
+        // Panics become 500, below the access log so that it records them.
         .layer(from_fn((), catch_panic))
-        // HTTP ends here: a miss goes down, a report or an error comes up.
+        // HTTP ends here: passes a miss down, gets a report or an error back, and builds the response.
         .layer(from_fn((Arc::clone(responder), Arc::clone(cache.memory())), respond))
         .service(misses(limits, cache.clone()));
     SlowPath::new(stack)
 }
 
-/// What a miss passes on its way to the cache, which has it fetched.
+/// The layers that a miss passes before the cache fetches the report.
 pub fn misses<S>(
     limits: RequestLimits,
     cache: Cache<S>,
@@ -100,11 +101,11 @@ where
     S::Future: Send,
 {
     ServiceBuilder::new()
-        // Before any error, that of a limit included, the copy that is held is the answer.
+        // Outermost: a stale entry is served instead of any error, also of those of the two limits below.
         .layer(from_fn(Arc::clone(cache.memory()), stale_if_error))
-        // Below the lookup, since what memory can answer takes no room; above the deadline: whoever is shed waits for nothing.
+        // Load shedding. Only misses come here: a hit needs no permit. Above the deadline, since shedding does not wait.
         .layer(from_fn(InFlightLimit::new(limits.max_in_flight), shed_load))
-        // Above the cache: it bounds the waiting for a fetch, which goes on.
+        // The deadline, above the cache: it ends the waiting for a fetch; the fetch continues.
         .layer(from_fn(limits.request_timeout, deadline))
         .service(cache)
 }

@@ -1,4 +1,4 @@
-//! What may stand on the command line, and what each command leads to.
+//! Command line arguments (clap), and the dispatch to each command.
 
 use std::path::{Path, PathBuf};
 
@@ -10,36 +10,36 @@ use super::{CommandOutcome, check, healthcheck, login, serve};
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = AFTER_HELP)]
 struct Arguments {
-    /// Settings that go over the compiled-in defaults (TOML)
+    /// TOML file with settings that override the compiled-in defaults
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-const AFTER_HELP: &str = "Environment variables go over the file: LINK_REPORT_PROXY__CACHE__TTL=5m is cache.ttl.\n\
+const AFTER_HELP: &str = "Environment variables override the file: LINK_REPORT_PROXY__CACHE__TTL=5m sets cache.ttl.\n\
     Exit codes: 0 done, 69 port or required service unavailable, 70 internal error, 78 invalid configuration.";
 
 #[derive(Debug, Default, Clone, Copy, Subcommand)]
 enum Command {
-    /// Answer on both ports until SIGTERM (the default)
+    /// Run the proxy until SIGTERM or SIGINT (the default)
     #[default]
     Serve,
-    /// Say what is wrong with the settings, or print the effective ones
+    /// Check the settings: print every error, or the effective settings
     Check,
-    /// Let a person consent in a browser, and keep the refresh token in state.dir for serve
+    /// Get a refresh token by signing in with a browser, and store it in state.dir for serve
     Login,
-    /// Run the proxy in front of a simulated Constant Contact, and print lines to try
+    /// Run the proxy in front of a simulated Constant Contact, and print commands to try
     #[cfg_attr(not(feature = "demo"), command(hide = true))]
     Demo,
-    /// Ask a running proxy whether it is ready; for containers without a shell
+    /// Check whether a running proxy is ready; for containers without a shell
     Healthcheck,
 }
 
 /// Runs the command that the process was started with.
 ///
 /// # Errors
-/// A [`Failure`](super::Failure) knows its exit code.
+/// A [`Failure`](super::Failure), which has the exit code.
 pub fn run() -> CommandOutcome {
     let Arguments { config, command } = Arguments::parse();
     let config = config.as_deref();
@@ -57,12 +57,12 @@ fn demo(config: Option<&Path>) -> CommandOutcome {
     super::demo::run(config)
 }
 
-/// Known all the same, so that whoever follows the README with such a build reads why, and not "unrecognized".
+/// Explains why the command is missing. Without it, clap would only say "unrecognized subcommand".
 #[cfg(not(feature = "demo"))]
 fn demo(_config: Option<&Path>) -> CommandOutcome {
     Err(super::Failure::Unavailable(
-        "demo: this binary was built without the simulated Constant Contact (cargo feature \"demo\"), as the \
-         container image is: run \"cargo run --release -- demo\" in the source tree"
+        "demo: this binary was built without the cargo feature \"demo\", like the one in the container image: run \
+         \"cargo run --release -- demo\" in the source tree"
             .to_owned(),
     ))
 }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_its_feature_demo_says_where_it_is() {
+    fn without_its_feature_demo_says_how_to_run_it() {
         assert!(matches!(Arguments::parse_from(["link-report-proxy", "demo"]).command, Some(Command::Demo)));
         let said = demo(None).unwrap_err().to_string();
         assert!(said.contains("cargo run --release -- demo"), "{said}");

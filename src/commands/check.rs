@@ -1,12 +1,12 @@
-//! `check`: would `serve` start with these settings, and which are they?
+//! `check`: validates the settings as `serve` would, and prints the effective ones.
 
 use std::{io::Write, path::Path};
 
 use super::{CommandOutcome, Failure, serve};
 use crate::{app::Environment, settings::Settings, state::StateStores};
 
-/// Builds what `serve` would build, without opening a port or making a call, and prints the effective settings. Leaves
-/// the state alone, and what a login left there: a running proxy may hold it, or the next one will.
+/// Builds the app as `serve` would, without opening a port or making a call, and prints the effective settings. Does not
+/// open `state.dir`: a running proxy may have locked it, and tokens left there by `login` are for `serve`.
 pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     serve::block_on(&settings, async {

@@ -1,4 +1,4 @@
-//! `demo`: the proxy in front of a simulated Constant Contact, in one process, on loopback.
+//! `demo`: runs the proxy in front of a simulated Constant Contact, in one process, on loopback.
 
 use std::{
     collections::BTreeMap, ffi::OsString, fmt::Write as _, io::Write as _, net::SocketAddr, path::Path,
@@ -17,18 +17,18 @@ use crate::{
     state::StateStores,
 };
 
-/// What the demo differs in from the defaults, unless the environment or the file says otherwise: lifetimes short
-/// enough to see an answer grow old, and lines that people read.
+/// The demo's own defaults, which the file and the environment override: short lifetimes, so that one can watch a report
+/// become stale, and a log format for people.
 const DEMO_DEFAULTS: &str = r#"
 cache.ttl = "30s"
 cache.empty_ttl = "15s"
 log.format = "text"
 "#;
 
-/// Starts both, prints what runs where and lines to try, and answers until told to stop.
+/// Starts both, prints their addresses and commands to try, and serves until SIGTERM or SIGINT.
 pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let simulator = Simulator::new(Options::default());
-    // The upstream's address is not known before there is a runtime, and the runtime's size not before the settings.
+    // The settings need the upstream's port, which needs a runtime, whose size is a setting: so they are loaded twice.
     let placeholder = SocketAddr::from(([127, 0, 0, 1], 9));
     let sizing = Settings::load_with(DEMO_DEFAULTS, config, environment(&simulator, placeholder))?;
     serve::block_on(&sizing, async {
@@ -39,13 +39,13 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
             upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
         let settings = Settings::load_with(DEMO_DEFAULTS, config, environment(&simulator, upstream_address))?;
         let _written_at_the_end = serve::start_logging(&settings)?;
-        // The simulated key is as old as this process.
+        // The simulated API key has no calls used before this process started.
         let world = Environment { opening: InitialCount::Unspent, ..Environment::default() };
         let app = serve::build(&settings, StateStores::in_memory(), world).await?;
         let simulated = tokio::spawn(simulator.clone().serve(upstream));
         let greet = |ports: Ports| {
             let greeting = greeting(&simulator, ports, upstream_address, settings.cache.ttl);
-            // Printed or not, the demo runs.
+            // The demo runs even if standard output is closed.
             let _printed = std::io::stdout().write_all(greeting.as_bytes());
         };
         let ended = serve::until_signalled(app, &settings, greet).await;
@@ -54,7 +54,7 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     })
 }
 
-/// The environment as it is, with the upstream and its token replaced.
+/// The process's environment, with the settings of the upstream and the token replaced.
 fn environment(simulator: &Simulator, upstream: SocketAddr) -> BTreeMap<OsString, OsString> {
     let forced = [
         ("LINK_REPORT_PROXY__UPSTREAM__BASE_URL", format!("http://{upstream}")),
@@ -94,11 +94,11 @@ fn greeting(
         "\nTry, twice, and look at Age and Cache-Status:\n\
          \x20 curl -i {report}\n\
          \x20 curl -i '{report}?no_clicks=true'\n\n\
-         Break Constant Contact; after {ttl} reports still go on, and say so; then mend it:\n\
+         Let Constant Contact fail; after {ttl} reports are still served, with Cache-Status showing it; then repair it:\n\
          \x20 curl -X PUT 'http://{upstream}/_simulator/fault?kind=status-503'\n\
          \x20 curl -i {report}\n\
          \x20 curl -X DELETE http://{upstream}/_simulator/fault\n\n\
-         What the proxy knows, and what Constant Contact saw:\n\
+         The state of the proxy, and the calls that Constant Contact received:\n\
          \x20 curl http://{admin}/cache/{}\n\
          \x20 curl http://{admin}/quota\n\
          \x20 curl -s http://{admin}/metrics | grep requests_total\n\

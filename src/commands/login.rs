@@ -1,4 +1,4 @@
-//! `login`: a person's consent by the device flow, left where `serve` finds it.
+//! `login`: gets a refresh token by the device flow (RFC 8628), and leaves it in `state.dir` for `serve`.
 
 use std::{
     ffi::OsString,
@@ -26,41 +26,43 @@ use crate::{
     upstream::FormClient,
 };
 
-/// For one question to the authorization server.
+/// The timeout of one request to the authorization server.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// A running proxy reads its inbox once a second (`WATCH_INTERVAL`).
-const TAKEN_UP_WITHIN: Duration = Duration::from_secs(6);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Far more than a record takes: a disk that is full has no room for it.
+/// How long to wait until a running proxy has installed the tokens: it reads its inbox once a second (`WATCH_INTERVAL`).
+const INSTALLED_WITHIN: Duration = Duration::from_secs(6);
+/// How often to check that.
+const CHECK_EVERY: Duration = Duration::from_millis(200);
+/// The size of the test file: far more than the tokens need, so that it fails if the disk is almost full.
 const PROBE_BYTES: usize = 16 * 1024;
 
-/// Who has the tokens now.
+/// Has a running proxy installed the tokens?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handoff {
     ByARunningProxy,
     NotYet,
 }
 
-/// Shows address and code, waits for the approval, and leaves the tokens in `state.dir`.
+/// Shows the address and the code, waits for the approval, and leaves the tokens in `state.dir`.
 pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let settings = Settings::load(config, environment())?;
     let Some(dir) = settings.state.dir.clone() else {
-        let said = "state.dir: is missing: login leaves the tokens there, and serve keeps them there";
-        return Err(Failure::Settings(said.to_owned()));
+        let message = "state.dir: is missing: login writes the tokens there, and serve reads them from there";
+        return Err(Failure::Settings(message.to_owned()));
     };
-    // Before anybody is asked: a consent that cannot be kept is lost, and may end the one before it.
+    // Before the user is asked to sign in: tokens that cannot be stored are lost, and may have invalidated earlier ones.
     prove_writable(&dir)?;
     serve::block_on(&settings, async {
         let flow = flow(&settings).await?;
         let codes = flow.begin().await?;
         print(&greeting(&codes))?;
         let consent = flow.wait(&codes).await?;
-        let taken_up = leave(Inbox::of(&dir), consent.record).await?;
-        print(&farewell(&flow.client, &dir, taken_up))
+        let handoff = leave(Inbox::of(&dir), consent.record).await?;
+        print(&farewell(&flow.client, &dir, handoff))
     })
 }
 
-/// The environment as it is, for a token that is to be renewed. What sets another kind of token is not ours to judge.
+/// The process's environment, with `token.source` set to `refresh` and the variables of other token sources removed, so
+/// that they cause no error here.
 fn environment() -> impl Iterator<Item = (OsString, OsString)> {
     let ours = ["SOURCE", "ACCESS_TOKEN", "ACCESS_TOKEN_FILE"];
     let other =
@@ -92,7 +94,7 @@ async fn flow(settings: &Settings) -> Result<DeviceFlow, Failure> {
     })
 }
 
-/// Makes the directory if need be, and writes, syncs and removes a file there, as leaving the tokens will.
+/// Creates the directory if it is missing, and writes, syncs and removes a test file, as writing the tokens will.
 fn prove_writable(dir: &Path) -> Result<(), StateError> {
     let probe = dir.join(format!("login.{}.probe", std::process::id()));
     let write = || {
@@ -105,15 +107,15 @@ fn prove_writable(dir: &Path) -> Result<(), StateError> {
     write().map_err(|source| StateError::Io { path: dir.to_owned(), source })
 }
 
-/// Leaves the record, and looks whether somebody takes it.
+/// Writes the record to the inbox, and waits whether a running proxy installs it.
 async fn leave(inbox: Inbox, record: TokenRecord) -> Result<Handoff, Failure> {
-    let deadline = Instant::now() + TAKEN_UP_WITHIN;
+    let deadline = Instant::now() + INSTALLED_WITHIN;
     inbox.leave(&record).await?;
     while Instant::now() < deadline {
         if inbox.is_empty().await? {
             return Ok(Handoff::ByARunningProxy);
         }
-        sleep(LOOK_EVERY).await;
+        sleep(CHECK_EVERY).await;
     }
     Ok(Handoff::NotYet)
 }
@@ -130,16 +132,16 @@ fn greeting(codes: &DeviceCodes) -> String {
         "Open this address in a browser, on this device or another, and sign in to Constant Contact:\n\n\
          \x20 {open}\n\n{picture}{then}\n\n\
          \x20 {user_code}\n\n\
-         Waiting for the approval, for {minutes} min at most. Ctrl-C gives up.\n"
+         Waiting for the approval, for at most {minutes} min. Press Ctrl-C to cancel.\n"
     )
 }
 
-/// The address as a QR code in half blocks, light on dark whatever the terminal's colours are.
+/// The address as a QR code in half blocks, light on dark with fixed colours, whatever the terminal's are.
 fn picture(address: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(address, EcLevel::L).ok()?;
     let image = code
         .render::<Dense1x2>()
-        // The renderer draws what is "dark"; on a dark terminal that is the paper.
+        // The renderer draws the "dark" modules as foreground; with white on black, the foreground must be the light ones.
         .dark_color(Dense1x2::Light)
         .light_color(Dense1x2::Dark)
         .build();
@@ -152,11 +154,11 @@ fn picture(address: &str) -> Option<String> {
     Some(picture)
 }
 
-fn farewell(client: &Client, dir: &Path, taken_up: Handoff) -> String {
-    let who = match taken_up {
-        Handoff::ByARunningProxy => "The running proxy has taken the tokens up; it needs no restart.",
+fn farewell(client: &Client, dir: &Path, handoff: Handoff) -> String {
+    let who = match handoff {
+        Handoff::ByARunningProxy => "The running proxy has installed the tokens; it needs no restart.",
         Handoff::NotYet => {
-            "The tokens wait in state.dir. No proxy that runs now has taken them up; serve does when it starts."
+            "The tokens are stored in state.dir. No running proxy has installed them; serve does when it starts."
         }
     };
     let secret = if client.secret.is_some() { "and the client secret, as for login\n" } else { "" };

@@ -1,4 +1,4 @@
-//! The commands: what a person or an orchestrator asks of the binary, and the exit code that it gets.
+//! The commands of the binary: `serve`, `check`, `login`, `demo`, `healthcheck`, and their exit codes.
 
 mod arguments;
 mod check;

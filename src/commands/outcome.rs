@@ -1,4 +1,4 @@
-//! How a command ends, as sysexits.h counts.
+//! Exit codes, as in sysexits.h: 0 done, 69 unavailable, 70 internal error, 78 invalid configuration.
 
 use std::process::ExitCode;
 
@@ -9,19 +9,19 @@ use crate::{
     upstream::ConnectSetupError,
 };
 
-/// What a command comes to.
+/// The result of a command.
 pub(crate) type CommandOutcome = Result<(), Failure>;
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The settings are wrong; each line names a key.
+    /// The settings, or a file or state they name, cannot be used; each line names a key. Exit code 78.
     #[error("{0}")]
     Settings(String),
-    /// A port or a required service is unavailable.
+    /// A port or a required service is unavailable. Exit code 69.
     #[error("{0}")]
     Unavailable(String),
-    /// A bug here.
+    /// A bug, or a failure of the operating system. Exit code 70.
     #[error("internal error: {0:#}")]
     Bug(anyhow::Error),
 }

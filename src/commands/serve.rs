@@ -1,4 +1,4 @@
-//! `serve`: the proxy itself.
+//! `serve`: runs the proxy; sets up logging, the tokio runtime, the state and the upstream connectors.
 
 use std::{
     future::Future,
@@ -22,10 +22,10 @@ use crate::{
     upstream::{ConnectOptions, Connector},
 };
 
-/// A panic waits this long for its line to be written, at most: standard error may be blocked.
+/// The longest that a panic waits until its log line is written: standard error may be blocked.
 const PANIC_WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 
-/// Loads the settings, and answers until told to stop.
+/// Loads the settings, and serves until SIGTERM or SIGINT.
 pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     let _written_at_the_end = start_logging(&settings)?;
@@ -35,19 +35,20 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     })
 }
 
-/// Runs a command's work; what it leaves behind is not waited for, be it a read from a disk that hangs.
+/// Runs a command's work on a new runtime. Does not wait for tasks that are still running afterwards, such as a read from
+/// a disk that hangs.
 pub(super) fn block_on(settings: &Settings, work: impl Future<Output = CommandOutcome>) -> CommandOutcome {
     let mut builder = Builder::new_multi_thread();
     if let Some(workers) = settings.server.workers {
         builder.worker_threads(workers.get());
     }
-    let runtime = builder.enable_all().build().context("the runtime does not start").map_err(Failure::Bug)?;
+    let runtime = builder.enable_all().build().context("cannot start the runtime").map_err(Failure::Bug)?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();
     outcome
 }
 
-/// Answers until a first signal and through the drain, or until a second signal.
+/// Serves until the first signal, then drains; a second signal ends the drain at once.
 pub(super) async fn until_signalled(
     app: App,
     settings: &Settings,
@@ -57,13 +58,13 @@ pub(super) async fn until_signalled(
     tokio::select! {
         ended = app::run(app, settings, listening, signals.first()) => Ok(ended?),
         () = signals.second() => {
-            tracing::warn!("second signal: ending at once");
+            tracing::warn!("second signal: exiting without waiting for the drain");
             Ok(())
         }
     }
 }
 
-/// The whole app with real connections. Needs the runtime: files are watched from here on.
+/// Builds the app with real connections. Needs a runtime.
 pub(super) async fn build(
     settings: &Settings,
     stores: StateStores,
@@ -74,7 +75,7 @@ pub(super) async fn build(
     Ok(App::build(settings, Dependencies { api, authority, stores, world }).await?)
 }
 
-/// The state as the settings want it. From here on nobody else may open it.
+/// Opens the state: the file in `state.dir`, which is locked against other processes; in memory without `state.dir`.
 pub(super) fn open_state(settings: &Settings) -> Result<StateStores, Failure> {
     match &settings.state.dir {
         Some(dir) => {
@@ -93,7 +94,7 @@ pub(super) fn open_state(settings: &Settings) -> Result<StateStores, Failure> {
     }
 }
 
-/// What connects to the host of this URL, and to no other.
+/// A connector to the host of this URL only.
 pub(super) fn connector(settings: &Settings, url: &Uri) -> Result<Connector, Failure> {
     let options = ConnectOptions {
         timeout: settings.upstream.connect_timeout,
@@ -103,7 +104,7 @@ pub(super) fn connector(settings: &Settings, url: &Uri) -> Result<Connector, Fai
     Ok(Connector::new(url, &options)?)
 }
 
-/// What is returned has the last lines written when it is dropped.
+/// Starts logging, and installs the panic hook. Dropping the guard writes the last lines.
 pub(super) fn start_logging(settings: &Settings) -> Result<LogGuard, Failure> {
     let format = match settings.log.format {
         LogFormat::Json => logging::Format::Json,
@@ -112,11 +113,11 @@ pub(super) fn start_logging(settings: &Settings) -> Result<LogGuard, Failure> {
     let guard = logging::start(format, settings.log.level.as_str())
         .map_err(|error| Failure::Settings(format!("log.level (or RUST_LOG): {error:#}")))?;
     let writer = guard.writer().clone();
-    // In the log's own form, and never on a line of its own in the middle of it.
+    // Panics are logged in the log's format, not printed by the default hook in the middle of another line.
     panic::set_hook(Box::new(move |panicked| {
         let place = panicked.location().map(ToString::to_string);
         tracing::error!(place, "panic: {}", panicked.payload_as_str().unwrap_or("not a message"));
-        // It may be the second one in a row, which ends the process here.
+        // A panic during a panic aborts the process right after this: the line must be written now.
         writer.flush(PANIC_WRITTEN_WITHIN);
     }));
     Ok(guard)

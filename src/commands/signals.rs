@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first begins the end, the second is the end.
+//! SIGTERM and SIGINT: the first starts the graceful shutdown, the second ends the process at once.
 
 use std::future::Future;
 
@@ -8,7 +8,7 @@ use tokio::{
     sync::watch,
 };
 
-/// Counts signals from the moment it exists.
+/// Counts signals since it was created.
 #[derive(Debug)]
 pub(super) struct Signals(watch::Receiver<u32>);
 
@@ -16,8 +16,9 @@ pub(super) struct Signals(watch::Receiver<u32>);
 
 impl Signals {
     pub(super) fn catch() -> anyhow::Result<Self> {
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+        let mut terminate =
+            signal(SignalKind::terminate()).context("cannot install a handler for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot install a handler for SIGINT")?;
         let (count, seen) = watch::channel(0);
         tokio::spawn(async move {
             loop {
@@ -28,12 +29,12 @@ impl Signals {
         Ok(Self(seen))
     }
 
-    /// Done with the first signal.
+    /// Completes with the first signal.
     pub(super) fn first(&self) -> impl Future<Output = ()> + use<> {
         self.nth(1)
     }
 
-    /// Done with the second.
+    /// Completes with the second signal.
     pub(super) fn second(&self) -> impl Future<Output = ()> + use<> {
         self.nth(2)
     }

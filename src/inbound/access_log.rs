@@ -1,4 +1,4 @@
-//! What became of a request: counted, timed and logged once, whatever path it took.
+//! The access log: each request is counted, timed and logged once, by the fast path or by the slow path.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     telemetry::{RequestMetrics, RequestSeries},
 };
 
-/// What the log line of a request says of its answer. Whoever makes the answer returns both.
+/// What the log line says about the response. The code that builds a response returns its entry with it.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLogEntry {
     pub(super) outcome: RequestOutcome,
@@ -21,7 +21,7 @@ pub(crate) struct AccessLogEntry {
     pub(super) error_key: Option<Box<str>>,
 }
 
-/// What is known of a request when it arrives.
+/// What the log line says about the request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestInfo<'a> {
     pub(super) key: Option<ReportKey>,
@@ -29,11 +29,11 @@ pub(super) struct RequestInfo<'a> {
     pub(super) elapsed: Duration,
 }
 
-/// Counts, times and logs.
+/// Counts and times requests in the metrics, and logs one line for each.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
     metrics: RequestMetrics,
-    /// The series of the usual answers, resolved once: a full answer and a 304 for each.
+    /// The series of the usual outcomes, resolved once: 200 and 304 for each. Looking one up by label costs a hash.
     usual: [[RequestSeries; 2]; 5],
 }
 
@@ -50,7 +50,7 @@ impl AccessLogEntry {
         Self { outcome, age: Some(served.age), exchange, error_key: None }
     }
 
-    /// One line: what memory answered is for us to read, the rest for operators.
+    /// One line: at debug level if the response came from the cache, as most do; at info level otherwise.
     fn log(&self, about: &RequestInfo<'_>, status: StatusCode) {
         let Self { outcome, age, exchange, error_key } = self;
         let RequestInfo { key, id, elapsed } = about;
@@ -94,17 +94,17 @@ impl AccessLog {
         Self { metrics, usual }
     }
 
-    /// Counts, times and logs an answer from memory.
+    /// Counts, times and logs a response of the fast path.
     pub(super) fn hit(&self, info: &RequestInfo<'_>, served: &Served, status: StatusCode) {
         let outcome = RequestOutcome::of(served);
         self.count(outcome, status, info.elapsed);
-        // An entry is worth making only for a line that is written.
+        // The entry is built only if its line will be written.
         if !outcome.is_from_memory() || tracing::enabled!(Level::DEBUG) {
             AccessLogEntry::of(served.clone()).log(info, status);
         }
     }
 
-    /// Counts, times and logs an answer of the slow path.
+    /// Counts, times and logs a response of the slow path.
     pub(super) fn answer(&self, info: &RequestInfo<'_>, entry: &AccessLogEntry, status: StatusCode) {
         self.count(entry.outcome, status, info.elapsed);
         entry.log(info, status);
@@ -118,7 +118,7 @@ impl AccessLog {
         }
     }
 
-    /// The gauge of requests that are not answered yet.
+    /// The request metrics, with the gauge of requests in flight.
     pub(super) const fn metrics(&self) -> &RequestMetrics {
         &self.metrics
     }

@@ -1,4 +1,4 @@
-//! `Cache-Status` (RFC 9211): how an answer was come by, in one header member.
+//! `Cache-Status` (RFC 9211): how the response was produced, as one list member.
 
 use std::{
     fmt::{self, Write},
@@ -14,14 +14,14 @@ use crate::{
     report::FetchError,
 };
 
-/// The header.
+/// The header's name.
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-/// Our name in the header.
+/// This cache's name in `Cache-Status` and `Proxy-Status`.
 pub(super) const CACHE: &str = "link-report-proxy";
-/// The header of a hit whose freshness ends soon: that of most answers.
+/// The values for hits with a `ttl` below 4,096 s: those of most responses.
 static HITS: PrebuiltSeconds<32> = PrebuiltSeconds::new("link-report-proxy; hit; ttl=");
 
-/// The header of an answer.
+/// The value for a response of the cache.
 pub(super) fn of(served: &Served) -> HeaderValue {
     match &served.from {
         ServedFrom::Hit | ServedFrom::Stale => hit(ttl(served.entry.lifetime().fresh, served.age)),
@@ -37,7 +37,7 @@ pub(super) fn of(served: &Served) -> HeaderValue {
             })
         }),
         ServedFrom::StaleIfError(error) if error.went_forward() => value(|text| failed(text, "stale", error)),
-        // It is the copy that answered, without a look further.
+        // No call was made for this request: an earlier failure or a local limit prevented it.
         ServedFrom::StaleIfError(error) => {
             let ttl = ttl(served.entry.lifetime().fresh, served.age);
             value(|text| write!(text, "hit; ttl={ttl}; detail={}", error.cause.as_str()))
@@ -45,7 +45,7 @@ pub(super) fn of(served: &Served) -> HeaderValue {
     }
 }
 
-/// The header of an error after which there was no copy to answer with.
+/// The value for an error response: no entry could be served instead.
 pub(super) fn of_error(error: &FetchError) -> HeaderValue {
     value(|text| match error.went_forward() {
         true => failed(text, "uri-miss", error),
@@ -58,7 +58,7 @@ fn hit(ttl: i64) -> HeaderValue {
     ready.unwrap_or_else(|| value(|text| write!(text, "hit; ttl={ttl}")))
 }
 
-/// Seconds of freshness left; negative once it is over.
+/// Seconds until the entry becomes stale; negative if it is stale already (RFC 9211 §2.3).
 fn ttl(fresh: Duration, age: Duration) -> i64 {
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     match fresh.checked_sub(age) {
@@ -88,7 +88,7 @@ fn value(write: impl FnOnce(&mut String) -> fmt::Result) -> HeaderValue {
     text.push_str(CACHE);
     text.push_str("; ");
     let written = write(&mut text);
-    debug_assert!(written.is_ok(), "a String takes everything");
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
     HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(CACHE))
 }
 
@@ -97,14 +97,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hit_reads_the_same_whether_it_was_ready_or_not() {
+    fn a_hit_reads_the_same_whether_it_was_prebuilt_or_not() {
         for ttl in [0, 300, 4_095, 4_096, 86_400, -1, -300] {
             assert_eq!(hit(ttl), format!("{CACHE}; hit; ttl={ttl}").as_str());
         }
     }
 
     #[test]
-    fn what_is_left_of_freshness_turns_negative_when_it_is_over() {
+    fn the_ttl_is_negative_once_the_entry_is_stale() {
         let fresh = Duration::from_secs(300);
         for (age_ms, expected) in [(0, 300), (258_000, 42), (299_999, 0), (300_000, 0), (361_000, -61)] {
             assert_eq!(ttl(fresh, Duration::from_millis(age_ms)), expected, "{age_ms}");

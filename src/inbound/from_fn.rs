@@ -1,4 +1,4 @@
-//! A tower layer made of an `async fn(state, request, next)`.
+//! `from_fn`: a tower layer made from an `async fn(state, request, next)`, like axum's `middleware::from_fn`.
 
 use std::{
     future::Future,
@@ -22,8 +22,8 @@ pub(crate) struct FromFn<T, F, S> {
     next: S,
 }
 
-/// A layer that calls `wrap(state, request, next)`, where `next` is the service below it. That one is asked for its
-/// readiness when it is called ([`tower::ServiceExt::oneshot`]): such a layer is always ready itself.
+/// A layer that calls `wrap(state, request, next)`, where `next` is the service below it. The layer is always ready:
+/// `wrap` waits until `next` is ready when it calls it ([`tower::ServiceExt::oneshot`]).
 pub(crate) const fn from_fn<T, F>(state: T, wrap: F) -> FromFnLayer<T, F> {
     FromFnLayer { state, wrap }
 }

@@ -1,7 +1,7 @@
-//! What bounds a request that takes a fetch: how many there may be at a time, and for how long each may wait. Whoever is
-//! turned away for one of them, or whose fetch fails, gets the old copy if one is held.
+//! Load shedding, the request deadline, and stale-if-error: the layers of a request that needs a fetch.
 //!
-//! Layers around the cache, put together in `app/stack.rs`.
+//! A request that is shed or times out, or whose fetch fails, gets the stale entry if there is one. `app/stack.rs` puts
+//! the layers in order.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -13,20 +13,20 @@ use crate::{
     report::{FetchError, LocalDenial, UpstreamFailure},
 };
 
-/// The requests that may take a fetch at a time (`server.max_in_flight`). Clones share them.
+/// How many requests may need a fetch at the same time (`server.max_in_flight`). Clones share one limit.
 #[derive(Debug, Clone)]
 pub(crate) struct InFlightLimit(Arc<Semaphore>);
 
 // === impl InFlightLimit ===
 
 impl InFlightLimit {
-    /// So many.
+    /// A limit of `max_in_flight` permits.
     pub(crate) fn new(max_in_flight: NonZeroUsize) -> Self {
         Self(Arc::new(Semaphore::new(max_in_flight.get().min(Semaphore::MAX_PERMITS))))
     }
 }
 
-/// Before any error: the copy that is held, if it is not too old for that (RFC 5861).
+/// On any error from below, serves the stale entry instead, if `cache.stale_if_error` allows its age (RFC 5861 §4).
 pub(crate) async fn stale_if_error<S>(
     memory: Arc<ReportCache>,
     miss: Miss,
@@ -42,8 +42,8 @@ where
     }
 }
 
-/// A quick no is kinder than a queue. A fetch that starts for a request keeps its permit until it ends, also when the
-/// caller has hung up.
+/// Load shedding: fails at once when no permit is left, since a queue would only fill with requests that time out. A
+/// fetch keeps the permit of the request that started it until the fetch ends, also if the client disconnects.
 pub(crate) async fn shed_load<S>(limit: InFlightLimit, miss: Miss, next: S) -> Result<Served, FetchError>
 where
     S: Service<Miss, Response = Served, Error = FetchError>,
@@ -54,7 +54,8 @@ where
     }
 }
 
-/// Ends a caller's waiting, never the fetch: that goes on for whoever else waits, and for the cache.
+/// The request deadline (`server.request_timeout`): ends the waiting, not the fetch. The fetch continues, for the other
+/// requests that wait for it and for the cache.
 pub(crate) async fn deadline<S>(request_timeout: Duration, miss: Miss, next: S) -> Result<Served, FetchError>
 where
     S: Service<Miss, Response = Served, Error = FetchError>,

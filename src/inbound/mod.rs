@@ -1,8 +1,8 @@
-//! The data port: from a request's head to a question for the cache, and back to an answer's head.
+//! The data port: parses a request's head, looks the report up in the cache, and builds the response.
 //!
-//! Knows HTTP and every word of the contract's first chapter. Knows nothing of the upstream's HTTP, its quota or its
-//! token: it sees [`ReportKey`](crate::report::ReportKey)s go down and [`Served`](crate::cache::Served) or a
-//! [`FetchError`](crate::report::FetchError) come up.
+//! Knows HTTP towards the client: routes, authentication, negotiation, errors, headers. Knows nothing about the HTTP
+//! towards the upstream, its quota or its token: it passes a [`ReportKey`](crate::report::ReportKey) down and gets a
+//! [`Served`](crate::cache::Served) or a [`FetchError`](crate::report::FetchError) back.
 
 mod access_log;
 mod cache_status;

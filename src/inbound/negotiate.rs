@@ -1,5 +1,5 @@
-//! What a request wants of the representation: encoding and validators (RFC 9110 §12.5.3, §13.1.2). And how it wants to
-//! be called.
+//! Content negotiation and conditional requests: `Accept-Encoding` (RFC 9110 §12.5.3), `If-None-Match` against the ETag
+//! (§13.1.2), and `Cache-Control: no-cache`. Also notes whether `X-Request-Id` and `Sec-Fetch-Site` are present.
 
 use http::{
     HeaderMap, HeaderValue,
@@ -9,11 +9,11 @@ use http::{
 use super::{RequestId, request_id::X_REQUEST_ID};
 use crate::server::{BrowserGuard, BrowserRefusal, SEC_FETCH_SITE};
 
-/// The weight of what has none: 1, in thousandths (RFC 9110 §12.4.2).
+/// The weight of a coding that is listed without one: 1, in thousandths (RFC 9110 §12.4.2).
 const MAX_WEIGHT: u16 = 1_000;
 
-/// What one request wants, read in one pass: most requests have few headers, and none of these. Its methods take the
-/// headers that it was read from.
+/// What the headers of one request ask for, read in one pass: most requests have few headers, and none of these. The
+/// methods must be given the same headers again.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Negotiated {
     coding: Coding,
@@ -22,12 +22,12 @@ pub(super) struct Negotiated {
     sender: Sender,
 }
 
-/// How the body may be encoded.
+/// The content coding of the response's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
-    /// As it is.
+    /// Not encoded: the upstream's bytes.
     Identity,
-    /// By gzip.
+    /// gzip.
     Gzip,
 }
 
@@ -37,14 +37,14 @@ enum Condition {
     NoneMatch,
 }
 
-/// Does it bring a name along?
+/// Is there an `X-Request-Id`? It may still be invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Named {
     No,
     Perhaps,
 }
 
-/// Does it say whose page sent it?
+/// Is there a `Sec-Fetch-Site`? Only browsers send it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sender {
     Unnamed,
@@ -54,7 +54,7 @@ enum Sender {
 // === impl Negotiated ===
 
 impl Negotiated {
-    /// Reads what is wanted.
+    /// Reads the headers.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut negotiated = Self {
             coding: Coding::Identity,
@@ -76,7 +76,7 @@ impl Negotiated {
         negotiated
     }
 
-    /// May its sender be answered?
+    /// Checks `Sec-Fetch-Site` if it is present: fails if a page of another site sent the request.
     pub(super) fn check_sender(
         self,
         headers: &HeaderMap,
@@ -88,12 +88,12 @@ impl Negotiated {
         }
     }
 
-    /// How the body is wanted; compressed where that is as welcome.
+    /// The coding to send: the one with the larger weight, gzip if both weigh the same.
     pub(super) const fn coding(self) -> Coding {
         self.coding
     }
 
-    /// The caller's name for the request, if it sent a sane one.
+    /// The client's `X-Request-Id`, if it is valid.
     pub(super) fn id(self, headers: &HeaderMap) -> Option<RequestId> {
         match self.request_id {
             Named::No => None,
@@ -101,7 +101,7 @@ impl Negotiated {
         }
     }
 
-    /// Does a held validator of the caller's match `etag`? Weakly, as the RFC wants it for `If-None-Match`.
+    /// Does `If-None-Match` match `etag`, so that the response is 304? By weak comparison, as RFC 9110 §13.1.2 says.
     pub(super) fn has(self, headers: &HeaderMap, etag: &[u8]) -> bool {
         match self.condition {
             Condition::Absent => false,
@@ -117,7 +117,8 @@ impl Negotiated {
     }
 }
 
-/// Whichever is given the larger weight; gzip where neither is.
+/// The coding with the larger weight; gzip if both weigh the same. A coding that is not listed has the weight of `*`; if
+/// there is no `*` either, gzip is not sent, and identity loses against a gzip that is acceptable.
 fn coding(headers: &HeaderMap) -> Coding {
     let (mut gzip, mut identity, mut any) = (None, None, None);
     let items = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
@@ -139,7 +140,7 @@ fn coding(headers: &HeaderMap) -> Coding {
     match (gzip.or(any), identity.or(any)) {
         (None | Some(0), _) => Coding::Identity,
         (Some(gzip), Some(identity)) if identity > gzip => Coding::Identity,
-        // What is not named is acceptable, but nobody asked for it.
+        // Identity is acceptable even if it is not listed, but the client prefers what it lists.
         (Some(_), Some(_) | None) => Coding::Gzip,
     }
 }
@@ -165,7 +166,7 @@ fn weight(parameter: &str) -> Option<u16> {
     }
 }
 
-/// Does the caller ask for an answer that is not from memory?
+/// Does the client ask for a response that is not from the cache: `no-cache` or `max-age=0` (RFC 9111 §5.2.1, §5.4)?
 pub(super) fn asks_for_no_cache(headers: &HeaderMap) -> bool {
     let says = |value: &HeaderValue| {
         value.as_bytes().split(|byte| *byte == b',').any(|directive| {
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_sent_only_to_those_who_take_it() {
+    fn gzip_is_sent_only_where_it_is_acceptable() {
         for (accept, gzip) in [
             ("gzip", true),
             ("GZIP", true),
@@ -209,14 +210,14 @@ mod tests {
             ("identity;q=0, gzip;q=0.001", true),
             ("identity;q=0.5, *;q=0.1", false),
             ("identity;q=0.5, *", true),
-            // The star stands for whatever is not named: for identity too.
+            // The star means every coding that is not listed, identity included.
             ("gzip;q=0.5, *", false),
             ("gzip;q=0.5, *;q=0.1", true),
             ("gzip;q=0.5, *;q=0", true),
-            // Nothing is left: the RFC lets the plain form go out all the same.
+            // Nothing is acceptable: RFC 9110 §12.5.3 allows sending identity anyway.
             ("identity;q=0", false),
             ("gzip;q=0, identity;q=0", false),
-            // What is no weight is taken for none.
+            // A weight that is not valid counts as absent, that is as 1.
             ("gzip;q=x, identity", true),
             ("gzip;q=, identity;q=0.5", true),
             ("gzip;q=2, identity", true),
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_validator_matches_alone_in_a_list_weakly_or_as_a_star() {
+    fn an_etag_matches_alone_in_a_list_weakly_or_by_a_star() {
         for (tags, matches) in [
             ("\"a\"", true),
             ("W/\"a\"", true),

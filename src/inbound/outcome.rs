@@ -1,4 +1,4 @@
-//! What a request came to, in the words of the metrics and the log.
+//! The outcome of a request: the label `outcome` of `requests_total`, also in the access log.
 
 use super::Rejection;
 use crate::{
@@ -6,31 +6,31 @@ use crate::{
     report::{Cause, FetchError, LocalDenial},
 };
 
-/// What a request came to.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestOutcome {
-    /// Answered from memory, fresh.
+    /// Served from the cache, fresh.
     Hit,
-    /// Answered from memory, old; refreshed behind.
+    /// Served from the cache, stale; refreshed in the background if the quota and a back-off allow it.
     Stale,
-    /// Answered with an old copy where there would have been an error.
+    /// A stale entry was served instead of an error.
     StaleIfError,
-    /// Answered with a remembered refusal of the upstream.
+    /// A negative answer (400 or 404 of the upstream) was served from the cache.
     NegativeHit,
-    /// Answered by a call of its own.
+    /// This request started the fetch, and got its result.
     Miss,
-    /// Answered by a call that another request made.
+    /// This request waited for a fetch that another request had started (RFC 9211 `collapsed`).
     Collapsed,
-    /// Refused here, for what it is or for want of room.
+    /// Rejected by the proxy: not a valid request, not authenticated, or shed because of overload.
     Rejected,
-    /// Not answered: the upstream call failed.
+    /// No report: the fetch failed or was not allowed, and no entry could be served instead.
     Error,
 }
 
 // === impl RequestOutcome ===
 
 impl RequestOutcome {
-    /// Each label of `requests_total{outcome}`.
+    /// Every outcome: the values of the label `outcome`.
     pub(crate) const ALL: [Self; 8] = [
         Self::Hit,
         Self::Stale,
@@ -42,7 +42,7 @@ impl RequestOutcome {
         Self::Error,
     ];
 
-    /// The status codes that it is answered with.
+    /// The status codes that can occur with this outcome: the values of the label `code`.
     pub(crate) const fn codes(self) -> &'static [&'static str] {
         match self {
             Self::Hit | Self::Stale | Self::StaleIfError => &["200", "304"],
@@ -53,7 +53,7 @@ impl RequestOutcome {
         }
     }
 
-    /// The label.
+    /// The label's value.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
@@ -67,7 +67,7 @@ impl RequestOutcome {
         }
     }
 
-    /// What an answer of the cache counts as.
+    /// The outcome of a request that the cache served.
     pub(super) fn of(served: &Served) -> Self {
         match &served.from {
             ServedFrom::Hit | ServedFrom::Stale if served.entry.negative_answer().is_some() => {
@@ -81,7 +81,7 @@ impl RequestOutcome {
         }
     }
 
-    /// What a refusal counts as.
+    /// The outcome of a request that was rejected or failed.
     pub(super) const fn of_rejection(rejection: &Rejection) -> Self {
         match rejection {
             Rejection::Browser(_)
@@ -96,7 +96,7 @@ impl RequestOutcome {
         }
     }
 
-    /// Was it answered from memory, with nothing amiss?
+    /// Was it served from the cache, without an error? Such requests are logged at debug level only.
     pub(super) const fn is_from_memory(self) -> bool {
         match self {
             Self::Hit | Self::Stale | Self::NegativeHit => true,
@@ -104,7 +104,7 @@ impl RequestOutcome {
         }
     }
 
-    /// Where the series of its usual answers stands, if it has such.
+    /// The index of its series among those that [`AccessLog`](super::AccessLog) resolves once, if it is one of them.
     pub(super) const fn usual(self) -> Option<usize> {
         match self {
             Self::Hit => Some(0),

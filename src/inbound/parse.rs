@@ -1,4 +1,4 @@
-//! From a request's head to the question for the cache, or the reason why it is refused. Every request is read here once.
+//! Parses and authenticates a request, once: a `CacheRequest` for the cache, or the reason why it is rejected.
 
 use http::{Method, Request, header::ORIGIN};
 
@@ -13,41 +13,42 @@ use crate::{
     server::{BearerAuth, BrowserGuard},
 };
 
-/// What a caller's `Cache-Control: no-cache` is worth (`cache.client_no_cache`).
+/// What a client's `Cache-Control: no-cache` does (`cache.client_no_cache`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoCache {
-    /// Nothing: the vendor's own samples send it with every request.
+    /// Nothing: the vendor's own code samples send it with every request.
     Ignored,
-    /// At most one forced refresh per key and interval.
+    /// Forces a refresh, at most once per key and `cache.client_no_cache_interval`.
     Limited,
 }
 
-/// Do responses differ by the `Origin` of the request? Then the slow path, where CORS is, answers those that have one.
+/// Do responses depend on the request's `Origin`? Then requests with an `Origin` take the slow path, which has the CORS
+/// layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrossOrigin {
     /// `cors.allowed_origins` is empty.
     Off,
-    /// It is not.
+    /// `cors.allowed_origins` lists at least one origin.
     On,
 }
 
-/// Who may ask, and for what.
+/// What is allowed: browser pages, client tokens, `no-cache`.
 #[derive(Debug, Clone)]
 pub struct RequestParser {
-    /// Which web pages may have their browser ask.
+    /// Rejects requests sent by pages of other web sites.
     pub browser_guard: BrowserGuard,
-    /// Who may ask.
+    /// The client tokens that are accepted.
     pub clients: BearerAuth,
-    /// What a `no-cache` is worth.
+    /// What a client's `no-cache` does.
     pub no_cache: NoCache,
-    /// Do responses differ by `Origin`?
+    /// Do responses depend on `Origin`?
     pub cross_origin: CrossOrigin,
 }
 
 // === impl CrossOrigin ===
 
 impl CrossOrigin {
-    /// The methods that a 405 points to.
+    /// The value of `Allow` in a 405.
     const fn allow(self) -> &'static str {
         match self {
             Self::Off => "GET, HEAD",
@@ -59,9 +60,8 @@ impl CrossOrigin {
 // === impl RequestParser ===
 
 impl RequestParser {
-    /// The question in a request for `key`, or why there is none. The order decides which fault is named: whether a page
-    /// may have sent it that has no business here, what is not here at all, what cannot be done to it, who may not do it,
-    /// and then how it is asked for.
+    /// What to look up for a request with this `key`, or why it is rejected. If a request has several faults, the first
+    /// is reported: 403 (browser page), 404 (path), 405 (method), 401 (client token), then 400 (body, parameters).
     pub(super) fn parse(
         &self,
         request: &Request<BodyPresence>,
@@ -90,7 +90,7 @@ impl RequestParser {
         Ok(CacheRequest { key: key?, revalidate })
     }
 
-    /// Does CORS add to the response?
+    /// Does the CORS layer have to add headers to the response?
     pub(super) fn is_cross_origin(&self, request: &Request<BodyPresence>) -> bool {
         self.cross_origin == CrossOrigin::On && request.headers().contains_key(ORIGIN)
     }

@@ -1,4 +1,4 @@
-//! A request between the two paths: the slow one goes on from what the fast one has found out.
+//! A request on its way from the fast path to the slow path, with what the fast path has already parsed and looked up.
 
 use http::Request;
 use tokio::time::Instant;
@@ -9,16 +9,16 @@ use crate::{
     report::{KeyError, ReportKey},
 };
 
-/// What is left of a request's body once its head is read: whether there is one. It is never read.
+/// Does a request have a body? The body itself is never read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyPresence {
-    /// None, as a GET or HEAD should be.
+    /// No body.
     Absent,
-    /// One of some length, or of a length that is not known yet.
+    /// A body, of a known or unknown length.
     Present,
 }
 
-/// What every path knows of a request: read off its head once.
+/// What both paths know about a request: parsed from its head, once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parsed {
     pub(super) key: Result<ReportKey, KeyError>,
@@ -26,10 +26,10 @@ pub(super) struct Parsed {
     pub(super) start: Instant,
 }
 
-/// A request on the slow path. Boxed: it passes many layers, each of which would hold it by value.
+/// A request on the slow path. Boxed: each of the layers it passes would otherwise hold a copy of its size.
 pub(crate) type PendingRequest = Request<Box<Pending>>;
 
-/// What is known of a request that the fast path does not answer. Stands where its body was: that is never read.
+/// What is known about a request that the fast path does not answer. Replaces the body, which is never read.
 #[derive(Debug)]
 pub struct Pending {
     pub(super) id: RequestId,
@@ -38,14 +38,14 @@ pub struct Pending {
     pub(super) step: NextStep,
 }
 
-/// What remains to be done for a request.
+/// What the slow path has to do for a request.
 #[derive(Debug)]
 pub(super) enum NextStep {
-    /// To say why it gets no report.
+    /// Respond with an error.
     Reject(Rejection),
-    /// To respond with what memory has served: its gzip variant is not made yet, or the response depends on `Origin`.
+    /// Respond with what the cache served: its gzip variant is not encoded yet, or the response depends on `Origin`.
     Respond(ReportKey, Served),
-    /// To fetch.
+    /// Fetch the report.
     Fetch(Miss),
 }
 
@@ -72,7 +72,7 @@ impl Parsed {
 // === impl Pending ===
 
 impl Pending {
-    /// Puts what is known of a request in the place of its body.
+    /// Replaces the body by what is known about the request; makes up a request id if the client sent no valid one.
     pub(super) fn attach(request: Request<BodyPresence>, parsed: Parsed, step: NextStep) -> PendingRequest {
         let id = parsed.negotiated.id(request.headers()).unwrap_or_else(RequestId::new);
         request.map(|body| Box::new(Self { id, parsed, body, step }))

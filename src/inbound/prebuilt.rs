@@ -1,14 +1,14 @@
-//! Header values with a small number of seconds in them, ready in the program's read-only memory: a hit allocates and
-//! formats neither its `Age` nor its `Cache-Status`.
+//! Prebuilt header values that end in a number of seconds, as constants in the binary: a hit neither allocates nor
+//! formats its `Age` and `Cache-Status`.
 
 use http::HeaderValue;
 
-/// Seconds from 0 up to here are ready: more than an hour, and a usual `cache.ttl` is well below.
+/// Seconds from 0 to one less than this are prebuilt: more than an hour, and a usual `cache.ttl` is far below.
 const READY: usize = 4_096;
-/// How many digits such a number has at most.
+/// The digits of the largest prebuilt number.
 const DIGITS: usize = 4;
 
-/// Every text that begins with `PREFIX` and ends in a number of seconds.
+/// The texts of one prefix, each followed by its number of seconds.
 pub(super) struct PrebuiltSeconds<const WIDTH: usize> {
     prefix: usize,
     texts: [[u8; WIDTH]; READY],
@@ -17,7 +17,7 @@ pub(super) struct PrebuiltSeconds<const WIDTH: usize> {
 // === impl PrebuiltSeconds ===
 
 impl<const WIDTH: usize> PrebuiltSeconds<WIDTH> {
-    /// Renders them, at compile time. `WIDTH` is the length of `prefix` and of the longest number together.
+    /// Formats all texts, at compile time. `WIDTH` must be the length of `prefix` plus the digits of the largest number.
     pub(super) const fn new(prefix: &str) -> Self {
         assert!(prefix.len() + DIGITS == WIDTH, "the width is that of the longest text");
         let mut texts = [[0; WIDTH]; READY];
@@ -37,7 +37,7 @@ impl<const WIDTH: usize> PrebuiltSeconds<WIDTH> {
         Self { prefix: prefix.len(), texts }
     }
 
-    /// The text that ends in this number, if it is a small one.
+    /// The header value for this number; `None` if it is not prebuilt.
     pub(super) fn get(&'static self, seconds: u64) -> Option<HeaderValue> {
         let number = usize::try_from(seconds).ok().filter(|number| *number < READY)?;
         let text = &self.texts[number][..self.prefix + length(number)];
@@ -57,7 +57,7 @@ mod tests {
     static TTLS: PrebuiltSeconds<8> = PrebuiltSeconds::new("ttl=");
 
     #[test]
-    fn what_is_ready_reads_as_it_would_if_it_were_formatted() {
+    fn prebuilt_values_equal_formatted_ones() {
         for seconds in 0..4_096 {
             assert_eq!(AGES.get(seconds).unwrap(), HeaderValue::from(seconds));
             assert_eq!(TTLS.get(seconds).unwrap(), format!("ttl={seconds}").as_str());

@@ -1,4 +1,5 @@
-//! THE status table: every way to fail, its status and its words (RFC 9457), in a body that the vendor's SDKs read too.
+//! The error table: for every failure its status, `error_key` and message, and the response body (RFC 9457 problem
+//! details, plus the members that the vendor's SDKs read). This status table is the only place that decides them.
 
 use std::time::Duration;
 
@@ -14,23 +15,25 @@ use crate::report::{
 };
 use crate::server::{Body, BrowserRefusal};
 
-/// SDKs sleep for whatever `Retry-After` says: more would hang a dashboard, less would be a storm. In seconds.
+/// The smallest and largest `Retry-After` sent, in seconds. SDKs sleep as long as it says: with more a dashboard would
+/// hang, with less clients would retry too often.
 const RETRY_AFTER_BOUNDS: (u64, u64) = (1, 10);
 
-/// What went wrong, ready to be shown. Never holds a token, a secret, the upstream's host or its body.
+/// An error as the client sees it. Never contains a token, a secret or the upstream's host. Of the upstream's body it
+/// contains only the `error_key` and `error_message` of a negative answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// The status that answers the request.
+    /// The response's status.
     pub status: StatusCode,
-    /// A short word for programs.
+    /// A stable identifier for programs.
     pub error_key: Box<str>,
     /// A sentence for people.
     pub error_message: Box<str>,
-    /// When it makes sense to ask again; bounded when it is shown.
+    /// When a retry makes sense; limited to 1..=10 s when it is sent as `Retry-After`.
     pub retry_after: Option<Duration>,
 }
 
-/// The body: the members of RFC 9457, and the two that the vendor's SDKs look for.
+/// The body: the members of RFC 9457 §3.1, and `error_key` and `error_message` for the vendor's SDKs.
 #[derive(Serialize)]
 struct Document<'a> {
     r#type: String,
@@ -48,27 +51,29 @@ impl From<&FetchError> for Problem {
     fn from(error: &FetchError) -> Self {
         const SOON: Option<Duration> = Some(Duration::from_secs(1));
         let (status, retry_after, message) = match &error.cause {
-            Cause::Upstream(UpstreamFailure::Unauthorized) => {
-                (502, None, "Constant Contact refuses the proxy's access token; its operator must renew it.")
-            }
+            Cause::Upstream(UpstreamFailure::Unauthorized) => (
+                502,
+                None,
+                "Constant Contact rejects the proxy's access token; its operator must provide a new one.",
+            ),
             Cause::Upstream(UpstreamFailure::Forbidden) => (
                 502,
                 None,
                 "Constant Contact forbids the proxy's access token to read link reports; its operator must grant it the scope campaign_data and the privilege ui:campaign:metrics.",
             ),
             Cause::Upstream(UpstreamFailure::Status { .. }) => {
-                (502, None, "Constant Contact answered with an error, and no earlier report is held.")
+                (502, None, "Constant Contact responded with an error, and no cached report exists.")
             }
             Cause::Upstream(UpstreamFailure::Unreachable(_)) => {
-                (502, None, "Constant Contact cannot be reached, and no earlier report is held.")
+                (502, None, "Constant Contact cannot be reached, and no cached report exists.")
             }
             Cause::Upstream(UpstreamFailure::Invalid(_)) => (
                 502,
                 None,
-                "Constant Contact's answer is not a link report of this activity, and no earlier report is held.",
+                "Constant Contact's response is not a link report of this activity, and no cached report exists.",
             ),
             Cause::Upstream(UpstreamFailure::Timeout) => {
-                (504, None, "Constant Contact did not answer in time, and no earlier report is held.")
+                (504, None, "Constant Contact did not respond in time, and no cached report exists.")
             }
             Cause::Local(LocalDenial::RateLimit { retry_after })
             | Cause::Upstream(UpstreamFailure::TooManyRequests {
@@ -85,7 +90,7 @@ impl From<&FetchError> for Problem {
             }) => (
                 503,
                 Some(*retry_after),
-                "Constant Contact takes no calls for the moment, and no earlier report is held.",
+                "Constant Contact accepts no calls at the moment, and no cached report exists; retry shortly.",
             ),
             Cause::Local(LocalDenial::DailyQuota { retry_after })
             | Cause::Upstream(UpstreamFailure::TooManyRequests {
@@ -94,12 +99,12 @@ impl From<&FetchError> for Problem {
             }) => (
                 503,
                 Some(*retry_after),
-                "The API key's calls of this day are spent until 00:00 UTC, and no earlier report is held.",
+                "The API key's daily calls are used up until 00:00 UTC, and no cached report exists.",
             ),
             Cause::Local(LocalDenial::CircuitOpen { retry_after }) => (
                 503,
                 Some(*retry_after),
-                "Constant Contact has been failing and is left alone for a while, and no earlier report is held.",
+                "Calls to Constant Contact are paused because several failed in a row, and no cached report exists.",
             ),
             Cause::Local(LocalDenial::NoToken) => (
                 503,
@@ -107,9 +112,9 @@ impl From<&FetchError> for Problem {
                 "The proxy has no usable access token; its operator must provide one.",
             ),
             Cause::Local(LocalDenial::Overloaded) => {
-                (503, SOON, "The proxy has too many requests in flight.")
+                (503, SOON, "The proxy has too many requests in flight; retry shortly.")
             }
-            Cause::Internal => (500, None, "The proxy failed; its log says more."),
+            Cause::Internal => (500, None, "The proxy failed; the error is in its log."),
         };
         Self::new(status, error.cause.as_str(), message, retry_after)
     }
@@ -137,20 +142,22 @@ impl From<&Rejection> for Problem {
             Rejection::Browser(BrowserRefusal::CrossSite) => (
                 403,
                 "cross_site",
-                "A page of another site sent this request, and its Origin is not listed in cors.allowed_origins.",
+                "A page of another web site sent this request, and its Origin is not listed in cors.allowed_origins.",
             ),
             Rejection::Key(KeyError::NoSuchResource) => (
                 404,
                 "not_found",
-                "Only /v3/reports/email_reports/{campaign_activity_id}/links is served here, spelt exactly so.",
+                "Only /v3/reports/email_reports/{campaign_activity_id}/links is served, with exactly this spelling.",
             ),
             Rejection::Key(KeyError::ActivityId(_)) => {
                 (400, "invalid_activity_id", "campaign_activity_id must be a 36-character hyphenated UUID.")
             }
             Rejection::Key(KeyError::NoClicks(_)) => {
-                (400, "invalid_no_clicks", "no_clicks must be given once at most, as true, false, 1 or 0.")
+                (400, "invalid_no_clicks", "no_clicks may be given at most once, as true, false, 1 or 0.")
             }
-            Rejection::UnexpectedBody => (400, "unexpected_body", "A GET or HEAD has no body here."),
+            Rejection::UnexpectedBody => {
+                (400, "unexpected_body", "A GET or HEAD request must not have a body.")
+            }
             Rejection::Method { .. } => {
                 (405, "method_not_allowed", "Link reports can only be read: use GET or HEAD.")
             }
@@ -173,7 +180,7 @@ impl Problem {
         Self { status, error_key: error_key.into(), error_message: error_message.into(), retry_after }
     }
 
-    /// The answer to the request of this id.
+    /// The response to the request with this id.
     pub(crate) fn into_response(self, id: &RequestId) -> Response<Body> {
         let Self { status, error_key, error_message, retry_after } = self;
         let document = Document {
@@ -199,7 +206,8 @@ impl Problem {
     }
 }
 
-/// The problem's type. The upstream's own keys are free text, and a type is a URI: theirs are named by status.
+/// The last part of the problem's type. A type is a URI, and an `error_key` of the upstream is free text: one that does
+/// not look like ours is replaced by the key for its status.
 fn type_of(status: StatusCode, error_key: &str) -> &str {
     let ours = |key: &str| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     match status {
@@ -209,7 +217,7 @@ fn type_of(status: StatusCode, error_key: &str) -> &str {
     }
 }
 
-/// Whole seconds, rounded up: a client that comes back a moment too early is refused once more.
+/// Whole seconds, rounded up: a client that retries too early would only fail again.
 fn shown_retry_after(wait: Duration) -> u64 {
     let (least, most) = RETRY_AFTER_BOUNDS;
     wait.as_millis().div_ceil(1_000).try_into().unwrap_or(most).clamp(least, most)
@@ -220,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_told_to_wait_for_less_than_one_second_or_more_than_ten() {
+    fn retry_after_is_between_1_and_10_seconds() {
         for (wait_ms, shown) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (9_999, 10), (86_400_000, 10)] {
             assert_eq!(shown_retry_after(Duration::from_millis(wait_ms)), shown, "{wait_ms}");
         }

@@ -1,11 +1,11 @@
-//! `Proxy-Status` (RFC 9209): where the upstream call failed, in the words of its registry.
+//! `Proxy-Status` (RFC 9209): how the upstream call failed, as an error type of its registry (§2.3).
 
 use http::HeaderValue;
 
 use super::cache_status::CACHE;
 use crate::report::FetchError;
 
-/// The header of an error; none where nothing went forward.
+/// The header of an error response; `None` if no call was made.
 pub(super) fn of(error: &FetchError) -> Option<HeaderValue> {
     if !error.went_forward() {
         return None;
@@ -25,7 +25,7 @@ mod tests {
     use crate::report::{LocalDenial, Unreachable, UpstreamFailure};
 
     #[test]
-    fn an_answer_that_is_not_http_is_a_protocol_error_and_an_earlier_failure_is_nobody_s_now() {
+    fn a_response_that_is_not_http_is_a_protocol_error_and_an_earlier_failure_gets_no_header() {
         let not_http = FetchError::from(UpstreamFailure::Unreachable(Unreachable::NotHttp));
         assert_eq!(of(&not_http).unwrap(), "link-report-proxy; error=http_protocol_error");
         assert_eq!(of(&not_http.remembered()), None);

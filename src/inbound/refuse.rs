@@ -1,4 +1,4 @@
-//! From the reason why a request gets no report to its response, and what the access log says of it.
+//! Builds the error response of a request that is rejected or failed, and its access log entry.
 
 use http::{
     HeaderName, HeaderValue, Response,
@@ -19,7 +19,7 @@ use crate::{
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-/// Refuses the request of this id.
+/// The error response to the request with this id.
 pub(super) fn refuse(rejection: Rejection, id: &RequestId) -> (Response<Body>, AccessLogEntry) {
     let outcome = RequestOutcome::of_rejection(&rejection);
     let problem = Problem::from(&rejection);
@@ -36,7 +36,7 @@ pub(super) fn refuse(rejection: Rejection, id: &RequestId) -> (Response<Body>, A
             None
         }
         Rejection::Fetch(error) => {
-            // What was shed never came as far as the cache.
+            // A request that was shed did not reach the cache's fetch: no Cache-Status.
             if error.cause != Cause::Local(LocalDenial::Overloaded) {
                 headers.insert(CACHE_STATUS, cache_status::of_error(&error));
             }

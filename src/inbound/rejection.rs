@@ -1,4 +1,4 @@
-//! Why a request gets no report.
+//! Rejections: every reason why a request gets no report. `problem.rs` maps each to its status.
 
 use crate::{
     report::{FetchError, KeyError},
@@ -8,25 +8,25 @@ use crate::{
 /// Why a request gets no report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Rejection {
-    /// A web page may have sent it that has no business here.
+    /// A page of another web site may have sent it.
     #[error(transparent)]
     Browser(#[from] BrowserRefusal),
-    /// It names no report.
+    /// Its path or its parameters are not those of a report.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// It carries a body.
+    /// It has a body.
     #[error("a body on a GET or HEAD")]
     UnexpectedBody,
-    /// It wants to do something other than read.
+    /// Its method is not GET or HEAD.
     #[error("a method other than GET or HEAD")]
     Method {
-        /// What may be done instead.
+        /// The value of the response's `Allow`.
         allow: &'static str,
     },
-    /// It shows no client token, and one is asked for.
-    #[error("no client token")]
+    /// A client token is required (`clients.tokens_file`), and it has none that is valid.
+    #[error("no valid client token")]
     Unauthenticated,
-    /// It is a good request, but the report cannot be had.
+    /// The request is valid, but fetching the report failed.
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }

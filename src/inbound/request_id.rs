@@ -1,37 +1,37 @@
-//! `X-Request-Id`: the caller's, if it is sane, else one of ours.
+//! `X-Request-Id`: the client's if it is valid, otherwise a new UUID.
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::fmt::Hyphenated;
 
-/// The header.
+/// The header's name.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longer ids are replaced: they would only fill the logs.
+/// The longest id accepted, in bytes: longer ones would fill the logs.
 const MAX_LEN: usize = 128;
 
-/// Names one request, in its answer, in the log, and in a problem's `instance`.
+/// Identifies one request in its response, in the log, and in a problem's `instance`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestId(Text);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Text {
-    /// The caller's.
+    /// Sent by the client.
     Sent(HeaderValue),
-    /// A UUID.
+    /// A random UUID made here.
     Made([u8; Hyphenated::LENGTH]),
 }
 
 // === impl RequestId ===
 
 impl RequestId {
-    /// The caller's id, if it sent a sane one.
+    /// The client's id, if it is valid.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let sent = headers.get(X_REQUEST_ID)?;
         is_sane(sent.as_bytes()).then(|| Self(Text::Sent(sent.clone())))
     }
 
-    /// A new one. It has to be told from others, not to be hard to guess: no call of the kernel for its bits.
+    /// A new id. It must be unique, not hard to guess: a fast generator will do, without a system call.
     pub(super) fn new() -> Self {
         let random = fastrand::u128(..).to_ne_bytes();
         let mut text = [0; Hyphenated::LENGTH];
@@ -44,14 +44,14 @@ impl RequestId {
             Text::Sent(sent) => sent.as_bytes(),
             Text::Made(text) => text,
         };
-        // Every sane id is ASCII, and so is every UUID.
+        // Both a valid id and a UUID are ASCII.
         str::from_utf8(text).unwrap_or_default()
     }
 
     pub(super) fn into_header(self) -> HeaderValue {
         match self.0 {
             Text::Sent(sent) => sent,
-            // Hexadecimal digits and hyphens: every such text is a header value.
+            // Hexadecimal digits and hyphens are always a valid header value.
             Text::Made(text) => HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-")),
         }
     }
@@ -63,7 +63,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What may stand in a log line and a URI reference without being quoted.
+/// Only characters that need no quoting in a log line or in a URI reference.
 fn is_sane(id: &[u8]) -> bool {
     let plain = |byte: &u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'=' | b'+' | b'/')
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_insane_id_is_not_echoed() {
+    fn an_invalid_id_is_not_echoed() {
         for (id, sane) in [
             ("3f1c", true),
             ("Root=1-67891233-abcdef012345678912345678", true),

@@ -1,4 +1,4 @@
-//! From what the cache served to a response: validators, variants, and what is said of freshness.
+//! Builds the response from what the cache served: 200 or 304, plain or gzip, with ETag, Age and Cache-Status.
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
@@ -17,11 +17,11 @@ use crate::{
     server::{Body, Chunk},
 };
 
-/// The `Age` of most answers.
+/// The `Age` of most responses.
 static AGES: PrebuiltSeconds<4> = PrebuiltSeconds::new("");
 
-/// Builds answers. Holds the head of each kind of answer ready: filling in three values of a copied head costs less
-/// than hashing every name of a new one.
+/// Builds responses. Keeps one header map for each kind of response: copying it and setting three values costs less than
+/// hashing every name of a new map.
 #[derive(Debug, Clone)]
 pub struct Responder {
     plain: HeaderMap,
@@ -32,14 +32,14 @@ pub struct Responder {
 // === impl Responder ===
 
 impl Responder {
-    /// `vary` names the request headers that the answer depends on.
+    /// `vary` is the value of `Vary`: the request headers that the response depends on.
     pub fn new(vary: HeaderValue) -> Self {
         let to_be_filled = || HeaderValue::from_static("");
         let not_modified = HeaderMap::from_iter([
             (ETAG, to_be_filled()),
             (AGE, to_be_filled()),
             (CACHE_STATUS, to_be_filled()),
-            // Keep it, but ask each time: a 304 from here costs nothing, and a purge is seen at once.
+            // Clients may store it but must revalidate each time: a 304 is cheap, and they see a purge at once.
             (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
             (VARY, vary),
         ]);
@@ -50,7 +50,7 @@ impl Responder {
         Self { plain, gzip, not_modified }
     }
 
-    /// The answer to a request that `negotiated` this; `None` while the variant that it wants is not made.
+    /// The response to a request that `negotiated` this; `None` if that needs the gzip variant and it is not encoded yet.
     pub(super) fn respond(
         &self,
         served: &Served,
@@ -69,7 +69,7 @@ impl Responder {
         }
     }
 
-    /// The answer in the upstream's own bytes, whatever else the request would have liked.
+    /// The response in the upstream's own bytes, even if the request prefers gzip.
     pub(super) fn respond_plain(
         &self,
         served: &Served,
@@ -107,12 +107,12 @@ impl Responder {
     }
 }
 
-/// A copy of `head` with what differs from answer to answer.
+/// A copy of `head` with the values of this response: ETag, Age, Cache-Status.
 fn fill_head(head: &HeaderMap, served: &Served, shown: &Representation) -> HeaderMap {
     let mut headers = head.clone();
     for (name, value) in &mut headers {
         if *name == ETAG {
-            // Quotes, digits and a suffix of ours: the tag is always a header value.
+            // The tag consists of quotes, hexadecimal digits and our suffix: always a valid header value.
             if let Ok(tag) = HeaderValue::from_bytes(shown.tag()) {
                 *value = tag;
             }
@@ -130,7 +130,7 @@ fn age(served: &Served) -> HeaderValue {
     AGES.get(seconds).unwrap_or_else(|| seconds.into())
 }
 
-/// A refusal of the upstream, remembered or new.
+/// The response for a negative answer (400 or 404 of the upstream), cached or new.
 fn negative(served: &Served, negative_answer: &NegativeAnswer, id: Option<&RequestId>) -> Response<Body> {
     let problem = Problem::from(negative_answer);
     let mut response = match id {

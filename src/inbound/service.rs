@@ -1,6 +1,6 @@
-//! The first thing a request meets: what memory holds is answered here at once, the rest takes the slow path.
+//! The data port's service: the fast path responds to cache hits at once, every other request takes the slow path.
 //!
-//! A hit passes no tower layer, spawns nothing, boxes nothing and sets no timer: it is a lookup and a head.
+//! A fresh hit passes no tower layer, spawns nothing, boxes nothing and sets no timer: one lookup and one response head.
 
 use std::{
     convert::Infallible,
@@ -39,17 +39,17 @@ pub struct ReportService<S> {
     slow_path: SlowPath,
 }
 
-/// The tower stack for whatever the fast path does not answer, behind one name.
+/// The tower stack for requests that the fast path does not answer, with its type erased.
 pub struct SlowPath(Box<StartFn>);
 
 type StartFn = dyn Fn(PendingRequest) -> SlowFuture + Send + Sync;
 type SlowFuture = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
-/// A response, now or later.
+/// The future of a response.
 pub enum ResponseFuture {
-    /// By the fast path. `None` once it has been given.
+    /// Of the fast path; `None` after it was polled.
     Ready(Option<Response<Body>>),
-    /// By the slow path.
+    /// Of the slow path.
     Later(SlowFuture),
 }
 
@@ -60,7 +60,7 @@ where
     S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    /// Both paths answer by the same `parser`, `cache`, `responder` and `access_log`.
+    /// `slow_path` must use the same `cache`, `responder` and `access_log`.
     pub const fn new(
         parser: RequestParser,
         cache: Cache<S>,
@@ -73,7 +73,7 @@ where
 
     fn respond(&self, request: Request<BodyPresence>) -> ResponseFuture {
         let parsed = Parsed::of(&request, Instant::now());
-        // No layer is around this: a panic here takes the slow path too, which knows what to make of one.
+        // No layer catches a panic of the fast path: the slow path responds to it with 500, counts it and logs it.
         let step = match panic::catch_unwind(AssertUnwindSafe(|| self.fast_path(&request, &parsed))) {
             Ok(Ok(response)) => return ResponseFuture::Ready(Some(response)),
             Ok(Err(step)) => step,
@@ -82,35 +82,35 @@ where
         ResponseFuture::Later(self.slow_path.0(Pending::attach(request, parsed, step)))
     }
 
-    /// The response, if memory has one ready.
+    /// The response, if the cache has one ready; otherwise what the slow path has to do.
     fn fast_path(
         &self,
         request: &Request<BodyPresence>,
         parsed: &Parsed,
     ) -> Result<Response<Body>, NextStep> {
         let Parsed { key, negotiated, start } = *parsed;
-        let question = self.parser.parse(request, negotiated, key).map_err(NextStep::Reject)?;
-        let served = match self.cache.lookup(question, start) {
+        let wanted = self.parser.parse(request, negotiated, key).map_err(NextStep::Reject)?;
+        let served = match self.cache.lookup(wanted, start) {
             Ok(served) if self.parser.is_cross_origin(request) => {
-                return Err(NextStep::Respond(question.key, served));
+                return Err(NextStep::Respond(wanted.key, served));
             }
             Ok(served) => served,
             Err(Unanswered::Miss(miss)) => return Err(NextStep::Fetch(miss)),
             Err(Unanswered::Failed(error)) => return Err(NextStep::Reject(error.into())),
         };
         let headers = request.headers();
-        // A plain hit is too common to be named; whatever else is answered can be found in the log.
+        // A plain hit gets no new id, to save its cost: it is not logged at info level anyway.
         let id = negotiated.id(headers).or_else(|| (!served.is_plain_hit()).then(RequestId::new));
         match self.responder.respond(&served, negotiated, headers, id.as_ref()) {
             Some(mut response) => {
-                let info = RequestInfo { key: Some(question.key), id: id.as_ref(), elapsed: start.elapsed() };
+                let info = RequestInfo { key: Some(wanted.key), id: id.as_ref(), elapsed: start.elapsed() };
                 self.access_log.hit(&info, &served, response.status());
                 if let Some(id) = id {
                     response.headers_mut().insert(X_REQUEST_ID, id.into_header());
                 }
                 Ok(response)
             }
-            None => Err(NextStep::Respond(question.key, served)),
+            None => Err(NextStep::Respond(wanted.key, served)),
         }
     }
 }
@@ -133,7 +133,7 @@ where
 // === impl SlowPath ===
 
 impl SlowPath {
-    /// By this stack.
+    /// Wraps this stack.
     pub fn new<S>(stack: S) -> Self
     where
         S: Service<PendingRequest, Response = Response<Body>, Error = Infallible>,

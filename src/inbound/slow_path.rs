@@ -1,6 +1,5 @@
-//! What a request passes that the fast path does not answer, as long as it is HTTP.
-//!
-//! Layers, put together in `app/stack.rs`.
+//! The slow path's HTTP layers: request id, access log, tracing span, panic catching, response. For requests that the
+//! fast path does not answer; `app/stack.rs` puts the layers in order.
 
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 
@@ -23,14 +22,14 @@ use crate::{
     server::Body,
 };
 
-/// A response, and what the access log says of it.
+/// A response and its access log entry.
 pub(crate) type Answered = (Response<Body>, AccessLogEntry);
 
-/// Keeps the gauge of requests in flight right, also when a caller leaves.
+/// Counts a request in the gauge of requests in flight until it is dropped, also when the client disconnects.
 struct InFlight(IntGauge);
 
-/// Completes every head: with the request's id, and with the end of a connection on which a body stands unread. It would
-/// be taken for the next request.
+/// Adds `X-Request-Id` to every response; and `Connection: close` if the request has a body, which is not read and would
+/// otherwise be parsed as the next request.
 pub(crate) async fn complete_head<S>(
     _: (),
     request: PendingRequest,
@@ -53,7 +52,7 @@ where
     Ok(response)
 }
 
-/// Counts, times and logs what became of a request.
+/// Counts, times and logs a request.
 pub(crate) async fn record<S>(
     access_log: Arc<AccessLog>,
     request: PendingRequest,
@@ -72,7 +71,7 @@ where
     Ok(response)
 }
 
-/// The span of a request. No byte of the caller's is in it that has not been parsed: a path may hold a secret.
+/// The tracing span of a request. It contains only values that were parsed, never the raw path, which may hold a secret.
 pub(crate) async fn trace<S>(_: (), request: PendingRequest, next: S) -> Result<Answered, Infallible>
 where
     S: Service<PendingRequest, Response = Answered, Error = Infallible>,
@@ -93,7 +92,7 @@ where
     next.oneshot(request).instrument(span).await
 }
 
-/// A panic costs one request its report, and is seen: by the hook's log line, in the access log and in the metrics.
+/// Turns a panic into a 500 for this request, which the access log and the metrics show. The panic hook has logged it.
 pub(crate) async fn catch_panic<S>(_: (), request: PendingRequest, next: S) -> Result<Answered, Infallible>
 where
     S: Service<PendingRequest, Response = Answered, Error = Infallible>,
@@ -105,7 +104,7 @@ where
     }
 }
 
-/// The end of HTTP: has a report fetched if it takes that, and makes a response of it, or of the reason why there is none.
+/// Does the request's [`NextStep`]: fetches the report if it has to, then builds the response or the error response.
 pub(crate) async fn respond<S>(
     (responder, memory): (Arc<Responder>, Arc<ReportCache>),
     request: PendingRequest,
@@ -133,7 +132,7 @@ where
         None => {
             memory.encode(key, &served.entry).await;
             let encoded = responder.respond(&served, negotiated, &head.headers, Some(&id));
-            // It could not be made.
+            // Encoding failed.
             encoded.unwrap_or_else(|| responder.respond_plain(&served, negotiated, &head.headers, Some(&id)))
         }
     };

@@ -1,8 +1,8 @@
-//! Tells a slow client from a quiet one, without a clock on the path of a request.
+//! Header timeout and idle timeout: closes slow clients (408) and idle connections, without a timer per request.
 //!
-//! hyper's own header timeout allocates and registers a timer for each request, and would cut an idle connection as
-//! early as a half-sent head. Here a request moves two counters, and one look now and then, on a timer of
-//! the connection's own, sees what has become of it.
+//! hyper's own header timeout allocates and registers a timer for each request, and closes an idle connection as early
+//! as one with a half-sent head. Here a request only increments counters, and one timer per connection inspects them
+//! periodically.
 
 use std::{
     io,
@@ -20,11 +20,11 @@ use tokio::{
     time::Instant,
 };
 
-/// What is not larger is written in one piece, in bytes. The kernel takes longer than we do to fetch a few lines that the
-/// processor has not at hand; it is the other way round for many.
+/// Responses up to this size, in bytes, are copied into one buffer before they are written: for a few cache lines the
+/// copy is cheaper than a vectored write in the kernel. For larger ones the vectored write is cheaper.
 const SMALL: usize = 4 * 1024;
 
-/// What one connection has done so far, and whether it is to end. Only its own task writes it.
+/// Counts what one connection has done, and notes whether it is closing. Only the connection's own task writes it.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionActivity {
     reads: AtomicU32,
@@ -35,30 +35,31 @@ pub(super) struct ConnectionActivity {
     closing: AtomicBool,
 }
 
-/// A connection's bytes, counted by the read.
+/// A connection's I/O, with its reads and writes counted.
 #[derive(Debug)]
 pub(super) struct TrackedIo<I> {
     io: I,
     activity: Arc<ConnectionActivity>,
-    /// Head and body of a small answer.
+    /// For head and body of a small response.
     write_buffer: Vec<u8>,
 }
 
-/// How long each kind of silence may last.
+/// The header timeout and the idle timeout.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
-    /// From the first byte of a head to its last; also from accepting to the first byte.
+    /// From the first byte of a request's head to its last; also from accepting the connection to the first byte.
     pub(super) head: Duration,
-    /// Between an answer and the next head.
+    /// From the end of a response to the first byte of the next request.
     pub(super) idle: Duration,
 }
 
-/// Looks at a [`ConnectionActivity`] now and then.
+/// Inspects a [`ConnectionActivity`] periodically, and reports a timeout.
 #[derive(Debug)]
 pub(super) struct IdleMonitor {
     timeouts: Timeouts,
     since: Instant,
-    /// The phase, the requests and the writes of the last look: whichever moves, the connection lives.
+    /// The phase, the number of requests and of writes at the last inspection: if one has changed, the connection is
+    /// active, and the timeout starts again.
     seen: (ConnectionPhase, u32, u32),
 }
 
@@ -71,32 +72,32 @@ enum ConnectionPhase {
     Idle,
 }
 
-/// What a look comes to.
+/// The result of an inspection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Inspection {
-    /// Go on; look again at this time.
+    /// No timeout; inspect again at this time.
     KeepOpen(Instant),
-    /// A head is taking too long: 408.
+    /// The client sends a head too slowly: respond 408 and close.
     HeaderTimeout,
-    /// Nothing was asked for too long: close.
+    /// No request for too long: close.
     IdleTimeout,
 }
 
 // === impl ConnectionActivity ===
 
 impl ConnectionActivity {
-    /// A head is complete, and its request begins.
+    /// A head was received completely, and its request begins.
     pub(super) fn request(&self) {
         self.reads_before_request.store(self.reads.load(Relaxed), Relaxed);
         bump(&self.requests);
     }
 
-    /// A request has its answer, or was given up.
+    /// A request has its response, or was cancelled.
     pub(super) fn answer(&self) {
         bump(&self.answers);
     }
 
-    /// The next answer is the last on this connection.
+    /// The next response is the last on this connection.
     pub(super) fn close(&self) {
         self.closing.store(true, Relaxed);
     }
@@ -119,7 +120,7 @@ impl ConnectionActivity {
     }
 }
 
-/// Adds one. There is one writer, so that nothing can come between the two halves, and the bus is not locked for it.
+/// Adds one. There is only one writer, so a load and a store are enough, and cheaper than an atomic addition.
 fn bump(counter: &AtomicU32) {
     counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
 }
@@ -127,7 +128,7 @@ fn bump(counter: &AtomicU32) {
 // === impl Timeouts ===
 
 impl Timeouts {
-    /// How often to look: a limit is overstepped by at most this much.
+    /// How often to inspect: a timeout is noticed at most this much too late.
     fn interval(self) -> Duration {
         (self.head / 4).max(Duration::from_millis(10))
     }
@@ -136,12 +137,12 @@ impl Timeouts {
 // === impl IdleMonitor ===
 
 impl IdleMonitor {
-    /// Begins with a connection that was accepted now.
+    /// For a connection that was accepted at `now`.
     pub(super) const fn new(timeouts: Timeouts, now: Instant) -> Self {
         Self { timeouts, since: now, seen: (ConnectionPhase::Silent, 0, 0) }
     }
 
-    /// Since when has the connection been without a request? `None`: it waits for an answer.
+    /// Since when has the connection had no request? `None` if a request is being processed.
     pub(super) fn quiet_since(&mut self, activity: &ConnectionActivity, now: Instant) -> Option<Instant> {
         self.observe(activity, now);
         match self.seen.0 {
@@ -152,7 +153,7 @@ impl IdleMonitor {
         }
     }
 
-    /// What has become of the connection?
+    /// Inspects the connection.
     pub(super) fn look(&mut self, activity: &ConnectionActivity, now: Instant) -> Inspection {
         self.observe(activity, now);
         let lasted = now.saturating_duration_since(self.since);
@@ -160,7 +161,7 @@ impl IdleMonitor {
             ConnectionPhase::SendingHead if lasted >= self.timeouts.head => Inspection::HeaderTimeout,
             ConnectionPhase::Silent if lasted >= self.timeouts.head => Inspection::IdleTimeout,
             ConnectionPhase::Idle if lasted >= self.timeouts.idle => Inspection::IdleTimeout,
-            // How long an answer may take is decided where it is made.
+            // While a request is being processed, `server.request_timeout` applies, not these.
             ConnectionPhase::Silent
             | ConnectionPhase::SendingHead
             | ConnectionPhase::Idle
@@ -169,7 +170,7 @@ impl IdleMonitor {
     }
 
     fn observe(&mut self, activity: &ConnectionActivity, now: Instant) {
-        // A peer that takes a large answer slowly but steadily is neither idle nor silent: hence the writes.
+        // The writes count too: a client that reads a large response slowly but steadily is not idle.
         let seen = (activity.phase(), activity.requests.load(Relaxed), activity.writes.load(Relaxed));
         if seen != self.seen {
             (self.seen, self.since) = (seen, now);
@@ -251,7 +252,7 @@ mod tests {
 
     const TIMEOUTS: Timeouts = Timeouts { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
 
-    /// Looks each second; what comes of it, and after how many seconds.
+    /// Inspects once a second; returns the first timeout, and after how many seconds it came.
     fn cut(
         activity: &ConnectionActivity,
         monitor: &mut IdleMonitor,
@@ -262,14 +263,14 @@ mod tests {
             each_second(activity);
             match monitor.look(activity, start + Duration::from_secs(second)) {
                 Inspection::KeepOpen(_) => {}
-                verdict => return (verdict, second),
+                timed_out => return (timed_out, second),
             }
         }
         (Inspection::KeepOpen(start), 0)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_connection_is_closed_and_a_dripping_head_is_a_slow_one() {
+    async fn a_silent_connection_is_closed_and_a_head_sent_byte_by_byte_meets_the_header_timeout() {
         let start = Instant::now();
         let (activity, mut monitor) = (ConnectionActivity::default(), IdleMonitor::new(TIMEOUTS, start));
         assert_eq!(cut(&activity, &mut monitor, start, |_| ()), (Inspection::IdleTimeout, 10));
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_lives_longer_and_one_that_waits_for_its_answer_is_left_alone() {
+    async fn an_idle_connection_has_the_idle_timeout_and_one_that_waits_for_its_response_has_none() {
         let start = Instant::now();
         let (activity, mut monitor) = (ConnectionActivity::default(), IdleMonitor::new(TIMEOUTS, start));
         activity.reads.fetch_add(1, Relaxed);
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_reader_lives_as_long_as_it_goes_on_reading() {
+    async fn a_slow_reader_is_not_closed_while_it_keeps_reading() {
         let start = Instant::now();
         let (activity, mut monitor) = (ConnectionActivity::default(), IdleMonitor::new(TIMEOUTS, start));
         activity.reads.fetch_add(1, Relaxed);

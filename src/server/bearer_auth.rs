@@ -1,4 +1,5 @@
-//! Who may pass: anybody, or whoever shows one of some tokens (`clients.tokens_file`, `admin.token_file`).
+//! Bearer authentication of clients (RFC 6750): a list of accepted tokens (`clients.tokens_file`, `admin.token_file`), or
+//! none required.
 
 use std::{
     fmt,
@@ -10,14 +11,14 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-/// The tokens that are accepted. Cheap to clone; all clones see a new list of tokens at once.
+/// The accepted tokens. Cheap to clone; all clones see a new list at once.
 #[derive(Clone)]
 pub struct BearerAuth(AcceptedTokens);
 
 #[derive(Clone)]
 enum AcceptedTokens {
     Open,
-    /// Hashes, so that comparing takes the same time whatever a token's length.
+    /// Hashes: comparing two takes the same time for tokens of any length.
     Tokens(Arc<RwLock<Vec<Hash>>>),
 }
 
@@ -26,17 +27,17 @@ type Hash = [u8; SHA256_OUTPUT_LEN];
 // === impl BearerAuth ===
 
 impl BearerAuth {
-    /// Everybody may pass.
+    /// Accepts every request, with or without a token.
     pub const fn anybody() -> Self {
         Self(AcceptedTokens::Open)
     }
 
-    /// Whoever shows one of these tokens may pass.
+    /// Accepts requests with one of these tokens.
     pub fn with_tokens(tokens: &[SecretString]) -> Self {
         Self(AcceptedTokens::Tokens(Arc::new(RwLock::new(hashes(tokens)))))
     }
 
-    /// Takes up a new list of tokens. A gate that is open stays open.
+    /// Replaces the list of accepted tokens. Does nothing where no token is required.
     pub fn replace(&self, tokens: &[SecretString]) {
         match &self.0 {
             AcceptedTokens::Open => {}
@@ -46,14 +47,14 @@ impl BearerAuth {
         }
     }
 
-    /// May a request with these headers pass?
+    /// Do these headers contain an accepted token, or is none required?
     pub fn admit(&self, headers: &HeaderMap) -> bool {
         match &self.0 {
             AcceptedTokens::Open => true,
             AcceptedTokens::Tokens(held) => bearer(headers).is_some_and(|token| {
                 let shown = hash(token);
                 let held = held.read().unwrap_or_else(PoisonError::into_inner);
-                // Every token is compared: which one matched is nobody's business either.
+                // Every token is compared, so that the time does not show which one matched.
                 held.iter().fold(subtle::Choice::from(0), |found, token| found | token.ct_eq(&shown)).into()
             }),
         }
@@ -63,8 +64,8 @@ impl BearerAuth {
 impl fmt::Debug for BearerAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
-            AcceptedTokens::Open => "Bearers(anybody)",
-            AcceptedTokens::Tokens(_) => "Bearers(tokens)",
+            AcceptedTokens::Open => "BearerAuth(anybody)",
+            AcceptedTokens::Tokens(_) => "BearerAuth(tokens)",
         })
     }
 }
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_gate_stays_open() {
+    fn where_no_token_is_required_a_new_list_changes_nothing() {
         let bearer_auth = BearerAuth::anybody();
         bearer_auth.replace(&["one".into()]);
         assert!(bearer_auth.admit(&HeaderMap::new()));

@@ -1,4 +1,6 @@
-//! Two futures of one task, of which one is polled for every request and the other hardly ever.
+//! `beside` polls two futures in one task: one at every wake-up of the task, the other only when its own waker is woken.
+//!
+//! A connection's HTTP is the first, its timers and the drain signal are the second: a request does not poll those.
 
 use std::{
     future::Future,
@@ -12,10 +14,9 @@ use std::{
 
 use futures_util::future::Either;
 
-/// Waits for whichever of the two ends first; both live on, and may be used again.
+/// Waits until one of the two completes. The other one is not cancelled: pass references to keep using it.
 ///
-/// `often` is polled whenever the task is, `seldom` only when it was woken itself: its timers and signals cost a request
-/// nothing.
+/// `often` is polled whenever the task is, `seldom` only when its own waker was woken.
 pub(super) fn beside<A, B>(often: A, seldom: B) -> Beside<A, B> {
     let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: Mutex::new(Waker::noop().clone()) });
     Beside { often, seldom, waker: Waker::from(Arc::clone(&bell)), bell, registered: None }
@@ -25,18 +26,19 @@ pub(super) fn beside<A, B>(often: A, seldom: B) -> Beside<A, B> {
 pub(super) struct Beside<A, B> {
     often: A,
     seldom: B,
-    /// Rings the bell.
+    /// The waker that `seldom` is polled with: wakes `bell`.
     waker: Waker,
     bell: Arc<Bell>,
-    /// Whom the bell wakes, kept to see at a glance that it is still the same.
+    /// The task's waker that `bell` has now: compared without taking the lock.
     registered: Option<Waker>,
 }
 
-/// Tells that `seldom` is to be polled.
+/// Notes that `seldom` was woken and must be polled, and wakes the task.
 struct Bell {
+    /// `seldom` was woken and not polled since.
     rung: AtomicBool,
-    /// Stays here when the bell rings. One that ringing took away, as `AtomicWaker` does, would have to be put back by a
-    /// poll that cannot tell on which side of the ringing it is.
+    /// The task's waker. Waking clones it and leaves it here: if waking took it, as `AtomicWaker` does, `poll` would have to
+    /// register it again each time, and could not know whether it does so before or after the wake-up.
     task: Mutex<Waker>,
 }
 
@@ -54,8 +56,8 @@ impl<A: Future + Unpin, B: Future + Unpin> Future for Beside<A, B> {
             this.bell.wakes(cx.waker());
             this.registered = Some(cx.waker().clone());
         }
-        // Looked at after registering: who rings from here on wakes this task, who rang before is heard now. The swap
-        // also takes in who rings between the two, with what he rings for.
+        // Checked after registering: a later wake-up wakes this task, an earlier one is seen here. The swap (acquire) also
+        // sees a wake-up that comes between load and swap, together with what was written before it.
         if this.bell.rung.load(Ordering::Acquire) && this.bell.rung.swap(false, Ordering::AcqRel) {
             let end = Pin::new(&mut this.seldom).poll(&mut Context::from_waker(&this.waker));
             return end.map(Either::Right);
@@ -72,7 +74,7 @@ impl Bell {
     }
 
     fn wake_task(&self) {
-        // Woken without the lock: waking runs code of the runtime's.
+        // Waking runs the runtime's code: not while holding the lock.
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).clone();
         task.wake();
     }
@@ -131,13 +133,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_the_often_one_leaves_the_other_alone() {
+    async fn the_end_of_the_often_one_does_not_need_the_other_to_end() {
         let mut never = pin!(std::future::pending::<()>());
         let ended = beside(pin!(async { 7 }), never.as_mut()).await;
         assert!(matches!(ended, Either::Left(7)));
     }
 
-    /// Never ends; keeps the waker that it is polled with, and counts how often it is.
+    /// A future that never completes; keeps the last waker it was polled with, and counts the polls.
     #[derive(Default)]
     struct Seldom {
         waker: Option<Waker>,
@@ -154,7 +156,7 @@ mod tests {
         }
     }
 
-    /// The task: whether an executor would poll it again.
+    /// A task: true if it was woken, so that an executor would poll it again.
     #[derive(Default)]
     struct Task(AtomicBool);
 
@@ -165,7 +167,7 @@ mod tests {
     }
 
     impl Task {
-        /// Polls as an executor does: as long as it is woken.
+        /// Polls as an executor does: until it is not woken again.
         fn run<A: Future + Unpin, B: Future + Unpin>(self: &Arc<Self>, both: &mut Beside<A, B>) {
             let waker = Waker::from(Arc::clone(self));
             while self.0.swap(false, Ordering::SeqCst) {
@@ -200,7 +202,7 @@ mod tests {
                     task.0.store(true, Ordering::SeqCst);
                     task.run(&mut both);
                     requests += 1;
-                    // Seldom: two threads that always yielded would take turns on one processor, and never meet.
+                    // Not every time: on one processor two threads that always yield would alternate, and never race.
                     if requests.is_multiple_of(20_000) {
                         std::thread::yield_now();
                     }
@@ -227,7 +229,7 @@ mod tests {
         let bell = Arc::clone(&both.bell);
         bell.rung.store(true, Ordering::SeqCst);
         request(&mut both);
-        assert_eq!(both.seldom.polls, 2, "heard before the task is woken");
+        assert_eq!(both.seldom.polls, 2, "seen before the task is woken");
         bell.wake_task();
         task.run(&mut both);
         bell.wake_by_ref();

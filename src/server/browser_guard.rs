@@ -1,7 +1,8 @@
-//! Keeps web pages out: a browser on this machine reaches loopback ports on behalf of whatever page it shows.
+//! DNS rebinding and cross-site request protection: rejects requests that a web page made a browser send to this port.
 //!
-//! By DNS rebinding a page reads answers as if they came from its own site; its browser names that site in `Host`. Without,
-//! it reads nothing, but each image it shows may be a call; its browser says so in `Sec-Fetch-Site` (Fetch Metadata).
+//! A browser on this machine reaches loopback ports, whatever page it shows. With DNS rebinding a page can even read the
+//! responses, but its browser sends the page's host name in `Host`. Without, a page reads nothing, but each image in it
+//! can cause an upstream call; its browser then sends `Sec-Fetch-Site: cross-site` (Fetch Metadata).
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -13,11 +14,11 @@ use http::{
     header::{HOST, ORIGIN},
 };
 
-/// The header in which a browser says whether a page of this site or of another one sends a request. Not a constant, which
-/// would be made anew for each header that it is compared with.
+/// The header in which a browser says whether the page that sends a request is of this site or of another one. A static,
+/// since a constant would be built again for each comparison.
 pub(crate) static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Tells requests that another site's page may have sent from all others. Cheap to clone.
+/// Rejects requests that a page of another site may have sent. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct BrowserGuard {
     reach: Reach,
@@ -25,47 +26,47 @@ pub struct BrowserGuard {
     allowed_origins: Arc<[HeaderValue]>,
 }
 
-/// From where a listener is reached.
+/// From where a listener can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// From this machine alone, which has few names.
+    /// From this machine only, whose names are known: `Host` is checked.
     Loopback,
-    /// From others too, under whatever name they know it by.
+    /// From other machines too, under names that are not known here: `Host` is not checked.
     Network,
 }
 
-/// Why a request is not answered.
+/// Why a request is rejected (403).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BrowserRefusal {
-    /// It names a host that is not this machine (`server.allowed_hosts`).
-    #[error("a host that is not this machine")]
+    /// Its `Host` is not a name of this machine (`server.allowed_hosts`).
+    #[error("Host is not a name of this machine")]
     HostNotAllowed,
     /// A page of another site sent it, and its origin is not allowed (`cors.allowed_origins`).
-    #[error("a request of another site's page")]
+    #[error("sent by a page of another site")]
     CrossSite,
 }
 
 // === impl BrowserGuard ===
 
 impl BrowserGuard {
-    /// For a listener at this address. `allowed_hosts` are names of this machine besides its addresses and `localhost`,
-    /// without ports; pages of `allowed_origins` may send requests from other sites.
+    /// For a listener at this address. `allowed_hosts` are further names of this machine, without ports, besides IP
+    /// addresses and `localhost`. Pages of `allowed_origins` may send requests although they are of another site.
     pub fn new(listen: IpAddr, allowed_hosts: &[&str], allowed_origins: &[HeaderValue]) -> Self {
         let reach = if listen.to_canonical().is_loopback() { Reach::Loopback } else { Reach::Network };
         let allowed_hosts = allowed_hosts.iter().map(|host| Box::from(*host)).collect();
         Self { reach, allowed_hosts, allowed_origins: allowed_origins.into() }
     }
 
-    /// May a request be answered?
+    /// Both checks: [`check_host`](Self::check_host) and [`check_site`](Self::check_site).
     ///
     /// # Errors
-    /// If a page may have sent it that has no business here.
+    /// If a page of another site may have sent the request.
     pub fn check<B>(&self, request: &Request<B>) -> Result<(), BrowserRefusal> {
         self.check_host(request)?;
         self.check_site(request.headers())
     }
 
-    /// The first half: does it name this machine, where it has to?
+    /// Checks `Host` against DNS rebinding: on a loopback listener it must name this machine.
     ///
     /// # Errors
     /// [`BrowserRefusal::HostNotAllowed`].
@@ -77,8 +78,8 @@ impl BrowserGuard {
         }
     }
 
-    /// The other half, for who has seen a [`SEC_FETCH_SITE`] among the headers, or has not looked: did another site's page
-    /// send it?
+    /// Checks [`SEC_FETCH_SITE`]: a page of another site must be of an allowed origin. May be skipped if the header is
+    /// absent.
     ///
     /// # Errors
     /// [`BrowserRefusal::CrossSite`].
@@ -90,7 +91,8 @@ impl BrowserGuard {
         Ok(())
     }
 
-    /// Does a request name this machine, whatever the listener? For what even an open listener grants only its own machine.
+    /// Does the request name this machine, also on a listener that is not loopback? For what only clients on this machine
+    /// may do.
     pub fn names_this_machine<B>(&self, request: &Request<B>) -> bool {
         let authority = request.uri().authority();
         let host = host(request.headers()).map(HeaderValue::as_bytes);
@@ -98,7 +100,7 @@ impl BrowserGuard {
             && host.is_none_or(|host| is_usual(host) || self.is_this_machine(without_port(host)))
     }
 
-    /// A page may have its own name mean this machine, but never an address.
+    /// IP addresses are always allowed: DNS rebinding works with names only.
     fn is_this_machine(&self, host: &[u8]) -> bool {
         let host = host.strip_suffix(b".").unwrap_or(host);
         host.eq_ignore_ascii_case(b"localhost")
@@ -111,7 +113,7 @@ impl BrowserGuard {
     }
 }
 
-/// The `Host` header. It is the first one as a rule; a second one has been refused before.
+/// The `Host` header. Usually it is the first header; a request with two was rejected before (see `connection.rs`).
 fn host(headers: &HeaderMap) -> Option<&HeaderValue> {
     match headers.keys().next() {
         Some(first) if *first == HOST => headers.values().next(),
@@ -119,7 +121,7 @@ fn host(headers: &HeaderMap) -> Option<&HeaderValue> {
     }
 }
 
-/// What nearly every client sends, seen with a comparison of a fixed length.
+/// Is it what nearly every client sends? A fast check, with a comparison of fixed length.
 fn is_usual(host: &[u8]) -> bool {
     let Some((name, port)) = host.split_first_chunk() else { return false };
     let is_port = match port {
@@ -130,7 +132,8 @@ fn is_usual(host: &[u8]) -> bool {
     (name == b"127.0.0.1" || name == b"localhost") && is_port
 }
 
-/// The host of a `Host` header. What does not end like a port is left for the host's own rules to refuse.
+/// The value of a `Host` header without its port. If it does not end like a port it is returned whole, and fails the check
+/// of the host.
 fn without_port(host: &[u8]) -> &[u8] {
     let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     host[..host.len() - digits].strip_suffix(b":").unwrap_or(host)
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_digits_behind_the_last_colon() {
+    fn a_port_is_the_digits_after_the_last_colon() {
         for (host, name) in [
             ("127.0.0.1:8080", "127.0.0.1"),
             ("127.0.0.1", "127.0.0.1"),
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_usual_is_this_machine_by_every_other_rule_too() {
+    fn a_usual_host_names_this_machine_by_the_full_rule_too() {
         let guard = BrowserGuard::new(IpAddr::from([127, 0, 0, 1]), &[], &[]);
         for (host, usual) in [
             ("127.0.0.1", true),

@@ -1,4 +1,4 @@
-//! One connection: hyper's HTTP/1, our limits, and a polite end.
+//! Serves one connection: HTTP/1 by hyper, with header and idle timeouts, size limits and graceful drain.
 
 use std::{
     convert::Infallible,
@@ -29,25 +29,25 @@ use super::{
     handles::ConnectionHandle,
 };
 
-/// A head may be this large; beyond it, 431. In bytes.
+/// The largest request head, in bytes; 431 beyond it.
 const MAX_HEAD: usize = 32 * 1024;
-/// A head may have this many fields; beyond it, 431.
+/// The most header fields in a request; 431 beyond it.
 const MAX_FIELDS: usize = 100;
-/// While draining, a kept-alive connection may send one more request within this time: it may be on its way already.
+/// While draining, a keep-alive connection stays open this long, for a request that the client has already sent.
 const DRAIN_DELAY: Duration = Duration::from_millis(500);
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// What a connection may take.
+/// The timeouts of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// From the first byte of a head to its last (`server.header_timeout`).
+    /// From the first byte of a request's head to its last (`server.header_timeout`).
     pub head: Duration,
-    /// Between an answer and the next request (`server.idle_timeout`).
+    /// From the end of a response to the next request (`server.idle_timeout`).
     pub idle: Duration,
 }
 
-/// The service of one connection: marks the pace, and says goodbye while draining.
+/// The service of one connection: records its activity, and adds `Connection: close` while draining.
 #[derive(Debug)]
 struct TrackedService<S> {
     service: Arc<S>,
@@ -55,9 +55,9 @@ struct TrackedService<S> {
 }
 
 pin_project_lite::pin_project! {
-    /// An answer in the making. Marks the pace when it is there, and also when it is given up.
+    /// The future of a response. Records the end of the request when it is dropped, complete or cancelled.
     struct TrackedResponse<F> {
-        // None: the request was not understood.
+        // None: the request does not name exactly one host, and gets a 400.
         #[pin]
         answer: Option<F>,
         guard: ActivityGuard,
@@ -68,17 +68,19 @@ struct ActivityGuard(Arc<ConnectionActivity>);
 
 /// Why a connection has to end.
 enum CloseReason {
-    /// The process is ending, and the peer had its time for one more request.
+    /// The process is draining, and `DRAIN_DELAY` is over.
     Drained,
-    /// A head is taking too long.
+    /// The client sent a head too slowly.
     HeaderTimeout,
-    /// Nothing was asked for too long, or for longest where another one needs its place.
+    /// It was idle for too long; or it was idle the longest when the listener was full.
     IdleTimeout,
 }
 
-/// Serves one connection until it ends, is cut for being slow, or `drain` is cancelled and what it asked is answered.
+/// Serves one connection until the client closes it, a timeout closes it, or `drain` is cancelled and its last request has
+/// a response.
 ///
-/// HTTP/1 only: a connection that may turn into HTTP/2 can be held silent for ever, and no caller here needs it.
+/// HTTP/1 only: while the server waits to see whether a connection becomes HTTP/2, a client can keep it silent without
+/// limit, and no client here needs HTTP/2.
 pub async fn serve_connection<I, S>(
     io: I,
     service: Arc<S>,
@@ -92,7 +94,7 @@ pub async fn serve_connection<I, S>(
     serve_listed(io, service, &handle, drain).await;
 }
 
-/// The same, for a connection that its listener has listed.
+/// Like [`serve_connection`], with a handle by which the listener can close the connection.
 pub(super) async fn serve_listed<I, S>(
     io: I,
     service: Arc<S>,
@@ -110,7 +112,7 @@ pub(super) async fn serve_listed<I, S>(
         builder.serve_connection(TokioIo::new(TrackedIo::new(io, Arc::clone(&activity))), tracked);
 
     match beside(&mut connection, pin!(watch(handle, drain))).await {
-        // Errors here are the peer's: it left, or it does not speak HTTP and has been told so.
+        // An error here is the client's: it disconnected, or sent invalid HTTP and got a 400 from hyper.
         Either::Left(_ended) => {}
         Either::Right(CloseReason::Drained) => {
             Pin::new(&mut connection).graceful_shutdown();
@@ -118,17 +120,17 @@ pub(super) async fn serve_listed<I, S>(
         }
         Either::Right(CloseReason::HeaderTimeout) => {
             let mut io = connection.into_parts().io.into_inner().into_inner();
-            // At once or not at all: a peer that leaves an earlier answer unread would hold this connection for ever.
-            let _told = io.write_all(REQUEST_TIMEOUT).now_or_never();
+            // Without waiting: a client that does not read an earlier response would keep this connection open.
+            let _written = io.write_all(REQUEST_TIMEOUT).now_or_never();
             let _closed = io.shutdown().await;
         }
         Either::Right(CloseReason::IdleTimeout) => {}
     }
 }
 
-/// Watches over a connection, until it has to end.
+/// Waits until the connection has to be closed, and returns why.
 async fn watch(handle: &ConnectionHandle, drain: CancellationToken) -> CloseReason {
-    let judged = async {
+    let timed_out = async {
         loop {
             match handle.look(Instant::now()) {
                 Inspection::KeepOpen(next) => sleep_until(next).await,
@@ -146,7 +148,7 @@ async fn watch(handle: &ConnectionHandle, drain: CancellationToken) -> CloseReas
     tokio::select! {
         biased;
         end = drained => end,
-        end = judged => end,
+        end = timed_out => end,
         () = handle.closed() => CloseReason::IdleTimeout,
     }
 }
@@ -176,7 +178,8 @@ where
     }
 }
 
-/// Two servers one behind the other must not read two hosts out of one request: since HTTP/1.1 it names exactly one (RFC 9112 §3.2).
+/// An HTTP/1.1 request must have exactly one `Host`, else 400 (RFC 9112 §3.2): with two, this server and one in front of it
+/// could each use a different one.
 fn names_one_host<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let is_repeated = || headers.len() != headers.keys_len() && headers.get_all(HOST).iter().count() > 1;
@@ -187,14 +190,14 @@ fn names_one_host<B>(request: &Request<B>) -> bool {
     }
 }
 
-/// As hyper answers what it cannot parse.
+/// The same response that hyper sends for a request it cannot parse.
 fn bad_request() -> Response<Body> {
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response
 }
 
-// === impl PacedAnswer ===
+// === impl TrackedResponse ===
 
 impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for TrackedResponse<F> {
     type Output = F::Output;

@@ -1,4 +1,4 @@
-//! The open connections of a listener, to find the one that has been quiet for longest.
+//! The list of a listener's open connections: when it is full, the one that was idle the longest is closed.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::activity::{ConnectionActivity, IdleMonitor, Inspection, Timeouts};
 
-/// What a connection and its listener share.
+/// What a connection and its listener share: the activity, and a signal to close.
 #[derive(Debug)]
 pub(super) struct ConnectionHandle {
     pub(super) activity: Arc<ConnectionActivity>,
@@ -17,7 +17,7 @@ pub(super) struct ConnectionHandle {
     closed: Notify,
 }
 
-/// Every connection of a listener.
+/// The open connections of a listener.
 #[derive(Debug, Default)]
 pub(super) struct OpenConnections(Mutex<Numbered>);
 
@@ -27,7 +27,7 @@ struct Numbered {
     handles: BTreeMap<u64, Arc<ConnectionHandle>>,
 }
 
-/// Lists a connection for as long as it lives.
+/// Keeps a connection in the list until it is dropped.
 #[derive(Debug)]
 pub(super) struct Listed {
     number: u64,
@@ -37,7 +37,7 @@ pub(super) struct Listed {
 // === impl ConnectionHandle ===
 
 impl ConnectionHandle {
-    /// Of a connection that was accepted now.
+    /// For a connection that was accepted at `now`.
     pub(super) fn new(timeouts: Timeouts, now: Instant) -> Self {
         Self {
             activity: Arc::default(),
@@ -46,12 +46,13 @@ impl ConnectionHandle {
         }
     }
 
-    /// What has become of the connection?
+    /// Inspects the connection for a timeout.
     pub(super) fn look(&self, now: Instant) -> Inspection {
         self.monitor.lock().unwrap_or_else(PoisonError::into_inner).look(&self.activity, now)
     }
 
-    /// Done when the connection has to make room for another. A request that came meanwhile is not cut off.
+    /// Completes when the listener needs the connection's place and no request is being processed; a signal that comes
+    /// together with a request is ignored.
     pub(super) async fn closed(&self) {
         loop {
             self.closed.notified().await;
@@ -69,7 +70,7 @@ impl ConnectionHandle {
 // === impl OpenConnections ===
 
 impl OpenConnections {
-    /// Lists a connection until what is returned is dropped.
+    /// Adds a connection to the list, until the returned value is dropped.
     pub(super) fn list(self: &Arc<Self>, handle: Arc<ConnectionHandle>) -> Listed {
         let mut numbered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         numbered.last += 1;
@@ -78,8 +79,8 @@ impl OpenConnections {
         Listed { number, open: Arc::clone(self) }
     }
 
-    /// Closes the connection that has been without a request for longest; none if each waits for an answer. Looks at all of
-    /// them: this is for a listener that is full.
+    /// Closes the connection that has had no request for the longest time; none if all are processing one. Inspects all
+    /// connections: only for a listener that is full.
     pub(super) fn close_quietest(&self, now: Instant) {
         let numbered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let quiet = numbered.handles.values().filter_map(|handle| Some((handle.quiet_since(now)?, handle)));
@@ -108,7 +109,7 @@ mod tests {
     const TIMEOUTS: Timeouts = Timeouts { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
 
     #[tokio::test(start_paused = true)]
-    async fn the_one_that_is_quiet_for_longest_is_closed_and_never_one_that_waits_for_its_answer() {
+    async fn the_connection_idle_the_longest_is_closed_and_never_one_that_waits_for_its_response() {
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
         let open = Arc::new(OpenConnections::default());
@@ -136,15 +137,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_comes_when_its_connection_is_told_to_go_is_answered() {
+    async fn a_request_that_comes_together_with_the_signal_to_close_gets_its_response() {
         let open = Arc::new(OpenConnections::default());
         let handle = Arc::new(ConnectionHandle::new(TIMEOUTS, Instant::now()));
         let _listed = open.list(Arc::clone(&handle));
         open.close_quietest(Instant::now());
         handle.activity.request();
-        assert!(handle.closed().now_or_never().is_none(), "it waits for its answer");
+        assert!(handle.closed().now_or_never().is_none(), "it waits for its response");
         handle.activity.answer();
-        assert!(handle.closed().now_or_never().is_none(), "the place was had elsewhere");
+        assert!(handle.closed().now_or_never().is_none(), "the earlier signal is void");
         open.close_quietest(Instant::now());
         assert!(handle.closed().now_or_never().is_some());
     }

@@ -1,4 +1,4 @@
-//! A listening port: accepts up to its cap, and drains when told.
+//! A listening port: accepts connections up to `max_connections`, and drains gracefully on shutdown.
 
 use std::{convert::Infallible, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -18,14 +18,14 @@ use super::{
     handles::{ConnectionHandle, Listed, OpenConnections},
 };
 
-/// When accepting fails for want of something (file descriptors, mostly), it is tried again after this.
+/// The pause after accepting failed (usually: no file descriptor left), and between two attempts to free a place.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that the kernel holds before they are accepted; it takes less where `net.core.somaxconn` says so. Dashboards
-/// come in herds.
+/// The listen backlog: connections that the kernel queues until they are accepted, at most `net.core.somaxconn`. Large,
+/// since many dashboards connect at the same moment.
 const BACKLOG: u32 = 4_096;
 
-/// A bound port.
+/// A bound and listening port.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
@@ -35,27 +35,27 @@ pub(crate) struct Listener {
     open: Option<IntGauge>,
 }
 
-/// Counts and lists a connection as long as it is open.
+/// Counts and lists a connection until it is dropped, and holds its permit.
 struct ConnectionSlot {
     _listed: Listed,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     open: Option<IntGauge>,
 }
 
 // === impl Listener ===
 
 impl Listener {
-    /// Binds a port.
+    /// Binds a port and starts listening.
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address cannot be bound.
     pub(crate) fn bind(
         address: SocketAddr,
         max_connections: NonZeroUsize,
         limits: ConnectionLimits,
     ) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A restart takes its port back at once.
+        // So that a restarted process can bind the port at once, despite connections in TIME_WAIT.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
@@ -63,22 +63,22 @@ impl Listener {
         Ok(Self { socket, limits, permits, connections: Arc::default(), open: None })
     }
 
-    /// Shows on `gauge` how many connections are open.
+    /// Counts the open connections in `gauge`.
     #[must_use]
     pub(crate) fn counted_by(self, gauge: IntGauge) -> Self {
         Self { open: Some(gauge), ..self }
     }
 
-    /// The address that was bound, with its real port.
+    /// The address that was bound, with the port that the system chose if it was 0.
     ///
     /// # Errors
-    /// If the system does not tell.
+    /// If the system call fails.
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Accepts and serves until `drain` is cancelled; then closes the port at once. Connections live on in `tracker`
-    /// until what they asked is answered. Each connection is served by what `service` makes for its peer.
+    /// Accepts and serves until `drain` is cancelled, then closes the port at once. Open connections continue in `tracker`
+    /// until their requests have responses. `service` makes the service of each connection, from its peer's address.
     pub(crate) async fn serve<S>(
         self,
         service: impl Fn(SocketAddr) -> Arc<S>,
@@ -91,13 +91,13 @@ impl Listener {
         let accepting = async {
             loop {
                 let (stream, peer) = self.accept().await;
-                let place = self.place().await;
+                let permit = self.permit().await;
                 let handle = Arc::new(ConnectionHandle::new(self.limits.into(), Instant::now()));
-                let counted = self.count(place, Arc::clone(&handle));
+                let slot = self.slot(permit, Arc::clone(&handle));
                 let (service, drain) = (service(peer), drain.child_token());
                 tracker.spawn(async move {
                     serve_listed(stream, service, &handle, drain).await;
-                    drop(counted);
+                    drop(slot);
                 });
             }
         };
@@ -110,7 +110,7 @@ impl Listener {
                 Ok(accepted) => break accepted,
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    tracing::warn!(%error, "cannot accept a connection, retrying in 100 ms");
                     sleep(PAUSE).await;
                 }
             }
@@ -121,31 +121,32 @@ impl Listener {
         (stream, peer)
     }
 
-    /// A place for a connection that was accepted. At the cap the quietest connection makes room, so that those who say
-    /// nothing keep nobody out; while each waits for its answer, the kernel's queue holds what comes meanwhile.
-    async fn place(&self) -> OwnedSemaphorePermit {
+    /// A permit for a connection that was accepted. At `max_connections`, the connection that was idle the longest is
+    /// closed first, so that idle clients do not block others. If all are processing requests, this waits, and new
+    /// connections wait in the kernel's backlog.
+    async fn permit(&self) -> OwnedSemaphorePermit {
         loop {
             if self.permits.available_permits() == 0 {
                 self.connections.close_quietest(Instant::now());
             }
-            // One that was told to go, or that has become quiet since, is looked for again.
+            // Try again after a pause: the connection may have got a request instead of closing, or another is idle now.
             match timeout(PAUSE, Arc::clone(&self.permits).acquire_owned()).await {
-                Ok(Ok(place)) => break place,
+                Ok(Ok(permit)) => break permit,
                 Ok(Err(_never_closed)) => sleep(PAUSE).await,
                 Err(_all_busy) => {}
             }
         }
     }
 
-    fn count(&self, place: OwnedSemaphorePermit, handle: Arc<ConnectionHandle>) -> ConnectionSlot {
+    fn slot(&self, permit: OwnedSemaphorePermit, handle: Arc<ConnectionHandle>) -> ConnectionSlot {
         if let Some(open) = &self.open {
             open.inc();
         }
-        ConnectionSlot { _listed: self.connections.list(handle), _place: place, open: self.open.clone() }
+        ConnectionSlot { _listed: self.connections.list(handle), _permit: permit, open: self.open.clone() }
     }
 }
 
-/// The peer was gone before it was accepted: nothing of ours is wrong.
+/// Did the client disconnect before its connection was accepted? Not an error of this process.
 fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,7 +1,8 @@
-//! What both ports share before a request has a meaning.
+//! The HTTP/1 server that both ports use: sockets, connections, timeouts, graceful drain, client authentication.
 //!
-//! Accepting up to a cap, closing the quietest connection beyond it, HTTP/1 with its limits, telling slow clients from quiet ones, draining, keeping web pages out,
-//! and bearer tokens for whoever asks for them. Knows no route, no report and no other module of this layer.
+//! Accepts up to `max_connections`, and closes the longest idle connection when it is full; header and idle timeouts;
+//! DNS rebinding and cross-site protection; bearer tokens where they are required. Knows no route and no report, and
+//! imports no other module of its layer.
 
 mod activity;
 mod bearer_auth;

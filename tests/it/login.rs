@@ -109,7 +109,7 @@ async fn a_login_at_a_terminal_heals_a_running_proxy_without_restart() {
     assert!(vendor.sim.decide(&code, Decision::Approve));
     let (status, shown) = terminal.ended().await;
     assert!(status.success(), "{shown}");
-    for said in ["/activate?user_code=", "▀", "has taken the tokens up", "source = \"refresh\""] {
+    for said in ["/activate?user_code=", "▀", "has installed the tokens", "source = \"refresh\""] {
         assert!(shown.contains(said), "{said} is not on\n{shown}");
     }
     for secret in [vendor.sim.access_token(), vendor.sim.refresh_token()] {
