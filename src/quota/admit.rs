@@ -4,9 +4,9 @@ use tokio::time::Instant;
 
 use super::{
     budget::DailyQuotaExhausted,
+    handle::{Quota, Window},
     pacer::{Priority, QueueFull},
     permit::CallPermit,
-    shared::{Quota, Window},
 };
 use crate::report::{LocalDenial, Reason};
 

@@ -1,4 +1,4 @@
-//! Counts the calls of a UTC day, as the vendor does: 10,000 of them, gone until 00:00 UTC when spent.
+//! The daily budget: counts the calls of a UTC day; 10,000 by the vendor's rule, reset at 00:00 UTC.
 //!
 //! Where a store keeps the count, calls are leased from it: a few are written down as gone before the first of them
 //! leaves. A kill at any instant then forgets at most that some of them were never made.

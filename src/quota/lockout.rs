@@ -1,4 +1,4 @@
-//! What the vendor's `quota_exceeded` means: silence until midnight, and then one call that finds out.
+//! The lockout after the vendor's `quota_exceeded`: no calls until midnight UTC, then one probe call.
 //!
 //! Unless our own count is far below the limit: then the word may be a stray one, and a call finds out after an hour,
 //! the next after two more, and so on.

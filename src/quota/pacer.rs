@@ -1,4 +1,4 @@
-//! Spaces the calls that leave, so that no second ever holds more of them than the vendor allows.
+//! Per-second pacing: spaces upstream calls evenly, so that no second holds more than the vendor allows.
 //!
 //! A queue of places rather than a counter of tokens: a counter lets a burst go at the seam of two windows, and
 //! whether the vendor's second is a fixed or a sliding window is unknown. Even spacing satisfies both.

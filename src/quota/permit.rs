@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
+    handle::Quota,
     lease::Reservation,
     pacer::{Priority, QueueTicket},
-    shared::Quota,
 };
 use crate::report::{FailureStage, FetchError, Fetched, UpstreamLimit};
 

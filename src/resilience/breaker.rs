@@ -1,4 +1,4 @@
-//! The circuit breaker: judges each answer, and refuses calls while the circuit is open.
+//! The circuit breaker as middleware: records how each call ended, and refuses calls while the circuit is open.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,4 +1,4 @@
-//! Stops asking an upstream that keeps failing, and asks again now and then with a single call.
+//! The circuit breaker's state machine: closed, open, half-open.
 
 use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Does a failed call deserve a second one? At most one, and only where it is likely to be worth its price.
+//! Retry: at most one second attempt for a failed call, and only where it is likely to help.
 
 use std::{fmt, sync::Arc, time::Duration};
 

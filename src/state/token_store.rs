@@ -1,4 +1,4 @@
-//! The port for the token's record: read, compare-and-set, and word of what another has written.
+//! The port for the token's record: read, compare-and-set, and notification of changes.
 
 use std::{error::Error, fmt::Debug};
 

@@ -1,4 +1,4 @@
-//! The quota as all calls share it: what it begins with, and how it stands.
+//! `Quota`, the handle that all calls share: its limits, its initial count and its snapshot.
 
 use std::{
     num::NonZeroU32,
