@@ -105,7 +105,10 @@ async fn a_refusal_and_a_failing_key_are_explained_too() {
         (&"expired".into(), &0.into())
     );
     for (number, next) in [
-        (1, "waits for a call, and the report before it stands in if that fails"),
+        (
+            1,
+            "the next request waits for a call; the report from before the refusal is served if that call fails",
+        ),
         (2, "the next request waits for a call"),
     ] {
         assert_eq!(explained(number).await["next"], format!("{expired}{next}"));
@@ -118,10 +121,13 @@ async fn a_refusal_and_a_failing_key_are_explained_too() {
     for (number, next) in [
         (
             1,
-            "answered with the report before the refusal, since refreshing fails; tried again in 5 s, when it is asked for",
+            "the report from before the refusal is served, since refreshes fail; the first request after 5 s starts the next one",
         ),
-        (2, "the refusal has expired, and calls fail: answered with that error for 5 s, then tried again"),
-        (3, "not held, and calls fail: answered with that error for 5 s, then tried again"),
+        (
+            2,
+            "the refusal has expired, and calls fail: the response is last_refresh_error; the next call is tried in 5 s",
+        ),
+        (3, "not cached, and calls fail: the response is last_fetch_error; the next call is tried in 5 s"),
     ] {
         assert_eq!(explained(number).await["next"], next);
     }
