@@ -3,7 +3,7 @@
 use hyper_util::client::legacy::connect::Connect;
 use tower::ServiceBuilder;
 
-use super::{SetupError, options};
+use super::options;
 use crate::{
     middleware::{SharedService, TowerService, step},
     quota::{Quota, QuotaGate},
@@ -18,14 +18,14 @@ use crate::{
 /// The upstream stack with its type erased. The box per call costs nothing compared with the call.
 pub type Calls = SharedService<Call, Fetched, FetchError>;
 
-/// Builds the upstream stack, which every call passes from top to bottom. Does not fail at present.
+/// Builds the upstream stack, which every call passes from top to bottom.
 pub fn calls<C>(
     settings: &Settings,
     connector: C,
     tokens: &TokenManager,
     quota: &Quota,
     metrics: &Metrics,
-) -> Result<Calls, SetupError>
+) -> Calls
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
@@ -58,7 +58,7 @@ where
         .layer(step(QuotaGate::new(quota.clone())))
         // Maps a call to an HTTP request and the response to a report; `upstream.attempt_timeout` includes the body.
         .service(Fetch::new(wire, settings.upstream.base_url.clone(), limits, metrics.upstream.clone()));
-    Ok(Calls::new(stack))
+    Calls::new(stack)
 }
 
 /// How scarce calls are, as a function: for modules that must not import the quota.

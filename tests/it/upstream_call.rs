@@ -58,7 +58,7 @@ impl Journey {
         let clock = WallClock::starting_at(vendor.options().now);
         let quota =
             Quota::new(quota_limits(&SETTINGS.quota), InitialCount::Unspent, clock, metrics.quota.clone());
-        let road = calls(&SETTINGS, cable.connector(), &tokens, &quota, &metrics).unwrap();
+        let road = calls(&SETTINGS, cable.connector(), &tokens, &quota, &metrics);
         Self { vendor, road, quota, tokens, metrics, cable }
     }
 
