@@ -17,7 +17,7 @@
 //! | 2 | [`upstream`] | the HTTP client: connect, request, response, body |
 //! | 2 | [`state`] | the state that outlives the process: the token's record, the day's calls; in a file or in memory |
 //! | 1 | [`report`] | the domain: keys, reports, negative answers, errors, lifetimes; no I/O, no clock |
-//! | 1 | [`middleware`] | steps that wrap an upstream call, as `async fn handle(call, next)` |
+//! | 1 | [`middleware`] | layers made of an `async fn(request, next)` |
 //! | 1 | [`settings`] | every setting: defaults, file, environment, and their checks |
 //! | 1 | [`telemetry`] | metrics and logs |
 //! | 1 | `simulator` | a simulated Constant Contact, for tests and, with the feature `demo`, for that command |

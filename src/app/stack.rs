@@ -10,8 +10,9 @@ use crate::{
     cache::{Cache, CacheLayer, Miss, ReportCache, Served},
     inbound::{
         AccessLog, CrossOrigin, InFlightLimit, NoCache, ReportService, RequestParser, Responder, SlowPath,
-        catch_panic, complete_head, deadline, from_fn, record, respond, shed_load, stale_if_error, trace,
+        catch_panic, complete_head, deadline, record, respond, shed_load, stale_if_error, trace,
     },
+    middleware::from_fn,
     report::{Call, FetchError, Fetched},
     server::BearerAuth,
     settings::{ClientNoCache, Settings},

@@ -6,7 +6,6 @@
 
 mod access_log;
 mod cache_status;
-mod from_fn;
 mod limits;
 mod negotiate;
 mod outcome;
@@ -23,7 +22,6 @@ mod service;
 mod slow_path;
 
 pub(crate) use access_log::AccessLog;
-pub(crate) use from_fn::from_fn;
 pub(crate) use limits::{InFlightLimit, deadline, shed_load, stale_if_error};
 pub(crate) use outcome::RequestOutcome;
 pub(crate) use parse::{CrossOrigin, NoCache, RequestParser};

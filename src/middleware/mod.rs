@@ -1,12 +1,16 @@
-//! Steps that wrap a call, each an `async fn handle(request, next)`, and the two places where they meet tower.
+//! Layers made of an `async fn` that wraps a request: the only adapters between such functions and tower.
 //!
-//! A step borrows what stands below it, so that a whole stack of them is one future: no box, no clone and no
-//! `poll_ready` for each. Below them stands a [`TowerService`]; above them [`SharedService`] makes one of them all. Must
-//! never know what is called.
+//! [`from_fn`] takes a free `async fn(state, request, next)`. It is for the data port, where layers of tower-http stand in
+//! between and where a layer may answer with another type than the one below. [`step`] takes a type with an
+//! `async fn handle(&self, request, next)`. It is for upstream calls: a step borrows the steps below it, so that a whole
+//! stack is one future without a box or a clone for each. [`TowerService`] is the bottom of such a stack, and
+//! [`SharedService`] makes it a tower service again. Must never know what is requested.
 
+mod from_fn;
 mod service;
 mod step;
 
+pub(crate) use from_fn::from_fn;
 pub(crate) use service::SharedService;
 pub use service::TowerService;
 pub(crate) use step::{Middleware, Next, step};
