@@ -1,4 +1,4 @@
-//! An access token, ready to be sent and impossible to print.
+//! An access token as a ready `Authorization: Bearer` value (RFC 6750 §2.1), kept out of all debug output.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::settings::is_printable;
 
-/// The token that calls carry. Each newer one has a higher generation.
+/// The access token that upstream calls carry. Each newer token has a higher generation.
 pub(crate) struct AccessToken {
     secret: SecretString,
     bearer: HeaderValue,
     generation: u64,
 }
 
-/// The token holds a character that no header can.
+/// The token contains a character that is not allowed in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the access token holds a character that cannot be sent")]
+#[error("the access token contains a character that cannot be sent in a header")]
 pub(crate) struct UnsendableToken;
 
 // === impl AccessToken ===
@@ -30,7 +30,7 @@ impl AccessToken {
         Ok(Self { secret, bearer, generation })
     }
 
-    /// Whether a header can hold it.
+    /// Whether `token` may be put into a header.
     pub(super) fn is_sendable(token: &str) -> bool {
         is_printable(token)
     }
@@ -43,7 +43,7 @@ impl AccessToken {
         self.secret.expose_secret() == secret.expose_secret()
     }
 
-    /// How many tokens came before this one, itself included.
+    /// 1 for the first token of this process, one more for each later one.
     pub(crate) const fn generation(&self) -> u64 {
         self.generation
     }

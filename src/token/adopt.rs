@@ -1,4 +1,4 @@
-//! Going on with a record that another process has written: the renewal was its, and the token is for all.
+//! Adopting a token that another process sharing the store has renewed: it is used without a call of our own.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,19 +10,19 @@ use super::{
 };
 use crate::state::{Stored, TokenRecord};
 
-/// Between looks at what another has written, where it cannot be read.
+/// Between attempts to read a record that another process has written, after a read error.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl Renewer {
-    /// Another has written the record, which is newer than ours: it is gone on with, unless its renewal is under way or
-    /// has failed.
+    /// Uses a record that another process has written, unless that process's renewal is still running or has failed (its
+    /// intent is set), or the access token in it has expired.
     pub(super) fn adopt(&mut self, newer: Option<&Stored>) -> Result<Renewal, Failed> {
-        let good = |record: &TokenRecord| {
+        let valid = |record: &TokenRecord| {
             let access = record.access.as_ref().filter(|_| record.intent.is_none());
             access.is_some_and(|access| by_the_wall_clock(access, SystemTime::now()).is_some())
         };
         match newer {
-            Some(newer) if good(&newer.record) => {
+            Some(newer) if valid(&newer.record) => {
                 self.hold(&newer.record);
                 Ok(Renewal::Adopted)
             }
@@ -30,11 +30,11 @@ impl Renewer {
         }
     }
 
-    /// Looks at what another has written.
+    /// Reads the record that another process has written, and adopts its token if it is valid.
     pub(super) async fn look(&mut self) {
         match self.read().await {
             Ok(newer) => {
-                // What cannot be adopted yet is changed again, or is renewed when it is due.
+                // Otherwise the other process writes again, or this one renews when that is due.
                 if let Ok(Renewal::Adopted | Renewal::Granted) = self.adopt(newer.as_ref()) {
                     self.adopted();
                 }
@@ -47,8 +47,8 @@ impl Renewer {
     }
 
     pub(super) fn adopted(&self) {
-        tracing::info!("access token adopted that another process has renewed");
-        self.renewal_state.with_told(|info| info.last_error = None);
+        tracing::info!("adopted the access token that another process has renewed");
+        self.renewal_state.update_info(|info| info.last_error = None);
         self.renewal_state.settle();
     }
 }

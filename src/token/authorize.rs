@@ -1,4 +1,4 @@
-//! Puts the token on each request, and records what the upstream thought of it.
+//! Sets `Authorization: Bearer` on each upstream request, and reports a 401 or success to the token manager.
 
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 
@@ -8,7 +8,7 @@ use crate::{
     report::{Cause, SentGeneration},
 };
 
-/// The last before the HTTP client: nothing above it ever sees the token.
+/// The layer directly above the HTTP client: no layer above it sees the token.
 #[derive(Debug, Clone)]
 pub(crate) struct Authorize {
     tokens: TokenManager,
@@ -17,7 +17,7 @@ pub(crate) struct Authorize {
 // === impl Authorize ===
 
 impl Authorize {
-    /// Sends whatever token is in use when a request passes.
+    /// Sends the token that is current when a request passes this layer.
     pub(crate) fn new(tokens: TokenManager) -> Self {
         Self { tokens }
     }
@@ -30,17 +30,18 @@ where
     B: Send,
 {
     async fn handle(&self, mut request: Request<Q>, client: &N) -> Result<Response<B>, Cause> {
-        // Waits for none: its turn is now, and all that waited here would leave together once a token comes. Asked
-        // for although the gate has let the call pass: the token may have been refused while it queued for its turn.
+        // Does not wait for a token: the rate limiter has released this call now, and calls that waited here would all
+        // leave together once a token arrives. Checked again after the gate, because the token may have been refused
+        // while the call was queued.
         let (token, _until_it_is_judged) = self.tokens.to_send()?;
         request.headers_mut().insert(AUTHORIZATION, token.bearer());
         let mut response = client.run(request).await?;
         response.extensions_mut().insert(SentGeneration(token.generation()));
         match response.status() {
             StatusCode::UNAUTHORIZED => self.tokens.refused(token.generation()).await,
-            // A server that failed may not have looked at the token.
+            // A server that failed may not have checked the token.
             status if status.is_server_error() => {}
-            // It did look, whatever it thinks of the rest.
+            // Any other status means that the token was accepted.
             _ => self.tokens.accepted(token.generation()),
         }
         Ok(response)

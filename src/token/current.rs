@@ -1,4 +1,4 @@
-//! The token in use: handed out to each request, judged by what the upstream answers.
+//! The current access token, its expiry, and its status (valid, rejected, expired, missing) by the upstream's responses.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -14,29 +14,29 @@ use super::{
     unauthorized_backoff::{TokenPermit, UnauthorizedBackoff},
 };
 
-/// Is the token good?
+/// Whether the current token can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Validity {
-    /// Nobody has said otherwise.
+    /// Not expired, and not refused by the upstream.
     Valid,
     /// The upstream answered 401 to it, and there is no newer one.
     Rejected,
-    /// Its time is over.
+    /// Its lifetime has ended.
     Expired,
     /// There is none.
     Missing,
 }
 
-/// How long a token is good for, as far as we know.
+/// When a token expires, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expiry {
-    /// Whoever gave it to us knows.
+    /// A token from the settings: they do not say.
     Unknown,
-    /// Until then, on a clock that no one can set.
+    /// At this instant of the monotonic clock, which wall-clock changes do not affect.
     Until(Instant),
 }
 
-/// Holds the token in use.
+/// The current token, shared by all requests.
 #[derive(Debug)]
 pub(super) struct CurrentToken {
     held: RwLock<InstalledToken>,
@@ -47,28 +47,30 @@ struct InstalledToken {
     token: Option<Arc<AccessToken>>,
     life: Expiry,
     changed_at: Option<SystemTime>,
-    /// While the upstream refuses the token, or has refused the one that this one replaced because of it.
+    /// Set while the upstream refuses this token, or if it refused the previous one and this one was renewed because of
+    /// that.
     refusal: Option<UnauthorizedBackoff>,
     renewals: RenewalBackoff,
 }
 
-/// How another token has come.
+/// Where a new token comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
-    /// Somebody gave us another one: what was refused before says nothing of it.
+    /// A new credential, or the first token since the start: earlier 401s do not apply to it.
     ProvidedToken,
-    /// We have renewed the one before, now. An upstream that refused that one most likely refuses this one too.
+    /// A renewal of the previous token, at this instant. An upstream that refused that one most likely refuses this one
+    /// too.
     Renewed(Instant),
 }
 
-/// What the upstream says.
+/// Whether the upstream accepted the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenVerdict {
     Accepted,
     Refused,
 }
 
-/// Whether a judgement changed anything.
+/// Whether a response changed the token's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StatusChange {
     Changed,
@@ -82,12 +84,12 @@ impl CurrentToken {
         Self { held: RwLock::new(InstalledToken::new(None, Expiry::Unknown, None)) }
     }
 
-    /// The token, unless its time is over.
+    /// The token, unless it has expired.
     pub(super) fn current(&self, now: Instant) -> Option<Arc<AccessToken>> {
         self.read(|held| held.token.clone().filter(|_| !held.is_over(now)))
     }
 
-    /// Counts the tokens that there were; 0: none yet.
+    /// The number of tokens so far; 0: none yet.
     pub(super) fn generation(&self) -> u64 {
         self.read(InstalledToken::generation)
     }
@@ -101,12 +103,12 @@ impl CurrentToken {
         })
     }
 
-    /// Whether the token is refused so often that no call may leave with it now.
+    /// Whether the token is backed off after repeated 401s, so that no call may carry it now.
     pub(super) fn is_backed_off(&self, now: Instant) -> bool {
         self.read(|held| held.refusal.as_ref().is_some_and(|refusal| refusal.holds_back(now)))
     }
 
-    /// The token and leave to send it: if it is refused, for one call after each pause.
+    /// The token and a permit to send it; while it is backed off, for one probe call after each pause.
     pub(super) fn to_send(&self, now: Instant) -> Option<(Arc<AccessToken>, TokenPermit)> {
         self.read(|held| {
             let token = held.token.clone().filter(|_| !held.is_over(now))?;
@@ -118,12 +120,12 @@ impl CurrentToken {
         })
     }
 
-    /// Whether a token that is refused may be renewed because of that.
+    /// Whether a 401 may start a renewal now.
     pub(super) fn may_renew(&self, now: Instant) -> bool {
         self.read(|held| held.renewals.allows(now))
     }
 
-    /// How long the token is still good for, if that is known.
+    /// The remaining lifetime, if it is known.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
         self.read(|held| match held.life {
             Expiry::Unknown => None,
@@ -131,12 +133,12 @@ impl CurrentToken {
         })
     }
 
-    /// When the token in use was taken up.
+    /// When the current token was installed.
     pub(super) fn changed_at(&self) -> Option<SystemTime> {
         self.read(|held| held.changed_at)
     }
 
-    /// Puts a token into use, and returns its generation; of the one that is in use already only the life changes.
+    /// Installs a token and returns its generation; `None` if it is the current one, of which only the expiry changes.
     pub(super) fn install(
         &self,
         secret: SecretString,
@@ -161,7 +163,7 @@ impl CurrentToken {
         })
     }
 
-    /// Notes what the upstream thinks of a token, if it is still the one in use.
+    /// Records whether the upstream accepted a token, if it is still the current one.
     pub(super) fn record_response(
         &self,
         generation: u64,
@@ -171,7 +173,7 @@ impl CurrentToken {
         let counts = |held: &InstalledToken| {
             held.generation() == generation && (verdict == TokenVerdict::Refused || held.refusal.is_some())
         };
-        // Each call ends here, and most say nothing new: a reader does not make the others wait.
+        // Every call ends here and few change anything: the read lock keeps calls from waiting for each other.
         if !self.read(counts) {
             return StatusChange::Known;
         }
@@ -222,8 +224,8 @@ impl InstalledToken {
             Arrival::ProvidedToken => {}
             Arrival::Renewed(at) => {
                 (self.refusal, self.renewals) = (before.refusal, before.renewals);
-                // Trusted anew only as often as refusals may ask for a renewal, whatever asked for this one: a token
-                // that lives for half a minute is renewed every half minute.
+                // A renewal ends the pause only as often as a 401 may start a renewal, whatever started this one: a
+                // token with a lifetime of half a minute is renewed every half minute.
                 if let Some(refusal) = &mut self.refusal
                     && self.renewals.allows(at)
                 {
@@ -234,7 +236,7 @@ impl InstalledToken {
         }
     }
 
-    /// The same token came again: no news for whoever refuses it.
+    /// The renewal returned the same token: a back-off goes on.
     fn extend(&mut self, life: Expiry, arrival: Arrival) {
         self.life = life;
         if let Arrival::Renewed(at) = arrival

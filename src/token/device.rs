@@ -1,4 +1,4 @@
-//! The device flow (RFC 8628): a code is shown here, a person approves it in a browser anywhere.
+//! The device flow (RFC 8628), used by `login`: shows a code, which a person approves in a browser on any device.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,64 +15,64 @@ use crate::{
 };
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-/// Reports, and a refresh token: without the second scope there is none, and no error either.
+/// Reports, and a refresh token: without `offline_access` the server returns none, and no error either.
 const SCOPES: &str = "campaign_data offline_access";
-/// RFC 8628 §3.2: where the answer names no interval.
+/// RFC 8628 §3.2: the default if the response has no `interval`.
 const INTERVAL_S: u64 = 5;
-/// RFC 8628 §3.5: what `slow_down` adds, for good.
+/// RFC 8628 §3.5: `slow_down` adds this to the interval of all later polls.
 const SLOWER: Duration = Duration::from_secs(5);
 const LONGEST_INTERVAL_S: u64 = 60;
 const LONGEST_LIFE_S: u64 = 60 * 60;
-/// What is shown on a terminal was said by a server: it is short, and holds no control characters.
+/// The server's text is shown on a terminal: it must be short and without control characters.
 const LONGEST_CODE: usize = 64;
 const LONGEST_ADDRESS: usize = 2048;
 
-/// Asks for a person's consent.
+/// Requests a person's consent.
 #[derive(Debug)]
 pub(crate) struct DeviceFlow {
-    /// The device authorization endpoint, and how it is reached.
+    /// The device authorization endpoint and its client.
     pub device: (Uri, FormClient),
-    /// The token endpoint, and how it is reached.
+    /// The token endpoint and its client.
     pub token: (Uri, FormClient),
-    /// The application that asks.
+    /// The application that requests access.
     pub client: Client,
 }
 
-/// What is shown to the person.
+/// The device authorization response (RFC 8628 §3.2): what the person must see.
 #[derive(Debug)]
 pub(crate) struct DeviceCodes {
     pub(super) device_code: SecretString,
-    /// What the page asks for, or shows.
+    /// The code that the person enters or compares.
     pub user_code: String,
-    /// The page.
+    /// `verification_uri`: the page to open.
     pub address: String,
-    /// The page with the code filled in, if there is one.
+    /// `verification_uri_complete`: the page with the code filled in, if there is one.
     pub complete_address: Option<String>,
-    /// How long the code is good for.
+    /// How long the code is valid, at most an hour.
     pub lifetime: Duration,
     interval: Duration,
 }
 
-/// A person has approved.
+/// The person has approved.
 #[derive(Debug)]
 pub(crate) struct Consent {
-    /// The pair that came of it.
+    /// The tokens granted.
     pub record: TokenRecord,
 }
 
-/// No consent came of it.
+/// The device flow ended without consent.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// The person said no.
+    /// The person denied access.
     #[error("access was denied in the browser")]
     Denied,
-    /// Nobody said anything in time.
+    /// Not approved in time.
     #[error("the code has expired before it was approved; run \"login\" again")]
     Expired,
     /// The scope `offline_access` was not granted.
     #[error("the answer holds no refresh token: does the application allow offline_access?")]
     NoRefreshToken,
-    /// The client is unknown, or not of the kind that may ask so.
+    /// The client is unknown, or may not use the device flow.
     #[error(
         "the application is refused ({0}): is token.client_id its API key, and is the device flow enabled for it?"
     )]
@@ -80,10 +80,10 @@ pub enum DeviceError {
     /// Any other refusal.
     #[error("{0}")]
     Refused(String),
-    /// The device endpoint's answer is not what RFC 8628 says.
+    /// The device endpoint's response does not follow RFC 8628.
     #[error("the device endpoint's answer cannot be used")]
     Malformed,
-    /// No answer.
+    /// No complete response.
     #[error("the authorization server: {0}")]
     Unanswered(#[from] PostError),
 }
@@ -98,18 +98,18 @@ struct CodesBody {
     interval: Option<u64>,
 }
 
-/// What one poll says.
+/// The result of one poll.
 enum Polled {
     Approved(TokenResponse),
     NotYet,
-    /// To be asked less often from now on, and not before so long.
+    /// Poll less often from now on, and not before this time has passed.
     TooFast(Duration),
 }
 
 // === impl DeviceFlow ===
 
 impl DeviceFlow {
-    /// Asks for codes.
+    /// Requests the codes.
     ///
     /// # Errors
     /// [`DeviceError`].
@@ -124,7 +124,7 @@ impl DeviceFlow {
         DeviceCodes::try_from(body)
     }
 
-    /// Asks, at the pace that the server wants, until the person has decided or the code expires.
+    /// Polls at the interval that the server requires until the person has decided or the code expires.
     ///
     /// # Errors
     /// [`DeviceError`].
@@ -152,7 +152,7 @@ impl DeviceFlow {
         let fields = [("grant_type", GRANT_TYPE), ("device_code", codes.device_code.expose_secret())];
         let answered = match form_client.post(self.client.form(url, &fields)).await {
             Ok(answered) => answered,
-            // RFC 8628 §3.5: whoever gets no answer asks less often.
+            // RFC 8628 §3.5: poll less often after a timeout.
             Err(_unanswered) => return Ok(Polled::TooFast(Duration::ZERO)),
         };
         match TokenResponse::read(&answered, None, SystemTime::now()) {
@@ -165,7 +165,7 @@ impl DeviceFlow {
                 _ if status == 429 || status >= 500 => Ok(Polled::TooFast(retry_after.unwrap_or_default())),
                 _ => Err(TokenError::Refused { status, code, retry_after }.into()),
             },
-            // A code that is no longer known.
+            // The server no longer knows the code.
             Err(TokenError::InvalidGrant) => Err(DeviceError::Expired),
             Err(error @ (TokenError::Malformed | TokenError::Unanswered(_))) => Err(error.into()),
         }

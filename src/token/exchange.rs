@@ -1,4 +1,4 @@
-//! One renewal (RFC 6749 §6), from the intent to the token in use.
+//! The refresh-token grant (RFC 6749 §6): one renewal, from writing the intent to installing the new access token.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,26 +17,27 @@ use crate::{
     state::{Durability, Rotation, Stored, Swap, TokenRecord, Version},
 };
 
-/// Between attempts to write down what came. Until then nobody uses it.
+/// Between attempts to store the new tokens, which are not used until they are stored.
 const REWRITE_EVERY: Duration = Duration::from_secs(1);
-/// So often, once the process is ending.
+/// How often storing is attempted once the process is shutting down.
 const LAST_WRITES: u32 = 3;
 
-/// Whose record is in the store.
+/// Whose record is in the store after the write.
 #[derive(Debug)]
 enum Written {
     Ours,
-    /// Another's, who has begun with another refresh token.
+    /// Another process's, with a different refresh token.
     Theirs(Option<Box<Stored>>),
 }
 
 impl Renewer {
-    /// One renewal (RFC 6749 §6): intent written, asked, answer written, used, in this order.
+    /// One renewal: write the intent, call the endpoint, write the result, use it; in this order, so that a crash at
+    /// any point is noticed at the next start.
     pub(super) async fn exchange(&mut self) -> Result<Renewal, Failed> {
         let Stored { version, record } = self.read().await?.ok_or(Failed::NoRefreshToken)?;
         let client = self.client().await?;
         let begun = TokenRecord { intent: Some(SystemTime::now()), ..record };
-        // Proves too that the answer can be written.
+        // This also proves that the result can be written.
         let version = match self.write(Some(version), &begun).await? {
             Swap::Done(version) => version,
             Swap::Conflict(newer) => return self.adopt(newer.as_deref()),
@@ -56,9 +57,9 @@ impl Renewer {
             Written::Theirs(newer) => return self.adopt(newer.as_deref()),
         }
         self.note_rotation(record.rotation);
-        // A rotated refresh token is safe before the rest of its answer is judged.
+        // A rotated refresh token is stored even if the rest of the response is unusable.
         let (access, lifetime) = access.zip(lifetime).ok_or(TokenError::Malformed)?;
-        self.renewal_state.with_told(|info| info.renewed_at = Some(access.renewed_at));
+        self.renewal_state.update_info(|info| info.renewed_at = Some(access.renewed_at));
         let now = Instant::now();
         let arrival = match std::mem::replace(&mut self.refresh_token, RefreshTokenUse::Used) {
             RefreshTokenUse::Unused | RefreshTokenUse::Restored => Arrival::ProvidedToken,
@@ -78,8 +79,8 @@ impl Renewer {
         Ok(Client { id: self.renewing.client_id.clone(), secret })
     }
 
-    /// What `invalid_grant` means for the token that was sent. One that was replaced meanwhile is no dead one; one that
-    /// never worked gives way to the one that it has replaced.
+    /// Handles `invalid_grant` for the token that was sent. If another process has replaced it meanwhile, the newer record
+    /// counts; if it has never worked, the refresh token that it replaced is restored.
     async fn judged_invalid(&mut self, sent: &SecretString) -> Result<Renewal, Failed> {
         let Stored { version, record } = match self.read().await? {
             Some(stored) if same(&stored.record.refresh_token, sent) => stored,
@@ -93,13 +94,13 @@ impl Renewer {
             Swap::Done(_) => {
                 self.hold(&restored);
                 self.refresh_token = RefreshTokenUse::Restored;
-                Err(Failed::GaveWay)
+                Err(Failed::RestoredPrevious)
             }
             Swap::Conflict(newer) => self.adopt(newer.as_deref()),
         }
     }
 
-    /// Writes what came, however long that takes: the refresh token that was sent may be worth nothing any more.
+    /// Stores the new tokens, however long that takes: the refresh token that was sent may no longer be valid.
     async fn write_down(
         &mut self,
         mut version: Version,
@@ -110,7 +111,7 @@ impl Renewer {
         loop {
             match self.write(Some(version), record).await {
                 Ok(Swap::Done(_)) => return Ok(Written::Ours),
-                // A write that was reported as failed, and was none.
+                // An earlier write was reported as failed but did succeed.
                 Ok(Swap::Conflict(Some(stored)))
                     if same(&stored.record.refresh_token, &record.refresh_token)
                         && stored.record.intent.is_none() =>
@@ -123,7 +124,7 @@ impl Renewer {
                 Ok(Swap::Conflict(newer)) => return Ok(Written::Theirs(newer)),
                 Err(error) => {
                     tracing::error!(
-                        "the renewed token cannot be written, and is not used before it is: {error}"
+                        "cannot write the renewed token to state.dir, not using it until that works; retrying: {error}"
                     );
                     if self.renewal_state.ending.is_cancelled() {
                         last_writes += 1;
@@ -138,15 +139,15 @@ impl Renewer {
     }
 
     fn note_rotation(&self, rotation: Rotation) {
-        let before = self.renewal_state.with_told(|info| std::mem::replace(&mut info.rotation, rotation));
+        let before = self.renewal_state.update_info(|info| std::mem::replace(&mut info.rotation, rotation));
         if before != Rotation::Rotating && rotation == Rotation::Rotating {
             match self.store.durability() {
                 Durability::Durable => {
-                    tracing::info!("the refresh token rotates; each new one is kept in state.dir");
+                    tracing::info!("the refresh token rotates; each new one is stored in state.dir");
                 }
                 Durability::Volatile => tracing::error!(
-                    "the refresh token rotates and is kept in memory only: when this process ends it is lost, and a \
-                     person must consent again; set state.dir"
+                    "the refresh token rotates and is kept in memory only: it is lost when this process ends, and \
+                     someone must then run `login` again; set state.dir"
                 ),
             }
         }

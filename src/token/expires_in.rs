@@ -1,33 +1,33 @@
-//! `expires_in` (RFC 6749 §5.1): a number, one in a string, or whatever else a server may say. Pure.
+//! `expires_in` (RFC 6749 §5.1): the access token's lifetime from a number, a string or an invalid value. Pure.
 
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-/// A token that is good for less is renewed as if it were good for this long: nobody renews in a tight loop.
+/// The lower bound: a shorter lifetime counts as this, so that renewals never run in a tight loop.
 const SHORTEST: Duration = Duration::from_secs(30);
-/// The vendor's live 24 hours. What claims more is renewed as if it were good for this long.
+/// The upper bound: a longer lifetime counts as this. The vendor's tokens are valid for 24 hours.
 const LONGEST: Duration = Duration::from_secs(48 * 60 * 60);
-/// Where it is absent, or says nothing: well below what the vendor documents.
-const UNSAID: Duration = Duration::from_secs(60 * 60);
-/// Seconds. The vendor's SDK calls `expires_in` a point in time: above this it is read so.
+/// If the field is absent or not a number: well below what the vendor documents.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// In seconds. The vendor's SDK treats `expires_in` as a point in time: a larger value is read as Unix time.
 const EPOCH_LOOKING_S: f64 = 1e9;
 
-/// The access token's life, from 30 s to 48 h. `now` counts only where the value is a point in time.
+/// The access token's lifetime, from 30 s to 48 h. `now` matters only if the value is a point in time.
 pub(super) fn lifetime(expires_in: Option<&Value>, now: SystemTime) -> Duration {
     let said = match expires_in {
         Some(Value::Number(seconds)) => seconds.as_f64(),
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
     };
-    let Some(seconds) = said else { return UNSAID };
+    let Some(seconds) = said else { return DEFAULT_LIFETIME };
     let seconds: f64 = if seconds > EPOCH_LOOKING_S {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         seconds - now.as_secs_f64()
     } else {
         seconds
     };
-    // Not a number is the shortest too.
+    // NaN gives the shortest lifetime too.
     Duration::from_secs_f64(seconds.max(SHORTEST.as_secs_f64()).min(LONGEST.as_secs_f64()))
 }
 
@@ -57,6 +57,6 @@ mod tests {
             let value = serde_json::from_str(expires_in).unwrap();
             assert_eq!(lifetime(Some(&value), now), Duration::from_secs(seconds), "{expires_in}");
         }
-        assert_eq!(lifetime(None, now), UNSAID);
+        assert_eq!(lifetime(None, now), DEFAULT_LIFETIME);
     }
 }

@@ -1,4 +1,4 @@
-//! Stops calls before the quota that would have no token to send, or only one that is known to be refused.
+//! Fails calls that have no usable access token before they consume quota.
 
 use super::manager::TokenManager;
 use crate::{
@@ -6,9 +6,8 @@ use crate::{
     report::Cause,
 };
 
-/// Waits for a token, not for long. [`Authorize`](super::Authorize) asks again and sends it later; but by then a call
-/// has queued for its turn and been paid for, and a crowd that will all be told "no token" need not stand in that queue.
-/// Nor need those who would all be told 401: to them there is no token either.
+/// Waits up to 5 s for a token. [`Authorize`](super::Authorize) checks again when the call is sent, but by then the call
+/// has waited in the rate limiter and used quota. A token that is backed off after repeated 401s counts as no token.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenGate {
     tokens: TokenManager,
@@ -17,7 +16,7 @@ pub(crate) struct TokenGate {
 // === impl TokenGate ===
 
 impl TokenGate {
-    /// Opens while these have a token that is worth sending.
+    /// Lets calls pass while `tokens` has a usable token.
     pub(crate) fn new(tokens: TokenManager) -> Self {
         Self { tokens }
     }

@@ -1,4 +1,4 @@
-//! Where another refresh token may come from while the process runs: the settings' file, or a login's inbox.
+//! Watches for a new refresh token while the process runs: in `token.refresh_token_file`, or left by `login`.
 
 use secrecy::SecretString;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
@@ -10,22 +10,22 @@ use crate::{
     state::{Inbox, StateError, TokenRecord},
 };
 
-/// Another refresh token.
+/// A new refresh token.
 #[derive(Debug, Clone)]
 pub(super) enum NewRefreshToken {
-    /// The settings' file has another content.
+    /// The content of `token.refresh_token_file` has changed.
     Seed(SecretString),
-    /// A person has logged in.
+    /// `login` has left its tokens in the inbox.
     Login(Box<TokenRecord>),
 }
 
-/// All of them.
+/// All sources of new refresh tokens.
 #[derive(Debug)]
 pub(super) struct RefreshTokenInputs {
     seed: Option<SecretString>,
     seed_file: Option<SecretWatch<SecretString>>,
     inbox: Option<(Inbox, Interval)>,
-    /// To be returned again, at that time.
+    /// A token that could not be stored yet: returned again at this time.
     put_back: Option<(Instant, SecretString)>,
     inbox_outage: Outage,
 }
@@ -48,8 +48,8 @@ impl RefreshTokenInputs {
         Self { seed, seed_file, inbox, put_back: None, inbox_outage: Outage::default() }
     }
 
-    /// What the record becomes by what the inbox and the settings hold at the start; `None`: it stays. Once that is
-    /// written, the inbox is done with what it held.
+    /// The record to write at the start, from the inbox or the settings; `None`: the stored one stays. The second value is
+    /// what to remove from the inbox once the record is written.
     pub(super) async fn at_start(
         &self,
         stored: Option<&TokenRecord>,
@@ -76,7 +76,7 @@ impl RefreshTokenInputs {
                 seed = waited(&mut self.put_back) => return NewRefreshToken::Seed(seed),
                 inbox = due(&mut self.inbox) => inbox.take().await,
             };
-            // Cancel safe too: what was taken stays there until it is done with.
+            // Cancel safe too: `take` leaves the tokens in the inbox until `done`.
             match left {
                 Ok(Some(left)) => return NewRefreshToken::Login(Box::new(left)),
                 Ok(None) => self.inbox_outage.ends(),
@@ -89,7 +89,7 @@ impl RefreshTokenInputs {
         }
     }
 
-    /// What the record becomes; `None`: it stays.
+    /// The record to write for a new refresh token; `None`: the stored one stays.
     pub(super) fn choose(
         &self,
         stored: Option<&TokenRecord>,
@@ -105,16 +105,16 @@ impl RefreshTokenInputs {
         }
     }
 
-    /// It could not be written, and comes again.
+    /// The token could not be stored: `next` returns it again later.
     pub(super) fn again(&mut self, new_token: NewRefreshToken) {
         match new_token {
             NewRefreshToken::Seed(seed) => self.put_back = Some((Instant::now() + WATCH_INTERVAL, seed)),
-            // It is in the inbox still.
+            // It is still in the inbox.
             NewRefreshToken::Login(_) => {}
         }
     }
 
-    /// It is written.
+    /// The token is stored.
     pub(super) async fn written(&mut self, new_token: NewRefreshToken) -> Result<(), StateError> {
         match new_token {
             NewRefreshToken::Seed(seed) => {
@@ -123,7 +123,7 @@ impl RefreshTokenInputs {
                 Ok(())
             }
             NewRefreshToken::Login(left) => match &self.inbox {
-                // An inbox that cannot be emptied is met again, and known by its fingerprint.
+                // If the inbox cannot be emptied, the same login is read again and recognized by its fingerprint.
                 Some((inbox, _)) => inbox.done(&left).await,
                 None => Ok(()),
             },

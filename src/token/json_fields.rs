@@ -1,12 +1,12 @@
-//! An answer's JSON object, field by field, so that one odd field spoils no other. serde's derive refuses an object with
-//! a doubled key or a field of another type as a whole.
+//! Reads a JSON object field by field, so that one invalid field does not hide the others. serde's derive rejects the
+//! whole object for a duplicate key or a field of the wrong type.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-/// The fields as they came. Not printable: they hold secrets.
+/// The fields in their order. Without `Debug`: they contain secrets.
 pub(super) struct JsonFields {
     fields: Vec<(String, Value)>,
     whole: Whole,
@@ -15,7 +15,7 @@ pub(super) struct JsonFields {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whole {
     Yes,
-    /// Cut off, or no JSON from some point on.
+    /// Cut off, or invalid JSON from some point on.
     No,
 }
 
@@ -25,7 +25,7 @@ struct Collect<'a>(&'a mut Vec<(String, Value)>);
 // === impl JsonFields ===
 
 impl JsonFields {
-    /// Reads as far as it can be read. Nothing of the body is in an error, since there is none.
+    /// Reads as far as the body is valid. Returns no error, so that no part of the body gets into one.
     pub(super) fn read(body: &[u8]) -> Self {
         let mut fields = Vec::new();
         let mut json = serde_json::Deserializer::from_slice(body);
@@ -38,7 +38,7 @@ impl JsonFields {
         self.whole == Whole::Yes
     }
 
-    /// The values of a field; of one that came twice, the last first, as most parsers take it.
+    /// The values of a field; if it occurs twice, the last one first, as most parsers take that one.
     pub(super) fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a Value> {
         self.fields.iter().rev().filter(move |(key, _)| key == name).map(|(_, value)| value)
     }

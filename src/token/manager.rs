@@ -1,4 +1,4 @@
-//! Keeps the one token: hands it out, takes up a newer one, and hears when it is refused.
+//! The token manager: provides the access token to calls, installs newer ones, and handles 401s.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -26,28 +26,28 @@ use crate::{
     telemetry::TokenMetrics,
 };
 
-/// The one token of this process. Cheap to clone.
+/// The access token of this process and how it is kept valid. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct TokenManager {
     shared: Arc<SharedTokens>,
 }
 
-/// Where a refresh token comes from, besides the store.
+/// Where a refresh token comes from, apart from the store.
 #[derive(Debug)]
 pub struct RefreshTokenSources {
     /// `token.refresh_token`, or its file.
     pub configured: Option<TokenSource>,
-    /// Where a login leaves one.
+    /// Where `login` leaves one.
     pub inbox: Option<Inbox>,
 }
 
-/// There is no beginning: the settings name something that cannot be used.
+/// The token manager cannot start: something that the settings name cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenSetupError {
     /// The token's record.
     #[error("state.dir: {0}")]
     Store(#[from] TokenStoreError),
-    /// What a login left.
+    /// The tokens that `login` left.
     #[error("state.dir: {0}")]
     Inbox(#[from] StateError),
     /// The refresh token's file.
@@ -72,25 +72,24 @@ enum TokenMode {
 struct Renewed {
     renewal_state: Arc<RenewalState>,
     durability: Durability,
-    /// Until somebody watches.
+    /// `None` once [`TokenManager::watch`] runs it.
     renewer: Mutex<Option<Box<Renewer>>>,
 }
 
 // === impl TokenManager ===
 
 impl TokenManager {
-    /// Takes up the source's token, or starts without one when there is none yet. Reads a file on this thread.
+    /// Installs the source's token, or starts without one if there is none yet. Reads a file on this thread.
     pub fn new(source: TokenSource, metrics: TokenMetrics) -> Self {
         let current = Arc::new(CurrentToken::empty());
         let given = ProvidedToken::new(source, Arc::clone(&current), metrics.clone());
         Self::with(current, TokenMode::Provided(given), metrics)
     }
 
-    /// Takes up what the store holds, and is ready to renew it: [`TokenManager::watch`] does. Reads a file on this thread;
-    /// needs a tokio runtime.
+    /// Installs the stored token; [`TokenManager::watch`] renews it. Reads a file on this thread; needs a tokio runtime.
     ///
     /// # Errors
-    /// [`TokenSetupError`]: a store or a file that cannot be read. Having no refresh token yet is no error.
+    /// [`TokenSetupError`]: a store or a file that cannot be read. Having no refresh token yet is not an error.
     pub async fn renewed(
         renewing: RenewalConfig,
         seeds: RefreshTokenSources,
@@ -110,8 +109,8 @@ impl TokenManager {
         let durability = store.durability();
         if durability == Durability::Volatile {
             tracing::warn!(
-                "state.dir is not set: the refresh token is kept in memory only; should it rotate, it is lost when \
-                 this process ends, and a person must consent again"
+                "state.dir is not set: the refresh token is kept in memory only; if it rotates, it is lost when this \
+                 process ends, and someone must run `login` again"
             );
         }
         let (current, renewal_state) = (Arc::new(CurrentToken::empty()), Arc::new(RenewalState::new()));
@@ -140,7 +139,7 @@ impl TokenManager {
         tokens
     }
 
-    /// Sees to newer tokens, for as long as it is polled. A static one is never newer.
+    /// Renews the token, or watches its file, for as long as it is polled. A static token never changes.
     pub async fn watch(self) {
         match &self.shared.keeping {
             TokenMode::Provided(given) => given.watch().await,
@@ -152,7 +151,7 @@ impl TokenManager {
         }
     }
 
-    /// Lets no renewal begin any more, and waits for the one under way to be written down.
+    /// Starts no more renewals, and waits until the running one is stored.
     pub async fn finish(&self) {
         match &self.shared.keeping {
             TokenMode::Provided(_) => {}
@@ -160,12 +159,12 @@ impl TokenManager {
         }
     }
 
-    /// The generation of the token in use; 0 without one.
+    /// The generation of the current token; 0 without one.
     pub fn generation(&self) -> u64 {
         self.shared.current.generation()
     }
 
-    /// Brings the gauges up to date.
+    /// Updates the gauges.
     pub fn observe(&self) {
         let SharedTokens { current, keeping, metrics } = &*self.shared;
         metrics.state(self.status().as_str());
@@ -176,7 +175,7 @@ impl TokenManager {
         }
     }
 
-    /// What may be told of the token.
+    /// The token's status for `GET /token`: no secrets.
     pub fn snapshot(&self) -> TokenSnapshot {
         let (SharedTokens { current, keeping, .. }, now) = (&*self.shared, Instant::now());
         let (source, renewal) = match keeping {
@@ -193,9 +192,8 @@ impl TokenManager {
         }
     }
 
-    /// Lets a call set out if there is a token to send; where there is none, one is waited for, but not for long. One
-    /// that is refused will not mend by being asked for: one call after each pause finds out whether somebody has
-    /// mended it.
+    /// Passes a call if there is a token to send. Without one, requests a renewal and waits up to 5 s for it. Fails at once
+    /// while the token is backed off after repeated 401s: one probe call after each pause is enough.
     pub(super) async fn ready(&self) -> Result<(), Cause> {
         if let TokenMode::Renewed(renewed) = &self.shared.keeping
             && self.usable().is_none()
@@ -208,21 +206,24 @@ impl TokenManager {
         }
     }
 
-    /// The token that a call leaves with now, and leave to do so.
+    /// The token to send with a call now, and the permit to send it.
     pub(super) fn to_send(&self) -> Result<(Arc<AccessToken>, TokenPermit), Cause> {
         let now = Instant::now();
-        let sent = if self.is_hopeless(now) { None } else { self.shared.current.to_send(now) };
+        let sent = if self.cannot_recover(now) { None } else { self.shared.current.to_send(now) };
         sent.ok_or(Cause::Local(LocalDenial::NoToken))
     }
 
-    /// The upstream answered 401 to this generation. Returns once a newer one has been looked for, so that whoever
-    /// asks for the generation next knows whether a second call is worth it. Without a newer one the refused one
-    /// stays in use, at long intervals: only the operator can tell what is wrong with it.
+    /// Handles a 401 to this generation. Returns once a newer token has been looked for, so that the caller can then tell
+    /// by the generation whether a retry is useful. Without a newer one the refused token stays current, and is backed
+    /// off after repeated 401s.
     pub(super) async fn refused(&self, generation: u64) {
         let SharedTokens { current, keeping, metrics } = &*self.shared;
         if current.record_response(generation, TokenVerdict::Refused, Instant::now()) == StatusChange::Changed
         {
-            tracing::warn!(generation, "the upstream refuses the access token");
+            tracing::warn!(
+                generation,
+                "the upstream refused the access token (401); looking for a newer one"
+            );
         }
         match keeping {
             TokenMode::Provided(given) => {
@@ -235,18 +236,18 @@ impl TokenManager {
         }
     }
 
-    /// The upstream has not minded this generation.
+    /// The upstream has accepted this generation.
     pub(super) fn accepted(&self, generation: u64) {
         self.shared.current.record_response(generation, TokenVerdict::Accepted, Instant::now());
     }
 
-    /// The token, unless its time is over, or it was refused and can never be replaced: it would only spend calls.
+    /// The token, unless it has expired, or was refused and cannot be renewed: it would only use up calls.
     pub(super) fn usable(&self) -> Option<Arc<AccessToken>> {
         let now = Instant::now();
-        self.shared.current.current(now).filter(|_| !self.is_hopeless(now))
+        self.shared.current.current(now).filter(|_| !self.cannot_recover(now))
     }
 
-    fn is_hopeless(&self, now: Instant) -> bool {
+    fn cannot_recover(&self, now: Instant) -> bool {
         let SharedTokens { current, keeping, .. } = &*self.shared;
         match keeping {
             TokenMode::Provided(_) => false,
@@ -273,7 +274,7 @@ impl TokenManager {
     }
 }
 
-/// What the store holds, once what the inbox and the settings hold is written there.
+/// Writes a new refresh token of the inbox or the settings to the store, and returns the stored record.
 async fn begin(
     store: &dyn TokenStore,
     inputs: &RefreshTokenInputs,
@@ -286,13 +287,13 @@ async fn begin(
             match store.compare_and_set(expected, &record).await? {
                 Swap::Done(version) => stored = Some(Stored { version, record }),
                 Swap::Conflict(newer) => {
-                    tracing::warn!("the token's record was changed by another; looking again");
+                    tracing::warn!("another process changed the token's record; reading it again");
                     stored = newer.map(|newer| *newer);
                     continue;
                 }
             }
         }
-        // Not before: until it is written, the inbox has the only copy.
+        // Only now: until the record is written, the inbox has the only copy.
         if let Some((inbox, left)) = taken {
             inbox.done(&left).await?;
         }
@@ -313,7 +314,7 @@ impl Renewed {
 
     async fn finish(&self) {
         self.renewal_state.ending.cancel();
-        // One that never ran has nothing to bring to an end.
+        // A renewer that never ran has nothing to finish.
         if self.take().is_none() {
             self.renewal_state.ended.cancelled().await;
         }

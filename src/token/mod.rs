@@ -1,14 +1,14 @@
-//! The one OAuth token: where it comes from, which one is in use, who renews it, and who stamps it on a request.
+//! The OAuth 2.0 access token: its source, its renewal, its back-off after 401s, and the `Authorization` header.
 //!
-//! The only module that ever sends a secret to the upstream. Must never know what is fetched with it, what is
-//! remembered, or what may be spent; others learn a generation number from it and nothing else.
+//! The only module that sends a secret to the upstream. It must not depend on what is fetched, on the cache or on the
+//! quota. Other modules see the token's generation number and its status, never the token.
 //!
-//! A token is given (settings, file) or renewed. Renewing is one task's work, so that there is never more than one
-//! call at a time: it writes its intent down, asks, writes the answer down, and only then does anyone use it. Requests
-//! go on with the old token meanwhile; who has none waits a few seconds. A record that another process has renewed is
-//! adopted, and costs no call. Nothing but `invalid_grant` is a verdict on
-//! the refresh token. A token that is refused is backed off, and so are the renewals that a refusal asks for. Tokio's
-//! clock says when a token is over; the wall clock only what a stored one is still worth.
+//! A token is provided (settings, file) or renewed. One task renews, so that there is never more than one call at a
+//! time: it stores its intent, calls the token endpoint, stores the result, and only then is the new token used. Until
+//! then requests use the old token; without one they wait up to 5 s. A token that another process sharing the store has
+//! renewed is adopted without a call. Only `invalid_grant` means that the refresh token is invalid. A token that is
+//! refused (401) is backed off, and so are the renewals that a 401 starts. Tokio's monotonic clock decides when a token
+//! in memory expires; the wall clock dates stored tokens, and decides how long one that is read from the store is valid.
 
 mod access;
 mod adopt;

@@ -1,4 +1,4 @@
-//! What a record becomes by a good answer, and what a stored token is still worth. Pure but for the wall clock's date.
+//! The stored record after a successful renewal, and the remaining lifetime of a stored token by the wall clock.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::token_response::{GrantedAccess, TokenResponse};
 use crate::state::{Rotation, StoredAccess, TokenRecord};
 
-/// The record after a good answer, and the access token that came with it, if that can be used.
+/// The record after a successful response, and its access token if that is usable.
 pub(super) fn renewed(begun: &TokenRecord, grant: TokenResponse) -> (TokenRecord, Option<StoredAccess>) {
     let TokenResponse { access, refresh_token } = grant;
     let access = access.map(GrantedAccess::stored);
@@ -20,22 +20,22 @@ pub(super) fn renewed(begun: &TokenRecord, grant: TokenResponse) -> (TokenRecord
         access: access.clone().or_else(|| begun.access.clone()),
         rotation,
         intent: None,
-        // It has worked.
+        // The refresh token has worked: no previous one is needed any more.
         replaced: Vec::new(),
         ..begun.clone()
     };
     (record, access)
 }
 
-/// How long a stored token is good for, in all and from now; `None`: no longer. The one place where the wall clock
-/// decides, and it can make a life shorter, but not longer than the vendor said.
+/// A stored token's lifetime, in total and from now; `None`: expired. A wall clock that is wrong can make the lifetime
+/// shorter, but not longer than the vendor said.
 pub(super) fn by_the_wall_clock(access: &StoredAccess, now: SystemTime) -> Option<(Duration, Duration)> {
     let lifetime = access.expires_at.duration_since(access.renewed_at).ok()?;
     let remaining = access.expires_at.duration_since(now).ok()?.min(lifetime);
     (!remaining.is_zero()).then_some((lifetime, remaining))
 }
 
-/// Whether two secrets are one.
+/// Whether two secrets are equal.
 pub(super) fn same(one: &SecretString, other: &SecretString) -> bool {
     one.expose_secret() == other.expose_secret()
 }
@@ -43,7 +43,7 @@ pub(super) fn same(one: &SecretString, other: &SecretString) -> bool {
 // === impl GrantedAccess ===
 
 impl GrantedAccess {
-    /// As it is kept, from now on.
+    /// As it is stored; its lifetime starts now.
     pub(super) fn stored(self) -> StoredAccess {
         let now = SystemTime::now();
         StoredAccess { token: self.token, renewed_at: now, expires_at: now + self.lifetime }

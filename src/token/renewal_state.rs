@@ -1,4 +1,4 @@
-//! Where the one renewer and the many who wait for a token meet.
+//! Renewal progress, shared by the renewer task and the requests that wait for a token.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -13,34 +13,34 @@ use tokio_util::sync::CancellationToken;
 
 use crate::state::Rotation;
 
-/// The longest that a request waits for a renewal. Below `upstream.attempt_timeout`, so that "no token" is what its
-/// caller hears, and not "no answer".
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that a request waits for a renewal. Below `upstream.attempt_timeout`, so that the error is "no token" and
+/// not a timeout.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// What the renewer is about.
+/// What the renewer is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RenewalPhase {
     /// Nothing, until the next renewal is due.
     Resting,
-    /// Asking, or writing down what came.
+    /// A renewal is running: calling the endpoint, or storing the result.
     Renewing,
-    /// The refresh token is dead, or there is none: only a person can help.
+    /// The refresh token is invalid, or there is none: a person must log in.
     Dead,
 }
 
-/// Told to all who wait.
+/// What waiting requests are notified of.
 #[derive(Debug, Clone, Copy)]
 struct Progress {
     phase: RenewalPhase,
-    /// The token in use; each renewal that ended well makes it one more.
+    /// The generation of the current token.
     generation: u64,
-    /// How often wishes were settled, with a newer token or without.
+    /// How many times requests for a newer token were settled, with or without one.
     settled: u64,
-    /// No renewal begins before this, however much it is wished for.
+    /// No renewal starts before this, even if one is requested.
     earliest: Instant,
 }
 
-/// What is shown of it.
+/// What `GET /token` shows of renewals.
 #[derive(Debug, Clone)]
 pub(super) struct RenewalInfo {
     pub(super) rotation: Rotation,
@@ -48,15 +48,15 @@ pub(super) struct RenewalInfo {
     pub(super) last_error: Option<String>,
 }
 
-/// Shared by the renewer and everybody else.
+/// Shared by the renewer and the requests.
 #[derive(Debug)]
 pub(super) struct RenewalState {
     progress: watch::Sender<Progress>,
     info: Mutex<RenewalInfo>,
     requested: Notify,
-    /// No renewal begins any more.
+    /// Cancelled at shutdown: no more renewals start.
     pub(super) ending: CancellationToken,
-    /// None is under way any more.
+    /// Cancelled once no renewal is running any more.
     pub(super) ended: CancellationToken,
 }
 
@@ -86,40 +86,40 @@ impl RenewalState {
         });
     }
 
-    /// A token of this generation is in use.
-    pub(super) fn taken_up(&self, generation: u64) {
+    /// A token of this generation has been installed.
+    pub(super) fn set_generation(&self, generation: u64) {
         self.progress.send_modify(|progress| progress.generation = generation);
     }
 
-    /// The wishes there were are settled: who waits looks at what there is now.
+    /// Settles the pending requests for a newer token: those waiting continue with the current one.
     pub(super) fn settle(&self) {
         self.progress.send_modify(|progress| progress.settled += 1);
     }
 
     pub(super) fn info(&self) -> RenewalInfo {
-        self.with_told(|info| info.clone())
+        self.update_info(|info| info.clone())
     }
 
-    pub(super) fn with_told<T>(&self, act: impl FnOnce(&mut RenewalInfo) -> T) -> T {
+    pub(super) fn update_info<T>(&self, act: impl FnOnce(&mut RenewalInfo) -> T) -> T {
         act(&mut self.info.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Done when somebody wishes for a newer token.
+    /// Completes when a newer token is requested.
     pub(super) async fn requested(&self) {
         self.requested.notified().await;
     }
 
-    /// Wishes for a newer token than this, and waits: until it is there, until it is known that it will not come soon,
-    /// or until patience ends.
+    /// Requests a newer token than `generation` and waits until it is installed, until it is known that none will come
+    /// within the wait, or for 5 s.
     pub(super) async fn newer_than(&self, generation: u64) {
         let mut progress = self.progress.subscribe();
         let begun = *progress.borrow();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + MAX_WAIT;
         self.requested.notify_one();
         let settled = progress.wait_for(|now| {
             let asleep = match now.phase {
                 RenewalPhase::Renewing => false,
-                // Put off after a failure.
+                // Delayed after a failure.
                 RenewalPhase::Resting => now.earliest > until,
                 RenewalPhase::Dead => true,
             };

@@ -1,4 +1,4 @@
-//! Renews the access token, one renewal at a time, each written down before anyone uses what it brought.
+//! The renewer task: renews the access token, one renewal at a time, and stores each new token before it is used.
 
 use std::{
     sync::Arc,
@@ -25,12 +25,12 @@ use crate::{
     upstream::FormClient,
 };
 
-/// What it takes to ask for a token.
+/// How to call the token endpoint.
 #[derive(Debug)]
 pub struct RenewalConfig {
     /// The token endpoint.
     pub url: Uri,
-    /// How it is reached.
+    /// The client for it.
     pub form_client: FormClient,
     /// `token.client_id`.
     pub client_id: String,
@@ -38,16 +38,16 @@ pub struct RenewalConfig {
     pub client_secret: Option<TokenSource>,
 }
 
-/// The task. In this process it alone writes the token's record; another that shares the store may, too.
+/// The renewer task: the only writer of the token's record in this process. Other processes may share the store.
 #[derive(Debug)]
 pub(super) struct Renewer {
     pub(super) renewing: RenewalConfig,
     pub(super) current: Arc<CurrentToken>,
     pub(super) renewal_state: Arc<RenewalState>,
     pub(super) store: Arc<dyn TokenStore>,
-    /// The record as this task has met it last.
+    /// The version of the record that this task read or wrote last.
     pub(super) seen: Option<Version>,
-    /// What another has written is not looked at before.
+    /// Another process's change is not read before this, after a read error.
     pub(super) look_after: Instant,
     pub(super) inputs: RefreshTokenInputs,
     pub(super) schedule: RenewalSchedule,
@@ -55,12 +55,12 @@ pub(super) struct Renewer {
     pub(super) refresh_token: RefreshTokenUse,
 }
 
-/// Whether the record's refresh token has brought us an access token yet.
+/// Whether the record's refresh token has been used in this process yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RefreshTokenUse {
-    /// It is new, or this process is.
+    /// The refresh token is new, or this process has just started.
     Unused,
-    /// It is back in the place of one that was invalid.
+    /// Restored because the one that replaced it was invalid.
     Restored,
     Used,
 }
@@ -70,11 +70,11 @@ pub(super) enum RefreshTokenUse {
 pub(super) enum Renewal {
     /// From the token endpoint.
     Granted,
-    /// From another that shares the store.
+    /// From another process that shares the store.
     Adopted,
 }
 
-/// No newer token.
+/// Why a renewal failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
     #[error("there is no refresh token: run \"login\", or set token.refresh_token_file")]
@@ -87,13 +87,13 @@ pub(super) enum Failed {
     Inbox(#[from] StateError),
     #[error("token.client_secret_file: {0}")]
     ClientSecret(#[from] SourceError),
-    #[error("the token's record was changed by another")]
+    #[error("another process changed the token's record")]
     Conflict,
     #[error(
         "invalid_grant: the new refresh token (of the settings or a login) is invalid or expired and has never worked; \
          the previous one is used again"
     )]
-    GaveWay,
+    RestoredPrevious,
 }
 
 // === impl Failed ===
@@ -108,7 +108,7 @@ impl Failed {
             | Self::Inbox(_)
             | Self::ClientSecret(_)
             | Self::Conflict
-            | Self::GaveWay => Duration::ZERO,
+            | Self::RestoredPrevious => Duration::ZERO,
         }
     }
 }
@@ -116,7 +116,7 @@ impl Failed {
 // === impl Renewer ===
 
 impl Renewer {
-    /// Until the process ends; what has begun by then is brought to its end.
+    /// Runs until shutdown; a renewal that has started by then is completed.
     pub(super) async fn run(mut self) {
         let (renewal_state, ending) = (Arc::clone(&self.renewal_state), self.renewal_state.ending.clone());
         let _ended = renewal_state.ended.clone().drop_guard();
@@ -125,7 +125,7 @@ impl Renewer {
                 biased;
                 () = ending.cancelled() => return,
                 new_token = self.inputs.next() => self.begin(new_token).await,
-                () = overtaken(&*self.store, self.seen, self.look_after) => self.look().await,
+                () = record_changed(&*self.store, self.seen, self.look_after) => self.look().await,
                 () = renewal_state.requested() => self.on_requested(),
                 () = sleep_until(self.schedule.due()) => self.renew().await,
             }
@@ -135,7 +135,8 @@ impl Renewer {
     fn on_requested(&mut self) {
         let now = Instant::now();
         match self.current.standing(now) {
-            // Whoever wished had not seen the newest one yet, or another call's answer has proved his.
+            // The request came before a newer token was installed, or another call's response has shown that the token
+            // works.
             Validity::Valid => self.renewal_state.settle(),
             Validity::Rejected if !self.current.may_renew(now) => self.renewal_state.settle(),
             Validity::Rejected | Validity::Expired | Validity::Missing => {
@@ -144,19 +145,19 @@ impl Renewer {
         }
     }
 
-    /// Another refresh token: from the settings or from a login. Written first, as everything.
+    /// Installs a new refresh token from the settings or from a login, after storing it.
     async fn begin(&mut self, new_token: NewRefreshToken) {
         match self.write_beginning(new_token.clone()).await {
             Ok(Some(record)) => {
                 tracing::info!("new refresh token installed");
-                // What the last one met says nothing of this one.
-                self.renewal_state.with_told(|info| info.last_error = None);
+                // The last error was the previous refresh token's.
+                self.renewal_state.update_info(|info| info.last_error = None);
                 self.hold(&record);
             }
             Ok(None) => {}
             Err(error) => {
                 tracing::error!("cannot store the new refresh token yet, keeping the current one: {error}");
-                self.renewal_state.with_told(|info| info.last_error = Some(error.to_string()));
+                self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));
                 self.inputs.again(new_token);
             }
         }
@@ -175,14 +176,14 @@ impl Renewer {
         Ok(begun)
     }
 
-    /// The record as it is now.
+    /// Reads the record.
     pub(super) async fn read(&mut self) -> Result<Option<Stored>, TokenStoreError> {
         let stored = self.store.read().await?;
         self.seen = stored.as_ref().map(|stored| stored.version);
         Ok(stored)
     }
 
-    /// Writes the record, unless another has written it since.
+    /// Writes the record, unless another process has written it since.
     pub(super) async fn write(
         &mut self,
         expected: Option<Version>,
@@ -196,12 +197,12 @@ impl Renewer {
         Ok(swap)
     }
 
-    /// Puts a record's access token into use, as far as it has one that is good, and sees to the next renewal.
+    /// Installs a record's access token if it has a valid one, and schedules the next renewal.
     pub(super) fn hold(&mut self, record: &TokenRecord) {
         let now = Instant::now();
         self.schedule.anew(now);
         self.refresh_token = RefreshTokenUse::Unused;
-        self.renewal_state.with_told(|info| {
+        self.renewal_state.update_info(|info| {
             info.rotation = record.rotation;
             info.renewed_at = record.access.as_ref().map(|access| access.renewed_at);
         });
@@ -209,7 +210,7 @@ impl Renewer {
             && let Some((lifetime, remaining)) = by_the_wall_clock(access, SystemTime::now())
         {
             self.install(access, Expiry::Until(now + remaining), Arrival::ProvidedToken);
-            // An intent without an end: its answer may be lost, and it is better to know while this token is good.
+            // An intent without a result: the response may be lost. Renewing at once shows that while this token is valid.
             if record.intent.is_none() {
                 self.schedule.holding(now, lifetime, remaining, Jitter::draw());
             }
@@ -229,28 +230,28 @@ impl Renewer {
                 self.metrics.renewed();
                 match before {
                     RefreshTokenUse::Unused | RefreshTokenUse::Used => {
-                        self.renewal_state.with_told(|info| info.last_error = None);
+                        self.renewal_state.update_info(|info| info.last_error = None);
                     }
-                    // Whoever brought the new one must not believe that it has worked.
+                    // The error stays: the new refresh token did not work, the previous one did.
                     RefreshTokenUse::Restored => {}
                 }
                 self.rest(RenewalPhase::Resting);
-                // Should the same token have come again, nobody would know otherwise.
+                // Needed if the same token was returned: then no new generation ends the waits.
                 self.renewal_state.settle();
             }
             Err(error) => {
                 self.metrics.renewal_failed();
-                self.renewal_state.with_told(|info| info.last_error = Some(error.to_string()));
+                self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));
                 let phase = match error {
                     Failed::NoRefreshToken | Failed::Endpoint(TokenError::InvalidGrant) => {
                         self.schedule.dead(now, Jitter::draw());
                         tracing::error!(
-                            "the access token cannot be renewed until a person consents again: {error}; run \"login\", \
-                             or put a new refresh token into the settings; reports that are held go on"
+                            "cannot renew the access token: {error}; run \"login\", or put a new refresh token into the \
+                             settings; cached reports are still served"
                         );
                         RenewalPhase::Dead
                     }
-                    Failed::GaveWay => {
+                    Failed::RestoredPrevious => {
                         tracing::error!("{error}; put a valid one into the settings, or run \"login\"");
                         RenewalPhase::Resting
                     }
@@ -281,18 +282,18 @@ impl Renewer {
         match self.current.install(access.token.clone(), life, arrival, access.renewed_at) {
             Ok(Some(generation)) => {
                 self.metrics.installed(access.renewed_at);
-                self.renewal_state.taken_up(generation);
+                self.renewal_state.set_generation(generation);
                 tracing::info!(source = "refresh", generation, "access token installed");
             }
-            // The same one again, as after a login that was met twice.
+            // The same token again, for example after a login that was read twice.
             Ok(None) => {}
             Err(unsendable) => tracing::error!("{unsendable}"),
         }
     }
 }
 
-/// Waits until another has written the record.
-async fn overtaken(store: &dyn TokenStore, seen: Option<Version>, look_after: Instant) {
+/// Waits until another process has written the record.
+async fn record_changed(store: &dyn TokenStore, seen: Option<Version>, look_after: Instant) {
     sleep_until(look_after).await;
     store.changed(seen).await;
 }

@@ -12,20 +12,19 @@ const SPACING: Duration = Duration::from_secs(1);
 const BACKOFF: Backoff = Backoff::new(SPACING, Duration::from_secs(60));
 /// How far jitter lengthens or shortens such a pause, as a share of it.
 const PAUSE_SPREAD: f64 = 0.2;
-/// Between attempts with a refresh token that was refused as invalid: it does not become valid again, but a vendor may
-/// err.
+/// Between attempts with a refresh token that was refused as invalid, in case the refusal was the vendor's mistake.
 const DEAD_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// The share of a lifetime after which a token is renewed, and how far jitter moves that: replicas that started together
-/// must not ask together.
+/// must not renew at the same time.
 const RENEW_AT: f64 = 0.8;
 const SPREAD: f64 = 0.03;
 
-/// When to ask next.
+/// When the next renewal is due.
 #[derive(Debug)]
 pub(super) struct RenewalSchedule {
     /// When a renewal is wanted.
     wanted_at: Instant,
-    /// Not earlier than this, however much it is wanted.
+    /// No call before this, even if a renewal is wanted.
     not_before: Instant,
     failures: u32,
 }
@@ -33,7 +32,7 @@ pub(super) struct RenewalSchedule {
 // === impl RenewalSchedule ===
 
 impl RenewalSchedule {
-    /// A first renewal as soon as may be.
+    /// The first renewal is due now.
     pub(super) const fn at_once(now: Instant) -> Self {
         Self { wanted_at: now, not_before: now, failures: 0 }
     }
@@ -43,12 +42,12 @@ impl RenewalSchedule {
         self.wanted_at.max(self.not_before)
     }
 
-    /// Before this none leaves, however much it is wanted.
+    /// No call before this, even if a renewal is wanted.
     pub(super) const fn not_before(&self) -> Instant {
         self.not_before
     }
 
-    /// A token is held that is good for `remaining` of its `lifetime`.
+    /// A token is installed that is valid for `remaining` of its `lifetime`.
     pub(super) fn holding(&mut self, now: Instant, lifetime: Duration, remaining: Duration, jitter: Jitter) {
         let renew_at = jitter.spread(lifetime.mul_f64(RENEW_AT), SPREAD / RENEW_AT);
         self.wanted_at = now + renew_at.saturating_sub(lifetime.saturating_sub(remaining));
@@ -60,27 +59,27 @@ impl RenewalSchedule {
         self.wanted_at = self.wanted_at.min(now);
     }
 
-    /// There is another refresh token to ask with: what the last one met does not count, nor does a `Retry-After`. Only
-    /// a person brings another one, who is waiting, and it is one call.
+    /// There is a new refresh token: failures of the previous one and a `Retry-After` do not count. A person has provided
+    /// it and is waiting, and it costs one call.
     pub(super) fn anew(&mut self, now: Instant) {
         self.wanted_at = now;
         self.not_before = self.not_before.min(now + SPACING);
         self.failures = 0;
     }
 
-    /// A call leaves.
+    /// A call is made.
     pub(super) fn called(&mut self, now: Instant) {
         self.not_before = now + SPACING;
     }
 
-    /// It brought no token: again 1, 2, 4 … 60 s from now, more or less by up to a fifth, and not before `retry_after`.
+    /// The call failed: the next one is 1, 2, 4 … 60 s from now, ±20 %, and not before `retry_after`.
     pub(super) fn failed(&mut self, now: Instant, retry_after: Duration, jitter: Jitter) {
         self.pause(now, BACKOFF.pause(self.failures), jitter);
         self.failures = self.failures.saturating_add(1);
         self.not_before = self.not_before.max(now + retry_after);
     }
 
-    /// The refresh token is dead.
+    /// The refresh token is invalid, or there is none.
     pub(super) fn dead(&mut self, now: Instant, jitter: Jitter) {
         self.pause(now, DEAD_PAUSE, jitter);
     }

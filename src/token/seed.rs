@@ -1,23 +1,23 @@
-//! Which refresh token counts: the one in the store, the one in the settings, or one from a login. Pure.
+//! Chooses the refresh token: the one in the store, the one in the settings (the seed), or one from a login. Pure.
 
 use secrecy::SecretString;
 
 use super::outcome::same;
 use crate::state::{Fingerprint, Rotation, TokenRecord};
 
-/// So many replaced tokens are kept: the latest, and the oldest, which is the one that has worked.
+/// How many replaced tokens are kept: the latest two, and the oldest, which is the one that has worked.
 const REPLACED_KEPT: usize = 3;
 
-/// What a comparison came to.
+/// The result of a comparison.
 #[derive(Debug)]
 pub(super) enum SeedChoice {
-    /// The store's, or none at all: nothing is to be written.
+    /// The store's record stays: nothing is to be written.
     Kept,
-    /// Another one begins: to be written before it is used.
+    /// A new record: to be written before it is used.
     Begun(Box<TokenRecord>),
 }
 
-/// A refresh token of the settings against the store's record: the store wins, unless the settings changed.
+/// Compares the settings' refresh token with the store's record: the store wins unless the settings have changed.
 pub(super) fn seeded(stored: Option<&TokenRecord>, seed: Option<&SecretString>) -> SeedChoice {
     let Some(seed) = seed else { return SeedChoice::Kept };
     let fingerprint = Some(Fingerprint::of(seed));
@@ -32,7 +32,7 @@ pub(super) fn seeded(stored: Option<&TokenRecord>, seed: Option<&SecretString>) 
     }))
 }
 
-/// What a login left against the store's record: it wins, unless it is the one that was taken up before.
+/// Compares a login's tokens with the store's record: the login wins, unless it was installed before.
 pub(super) fn login_fingerprint(
     stored: Option<&TokenRecord>,
     seed: Option<&SecretString>,
@@ -42,14 +42,14 @@ pub(super) fn login_fingerprint(
     if stored.is_some_and(|stored| stored.login_fingerprint == fingerprint) {
         return SeedChoice::Kept;
     }
-    // The settings' token, whatever it is by now, is older than a login.
+    // The settings' token counts as older than the login, even if it has changed.
     let seed = seed.map(Fingerprint::of).or_else(|| stored.and_then(|stored| stored.seed.clone()));
     let replaced = replaced_by(&left.refresh_token, stored);
     SeedChoice::Begun(Box::new(TokenRecord { seed, login_fingerprint: fingerprint, replaced, ..left }))
 }
 
-/// What is there to fall back to until the newcomer has worked: the store's token, and what that one has replaced if it
-/// has not worked either.
+/// The refresh tokens to fall back to until the new one has worked: the store's, and those that it replaced if it has not
+/// worked either.
 fn replaced_by(newcomer: &SecretString, stored: Option<&TokenRecord>) -> Vec<SecretString> {
     let before =
         stored.iter().flat_map(|stored| std::iter::once(&stored.refresh_token).chain(&stored.replaced));
@@ -60,17 +60,17 @@ fn replaced_by(newcomer: &SecretString, stored: Option<&TokenRecord>) -> Vec<Sec
     replaced
 }
 
-/// The record once the newcomer is known to be invalid; `None`: it has replaced nothing.
+/// The record with the previous refresh token, once the new one is known to be invalid; `None`: there is no previous one.
 pub(super) fn restored(record: &TokenRecord) -> Option<TokenRecord> {
     let (previous, older) = record.replaced.split_first()?;
     Some(TokenRecord {
         refresh_token: previous.clone(),
         replaced: older.to_vec(),
-        // The newcomer's, perhaps of another account.
+        // It belongs to the new refresh token, perhaps of another account.
         access: None,
         rotation: Rotation::Unknown,
         intent: None,
-        // So that the newcomer is known when it is met again.
+        // The fingerprints stay, so that the invalid token is not tried again.
         ..record.clone()
     })
 }

@@ -1,21 +1,21 @@
-//! What may be told of the token: everything but the token.
+//! What `GET /token` and the metrics show of the token: its status, never the token itself.
 
 use std::time::SystemTime;
 
 use crate::state::{Durability, Rotation};
 
-/// What may be told of the token.
+/// The token's status without any secret.
 #[derive(Debug, Clone)]
 pub struct TokenSnapshot {
     /// `token.source`.
     pub source: &'static str,
-    /// How many tokens this process has had; 0: none yet.
+    /// How many access tokens this process has had; 0: none yet.
     pub generation: u64,
-    /// When the one in use was taken up.
+    /// When the current token was installed, or renewed if this process did not renew it.
     pub changed_at: Option<SystemTime>,
     /// When it expires, where that is known.
     pub expires_at: Option<SystemTime>,
-    /// Whether there is one that works, as far as we know.
+    /// Whether there is a token that works, as far as is known.
     pub status: TokenStatus,
     /// For `token.source = "refresh"`.
     pub renewal: Option<RenewalSnapshot>,
@@ -24,9 +24,9 @@ pub struct TokenSnapshot {
 /// Whether there is a token that works. The label of `token_state`, and the `status` of `GET /token`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenStatus {
-    /// Nobody has said otherwise.
+    /// Not expired, and not refused by the upstream.
     Valid,
-    /// The token endpoint is being asked for a newer one.
+    /// A renewal is running.
     Renewing,
     /// The API answered 401 to it, and there is no newer one.
     Rejected,
@@ -38,12 +38,12 @@ pub enum TokenStatus {
     ReauthorizationRequired,
 }
 
-/// What may be told of renewing.
+/// The state of renewals without any secret.
 #[derive(Debug, Clone)]
 pub struct RenewalSnapshot {
-    /// When the last good answer came.
+    /// When the last renewal succeeded.
     pub renewed_at: Option<SystemTime>,
-    /// Whether renewals bring another refresh token.
+    /// Whether renewals return a new refresh token.
     pub rotation: Rotation,
     /// Whether the refresh token outlives the process.
     pub durability: Durability,
@@ -64,7 +64,7 @@ impl TokenStatus {
         Self::ReauthorizationRequired,
     ];
 
-    /// The word for it.
+    /// The label's value.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Valid => "valid",

@@ -1,11 +1,11 @@
-//! A secret that the settings give, in one of two ways.
+//! A secret from the settings: given directly, or in a file.
 
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 
 use crate::settings::{SecretFile, SecretFileError};
 
-/// Where a secret is: an access token, or a client secret or refresh token that one is asked for with.
+/// Where a secret comes from: an access token, a refresh token or a client secret.
 #[derive(Debug, Clone)]
 pub enum TokenSource {
     /// In the settings: it never changes.
@@ -21,7 +21,7 @@ pub(crate) enum SourceError {
     #[error(transparent)]
     File(#[from] SecretFileError),
     /// The reading thread is gone: the process is ending.
-    #[error("the reading was interrupted")]
+    #[error("reading the secret was interrupted: the process is ending")]
     Interrupted,
 }
 

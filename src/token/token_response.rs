@@ -1,4 +1,4 @@
-//! What the token endpoint is asked (RFC 6749 §6), and what its answers mean. Pure: no call is made here.
+//! The token endpoint's request form and response (RFC 6749 §5, §6). Pure: no call is made here.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use crate::upstream::{FormRequest, FormResponse, PostError};
 
 /// Tokens are JWTs of about a kilobyte.
 const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
-/// RFC 6749 §5.2 and §4.1.2.1, RFC 8628 §3.5. Any other word could be a token that the endpoint quotes back.
+/// The codes that may be logged: RFC 6749 §5.2 and §4.1.2.1, RFC 8628 §3.5. Any other text could contain a token.
 const CODES: [&str; 12] = [
     "access_denied",
     "authorization_pending",
@@ -28,53 +28,53 @@ const CODES: [&str; 12] = [
     "unsupported_grant_type",
 ];
 
-/// Who we are to the authorization server (RFC 6749 §2.3).
+/// The client's credentials at the authorization server (RFC 6749 §2.3).
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     /// The application's API key.
     pub id: String,
-    /// Its secret, sent by Basic; a public client has none, and its id goes into the form.
+    /// Its secret, sent with Basic authentication; a public client has none and sends its id in the form.
     pub secret: Option<SecretString>,
 }
 
-/// A good answer, or what can be used of it.
+/// The usable parts of a successful response.
 #[derive(Debug)]
 pub(super) struct TokenResponse {
-    /// `None`: only the refresh token can be used.
+    /// `None`: only the refresh token is usable.
     pub(super) access: Option<GrantedAccess>,
-    /// Absent: the one that was sent goes on working.
+    /// `None`: the one that was sent stays valid.
     pub(super) refresh_token: Option<SecretString>,
 }
 
-/// The access token of an answer.
+/// The access token of a response.
 #[derive(Debug)]
 pub(super) struct GrantedAccess {
     /// Known to be sendable in a header.
     pub(super) token: SecretString,
-    /// From 30 s to 48 h, whatever the answer says.
+    /// From 30 s to 48 h; other values are clamped.
     pub(super) lifetime: Duration,
 }
 
-/// No token came. Holds nothing that the answer said but a short code.
+/// The response has no usable token. Keeps nothing of its body except a known error code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
-    /// RFC 6749 §5.2 `invalid_grant`: the only verdict on the refresh token.
+    /// RFC 6749 §5.2 `invalid_grant`: the only error that means that the refresh token is invalid.
     #[error("invalid_grant: the refresh token is invalid or expired")]
     InvalidGrant,
-    /// Any other refusal; it says nothing of the refresh token.
+    /// Any other error; it says nothing about the refresh token.
     #[error("the token endpoint answered {status}{code}")]
     Refused {
-        /// Its status.
+        /// The HTTP status.
         status: u16,
-        /// The error it names.
+        /// The error code, if known.
         code: ErrorCode,
-        /// How long it wants to be left alone.
+        /// Its `Retry-After`.
         retry_after: Option<Duration>,
     },
     /// A 2xx without a usable token.
     #[error("the token endpoint's answer holds no usable token")]
     Malformed,
-    /// No whole answer.
+    /// No complete response.
     #[error("the token endpoint: {0}")]
     Unanswered(#[from] PostError),
 }
@@ -86,14 +86,14 @@ pub(super) struct ErrorCode(Option<String>);
 // === impl Client ===
 
 impl Client {
-    /// A form with these fields that this client sends.
+    /// A form with these fields and this client's credentials.
     pub(super) fn form<'a>(&self, url: &'a Uri, fields: &[(&str, &str)]) -> FormRequest<'a> {
         let mut body = Serializer::new(String::new());
         body.extend_pairs(fields);
         let authorization = match &self.secret {
             Some(secret) => {
                 let pair = format!("{}:{}", self.id, secret.expose_secret());
-                // Base64 is always a header's value.
+                // Base64 is always a valid header value.
                 HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).ok()
             }
             None => {
@@ -113,12 +113,11 @@ impl Client {
 // === impl TokenResponse ===
 
 impl TokenResponse {
-    /// Reads the answer to `sent`. A rotated refresh token is the only one that still works: whatever else is odd about
-    /// the answer, it is found. `now` counts only for an `expires_in` that is a point in time, where the answer has no
-    /// `Date`.
+    /// Reads the response to `sent`. After a rotation only the new refresh token works, so it is found even if other fields
+    /// are invalid. `now` is used only for an `expires_in` that is a point in time, if the response has no `Date`.
     ///
     /// # Errors
-    /// [`TokenError`], of which only one is a verdict.
+    /// [`TokenError`]; only `InvalidGrant` means that the refresh token is invalid.
     pub(super) fn read(
         answered: &FormResponse,
         sent: Option<&SecretString>,
@@ -143,7 +142,7 @@ impl TokenResponse {
 // === impl GrantedAccess ===
 
 impl GrantedAccess {
-    /// Half an answer may hold half a token, and one of another type is not to be sent as a bearer's (RFC 6749 §7.1).
+    /// `None` for a truncated response, which may hold half a token, and for another `token_type` (RFC 6749 §7.1).
     fn read(fields: &JsonFields, now: SystemTime) -> Option<Self> {
         let is_bearer = |kind: &str| kind.eq_ignore_ascii_case("bearer");
         if !fields.is_whole() || !fields.strings("token_type").all(is_bearer) {
@@ -154,7 +153,7 @@ impl GrantedAccess {
     }
 }
 
-/// A token as it may be sent and stored.
+/// The token, if it can be sent in a header and is not too long.
 fn sendable(token: &str) -> Option<SecretString> {
     let good = !token.is_empty() && token.len() <= LONGEST_TOKEN_BYTES && AccessToken::is_sendable(token);
     good.then(|| token.into())
@@ -163,13 +162,13 @@ fn sendable(token: &str) -> Option<SecretString> {
 // === impl TokenError ===
 
 impl TokenError {
-    /// Reads an answer that is no good one.
+    /// Reads an error response.
     pub(super) fn read(answered: &FormResponse) -> Self {
         let FormResponse { status, retry_after, body, .. } = answered;
         let fields = JsonFields::read(body);
         let code = fields.strings("error").chain(fields.strings("errorCode")).next();
         match code.filter(|_| fields.is_whole()) {
-            // The vendor documents no status for it; a 5xx judges nothing.
+            // The vendor documents no status for it; a 5xx says nothing about the token.
             Some("invalid_grant") if status.is_client_error() => Self::InvalidGrant,
             code => Self::Refused {
                 status: status.as_u16(),

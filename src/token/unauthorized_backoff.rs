@@ -1,5 +1,5 @@
-//! The back-off while the upstream refuses the token in use, whoever renews it: one call now and then tries it again.
-//! Without that a day's calls are spent on an answer that is known. Pure: time is an argument.
+//! The back-off after repeated 401s: no call carries the refused token, except one probe call after each pause.
+//! Otherwise every request would use up quota for another 401. Pure: time is an argument.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +10,12 @@ use tokio::{
 
 use crate::backoff::Backoff;
 
-/// So many 401s in a row are the token's fault; fewer may be the upstream's mistake, and cost no pause.
+/// The back-off starts after this many 401s in a row; fewer may be the upstream's mistake.
 const TOO_MANY: u32 = 3;
-/// At most a minute: a token that is good again is noticed within that time.
+/// At most a minute: a token that is accepted again is noticed within that time.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(60));
 
-/// The upstream's 401s, one after another, to one token or to several that replaced each other because of them.
+/// Consecutive 401s to one token, or to several of which each was renewed while the one before was refused.
 #[derive(Debug)]
 pub(super) struct UnauthorizedBackoff {
     /// The token that was refused last.
@@ -23,20 +23,20 @@ pub(super) struct UnauthorizedBackoff {
     in_a_row: u32,
     pause: Duration,
     until: Instant,
-    /// One at a time tries the token.
+    /// One probe call at a time.
     trial: Arc<Semaphore>,
     renewed: SeenRenewal,
 }
 
-/// Whether the refusals have led to another token yet.
+/// Whether a renewal has ended a pause since the first 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SeenRenewal {
     Never,
     Before,
 }
 
-/// Leave to send the token. To be held until the call is over, however it ends: a trial that learnt nothing
-/// (it never left, or the answer was no verdict) must not keep others from theirs.
+/// A permit to send the token. Hold it until the call is over: dropping it lets the next probe start, even if this one
+/// was never sent or its response showed nothing about the token.
 #[derive(Debug)]
 pub(super) struct TokenPermit {
     _trial: Option<OwnedSemaphorePermit>,
@@ -56,7 +56,8 @@ impl UnauthorizedBackoff {
         }
     }
 
-    /// Another one. Within the pause it is the answer to a call that had left before: nobody has tried in vain.
+    /// Another 401. Within the pause it belongs to a call sent before the pause began: the pause starts again, but does not
+    /// grow.
     pub(super) fn again(&mut self, generation: u64, now: Instant) {
         self.generation = generation;
         self.in_a_row = self.in_a_row.saturating_add(1);
@@ -69,8 +70,8 @@ impl UnauthorizedBackoff {
         self.until = now + self.pause;
     }
 
-    /// A renewal has replaced the token. The first one most likely mends it: all may go until the new token is refused
-    /// once. After that one call finds out, at once. The pauses go on growing where they were.
+    /// A renewal has replaced the token. After the first one all calls may be sent until the new token is refused once;
+    /// after a later one a single probe call, at once. The pauses keep growing from where they were.
     pub(super) fn renewed(&mut self, now: Instant) {
         if self.renewed == SeenRenewal::Never {
             self.renewed = SeenRenewal::Before;
@@ -84,12 +85,12 @@ impl UnauthorizedBackoff {
         self.generation == generation
     }
 
-    /// Whether no call may leave: the token rests, or one call tries it.
+    /// Whether no call may be sent: in a pause, or while a probe is running.
     pub(super) fn holds_back(&self, now: Instant) -> bool {
         self.in_a_row >= TOO_MANY && (now < self.until || self.trial.available_permits() == 0)
     }
 
-    /// Leave to send the token, unless it rests or is being tried.
+    /// A permit to send the token, except in a pause or while a probe is running.
     pub(super) fn trial(&self, now: Instant) -> Option<TokenPermit> {
         if self.in_a_row < TOO_MANY {
             return Some(TokenPermit::free());
@@ -104,7 +105,7 @@ impl UnauthorizedBackoff {
 // === impl TokenPermit ===
 
 impl TokenPermit {
-    /// Of a token that nobody refuses: there are as many as are asked for.
+    /// For a token that is not backed off: unlimited.
     pub(super) const fn free() -> Self {
         Self { _trial: None }
     }
@@ -116,7 +117,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Just refused once too often.
+    /// A back-off after its third 401.
     fn resting(now: Instant) -> UnauthorizedBackoff {
         let mut refusal = UnauthorizedBackoff::first(1, now);
         refusal.again(1, now);
