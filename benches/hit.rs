@@ -11,7 +11,7 @@ use http::{Request, header::HOST};
 use http_body_util::Empty;
 use hyper::service::Service;
 use link_report_proxy::{report::ReportKey, simulator::synthetic_id};
-use support::Bed;
+use support::BenchProxy;
 use tokio::time::Instant;
 
 #[global_allocator]
@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What is between hyper's two halves; the head is what the whole takes beyond the other three.
 fn pieces(criterion: &mut Criterion) {
-    let inside = Bed::warm(1, 2).inside();
+    let inside = BenchProxy::warm(1, 2).inside();
     let target = format!("/v3/reports/email_reports/{}/links", synthetic_id(0, 2));
     let key = ReportKey::parse(&target, None).expect("a key");
     let mut group = criterion.benchmark_group("pieces of a hit");
@@ -44,21 +44,21 @@ fn pieces(criterion: &mut Criterion) {
 
 fn hit(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hit over a pipe");
-    let mut bare = Bed::bare(2);
+    let mut bare = BenchProxy::bare(2);
     let request = bare.request(0, "");
     group.bench_function("hyper alone", |bencher| bencher.iter(|| bare.ask(&request).len()));
     for (links, keys) in [(2, 1), (2, 10_000), (50, 1)] {
-        let mut bed = Bed::warm(keys, links);
-        let requests: Vec<_> = (0..keys).map(|key| bed.request(key, "")).collect();
+        let mut proxy = BenchProxy::warm(keys, links);
+        let requests: Vec<_> = (0..keys).map(|key| proxy.request(key, "")).collect();
         let mut next = requests.iter().cycle();
         group.bench_function(format!("{links} links, {keys} keys"), |bencher| {
-            bencher.iter(|| next.next().map(|request| bed.ask(request).len()));
+            bencher.iter(|| next.next().map(|request| proxy.ask(request).len()));
         });
     }
-    let mut bed = Bed::warm(1, 50);
-    let etag = Bed::etag(bed.ask(&bed.request(0, "")));
-    let request = bed.request(0, &format!("if-none-match: {etag}\r\n"));
-    group.bench_function("304 for 50 links", |bencher| bencher.iter(|| bed.ask(&request).len()));
+    let mut proxy = BenchProxy::warm(1, 50);
+    let etag = BenchProxy::etag(proxy.ask(&proxy.request(0, "")));
+    let request = proxy.request(0, &format!("if-none-match: {etag}\r\n"));
+    group.bench_function("304 for 50 links", |bencher| bencher.iter(|| proxy.ask(&request).len()));
 }
 
 criterion_group!(benches, pieces, hit);

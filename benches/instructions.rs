@@ -7,7 +7,7 @@ mod support;
 
 use std::process::Command;
 
-use support::Bed;
+use support::BenchProxy;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,21 +33,21 @@ fn main() {
 
 fn play(case: &str, hits: u32) {
     let keys = if case == "hit, 1000 keys" { 1_000 } else { 1 };
-    let mut bed = if case == "hyper alone" { Bed::bare(2) } else { Bed::warm(keys, 2) };
+    let mut proxy = if case == "hyper alone" { BenchProxy::bare(2) } else { BenchProxy::warm(keys, 2) };
     if case == "miss" {
         for key in keys..keys + hits {
-            bed.ask(&bed.request(key, ""));
+            proxy.ask(&proxy.request(key, ""));
         }
         return;
     }
     let more = match case {
         "hit, gzip" => "accept-encoding: gzip\r\n".to_owned(),
-        "304" => format!("if-none-match: {}\r\n", Bed::etag(bed.ask(&bed.request(0, "")))),
+        "304" => format!("if-none-match: {}\r\n", BenchProxy::etag(proxy.ask(&proxy.request(0, "")))),
         _ => String::new(),
     };
-    let requests: Vec<_> = (0..keys).map(|key| bed.request(key, &more)).collect();
+    let requests: Vec<_> = (0..keys).map(|key| proxy.request(key, &more)).collect();
     for request in requests.iter().cycle().take(hits as usize) {
-        bed.ask(request);
+        proxy.ask(request);
     }
 }
 

@@ -33,7 +33,7 @@ const LIMITS: ConnectionLimits =
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// A proxy that holds the reports of some keys.
-pub(crate) struct Bed {
+pub(crate) struct BenchProxy {
     runtime: Runtime,
     client: DuplexStream,
     answer: Vec<u8>,
@@ -48,17 +48,17 @@ pub(crate) struct Inside {
     pub(crate) admin: Arc<AdminState>,
 }
 
-// === impl Bed ===
+// === impl BenchProxy ===
 
-impl Bed {
+impl BenchProxy {
     /// Fetches the reports of the keys from 0 on, each with so many links.
     pub(crate) fn warm(keys: u32, links: u32) -> Self {
         let runtime = runtime();
         let (client, inside) = runtime.block_on(async {
             let vendor = Simulator::new(Options { per_second: 0, per_day: 0, ..Options::default() });
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("the bed stands");
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("the bench proxy starts");
             let settings = settings(
-                &format!("http://{}", listener.local_addr().expect("the bed stands")),
+                &format!("http://{}", listener.local_addr().expect("the bench proxy starts")),
                 &vendor.access_token(),
             );
             tokio::spawn(vendor.serve(listener));
@@ -68,18 +68,18 @@ impl Bed {
                 proxy: Arc::new(Matcher::builder().build()),
             };
             let connector =
-                Connector::new(settings.upstream.base_url.uri(), &options).expect("the bed stands");
-            let app = App::new(&settings, connector).await.expect("the bed stands");
+                Connector::new(settings.upstream.base_url.uri(), &options).expect("the bench proxy starts");
+            let app = App::new(&settings, connector).await.expect("the bench proxy starts");
             let (client, server) = tokio::io::duplex(64 * 1024);
             let inside = Inside { front: Arc::clone(&app.front), admin: app.admin };
             tokio::spawn(serve_connection(server, app.front, LIMITS, CancellationToken::new()));
             (client, Some(inside))
         });
-        let mut bed = Self { runtime, client, answer: vec![0; 64 * 1024], links, inside };
+        let mut proxy = Self { runtime, client, answer: vec![0; 64 * 1024], links, inside };
         for key in 0..keys {
-            bed.ask(&bed.request(key, ""));
+            proxy.ask(&proxy.request(key, ""));
         }
-        bed
+        proxy
     }
 
     /// Bare hyper, which answers everything with the same bytes and as many headers as a hit has.
@@ -105,8 +105,8 @@ impl Bed {
     pub(crate) fn ask(&mut self, request: &[u8]) -> &[u8] {
         let Self { runtime, client, answer, .. } = self;
         let read = runtime.block_on(async {
-            client.write_all(request).await.expect("the bed stands");
-            client.read(answer).await.expect("the bed stands")
+            client.write_all(request).await.expect("the bench proxy starts");
+            client.read(answer).await.expect("the bench proxy starts")
         });
         let answer = &self.answer[..read];
         assert!(answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"HTTP/1.1 304"));
@@ -121,13 +121,13 @@ impl Bed {
     /// The `ETag` of an answer.
     pub(crate) fn etag(answer: &[u8]) -> String {
         let head = String::from_utf8_lossy(answer);
-        let (_, rest) = head.split_once("etag: ").expect("the bed stands");
-        rest.split_once("\r\n").expect("the bed stands").0.to_owned()
+        let (_, rest) = head.split_once("etag: ").expect("the bench proxy starts");
+        rest.split_once("\r\n").expect("the bench proxy starts").0.to_owned()
     }
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the bed stands")
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the bench proxy starts")
 }
 
 fn fixed() -> Result<Response<Full<Bytes>>, Infallible> {
@@ -149,5 +149,5 @@ fn settings(base_url: &str, token: &str) -> Settings {
         ("QUOTA__PER_DAY", "0"),
     ];
     Settings::load(None, given.map(|(key, value)| (format!("LINK_REPORT_PROXY__{key}"), value)))
-        .expect("the bed stands")
+        .expect("the bench proxy starts")
 }

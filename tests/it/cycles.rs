@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::repo::{Source, sources};
 
-/// A file's or a name's place in the crate: `src/quota/pacer.rs` is `["quota", "pacer"]`.
-type Place = Vec<String>;
+/// A file's or a name's module_path in the crate: `src/quota/pacer.rs` is `["quota", "pacer"]`.
+type ModulePath = Vec<String>;
 
 /// The files of a crate, and where the names that a `mod.rs` hands on come from.
 struct Crate {
-    files: BTreeMap<Place, String>,
-    handed_on: BTreeMap<Place, BTreeMap<String, Place>>,
+    files: BTreeMap<ModulePath, String>,
+    handed_on: BTreeMap<ModulePath, BTreeMap<String, ModulePath>>,
 }
 
 /// The paths of one `use` tree, or of one path in the code: `super::{a, b::{C, D}}` is three.
 struct PathTree<'a> {
     rest: &'a str,
-    paths: Vec<Place>,
+    paths: Vec<ModulePath>,
 }
 
 // === impl Crate ===
@@ -26,18 +26,18 @@ impl Crate {
         let mut read = Self { files: BTreeMap::new(), handed_on: BTreeMap::new() };
         for source in sources {
             let code = without_comments_and_tests(&source.text);
-            let place = place(&source.path);
+            let module_path = module_path(&source.path);
             if source.path.ends_with("mod.rs") {
-                read.handed_on.insert(place, re_exports(&code));
-            } else if !place.iter().any(|name| name.contains("test")) && place.len() > 1 {
-                read.files.insert(place, code);
+                read.handed_on.insert(module_path, re_exports(&code));
+            } else if !module_path.iter().any(|name| name.contains("test")) && module_path.len() > 1 {
+                read.files.insert(module_path, code);
             }
         }
         read
     }
 
     /// The file that a path names something of, as seen from `file`.
-    fn resolve(&self, file: &Place, path: &Place) -> Option<Place> {
+    fn resolve(&self, file: &ModulePath, path: &ModulePath) -> Option<ModulePath> {
         let supers = path.iter().take_while(|name| *name == "super").count();
         let (mut at, names) = match path.first().map(String::as_str) {
             Some("crate") => (Vec::new(), &path[1..]),
@@ -57,7 +57,7 @@ impl Crate {
         (self.files.contains_key(&at) && at != *file).then_some(at)
     }
 
-    fn imports(&self) -> BTreeMap<&Place, BTreeSet<Place>> {
+    fn imports(&self) -> BTreeMap<&ModulePath, BTreeSet<ModulePath>> {
         let of = |file, code: &str| paths(code).iter().filter_map(|path| self.resolve(file, path)).collect();
         self.files.iter().map(|(file, code)| (file, of(file, code))).collect()
     }
@@ -66,9 +66,9 @@ impl Crate {
     fn cycles(&self) -> BTreeSet<Vec<String>> {
         let imports = self.imports();
         let reached: BTreeMap<_, _> = imports.keys().map(|file| (*file, reach(file, &imports))).collect();
-        let cycle = |file: &&Place| {
+        let cycle = |file: &&ModulePath| {
             let others = reached[file].iter().filter(|other| reached[*other].contains(*file));
-            let mut names: Vec<_> = others.map(|place| place.join("/")).collect();
+            let mut names: Vec<_> = others.map(|module_path| module_path.join("/")).collect();
             names.sort();
             (!names.is_empty()).then_some(names)
         };
@@ -79,13 +79,13 @@ impl Crate {
 // === impl PathTree ===
 
 impl<'a> PathTree<'a> {
-    fn parse(text: &'a str) -> Vec<Place> {
+    fn parse(text: &'a str) -> Vec<ModulePath> {
         let mut tree = Self { rest: text, paths: Vec::new() };
         tree.branch(&Vec::new());
         tree.paths
     }
 
-    fn branch(&mut self, prefix: &Place) {
+    fn branch(&mut self, prefix: &ModulePath) {
         let mut path = prefix.clone();
         loop {
             self.rest = self.rest.trim_start();
@@ -106,7 +106,7 @@ impl<'a> PathTree<'a> {
         }
     }
 
-    fn group(&mut self, prefix: &Place) {
+    fn group(&mut self, prefix: &ModulePath) {
         loop {
             self.branch(prefix);
             // A member may end with `as name`.
@@ -124,7 +124,7 @@ impl<'a> PathTree<'a> {
     }
 }
 
-fn place(path: &str) -> Place {
+fn module_path(path: &str) -> ModulePath {
     let path = path.trim_end_matches(".rs").trim_end_matches("/mod");
     path.split('/').map(ToOwned::to_owned).collect()
 }
@@ -137,7 +137,7 @@ fn without_comments_and_tests(text: &str) -> String {
 }
 
 /// Where the names that a `mod.rs` hands on come from, as seen from it.
-fn re_exports(code: &str) -> BTreeMap<String, Place> {
+fn re_exports(code: &str) -> BTreeMap<String, ModulePath> {
     let statements = code.split(';').map(str::trim).filter(|statement| statement.starts_with("pub"));
     let trees = statements.filter_map(|statement| statement.split_once(" use ").map(|(_, tree)| tree));
     let paths = trees.flat_map(PathTree::parse);
@@ -145,7 +145,7 @@ fn re_exports(code: &str) -> BTreeMap<String, Place> {
 }
 
 /// Every path of a text that begins with `crate` or `super`.
-fn paths(code: &str) -> Vec<Place> {
+fn paths(code: &str) -> Vec<ModulePath> {
     let begins = |root| code.match_indices(root).map(|(at, _)| at);
     let starts = begins("crate::").chain(begins("super::")).filter(|at| {
         let before = code[..*at].chars().next_back();
@@ -155,7 +155,10 @@ fn paths(code: &str) -> Vec<Place> {
 }
 
 /// All that a file imports, directly or not.
-fn reach<'a>(file: &'a Place, imports: &'a BTreeMap<&Place, BTreeSet<Place>>) -> BTreeSet<&'a Place> {
+fn reach<'a>(
+    file: &'a ModulePath,
+    imports: &'a BTreeMap<&ModulePath, BTreeSet<ModulePath>>,
+) -> BTreeSet<&'a ModulePath> {
     let (mut reached, mut ahead) = (BTreeSet::new(), vec![file]);
     while let Some(next) = ahead.pop() {
         ahead.extend(imports[next].iter().filter(|other| reached.insert(*other)));

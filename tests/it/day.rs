@@ -27,7 +27,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::support::{in_process::UPSTREAM_HOST, pipe::Cable};
+use crate::support::{in_process::UPSTREAM_HOST, pipe::PipeConnector};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -66,16 +66,16 @@ enum Refusal {
 }
 
 /// One run of the proxy.
-struct Life {
+struct Run {
     front: Arc<ReportService<Calls>>,
     admin: Arc<AdminState>,
-    cable: Cable,
+    connector: PipeConnector,
     held: Weak<FileStore>,
     _background: JoinSet<()>,
 }
 
 /// The vendor, the directory that outlives each run, and the figures.
-struct Scene {
+struct DayFixture {
     vendor: Simulator,
     state: TempDir,
     settings: Settings,
@@ -105,9 +105,9 @@ fn midnight() -> SystemTime {
     SystemTime::UNIX_EPOCH + DAY * 20_000
 }
 
-// === impl Scene ===
+// === impl DayFixture ===
 
-impl Scene {
+impl DayFixture {
     fn new() -> Self {
         let options = Options {
             now: midnight(),
@@ -125,24 +125,24 @@ impl Scene {
         Self { vendor, state: tempfile::tempdir().unwrap(), settings, start: Instant::now() }
     }
 
-    async fn begin_life(&self) -> Life {
+    async fn start_run(&self) -> Run {
         let clock = WallClock::starting_at(midnight() + self.start.elapsed());
-        let (cable, store) = (Cable::to(&self.vendor), Arc::new(FileStore::open(self.state.path()).unwrap()));
+        let (connector, store) =
+            (PipeConnector::to(&self.vendor), Arc::new(FileStore::open(self.state.path()).unwrap()));
         let held = Arc::downgrade(&store);
         let dependencies = Dependencies {
-            api: cable.connector(),
-            authority: cable.connector(),
+            api: connector.connector(),
+            authority: connector.connector(),
             stores: StateStores::in_file(store),
             world: Environment { clock, opening: InitialCount::Unknown },
         };
         let App { front, admin, background } = App::build(&self.settings, dependencies).await.unwrap();
-        Life { front, admin, cable, held, _background: background.into_iter().collect() }
+        Run { front, admin, connector, held, _background: background.into_iter().collect() }
     }
 
-    async fn live(&self, whole: Duration, mut events: Vec<(Duration, Event)>) -> Figures {
+    async fn run_day(&self, whole: Duration, mut events: Vec<(Duration, Event)>) -> Figures {
         events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        let (mut figures, mut life, mut later) =
-            (Figures::default(), self.begin_life().await, JoinSet::new());
+        let (mut figures, mut run, mut later) = (Figures::default(), self.start_run().await, JoinSet::new());
         let mut started = Duration::ZERO;
         let (mut newcomers, turn) = (0, POLL * TOGETHER / KEYS);
         for poll in 0.. {
@@ -154,16 +154,16 @@ impl Scene {
             while let Some((_, event)) = events.pop_if(|(at, _)| *at <= now) {
                 match event {
                     Event::Restart => {
-                        figures.too_many += life.refused_by_the_vendor();
-                        life.kill().await;
-                        life = self.begin_life().await;
+                        figures.too_many += run.refused_by_the_vendor();
+                        run.kill().await;
+                        run = self.start_run().await;
                         started = now;
                     }
                     Event::Refuse(refusal) => self.vendor.inject(refusal.fault(), Scope::Next(2)),
                     Event::CallElsewhere => self.vendor.spend_elsewhere(1),
                 }
             }
-            let mut ask = |key, asker| match life.ask(key) {
+            let mut ask = |key, asker| match run.ask(key) {
                 ResponseFuture::Ready(answer) => figures.count(asker, &answer.unwrap()),
                 ResponseFuture::Later(answer) => {
                     drop(later.spawn(async move { (asker, answer.await.unwrap()) }));
@@ -180,7 +180,7 @@ impl Scene {
                 figures.refused_later += u64::from(answer.status() != 200 && now > started + STARTING);
             }
         }
-        figures.too_many += life.refused_by_the_vendor();
+        figures.too_many += run.refused_by_the_vendor();
         figures
     }
 
@@ -192,9 +192,9 @@ impl Scene {
     }
 }
 
-// === impl Life ===
+// === impl Run ===
 
-impl Life {
+impl Run {
     fn ask(&self, key: u32) -> ResponseFuture {
         let uri = format!("/v3/reports/email_reports/{}/links", synthetic_id(key, 12));
         let request = http::Request::get(uri).body(Empty::<bytes::Bytes>::new()).unwrap();
@@ -211,7 +211,7 @@ impl Life {
 
     /// What it still wants to send reaches nobody, and its hold on the state is gone, as if by kill -9.
     async fn kill(self) {
-        self.cable.cut();
+        self.connector.cut();
         let held = Weak::clone(&self.held);
         drop(self);
         // What was under way fails now, one call after the other.
@@ -241,12 +241,12 @@ impl Figures {
         }
     }
 
-    fn show(&self, title: &str, scene: &Scene) {
+    fn show(&self, title: &str, fixture: &DayFixture) {
         eprintln!(
             "{title}: {} calls of ours ({} of the key), busiest second {}, 429s {}; {self}",
-            scene.vendor.calls(),
-            scene.vendor.spent_today(),
-            scene.busiest_second(),
+            fixture.vendor.calls(),
+            fixture.vendor.spent_today(),
+            fixture.busiest_second(),
             self.too_many,
         );
     }
@@ -284,27 +284,27 @@ impl Refusal {
 
 #[tokio::test(start_paused = true)]
 async fn a_day_with_restarts_and_429s_never_overruns_the_quota_and_serves_cold_keys_to_the_end() {
-    let scene = Scene::new();
+    let fixture = DayFixture::new();
     let restarts = [3, 9, 15, 21].map(|hour| (HOUR * hour + Duration::from_millis(150 * 37), Event::Restart));
     let refusals = [(6, Refusal::Throttled), (12, Refusal::Unclear), (18, Refusal::Throttled)]
         .map(|(hour, refusal)| (HOUR * hour + REFUSED_AFTER, Event::Refuse(refusal)));
-    let figures = scene.live(DAY, restarts.into_iter().chain(refusals).collect()).await;
-    figures.show("a day with 4 restarts and 6 injected 429s", &scene);
-    assert!(scene.vendor.calls() <= PER_DAY);
-    assert!(scene.vendor.calls() >= PER_DAY * 9 / 10, "nor is the day left unused");
-    assert!(scene.busiest_second() <= PER_SECOND);
+    let figures = fixture.run_day(DAY, restarts.into_iter().chain(refusals).collect()).await;
+    figures.show("a day with 4 restarts and 6 injected 429s", &fixture);
+    assert!(fixture.vendor.calls() <= PER_DAY);
+    assert!(fixture.vendor.calls() >= PER_DAY * 9 / 10, "nor is the day left unused");
+    assert!(fixture.busiest_second() <= PER_SECOND);
     assert_eq!(figures.too_many, 6, "those that were injected");
     assert_eq!(figures.refused_later, 0, "cold keys are served all day");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_day_of_which_another_program_spends_3000_calls_ends_without_a_storm() {
-    let scene = Scene::new();
+    let fixture = DayFixture::new();
     let elsewhere = (0..3_000).map(|call| (DAY / 3_000 * call, Event::CallElsewhere));
-    let figures = scene.live(DAY + HOUR, elsewhere.collect()).await;
-    figures.show("a day of which another program spends 3,000 calls", &scene);
-    assert!(scene.busiest_second() <= PER_SECOND);
-    assert!(scene.vendor.spent_today() > 200, "the next day begins as any other");
+    let figures = fixture.run_day(DAY + HOUR, elsewhere.collect()).await;
+    figures.show("a day of which another program spends 3,000 calls", &fixture);
+    assert!(fixture.busiest_second() <= PER_SECOND);
+    assert!(fixture.vendor.spent_today() > 200, "the next day begins as any other");
     assert!(
         figures.too_many <= 10,
         "{} 429s: for seconds that both programs filled, one for the day, and those that found out whether it still holds",

@@ -23,7 +23,7 @@ use crate::support::{Proxy, Run, Upstream, environment, get, path, soon, synthet
 const ROUNDS: u32 = 100;
 
 /// A vendor and the directory that the dying leave to the living.
-struct Lineage {
+struct KillFixture {
     vendor: Upstream,
     dir: TempDir,
     /// So that each request is for a report that nobody holds.
@@ -46,19 +46,19 @@ enum Moment {
     TakenUp,
 }
 
-// === impl Lineage ===
+// === impl KillFixture ===
 
-impl Lineage {
+impl KillFixture {
     async fn new() -> Self {
         let options = Options { per_second: 0, per_day: 0, token_calls_per_second: 0, ..Options::default() };
-        let lineage = Self {
+        let fixture = Self {
             vendor: Upstream::with(options).await,
             dir: tempfile::tempdir().unwrap(),
             asked: 0,
             losses: 0,
         };
-        lineage.seed(&lineage.vendor.sim.refresh_token());
-        lineage
+        fixture.seed(&fixture.vendor.sim.refresh_token());
+        fixture
     }
 
     fn state_dir(&self) -> PathBuf {
@@ -195,7 +195,7 @@ impl Lineage {
 
 /// Renews, dies, is inspected, and so on; returns what was lost.
 async fn generations() -> u32 {
-    let mut lineage = Lineage::new().await;
+    let mut fixture = KillFixture::new().await;
     for round in 0..ROUNDS {
         let moment = match round % 7 {
             0..=2 => Moment::RenewalConfig,
@@ -205,17 +205,17 @@ async fn generations() -> u32 {
             _ if round % 5 == 0 => Moment::Unanswered,
             _ => Moment::Answering,
         };
-        let living = lineage.vendor.sim.refresh_token();
-        lineage.die(moment).await;
-        lineage.inspect(moment, &living).await;
+        let living = fixture.vendor.sim.refresh_token();
+        fixture.die(moment).await;
+        fixture.inspect(moment, &living).await;
     }
-    let proxy = lineage.start().await;
-    let target = lineage.cold();
+    let proxy = fixture.start().await;
+    let target = fixture.cold();
     until("the last of the line to answer", async || (proxy.get(&target).await.status == 200).then_some(()))
         .await;
     proxy.sigterm();
     assert!(soon("the end", proxy.finished()).await.status.success());
-    lineage.losses
+    fixture.losses
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,15 +229,15 @@ async fn a_kill_at_any_moment_of_a_renewal_loses_nothing_but_an_answer_that_was_
 
 #[tokio::test]
 async fn a_sigterm_during_a_renewal_waits_until_its_answer_is_written() {
-    let lineage = Lineage::new().await;
-    let vendor = &lineage.vendor.sim;
+    let fixture = KillFixture::new().await;
+    let vendor = &fixture.vendor.sim;
     vendor.inject(Fault::Latency(Duration::from_secs(1)), Scope::TokenCalls);
     let seed = vendor.refresh_token();
-    let proxy = lineage.start().await;
+    let proxy = fixture.start().await;
     until("a token call", async || (vendor.token_calls() > 0).then_some(())).await;
     proxy.sigterm();
     assert!(soon("the end", proxy.finished()).await.status.success());
-    let held = lineage.record().await.expect("a record").refresh_token;
+    let held = fixture.record().await.expect("a record").refresh_token;
     assert_ne!(held.expose_secret(), seed);
     assert_eq!(held.expose_secret(), vendor.refresh_token());
 }

@@ -1,4 +1,4 @@
-//! Everything that the process ever prints or serves in a whole life, searched for every secret that it ever held.
+//! Everything that the process ever prints or serves in a whole scenario, searched for every secret that it ever held.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -15,22 +15,22 @@ const ADMIN_TOKEN: &str = "the-operators-own-token";
 
 /// What came out, and what must not have.
 #[derive(Default)]
-struct Sieve {
+struct SecretScan {
     shown: Vec<String>,
     secrets: BTreeSet<String>,
 }
 
-/// A life, and the vendor in it.
+/// A scenario, and the vendor in it.
 struct Scenario {
     vendor: Upstream,
     proxy: Proxy,
-    sieve: Sieve,
+    scan: SecretScan,
     asked: u32,
 }
 
-// === impl Sieve ===
+// === impl SecretScan ===
 
-impl Sieve {
+impl SecretScan {
     fn keep(&mut self, answer: &Answer) {
         self.shown.push(format!("{} {:?} {}", answer.status, answer.headers, answer.text()));
     }
@@ -58,7 +58,7 @@ impl Scenario {
     fn guard_tokens(&mut self) {
         for secret in [self.vendor.sim.access_token(), self.vendor.sim.refresh_token()] {
             if !secret.is_empty() {
-                self.sieve.guard(&secret);
+                self.scan.guard(&secret);
             }
         }
     }
@@ -70,7 +70,7 @@ impl Scenario {
         let target = path(&synthetic(self.asked, 1));
         let answer = get(self.proxy.data, &target, &[("authorization", &bearer)]).await;
         self.guard_tokens();
-        self.sieve.keep(&answer);
+        self.scan.keep(&answer);
         answer.status
     }
 
@@ -78,7 +78,7 @@ impl Scenario {
         for route in ["/config", "/token", "/metrics", "/quota", "/cache", "/version", "/readyz", "/nowhere"]
         {
             let answer = self.proxy.admin(route).await;
-            self.sieve.keep(&answer);
+            self.scan.keep(&answer);
         }
     }
 
@@ -123,77 +123,77 @@ async fn no_secret_is_ever_printed_or_served() {
     let options = Options { per_second: 0, per_day: 0, token_calls_per_second: 0, ..Options::default() };
     let vendor = Upstream::with(options.clone()).await;
     let all = settings(&vendor, dir.path());
-    let mut sieve = Sieve::default();
+    let mut scan = SecretScan::default();
     for secret in
         [options.client_secret.expose_secret(), CLIENT_TOKEN, ADMIN_TOKEN, &vendor.sim.refresh_token()]
     {
-        sieve.guard(secret);
+        scan.guard(secret);
     }
-    sieve.guard(&format!("{}:{}", options.client_id, options.client_secret.expose_secret()));
+    scan.guard(&format!("{}:{}", options.client_id, options.client_secret.expose_secret()));
     let check = Run::finish(&["check"], &all).await;
-    sieve.shown.extend(check.stdout.into_iter().chain(check.stderr));
+    scan.shown.extend(check.stdout.into_iter().chain(check.stderr));
 
     let proxy = Proxy::listening(Run::start(&["serve"], &all)).await;
-    let mut life = Scenario { vendor, proxy, sieve, asked: 0 };
+    let mut scenario = Scenario { vendor, proxy, scan, asked: 0 };
     // Renewed, used, refused, renewed again.
-    assert_eq!(life.ask().await, 200);
-    life.vendor.sim.revoke_access_tokens();
-    assert_eq!(life.ask().await, 200);
-    let stranger = life.proxy.get(&path(&synthetic(1, 1))).await;
+    assert_eq!(scenario.ask().await, 200);
+    scenario.vendor.sim.revoke_access_tokens();
+    assert_eq!(scenario.ask().await, 200);
+    let stranger = scenario.proxy.get(&path(&synthetic(1, 1))).await;
     assert_eq!(stranger.status, 401);
-    life.sieve.keep(&stranger);
-    life.see_all().await;
+    scenario.scan.keep(&stranger);
+    scenario.see_all().await;
 
     // A process that begins with what the last one left; an endpoint that quotes what it was sent; a dead token.
-    life.proxy.sigterm();
-    let ended = soon("the end", life.proxy.finished()).await;
-    life.sieve.shown.extend(ended.stdout.into_iter().chain(ended.stderr));
-    life.proxy = Proxy::listening(Run::start(&["serve"], &all)).await;
+    scenario.proxy.sigterm();
+    let ended = soon("the end", scenario.proxy.finished()).await;
+    scenario.scan.shown.extend(ended.stdout.into_iter().chain(ended.stderr));
+    scenario.proxy = Proxy::listening(Run::start(&["serve"], &all)).await;
     let echo = format!(
         r#"{{"error":"{0}","error_description":"{0}","access_token":"{0}\u0007"}}"#,
-        life.vendor.sim.refresh_token()
+        scenario.vendor.sim.refresh_token()
     );
-    life.vendor.sim.inject(Fault::Body(echo.into()), Scope::TokenCalls);
-    life.vendor.sim.revoke_access_tokens();
-    assert_eq!(life.ask().await, 502);
-    life.vendor.sim.clear_faults();
-    life.vendor.sim.revoke_refresh_tokens();
-    life.until_state("reauthorization_required").await;
-    assert_eq!(life.ask().await, 503);
+    scenario.vendor.sim.inject(Fault::Body(echo.into()), Scope::TokenCalls);
+    scenario.vendor.sim.revoke_access_tokens();
+    assert_eq!(scenario.ask().await, 502);
+    scenario.vendor.sim.clear_faults();
+    scenario.vendor.sim.revoke_refresh_tokens();
+    scenario.until_state("reauthorization_required").await;
+    assert_eq!(scenario.ask().await, 503);
 
     // A new seed, and a login.
-    let seed = life.vendor.sim.issue_refresh_token();
-    life.sieve.guard(&seed);
+    let seed = scenario.vendor.sim.issue_refresh_token();
+    scenario.scan.guard(&seed);
     fs::write(dir.path().join("seed"), seed).unwrap();
-    life.until_state("valid").await;
-    assert_eq!(life.ask().await, 200);
+    scenario.until_state("valid").await;
+    assert_eq!(scenario.ask().await, 200);
     let mut login = Run::start(&["login"], &all);
     let is_code = |line: &str| {
         let line = line.trim();
         (line.len() == 9 && line.as_bytes()[4] == b'-').then(|| line.to_owned())
     };
     let code = login.stdout_line(is_code).await;
-    assert!(life.vendor.sim.decide(&code, Decision::Approve));
+    assert!(scenario.vendor.sim.decide(&code, Decision::Approve));
     let ended = login.finished().await;
     assert!(ended.status.success(), "{ended:?}");
-    life.guard_tokens();
-    life.sieve.shown.extend(ended.stdout.into_iter().chain(ended.stderr));
-    assert_eq!(life.ask().await, 200);
+    scenario.guard_tokens();
+    scenario.scan.shown.extend(ended.stdout.into_iter().chain(ended.stderr));
+    assert_eq!(scenario.ask().await, 200);
 
     // Failures of the API.
     let failing = Fault::Status { status: http::StatusCode::INTERNAL_SERVER_ERROR, shape: BodyShape::Object };
     for fault in [failing, Fault::Html, Fault::Reset] {
-        life.vendor.sim.inject(fault, Scope::All);
-        assert_eq!(life.ask().await, 502);
-        life.vendor.sim.clear_faults();
+        scenario.vendor.sim.inject(fault, Scope::All);
+        assert_eq!(scenario.ask().await, 502);
+        scenario.vendor.sim.clear_faults();
     }
-    life.see_all().await;
-    life.proxy.sigterm();
-    let ended = soon("the end", life.proxy.finished()).await;
+    scenario.see_all().await;
+    scenario.proxy.sigterm();
+    let ended = soon("the end", scenario.proxy.finished()).await;
     assert!(ended.status.success());
     assert!(ended.stderr.len() > 20, "it logs more than that: {:?}", ended.stderr);
-    life.sieve.shown.extend(ended.stdout.into_iter().chain(ended.stderr));
+    scenario.scan.shown.extend(ended.stdout.into_iter().chain(ended.stderr));
 
-    assert!(life.sieve.secrets.len() > 14, "{:?}", life.sieve.secrets.len());
-    life.sieve.assert_clean();
+    assert!(scenario.scan.secrets.len() > 14, "{:?}", scenario.scan.secrets.len());
+    scenario.scan.assert_clean();
 }

@@ -19,13 +19,13 @@ use tower::ServiceExt as _;
 
 use crate::support::{
     in_process::load_settings,
-    pipe::{Cable, Plug},
+    pipe::{Connection, PipeConnector},
 };
 
 static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
     load_settings(&[
         ("UPSTREAM__BASE_URL", "http://127.0.0.1:1"),
-        ("TOKEN__ACCESS_TOKEN", "the-journey-s-own-is-used"),
+        ("TOKEN__ACCESS_TOKEN", "the-fixture-s-own-is-used"),
         ("QUOTA__PER_SECOND", "4"),
         ("QUOTA__PER_DAY", "0"),
         ("QUOTA__MAX_WAIT", "5s"),
@@ -33,33 +33,37 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
     ])
 });
 
-/// A vendor, the road to it, and what the road keeps.
-struct Journey {
+/// A vendor, the upstream stack to it, and what the upstream stack keeps.
+struct UpstreamFixture {
     vendor: Simulator,
-    road: Calls,
+    calls: Calls,
     quota: Quota,
     tokens: TokenManager,
     metrics: Metrics,
-    cable: Cable,
+    connector: PipeConnector,
 }
 
-// === impl Journey ===
+// === impl UpstreamFixture ===
 
-impl Journey {
+impl UpstreamFixture {
     fn new(source: impl FnOnce(&Simulator) -> TokenSource) -> Self {
         let vendor = Simulator::new(Options::default());
-        let cable = Cable::to(&vendor);
-        Self::over(cable, vendor, source)
+        let connector = PipeConnector::to(&vendor);
+        Self::over(connector, vendor, source)
     }
 
-    fn over(cable: Cable, vendor: Simulator, source: impl FnOnce(&Simulator) -> TokenSource) -> Self {
+    fn over(
+        connector: PipeConnector,
+        vendor: Simulator,
+        source: impl FnOnce(&Simulator) -> TokenSource,
+    ) -> Self {
         let metrics = Metrics::new();
         let tokens = TokenManager::new(source(&vendor), metrics.token.clone());
         let clock = WallClock::starting_at(vendor.options().now);
         let quota =
             Quota::new(quota_limits(&SETTINGS.quota), InitialCount::Unspent, clock, metrics.quota.clone());
-        let road = calls(&SETTINGS, cable.connector(), &tokens, &quota, &metrics);
-        Self { vendor, road, quota, tokens, metrics, cable }
+        let calls = calls(&SETTINGS, connector.connector(), &tokens, &quota, &metrics);
+        Self { vendor, calls, quota, tokens, metrics, connector }
     }
 
     fn with_a_static_token() -> Self {
@@ -67,7 +71,7 @@ impl Journey {
     }
 
     async fn ask(&self, key: u32) -> Result<Answer, Cause> {
-        let answered = self.road.clone().oneshot(call(key)).await;
+        let answered = self.calls.clone().oneshot(call(key)).await;
         answered.map(|fetched| fetched.answer).map_err(|error| error.cause)
     }
 
@@ -83,14 +87,14 @@ fn call(key: u32) -> Call {
 
 #[tokio::test(start_paused = true)]
 async fn only_our_own_headers_leave_and_the_answer_comes_back() {
-    let journey = Journey::with_a_static_token();
-    assert!(matches!(journey.ask(1).await, Ok(Answer::Report(_))));
-    let [seen] = &journey.vendor.seen()[..] else { panic!("not one call") };
+    let fixture = UpstreamFixture::with_a_static_token();
+    assert!(matches!(fixture.ask(1).await, Ok(Answer::Report(_))));
+    let [seen] = &fixture.vendor.seen()[..] else { panic!("not one call") };
     assert_eq!(seen.target, "/v3/reports/email_reports/00000001-0000-4000-8000-000000000002/links");
     let mut names: Vec<_> = seen.headers.keys().map(http::HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["accept", "accept-encoding", "authorization", "host", "traceparent", "user-agent"]);
-    assert_eq!(seen.headers["authorization"], format!("Bearer {}", journey.vendor.access_token()));
+    assert_eq!(seen.headers["authorization"], format!("Bearer {}", fixture.vendor.access_token()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,49 +131,49 @@ async fn each_fault_of_the_upstream_has_its_cause_and_its_number_of_calls() {
             1,
         ),
     ] {
-        let journey = Journey::with_a_static_token();
-        journey.vendor.inject(fault.clone(), Scope::All);
-        assert_eq!(journey.ask(1).await, Err(expected), "{fault:?}");
-        assert_eq!((journey.vendor.calls(), journey.counted()), (calls, calls), "{fault:?}");
+        let fixture = UpstreamFixture::with_a_static_token();
+        fixture.vendor.inject(fault.clone(), Scope::All);
+        assert_eq!(fixture.ask(1).await, Err(expected), "{fault:?}");
+        assert_eq!((fixture.vendor.calls(), fixture.counted()), (calls, calls), "{fault:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_gzip_answer_is_read_and_a_failure_that_mends_is_not_seen() {
-    let journey = Journey::with_a_static_token();
-    journey.vendor.inject(Fault::Gzip, Scope::Next(1));
-    assert!(matches!(journey.ask(1).await, Ok(Answer::Report(_))));
-    journey.vendor.inject(Fault::Reset, Scope::Next(1));
-    assert!(matches!(journey.ask(2).await, Ok(Answer::Report(_))));
-    let text = journey.metrics.render().unwrap();
+    let fixture = UpstreamFixture::with_a_static_token();
+    fixture.vendor.inject(Fault::Gzip, Scope::Next(1));
+    assert!(matches!(fixture.ask(1).await, Ok(Answer::Report(_))));
+    fixture.vendor.inject(Fault::Reset, Scope::Next(1));
+    assert!(matches!(fixture.ask(2).await, Ok(Answer::Report(_))));
+    let text = fixture.metrics.render().unwrap();
     assert!(text.contains("upstream_requests_total{code=\"200\",reason=\"retry\"} 1\n"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_token_whose_file_holds_a_newer_one_costs_one_retry_and_no_failure() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let journey = Journey::new(|vendor| {
+    let fixture = UpstreamFixture::new(|vendor| {
         std::fs::write(file.path(), vendor.access_token()).unwrap();
         TokenSource::File(SecretFile::new(file.path()))
     });
-    journey.ask(1).await.unwrap();
-    journey.vendor.revoke_access_tokens();
+    fixture.ask(1).await.unwrap();
+    fixture.vendor.revoke_access_tokens();
     assert_eq!(
-        journey.ask(2).await,
+        fixture.ask(2).await,
         Err(Cause::Upstream(UpstreamFailure::Unauthorized)),
         "nothing newer is there"
     );
-    std::fs::write(file.path(), journey.vendor.issue_access_token()).unwrap();
-    assert!(matches!(journey.ask(3).await, Ok(Answer::Report(_))));
-    assert_eq!((journey.tokens.generation(), journey.counted()), (2, 4));
+    std::fs::write(file.path(), fixture.vendor.issue_access_token()).unwrap();
+    assert!(matches!(fixture.ask(3).await, Ok(Answer::Report(_))));
+    assert_eq!((fixture.tokens.generation(), fixture.counted()), (2, 4));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_never_exceeds_the_vendor_s_second() {
-    let (journey, start) = (Journey::with_a_static_token(), Instant::now());
+    let (fixture, start) = (UpstreamFixture::with_a_static_token(), Instant::now());
     let mut calls = JoinSet::new();
     for key in 0..20 {
-        calls.spawn(journey.road.clone().oneshot(call(key)));
+        calls.spawn(fixture.calls.clone().oneshot(call(key)));
     }
     assert!(calls.join_all().await.iter().all(Result::is_ok), "the vendor refuses a second's fifth call");
     assert!(start.elapsed() <= SETTINGS.quota.max_wait);
@@ -182,12 +186,13 @@ async fn a_burst_never_exceeds_the_vendor_s_second_however_long_each_connection_
         for latency in [Duration::ZERO, ms(700)] {
             let vendor = Simulator::new(Options::default());
             vendor.inject(Fault::Latency(latency), Scope::All);
-            let cable = Cable::to(&vendor).with_handshakes(handshakes.clone());
-            let journey =
-                Journey::over(cable, vendor, |vendor| TokenSource::Static(vendor.access_token().into()));
-            let calls: JoinSet<_> = (0..10).map(|key| journey.road.clone().oneshot(call(key))).collect();
+            let connector = PipeConnector::to(&vendor).with_handshakes(handshakes.clone());
+            let fixture = UpstreamFixture::over(connector, vendor, |vendor| {
+                TokenSource::Static(vendor.access_token().into())
+            });
+            let calls: JoinSet<_> = (0..10).map(|key| fixture.calls.clone().oneshot(call(key))).collect();
             let answers = calls.join_all().await;
-            let sent: Vec<_> = journey.vendor.seen().iter().map(|seen| seen.at).collect();
+            let sent: Vec<_> = fixture.vendor.seen().iter().map(|seen| seen.at).collect();
             assert!(
                 sent.windows(5).all(|five| five[4] - five[0] > Duration::from_secs(1)),
                 "{handshakes:?}: {sent:?}"
@@ -201,55 +206,55 @@ async fn a_burst_never_exceeds_the_vendor_s_second_however_long_each_connection_
 async fn what_never_reached_the_upstream_is_struck_out_of_the_count() {
     use Unreachable::{Broken, Certificate, Connect, ConnectTimeout, Dns, DnsTimeout, Tls};
     for how_far in [Dns, DnsTimeout, Connect, ConnectTimeout, Tls, Certificate] {
-        let journey = Journey::with_a_static_token();
-        journey.cable.plug_into(Plug::Nowhere(how_far));
-        assert_eq!(journey.ask(1).await, Err(Cause::Upstream(UpstreamFailure::Unreachable(how_far))));
-        assert_eq!((journey.vendor.calls(), journey.counted()), (0, 0), "{how_far}");
+        let fixture = UpstreamFixture::with_a_static_token();
+        fixture.connector.set_connection(Connection::Nowhere(how_far));
+        assert_eq!(fixture.ask(1).await, Err(Cause::Upstream(UpstreamFailure::Unreachable(how_far))));
+        assert_eq!((fixture.vendor.calls(), fixture.counted()), (0, 0), "{how_far}");
     }
-    let journey = Journey::with_a_static_token();
-    journey.vendor.inject(Fault::Reset, Scope::All);
-    assert_eq!(journey.ask(1).await, Err(Cause::Upstream(UpstreamFailure::Unreachable(Broken))));
-    assert_eq!((journey.vendor.calls(), journey.counted()), (2, 2), "it was sent, twice");
+    let fixture = UpstreamFixture::with_a_static_token();
+    fixture.vendor.inject(Fault::Reset, Scope::All);
+    assert_eq!(fixture.ask(1).await, Err(Cause::Upstream(UpstreamFailure::Unreachable(Broken))));
+    assert_eq!((fixture.vendor.calls(), fixture.counted()), (2, 2), "it was sent, twice");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_day_that_is_spent_elsewhere_stops_all_calls() {
-    let journey = Journey::with_a_static_token();
-    journey.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::Next(1));
-    let told = journey.ask(1).await.unwrap_err();
+    let fixture = UpstreamFixture::with_a_static_token();
+    fixture.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::Next(1));
+    let told = fixture.ask(1).await.unwrap_err();
     assert!(matches!(told.limit_reached(), Some((UpstreamLimit::PerDay, wait)) if !wait.is_zero()));
     for _ in 0..2 {
-        let Err(Cause::Local(LocalDenial::DailyQuota { retry_after })) = journey.ask(1).await else {
+        let Err(Cause::Local(LocalDenial::DailyQuota { retry_after })) = fixture.ask(1).await else {
             panic!("not exhausted")
         };
         assert!(!retry_after.is_zero());
     }
-    assert_eq!(journey.vendor.calls(), 1);
+    assert_eq!(fixture.vendor.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_open_circuit_spends_no_quota_and_closes_after_one_good_call() {
-    let journey = Journey::with_a_static_token();
-    journey.vendor.inject(Fault::Hang, Scope::All);
+    let fixture = UpstreamFixture::with_a_static_token();
+    fixture.vendor.inject(Fault::Hang, Scope::All);
     for key in 1..=5 {
-        assert_eq!(journey.ask(key).await, Err(Cause::Upstream(UpstreamFailure::Timeout)));
+        assert_eq!(fixture.ask(key).await, Err(Cause::Upstream(UpstreamFailure::Timeout)));
     }
     assert_eq!(
-        journey.ask(1).await,
+        fixture.ask(1).await,
         Err(Cause::Local(LocalDenial::CircuitOpen { retry_after: SETTINGS.circuit.open_min }))
     );
-    assert_eq!((journey.vendor.calls(), journey.counted()), (5, 5));
-    journey.vendor.clear_faults();
+    assert_eq!((fixture.vendor.calls(), fixture.counted()), (5, 5));
+    fixture.vendor.clear_faults();
     tokio::time::sleep(SETTINGS.circuit.open_min).await;
     for _ in 0..2 {
-        assert!(matches!(journey.ask(1).await, Ok(Answer::Report(_))));
+        assert!(matches!(fixture.ask(1).await, Ok(Answer::Report(_))));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_token_nothing_leaves() {
     let nowhere = SecretFile::new("/nonexistent/link-report-proxy");
-    let journey = Journey::new(|_vendor| TokenSource::File(nowhere));
-    assert_eq!(journey.ask(1).await, Err(Cause::Local(LocalDenial::NoToken)));
-    assert_eq!(journey.vendor.calls(), 0);
+    let fixture = UpstreamFixture::new(|_vendor| TokenSource::File(nowhere));
+    assert_eq!(fixture.ask(1).await, Err(Cause::Local(LocalDenial::NoToken)));
+    assert_eq!(fixture.vendor.calls(), 0);
 }

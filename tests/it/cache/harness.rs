@@ -1,4 +1,4 @@
-//! The calls behind a cache, scripted: each one is laid on a desk, and the test decides what becomes of it.
+//! The calls behind a cache, scripted: each one is laid on a harness, and the test decides what becomes of it.
 
 use std::{
     num::NonZeroUsize,
@@ -33,8 +33,8 @@ type Outcome = Result<Fetched, FetchError>;
 const LIMITS: RequestLimits =
     RequestLimits { max_in_flight: NonZeroUsize::new(10_000).unwrap(), request_timeout: seconds(15) };
 
-/// A cache, and the desk with the calls that it makes.
-pub(super) struct Desk {
+/// A cache, and the harness with the calls that it makes.
+pub(super) struct CacheHarness {
     pub(super) cache: Cache<Calls>,
     misses: BoxCloneSyncService<Miss, Served, FetchError>,
     pub(super) metrics: Metrics,
@@ -103,9 +103,9 @@ pub(super) fn from(served: &Result<Served, FetchError>) -> &'static str {
     }
 }
 
-// === impl Desk ===
+// === impl CacheHarness ===
 
-impl Desk {
+impl CacheHarness {
     pub(super) fn new() -> Self {
         Self::with(options())
     }
@@ -174,7 +174,7 @@ impl Desk {
         from(&asking.await.unwrap())
     }
 
-    /// No call is on the desk, and none is coming.
+    /// No call is on the harness, and none is coming.
     pub(super) async fn is_clear(&mut self) {
         at_rest().await;
         assert!(self.has_no_call(), "a call too many");
@@ -248,7 +248,7 @@ impl Service<Call> for Calls {
 
     fn call(&mut self, call: Call) -> Self::Future {
         let (reply, outcome) = oneshot::channel();
-        self.0.send(Asked { call, reply }).unwrap_or_else(|_| panic!("the desk is gone"));
+        self.0.send(Asked { call, reply }).unwrap_or_else(|_| panic!("the harness is gone"));
         Box::pin(async { outcome.await.expect("a bug in the code that calls") })
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, advance},
 };
 
-use super::harness::{Desk, from, negative_answer, report, seconds};
+use super::harness::{CacheHarness, from, negative_answer, report, seconds};
 use crate::support::in_process::key;
 
 /// Around every age at which something changes, in seconds.
@@ -22,12 +22,12 @@ enum Step {
     CacheRequest,
     Wait(Duration),
     Purge,
-    /// From now on the vendor is in this mood.
-    Mood(Mood),
+    /// From now on the vendor is in this vendor_answer.
+    VendorAnswer(VendorAnswer),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mood {
+enum VendorAnswer {
     /// A report with so many links and this version.
     Report(usize, u32),
     NegativeAnswer,
@@ -37,7 +37,7 @@ enum Mood {
 /// What the model holds.
 #[derive(Debug, Clone, Copy)]
 struct Held {
-    answer: Mood,
+    answer: VendorAnswer,
     since: Instant,
     /// How often in a row the same was said before.
     repeats: u32,
@@ -48,7 +48,7 @@ struct Held {
 /// A report behind a refusal.
 #[derive(Debug, Clone, Copy)]
 struct Behind {
-    answer: Mood,
+    answer: VendorAnswer,
     since: Instant,
     repeats: u32,
     refused_at: Instant,
@@ -91,16 +91,16 @@ impl Failing {
 impl Held {
     fn fresh(&self) -> Duration {
         match self.answer {
-            Mood::Report(0, _) => seconds((60 << self.repeats.min(10)).min(900)),
-            Mood::NegativeAnswer => seconds((60 << self.repeats.min(10)).min(3_600)),
-            Mood::Report(..) | Mood::Failure => seconds(300),
+            VendorAnswer::Report(0, _) => seconds((60 << self.repeats.min(10)).min(900)),
+            VendorAnswer::NegativeAnswer => seconds((60 << self.repeats.min(10)).min(3_600)),
+            VendorAnswer::Report(..) | VendorAnswer::Failure => seconds(300),
         }
     }
 
     /// The report that is better than an error.
-    fn report(&self, now: Instant) -> Option<Mood> {
+    fn report(&self, now: Instant) -> Option<VendorAnswer> {
         let (answer, since) = match (self.answer, self.behind) {
-            (Mood::NegativeAnswer, behind) => behind.map(|behind| (behind.answer, behind.since))?,
+            (VendorAnswer::NegativeAnswer, behind) => behind.map(|behind| (behind.answer, behind.since))?,
             (report, _) => (report, self.since),
         };
         (now - since <= seconds(3_600)).then_some(answer)
@@ -108,7 +108,7 @@ impl Held {
 
     fn is_dead(&self, now: Instant) -> bool {
         let refused =
-            self.answer == Mood::NegativeAnswer && now - self.since <= self.fresh() + seconds(3_600);
+            self.answer == VendorAnswer::NegativeAnswer && now - self.since <= self.fresh() + seconds(3_600);
         self.report(now).is_none() && !refused
     }
 }
@@ -117,7 +117,7 @@ impl Held {
 
 impl Oracle {
     /// What an answer will be, and how it is come by.
-    fn ask(&mut self, mood: Mood, now: Instant) -> (&'static str, Option<Mood>) {
+    fn ask(&mut self, vendor_answer: VendorAnswer, now: Instant) -> (&'static str, Option<VendorAnswer>) {
         if let Some(dead) = self.held.filter(|held| held.is_dead(now)) {
             self.failing = self.failing.or(dead.failing);
             self.held = None;
@@ -125,19 +125,19 @@ impl Oracle {
         let Some(held) = self.held else {
             return match self.failing {
                 Some(failing) if now < failing.retry_at => ("error", None),
-                _ => self.fetch(mood, now),
+                _ => self.fetch(vendor_answer, now),
             };
         };
         let age = now - held.since;
         if age < held.fresh() {
             return ("hit", Some(held.answer));
         }
-        let stale = held.answer != Mood::NegativeAnswer && age < held.fresh() + seconds(600);
+        let stale = held.answer != VendorAnswer::NegativeAnswer && age < held.fresh() + seconds(600);
         if let Some(Failing { retry_at, .. }) = held.failing {
             let report = held.report(now).filter(|_| stale || now < retry_at + seconds(600));
             if let Some(report) = report {
                 if now >= retry_at {
-                    self.fetch(mood, now);
+                    self.fetch(vendor_answer, now);
                 }
                 return ("fallback", Some(report));
             } else if now < retry_at {
@@ -145,18 +145,18 @@ impl Oracle {
             }
         }
         if stale {
-            self.fetch(mood, now);
+            self.fetch(vendor_answer, now);
             return ("stale", Some(held.answer));
         }
-        match (self.fetch(mood, now), held.report(now)) {
+        match (self.fetch(vendor_answer, now), held.report(now)) {
             (("error", None), Some(report)) => ("fallback", Some(report)),
             (fetched, _) => fetched,
         }
     }
 
-    fn fetch(&mut self, mood: Mood, now: Instant) -> (&'static str, Option<Mood>) {
+    fn fetch(&mut self, vendor_answer: VendorAnswer, now: Instant) -> (&'static str, Option<VendorAnswer>) {
         self.calls += 1;
-        if mood == Mood::Failure {
+        if vendor_answer == VendorAnswer::Failure {
             match &mut self.held {
                 Some(held) => held.failing = Some(Failing::next(held.failing, now)),
                 None => self.failing = Some(Failing::next(self.failing, now)),
@@ -166,33 +166,36 @@ impl Oracle {
         let before = self.held;
         // The report before, and how often it had been repeated.
         let report = before.and_then(|before| match before.answer {
-            Mood::NegativeAnswer => before.behind.map(|behind| (behind.answer, behind.repeats)),
+            VendorAnswer::NegativeAnswer => before.behind.map(|behind| (behind.answer, behind.repeats)),
             report => Some((report, before.repeats)),
         });
-        let repeats = match mood {
-            Mood::NegativeAnswer => {
-                before.filter(|before| before.answer == mood).map(|before| before.repeats + 1)
+        let repeats = match vendor_answer {
+            VendorAnswer::NegativeAnswer => {
+                before.filter(|before| before.answer == vendor_answer).map(|before| before.repeats + 1)
             }
-            Mood::Report(0, _) => {
-                report.filter(|(report, _)| *report == mood).map(|(_, repeats)| repeats + 1)
+            VendorAnswer::Report(0, _) => {
+                report.filter(|(report, _)| *report == vendor_answer).map(|(_, repeats)| repeats + 1)
             }
-            Mood::Report(..) | Mood::Failure => None,
+            VendorAnswer::Report(..) | VendorAnswer::Failure => None,
         };
-        let behind = before.filter(|before| mood == Mood::NegativeAnswer && before.report(now).is_some());
+        let behind = before
+            .filter(|before| vendor_answer == VendorAnswer::NegativeAnswer && before.report(now).is_some());
         let behind = behind.and_then(|before| match before.answer {
-            Mood::NegativeAnswer => before.behind.filter(|behind| now - behind.refused_at < seconds(60)),
+            VendorAnswer::NegativeAnswer => {
+                before.behind.filter(|behind| now - behind.refused_at < seconds(60))
+            }
             answer => Some(Behind { answer, since: before.since, repeats: before.repeats, refused_at: now }),
         });
         self.failing = None;
         let repeats = repeats.unwrap_or(0);
-        self.held = Some(Held { answer: mood, since: now, repeats, failing: None, behind });
-        ("fetched", Some(mood))
+        self.held = Some(Held { answer: vendor_answer, since: now, repeats, failing: None, behind });
+        ("fetched", Some(vendor_answer))
     }
 }
 
-// === impl Mood ===
+// === impl VendorAnswer ===
 
-impl Mood {
+impl VendorAnswer {
     fn outcome(self) -> Result<Answer, FetchError> {
         match self {
             Self::Report(links, version) => Ok(report(key(1), links, version)),
@@ -203,48 +206,49 @@ impl Mood {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let mood = prop_oneof![
-        3 => (0_usize..3, 0_u32..3).prop_map(|(links, version)| Mood::Report(links, version)),
-        1 => Just(Mood::NegativeAnswer),
-        3 => Just(Mood::Failure),
+    let vendor_answer = prop_oneof![
+        3 => (0_usize..3, 0_u32..3).prop_map(|(links, version)| VendorAnswer::Report(links, version)),
+        1 => Just(VendorAnswer::NegativeAnswer),
+        3 => Just(VendorAnswer::Failure),
     ];
     prop_oneof![
         6 => Just(Step::CacheRequest),
         4 => prop::sample::select(&WAITS[..]).prop_map(|wait| Step::Wait(seconds(wait))),
         1 => Just(Step::Purge),
-        3 => mood.prop_map(Step::Mood),
+        3 => vendor_answer.prop_map(Step::VendorAnswer),
     ]
 }
 
 /// Lives through the steps, and compares each answer and the number of calls.
 async fn live(steps: &[Step]) -> Result<(), TestCaseError> {
-    let (mut desk, mut oracle, mut mood) = (Desk::new(), Oracle::default(), Mood::Report(2, 1));
+    let (mut harness, mut oracle, mut vendor_answer) =
+        (CacheHarness::new(), Oracle::default(), VendorAnswer::Report(2, 1));
     let mut calls = 0;
     for step in steps {
         match *step {
             Step::Wait(time) => advance(time).await,
-            Step::Mood(new) => mood = new,
+            Step::VendorAnswer(new) => vendor_answer = new,
             Step::Purge => {
-                desk.memory().purge(key(1).id);
+                harness.memory().purge(key(1).id);
                 (oracle.held, oracle.failing) = (None, None);
             }
             Step::CacheRequest => {
-                let expected = oracle.ask(mood, Instant::now());
-                let asking = desk.ask(key(1));
+                let expected = oracle.ask(vendor_answer, Instant::now());
+                let asking = harness.ask(key(1));
                 if oracle.calls > calls {
-                    desk.call().await.ends(mood.outcome());
+                    harness.call().await.ends(vendor_answer.outcome());
                     calls += 1;
                 }
                 let served = asking.await.unwrap();
                 let answer = served.as_ref().ok().map(|served| served.entry.answer().clone());
                 prop_assert_eq!(
                     (from(&served), answer),
-                    (expected.0, expected.1.map(|mood| mood.outcome().unwrap()))
+                    (expected.0, expected.1.map(|vendor_answer| vendor_answer.outcome().unwrap()))
                 );
-                prop_assert!(desk.has_no_call(), "a call too many");
-                while desk.memory().is_being_fetched(&key(1)) {
+                prop_assert!(harness.has_no_call(), "a call too many");
+                while harness.memory().is_being_fetched(&key(1)) {
                     tokio::task::yield_now().await;
-                    prop_assert!(desk.has_no_call(), "a call too many");
+                    prop_assert!(harness.has_no_call(), "a call too many");
                 }
             }
         }

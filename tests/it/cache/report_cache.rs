@@ -8,87 +8,87 @@ use link_report_proxy::{
 };
 use tokio::time::sleep;
 
-use super::harness::{Desk, at_rest, negative_answer, options, report, seconds};
+use super::harness::{CacheHarness, at_rest, negative_answer, options, report, seconds};
 use crate::support::in_process::key;
 
 #[tokio::test(start_paused = true)]
 async fn the_gzip_variant_is_weighed_made_once_and_kept_while_the_report_is_the_same() {
-    let mut desk = Desk::new();
-    desk.hold(key(1), report(key(1), 400, 1)).await;
-    let (entry, before) = (desk.memory().peek(&key(1)).unwrap(), desk.metric("cache_bytes"));
+    let mut harness = CacheHarness::new();
+    harness.hold(key(1), report(key(1), 400, 1)).await;
+    let (entry, before) = (harness.memory().peek(&key(1)).unwrap(), harness.metric("cache_bytes"));
     assert_eq!(before, entry.weight() as f64);
     for _ in 0..2 {
-        desk.memory().encode(key(1), &entry).await;
+        harness.memory().encode(key(1), &entry).await;
     }
     let variant = entry.gzip().unwrap();
     let grown = size_of_val(variant) + variant.weight();
-    assert_eq!(desk.metric("cache_bytes"), before + grown as f64);
+    assert_eq!(harness.metric("cache_bytes"), before + grown as f64);
     let made = variant.body().as_ptr();
     sleep(seconds(300)).await;
-    desk.ask(key(1)).await.unwrap().unwrap();
-    desk.call().await.answers(report(key(1), 400, 1));
+    harness.ask(key(1)).await.unwrap().unwrap();
+    harness.call().await.answers(report(key(1), 400, 1));
     at_rest().await;
-    let renewed = desk.memory().peek(&key(1)).unwrap();
+    let renewed = harness.memory().peek(&key(1)).unwrap();
     assert!(!Arc::ptr_eq(&renewed, &entry));
     assert_eq!(renewed.gzip().unwrap().body().as_ptr(), made);
-    assert_eq!(desk.metric("cache_bytes"), before + grown as f64);
+    assert_eq!(harness.metric("cache_bytes"), before + grown as f64);
 }
 
 #[tokio::test(start_paused = true)]
 async fn memory_is_bounded_by_real_weight_and_what_goes_is_counted() {
     const MOST: u64 = 256 << 10;
-    let mut desk = Desk::with(CacheOptions { max_bytes: MOST, ..options() });
+    let mut harness = CacheHarness::with(CacheOptions { max_bytes: MOST, ..options() });
     for number in 0..1_000 {
-        desk.hold(key(number), report(key(number), 100, 1)).await;
+        harness.hold(key(number), report(key(number), 100, 1)).await;
     }
-    let (entries, bytes) = (desk.metric("cache_entries"), desk.metric("cache_bytes"));
-    let weight = desk.memory().peek(&desk.memory().keys()[0]).unwrap().weight();
+    let (entries, bytes) = (harness.metric("cache_entries"), harness.metric("cache_bytes"));
+    let weight = harness.memory().peek(&harness.memory().keys()[0]).unwrap().weight();
     assert!(weight > 300 + 400, "the body and the book-keeping: {weight}");
     assert!(bytes <= MOST as f64 && bytes > 0.8 * MOST as f64, "{bytes}");
     assert_eq!(bytes, entries * weight as f64);
-    assert_eq!(desk.metric("cache_evictions_total{cause=\"size\"}"), 1_000.0 - entries);
+    assert_eq!(harness.metric("cache_evictions_total{cause=\"size\"}"), 1_000.0 - entries);
 }
 
 #[tokio::test(start_paused = true)]
 async fn hits_are_counted_through_refreshes_and_failures() {
-    let mut desk = Desk::new();
-    desk.hold(key(1), report(key(1), 2, 1)).await;
+    let mut harness = CacheHarness::new();
+    harness.hold(key(1), report(key(1), 2, 1)).await;
     for _ in 0..3 {
-        desk.ask(key(1)).await.unwrap().unwrap();
+        harness.ask(key(1)).await.unwrap().unwrap();
     }
     sleep(seconds(300)).await;
-    desk.ask(key(1)).await.unwrap().unwrap();
-    desk.call().await.answers(report(key(1), 2, 2));
+    harness.ask(key(1)).await.unwrap().unwrap();
+    harness.call().await.answers(report(key(1), 2, 2));
     sleep(seconds(300)).await;
-    desk.ask(key(1)).await.unwrap().unwrap();
-    desk.call().await.panics();
+    harness.ask(key(1)).await.unwrap().unwrap();
+    harness.call().await.panics();
     at_rest().await;
-    assert_eq!(desk.memory().peek(&key(1)).unwrap().hits(), 5);
-    assert_eq!(desk.metric("cache_served_age_seconds_count"), 5.0);
+    assert_eq!(harness.memory().peek(&key(1)).unwrap().hits(), 5);
+    assert_eq!(harness.metric("cache_served_age_seconds_count"), 5.0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_purge_takes_both_reports_of_an_activity_or_everything() {
-    let mut desk = Desk::new();
+    let mut harness = CacheHarness::new();
     let listed = ReportKey { no_clicks: NoClicks::Listed, ..key(1) };
     for held in [key(1), listed, key(2)] {
-        desk.hold(held, report(held, 2, 1)).await;
+        harness.hold(held, report(held, 2, 1)).await;
     }
-    desk.hold(key(3), negative_answer()).await;
-    assert_eq!(desk.memory().purge(key(1).id), 2);
-    assert_eq!(desk.memory().keys(), [key(2), key(3)]);
-    assert_eq!(desk.memory().purge_all(), 2);
-    assert_eq!((desk.memory().purge_all(), desk.metric("cache_entries")), (0, 0.0));
-    assert_eq!(desk.metric("cache_evictions_total{cause=\"purged\"}"), 4.0);
+    harness.hold(key(3), negative_answer()).await;
+    assert_eq!(harness.memory().purge(key(1).id), 2);
+    assert_eq!(harness.memory().keys(), [key(2), key(3)]);
+    assert_eq!(harness.memory().purge_all(), 2);
+    assert_eq!((harness.memory().purge_all(), harness.metric("cache_entries")), (0, 0.0));
+    assert_eq!(harness.metric("cache_evictions_total{cause=\"purged\"}"), 4.0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_encode_whose_asker_hangs_up_is_not_begun_again_and_is_weighed() {
-    let mut desk = Desk::new();
-    desk.hold(key(1), report(key(1), 400_000, 1)).await;
-    let (entry, before) = (desk.memory().peek(&key(1)).unwrap(), desk.metric("cache_bytes"));
+    let mut harness = CacheHarness::new();
+    harness.hold(key(1), report(key(1), 400_000, 1)).await;
+    let (entry, before) = (harness.memory().peek(&key(1)).unwrap(), harness.metric("cache_bytes"));
     let asker = {
-        let (memory, entry) = (std::sync::Arc::clone(desk.cache.memory()), Arc::clone(&entry));
+        let (memory, entry) = (std::sync::Arc::clone(harness.cache.memory()), Arc::clone(&entry));
         tokio::spawn(async move { memory.encode(key(1), &entry).await })
     };
     tokio::task::yield_now().await;
@@ -99,5 +99,5 @@ async fn an_encode_whose_asker_hangs_up_is_not_begun_again_and_is_weighed() {
         tokio::task::yield_now().await;
     }
     at_rest().await;
-    assert!(desk.metric("cache_bytes") > before, "weighed");
+    assert!(harness.metric("cache_bytes") > before, "weighed");
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use super::harness::{Desk, at_rest, from, report, seconds};
+use super::harness::{CacheHarness, at_rest, from, report, seconds};
 use crate::support::in_process::{InProcess, key, path};
 
 #[tokio::test(start_paused = true)]
@@ -45,15 +45,15 @@ fn place(room: &std::sync::Arc<Semaphore>) -> Permit {
 #[tokio::test(start_paused = true)]
 async fn a_leader_s_place_goes_with_its_call_and_a_waiter_s_with_the_waiter() {
     let room = std::sync::Arc::new(Semaphore::new(10));
-    let mut desk = Desk::new();
+    let mut harness = CacheHarness::new();
     let ask = || {
-        let Err(Unanswered::Miss(miss)) = desk.cache.lookup(key(1).into(), Instant::now()) else {
+        let Err(Unanswered::Miss(miss)) = harness.cache.lookup(key(1).into(), Instant::now()) else {
             panic!("nothing is held")
         };
-        tokio::spawn(desk.cache.clone().oneshot(Miss { permit: place(&room), ..miss }))
+        tokio::spawn(harness.cache.clone().oneshot(Miss { permit: place(&room), ..miss }))
     };
     let (leader, waiters) = (ask(), [ask(), ask()]);
-    let call = desk.call().await;
+    let call = harness.call().await;
     at_rest().await;
     assert_eq!(room.available_permits(), 7);
     leader.abort();
@@ -67,16 +67,16 @@ async fn a_leader_s_place_goes_with_its_call_and_a_waiter_s_with_the_waiter() {
 
 #[tokio::test(start_paused = true)]
 async fn refreshes_behind_answers_are_bounded_too_and_made_up_for() {
-    let mut desk = Desk::new();
+    let mut harness = CacheHarness::new();
     for number in 0..1_100 {
-        desk.hold(key(number), report(key(number), 2, 1)).await;
+        harness.hold(key(number), report(key(number), 2, 1)).await;
     }
     sleep(seconds(301)).await;
     for number in 0..1_100 {
-        assert_eq!(from(&desk.ask(key(number)).await.unwrap()), "stale");
+        assert_eq!(from(&harness.ask(key(number)).await.unwrap()), "stale");
     }
     let mut calls = Vec::new();
-    while let Some(call) = desk.made_call().await {
+    while let Some(call) = harness.made_call().await {
         calls.push(call);
     }
     assert_eq!(calls.len(), 1_024);
@@ -85,6 +85,6 @@ async fn refreshes_behind_answers_are_bounded_too_and_made_up_for() {
         call.answers(report(key, 2, 2));
     }
     at_rest().await;
-    assert_eq!(from(&desk.ask(key(1_099)).await.unwrap()), "stale");
-    assert_eq!(desk.call().await.call.key, key(1_099));
+    assert_eq!(from(&harness.ask(key(1_099)).await.unwrap()), "stale");
+    assert_eq!(harness.call().await.call.key, key(1_099));
 }

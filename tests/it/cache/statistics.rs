@@ -7,7 +7,7 @@ use link_report_proxy::{
 };
 use tokio::time::{Instant, advance, sleep};
 
-use super::harness::{Desk, at_rest, from, options, report, seconds};
+use super::harness::{CacheHarness, at_rest, from, options, report, seconds};
 use crate::support::in_process::key;
 
 fn with_clicks(key: ReportKey, clicks: u32) -> Answer {
@@ -19,78 +19,78 @@ fn with_clicks(key: ReportKey, clicks: u32) -> Answer {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_came_before_it_was_stored_is_never_shown_younger_than_it_is() {
-    let mut desk = Desk::new();
-    let asking = desk.ask(key(1));
-    let call = desk.call().await;
+    let mut harness = CacheHarness::new();
+    let asking = harness.ask(key(1));
+    let call = harness.call().await;
     let answered_at = Instant::now();
     advance(seconds(3)).await;
     call.answers_since(answered_at, report(key(1), 2, 1));
     assert_eq!(asking.await.unwrap().unwrap().age, seconds(3));
     advance(seconds(296)).await;
-    let served = desk.ask(key(1)).await.unwrap();
+    let served = harness.ask(key(1)).await.unwrap();
     assert_eq!((from(&served), served.unwrap().age), ("hit", seconds(299)));
-    let held = desk.memory().peek(&key(1)).unwrap();
+    let held = harness.memory().peek(&key(1)).unwrap();
     let now = Instant::now();
     assert_eq!((held.stored_for(now), held.unchanged_for(now)), (seconds(296), seconds(299)));
     advance(seconds(1)).await;
-    assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "stale", "fresh for 300 s in all");
+    assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "stale", "fresh for 300 s in all");
 }
 
 #[tokio::test(start_paused = true)]
 async fn both_reports_of_an_activity_tell_of_the_same_clicks() {
-    let mut desk = Desk::new();
+    let mut harness = CacheHarness::new();
     let start = Instant::now();
     let listed = ReportKey { no_clicks: NoClicks::Listed, ..key(1) };
     for (asked, clicks) in [(key(1), 5), (listed, 8)] {
-        desk.hold(asked, with_clicks(asked, clicks)).await;
+        harness.hold(asked, with_clicks(asked, clicks)).await;
         sleep(seconds(10)).await;
     }
-    let shown = desk.memory().statistics(key(1).id).unwrap();
+    let shown = harness.memory().statistics(key(1).id).unwrap();
     let changes: Vec<_> = shown.changes().map(|change| (change.difference, change.at - start)).collect();
     assert_eq!((shown.last_report().unwrap().clicks, changes), (8, vec![(3, seconds(10))]));
     assert_eq!([NoClicks::Omitted, NoClicks::Listed].map(|form| shown.form(form).fetches), [1, 1]);
-    assert_eq!(desk.memory().statistics(key(2).id), None);
+    assert_eq!(harness.memory().statistics(key(2).id), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn statistics_outlive_their_entry_and_its_hits_are_counted_on() {
-    let mut desk = Desk::with(CacheOptions { max_bytes: 16 << 10, ..options() });
-    let answered = |desk: &Desk| {
-        let shown = desk.memory().statistics(key(1).id).unwrap();
+    let mut harness = CacheHarness::with(CacheOptions { max_bytes: 16 << 10, ..options() });
+    let answered = |harness: &CacheHarness| {
+        let shown = harness.memory().statistics(key(1).id).unwrap();
         let form = shown.form(NoClicks::Omitted);
-        let held = desk.memory().peek(&key(1));
+        let held = harness.memory().peek(&key(1));
         (form.fetches, form.hits_since_last_fetch(held.map(|held| held.hits())))
     };
-    desk.hold(key(1), with_clicks(key(1), 5)).await;
-    let before = desk.memory().statistics(key(1).id);
+    harness.hold(key(1), with_clicks(key(1), 5)).await;
+    let before = harness.memory().statistics(key(1).id);
     for _ in 0..3 {
-        assert_eq!(from(&desk.ask(key(1)).await.unwrap()), "hit");
+        assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "hit");
     }
-    assert_eq!(desk.memory().statistics(key(1).id), before, "a hit writes nothing");
-    assert_eq!(answered(&desk), (1, 3));
+    assert_eq!(harness.memory().statistics(key(1).id), before, "a hit writes nothing");
+    assert_eq!(answered(&harness), (1, 3));
     for number in 2..60 {
-        desk.hold(key(number), report(key(number), 2, 1)).await;
+        harness.hold(key(number), report(key(number), 2, 1)).await;
     }
-    assert!(desk.memory().peek(&key(1)).is_none(), "evicted");
-    assert_eq!(answered(&desk), (1, 3));
-    let removed = desk.memory().statistics(key(1).id).unwrap().form(NoClicks::Omitted).removed.unwrap();
+    assert!(harness.memory().peek(&key(1)).is_none(), "evicted");
+    assert_eq!(answered(&harness), (1, 3));
+    let removed = harness.memory().statistics(key(1).id).unwrap().form(NoClicks::Omitted).removed.unwrap();
     assert_eq!(removed.why, EvictionCause::Size);
-    desk.hold(key(1), with_clicks(key(1), 9)).await;
-    assert_eq!(answered(&desk), (2, 0));
-    desk.ask(key(1)).await.unwrap().unwrap();
-    assert_eq!((answered(&desk), desk.memory().peek(&key(1)).unwrap().hits()), ((2, 1), 4));
-    let shown = desk.memory().statistics(key(1).id).unwrap();
+    harness.hold(key(1), with_clicks(key(1), 9)).await;
+    assert_eq!(answered(&harness), (2, 0));
+    harness.ask(key(1)).await.unwrap().unwrap();
+    assert_eq!((answered(&harness), harness.memory().peek(&key(1)).unwrap().hits()), ((2, 1), 4));
+    let shown = harness.memory().statistics(key(1).id).unwrap();
     assert_eq!(shown.changes().map(|change| change.difference).collect::<Vec<_>>(), [4]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_fetch_leaves_the_statistics_as_they_are() {
-    let mut desk = Desk::new();
-    desk.hold(key(1), with_clicks(key(1), 5)).await;
-    let before = desk.memory().statistics(key(1).id);
+    let mut harness = CacheHarness::new();
+    harness.hold(key(1), with_clicks(key(1), 5)).await;
+    let before = harness.memory().statistics(key(1).id);
     sleep(seconds(300)).await;
-    desk.ask(key(1)).await.unwrap().unwrap();
-    desk.call().await.fails(UpstreamFailure::Timeout);
+    harness.ask(key(1)).await.unwrap().unwrap();
+    harness.call().await.fails(UpstreamFailure::Timeout);
     at_rest().await;
-    assert_eq!(desk.memory().statistics(key(1).id), before);
+    assert_eq!(harness.memory().statistics(key(1).id), before);
 }

@@ -13,7 +13,7 @@ use link_report_proxy::{
 use super::snapshot;
 use crate::support::{
     in_process::{Answer, InProcess, OLD, UPSTREAM_HOST, failure, path, request, timed},
-    pipe::Plug,
+    pipe::Connection,
 };
 
 /// The report that is asked for.
@@ -31,7 +31,7 @@ enum Trouble {
     /// The vendor does this to every call.
     Vendor(Vec<Fault>),
     /// New connections end here.
-    Road(Plug),
+    Connection(Connection),
     /// The vendor did this to a call for another report, and that is enough.
     Before(Fault),
     /// Another report was called for a moment before.
@@ -98,7 +98,7 @@ fn rows() -> Vec<Row> {
         row("circuit open", Trouble::Before(failure(500)), 503, "circuit_open", None, "")
             .with(&[("CIRCUIT__CONSECUTIVE_FAILURES", "1")]),
         row("too much load", Trouble::Crowd, 503, "overloaded", None, "").with(&[("SERVER__MAX_IN_FLIGHT", "1")]),
-        row("a bug", Trouble::Road(Plug::Panic), 500, "internal_error", None, ""),
+        row("a bug", Trouble::Connection(Connection::Panic), 500, "internal_error", None, ""),
         row("no token", Trouble::NoToken, 503, "token_unavailable", None, ""),
     ]
 }
@@ -123,7 +123,7 @@ fn vendor(fault: Fault) -> Trouble {
 }
 
 fn lost(how_far: Unreachable) -> Trouble {
-    Trouble::Road(Plug::Nowhere(how_far))
+    Trouble::Connection(Connection::Nowhere(how_far))
 }
 
 // === impl Row ===
@@ -142,9 +142,11 @@ impl Row {
                 let settings = [("TOKEN__SOURCE", "file"), ("TOKEN__ACCESS_TOKEN_FILE", path.as_str())];
                 InProcess::prepared(&settings, |_vendor| file.close().unwrap())
             }
-            Trouble::Vendor(_) | Trouble::Road(_) | Trouble::Before(_) | Trouble::Busy | Trouble::Crowd => {
-                InProcess::with(self.settings)
-            }
+            Trouble::Vendor(_)
+            | Trouble::Connection(_)
+            | Trouble::Before(_)
+            | Trouble::Busy
+            | Trouble::Crowd => InProcess::with(self.settings),
         }
     }
 
@@ -156,7 +158,7 @@ impl Row {
                     proxy.vendor.inject(fault.clone(), Scope::All);
                 }
             }
-            Trouble::Road(plug) => proxy.plug_into(*plug),
+            Trouble::Connection(connection) => proxy.set_connection(*connection),
             Trouble::Before(fault) => {
                 proxy.vendor.inject(fault.clone(), Scope::Next(1));
                 assert!(proxy.get(&path(OTHER)).await.status >= 500);
@@ -254,7 +256,7 @@ async fn each_failure_has_its_status_and_its_words_in_bounded_time_and_tells_no_
         let answer = answer.shown();
         writeln!(shown, "=== {}\n{answer}", row.name).unwrap();
     }
-    snapshot("problems_of_the_road_out", &shown);
+    snapshot("problems_of_the_upstream_call", &shown);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::support::{
     in_process::{InProcess, OLD, path, timed},
-    pipe::Cable,
+    pipe::PipeConnector,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -163,7 +163,7 @@ async fn an_end_waits_for_a_renewal_no_longer_than_the_grace() {
         ],
     )
     .unwrap();
-    let app = App::new(&settings, Cable::to(&vendor).connector()).await.unwrap();
+    let app = App::new(&settings, PipeConnector::to(&vendor).connector()).await.unwrap();
     let stop = tokio::time::sleep(Duration::from_secs(1));
     let (ended, lived) = timed(app::run(app, &settings, |_ports| (), stop)).await;
     ended.unwrap();

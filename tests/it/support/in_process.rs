@@ -29,7 +29,7 @@ use serde_json::Value;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::pipe::{Cable, Plug};
+use super::pipe::{Connection, PipeConnector};
 
 /// The upstream's host: no answer may ever show it.
 pub(crate) const UPSTREAM_HOST: &str = "upstream.invalid";
@@ -51,7 +51,7 @@ pub(crate) struct InProcess {
     pub(crate) vendor: Simulator,
     pub(crate) admin: Arc<AdminState>,
     front: Arc<ReportService<Calls>>,
-    cable: Cable,
+    connector: PipeConnector,
     _background: JoinSet<()>,
 }
 
@@ -97,11 +97,11 @@ impl InProcess {
         let settings: Vec<_> = STEADY.iter().chain(&given).chain(settings).copied().collect();
         let settings = load_settings(&settings);
         before(&vendor);
-        let cable = Cable::to(&vendor);
+        let connector = PipeConnector::to(&vendor);
         let world = Environment { clock: WallClock::starting_at(now), opening: InitialCount::Unspent };
         let dependencies = Dependencies {
-            api: cable.connector(),
-            authority: cable.connector(),
+            api: connector.connector(),
+            authority: connector.connector(),
             stores: StateStores::in_memory(),
             world,
         };
@@ -109,7 +109,7 @@ impl InProcess {
             let built = App::build(&settings, dependencies).now_or_never();
             built.expect("state in memory keeps nobody waiting").unwrap()
         };
-        Self { vendor, admin, front, cable, _background: background.into_iter().collect() }
+        Self { vendor, admin, front, connector, _background: background.into_iter().collect() }
     }
 
     /// Asks the data port, on a connection of its own.
@@ -159,14 +159,14 @@ impl InProcess {
     }
 
     /// From now on new connections end there.
-    pub(crate) fn plug_into(&self, plug: Plug) {
-        self.cable.plug_into(plug);
+    pub(crate) fn set_connection(&self, connection: Connection) {
+        self.connector.set_connection(connection);
     }
 
     /// Open connections end, and new ones fail so.
     pub(crate) fn lose_all_connections(&self, how_far: Unreachable) {
-        self.cable.cut();
-        self.cable.plug_into(Plug::Nowhere(how_far));
+        self.connector.cut();
+        self.connector.set_connection(Connection::Nowhere(how_far));
     }
 
     /// What is held of `key`, once nothing of it is in the air.

@@ -1,4 +1,4 @@
-//! The road's last mile in memory: connections that end in a simulated vendor, or do not come about.
+//! The upstream connector in memory: connections that end in a simulated vendor, fail, or panic.
 
 use std::{
     collections::VecDeque,
@@ -15,33 +15,33 @@ use link_report_proxy::{
 };
 use tokio::{io::DuplexStream, task::JoinSet};
 
-/// What every new connection runs through. Clones are the same cable.
+/// Makes every new connection to the upstream. Clones share their state.
 #[derive(Clone)]
-pub(crate) struct Cable {
+pub(crate) struct PipeConnector {
     vendor: Simulator,
-    plug: Arc<Mutex<Plug>>,
+    connection: Arc<Mutex<Connection>>,
     connections: Arc<Mutex<JoinSet<()>>>,
     handshakes: Arc<Mutex<VecDeque<Duration>>>,
 }
 
-/// Where the cable ends.
+/// What happens to a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plug {
-    /// At the vendor.
+pub(crate) enum Connection {
+    /// It reaches the vendor.
     Vendor,
-    /// On the way there.
+    /// It fails.
     Nowhere(Unreachable),
-    /// In a bug of ours.
+    /// The connector panics.
     Panic,
 }
 
-// === impl Cable ===
+// === impl PipeConnector ===
 
-impl Cable {
+impl PipeConnector {
     pub(crate) fn to(vendor: &Simulator) -> Self {
         Self {
             vendor: vendor.clone(),
-            plug: Arc::new(Mutex::new(Plug::Vendor)),
+            connection: Arc::new(Mutex::new(Connection::Vendor)),
             connections: Arc::default(),
             handshakes: Arc::default(),
         }
@@ -54,19 +54,19 @@ impl Cable {
     }
 
     /// From now on new connections end there.
-    pub(crate) fn plug_into(&self, plug: Plug) {
-        *self.plug.lock().unwrap() = plug;
+    pub(crate) fn set_connection(&self, connection: Connection) {
+        *self.connection.lock().unwrap() = connection;
     }
 
     /// Nothing comes through any more, on connections old or new.
     pub(crate) fn cut(&self) {
-        self.plug_into(Plug::Nowhere(Unreachable::Connect));
+        self.set_connection(Connection::Nowhere(Unreachable::Connect));
         self.connections.lock().unwrap().abort_all();
     }
 
     pub(crate) fn connector(&self) -> impl Connect + Clone + Send + Sync + use<> {
-        let cable = self.clone();
-        tower::service_fn(move |_origin: Uri| Box::pin(cable.clone().connect()))
+        let connector = self.clone();
+        tower::service_fn(move |_origin: Uri| Box::pin(connector.clone().connect()))
     }
 
     async fn connect(self) -> Result<Pipe<DuplexStream>, ConnectFailed> {
@@ -74,16 +74,16 @@ impl Cable {
         if let Some(handshake) = handshake {
             tokio::time::sleep(handshake).await;
         }
-        let plug = *self.plug.lock().unwrap();
-        match plug {
-            Plug::Vendor => {
+        let connection = *self.connection.lock().unwrap();
+        match connection {
+            Connection::Vendor => {
                 let (ours, theirs) = tokio::io::duplex(64 * 1024);
                 let mut connections = self.connections.lock().unwrap();
                 connections.spawn(self.vendor.clone().serve_connection(theirs));
                 Ok(Pipe::new(ours))
             }
-            Plug::Nowhere(how_far) => Err(ConnectFailed(how_far)),
-            Plug::Panic => panic!("a bug on the road out"),
+            Connection::Nowhere(how_far) => Err(ConnectFailed(how_far)),
+            Connection::Panic => panic!("a bug in the connector"),
         }
     }
 }
