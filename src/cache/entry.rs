@@ -214,24 +214,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn policy() -> LifetimePolicy {
-        LifetimePolicy {
-            ttl: Duration::from_secs(300),
-            ttl_jitter: 0.0,
-            empty_ttl: Duration::from_secs(60),
-            negative_ttl: Duration::from_secs(60),
-            stale_while_revalidate: Duration::from_secs(600),
-            stale_if_error: Duration::from_secs(3_600),
-        }
-    }
-
-    fn report(links: &str) -> Answer {
-        let id = "8892baf9-970a-4de6-8400-fa4ec461986d";
-        let body = format!(r#"{{"campaign_activity_id":"{id}","link_click_counts":[{links}]}}"#);
-        let id = crate::report::ActivityId::parse(id.as_bytes()).unwrap();
-        Answer::Report(LinkReport::parse(id, body.as_bytes()).unwrap())
-    }
+    use crate::report::testing::{policy, report};
 
     fn entry(answer: Answer, before: Option<&Arc<Entry>>, now: Instant) -> Arc<Entry> {
         Arc::new(Entry::new(answer, EntryTimes { generated_at: now, stored_at: now }, before, 0, &policy()))

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    ActivityId, Answer, Call, Exchange, Fetched, NegativeAnswer, NegativeStatus, NoClicks, Reason, ReportKey,
+    ActivityId, Answer, Call, Exchange, Fetched, LifetimePolicy, LinkReport, NegativeAnswer, NegativeStatus,
+    NoClicks, Reason, ReportKey,
 };
 
 /// One of many keys.
@@ -27,4 +28,25 @@ pub(crate) fn call_for(number: u128) -> Call {
 pub(crate) fn good() -> Fetched {
     let answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
     Fetched { answer, answered_at: Instant::now(), age: Duration::ZERO, exchange: Exchange::default() }
+}
+
+/// A report with these elements of `link_click_counts`.
+pub(crate) fn report(links: &str) -> Answer {
+    let id = "8892baf9-970a-4de6-8400-fa4ec461986d";
+    let body = format!(r#"{{"campaign_activity_id":"{id}","link_click_counts":[{links}]}}"#);
+    let id = ActivityId::parse(id.as_bytes()).unwrap();
+    Answer::Report(LinkReport::parse(id, body.as_bytes()).unwrap())
+}
+
+/// Lifetimes without jitter: 5 minutes, 1 minute where there are no links or no report, stale for 10 minutes and, instead
+/// of an error, for an hour.
+pub(crate) fn policy() -> LifetimePolicy {
+    LifetimePolicy {
+        ttl: Duration::from_mins(5),
+        ttl_jitter: 0.0,
+        empty_ttl: Duration::from_mins(1),
+        negative_ttl: Duration::from_mins(1),
+        stale_while_revalidate: Duration::from_mins(10),
+        stale_if_error: Duration::from_hours(1),
+    }
 }

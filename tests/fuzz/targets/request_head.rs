@@ -32,7 +32,12 @@ const LIMITS: ConnectionLimits =
 fn answer(call: Call) -> Result<Fetched, FetchError> {
     let body = format!(r#"{{"campaign_activity_id":"{}","link_click_counts":[]}}"#, call.key.id);
     let report = LinkReport::parse(call.key.id, body.as_bytes()).expect("a report");
-    Ok(Fetched { answer: Answer::Report(report), age: Duration::ZERO, exchange: Exchange::default() })
+    Ok(Fetched {
+        answer: Answer::Report(report),
+        answered_at: tokio::time::Instant::now(),
+        age: Duration::ZERO,
+        exchange: Exchange::default(),
+    })
 }
 
 /// The data port's service, with such a vendor behind.
