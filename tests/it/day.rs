@@ -27,7 +27,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::support::{in_process::UPSTREAM_HOST, pipe::PipeConnector};
+use crate::support::{in_process::UPSTREAM_HOST, pipe::PipeConnector, sum_of_series};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -201,12 +201,10 @@ impl Run {
         self.front.call(request)
     }
 
-    /// 429 answers so far.
+    /// How many 429 answers there were so far.
     fn refused_by_the_vendor(&self) -> u64 {
         let text = self.admin.metrics.render().unwrap();
-        let counts =
-            text.lines().filter_map(|line| line.strip_prefix("link_report_proxy_upstream_throttled_total{"));
-        counts.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+        sum_of_series(&text, "link_report_proxy_upstream_throttled_total{").expect("the series") as u64
     }
 
     /// What it still wants to send reaches nobody, and its hold on the state is gone, as if by kill -9.

@@ -34,16 +34,16 @@ struct KillFixture {
 /// Where in a renewal to kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// Somewhere from the start of the process on; a renewal may have begun by itself.
+    /// At some time after the start of the process; a renewal may have begun by itself.
     Starting,
-    /// Somewhere from a request on that meets a revoked token.
-    RenewalConfig,
+    /// At some time after a request that gets a 401 for a revoked token.
+    Renewing,
     /// The vendor has used the refresh token up, and its answer never comes.
     Unanswered,
     /// Its answer arrives about now.
     Answering,
-    /// The new token was put into use by nobody yet, or has just been.
-    TakenUp,
+    /// The new token has just been installed, or is about to be.
+    Installed,
 }
 
 // === impl KillFixture ===
@@ -112,10 +112,10 @@ impl KillFixture {
     /// Lets a process live until the moment, and kills it.
     async fn die(&mut self, moment: Moment) {
         // Where the moment is no event, chance finds it.
-        let somewhen = |ms: u64| Duration::from_micros(fastrand::u64(..ms * 1_000));
+        let random_delay = |ms: u64| Duration::from_micros(fastrand::u64(..ms * 1_000));
         if moment == Moment::Starting {
             let run = self.run();
-            sleep(somewhen(60)).await;
+            sleep(random_delay(60)).await;
             return run.kill().await;
         }
         let proxy = self.start().await;
@@ -126,23 +126,23 @@ impl KillFixture {
             Moment::Answering => {
                 self.vendor.sim.inject(Fault::Latency(Duration::from_millis(10)), Scope::TokenCalls);
             }
-            Moment::Starting | Moment::RenewalConfig | Moment::TakenUp => {}
+            Moment::Starting | Moment::Renewing | Moment::Installed => {}
         }
-        let taken_up = || proxy.log().iter().filter(|line| line.contains("access token installed")).count();
-        let taken_up_before = taken_up();
+        let installed = || proxy.log().iter().filter(|line| line.contains("access token installed")).count();
+        let installed_before = installed();
         self.vendor.sim.revoke_access_tokens();
         let come = async {
             match moment {
-                Moment::Starting | Moment::RenewalConfig => sleep(somewhen(25)).await,
+                Moment::Starting | Moment::Renewing => sleep(random_delay(25)).await,
                 Moment::Unanswered | Moment::Answering => {
                     let calls_now = || self.vendor.sim.token_calls();
                     until("a token call", async || (calls_now() > calls).then_some(())).await;
                     if moment == Moment::Answering {
-                        sleep(somewhen(25)).await;
+                        sleep(random_delay(25)).await;
                     }
                 }
-                Moment::TakenUp => {
-                    until("a token", async || (taken_up() > taken_up_before).then_some(())).await;
+                Moment::Installed => {
+                    until("a token", async || (installed() > installed_before).then_some(())).await;
                 }
             }
         };
@@ -171,7 +171,7 @@ impl KillFixture {
             assert_ne!(moment, Moment::Unanswered, "an answer that never came was written");
             return;
         }
-        assert_ne!(moment, Moment::TakenUp, "a token was used before it was written");
+        assert_ne!(moment, Moment::Installed, "a token was used before it was written");
         assert_eq!(held, living_before, "neither the living one nor the one before it");
         assert!(record.intent.is_some(), "used up without an intent");
         self.losses += 1;
@@ -198,10 +198,10 @@ async fn generations() -> u32 {
     let mut fixture = KillFixture::new().await;
     for round in 0..ROUNDS {
         let moment = match round % 7 {
-            0..=2 => Moment::RenewalConfig,
+            0..=2 => Moment::Renewing,
             3 => Moment::Starting,
             4 => Moment::Answering,
-            5 => Moment::TakenUp,
+            5 => Moment::Installed,
             _ if round % 5 == 0 => Moment::Unanswered,
             _ => Moment::Answering,
         };

@@ -1,4 +1,4 @@
-//! The calls behind a cache, scripted: each one is laid on a harness, and the test decides what becomes of it.
+//! A cache whose calls the test answers: each call waits until the test says how it ends.
 
 use std::{
     num::NonZeroUsize,
@@ -27,13 +27,15 @@ use tokio::{
 };
 use tower::{Layer as _, Service, ServiceExt as _, util::BoxCloneSyncService};
 
+use crate::support::sum_of_series;
+
 type Outcome = Result<Fetched, FetchError>;
 
-/// More than ask at a time, but where a test is about that.
+/// More requests than any test sends at a time, unless it is about that.
 const LIMITS: RequestLimits =
     RequestLimits { max_in_flight: NonZeroUsize::new(10_000).unwrap(), request_timeout: seconds(15) };
 
-/// A cache, and the harness with the calls that it makes.
+/// A cache, and the calls that it makes.
 pub(super) struct CacheHarness {
     pub(super) cache: Cache<Calls>,
     misses: BoxCloneSyncService<Miss, Served, FetchError>,
@@ -41,11 +43,11 @@ pub(super) struct CacheHarness {
     asked: mpsc::UnboundedReceiver<Asked>,
 }
 
-/// The service behind the cache.
+/// The service below the cache.
 #[derive(Clone)]
 pub(super) struct Calls(mpsc::UnboundedSender<Asked>);
 
-/// A call under way.
+/// A call that has not ended.
 pub(super) struct Asked {
     pub(super) call: Call,
     reply: oneshot::Sender<Outcome>,
@@ -165,7 +167,7 @@ impl CacheHarness {
         self.asked.try_recv().ok()
     }
 
-    /// Asks, answers the call that this makes if it makes one, and tells how the caller was answered.
+    /// Requests a key, answers the call if one is made, and returns how the request was answered.
     pub(super) async fn ask_and_answer(&mut self, key: ReportKey, answer: &Answer) -> &'static str {
         let asking = self.ask(key);
         if let Some(call) = self.made_call().await {
@@ -174,18 +176,18 @@ impl CacheHarness {
         from(&asking.await.unwrap())
     }
 
-    /// No call is on the harness, and none is coming.
+    /// No call waits for an answer, and none is about to be made.
     pub(super) async fn is_clear(&mut self) {
         at_rest().await;
         assert!(self.has_no_call(), "a call too many");
     }
 
-    /// The same, of this very moment.
+    /// Whether no call waits at this moment.
     pub(super) fn has_no_call(&mut self) -> bool {
         self.asked.try_recv().is_err()
     }
 
-    /// Has `answer` remembered under `key`.
+    /// Stores `answer` under `key`.
     pub(super) async fn hold(&mut self, key: ReportKey, answer: Answer) {
         let asking = self.ask(key);
         self.call().await.answers(answer);
@@ -195,8 +197,7 @@ impl CacheHarness {
     pub(super) fn metric(&self, series: &str) -> f64 {
         self.memory().observe();
         let text = self.metrics.render().unwrap();
-        let name = format!("link_report_proxy_{series} ");
-        text.lines().find_map(|line| line.strip_prefix(&*name)).unwrap().parse().unwrap()
+        sum_of_series(&text, &format!("link_report_proxy_{series} ")).expect("a series of that name")
     }
 }
 

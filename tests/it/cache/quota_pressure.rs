@@ -11,11 +11,11 @@ use tokio::time::sleep;
 use super::harness::{CacheHarness, at_rest, from, options, report, seconds};
 use crate::support::in_process::key;
 
-/// A harness whose calls are as scarce as the test says.
+/// A cache whose quota pressure the test sets.
 fn scarce(quota_pressure: QuotaPressure) -> (CacheHarness, Arc<Mutex<QuotaPressure>>) {
     let now = Arc::new(Mutex::new(quota_pressure));
-    let told = Arc::clone(&now);
-    let probe = QuotaPressureFn::new(move |_now| *told.lock().unwrap());
+    let set = Arc::clone(&now);
+    let probe = QuotaPressureFn::new(move |_now| *set.lock().unwrap());
     (CacheHarness::with_calls_that_are(probe, options()), now)
 }
 

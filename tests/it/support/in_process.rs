@@ -29,7 +29,10 @@ use serde_json::Value;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::pipe::{Connection, PipeConnector};
+use super::{
+    pipe::{Connection, PipeConnector},
+    sum_of_series,
+};
 
 /// The upstream's host: no answer may ever show it.
 pub(crate) const UPSTREAM_HOST: &str = "upstream.invalid";
@@ -149,8 +152,7 @@ impl InProcess {
     /// The value of one series, as `/metrics` shows it.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let text = self.admin("/metrics").await.text();
-        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("{series} is not in\n{text}")).parse().unwrap()
+        sum_of_series(&text, &format!("{series} ")).unwrap_or_else(|| panic!("{series} is not in\n{text}"))
     }
 
     /// From now on the vendor answers every report call so.

@@ -11,6 +11,13 @@ pub(crate) use self::proxy::{PATIENCE, Proxy, Run, environment};
 pub(crate) use self::upstream::{Upstream, synthetic};
 pub(crate) use self::wire::{Answer, Wire, get, path, request};
 
+/// The sum of the series whose text begins with `prefix`, of a `/metrics` text; `None` where there is none.
+pub(crate) fn sum_of_series(metrics: &str, prefix: &str) -> Option<f64> {
+    let series = metrics.lines().filter(|line| line.starts_with(prefix));
+    let samples = series.map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    samples.reduce(|sum, sample| Some(sum? + sample?))?
+}
+
 /// Awaits `event` for at most [`PATIENCE`], so that a broken promise fails a test instead of hanging it.
 pub(crate) async fn soon<F: Future>(what: &str, event: F) -> F::Output {
     match tokio::time::timeout(PATIENCE, event).await {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-use super::{Answer, Upstream, get, soon};
+use super::{Answer, Upstream, get, soon, sum_of_series};
 
 /// How long an event may take on a busy machine before its test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -166,11 +166,7 @@ impl Proxy {
 
     /// The sum of a metric's series whose text begins with `prefix`.
     pub(crate) async fn metric(&self, prefix: &str) -> f64 {
-        let text = self.metrics().await;
-        let values = text.lines().filter(|line| line.starts_with(prefix)).map(|line| {
-            line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a sample")
-        });
-        values.sum()
+        sum_of_series(&self.metrics().await, prefix).unwrap_or_default()
     }
 
     /// Resident memory in KiB, as the kernel counts it.
