@@ -1,7 +1,7 @@
-//! Single flight: one fetch per key at a time, however many requests wait for it.
+//! Single flight: at most one fetch per key at a time; concurrent misses of the key wait for it.
 //!
-//! A task of its own owns the fetch, so that a caller that disconnects cancels nothing. A fetch that panics frees its
-//! waiters. An answer whose key is purged during the fetch reaches its waiters, but is not stored.
+//! Each fetch runs in its own task, so a client that disconnects does not cancel it. If the fetch panics, its waiters get
+//! an internal error. If the key is purged during the fetch, the waiters get the result, but it is not stored.
 
 use std::{
     collections::HashMap,
@@ -17,17 +17,17 @@ use tokio::sync::Notify;
 use super::{Entry, StoreOutcome};
 use crate::report::{Cause, Exchange, FetchError, Fetched, ReportKey};
 
-/// While so many fetches are in flight, no background refresh starts: a later hit will start it. Fetches with waiting
-/// callers are bounded by the callers' permits.
-const MOST_BEHIND: usize = 1_024;
+/// The number of fetches in flight from which on no background refresh starts; a later hit will start it. Fetches that a
+/// caller waits for are limited by the callers' permits instead.
+const MAX_WITH_REFRESH: usize = 1_024;
 
-/// What the calls behind the cache returned.
+/// What the service below the cache returned.
 pub(super) type FetchOutcome = Result<Fetched, FetchError>;
 
-/// What each waiter of a flight gets.
+/// The result of a flight; each waiter gets a clone.
 pub(super) type FlightResult = Result<Landed, FetchError>;
 
-/// An answer that a flight has fetched.
+/// The result of a successful flight.
 #[derive(Debug, Clone)]
 pub(super) struct Landed {
     pub(super) entry: Arc<Entry>,
@@ -35,16 +35,16 @@ pub(super) struct Landed {
     pub(super) stored: StoreOutcome,
 }
 
-/// Will the caller wait for the flight?
+/// Does the caller wait for the flight?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FlightAudience {
-    /// Yes.
+    /// Yes: the fetch is for a miss.
     Caller,
-    /// No, it has been answered from memory: the flight is a background refresh.
+    /// No: the caller was served from the cache, and the flight is a background refresh.
     Nobody,
 }
 
-/// The fetches in flight.
+/// The fetches in flight, by key.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     in_flight: Mutex<HashMap<ReportKey, Flight, RandomState>>,
@@ -56,31 +56,31 @@ struct Flight {
     keep: Retain,
 }
 
-/// The result of a flight, and those who wait for it. (A `watch` channel would have eight lists of them.)
+/// The result of a flight, and its waiters. (A `watch` channel is larger: it keeps eight lists of waiters.)
 #[derive(Debug, Default)]
 struct FlightEnd {
     result: OnceLock<FlightResult>,
     ended: Notify,
 }
 
-/// May a flight's answer be stored?
+/// May the result of a flight be stored?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retain {
     Yes,
-    /// Its key was purged after it started.
+    /// No: the key was purged after the flight started.
     No,
 }
 
-/// The result of asking for a flight.
+/// The result of [`Flights::join_or_start`].
 #[derive(Debug)]
 pub(super) enum Joined {
-    /// This caller started it.
+    /// This caller started the flight.
     Leader(FlightWaiter),
-    /// It was in flight already.
+    /// The key was in flight already.
     Waiter(FlightWaiter),
-    /// The running fetch started before a purge: wait for its end, then look the key up again.
+    /// The running flight started before a purge: wait for its end, then look the key up again.
     Outdated(FlightWaiter),
-    /// None: it is not needed any more, or too many are in flight.
+    /// No flight: it is no longer needed, or too many are in flight for a background refresh.
     Declined,
 }
 
@@ -88,7 +88,8 @@ pub(super) enum Joined {
 #[derive(Debug)]
 pub(super) struct FlightWaiter(Arc<FlightEnd>);
 
-/// Owned by the task of a fetch: however that ends, the key is free afterwards and every waiter has a result.
+/// Owned by the task of a fetch. When it is dropped, also after a panic, the flight is removed and every waiter has a
+/// result.
 #[derive(Debug)]
 struct FlightGuard {
     flights: Arc<Flights>,
@@ -99,8 +100,8 @@ struct FlightGuard {
 // === impl Flights ===
 
 impl Flights {
-    /// Joins the flight of `key`. If there is none and one is still `needed`, `start` makes it: the fetch, and the function
-    /// that decides what is stored of its outcome. The latter runs before another flight of this key can start.
+    /// Joins the flight of `key`. If there is none and one is still `needed`, starts one. `start` returns the fetch, and the
+    /// function that stores its outcome; that function runs before another flight of this key can start.
     pub(super) fn join_or_start<F, S>(
         self: &Arc<Self>,
         key: ReportKey,
@@ -122,9 +123,9 @@ impl Flights {
         }
         let room = match audience {
             FlightAudience::Caller => true,
-            FlightAudience::Nobody => in_flight.len() < MOST_BEHIND,
+            FlightAudience::Nobody => in_flight.len() < MAX_WITH_REFRESH,
         };
-        // Under the lock: a flight may have ended since the caller looked the key up.
+        // Checked under the lock: a flight may have ended since the caller looked the key up.
         if !room || !needed() {
             return Joined::Declined;
         }
@@ -134,10 +135,10 @@ impl Flights {
         let guard = FlightGuard { flights: Arc::clone(self), key, end: Arc::clone(&end) };
         let (fetch, apply_fetch) = start();
         tokio::spawn(async move {
-            // A panic is applied like any failure, so that a key whose fetch panics is backed off.
+            // A panic counts as a failure, so that a key whose fetch panics is backed off.
             let fetched = AssertUnwindSafe(fetch).catch_unwind().await;
             let outcome = fetched.unwrap_or_else(|_panic| Err(Cause::Internal.into()));
-            guard.land(|keep| apply_fetch(outcome, keep));
+            guard.finish(|keep| apply_fetch(outcome, keep));
         });
         Joined::Leader(FlightWaiter(end))
     }
@@ -147,7 +148,7 @@ impl Flights {
         self.in_flight().contains_key(key)
     }
 
-    /// Runs `purge`, and marks the flights whose key `concerns` so that their answers are not stored.
+    /// Runs `purge`, and marks the flights whose key `concerns` accepts, so that their results are not stored.
     pub(super) fn purge<T>(&self, concerns: impl Fn(&ReportKey) -> bool, purge: impl FnOnce() -> T) -> T {
         let mut in_flight = self.in_flight();
         for (key, flight) in &mut *in_flight {
@@ -166,10 +167,10 @@ impl Flights {
 // === impl FlightWaiter ===
 
 impl FlightWaiter {
-    /// Waits for the result.
-    pub(super) async fn landed(self) -> FlightResult {
+    /// Waits for the end of the flight; returns its result.
+    pub(super) async fn result(self) -> FlightResult {
         let Self(end) = self;
-        // Made before the look: it is woken by an end that comes between the two.
+        // Created before the check: so it is also woken by a flight that ends between the check and the await.
         let ended = end.ended.notified();
         if end.result.get().is_none() {
             ended.await;
@@ -181,8 +182,8 @@ impl FlightWaiter {
 // === impl FlightGuard ===
 
 impl FlightGuard {
-    /// Applies the outcome and frees the key in one step, then wakes the waiters.
-    fn land(self, apply_fetch: impl FnOnce(Retain) -> FlightResult) {
+    /// Stores the outcome and removes the flight under one lock, then wakes the waiters.
+    fn finish(self, apply_fetch: impl FnOnce(Retain) -> FlightResult) {
         let mut in_flight = self.flights.in_flight();
         let keep = in_flight.get(&self.key).map_or(Retain::No, |flight| flight.keep);
         let result = apply_fetch(keep);
@@ -197,7 +198,7 @@ impl Drop for FlightGuard {
         if self.end.result.get().is_some() {
             return;
         }
-        // `apply_fetch` panicked, or the process is ending.
+        // `apply_fetch` panicked, or the runtime is shutting down.
         self.flights.in_flight().remove(&self.key);
         self.end.finish(Err(Cause::Internal.into()));
     }

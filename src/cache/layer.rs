@@ -1,4 +1,4 @@
-//! The cache as a service: a lookup answers from memory or finds a miss, and a miss is answered by a fetch.
+//! The cache as a tower layer: `lookup` serves from memory or returns a miss; `call` fetches for a miss.
 
 use std::{
     sync::Arc,
@@ -16,33 +16,33 @@ use super::{
 };
 use crate::report::{Call, FetchError, Fetched, Reason};
 
-/// Puts a [`ReportCache`] before whatever makes the calls.
+/// Wraps a service that calls the upstream with a [`ReportCache`].
 #[derive(Debug, Clone)]
 pub struct CacheLayer {
     memory: Arc<ReportCache>,
 }
 
-/// The cache before the service `S` that makes the calls.
+/// The cache in front of `S`, the service that calls the upstream.
 #[derive(Debug, Clone)]
 pub struct Cache<S> {
     memory: Arc<ReportCache>,
-    /// Shared: only a flight that takes off needs a service of its own.
+    /// Shared, so that a clone of the cache is cheap; only a flight that starts clones the service.
     calls: Arc<S>,
 }
 
-/// Why memory alone cannot answer.
+/// Why a lookup served nothing.
 #[derive(Debug)]
 pub enum Unanswered {
-    /// It takes a fetch.
+    /// A fetch is needed.
     Miss(Miss),
-    /// The last fetch has failed, nothing stands in for it, and it is too early for another.
+    /// The last fetch failed, no stale entry may be served instead, and the key is still backed off.
     Failed(FetchError),
 }
 
 // === impl CacheLayer ===
 
 impl CacheLayer {
-    /// A layer over this memory; several layers may share one.
+    /// A layer that uses this cache; several layers may share it.
     pub const fn new(memory: Arc<ReportCache>) -> Self {
         Self { memory }
     }
@@ -63,8 +63,10 @@ where
     S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
     S::Future: Send,
 {
-    /// What memory alone can answer, at once; else a miss, for this same service. A refresh that is due starts here, and
-    /// nobody waits for it.
+    /// Serves from memory, without waiting. If a refresh is due, starts it in the background.
+    ///
+    /// # Errors
+    /// [`Unanswered::Miss`], to be passed to `call`, or [`Unanswered::Failed`] while the key is backed off.
     pub fn lookup(&self, request: CacheRequest, now: Instant) -> Result<Served, Unanswered> {
         let CacheRequest { key, revalidate } = request;
         match revalidate {
@@ -80,7 +82,7 @@ where
             Lookup::Answered(served) => Ok(served),
             Lookup::Due { served, held } => {
                 let (call, mut free) = (Call { key, reason: Reason::Refresh }, Permit::default());
-                let _nobody_waits = self.join_or_start(call, Some(&held), FlightAudience::Nobody, &mut free);
+                let _background = self.join_or_start(call, Some(&held), FlightAudience::Nobody, &mut free);
                 Ok(served)
             }
             Lookup::Absent(held) => {
@@ -91,13 +93,13 @@ where
         }
     }
 
-    /// The memory behind it.
+    /// The entries, shared with other layers.
     pub const fn memory(&self) -> &Arc<ReportCache> {
         &self.memory
     }
 
-    /// The answer by a fetch, of this caller's own or of one before it. A fetch that starts here keeps the caller's permit
-    /// until it ends, also when the caller has hung up.
+    /// Serves a miss: starts a fetch or joins one in flight. A fetch that starts here keeps the request's permit until it
+    /// ends, also when the client disconnects.
     async fn fetch(self, mut miss: Miss) -> Result<Served, FetchError> {
         loop {
             let call = Call { key: miss.key, reason: miss.reason() };
@@ -115,7 +117,7 @@ where
         }
     }
 
-    /// Waits for a fetch that is not older than this question; `None` when memory is to be asked again.
+    /// Waits for a flight that started after the last purge of the key. `None`: the caller must look the key up again.
     async fn fetched(
         &self,
         call: Call,
@@ -126,15 +128,16 @@ where
             Joined::Leader(waiter) => (Role::Leader, waiter),
             Joined::Waiter(waiter) => (Role::Waiter, waiter),
             Joined::Outdated(waiter) => {
-                let _older_than_the_purge = waiter.landed().await;
+                let _fetched_before_purge = waiter.result().await;
                 return Ok(None);
             }
             Joined::Declined => return Ok(None),
         };
-        Ok(Some((role, waiter.landed().await?)))
+        Ok(Some((role, waiter.result().await?)))
     }
 
-    /// Boards a flight, for a caller who saw that this was `held`.
+    /// Joins or starts the flight of the key. `held` is the entry that the caller's lookup found: if that has changed since,
+    /// no flight starts.
     fn join_or_start(
         &self,
         call: Call,
@@ -144,7 +147,7 @@ where
     ) -> Joined {
         let key = call.key;
         let needed = || self.memory.is_as_seen(&key, held);
-        let take_off = || {
+        let start = || {
             let (memory, permit) = (Arc::clone(&self.memory), std::mem::take(permit));
             let fetch = S::clone(&self.calls).oneshot(call).instrument(flight_span(call));
             (fetch, move |outcome, keep| {
@@ -153,7 +156,7 @@ where
                 result
             })
         };
-        self.memory.flights.join_or_start(key, audience, needed, take_off)
+        self.memory.flights.join_or_start(key, audience, needed, start)
     }
 }
 
@@ -167,7 +170,8 @@ where
     type Future = BoxFuture<'static, Result<Served, FetchError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
-        // A fetch sees to the readiness of the calls itself: whoever joins one that is under way need not wait for it.
+        // Always ready: a request that joins a flight does not use the inner service, and a new flight waits until the
+        // inner service is ready (`oneshot`).
         Poll::Ready(Ok(()))
     }
 
@@ -176,8 +180,8 @@ where
     }
 }
 
-/// A fetch outlives the request that began it, and others wait for it too: it is no request's child, and only follows
-/// from the one that began it.
+/// The tracing span of a fetch. A fetch can outlive the request that started it, and other requests wait for it too, so
+/// it is not a child of that request's span: it only follows from it.
 fn flight_span(Call { key, reason }: Call) -> Span {
     let (id, no_clicks, reason) = (key.id, key.no_clicks.as_str(), reason.as_str());
     let span = tracing::debug_span!(parent: None, "fetch", %id, no_clicks, reason);

@@ -1,4 +1,6 @@
-//! What memory answers by itself, and when it wants a call.
+//! Looks a key up: fresh, stale-while-revalidate, stale-if-error (RFC 5861), or a miss; decides when a refresh is due.
+//!
+//! Nothing here calls the upstream: `layer.rs` starts the fetches.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,15 +9,15 @@ use tokio::time::Instant;
 use super::{Entry, Freshness, Lookup, Refresh, RefreshFailure, ReportCache, Served, ServedFrom};
 use crate::report::{FailureKind, FetchError, LocalDenial, QuotaPressure, ReportKey};
 
-/// A failure tells of the present for at least as long after its pause.
+/// A failed refresh counts as recent for at least this long after the end of its back-off.
 const RECENT: Duration = Duration::from_mins(1);
 
 // === impl ReportCache ===
 
 impl ReportCache {
-    /// Looks a key up. Costs one lookup and no allocation: every hit goes through here.
+    /// Looks a key up. Every hit runs this: it makes one map lookup, and a fresh hit allocates nothing.
     pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
-        let Some(held) = self.store.get(key) else { return self.look_up_unheld(key, now) };
+        let Some(held) = self.store.get(key) else { return self.look_up_absent(key, now) };
         let age = held.age(now);
         match held.freshness_at(age) {
             Freshness::Fresh => {
@@ -23,27 +25,29 @@ impl ReportCache {
                 Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age })
             }
             Freshness::Stale => self.look_up_stale(held, age, now),
-            Freshness::StaleIfError => self.look_up_kept(held, now),
-            // By its report, where that outlives the refusal before it.
-            Freshness::Expired if held.stale_if_error(now).is_some() => self.look_up_kept(held, now),
+            Freshness::StaleIfError => self.look_up_stale_if_error(held, now),
+            // The negative answer has expired, but the older report kept with it may still be served.
+            Freshness::Expired if held.stale_if_error(now).is_some() => {
+                self.look_up_stale_if_error(held, now)
+            }
             Freshness::Expired => {
                 if let Some(refresh_failure) = held.refresh_failure() {
                     self.failures.take_over(*key, refresh_failure);
                 }
                 self.store.expire(key, &held);
-                self.look_up_unheld(key, now)
+                self.look_up_absent(key, now)
             }
         }
     }
 
-    fn look_up_unheld(&self, key: &ReportKey, now: Instant) -> Lookup {
+    fn look_up_absent(&self, key: &ReportKey, now: Instant) -> Lookup {
         let failed = |error: FetchError| Lookup::Failed(error.remembered());
         self.failures.resting(key, now).map_or(Lookup::Absent(None), failed)
     }
 
     fn look_up_stale(&self, held: Arc<Entry>, age: Duration, now: Instant) -> Lookup {
         let from = match held.refresh_failure() {
-            // To be put off is no failure.
+            // A refresh that was only deferred for the quota did not fail.
             Some(RefreshFailure { error, .. }) if error.cause.kind() != FailureKind::Rationed => {
                 ServedFrom::StaleIfError(Box::new(error.clone().remembered()))
             }
@@ -57,13 +61,15 @@ impl ReportCache {
         }
     }
 
-    /// What is too old to be answered as it is: a report, or a refusal with or without a report behind it.
-    fn look_up_kept(&self, held: Arc<Entry>, now: Instant) -> Lookup {
+    /// An entry too old to be served without a fetch: a report, or a negative answer with or without an older report. It
+    /// is served only if a refresh failed recently or is deferred.
+    fn look_up_stale_if_error(&self, held: Arc<Entry>, now: Instant) -> Lookup {
         let rationed = |retry_after| LocalDenial::DailyQuota { retry_after }.into();
         let recent = held.refresh_failure().filter(|refresh_failure| self.is_recent(refresh_failure, now));
         let error = match (recent, self.refresh(&held, now)) {
             (Some(refresh_failure), Refresh::Backoff(_)) => refresh_failure.error.clone().remembered(),
-            // The last refresh failed: nobody waits for the next one to fail, and it is made only now and then.
+            // The last refresh failed: serve the stale report at once, and retry the refresh in the background, so that no
+            // caller waits for another failure.
             (Some(refresh_failure), Refresh::Due) if held.stale_if_error(now).is_some() => {
                 let error = refresh_failure.error.clone().remembered();
                 return match self.stale_if_error_from(Some(&held), error) {
@@ -86,12 +92,13 @@ impl ReportCache {
         }
     }
 
-    /// A failure tells of the present for as long as a stale copy would: a vendor that failed last night may be well.
+    /// Is the failure recent enough to be the response? An older one says nothing about the upstream now, so the caller
+    /// waits for a fetch instead.
     fn is_recent(&self, refresh_failure: &RefreshFailure, now: Instant) -> bool {
         now < refresh_failure.retry_at + self.options.lifetimes.stale_while_revalidate.max(RECENT)
     }
 
-    /// When a copy that is no longer fresh may be refreshed.
+    /// When this entry may be refreshed: depends on its age, its back-off and how scarce calls are.
     pub fn refresh(&self, entry: &Entry, now: Instant) -> Refresh {
         if let Some(refresh_failure) =
             entry.refresh_failure().filter(|refresh_failure| refresh_failure.is_resting(now))
@@ -107,7 +114,8 @@ impl ReportCache {
         }
     }
 
-    /// Would a demand for a new answer be met by a fetch now? Bounds what impatient callers can spend.
+    /// Does a request with `Cache-Control: no-cache` cause a fetch now? Limits how many calls such clients can use:
+    /// at most one per `client_no_cache_interval` and key, and none while calls are scarce.
     pub(super) fn may_fetch_anew(&self, entry: &Entry, now: Instant) -> bool {
         let interval = self.options.client_no_cache_interval;
         let tried = entry.refresh_failure().is_some_and(|refresh_failure| {
@@ -117,7 +125,8 @@ impl ReportCache {
         entry.stored_for(now) >= interval && !tried && self.quota_pressure.ask(now) == QuotaPressure::Normal
     }
 
-    /// Is still `seen` what is held of a key, and no failure noted since? Else a fetch has landed.
+    /// Is the key's state still what the caller saw? If the entry changed, or an absent key is backed off, another fetch
+    /// ended in between.
     pub(super) fn is_as_seen(&self, key: &ReportKey, seen: Option<&Arc<Entry>>) -> bool {
         let held = self.store.get(key);
         match (&held, seen) {
@@ -127,11 +136,11 @@ impl ReportCache {
         }
     }
 
-    /// The copy that is a better answer than `error`: what was `held` when the caller came or, if nothing was, what is held
-    /// now.
+    /// Stale-if-error (RFC 5861 §4): the entry to serve instead of `error`. `held` is the entry that the request's lookup
+    /// found; if there was none, the key is looked up again.
     ///
     /// # Errors
-    /// `error`, if there is none.
+    /// `error`, if no entry may be served.
     pub fn stale_if_error(
         &self,
         key: &ReportKey,
@@ -152,7 +161,7 @@ impl ReportCache {
         let now = Instant::now();
         let Some(held) = held else { return Err(error) };
         let entry = match error.cause.kind() {
-            // The upstream was not even asked: its last word, if that was a refusal, is the best there is.
+            // No call was made for lack of quota: without a report, even a negative answer is better than an error.
             FailureKind::Rationed => Some(held.stale_if_error(now).unwrap_or(held)),
             FailureKind::Denied | FailureKind::Failed => held.stale_if_error(now),
         };
@@ -166,7 +175,7 @@ impl ReportCache {
         }
     }
 
-    /// Counts an answer of this age under the key of which this is held.
+    /// Counts a response of this age from the cache.
     fn count(&self, held: &Entry, age: Duration) {
         held.count_hit();
         self.metrics.served(age);

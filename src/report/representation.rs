@@ -1,18 +1,18 @@
-//! A body and its strong validator (RFC 9110 §8.8).
+//! A response body and its strong `ETag` (RFC 9110 §8.8).
 
 use std::{fmt, sync::Arc};
 
 use ring::digest;
 
-/// The two counts of an `Arc`, in bytes.
-const SHARERS: usize = 2 * size_of::<usize>();
-/// How many bytes of the hash are in the tag. With 128 bits two versions of one report do not collide.
-const SHOWN: usize = 16;
+/// The size of an `Arc`'s two reference counts, in bytes.
+const ARC_COUNTS: usize = 2 * size_of::<usize>();
+/// How many bytes of the hash are in the tag: 128 bits, so that two versions of one report do not collide.
+const HASH_BYTES: usize = 16;
 
-/// An entity tag and its body in one allocation of exactly the right size: every hit reads both.
+/// A body and its entity tag, in one allocation without spare capacity, since every hit reads both.
 ///
-/// The tag is a part of the body's SHA-256, with its quotes. Equal bodies have equal tags in every replica and after
-/// every restart, so that a caller's copy stays valid wherever its next request is answered.
+/// The tag is the first half of the body's SHA-256, in quotes. Equal bodies have equal tags in every replica and after
+/// every restart, so that a client's conditional request gets a 304 from any of them.
 #[derive(Clone)]
 pub struct Representation {
     tag_and_body: Arc<[u8]>,
@@ -22,41 +22,42 @@ pub struct Representation {
 // === impl Representation ===
 
 impl Representation {
-    /// Copies and tags `body`, which is often a slice of a much larger buffer that must not be kept alive.
+    /// Copies `body` and computes its tag. It copies because `body` is often a slice of a much larger buffer, which must
+    /// not be kept alive.
     pub fn new(body: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let hash = digest::digest(&digest::SHA256, body);
-        let mut tag = [b'"'; 2 * SHOWN + 2];
-        for (digits, byte) in tag[1..].chunks_exact_mut(2).zip(&hash.as_ref()[..SHOWN]) {
+        let mut tag = [b'"'; 2 * HASH_BYTES + 2];
+        for (digits, byte) in tag[1..].chunks_exact_mut(2).zip(&hash.as_ref()[..HASH_BYTES]) {
             digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
         Self::join(&tag, body)
     }
 
-    /// The same body encoded by gzip, with another strong tag (RFC 9110 §8.8.1).
+    /// The gzip variant of this body. Its tag differs, since a strong tag names exact bytes (RFC 9110 §8.8.1).
     pub fn gzip(&self, encoded: &[u8]) -> Self {
         let hash = &self.tag()[..self.tag_len - 1];
         Self::join(&[hash, b"-gzip\""].concat(), encoded)
     }
 
-    /// The value of the header `ETag`, quotes included.
+    /// The value of the `ETag` header, with its quotes.
     pub fn tag(&self) -> &[u8] {
         &self.tag_and_body[..self.tag_len]
     }
 
-    /// The bytes, as the upstream sent them or encoded by gzip.
+    /// The body: as the upstream sent it (decoded), or in its gzip variant.
     pub fn body(&self) -> &[u8] {
         &self.tag_and_body[self.tag_len..]
     }
 
-    /// Tag and body in one shared slice, and the offset of the body in it.
+    /// The shared slice with tag and body, and the offset of the body in bytes.
     pub fn shared(&self) -> (Arc<[u8]>, usize) {
         (Arc::clone(&self.tag_and_body), self.tag_len)
     }
 
     /// The memory that tag and body occupy, in bytes.
     pub fn weight(&self) -> usize {
-        block(SHARERS + self.tag_and_body.len())
+        block(ARC_COUNTS + self.tag_and_body.len())
     }
 
     fn join(tag: &[u8], body: &[u8]) -> Self {
@@ -64,7 +65,7 @@ impl Representation {
     }
 }
 
-/// Compares tags and lengths only: bodies can be megabytes long, and are compared under a lock.
+/// Compares tags and lengths only: bodies can have megabytes, and they are compared while a lock is held.
 impl PartialEq for Representation {
     fn eq(&self, other: &Self) -> bool {
         self.tag() == other.tag() && self.body().len() == other.body().len()
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_compared_by_their_tags_and_lengths_and_never_read() {
+    fn bodies_are_compared_by_tag_and_length_only() {
         assert_ne!(Representation::new(b"{}"), Representation::new(b"[]"));
         let representation = Representation::new(b"{}");
         assert_eq!(representation.gzip(b"one coding"), representation.gzip(b"or another"));
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_is_that_of_the_block_which_the_allocator_gives() {
+    fn the_weight_is_the_size_of_the_allocated_block() {
         assert_eq!([1, 455, 512, 1_795, 8_192, 8_530].map(block), [16, 512, 512, 2_048, 8_192, 11_093]);
     }
 

@@ -1,4 +1,4 @@
-//! Reads a body to its end and decodes it, and never further than its cap.
+//! Reads and gunzips a response body, up to a size limit on the bytes as sent and on the decoded bytes.
 
 use std::{
     borrow::Cow,
@@ -15,34 +15,34 @@ use http_body_util::BodyExt as _;
 
 use crate::report::InvalidReport;
 
-/// How a body is coded. We ask for gzip and nothing else.
+/// The `Content-Encoding` of a body. The request accepts gzip only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     Identity,
     Gzip,
 }
 
-/// Takes what fits. A gzip bomb stops at the byte that does not, however much is still to come out of the chunk.
+/// Collects decoded bytes up to `limit`. A write past it fails, so a gzip bomb cannot use more memory than that.
 struct Capped {
     bytes: Vec<u8>,
     limit: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the cap is reached")]
-struct CapReached;
+#[error("the size limit is reached")]
+struct LimitReached;
 
-/// A body as it was sent, whole.
+/// A complete body as it was sent, not decoded yet.
 #[derive(Debug)]
 pub(super) struct Coded(Vec<u8>);
 
 // === impl Encoding ===
 
 impl Encoding {
-    /// Reads `Content-Encoding`.
+    /// Reads `Content-Encoding` (RFC 9110 §8.4).
     ///
     /// # Errors
-    /// [`InvalidReport::Encoding`] for a coding that was not asked for, or several.
+    /// [`InvalidReport::Encoding`] for a coding that the request does not accept, or for more than one.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, InvalidReport> {
         let mut values = headers.get_all(CONTENT_ENCODING).into_iter();
         match (values.next().map(|value| value.as_bytes().trim_ascii()), values.next()) {
@@ -58,7 +58,7 @@ impl Encoding {
     }
 }
 
-/// The whole of a small body, decoded.
+/// Reads a small body to its end and decodes it.
 ///
 /// # Errors
 /// As [`Coded::read`] and [`Coded::decode`].
@@ -76,7 +76,8 @@ impl Coded {
     /// Reads a body to its end.
     ///
     /// # Errors
-    /// [`InvalidReport::TooLarge`] past `limit` bytes; [`InvalidReport::Truncated`] when the connection ends first.
+    /// [`InvalidReport::TooLarge`] past `limit` bytes; [`InvalidReport::Truncated`] when the connection ends before the
+    /// body does.
     pub(super) async fn read<B>(body: B, limit: u64) -> Result<Self, InvalidReport>
     where
         B: Body<Data = Bytes>,
@@ -99,27 +100,26 @@ impl Coded {
         Ok(Self(bytes))
     }
 
-    /// The body decoded.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// [`InvalidReport::TooLarge`] past `limit` bytes; [`InvalidReport::Encoding`] when it is not the gzip that it claims
-    /// to be.
+    /// [`InvalidReport::TooLarge`] past `limit` bytes; [`InvalidReport::Encoding`] when it is not valid gzip.
     pub(super) fn decode(&self, encoding: Encoding, limit: u64) -> Result<Cow<'_, [u8]>, InvalidReport> {
         match encoding {
             Encoding::Identity if self.0.len() as u64 > limit => Err(InvalidReport::TooLarge { limit }),
             Encoding::Identity => Ok(Cow::Borrowed(&self.0)),
             Encoding::Gzip => {
                 let mut decoder = MultiGzDecoder::new(Capped { bytes: Vec::new(), limit });
-                // A stream that lacks its end is refused at the end.
+                // `finish` fails for a stream without its end.
                 let decoded = decoder.write_all(&self.0).and_then(|()| decoder.finish());
-                decoded.map(|capped| Cow::Owned(capped.bytes)).map_err(|error| unreadable(&error, limit))
+                decoded.map(|capped| Cow::Owned(capped.bytes)).map_err(|error| decode_error(&error, limit))
             }
         }
     }
 }
 
-fn unreadable(error: &io::Error, limit: u64) -> InvalidReport {
-    if error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<CapReached>) {
+fn decode_error(error: &io::Error, limit: u64) -> InvalidReport {
+    if error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<LimitReached>) {
         InvalidReport::TooLarge { limit }
     } else {
         InvalidReport::Encoding
@@ -131,7 +131,7 @@ fn unreadable(error: &io::Error, limit: u64) -> InvalidReport {
 impl Write for Capped {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         if (self.bytes.len() + data.len()) as u64 > self.limit {
-            return Err(io::Error::other(CapReached));
+            return Err(io::Error::other(LimitReached));
         }
         self.bytes.extend_from_slice(data);
         Ok(data.len())
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_cap_holds_as_sent_and_once_decoded() {
+    async fn the_limit_applies_to_the_bytes_as_sent_and_as_decoded() {
         let too_large = Err(InvalidReport::TooLarge { limit: LIMIT });
         let exact = vec![b' '; LIMIT as usize];
         let plain = |bytes: Vec<u8>| read(Full::new(Bytes::from(bytes)), Encoding::Identity, LIMIT);
@@ -182,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_never_fills_more_memory_than_the_cap() {
+    fn a_gzip_bomb_uses_no_more_memory_than_twice_the_limit() {
         let bomb = gzip(&vec![0; 32 << 20]);
         let mut decoder = MultiGzDecoder::new(Capped { bytes: Vec::new(), limit: LIMIT });
         let error = decoder.write_all(&bomb).unwrap_err();
-        assert_eq!(unreadable(&error, LIMIT), InvalidReport::TooLarge { limit: LIMIT });
+        assert_eq!(decode_error(&error, LIMIT), InvalidReport::TooLarge { limit: LIMIT });
         assert!(decoder.get_ref().bytes.capacity() as u64 <= 2 * LIMIT);
     }
 

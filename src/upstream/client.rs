@@ -1,4 +1,4 @@
-//! The pooled HTTP client.
+//! The HTTP client of the upstream: a connection pool, HTTP/2 keep-alive, and which errors mean what.
 
 use std::{
     error::Error as StdError,
@@ -26,31 +26,32 @@ use tower::Service;
 use super::connect;
 use crate::report::{Cause, Unreachable, UpstreamFailure};
 
-/// A warm connection outlives the usual `cache.ttl`: a refresh should not pay for a handshake.
+/// How long an idle connection stays in the pool: longer than the usual `cache.ttl`, so that a refresh needs no new
+/// handshake.
 const IDLE: Duration = Duration::from_secs(10 * 60);
 
-/// An HTTP/2 connection is probed this often, idle or not: one that died in silence is replaced before it is needed.
+/// The interval of HTTP/2 pings, also on an idle connection: so a broken connection is found before a request needs it.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
-/// A probe without an answer for this long condemns its connection.
+/// A connection whose ping has no reply for this long is closed.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// HTTP to the upstream over pooled connections that `C` makes. It follows no redirect and keeps no cookie.
+/// An HTTP client over pooled connections, which the connector `C` makes. It follows no redirects and keeps no cookies.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient<C> {
-    /// Shared: each layer above is cloned for each call, and a connector is a large thing to clone.
+    /// Shared, since the client is cloned for each call and a connector is expensive to clone.
     client: Arc<Client<C, Empty<Bytes>>>,
     on_send: Option<OnSend>,
 }
 
-/// Called for each request once there is a connection and it is being sent, which may be long after it was asked for.
+/// Called for each request when it has a connection and is being sent, which can be long after `call`.
 #[derive(Clone)]
 pub(crate) struct OnSend(Arc<dyn Fn() + Send + Sync>);
 
 // === impl OnSend ===
 
 impl OnSend {
-    /// Wraps what is to be called.
+    /// Wraps the callback.
     pub(crate) fn new(sent: impl Fn() + Send + Sync + 'static) -> Self {
         Self(Arc::new(sent))
     }
@@ -65,7 +66,7 @@ impl fmt::Debug for OnSend {
 // === impl HttpClient ===
 
 impl<C: Connect + Clone> HttpClient<C> {
-    /// A client without a connection yet.
+    /// A client; it connects when the first request needs it.
     pub(crate) fn new(connector: C) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -74,14 +75,14 @@ impl<C: Connect + Clone> HttpClient<C> {
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
-            // A second connection takes time, and with it the turn in the second that the request had: whoever gives
-            // out turns has to give it another.
+            // No silent second attempt: the rate limit gave this request its turn for now, and connecting takes time.
+            // A retry must wait for a turn of its own (see `resilience`).
             .retry_canceled_requests(false)
             .build(connector);
         Self { client: Arc::new(client), on_send: None }
     }
 
-    /// The same client, which tells of each request that is sent.
+    /// Returns the client with this callback.
     #[must_use]
     pub(crate) fn telling(self, on_send: OnSend) -> Self {
         Self { on_send: Some(on_send), ..self }
@@ -102,34 +103,35 @@ where
 
     fn call(&mut self, mut request: Request<Empty<Bytes>>) -> Self::Future {
         let mut connection = capture_connection(&mut request);
-        let answering = self.client.request(request);
+        let response = self.client.request(request);
         let on_send = self.on_send.clone();
         async move {
-            let mut answering = pin!(answering);
+            let mut response = pin!(response);
             let connected = async { drop(connection.wait_for_connection_metadata().await) };
-            let answered = tokio::select! {
-                // The request goes out in the poll in which it gets its connection.
+            let result = tokio::select! {
+                // Poll the request first: it is sent in the same poll in which it gets its connection.
                 biased;
-                answered = &mut answering => answered,
+                result = &mut response => result,
                 () = connected => {
                     if let Some(OnSend(sent)) = on_send {
                         sent();
                     }
-                    answering.await
+                    response.await
                 }
             };
-            answered.map_err(|error| Cause::Upstream(UpstreamFailure::Unreachable(connect_stage(&error))))
+            result.map_err(|error| Cause::Upstream(UpstreamFailure::Unreachable(unreachable(&error))))
         }
         .boxed()
     }
 }
 
-pub(super) fn connect_stage(error: &Error) -> Unreachable {
+/// The reason why a request got no response.
+pub(super) fn unreachable(error: &Error) -> Unreachable {
     match connect::find(error) {
         Some(failed) => failed.0,
         None if error.is_connect() => Unreachable::Connect,
         None => match error.source().and_then(|source| source.downcast_ref::<hyper::Error>()) {
-            // hyper gives back what it has not begun to write.
+            // Canceled: hyper had not begun to write the request.
             Some(error) if error.is_canceled() => Unreachable::Closed,
             Some(error) if error.is_parse() => Unreachable::NotHttp,
             Some(_) | None => Unreachable::Broken,

@@ -1,4 +1,4 @@
-//! Connects: name, TCP, perhaps a proxy's tunnel, TLS; and says how far it got when it fails.
+//! Connects to the upstream: DNS, TCP, the tunnel of an `HTTPS_PROXY` if set, TLS; an error says which step failed.
 
 use std::{
     cell::Cell,
@@ -34,50 +34,50 @@ use tower::Service;
 use crate::report::Unreachable;
 
 tokio::task_local! {
-    /// What a connection that is being made waits for: what to say if its time ends.
+    /// The error for the connect in progress if it times out now: DNS or later.
     static WAITING: Cell<Unreachable>;
 }
 
-/// An idle TCP connection is probed this often, so that a NAT or a load balancer does not forget it in silence.
+/// The interval of TCP keep-alive probes, so that a NAT or a load balancer does not drop an idle connection.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// What a connector must be told.
+/// The settings of a [`Connector`].
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
-    /// For the name, TCP, the proxy's tunnel and TLS together.
+    /// For DNS, TCP, the proxy's tunnel and TLS together (`upstream.connect_timeout`).
     pub timeout: Duration,
-    /// Certificates (PEM) trusted beside the public roots.
+    /// A PEM file of CA certificates that are trusted in addition to the public roots.
     pub extra_ca_file: Option<PathBuf>,
     /// `HTTPS_PROXY` and `NO_PROXY`, as curl reads them.
     pub proxy: Arc<Matcher>,
 }
 
-/// The connector cannot be set up. A message begins with the setting to look at.
+/// The connector cannot be set up. Each message begins with the setting to check.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectSetupError {
-    /// The file cannot be read.
+    /// The CA file cannot be read.
     #[error("upstream.extra_ca_file: cannot be read: {0}")]
     CaUnreadable(#[source] io::Error),
-    /// The file is not PEM, or holds no certificate.
-    #[error("upstream.extra_ca_file: holds no certificate in PEM form")]
+    /// The CA file is not valid PEM, or has no certificate.
+    #[error("upstream.extra_ca_file: contains no certificate in PEM format")]
     CaMissing,
-    /// A certificate in the file cannot be used.
-    #[error("upstream.extra_ca_file: holds a certificate that cannot be used: {0}")]
+    /// rustls rejects a certificate in the CA file.
+    #[error("upstream.extra_ca_file: contains an invalid certificate: {0}")]
     CaUnusable(#[source] rustls::Error),
-    /// `HTTPS_PROXY` names a proxy of another kind.
+    /// The proxy in `HTTPS_PROXY` is neither http nor https, e.g. SOCKS.
     #[error("HTTPS_PROXY: only http:// and https:// proxies are supported")]
     ProxyKind,
-    /// rustls has no common ground with itself.
+    /// rustls supports no common protocol version and cipher suite (a bug in the build).
     #[error("tls: {0}")]
     Tls(#[source] rustls::Error),
 }
 
-/// No connection came about. Carries how far it got and nothing that the other side said.
+/// Connecting failed. Says which step failed, and contains nothing that the other side sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConnectFailed(pub Unreachable);
 
-/// What the pool calls for a new connection.
+/// Makes a new connection when the pool needs one.
 #[derive(Clone)]
 pub struct Connector {
     https: HttpsConnector<Route>,
@@ -88,11 +88,11 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 type Tcp = HttpConnector<Resolver>;
 type RouteStream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// The system's resolver; notes when it is waited for.
+/// The system's DNS resolver; sets `WAITING` while it resolves a name.
 #[derive(Clone)]
 struct Resolver(GaiResolver);
 
-/// The way to the origin's port: straight, or through a proxy's tunnel.
+/// How to reach the origin's port: directly, or through a proxy's `CONNECT` tunnel.
 #[derive(Clone)]
 enum Route {
     Direct(Tcp),
@@ -102,14 +102,14 @@ enum Route {
 // === impl Connector ===
 
 impl Connector {
-    /// A connector for `origin`, the one place that is ever called.
+    /// A connector for `origin`, the only host it connects to.
     ///
     /// # Errors
     /// [`ConnectSetupError`] for an extra CA file or a proxy that cannot be used.
     pub fn new(origin: &Uri, options: &ConnectOptions) -> Result<Self, ConnectSetupError> {
         let tls = tls_config(options.extra_ca_file.as_deref())?;
         let route = Route::new(origin, options, &tls)?;
-        // https_or_http: a plain upstream is refused by the settings unless it is on loopback.
+        // Plain HTTP too: the settings accept it only for an upstream on loopback.
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
@@ -125,7 +125,7 @@ impl Service<Uri> for Connector {
     type Future = BoxFuture<'static, Result<Self::Response, ConnectFailed>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectFailed>> {
-        self.https.poll_ready(cx).map_err(|error| how_far(&*error))
+        self.https.poll_ready(cx).map_err(|error| to_connect_failed(&*error))
     }
 
     fn call(&mut self, origin: Uri) -> Self::Future {
@@ -139,7 +139,7 @@ async fn in_time<T>(
 ) -> Result<T, ConnectFailed> {
     let connected = async {
         match tokio::time::timeout(deadline, connecting).await {
-            Ok(connected) => connected.map_err(|error| how_far(&*error)),
+            Ok(connected) => connected.map_err(|error| to_connect_failed(&*error)),
             Err(_elapsed) => Err(ConnectFailed(WAITING.with(Cell::get))),
         }
     };
@@ -173,7 +173,7 @@ async fn resolved<T>(resolving: impl Future<Output = io::Result<T>>) -> Result<T
 
 impl Route {
     fn new(origin: &Uri, options: &ConnectOptions, tls: &ClientConfig) -> Result<Self, ConnectSetupError> {
-        // HTTP_PROXY is not asked: a plain origin is on loopback, where no proxy has any business.
+        // HTTP_PROXY is not used: an origin with plain HTTP is on loopback, which needs no proxy.
         let intercept = match origin.scheme_str() {
             Some("https") => options.proxy.intercept(origin),
             Some(_) | None => None,
@@ -227,43 +227,45 @@ fn tcp(timeout: Duration) -> Tcp {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(TCP_KEEPALIVE));
-    // Shared out among a name's addresses: a dead first one must not use up the time of the others.
+    // hyper divides the timeout among the addresses of a name: if the first one does not respond, the others still get
+    // a try.
     tcp.set_connect_timeout(Some(timeout));
     tcp
 }
 
-/// What failed below TLS, and did not say how far it got.
+/// Maps an error below TLS. DNS errors are a [`ConnectFailed`] already.
 fn unconnected<E: StdError + Send + Sync + 'static>(error: E) -> BoxError {
     Box::new(find(&error).unwrap_or_else(|| {
-        // Each of several addresses has its share of the time.
-        let in_vain = cause::<io::Error>(&error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-        ConnectFailed(if in_vain { Unreachable::ConnectTimeout } else { Unreachable::Connect })
+        // One of several addresses used its part of the timeout.
+        let timed_out =
+            in_chain::<io::Error>(&error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        ConnectFailed(if timed_out { Unreachable::ConnectTimeout } else { Unreachable::Connect })
     }))
 }
 
-/// Below the TLS layer every error is a [`ConnectFailed`]; what is none comes from TLS itself.
-fn how_far(error: &(dyn StdError + Send + Sync + 'static)) -> ConnectFailed {
-    find(error).unwrap_or_else(|| match cause::<rustls::Error>(error) {
+/// Maps an error of the whole connect. Errors below TLS are a [`ConnectFailed`] already; any other is from TLS.
+fn to_connect_failed(error: &(dyn StdError + Send + Sync + 'static)) -> ConnectFailed {
+    find(error).unwrap_or_else(|| match in_chain::<rustls::Error>(error) {
         Some(rustls::Error::InvalidCertificate(_)) => ConnectFailed(Unreachable::Certificate),
         Some(_) | None => ConnectFailed(Unreachable::Tls),
     })
 }
 
-/// The [`ConnectFailed`] among an error and its causes.
+/// The [`ConnectFailed`] in an error's chain of sources.
 pub(super) fn find(error: &(dyn StdError + 'static)) -> Option<ConnectFailed> {
-    cause(error).copied()
+    in_chain(error).copied()
 }
 
-/// The first `E` among an error and its causes.
-fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+/// The first `E` in an error's chain of sources.
+fn in_chain<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     if let Some(found) = error.downcast_ref() {
         return Some(found);
     }
-    // An `io::Error` passes over what it wraps, and names that one's source as its own.
+    // `io::Error::source` skips the error that it wraps and returns that error's source, so look at the wrapped one first.
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     match wrapped {
-        Some(wrapped) => cause(wrapped),
-        None => error.source().and_then(cause),
+        Some(wrapped) => in_chain(wrapped),
+        None => error.source().and_then(in_chain),
     }
 }
 
@@ -272,7 +274,7 @@ fn tls_config(extra_ca_file: Option<&Path>) -> Result<ClientConfig, ConnectSetup
     if let Some(path) = extra_ca_file {
         add_certificates(&mut roots, path)?;
     }
-    // The provider is named: a second one in the tree would make rustls' default a matter of luck.
+    // The crypto provider is explicit: rustls has no default once a second provider is among the dependencies.
     Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(ConnectSetupError::Tls)?
@@ -301,7 +303,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn when_time_ends_it_is_known_what_was_waited_for() {
+    async fn a_timeout_says_whether_dns_or_the_connection_was_slow() {
         let deadline = Duration::from_secs(3);
         let nameless = in_time(deadline, async {
             resolved(pending::<io::Result<()>>()).await?;

@@ -1,4 +1,4 @@
-//! One call: the question as HTTP, the answer as the domain's words.
+//! One upstream call: sends the request, reads the response as an `Answer` or a `Cause`, records metrics and a log line.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -16,16 +16,16 @@ use crate::{
     telemetry::{ThrottleKind, UpstreamMetrics},
 };
 
-/// What one attempt may take.
+/// The limits of one attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FetchLimits {
-    /// From the call to the last byte of the body.
+    /// The timeout, from the start of the call to the last byte of the body.
     pub attempt: Duration,
-    /// The longest body, in bytes, as sent and once decoded.
+    /// The largest body in bytes, both as sent and decoded.
     pub max_body: u64,
 }
 
-/// Answers a [`Call`] by asking the upstream over `C`.
+/// Runs a [`Call`] against the upstream with the client `C`.
 #[derive(Debug)]
 pub(crate) struct Fetch<C> {
     client: C,
@@ -37,7 +37,7 @@ pub(crate) struct Fetch<C> {
 // === impl Fetch ===
 
 impl<C> Fetch<C> {
-    /// Asks the API at `base_url` over `client`.
+    /// Calls the API at `base_url` with `client`.
     pub(crate) fn new(client: C, base_url: BaseUrl, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
         Self { client, base_url, limits, metrics }
     }
@@ -80,7 +80,7 @@ where
         let result = timeout(self.limits.attempt, attempt).await;
         let result = result.unwrap_or(Err(UpstreamFailure::Timeout.into()));
         exchange.elapsed = started.elapsed();
-        // Refused before anything left: no call to count, and the module that refused has said why.
+        // A local denial is not a call: nothing was sent, and the module that denied it has logged and counted it.
         if !matches!(result, Err(Cause::Local(_))) {
             record(&self.metrics, call, &result, &exchange);
         }
@@ -130,7 +130,7 @@ mod tests {
 
     type TestBody = BoxBody<Bytes, tower::BoxError>;
 
-    /// A body that begins, and then breaks off or hangs.
+    /// A body with a first byte, followed by `end`: the rest, an error, or nothing.
     fn begun(
         end: impl Future<Output = Result<Frame<Bytes>, tower::BoxError>> + Send + Sync + 'static,
     ) -> TestBody {
@@ -138,7 +138,7 @@ mod tests {
         StreamBody::new(stream::StreamExt::chain(stream::once(first), stream::once(end))).boxed()
     }
 
-    async fn ask<F>(
+    async fn fetch<F>(
         answer: impl Fn() -> F + Clone + Send + Sync + 'static,
         metrics: &Metrics,
     ) -> Result<Fetched, FetchError>
@@ -153,15 +153,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_attempt_s_deadline_covers_the_head_and_the_body() {
+    async fn the_attempt_timeout_covers_the_head_and_the_body() {
         let metrics = Metrics::new();
-        let silent = ask(pending::<Result<Response<TestBody>, Cause>>, &metrics).await.unwrap_err();
+        let silent = fetch(pending::<Result<Response<TestBody>, Cause>>, &metrics).await.unwrap_err();
         let expected = Exchange { elapsed: LIMITS.attempt, ..Exchange::default() };
         assert_eq!(
             silent,
             FetchError { exchange: expected.clone(), ..Cause::Upstream(UpstreamFailure::Timeout).into() }
         );
-        let endless = ask(|| ready(Ok(Response::new(begun(pending())))), &metrics).await.unwrap_err();
+        let endless = fetch(|| ready(Ok(Response::new(begun(pending())))), &metrics).await.unwrap_err();
         let expected = Exchange { status: Some(200), ..expected };
         assert_eq!(
             endless,
@@ -175,9 +175,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_of_an_answer_is_that_of_its_head_less_its_age() {
+    async fn generated_at_is_the_time_of_the_response_head_minus_its_age() {
         let seconds = Duration::from_secs;
-        let asked_at = Instant::now();
+        let sent_at = Instant::now();
         let answer = move || async move {
             tokio::time::sleep(seconds(2)).await;
             let rest = async move {
@@ -187,24 +187,24 @@ mod tests {
             };
             Ok(Response::builder().header("age", "100").body(begun(rest)).unwrap())
         };
-        let fetched = ask(answer, &Metrics::new()).await.unwrap();
-        assert_eq!((fetched.answered_at - asked_at, fetched.age), (seconds(2), seconds(100)));
+        let fetched = fetch(answer, &Metrics::new()).await.unwrap();
+        assert_eq!((fetched.answered_at - sent_at, fetched.age), (seconds(2), seconds(100)));
         assert_eq!(Instant::now() - fetched.generated_at(), seconds(103));
     }
 
     #[tokio::test]
-    async fn an_answer_is_as_old_as_the_cache_before_the_upstream_says() {
+    async fn the_age_header_is_the_age_of_the_answer() {
         let body = format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":[]}}"#);
         let body = move || Full::new(Bytes::from(body.clone())).map_err(Into::into).boxed();
         let aged = move || ready(Ok(Response::builder().header("age", "600").body(body()).unwrap()));
-        assert_eq!(ask(aged, &Metrics::new()).await.unwrap().age, Duration::from_secs(600));
+        assert_eq!(fetch(aged, &Metrics::new()).await.unwrap().age, Duration::from_secs(600));
     }
 
     #[tokio::test]
-    async fn a_call_that_never_left_is_not_counted_as_one() {
+    async fn a_call_denied_locally_is_not_counted() {
         let metrics = Metrics::new();
-        ask(|| ready(Err(Cause::Local(LocalDenial::NoToken))), &metrics).await.unwrap_err();
-        ask(|| ready(Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Dns)))), &metrics)
+        fetch(|| ready(Err(Cause::Local(LocalDenial::NoToken))), &metrics).await.unwrap_err();
+        fetch(|| ready(Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Dns)))), &metrics)
             .await
             .unwrap_err();
         assert!(metrics.render().unwrap().contains("{code=\"none\",reason=\"miss\"} 1\n"));

@@ -1,4 +1,4 @@
-//! One form sent, one short answer read: what an authorization server is asked.
+//! Posts a form to the authorization server (the OAuth 2.0 token endpoint) and reads its short response.
 
 use std::{
     fmt,
@@ -21,19 +21,20 @@ use tokio::time::timeout;
 
 use super::{
     body::{self, Encoding},
-    client::connect_stage,
+    client::unreachable,
     request::PRODUCT,
     response, retry_after,
 };
 use crate::report::Unreachable;
 
-/// An answer of an authorization server has one or two kilobytes.
-const LARGEST_ANSWER_BYTES: u64 = 64 * 1024;
+/// The largest response body. A token response has one or two kilobytes.
+const MAX_RESPONSE_BYTES: u64 = 64 * 1024;
 
-/// The longest that one `Retry-After` can keep us from asking. A token lives 24 hours: its renewal can wait that long.
-const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+/// The longest `Retry-After` that is obeyed; a longer one counts as this. A token is valid for 24 hours, so its renewal
+/// can wait an hour.
+const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// Sends forms. Cheap to clone; each form gets a connection of its own.
+/// Posts forms, each over a new connection. Cheap to clone.
 #[derive(Clone)]
 pub struct FormClient {
     send: Arc<SendForm>,
@@ -43,66 +44,65 @@ pub struct FormClient {
 type Sent = BoxFuture<'static, Result<FormResponse, PostError>>;
 type SendForm = dyn Fn(Request<Full<Bytes>>) -> Sent + Send + Sync;
 
-/// A form, `application/x-www-form-urlencoded`, on its way to one URL.
+/// A form to post, `application/x-www-form-urlencoded`.
 pub struct FormRequest<'a> {
-    /// Where it goes.
+    /// The URL to post to.
     pub url: &'a Uri,
-    /// The whole of `Authorization`, if any.
+    /// The value of the `Authorization` header, if any.
     pub authorization: Option<HeaderValue>,
-    /// What is sent: it holds secrets.
+    /// The encoded form. Contains secrets, so it is never logged.
     pub body: String,
 }
 
-/// What came back, whatever its status.
+/// The response, of any status.
 pub struct FormResponse {
-    /// Its status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// Its `Date`, if it had a readable one.
+    /// The `Date` header, if present and valid.
     pub date: Option<SystemTime>,
-    /// Its `Retry-After`, at most an hour.
+    /// The `Retry-After` header, at most an hour.
     pub retry_after: Option<Duration>,
-    /// Its body, which may hold secrets.
+    /// The decoded body. May contain secrets, so it is never logged.
     pub body: Vec<u8>,
 }
 
-/// No whole answer came. Whether the form arrived is not known, except where no connection came about.
+/// No complete response. The server may have received the form, unless connecting failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {
-    /// No connection, or it broke.
+    /// There was no connection, or it broke.
     #[error("{0}")]
     Unreachable(Unreachable),
-    /// Nothing, or half an answer, within the deadline.
+    /// The response was not complete before the deadline.
     #[error("no answer in time")]
     Timeout,
-    /// It ended before its end, was coded or longer than any such answer is.
-    #[error("an answer that cannot be read")]
+    /// The body was truncated, too large, or its `Content-Encoding` is not supported.
+    #[error("the response cannot be read")]
     Unreadable,
 }
 
 // === impl FormClient ===
 
 impl FormClient {
-    /// Sends over connections that `connector` makes; `deadline` is from the connecting to the answer's last byte.
+    /// A client over connections that `connector` makes. `deadline` covers connecting, sending and reading the response.
     pub fn new<C>(connector: C, deadline: Duration) -> Self
     where
         C: Connect + Clone + Send + Sync + 'static,
     {
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
-            // A form a day: a connection kept for it would be dead when it is needed.
+            // About one form a day: an idle connection would be closed by the server before the next one.
             .pool_max_idle_per_host(0)
-            // What may be used once must not be sent twice behind our back.
+            // A refresh token may be valid for one use only, so hyper must not send the form again by itself.
             .retry_canceled_requests(false)
             .build::<_, Full<Bytes>>(connector);
         let send = move |request| {
-            let answering = client.request(request);
+            let response = client.request(request);
             async move {
-                let answer =
-                    answering.await.map_err(|error| PostError::Unreachable(connect_stage(&error)))?;
-                let (head, body) = answer.into_parts();
+                let response = response.await.map_err(|error| PostError::Unreachable(unreachable(&error)))?;
+                let (head, body) = response.into_parts();
                 let encoding = Encoding::of(&head.headers).map_err(|_error| PostError::Unreadable)?;
-                let body = body::read(body, encoding, LARGEST_ANSWER_BYTES).await;
-                let wait = |value| retry_after::parse(value, SystemTime::now(), LONGEST_WAIT);
+                let body = body::read(body, encoding, MAX_RESPONSE_BYTES).await;
+                let wait = |value| retry_after::parse(value, SystemTime::now(), MAX_WAIT);
                 Ok(FormResponse {
                     status: head.status,
                     date: response::date(&head.headers),
@@ -115,10 +115,10 @@ impl FormClient {
         Self { send: Arc::new(send), deadline }
     }
 
-    /// Sends one form and reads the answer to its end.
+    /// Posts one form and reads the whole response.
     ///
     /// # Errors
-    /// [`PostError`].
+    /// [`PostError`] if there is no complete response. An HTTP error status is not an error here.
     pub async fn post(&self, form: FormRequest<'_>) -> Result<FormResponse, PostError> {
         let mut request = Request::new(Full::from(form.body));
         *request.method_mut() = http::Method::POST;

@@ -1,8 +1,8 @@
-//! The client side: from a question in the domain's words to bytes on a wire, and back.
+//! The HTTP client of the upstream: connects, sends the request for a report key, and interprets the response.
 //!
-//! Knows how to connect, what the request looks like, what each status means and how much of a body is enough. Must
-//! never know who asks, what is remembered, what may be spent, or what the token is: others stand above it or
-//! between its two services, [`Fetch`] and [`HttpClient`]. A [`FormClient`] is the same for the authorization server.
+//! It knows how to connect, the format of the request, the meaning of each status and the size limit of a body. It must
+//! not depend on the cache, the quota or the token: those are layers above [`Fetch`], or between [`Fetch`] and
+//! [`HttpClient`]. [`FormClient`] posts forms to the authorization server.
 
 mod body;
 mod client;

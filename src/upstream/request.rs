@@ -1,4 +1,4 @@
-//! Renders the one request that is ever sent. No byte of it comes from a caller.
+//! Builds the upstream request of a report key. It copies no bytes from a client's request.
 
 use bytes::Bytes;
 use http::{
@@ -13,15 +13,15 @@ use crate::{report::ReportKey, settings::BaseUrl};
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const PRODUCT: &str = concat!("link-report-proxy/", env!("CARGO_PKG_VERSION"));
 
-/// The canonical request for `key`: its headers are these, `Host`, and what the `token` module adds.
+/// The upstream request for `key`. The client adds `Host`, and the `token` module adds `Authorization`.
 ///
 /// # Errors
-/// Never for a key that was parsed; http's builder cannot know that.
+/// None in practice: the path of a parsed key is a valid URI. The types of `http` require a `Result`.
 pub(super) fn request(base_url: &BaseUrl, key: &ReportKey) -> Result<Request<Empty<Bytes>>, http::Error> {
     let mut request = Request::new(Empty::new());
     *request.method_mut() = Method::GET;
     *request.uri_mut() = base_url.join(&key.path_and_query())?;
-    // With room for `Host` and `Authorization`.
+    // Four here, `Host` and `Authorization`.
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -31,11 +31,11 @@ pub(super) fn request(base_url: &BaseUrl, key: &ReportKey) -> Result<Request<Emp
     Ok(request)
 }
 
-/// A trace of our own (W3C Trace Context): a caller's would tell the vendor which calls belong together. Not sampled,
-/// as nothing here records spans.
+/// A new random trace id (W3C Trace Context). The client's own would show the vendor which calls belong together. The
+/// flag "sampled" is off, since this proxy exports no spans.
 fn traceparent() -> Result<HeaderValue, http::Error> {
     let mut text = [b'0'; 55];
-    // The parent's id has half as many digits: the other half is written first, and the trace's id over it.
+    // The parent id is 16 digits: write it as the last half of 32 digits, then write the trace id over the first half.
     Uuid::from_u64_pair(0, fastrand::u64(1..)).simple().encode_lower(&mut text[20..52]);
     Uuid::from_u128(fastrand::u128(1..)).simple().encode_lower(&mut text[3..35]);
     for dash in [2, 35, 52] {

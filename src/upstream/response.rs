@@ -1,4 +1,4 @@
-//! What an answer's head and body mean.
+//! Interprets an upstream response: its status, headers and body, as an `Answer` or a `Cause`.
 
 use std::{
     error::Error as StdError,
@@ -27,32 +27,33 @@ use crate::{
     settings::is_printable,
 };
 
-/// The vendor's support asks for it (AWS API Gateway).
+/// The request id of the vendor's AWS API Gateway; the vendor's support needs it to find a call.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
-/// Gateways' ids are UUIDs; a longer one is not worth a line of log.
+/// The longest request id that is logged, in bytes; the gateway's ids are UUIDs.
 const MAX_REQUEST_ID: usize = 128;
 
-/// A body above this takes a millisecond and more to decode, parse and hash.
+/// A body above this size, in bytes, takes over a millisecond to decode, parse and hash, so it is done on another thread.
 const LARGE: u64 = 256 * 1024;
-/// An error's body is a sentence. A page of HTML past this says no more than none.
+/// The largest error body that is read, in bytes. The vendor's are one sentence; a larger one is ignored.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
-/// A status that has come is not lost to a body that does not: what it says of the quota would go unheard.
-const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait for an error's body. If it does not arrive, the status is used without it: a 429 must not become a
+/// timeout.
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The greatest `Age` that a cache must be able to tell (RFC 9111 §1.2.2); what is greater counts as this.
+/// The largest `Age` in seconds that a cache must support (RFC 9111 §1.2.2); a larger one counts as this.
 const MAX_AGE: u32 = 1 << 31;
 
-/// The longest that one `Retry-After` can silence us.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest `Retry-After` that is obeyed; a longer one counts as this.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// A 429 without `Retry-After` speaks of the current second.
+/// The wait after a 429 without `Retry-After`: the limit is per second.
 const THROTTLED_FOR: Duration = Duration::from_secs(1);
 
-/// Reads the answer to a question about the activity `id`.
+/// Reads the response to a report request for the activity `id`.
 ///
 /// # Errors
-/// The [`Cause`] that the status or an unusable body stands for. No byte of the body is in it.
+/// The [`Cause`] for an error status or an invalid body. It contains no bytes of the body, so it is safe to log.
 pub(super) async fn read<B>(id: ActivityId, head: &Parts, body: B, max_body: u64) -> Result<Answer, Cause>
 where
     B: Body<Data = Bytes>,
@@ -74,7 +75,8 @@ where
     }
 }
 
-/// Decodes, parses and hashes a report: a large one off the workers, which have hits to answer meanwhile.
+/// Decodes, parses and hashes a report. A large one runs on a blocking thread, so that the worker threads can go on
+/// serving hits.
 async fn report(
     id: ActivityId,
     coded: Coded,
@@ -84,12 +86,12 @@ async fn report(
     let at_once = LARGE.min(max_body);
     match coded.decode(encoding, at_once) {
         Ok(body) => return Ok(LinkReport::parse(id, &body)?),
-        // As small as it was sent, it is large.
+        // Larger than `LARGE` once decoded.
         Err(InvalidReport::TooLarge { .. }) if at_once < max_body => {}
         Err(error) => return Err(error.into()),
     }
     let parsing = move || LinkReport::parse(id, &coded.decode(encoding, max_body)?);
-    // Ends early only with the runtime, or by a panic.
+    // A join error: it panicked, or the runtime is shutting down.
     let parsed = spawn_blocking(parsing).await.map_err(|_ended| Cause::Internal)?;
     Ok(parsed?)
 }
@@ -108,29 +110,29 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let body = error_body(headers, body).await.unwrap_or_default();
-    let wait = |value| retry_after::parse(value, SystemTime::now(), LONGEST_WAIT);
+    let wait = |value| retry_after::parse(value, SystemTime::now(), MAX_WAIT);
     let asked = headers.get(RETRY_AFTER).and_then(wait);
     let limit = UpstreamLimit::of(NegativeAnswer::error_key_of(&body).as_deref());
     let retry_after = asked.unwrap_or(match limit {
-        // How long it is until midnight, the quota knows.
+        // The quota computes the wait until midnight UTC.
         UpstreamLimit::PerDay => Duration::ZERO,
         UpstreamLimit::PerSecond | UpstreamLimit::Unspecified => THROTTLED_FOR,
     });
     UpstreamFailure::TooManyRequests { limit, retry_after }
 }
 
-/// The status has been said already: an error's body that cannot be read only leaves it without words.
+/// Reads an error's body. On failure the caller uses the status alone.
 async fn error_body<B>(headers: &HeaderMap, body: B) -> Result<Vec<u8>, InvalidReport>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let read = body::read(body, Encoding::of(headers)?, MAX_ERROR_BODY);
-    timeout(ERROR_BODY_PATIENCE, read).await.unwrap_or(Err(InvalidReport::Truncated))
+    timeout(ERROR_BODY_TIMEOUT, read).await.unwrap_or(Err(InvalidReport::Truncated))
 }
 
-/// How old an answer was when a cache before the upstream gave it (RFC 9111 §5.1): of a list the first member counts,
-/// and what is no number is ignored.
+/// The `Age` header (RFC 9111 §5.1), set by a cache between this proxy and the upstream: of a list the first member
+/// counts, and an invalid value counts as 0.
 pub(super) fn age(headers: &HeaderMap) -> Duration {
     let first = headers.get(AGE).and_then(|value| value.to_str().ok()?.split(',').next());
     let digits = first
@@ -140,16 +142,16 @@ pub(super) fn age(headers: &HeaderMap) -> Duration {
     Duration::from_secs(seconds.into())
 }
 
-/// The vendor's time of day.
+/// The `Date` header, if present and valid.
 pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
-/// Only an id that is safe in a line of log.
+/// The request id, if it is safe to log: printable and not too long.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
     let text = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let sane = (1..=MAX_REQUEST_ID).contains(&text.len()) && is_printable(text);
-    sane.then(|| text.into())
+    let is_safe = (1..=MAX_REQUEST_ID).contains(&text.len()) && is_printable(text);
+    is_safe.then(|| text.into())
 }
 
 #[cfg(test)]
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_status_says_is_heard_though_its_body_never_comes() {
+    async fn an_error_status_is_used_even_if_its_body_never_arrives() {
         let never = || StreamBody::new(stream::pending::<Result<Frame<Bytes>, tower::BoxError>>()).boxed();
         assert!(matches!(
             answer(429, PLAIN, never()).await,
@@ -206,9 +208,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_200_is_a_report_of_this_activity_or_no_answer_at_all() {
-        let Ok(Answer::Report(good)) = answer(200, PLAIN, full(report())).await else { panic!("no report") };
-        assert_eq!(good.representation().body(), report().as_bytes());
+    async fn a_200_is_a_report_of_this_activity_or_an_error() {
+        let Ok(Answer::Report(parsed)) = answer(200, PLAIN, full(report())).await else {
+            panic!("no report")
+        };
+        assert_eq!(parsed.representation().body(), report().as_bytes());
         let other = report().replace("8892", "9999");
         for (expected, header, body) in [
             (InvalidReport::Malformed, PLAIN, full("<html>")),
@@ -223,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_body_is_decoded_and_parsed_off_the_workers() {
+    fn a_large_body_is_decoded_and_parsed_on_a_blocking_thread() {
         let id = ActivityId::parse(ID.as_bytes()).unwrap();
         let gzip = |body: &str| {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -232,7 +236,7 @@ mod tests {
         };
         let padded = |len: usize| format!("{}{}", report(), " ".repeat(len - report().len()));
         let large = LARGE as usize;
-        // One thread for what blocks, which is kept busy for the first look: what is there all the same was done here.
+        // The only blocking thread is busy at first: a result at the first poll was computed on this thread.
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
         for (len, at_once) in [(1_000, true), (large, true), (large + 1, false), (2 << 20, false)] {
             let body = padded(len);
@@ -259,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_other_status_has_its_cause() {
+    async fn every_other_status_is_its_cause() {
         for (status, cause) in [
             (401, Cause::Upstream(UpstreamFailure::Unauthorized)),
             (403, Cause::Upstream(UpstreamFailure::Forbidden)),
@@ -274,20 +278,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_400_or_404_is_an_answer_even_if_its_body_cannot_be_read() {
+    async fn a_400_or_404_is_a_negative_answer_even_if_its_body_cannot_be_read() {
         let words = || full(r#"[{"error_key":"a.b","error_message":"No."}]"#);
         for (status, body, key) in
             [(400, words(), "a.b"), (404, words(), "a.b"), (404, cut_off(), "not_found")]
         {
             let Ok(Answer::Negative(negative_answer)) = answer(status, PLAIN, body).await else {
-                panic!("no refusal")
+                panic!("not a negative answer")
             };
             assert_eq!((negative_answer.status.code(), &*negative_answer.error_key), (status, key));
         }
     }
 
     #[tokio::test]
-    async fn the_429s_are_told_apart_by_their_error_key() {
+    async fn the_error_key_of_a_429_says_which_limit() {
         let refused =
             |limit, retry_after| Cause::from(UpstreamFailure::TooManyRequests { limit, retry_after });
         let throttled = |seconds| refused(UpstreamLimit::PerSecond, Duration::from_secs(seconds));

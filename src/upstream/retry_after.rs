@@ -4,17 +4,18 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 
-/// How long the upstream wants to be left alone, at most `longest`: what one header can silence us for. An upstream
-/// that means longer says so again. `None` for a value that says nothing.
+/// How long to wait before the next call, at most `longest`: one header must not stop calls for longer. If the upstream
+/// needs more time, it sends the header again. `None` for an invalid value.
 ///
-/// For our own next call only: a caller is never told more than a few seconds, since the vendor's SDKs sleep it.
+/// It is only for our own calls. The proxy's clients get a `Retry-After` of a few seconds, since the vendor's SDKs sleep
+/// for as long as it says.
 pub(super) fn parse(value: &HeaderValue, now: SystemTime, longest: Duration) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     let wait = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
-        // More digits than a u64 holds are still a number of seconds.
+        // A number too large for a u64 is valid too.
         text.parse().map_or(longest, Duration::from_secs)
     } else {
-        // A date in the past asks for nothing.
+        // A date in the past means no wait.
         httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
     };
     Some(wait.min(longest))
@@ -45,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_says_nothing() {
+    fn an_invalid_value_is_none() {
         for text in ["", "-1", "1.5", "soon", "7, 8"] {
             assert_eq!(seconds(text), None, "{text}");
         }

@@ -1,4 +1,4 @@
-//! The connector and the client against real peers: TLS, ALPN, a proxy, and peers that are not there.
+//! Tests of the connector and the client over real sockets: TLS, ALPN, a proxy, and unreachable peers.
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::report::{Cause, Unreachable, UpstreamFailure};
 
 const NAME: &str = "upstream.test";
 
-/// An HTTPS server that says 200 to everything, over whichever version was agreed on.
+/// An HTTPS server that responds 200 to every request, over the HTTP version that ALPN selects.
 struct TlsServer {
     port: u16,
     pem: tempfile::NamedTempFile,
@@ -108,7 +108,7 @@ async fn get(origin: &str, options: &ConnectOptions) -> Result<Version, Cause> {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_where_alpn_agrees_and_http_1_elsewhere() {
+async fn http_2_is_used_if_alpn_selects_it_and_http_1_otherwise() {
     for (alpn, version) in [
         (&["h2", "http/1.1"] as &[_], Version::HTTP_2),
         (&["http/1.1"], Version::HTTP_11),
@@ -130,13 +130,13 @@ async fn a_certificate_that_is_not_trusted_or_of_another_name_is_refused() {
 }
 
 #[tokio::test]
-async fn an_unreachable_upstream_says_how_far_it_got() {
+async fn an_unreachable_upstream_says_which_step_failed() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     assert_eq!(
         get(&format!("http://{free}"), &options()).await,
         Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect)))
     );
-    // A label longer than DNS allows (RFC 1035 §2.3.4): refused without asking anyone.
+    // A label longer than DNS allows (RFC 1035 §2.3.4): it fails without a DNS query.
     let nameless = format!("http://{}.invalid", "a".repeat(64));
     assert_eq!(
         get(&nameless, &options()).await,
@@ -154,33 +154,33 @@ async fn the_connect_timeout_covers_the_tls_handshake() {
     );
 }
 
-/// What one connection that is accepted says, whatever is asked; then it closes.
-async fn saying(words: &'static [u8]) -> std::net::SocketAddr {
+/// A server that accepts one connection, sends `bytes` after the first byte it reads, and closes it.
+async fn sending(bytes: &'static [u8]) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.read_u8().await.unwrap();
-        stream.write_all(words).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
     });
     address
 }
 
 #[tokio::test]
-async fn what_is_neither_tls_nor_http_is_told_apart_from_what_is_not_there() {
+async fn invalid_tls_and_invalid_http_are_their_own_errors() {
     let banner = b"220 mail.example ESMTP\r\n";
     assert_eq!(
-        get(&format!("https://{}", saying(banner).await), &options()).await,
+        get(&format!("https://{}", sending(banner).await), &options()).await,
         Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Tls)))
     );
     assert_eq!(
-        get(&format!("http://{}", saying(banner).await), &options()).await,
+        get(&format!("http://{}", sending(banner).await), &options()).await,
         Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::NotHttp)))
     );
 }
 
 #[tokio::test]
-async fn a_pooled_connection_that_closes_before_it_is_used_again_is_no_call_and_no_new_connection() {
+async fn a_pooled_connection_that_closed_while_idle_is_an_error_before_anything_was_sent() {
     let (answered, mut connections) = mpsc::unbounded_channel();
     let connector = tower::service_fn(move |_origin: Uri| {
         let (ours, mut theirs) = tokio::io::duplex(1024);
@@ -193,15 +193,16 @@ async fn a_pooled_connection_that_closes_before_it_is_used_again_is_no_call_and_
         std::future::ready(Ok::<_, super::ConnectFailed>(crate::simulator::Pipe::new(ours)))
     });
     let client = HttpClient::new(connector);
-    let ask = || client.clone().oneshot(Request::get("http://upstream.test/").body(Empty::new()).unwrap());
-    assert_eq!(ask().await.unwrap().status(), 204);
-    // Closed, and nobody has looked at it since.
+    let send = || client.clone().oneshot(Request::get("http://upstream.test/").body(Empty::new()).unwrap());
+    assert_eq!(send().await.unwrap().status(), 204);
+    // Closed, and the pool has not noticed yet.
     drop(connections.try_recv().unwrap());
-    assert_eq!(ask().await.unwrap_err(), Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Closed)));
-    assert_eq!(ask().await.unwrap().status(), 204);
+    assert_eq!(send().await.unwrap_err(), Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Closed)));
+    assert_eq!(send().await.unwrap().status(), 204);
 }
 
-/// A proxy that tunnels everything to `port`, and tells of each request for it; or refuses them all.
+/// A proxy that tunnels every connection to `port`, or refuses all if that is `None`. Its requests are sent to the
+/// channel.
 async fn proxy(port: Option<u16>) -> (u16, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -231,7 +232,7 @@ async fn https_proxy_is_honoured_with_its_credentials() {
     let (port, mut requests) = proxy(Some(server.port)).await;
     let matcher = Matcher::builder().https(format!("http://user:pass@127.0.0.1:{port}")).build();
     let options = ConnectOptions { proxy: Arc::new(matcher), ..server.options() };
-    // The proxy resolves the name: we could not.
+    // The proxy resolves the name; it does not exist in DNS.
     assert_eq!(get(&format!("https://{NAME}:{}", server.port), &options).await, Ok(Version::HTTP_2));
     let asked = requests.recv().await.unwrap();
     assert!(asked.starts_with(&format!("CONNECT {NAME}:{} HTTP/1.1\r\n", server.port)), "{asked}");
@@ -250,7 +251,7 @@ async fn a_proxy_that_refuses_is_a_connect_error() {
 }
 
 #[tokio::test]
-async fn no_proxy_goes_straight() {
+async fn no_proxy_connects_directly() {
     let server = TlsServer::start(&[]).await;
     let (port, mut requests) = proxy(None).await;
     let matcher = Matcher::builder().https(format!("http://127.0.0.1:{port}")).no("localhost").build();
@@ -260,7 +261,7 @@ async fn no_proxy_goes_straight() {
 }
 
 #[test]
-fn what_cannot_be_set_up_names_its_setting() {
+fn a_setup_error_names_its_setting() {
     let origin = Uri::from_static("https://api.cc.email");
     let socks = Matcher::builder().https("socks5://127.0.0.1:1080").build();
     let setup = |options: ConnectOptions| Connector::new(&origin, &options).err().unwrap();
@@ -277,7 +278,7 @@ fn what_cannot_be_set_up_names_its_setting() {
 }
 
 #[tokio::test]
-async fn a_connection_that_closes_without_an_answer_is_broken() {
+async fn a_connection_that_closes_without_a_response_is_broken() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let closing = tokio::spawn(async move {
@@ -300,7 +301,7 @@ async fn a_warm_connection_is_used_again_and_a_redirect_is_not_followed() {
         let redirect = service_fn(|_request: Request<Incoming>| async {
             Response::builder().status(302).header("location", "/elsewhere").body(Full::new(Bytes::new()))
         });
-        // The listener goes with this task: a second connection would be refused.
+        // The listener is dropped with this task, so a second connection would be refused.
         drop(listener);
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), redirect).await
     });
