@@ -1,4 +1,4 @@
-//! May this call be made now? The one way through the day's budget, the upstream's lockout and the second's pace.
+//! Admission: every upstream call passes the daily budget, the lockout and the per-second pacer here.
 
 use tokio::time::Instant;
 
@@ -11,23 +11,22 @@ use super::{
 use crate::report::{LocalDenial, Reason};
 
 impl Quota {
-    /// Counts a call, and waits for its turn.
+    /// Counts a call on the day, then waits until the pacer lets it leave.
     ///
     /// # Errors
-    /// The day has no call left for it, or the queue for the second is too long: then nothing was counted.
+    /// [`LocalDenial::DailyQuota`] or [`LocalDenial::RateLimit`] (the wait would be too long): no call stays counted.
     pub(super) async fn admit(&self, reason: Reason) -> Result<CallPermit, LocalDenial> {
         let shared = &*self.shared;
         let (priority, arrived) = (Priority::from(reason), Instant::now());
         loop {
-            // The day and the lockout first: a spent day is not worth waiting for a turn, and a turn must not wait for a
-            // store.
+            // The day before the pacer: with no calls left there is no point in queueing, and a call whose turn has come
+            // must not wait for a disk write.
             let counted = shared.day.reserve(priority).await.map_err(|spent| self.denied_day(spent))?;
-            // From here on the permit sees to the count, also if nobody waits for it any more.
+            // From here on dropping the permit undoes the count, also when this future is cancelled.
             let permit = CallPermit::new(self.clone(), counted);
             let turn =
                 shared.second.turn(priority, arrived).await.map_err(|full| self.denied_second(full))?;
-            // The wait may have taken it past midnight, or the upstream's `quota_exceeded` past it: then it is counted
-            // anew.
+            // While the call waited, midnight may have passed or a lockout may have begun: then start over.
             if let Some(permit) = permit.begin(turn) {
                 shared.metrics.waited(arrived.elapsed());
                 return Ok(permit);

@@ -1,7 +1,8 @@
 //! The daily budget: counts the calls of a UTC day; 10,000 by the vendor's rule, reset at 00:00 UTC.
 //!
-//! Where a store keeps the count, calls are leased from it: a few are written down as gone before the first of them
-//! leaves. A kill at any instant then forgets at most that some of them were never made.
+//! Where a store keeps the count, calls are leased from it: up to [`LEASE`] calls are recorded as used before the first
+//! of them is made. A kill then makes the count too high by at most one lease, never too low. The exception: while a
+//! store write fails or is late, calls are made before they are recorded, and a kill loses those.
 
 use std::{
     num::NonZeroU32,
@@ -23,27 +24,27 @@ use crate::{
     state::{DayRecord, DayStatus, LedgerRecord},
 };
 
-/// The share of the limit below which our own count speaks against a `quota_exceeded`.
+/// Below this share of the limit, our own count makes a `quota_exceeded` unlikely to be true.
 const FAR_BELOW_LIMIT: f64 = 0.8;
 
-/// The day's quota is spent, or what is left of it is not for this call.
+/// No call is allowed now: the day's calls are used, the rest is reserved for misses, or the lockout holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the day's quota is spent, the next call may go in {retry_in:?}")]
+#[error("the daily quota is used up; the next call is allowed in {retry_in:?}")]
 pub(super) struct DailyQuotaExhausted {
-    /// Till 00:00 UTC, as a rule.
+    /// Usually the time until 00:00 UTC; shorter when a probe call is due earlier.
     pub(super) retry_in: Duration,
 }
 
-/// What a day has to give.
+/// The configured limits of a day.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DayLimits {
-    /// Calls that a day has; `None` when the operator does not limit them.
+    /// Calls per UTC day; `None`: not limited.
     pub(super) calls: Option<NonZeroU32>,
-    /// The share of them that is kept for cold keys, in `0.0..=0.9`.
+    /// The share of them that is reserved for misses, in `0.0..=0.9`.
     pub(super) reserve: f64,
 }
 
-/// A pure machine: the vendor's time of day comes as an argument.
+/// Pure: the upstream's time of day is an argument.
 #[derive(Debug)]
 pub(super) struct DailyBudget {
     limits: DayLimits,
@@ -54,20 +55,20 @@ pub(super) struct DailyBudget {
 // === impl DailyBudget ===
 
 impl DailyBudget {
-    /// A count of a day on which so many calls are known to be gone.
+    /// Starts today's count at `used`.
     pub(super) fn new(limits: DayLimits, backing: Backing, used: u32, now: SystemTime) -> Self {
         let usage = UsageByDay::new(DayUsage::new(day_of(now), used, backing), backing);
         Self { limits, usage, rate: Rate::new(now) }
     }
 
-    /// A count that goes on where the store's was left, on a day that may be over.
+    /// Continues the store's count. Its latest day may be over: then [`Self::roll_over`] has to follow.
     pub(super) fn resumed(limits: DayLimits, record: &LedgerRecord, now: SystemTime) -> Self {
         let usage = UsageByDay::stored(record, limits.calls.map_or(0, NonZeroU32::get));
         Self { limits, usage, rate: Rate::new(now) }
     }
 
-    /// The share of a day that an even day has spent by now. For whoever does not know what the key has spent:
-    /// optimism could spend a day twice, a crash loop many times.
+    /// The calls that an even pace has used by now. The assumption at start when the real count is unknown: starting at
+    /// zero could use the day's limit twice, and in a crash loop many times.
     pub(super) fn pro_rata(limits: DayLimits, now: SystemTime) -> u32 {
         let into_day = since_midnight(now).as_secs();
         let share =
@@ -75,10 +76,10 @@ impl DailyBudget {
         u32::try_from(share).unwrap_or(u32::MAX)
     }
 
-    /// Does the count leave a call today? Counts nothing.
+    /// Whether the count allows a call now. Counts nothing.
     ///
     /// # Errors
-    /// [`DailyQuotaExhausted`] with the time until it does.
+    /// [`DailyQuotaExhausted`], with the time until midnight UTC.
     pub(super) fn check(&mut self, priority: Priority, now: SystemTime) -> Result<(), DailyQuotaExhausted> {
         match (self.mode(now), priority) {
             (QuotaMode::Normal | QuotaMode::Throttled, _) | (QuotaMode::MissesOnly, Priority::Miss) => Ok(()),
@@ -88,7 +89,7 @@ impl DailyBudget {
         }
     }
 
-    /// What the store has to write down before the next call is counted.
+    /// The lease that the store has to record before the next call is counted, if one is needed.
     pub(super) fn lease_needed(&self) -> Option<Lease> {
         let DayUsage { day, used, leased, unrecorded, .. } = *self.usage.current();
         match self.usage.backing() {
@@ -101,9 +102,9 @@ impl DailyBudget {
         }
     }
 
-    /// Counts one call, which is on the day that is returned. Not while a lease is needed.
+    /// Counts one call and returns its day (days since 1970-01-01). Not to be used while a lease is needed.
     pub(super) fn count(&mut self, now: SystemTime) -> u64 {
-        // There is none where this process alone counts.
+        // Without a store `leased` is always 0.
         let today = self.usage.current_mut();
         today.leased = today.leased.saturating_sub(1);
         self.usage.count();
@@ -111,12 +112,12 @@ impl DailyBudget {
         self.day()
     }
 
-    /// A call that was counted on this day was not sent after all.
+    /// Takes back a call that was counted on this day but never sent.
     pub(super) fn refund(&mut self, day: u64) {
         self.usage.refund(day);
     }
 
-    /// The store wrote a lease down, or what it granted of it; its count of that day is now this.
+    /// The store recorded the lease, or a part of it (`lease.calls`); `spent` is its count of that day now.
     pub(super) fn leased(&mut self, lease: Lease, spent: u32) {
         let limit = self.limits.calls.map_or(0, NonZeroU32::get);
         if let Some(usage) = self.usage.of(lease.day) {
@@ -126,17 +127,18 @@ impl DailyBudget {
                 usage.used = usage.used.max(limit);
                 return;
             }
-            // Others may share the store: what they took is gone for us, and so is what it does not know of yet.
+            // Other processes may share the store: their calls count for us too, as do calls that it has not recorded.
             let taken = spent.saturating_add(usage.unrecorded);
             let known = usage.used.saturating_add(usage.leased);
             usage.used = taken.saturating_sub(usage.leased).max(usage.used);
-            // A store keeps few days: this one it may have lost to days that a wrong clock has shown.
+            // The store keeps few days and may have dropped this one for days that a wrong clock showed: calls that it
+            // no longer knows are recorded again.
             usage.unrecorded = usage.unrecorded.saturating_add(known.saturating_sub(taken));
         }
     }
 
-    /// The store failed, or is late. The calls are made all the same, and written down when it works again: a full disk must not
-    /// end all service, and if the worst comes the upstream's own count ends the day.
+    /// The store write failed or is late. The calls are allowed anyway and recorded once the store works again: a full
+    /// disk must not stop the service. If a kill loses them, the upstream's own count still ends the day.
     pub(super) fn lease_failed(&mut self, lease: Lease) {
         if let Some(usage) = self.usage.of(lease.day) {
             usage.leased += lease.calls;
@@ -144,8 +146,8 @@ impl DailyBudget {
         }
     }
 
-    /// The upstream takes no more calls today: what it has counted and we have not were others'. Returns what the store
-    /// has to write down.
+    /// The upstream said `quota_exceeded`: closes the day. The calls missing from our count up to the limit must be other
+    /// programs'. Returns the mark that the store has to record, if it changed.
     pub(super) fn close(&mut self) -> Option<DayMark> {
         let limit = self.limits.calls.map_or(0, NonZeroU32::get);
         let today = self.usage.current_mut();
@@ -153,23 +155,23 @@ impl DailyBudget {
         self.mark(DayStatus::Closed)
     }
 
-    /// It takes calls again. Returns what the store has to write down.
+    /// The upstream accepts calls again: opens the day. Returns the mark that the store has to record, if it changed.
     pub(super) fn reopen(&mut self) -> Option<DayMark> {
         self.usage.current_mut().external = 0;
         self.mark(DayStatus::Open)
     }
 
-    /// The day that is counted on: days since 1970-01-01.
+    /// The current day: days since 1970-01-01.
     pub(super) fn day(&self) -> u64 {
         self.usage.current().day
     }
 
-    /// Whether that day is closed.
+    /// Whether the current day is closed.
     pub(super) fn status(&self) -> DayStatus {
         self.usage.current().status
     }
 
-    /// What the count has to say to a `quota_exceeded`. One that has no limit bears no verdict out.
+    /// Whether our own count makes a `quota_exceeded` plausible. Without a limit it never does.
     pub(super) fn own_count(&self) -> OwnCount {
         let used = f64::from(self.usage.current().used);
         match self.limits.calls {
@@ -178,7 +180,7 @@ impl DailyBudget {
         }
     }
 
-    /// What calls may be made for, as far as the count goes.
+    /// Which calls the count allows; the lockout is not considered here.
     pub(super) fn mode(&mut self, now: SystemTime) -> QuotaMode {
         let (burn_rate, limit) = (self.burn_rate(now), self.limits.calls);
         let today = self.usage.current_mut();
@@ -190,7 +192,7 @@ impl DailyBudget {
         today.mode
     }
 
-    /// How scarce calls are for refreshes, as far as the count goes.
+    /// How much refreshes have to slow down by the count; the lockout is not considered here.
     pub(super) fn quota_pressure(&mut self, now: SystemTime) -> QuotaPressure {
         match self.mode(now) {
             QuotaMode::Normal => QuotaPressure::Normal,
@@ -201,7 +203,7 @@ impl DailyBudget {
         }
     }
 
-    /// How the day stands in this mode, which may be worse than the count's own.
+    /// Today's numbers for `GET /quota`. `mode` may be stricter than the count's own, because of the lockout.
     pub(super) fn today(&self, mode: QuotaMode, now: SystemTime) -> DayCount {
         let today = *self.usage.current();
         let left = self.limits.calls.map(|limit| match mode {
@@ -210,7 +212,7 @@ impl DailyBudget {
             }
             QuotaMode::Exhausted => 0,
         });
-        // A share of a u32.
+        // The cast fits: it is a share of a u32.
         let reserved = self.pace().map_or(0, |pace| pace.reserved(left_of(now)) as u32);
         DayCount {
             limit: self.limits.calls,
@@ -249,7 +251,7 @@ impl DailyBudget {
         }
     }
 
-    /// Wherever the clock goes, each day has its own count. `None`: it is the same day as before.
+    /// Changes to the count of the day that `now` is in. `None`: still the same day.
     pub(super) fn roll_over(&mut self, now: SystemTime) -> Option<DateChange> {
         self.usage.change_to(day_of(now))
     }

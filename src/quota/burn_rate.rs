@@ -1,61 +1,61 @@
-//! Rations the day's calls: refreshes are put off before a cold key is refused.
+//! Burn rate: rations the daily budget, so that refreshes are delayed before a miss is refused.
 //!
-//! What refreshes may spend is what is left of the day without the reserve, and the reserve is for the hours to come:
-//! it shrinks as the day does. As long as that lasts until midnight at the pace of an even day, nothing is put off.
-//! Once it does not, each copy is refreshed less often, all by the same factor. The factor follows from the count and
-//! the time alone, so that a restart finds the pace where it was.
+//! Refreshes may use the calls left today minus the reserve for misses, which shrinks with the hours left. While that
+//! lasts until midnight at an even pace, nothing is delayed. When it does not, all entries are refreshed less often, by
+//! the same factor. The factor follows from the count and the time alone, so a restart computes the same one. The mode
+//! is not stored: after a restart its hysteresis starts at `Normal` again.
 
 use std::num::NonZeroU32;
 
-/// The reserve never shrinks below an hour's share: the day's last key is as cold as its first.
+/// The reserve never shrinks below one hour's share, so that misses just before midnight are served too.
 const LAST_SHARE: f64 = 1.0 / 24.0;
 
-/// A tightness from which refreshes are stretched, and below which they no longer are.
+/// Burn rates: at the first refreshes begin to be delayed, below the second they no longer are (hysteresis).
 const STRETCH: (f64, f64) = (1.05, 1.0);
 
-/// A tightness from which refreshes are stopped, and below which they are stretched again.
+/// Burn rates: at the first refreshes stop, below the second they are only delayed again (hysteresis).
 const STOP: (f64, f64) = (2.0, 1.75);
 
-/// The factor is this power of the tightness. 200 keys that are polled for all day need one of 8, which they reach at
-/// a tightness of 1.3; at 2 it is 256, and a copy with the usual lifetime would be refreshed once a day.
+/// The delay factor is the burn rate to this power. 200 keys polled all day need a factor of 8, reached at a burn rate
+/// of 1.3. At 2 the factor is 256: an entry with the usual lifetime would be refreshed once a day.
 const STEEPNESS: i32 = 8;
 
-/// A day's budget. Pure.
+/// A day's limit and reserve, from which the burn rate is computed. Pure.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BurnRate {
     limit: NonZeroU32,
     reserve: f64,
 }
 
-/// What calls are made for, as what is left of the day allows. Ordered from ample to nothing.
+/// Which calls the rest of the day's budget allows. Ordered from the least to the most strict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum QuotaMode {
-    /// Whatever asks.
+    /// All calls.
     #[default]
     Normal,
-    /// Cold keys, and refreshes of copies that are older than usual.
+    /// Misses, and refreshes, which are delayed by a factor.
     Throttled,
-    /// Cold keys only.
+    /// Misses only.
     MissesOnly,
-    /// Nothing until 00:00 UTC.
+    /// None until 00:00 UTC, except probes during a lockout.
     Exhausted,
 }
 
 // === impl BurnRate ===
 
 impl BurnRate {
-    /// `reserve` is the share of the limit that is kept for cold keys, in `0.0..=0.9`.
+    /// `reserve` is the share of the limit that is reserved for misses, in `0.0..=0.9`.
     pub(super) const fn new(limit: NonZeroU32, reserve: f64) -> Self {
         Self { limit, reserve }
     }
 
-    /// The calls that are kept for the cold keys of the rest of the day.
+    /// Calls reserved for misses during the rest of the day; `day_left` is in `0.0..=1.0`.
     pub(super) fn reserved(&self, day_left: f64) -> f64 {
         f64::from(self.limit.get()) * self.reserve * day_left.max(LAST_SHARE)
     }
 
-    /// What refreshes have, in proportion to an even day: 1 lasts until midnight at the pace of an even day, 2 at
-    /// half of it, infinity is nothing.
+    /// How tight the budget for refreshes is: at 1 it lasts until midnight at an even pace, at 2 only at half that pace;
+    /// infinity: no calls are left for refreshes.
     pub(super) fn burn_rate(&self, used: u32, day_left: f64) -> f64 {
         let limit = f64::from(self.limit.get());
         let left = limit - f64::from(used) - self.reserved(day_left);
@@ -70,7 +70,7 @@ impl QuotaMode {
     /// Each label of `quota_mode`.
     pub const ALL: [Self; 4] = [Self::Normal, Self::Throttled, Self::MissesOnly, Self::Exhausted];
 
-    /// The mode's word in metrics and in `GET /quota`.
+    /// The label in metrics and in `GET /quota`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Normal => "normal",
@@ -80,11 +80,11 @@ impl QuotaMode {
         }
     }
 
-    /// The mode after this one. Between the two tightnesses of a threshold it stays as it is.
+    /// The mode at this burn rate. Between the two burn rates of a threshold the mode stays as it is.
     #[must_use]
     pub fn next(self, burn_rate: f64) -> Self {
-        let beyond = |(reserve, leave): (f64, f64), inside: Self| {
-            burn_rate >= reserve || (self >= inside && burn_rate >= leave)
+        let beyond = |(enter, leave): (f64, f64), inside: Self| {
+            burn_rate >= enter || (self >= inside && burn_rate >= leave)
         };
         if beyond(STOP, Self::MissesOnly) {
             Self::MissesOnly
@@ -96,7 +96,7 @@ impl QuotaMode {
     }
 }
 
-/// By how much the time between two refreshes of a key is stretched at this tightness.
+/// The factor by which the time between two refreshes of a key grows at this burn rate.
 pub(super) fn factor(burn_rate: f64) -> f64 {
     burn_rate.max(1.0).powi(STEEPNESS)
 }

@@ -1,28 +1,28 @@
-//! Our own time of day.
+//! Wall clock: this machine's time of day, replaceable in tests.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
 
-/// Tells the time of day. Tests put one in its place that moves with tokio's paused time.
+/// Reads the time of day. Tests use one that follows tokio's paused time.
 #[derive(Clone)]
 pub struct WallClock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 // === impl WallClock ===
 
 impl WallClock {
-    /// The machine's: it goes on while the machine sleeps, and jumps when somebody sets it.
+    /// The machine's clock: it advances while the machine sleeps, and jumps when it is set.
     pub fn machine() -> Self {
         Self(Arc::new(SystemTime::now))
     }
 
-    /// One that shows `start` now and is carried on by tokio's clock.
+    /// A clock that shows `start` now and advances with tokio's clock.
     pub fn starting_at(start: SystemTime) -> Self {
         let began = Instant::now();
         Self(Arc::new(move || start + began.elapsed()))
     }
 
-    /// One that shows whatever this says.
+    /// A clock that shows what this function returns.
     #[cfg(test)]
     pub(super) fn told_by(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-/// A day of Unix time, which knows no leap seconds.
+/// A day of Unix time, which has no leap seconds.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Days since 1970-01-01.
@@ -18,13 +18,13 @@ pub(super) fn till_midnight(now: SystemTime) -> Duration {
     DAY.saturating_sub(since_midnight(now))
 }
 
-/// The 00:00 UTC that ends a day; the epoch's own for one that no clock can show.
+/// The 00:00 UTC that ends a day; the epoch if that time cannot be represented.
 pub(super) fn end_of(day: u64) -> SystemTime {
     let seconds = day.saturating_add(1).saturating_mul(DAY.as_secs());
     later(SystemTime::UNIX_EPOCH, Duration::from_secs(seconds))
 }
 
-/// A time so much later; the same where no clock can show that.
+/// `time` plus `by`; `time` itself if the sum cannot be represented.
 pub(super) fn later(time: SystemTime, by: Duration) -> SystemTime {
     time.checked_add(by).unwrap_or(time)
 }

@@ -1,32 +1,32 @@
-//! Will the day's calls last? What is spent lately tells.
+//! Quota forecast: from the recent call rate, whether the daily budget lasts until midnight UTC.
 
 use std::time::{Duration, SystemTime};
 
 use super::day::{later, till_midnight};
 
-/// Calls count for about this long: a lunch break must not look like the end of the day.
+/// Time constant of the moving average: long enough that a lunch break does not look like the end of the traffic.
 const MEMORY: Duration = Duration::from_secs(30 * 60);
 
-/// So much time is taken for gone at the start: two calls in the first second are no pace.
+/// Time assumed to have passed at the start, so that two calls in the first second do not count as a high rate.
 const HEAD_START: Duration = Duration::from_secs(5 * 60);
 
-/// How fast calls go, lately. A pure machine.
+/// The recent call rate: an exponentially decaying average. Pure.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
-    /// Calls within the memory, older ones counting less.
+    /// Weighted number of calls as of `at`; older calls weigh less.
     calls: f64,
     at: SystemTime,
     since: SystemTime,
 }
 
-/// How the day will end at the present pace.
+/// When the daily budget ends at the present rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forecast {
     /// The calls last until 00:00 UTC, or are not limited here.
     Enough,
-    /// They are spent at this time.
+    /// They will be used up at this time.
     ExhaustedAt(SystemTime),
-    /// They are spent.
+    /// They are used up.
     Exhausted,
 }
 
@@ -38,21 +38,21 @@ impl Rate {
         Self { calls: 0.0, at: now, since: now }
     }
 
-    /// A call goes.
+    /// Counts a call.
     pub(super) fn count(&mut self, now: SystemTime) {
         self.calls = self.decayed(now) + 1.0;
         self.at = now;
     }
 
-    /// Calls in a second.
+    /// Calls per second.
     pub(super) fn per_second(&self, now: SystemTime) -> f64 {
         let running = now.duration_since(self.since).unwrap_or_default() + HEAD_START;
-        // What calls at an even pace would weigh by now.
+        // The weight that one call per second would have reached by now.
         let weight = MEMORY.as_secs_f64() * (1.0 - (-running.div_duration_f64(MEMORY)).exp());
         self.decayed(now) / weight
     }
 
-    /// How a day ends that has so many calls left; `None`: it is not limited.
+    /// The forecast for a day with `left` calls; `None`: not limited.
     pub(super) fn forecast(&self, left: Option<u32>, now: SystemTime) -> Forecast {
         let Some(left) = left else { return Forecast::Enough };
         if left == 0 {
@@ -61,7 +61,7 @@ impl Rate {
         let lasts = Duration::try_from_secs_f64(f64::from(left) / self.per_second(now));
         match lasts {
             Ok(lasts) if lasts < till_midnight(now) => Forecast::ExhaustedAt(later(now, lasts)),
-            // Division by nothing lasts for ever.
+            // Also the division by a rate of zero.
             Ok(_) | Err(_) => Forecast::Enough,
         }
     }

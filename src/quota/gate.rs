@@ -1,4 +1,4 @@
-//! Counts and paces every upstream call.
+//! The quota as middleware: counts and paces every upstream call.
 
 use tracing::Instrument as _;
 
@@ -8,7 +8,7 @@ use crate::{
     report::{Call, FetchError, Fetched},
 };
 
-/// Lets a call through when the second and the day allow it.
+/// Passes a call on once the daily budget and the per-second pacer allow it.
 #[derive(Debug, Clone)]
 pub(crate) struct QuotaGate {
     quota: Quota,
@@ -17,7 +17,7 @@ pub(crate) struct QuotaGate {
 // === impl QuotaGate ===
 
 impl QuotaGate {
-    /// The gate that spends this quota.
+    /// Middleware that counts its calls on this quota.
     pub(crate) fn new(quota: Quota) -> Self {
         Self { quota }
     }
@@ -29,7 +29,7 @@ impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> 
         let permit = self.quota.admit(call.reason).instrument(waiting).await?;
         let result = next.run(call).await;
         match permit.learn(&result).await {
-            // By our own count, which knows of all the others that wait.
+            // Our own wait is more exact than the upstream's: it includes the calls in the queue.
             Some(wait) => result.map_err(|error| error.with_retry_after(wait)),
             None => result,
         }
@@ -64,12 +64,12 @@ mod tests {
         max_wait: Duration::from_secs(5),
     };
 
-    /// The upstream's 429 of the second.
+    /// The upstream's 429 for the per-second limit.
     fn throttled(retry_after: Duration) -> Cause {
         UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerSecond, retry_after }.into()
     }
 
-    /// Its 429 of the day.
+    /// The upstream's 429 for the daily limit.
     fn exceeded() -> Cause {
         let retry_after = Duration::ZERO;
         UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, retry_after }.into()
@@ -110,19 +110,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_stops_waiting_lets_the_others_move_up() {
+    async fn a_cancelled_call_lets_the_others_move_up() {
         let (quota, start) = (quota(LIMITS), Instant::now());
         ask(&quota, Ok(good())).await.unwrap();
-        let [leaver, stayer] = [(); 2].map(|()| {
+        let [cancelled, waiting] = [(); 2].map(|()| {
             let quota = quota.clone();
             tokio::spawn(async move { ask(&quota, Ok(good())).await.map(|_| start.elapsed()) })
         });
         while quota.snapshot().second.waiting < 2 {
             tokio::task::yield_now().await;
         }
-        leaver.abort();
-        let waited = stayer.await.unwrap().unwrap();
-        assert!(waited < Duration::from_millis(300), "the leaver's turn, not the one after it: {waited:?}");
+        cancelled.abort();
+        let waited = waiting.await.unwrap().unwrap();
+        assert!(
+            waited < Duration::from_millis(300),
+            "it takes the cancelled call's place, not the next one: {waited:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,7 +141,7 @@ mod tests {
         let denied = ask(&quota, Ok(good())).await;
         assert!(
             matches!(denied, Err(Cause::Local(LocalDenial::RateLimit { .. }))),
-            "longer than max_wait: not waited for"
+            "longer than max_wait: refused at once"
         );
     }
 
@@ -148,8 +151,8 @@ mod tests {
         let limits = QuotaLimits { per_day: NonZeroU32::new(10_000), ..LIMITS };
         let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
         let quota = Quota::new(limits, InitialCount::Unspent, noon, metrics.quota.clone());
-        let told = ask(&quota, Err(exceeded())).await.unwrap_err();
-        assert!(matches!(told.limit_reached(), Some((UpstreamLimit::PerDay, wait)) if !wait.is_zero()));
+        let refused = ask(&quota, Err(exceeded())).await.unwrap_err();
+        assert!(matches!(refused.limit_reached(), Some((UpstreamLimit::PerDay, wait)) if !wait.is_zero()));
         let denied = ask(&quota, Ok(good())).await.unwrap_err();
         assert!(
             matches!(denied, Cause::Local(LocalDenial::DailyQuota { retry_after }) if !retry_after.is_zero())
@@ -176,7 +179,7 @@ mod tests {
             Ok(Fetched { exchange: Exchange { date: Some(date), ..answer.exchange }, ..answer })
         };
         ask(&quota, dated(hour_to_midnight)).await.unwrap();
-        assert_eq!(quota.snapshot().skew.ahead_seconds(), 0, "one answer may be wrong");
+        assert_eq!(quota.snapshot().skew.ahead_seconds(), 0, "a single response may be wrong");
         let minute = Duration::from_secs(60);
         tokio::time::advance(minute).await;
         ask(&quota, dated(hour_to_midnight + minute)).await.unwrap();
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_restart_goes_on_with_the_count_in_the_store() {
+    async fn a_restart_continues_the_count_in_the_store() {
         let store: Arc<dyn CallCounter> = Arc::new(MemoryStore::default());
         for (record, used) in [(None, 1), (Some(8), 9), (Some(16), 17)] {
             let opening = InitialCount::Stored {
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_restart_after_quota_exceeded_is_silence_till_midnight_and_then_one_probe() {
+    async fn a_restart_after_quota_exceeded_makes_no_call_until_midnight_and_then_one_probe() {
         let limits = QuotaLimits { per_day: NonZeroU32::new(10_000), ..LIMITS };
         let store: Arc<dyn CallCounter> = Arc::new(MemoryStore::default());
         store.take(CallClaim { day: 0, made: 9_000, wanted: 0, ceiling: None }).await.unwrap();
@@ -228,7 +231,7 @@ mod tests {
             tokio::time::advance(Duration::from_secs(wait)).await;
             ask(&quota, Ok(good())).await.unwrap_err();
         }
-        // Midnight, and the jitter.
+        // Past midnight and the jitter.
         tokio::time::advance(Duration::from_secs(61)).await;
         let probe = quota.admit(Reason::Miss).await.unwrap();
         ask(&quota, Ok(good())).await.unwrap_err();
@@ -242,7 +245,7 @@ mod tests {
         let noon = WallClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200));
         let quota = Quota::new(LIMITS, InitialCount::Unspent, noon, Metrics::new().quota);
         ask(&quota, Err(exceeded())).await.unwrap_err();
-        // Midnight, and the jitter.
+        // Past midnight and the jitter.
         tokio::time::advance(Duration::from_secs(43_261)).await;
         let unreachable = Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect));
         for _ in 0..2 {
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_never_left_is_struck_out() {
+    async fn a_call_that_was_never_sent_is_not_counted() {
         let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
         ask(&quota, Err(Cause::Local(LocalDenial::NoToken))).await.unwrap_err();
         assert_eq!(quota.snapshot().day.used, 0);
@@ -266,11 +269,11 @@ mod tests {
         let upstream = TowerService(tower::service_fn(move |_call| ready(Err::<Fetched, _>(too_fast()))));
         QuotaGate::new(quota.clone()).handle(call(), &upstream).await.unwrap_err();
         ask(&quota, Ok(good())).await.unwrap_err();
-        assert_eq!(quota.snapshot().day.used, 1, "nor is one that got no turn");
+        assert_eq!(quota.snapshot().day.used, 1, "a call that was refused by the pacer is not counted");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_a_bug_of_ours_loses_was_a_call_all_the_same() {
+    async fn a_response_that_is_lost_by_a_bug_of_ours_still_counts_as_a_call() {
         let quota = quota(QuotaLimits { per_day: NonZeroU32::new(100), ..LIMITS });
         let lost = || FetchError {
             exchange: Exchange { status: Some(200), ..Exchange::default() },

@@ -25,36 +25,36 @@ use crate::{
     telemetry::QuotaMetrics,
 };
 
-/// What the key may spend, as far as the operator lets us.
+/// The configured limits: the vendor allows 4 calls per second and 10,000 per UTC day by default.
 #[derive(Debug, Clone, Copy)]
 pub struct QuotaLimits {
-    /// Calls a second; `None`: not limited here.
+    /// Calls per second; `None`: not limited here.
     pub per_second: Option<NonZeroU32>,
-    /// Calls a UTC day; `None`: not limited here.
+    /// Calls per UTC day; `None`: not limited here.
     pub per_day: Option<NonZeroU32>,
-    /// The share of the day's calls that is kept for cold keys, in `0.0..=0.9`.
+    /// The share of the day's calls that is reserved for misses, in `0.0..=0.9`.
     pub reserve: f64,
-    /// The longest that a call waits for its turn.
+    /// The longest time that a call waits in the pacer's queue.
     pub max_wait: Duration,
 }
 
-/// What is known, at the start, of the calls that the key has spent today.
+/// What is known at start about the calls made today.
 #[derive(Debug, Clone)]
 pub enum InitialCount {
-    /// Nothing: the share of the day that is over is taken for gone.
+    /// Nothing: an even pace since 00:00 UTC is assumed.
     Unknown,
-    /// The key is new-born, and has spent none.
+    /// None were made.
     Unspent,
-    /// A store knows, and goes on counting.
+    /// A store has the count and keeps it from now on.
     Stored {
         /// The store.
         counter: Arc<dyn CallCounter>,
-        /// What it holds; if nothing, nothing is known.
+        /// What it has recorded; `None`: as [`InitialCount::Unknown`].
         record: Option<LedgerRecord>,
     },
 }
 
-/// What may still be spent, shared by the layer, the cache, `GET /quota` and the metrics.
+/// The quota, shared by the middleware, the cache, `GET /quota` and the metrics. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Quota {
     pub(super) shared: Arc<SharedQuota>,
@@ -63,15 +63,15 @@ pub struct Quota {
 #[derive(Debug)]
 pub(super) struct SharedQuota {
     pub(super) limits: QuotaLimits,
-    /// The day: its budget, and the upstream's lockout.
+    /// The daily budget and the lockout.
     pub(super) day: SharedDay,
-    /// The second.
+    /// The per-second pacer.
     pub(super) second: SharedPacer,
     quota_pressure: ScarcityCell,
     pub(super) metrics: QuotaMetrics,
 }
 
-/// What a limit counts calls in: a label of `quota_*`.
+/// The window of a limit: the label `window` of `quota_*`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Window {
     /// `quota.per_second`.
@@ -83,10 +83,10 @@ pub(crate) enum Window {
 // === impl InitialCount ===
 
 impl InitialCount {
-    /// What a store knows; `None` for one that ends with the process.
+    /// The count in a durable store; `None` for a volatile one, which is empty at start.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// [`CallCounterError`] if the store cannot be read.
     pub async fn of(counter: &Arc<dyn CallCounter>) -> Result<Option<Self>, CallCounterError> {
         match counter.durability() {
             Durability::Volatile => Ok(None),
@@ -100,7 +100,7 @@ impl InitialCount {
 // === impl Quota ===
 
 impl Quota {
-    /// A quota that begins with what is known of the day.
+    /// A quota that starts with what is known about today's calls.
     pub fn new(limits: QuotaLimits, opening: InitialCount, clock: WallClock, metrics: QuotaMetrics) -> Self {
         let now = clock.now();
         let day = DayLimits { calls: limits.per_day, reserve: limits.reserve };
@@ -110,7 +110,7 @@ impl Quota {
             InitialCount::Unknown => (unknown(Backing::Memory), None),
             InitialCount::Unspent => (QuotaDay::new(day, Backing::Memory, 0, now), None),
             InitialCount::Stored { counter, record: Some(record) } => {
-                // The run before may have ended a moment ago, in the middle of a burst.
+                // The previous process may have ended a moment ago, in the middle of a burst.
                 pacer.resume_after_restart(Instant::now());
                 (QuotaDay::resumed(day, &record, now, fastrand::f64()), Some(counter))
             }
@@ -126,7 +126,7 @@ impl Quota {
         Self { shared: Arc::new(shared) }
     }
 
-    /// How the quota stands.
+    /// The current numbers of both limits.
     pub fn snapshot(&self) -> QuotaSnapshot {
         let day = self.shared.day.with(QuotaDay::today);
         let limit = self.shared.limits.per_second;
@@ -157,13 +157,13 @@ impl Quota {
         metrics.external(day.external.into());
     }
 
-    /// How scarce calls are, as of a second ago at most. Cheap: asked for each answer that is not fresh.
+    /// How scarce calls are, at most one second old. Cheap: called for every response that is not fresh.
     pub fn quota_pressure(&self, now: Instant) -> QuotaPressure {
         let cell = &self.shared.quota_pressure;
         cell.get(now).unwrap_or_else(|| cell.set(self.shared.day.with(QuotaDay::quota_pressure), now))
     }
 
-    /// The call whose turn it was has a connection, and is being sent on it.
+    /// The call that the pacer let go has a connection and is being sent: the next one may follow.
     pub fn sent(&self) {
         self.shared.second.turn_over(Pacer::sent);
     }

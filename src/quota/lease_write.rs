@@ -1,4 +1,4 @@
-//! Calls that a store is writing down, which may take it longer than a call can wait.
+//! Lease write: records a lease in the store; a slow disk may take longer than a call can wait.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,11 +10,11 @@ use tokio::{
 use super::lease::{DayMark, Lease};
 use crate::state::{CallClaim, CallCounter, CallCounterError, CallGrant};
 
-/// A store that takes longer has failed, for the calls that wait for it.
+/// How long calls wait for a store write; after that they are made before they are recorded.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A write that has begun cannot be called back. Kept until it ends, whoever began it: a second one beside it would
-/// count the same calls twice.
+/// A write under way. It cannot be cancelled, and is kept until it ends, also when the call that began it is gone: a
+/// second write beside it would record the same calls twice.
 #[derive(Debug)]
 pub(super) struct PendingLease {
     lease: Lease,
@@ -23,30 +23,30 @@ pub(super) struct PendingLease {
     latest: Instant,
 }
 
-/// Whether the lease's calls wait for it.
+/// Whether calls still wait for the write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CallsWaiting {
-    /// They do.
+    /// They wait.
     Yes,
-    /// They did so for long enough, and are made before the store has counted them.
+    /// They waited for [`PATIENCE`], and are made before the store has recorded them.
     NoLonger,
 }
 
-/// What has become of a write.
+/// The result of a write, or of waiting for it.
 #[derive(Debug)]
 pub(super) enum LeaseOutcome {
-    /// So much was written down; the store's count of the day is now this.
+    /// `lease.calls` were granted and recorded; `spent` is the store's count of the day now.
     Done { lease: Lease, spent: u32 },
     /// The calls may or may not have been added.
     Failed { lease: Lease },
-    /// Calls wait for it no longer.
+    /// Still being written after [`PATIENCE`]: calls no longer wait.
     NotYet,
 }
 
 // === impl PendingLease ===
 
 impl PendingLease {
-    /// A task of its own: the write goes on when those who wait for it leave.
+    /// Starts the write in its own task, so that it continues when the waiting calls are cancelled.
     pub(super) fn begin(counter: Arc<dyn CallCounter>, lease: Lease) -> Self {
         let Lease { day, calls, unrecorded, ceiling } = lease;
         let claim = CallClaim { day, made: unrecorded, wanted: calls, ceiling };
@@ -58,7 +58,8 @@ impl PendingLease {
         }
     }
 
-    /// Waits for its end, but not past its time. Not to be asked again after any answer but [`LeaseOutcome::NotYet`].
+    /// Waits for the write, for [`PATIENCE`] after its begin at most. May be called again only after
+    /// [`LeaseOutcome::NotYet`].
     pub(super) async fn end(&mut self) -> LeaseOutcome {
         let problem = match timeout_at(self.latest, &mut self.write).await {
             Ok(Ok(Ok(CallGrant { granted, day }))) => {
@@ -68,21 +69,22 @@ impl PendingLease {
             Ok(Err(_panic)) => "a bug".to_owned(),
             Err(_late) => return LeaseOutcome::NotYet,
         };
-        log_untaken(&problem);
+        log_not_recorded(&problem);
         LeaseOutcome::Failed {
             lease: match self.waiting {
                 CallsWaiting::Yes => self.lease,
-                // They are owed already.
+                // They are counted in `unrecorded` already.
                 CallsWaiting::NoLonger => Lease { calls: 0, ..self.lease },
             },
         }
     }
 
-    /// Its calls are made before it ends, and so they are owed when it does. `None` if they were given out before.
+    /// Releases the lease's calls before they are recorded; the caller counts them as unrecorded. `None` if they were
+    /// released before.
     pub(super) fn release_early(&mut self) -> Option<Lease> {
         match std::mem::replace(&mut self.waiting, CallsWaiting::NoLonger) {
             CallsWaiting::Yes => {
-                log_untaken("it takes too long");
+                log_not_recorded("the write takes too long");
                 Some(self.lease)
             }
             CallsWaiting::NoLonger => None,
@@ -100,7 +102,7 @@ impl PendingLease {
     }
 }
 
-/// Has a store close a day or open it again. Waits for it, but not for longer than a call can; it is marked all the same.
+/// Has the store mark a day as closed or open. Waits for [`PATIENCE`] at most; the write continues after that.
 pub(super) async fn mark(counter: Arc<dyn CallCounter>, mark: DayMark) {
     let DayMark { day, status } = mark;
     let write = tokio::spawn(async move { counter.mark(day, status).await });
@@ -108,12 +110,15 @@ pub(super) async fn mark(counter: Arc<dyn CallCounter>, mark: DayMark) {
         Ok(Ok(Ok(()))) => return,
         Ok(Ok(Err(error))) => error.to_string(),
         Ok(Err(_panic)) => "a bug".to_owned(),
-        Err(_late) => "it takes too long".to_owned(),
+        Err(_late) => "the write takes too long".to_owned(),
     };
-    tracing::error!("quota: cannot write to state.dir that the day is {}: {problem}", status.as_str());
+    tracing::error!(
+        "cannot record in state.dir that the quota day is {}, a restart may not know it: {problem}",
+        status.as_str()
+    );
 }
 
-fn log_untaken(problem: &str) {
+fn log_not_recorded(problem: &str) {
     tracing::error!("cannot write the call count to state.dir; a crash now would lose it: {problem}");
 }
 
@@ -136,7 +141,7 @@ mod tests {
         telemetry::Metrics,
     };
 
-    /// A disk that takes nothing before it has recovered.
+    /// A disk on which every write waits until it has recovered.
     #[derive(Debug, Default)]
     struct Slow {
         memory: MemoryStore,
@@ -227,7 +232,7 @@ mod tests {
         let store = Arc::new(Slow::default());
         let began = Instant::now();
         mark(Arc::clone(&store) as Arc<dyn CallCounter>, DayMark { day: 7, status: DayStatus::Closed }).await;
-        assert_eq!(began.elapsed(), PATIENCE, "nobody waits longer");
+        assert_eq!(began.elapsed(), PATIENCE, "no call waits longer");
         store.recovery.cancel();
         tokio::task::yield_now().await;
         let ledger = CallCounter::read(&*store).await.unwrap().unwrap();

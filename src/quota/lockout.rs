@@ -1,77 +1,78 @@
-//! The lockout after the vendor's `quota_exceeded`: no calls until midnight UTC, then one probe call.
+//! The lockout after the vendor's `quota_exceeded`: no calls except single probe calls, until one of them is accepted.
 //!
-//! Unless our own count is far below the limit: then the word may be a stray one, and a call finds out after an hour,
-//! the next after two more, and so on.
+//! As a rule the first probe is due at midnight UTC. If our own count is far below the limit, the response may be wrong:
+//! then probes are due after one hour, two more, four more and so on. In the first minutes after midnight, when the
+//! response may be about yesterday, the probe is due after one minute.
 
 use std::time::{Duration, SystemTime};
 
 use super::day::{DAY, end_of, later, since_midnight, till_midnight};
 use crate::backoff::Backoff;
 
-/// How far apart our clock and the vendor's may be. A `quota_exceeded` that soon after our midnight may still
-/// speak of the vendor's yesterday, and must not cost us the whole new day.
+/// How far apart our clock and the vendor's may be. A `quota_exceeded` this soon after our midnight may still be about
+/// the vendor's yesterday, and must not close the whole new day.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// How long such a doubtful verdict holds, at least. As long waits who has asked after midnight and got no answer.
+/// The lockout after such a doubtful `quota_exceeded`, and the shortest one after a probe without a response.
 const DOUBTFUL: Duration = Duration::from_secs(60);
 
-/// The pauses before a call that finds out whether the verdict was a stray one; midnight ends each.
+/// The pauses before probes while our count is far below the limit; midnight ends each.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(60 * 60), DAY);
 
-/// A probe comes up to this much later: replicas must not all probe at once.
+/// A random delay of up to this is added before a probe: replicas must not all probe at once.
 const JITTER: Duration = Duration::from_secs(60);
 
-/// How soon to come back where another call is finding out.
+/// The `retry_in` for other calls while a probe is under way.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A pure machine: the vendor's time of day comes as an argument.
+/// Pure: the upstream's time of day is an argument.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum UpstreamLockout {
-    /// Calls may go.
+    /// No lockout: calls are allowed.
     #[default]
     None,
-    /// No call may go before; then one may.
+    /// No call before this time; then one probe.
     Until {
-        /// When.
+        /// When the probe is due.
         at: SystemTime,
-        /// How long the present pause is; zero where it is midnight that ends it.
+        /// The length of the present pause; zero if midnight ends it.
         pause: Duration,
     },
-    /// That one is under way.
+    /// A probe is under way.
     Probing {
         /// The pause before it.
         pause: Duration,
     },
 }
 
-/// What a call is that may go.
+/// What an allowed call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallKind {
-    /// One of many.
+    /// A call outside any lockout.
     Regular,
-    /// The one that finds out whether the vendor takes calls again.
+    /// The one call that tests whether the vendor accepts calls again.
     Probe,
 }
 
-/// What our own count says to the vendor's verdict.
+/// Whether our own count makes the vendor's `quota_exceeded` plausible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OwnCount {
-    /// It may well be.
+    /// Plausible.
     NearLimit,
-    /// Either another program has spent the day, or it was a stray word.
+    /// Either another program has used the day's calls, or the response was wrong.
     FarBelowLimit,
 }
 
 // === impl UpstreamLockout ===
 
 impl UpstreamLockout {
-    /// The verdict of a day that is closed, until it ends. `random` is a random number in `0.0..1.0`.
+    /// The lockout of a closed day, until the end of that day. `random` is in `0.0..1.0`.
     pub(super) fn of_day(day: u64, random: f64) -> Self {
         Self::Until { at: later(end_of(day), JITTER.mul_f64(random)), pause: Duration::ZERO }
     }
 
-    /// The verdict that a closed day's record holds, when this process meets it. Begins with the first pause, whenever
-    /// it fell: a process that starts again and again must not find out again and again.
+    /// The lockout when the stored record says that today is closed. It starts with the first pause from `now`, whenever
+    /// the day was closed: a process in a crash loop must not probe at each start.
     pub(super) fn met(now: SystemTime, count: OwnCount, random: f64) -> Self {
         Self::after_pause(now, BACKOFF.pause(0), count, random)
     }
@@ -84,7 +85,7 @@ impl UpstreamLockout {
         Self::Until { at: later(now, hold + JITTER.mul_f64(random)), pause }
     }
 
-    /// Midnight has passed: a probe is due as on any day that begins after a closed one.
+    /// Midnight has passed: the pauses start over, and the day counts as open while a probe is due.
     #[must_use]
     pub(super) fn into_next_day(self) -> Self {
         let pause = Duration::ZERO;
@@ -95,10 +96,10 @@ impl UpstreamLockout {
         }
     }
 
-    /// May a call go, and as what? Changes nothing: [`UpstreamLockout::begin`] does.
+    /// Whether a call is allowed now, and of which kind. Changes nothing: [`UpstreamLockout::begin`] does.
     ///
     /// # Errors
-    /// The time until one may.
+    /// The time until a call is allowed.
     pub(super) fn check(self, now: SystemTime) -> Result<CallKind, Duration> {
         match self {
             Self::None => Ok(CallKind::Regular),
@@ -110,7 +111,7 @@ impl UpstreamLockout {
         }
     }
 
-    /// A call goes on this errand.
+    /// A call of this kind begins.
     pub(super) fn begin(&mut self, kind: CallKind) {
         match kind {
             CallKind::Regular => {}
@@ -118,10 +119,10 @@ impl UpstreamLockout {
         }
     }
 
-    /// The vendor said `quota_exceeded`. `random` is a random number in `0.0..1.0`.
+    /// The vendor said `quota_exceeded`. `random` is in `0.0..1.0`.
     pub(super) fn exceeded(&mut self, now: SystemTime, count: OwnCount, random: f64) {
         *self = match *self {
-            // A call that left earlier brings old news.
+            // The response to a call sent before the lockout says nothing new.
             Self::Until { at, pause } if at > now => Self::Until { at, pause },
             Self::None | Self::Probing { .. } | Self::Until { .. } if is_doubtful(now) => {
                 Self::Until { at: later(now, DOUBTFUL + JITTER.mul_f64(random)), pause: Duration::ZERO }
@@ -132,7 +133,7 @@ impl UpstreamLockout {
         };
     }
 
-    /// The probe was answered, and not with `quota_exceeded`. Was there one?
+    /// A call got a response other than `quota_exceeded`: ends the lockout if that call was the probe.
     pub(super) fn clear(&mut self) -> Lifted {
         match *self {
             Self::Probing { .. } => {
@@ -143,7 +144,7 @@ impl UpstreamLockout {
         }
     }
 
-    /// The probe has gone, and nothing is known of it: it has cost its call all the same.
+    /// The probe was sent and got no response. It counts as a call, so the next one has to wait again.
     pub(super) fn unanswered(&mut self, now: SystemTime) {
         if let Self::Probing { pause } = *self {
             let hold = pause.max(DOUBTFUL).min(till_midnight(now));
@@ -151,19 +152,19 @@ impl UpstreamLockout {
         }
     }
 
-    /// The probe has not gone: the next call is one.
+    /// The probe was not sent: the next call becomes the probe.
     pub(super) fn not_sent(&mut self, now: SystemTime) {
         if let Self::Probing { pause } = *self {
             *self = Self::Until { at: now, pause };
         }
     }
 
-    /// Is the vendor's word still against all calls?
+    /// Whether no call is allowed now.
     pub(super) fn holds(self, now: SystemTime) -> bool {
         self.check(now).is_err()
     }
 
-    /// Is the day closed? It still is while a probe is due that could open it, but not once midnight has passed.
+    /// Whether the day is closed. Also while a probe is due that could open it, but not once midnight has passed.
     pub(super) fn closes_day(self, now: SystemTime) -> bool {
         self.holds(now) || !self.pause().is_zero()
     }
@@ -176,16 +177,16 @@ impl UpstreamLockout {
     }
 }
 
-/// Whether an answer has ended a ban.
+/// Whether a response has ended the lockout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lifted {
-    /// It has.
+    /// It has ended.
     Now,
-    /// There was none, or it was no answer to the probe.
+    /// There was no lockout, or the response was not the probe's.
     Not,
 }
 
-/// So soon after midnight the verdict may be about yesterday.
+/// Whether it is so soon after midnight that a `quota_exceeded` may be about yesterday.
 pub(super) fn is_doubtful(now: SystemTime) -> bool {
     since_midnight(now) < CLOCK_SKEW
 }
@@ -215,13 +216,13 @@ mod tests {
         assert_eq!(lockout.check(at(1, 29)), Err(Duration::from_secs(1)));
         assert_eq!(lockout.check(at(1, 30)), Ok(CallKind::Probe));
         lockout.begin(CallKind::Probe);
-        assert_eq!(lockout.check(at(1, 31)), Err(SOON), "one, and no more");
+        assert_eq!(lockout.check(at(1, 31)), Err(SOON), "only one");
         assert_eq!(lockout.clear(), Lifted::Now);
         assert_eq!(lockout.check(at(1, 31)), Ok(CallKind::Regular));
     }
 
     #[test]
-    fn a_word_that_our_count_does_not_bear_out_is_probed_after_1_2_4_and_8_hours_and_at_midnight() {
+    fn a_quota_exceeded_that_our_count_contradicts_is_probed_after_1_2_4_and_8_hours_and_at_midnight() {
         let (mut lockout, mut probes, mut now) = (UpstreamLockout::default(), Vec::new(), at(0, HOUR));
         lockout.exceeded(now, FarBelowLimit, 0.0);
         while now < at(1, 0) {
@@ -240,14 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_did_not_go_leaves_the_probing_to_the_next_call() {
+    fn after_a_probe_that_was_not_sent_the_next_call_is_the_probe() {
         let mut lockout = probing();
         lockout.not_sent(at(1, 40));
         assert_eq!(lockout.check(at(1, 40)), Ok(CallKind::Probe));
     }
 
     #[test]
-    fn a_probe_that_nobody_answers_is_not_repeated_at_once() {
+    fn a_probe_without_a_response_is_not_repeated_at_once() {
         let mut lockout = probing();
         lockout.unanswered(at(1, 40));
         assert_eq!(lockout.check(at(1, 40)), Err(DOUBTFUL));
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_to_calls_that_left_earlier_change_nothing() {
+    fn responses_to_calls_sent_earlier_change_nothing() {
         let mut lockout = UpstreamLockout::default();
         lockout.exceeded(at(0, 80_000), FarBelowLimit, 0.0);
         let before = lockout;

@@ -1,13 +1,13 @@
-//! May this call be made now? `admit` is the one way through, and `CallPermit` sees to the call's end.
+//! Quota and rate limiting of upstream calls: every call passes `admit`, and its `CallPermit` settles it at the end.
 //!
-//! Three pure machines (time is an argument) decide. The `DailyBudget` counts, rations by `BurnRate` and foretells by
-//! `Rate`; its days end by the `UpstreamClock`, and each keeps its count (`UsageByDay`). The `UpstreamLockout` obeys the
-//! upstream's `quota_exceeded` and lets one probe find out whether it still holds. The `Pacer` spaces the calls of a
-//! second, by a queue with priorities. `SharedDay` (the first two, joined by `QuotaDay`) and `SharedPacer` hold them for
-//! all calls: the one leases calls of the store that keeps the count, the other waits.
+//! Three pure state machines (time is an argument) decide. `DailyBudget` counts the calls of each UTC day
+//! (`UsageByDay`), rations them by `BurnRate` and forecasts by `Rate`; its day ends by the `UpstreamClock`.
+//! `UpstreamLockout` stops calls after the upstream's `quota_exceeded`, except for probes. `Pacer` spaces calls within
+//! the second, by a queue with priorities. `QuotaDay` joins the first two. `SharedDay` and `SharedPacer` share them
+//! between all calls: the former leases calls from the store that keeps the count, the latter does the waiting.
 //!
-//! A step around any call: must never know HTTP, the token or the cache. The cache asks how scarce calls are through
-//! a question that the composition root hands it.
+//! This module must not depend on HTTP, the token or the cache. The cache learns how scarce calls are through a function
+//! that the composition root passes to it.
 
 mod admit;
 mod budget;
