@@ -9,8 +9,10 @@
 //! | 5 | [`app`] | both stacks, top to bottom, and the life of the process |
 //! | 4 | [`inbound`] | the data port: request -> report key -> response; the error table |
 //! | 4 | [`admin`] | the admin port: metrics, readiness, explaining, purging |
+//! | 4 | [`plan`] | a day replayed through the machines of `refresh`: what a refresh policy makes of it |
 //! | 3 | [`cache`] | entries, freshness, single flight, stale answers, failing keys |
 //! | 3 | [`quota`] | what may be spent: the daily budget, the pace within a second, the upstream's lockout |
+//! | 3 | [`refresh`] | when a report is worth a call: campaigns, the rule, the price of a call; pure |
 //! | 3 | [`resilience`] | circuit breaker and retry |
 //! | 3 | [`token`] | the one OAuth token: renewed, persisted, sent; back-off after 401s |
 //! | 3 | [`server`] | sockets, slow and idle peers, graceful drain, bearer auth: what both ports share |
@@ -36,7 +38,9 @@ pub mod commands;
 pub mod inbound;
 pub mod middleware;
 mod outage;
+pub mod plan;
 pub mod quota;
+pub mod refresh;
 pub mod report;
 pub mod resilience;
 pub mod server;
