@@ -27,7 +27,7 @@ pub use law::SquareRootLaw;
 pub use origin::ClickTimes;
 pub use outcome::{Interval, Outcome};
 pub use planned::{AnswerExchange, Derivation, PlanOptions, Planned};
-pub use population::{OpeningHours, Population, SendSchedule, Watching};
+pub use population::{CampaignSchedule, OpeningHours, Population, Watching};
 pub use replay::{replay, replay_apart};
 pub use scenario::{Dashboards, Scenario};
 pub use strategy::{CachedPoll, CopyKey, PendingRefresh, Probing, RefreshTiming, Strategy, Waiting};

@@ -47,7 +47,7 @@ pub struct Watching {
 
 /// Campaigns that are sent one after the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SendSchedule {
+pub struct CampaignSchedule {
     /// How often.
     pub every: Duration,
     /// When the first of the replay is sent.
@@ -127,7 +127,7 @@ impl Population {
     }
 
     /// Campaigns that are sent one after the other, until the end.
-    pub fn send(&mut self, sending: &SendSchedule) {
+    pub fn send(&mut self, sending: &CampaignSchedule) {
         let (every, first) = (sending.every.as_secs_f64(), sending.first.as_secs_f64());
         let later = ((self.end() - first) / every).ceil().max(0.0) as u32;
         for index in 0..sending.count + later {

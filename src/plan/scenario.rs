@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{OpeningHours, Population, SendSchedule, Watching, Workload};
+use super::{CampaignSchedule, OpeningHours, Population, Watching, Workload};
 use crate::refresh::ReportForm;
 
 const HOUR: f64 = 3600.0;
@@ -153,7 +153,7 @@ fn resend(seed: u64) -> Workload {
 
 fn zipf(seed: u64) -> Workload {
     let mut population = Population::new(seed, 1, 10_000);
-    let sending = SendSchedule {
+    let sending = CampaignSchedule {
         every: Duration::from_hours(3),
         first: Duration::from_hours(1),
         count: 1_000,
@@ -257,7 +257,7 @@ impl Dashboards {
     /// The campaigns, before anybody asks.
     fn senders(&self, seed: u64) -> Population {
         let mut population = Population::new(seed, self.warm_days, self.per_day);
-        population.send(&SendSchedule {
+        population.send(&CampaignSchedule {
             every: self.send_every,
             first: Duration::from_hours(8),
             count: self.campaigns,

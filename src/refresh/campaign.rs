@@ -25,7 +25,7 @@ pub enum Pairing {
     Separate,
 }
 
-/// What is known of a campaign: 80 bytes. It outlives the cached reports.
+/// What is known of a campaign: 88 bytes. It outlives the cached reports.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CampaignStats {
     /// By form; the same twice while they are paired.

@@ -27,7 +27,7 @@ pub struct Lack {
 /// campaign was sent or sent again. They grow with the square of the time since the last look.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UnexpectedClicks {
-    /// Clicks a day squared, of a campaign with clicks.
+    /// Clicks a second squared, of a campaign with clicks.
     clicked: f64,
     /// Of one without.
     unclicked: f64,

@@ -189,13 +189,13 @@ mod tests {
     }
 
     /// A controller and what it has spent, the calls being as many as its price asks for.
-    struct Day {
+    struct BudgetedDay {
         controller: PriceController,
         used: f64,
         made: f64,
     }
 
-    impl Day {
+    impl BudgetedDay {
         fn new() -> Self {
             Self { controller: PriceController::new(LIMITS, utc(0)), used: 0.0, made: 0.0 }
         }
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_calls_last_until_midnight_and_are_used() {
-        let mut day = Day::new();
+        let mut day = BudgetedDay::new();
         day.run(0..1_439, |_| 0.5);
         assert!((9_700.0..=10_000.0).contains(&day.used), "{}", day.used);
     }
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_day_with_office_hours_is_planned_from_the_second_on() {
         let office = |minute| if (420..1_080).contains(&minute) { 2.0 } else { 0.0 };
-        let mut day = Day::new();
+        let mut day = BudgetedDay::new();
         day.run(0..1_440 + 750, office);
         assert!(
             (4_600.0..5_400.0).contains(&day.used),
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_price_moves_by_a_quarter_a_minute_at_most_and_not_at_all_while_nobody_polls() {
-        let mut day = Day::new();
+        let mut day = BudgetedDay::new();
         day.run(0..60, |_| 0.0);
         assert!((day.controller.u - FIRST_U).abs() < 1e-9);
         day.run(60..61, |_| 50.0);
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_steps_ends_no_day_twice_and_moves_the_price_no_faster() {
-        let mut day = Day::new();
+        let mut day = BudgetedDay::new();
         day.run(0..1_445, |_| 0.5);
         let (days, u) = (day.controller.profile.days().len(), day.controller.u);
         for minute in [1_430, 1_441, 1_435, 1_442] {
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_restart_goes_on_where_it_was_and_another_budget_makes_another_price() {
-        let mut day = Day::new();
+        let mut day = BudgetedDay::new();
         day.run(0..2_000, |_| 0.5);
         let record = day.controller.record(utc(2_000));
         let again = PriceController::restore(LIMITS, record.clone(), utc(2_000));

@@ -12,7 +12,7 @@ pub(crate) struct PlanArguments {
     /// Campaigns on the dashboards; the newest third is asked for at each poll, the others a tenth as often
     #[arg(long, value_name = "N", default_value = "120")]
     campaigns: String,
-    /// Dashboards that are open at a time
+    /// Dashboards that are open at a time; each keeps to one replica
     #[arg(long, value_name = "N", default_value = "3")]
     viewers: String,
     /// How often each dashboard asks

@@ -68,7 +68,7 @@ fn draw_panel(svg: &mut String, comparison: &PlanComparison, panel: &Panel, top:
     let bottom = top + PANEL_HEIGHT;
     let _written = writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\">{}</text>", top - 8.0, panel.title);
     for step in 0..=2 {
-        let value = most * f64::from(step) / 2.0;
+        let value = (most * f64::from(step) * 5e5).round() / 1e6;
         let y = bottom - PANEL_HEIGHT * f64::from(step) / 2.0;
         let _written = writeln!(
             svg,

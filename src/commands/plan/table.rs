@@ -29,7 +29,7 @@ pub(super) fn as_table(comparison: &PlanComparison) -> String {
     text.push_str(&format!(
         "\n{} polls, {} calls a day. missed/answer: clicks that an answer lacks, on average; worst: the most that one \
          lacks;\n× law: times what the square-root law could reach with all calls; fixed lifetime: cache.ttl = 5m, \
-         stretched.\n",
+         stretched;\nmean age: since a report was fetched; a change probe that finds nothing new leaves it as old.\n",
         grouped(answers),
         grouped(comparison.per_day.into()),
     ));

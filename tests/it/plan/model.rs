@@ -21,6 +21,7 @@ struct Recorded {
 fn days() -> Vec<(String, Workload, Vec<Recorded>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/plan/traces");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "trace"));
     files.sort();
     files
         .into_iter()
