@@ -9,8 +9,10 @@
 //! | 5 | [`app`] | both stacks, top to bottom; start, graceful drain and shutdown |
 //! | 4 | [`inbound`] | the data port: request -> report key -> response; the error table; load shedding |
 //! | 4 | [`admin`] | the admin port: metrics, readiness, explaining entries, purging |
+//! | 4 | [`plan`] | a day replayed through the machines of `refresh`: what a refresh policy makes of it |
 //! | 3 | [`cache`] | entries, freshness, single flight, stale-while-revalidate, stale-if-error, back-off of failing keys |
 //! | 3 | [`quota`] | call limits: the daily budget, the limit per second, the lockout after `quota_exceeded` |
+//! | 3 | [`refresh`] | when a report is worth a call: campaigns, the rule, the price of a call; pure |
 //! | 3 | [`resilience`] | circuit breaker and retry |
 //! | 3 | [`token`] | the OAuth access token: renewing, storing, sending; back-off after 401s |
 //! | 3 | [`server`] | the HTTP/1 server of both ports: header and idle timeouts, graceful drain, bearer auth |
@@ -37,7 +39,9 @@ pub mod commands;
 pub mod inbound;
 pub mod middleware;
 mod outage;
+pub mod plan;
 pub mod quota;
+pub mod refresh;
 pub mod report;
 pub mod resilience;
 pub mod server;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use super::{CommandOutcome, check, healthcheck, login, serve};
+use super::{CommandOutcome, check, healthcheck, login, plan, serve};
 
 /// A caching reverse proxy for Constant Contact's email link reports.
 #[derive(Debug, Parser)]
@@ -20,7 +20,7 @@ struct Arguments {
 const AFTER_HELP: &str = "Environment variables override the file: LINK_REPORT_PROXY__CACHE__TTL=5m sets cache.ttl.\n\
     Exit codes: 0 done, 69 port or required service unavailable, 70 internal error, 78 invalid configuration.";
 
-#[derive(Debug, Default, Clone, Copy, Subcommand)]
+#[derive(Debug, Default, Subcommand)]
 enum Command {
     /// Run the proxy until SIGTERM or SIGINT (the default)
     #[default]
@@ -34,6 +34,8 @@ enum Command {
     Demo,
     /// Check whether a running proxy is ready; for containers without a shell
     Healthcheck,
+    /// Simulate a day of calls, and print what each way to refresh makes of it
+    Plan(Box<plan::PlanArguments>),
 }
 
 /// Runs the command that the process was started with.
@@ -49,6 +51,7 @@ pub fn run() -> CommandOutcome {
         Command::Login => login::run(config),
         Command::Demo => demo(config),
         Command::Healthcheck => healthcheck::run(config),
+        Command::Plan(arguments) => plan::run(*arguments),
     }
 }
 

@@ -7,6 +7,7 @@ mod demo;
 mod healthcheck;
 mod login;
 mod outcome;
+mod plan;
 mod serve;
 mod signals;
 

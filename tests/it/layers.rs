@@ -4,14 +4,16 @@ use crate::repo::{Source, sources};
 
 /// Every module and its layer. `main` and `lib` stand outside: the first may call
 /// commands alone, the second only maps.
-const LAYERS: [(&str, u8); 19] = [
+const LAYERS: [(&str, u8); 21] = [
     ("commands", 6),
     ("app", 5),
     ("inbound", 4),
     ("admin", 4),
+    ("plan", 4),
     ("server", 3),
     ("cache", 3),
     ("quota", 3),
+    ("refresh", 3),
     ("resilience", 3),
     ("token", 3),
     ("upstream", 2),

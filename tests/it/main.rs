@@ -11,6 +11,7 @@ mod labels;
 mod layers;
 mod login;
 mod metrics_lint;
+mod plan;
 mod rationing;
 mod repo;
 mod sdk;

@@ -1,0 +1,152 @@
+//! One day, each way.
+
+use std::time::Duration;
+
+use super::progress::ProgressBar;
+use crate::plan::{
+    AnswerExchange, Derivation, FixedLifetime, Outcome, PlanOptions, Planned, Probing, SquareRootLaw,
+    Waiting, Workload, replay, replay_apart,
+};
+
+/// What came of the day each way.
+#[derive(Debug)]
+pub(super) struct PlanComparison {
+    pub(super) rows: Vec<ComparedWay>,
+    /// What the square-root law says that all calls could reach, in clicks missed per answer.
+    pub(super) law: Option<f64>,
+    pub(super) measured_from: Duration,
+    pub(super) per_day: u32,
+    pub(super) replicas: u16,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub(super) struct ComparedWay {
+    pub(super) refresh: RefreshWay,
+    pub(super) sharing: Sharing,
+    pub(super) outcome: Outcome,
+}
+
+/// How it is decided when a report is refreshed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RefreshWay {
+    Planned,
+    FixedLifetime,
+    PlannedWithDerivation,
+    PlannedWithProbe,
+}
+
+/// What replicas have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// There is only one.
+    Alone,
+    /// Nothing: each has its own cache and its share of the budget.
+    Apart,
+    /// One cache and one budget.
+    Shared,
+}
+
+/// How often replicas that share a cache tell each other of their answers.
+const EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) fn compare(workload: &Workload, replicas: u16, progress: &mut ProgressBar) -> PlanComparison {
+    let sharings: &[Sharing] =
+        if replicas == 1 { &[Sharing::Alone] } else { &[Sharing::Shared, Sharing::Apart] };
+    let ways: Vec<_> = RefreshWay::ALL
+        .into_iter()
+        .flat_map(|way| sharings.iter().map(move |sharing| (way, *sharing)))
+        .collect();
+    let whole = ways.len() as f64;
+    let rows = (0_u32..)
+        .zip(ways)
+        .map(|(done, (refresh, sharing))| {
+            let shown = |share: f64| progress.show((f64::from(done) + share) / whole, refresh.as_str());
+            shown(0.0);
+            let outcome = refresh.run(workload, replicas, sharing, shown);
+            ComparedWay { refresh, sharing, outcome }
+        })
+        .collect();
+    PlanComparison {
+        rows,
+        law: SquareRootLaw::of(workload).map(|law| law.missed_per_answer).filter(|missed| *missed > 0.0),
+        measured_from: workload.measured_from,
+        per_day: workload.per_day,
+        replicas,
+    }
+}
+
+// === impl RefreshWay ===
+
+impl RefreshWay {
+    const ALL: [Self; 4] =
+        [Self::Planned, Self::FixedLifetime, Self::PlannedWithDerivation, Self::PlannedWithProbe];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::FixedLifetime => "fixed lifetime",
+            Self::PlannedWithDerivation => "planned with derivation",
+            Self::PlannedWithProbe => "planned with change probe",
+        }
+    }
+
+    fn run(self, day: &Workload, replicas: u16, sharing: Sharing, progress: impl FnMut(f64)) -> Outcome {
+        let exchange = match sharing {
+            Sharing::Alone | Sharing::Apart => None,
+            Sharing::Shared => Some(AnswerExchange { replicas, interval: EXCHANGE_INTERVAL }),
+        };
+        let usual = PlanOptions { exchange, ..PlanOptions::default() };
+        let options = match self {
+            // In the proxy nobody waits for a refresh whose report is cached.
+            Self::FixedLifetime => return fixed(day, replicas, sharing, progress),
+            Self::Planned => usual,
+            Self::PlannedWithDerivation => PlanOptions { derivation: Derivation::On, ..usual },
+            Self::PlannedWithProbe => PlanOptions { probing: Probing::WhenItPays, ..usual },
+        };
+        match sharing {
+            Sharing::Alone | Sharing::Shared => {
+                replay(day, &mut Planned::new(day, options), Waiting::Seldom, progress)
+            }
+            Sharing::Apart => {
+                replay_apart(day, replicas, Waiting::Seldom, |part| Planned::new(part, options))
+            }
+        }
+    }
+}
+
+fn fixed(day: &Workload, replicas: u16, sharing: Sharing, progress: impl FnMut(f64)) -> Outcome {
+    match sharing {
+        Sharing::Alone | Sharing::Shared => {
+            replay(day, &mut FixedLifetime::stretched(day), Waiting::Never, progress)
+        }
+        Sharing::Apart => replay_apart(day, replicas, Waiting::Never, FixedLifetime::stretched),
+    }
+}
+
+// === impl Sharing ===
+
+impl Sharing {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alone => "one",
+            Self::Apart => "apart",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+// === impl PlanComparison ===
+
+impl PlanComparison {
+    /// What of the rows a plot shows: the plan, and what the proxy does now.
+    pub(super) fn plotted(&self) -> impl Iterator<Item = &ComparedWay> {
+        self.rows.iter().filter(|row| {
+            matches!(
+                (row.refresh, row.sharing),
+                (RefreshWay::Planned, Sharing::Alone | Sharing::Shared)
+                    | (RefreshWay::FixedLifetime, Sharing::Alone | Sharing::Apart)
+            )
+        })
+    }
+}

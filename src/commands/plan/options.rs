@@ -1,0 +1,145 @@
+//! The options, parsed here and not by clap: a wrong one is a wrong setting, and ends as those do.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use clap::Args;
+
+use crate::{commands::Failure, plan::OpeningHours};
+
+/// As they are typed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlanArguments {
+    /// Campaigns on the dashboards; the newest third is asked for at each poll, the others a tenth as often
+    #[arg(long, value_name = "N", default_value = "120")]
+    campaigns: String,
+    /// Dashboards that are open at a time; each keeps to one replica
+    #[arg(long, value_name = "N", default_value = "3")]
+    viewers: String,
+    /// How often each dashboard asks
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    poll: String,
+    /// Replicas of the proxy
+    #[arg(long, value_name = "N", default_value = "1")]
+    replicas: String,
+    /// Only between these hours, UTC; over midnight if the second is less
+    #[arg(long, value_name = "FROM-TO", default_value = "0-24")]
+    hours: String,
+    /// Calls a day
+    #[arg(long, value_name = "CALLS", default_value = "10000")]
+    budget: String,
+    /// Another seed makes other clicks
+    #[arg(long, value_name = "N", default_value = "1")]
+    seed: String,
+    /// Polls from an access log of the proxy (JSON; hits are logged at debug), or lines "unix_seconds activity_id
+    /// no_clicks", in place of --campaigns, --viewers, --poll and --hours; the clicks are still simulated
+    #[arg(long, value_name = "FILE")]
+    polls: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Also draw the day: price, calls used, clicks missed
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+/// What is to be simulated, and what to print.
+#[derive(Debug)]
+pub(super) struct DayOptions {
+    pub(super) campaigns: u32,
+    pub(super) viewers: u16,
+    pub(super) poll: Duration,
+    pub(super) replicas: u16,
+    pub(super) hours: Option<OpeningHours>,
+    pub(super) per_day: u32,
+    pub(super) seed: u64,
+    pub(super) polls: Option<PathBuf>,
+    pub(super) output: OutputFormat,
+    pub(super) svg: Option<PathBuf>,
+}
+
+/// How the figures are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutputFormat {
+    Table,
+    Json,
+}
+
+/// More polls than this, warm-up included, take too much memory.
+const MOST_POLLS: f64 = 10_000_000.0;
+
+// === impl PlanArguments ===
+
+impl PlanArguments {
+    pub(super) fn parse(self) -> Result<DayOptions, Failure> {
+        let options = DayOptions {
+            campaigns: number("--campaigns", &self.campaigns, 1, 2_000)?,
+            viewers: number("--viewers", &self.viewers, 1, 1_000)?,
+            poll: duration("--poll", &self.poll)?,
+            replicas: number("--replicas", &self.replicas, 1, 32)?,
+            hours: opening_hours(&self.hours)?,
+            per_day: number("--budget", &self.budget, 1, 1_000_000)?,
+            seed: number("--seed", &self.seed, 0, u64::MAX)?,
+            polls: self.polls,
+            output: if self.json { OutputFormat::Json } else { OutputFormat::Table },
+            svg: self.svg,
+        };
+        if u32::from(options.replicas) > options.per_day {
+            return Err(wrong("--budget", "is less than one call for each replica"));
+        }
+        if options.polls.is_none() && options.expected_polls() > MOST_POLLS {
+            return Err(wrong(
+                "--poll",
+                "so many campaigns and viewers make more than 10,000,000 polls in three days: poll less often",
+            ));
+        }
+        Ok(options)
+    }
+}
+
+// === impl DayOptions ===
+
+impl DayOptions {
+    /// So many campaigns, the newest, are asked for at each poll.
+    pub(super) fn often(&self) -> u32 {
+        self.campaigns.div_ceil(3)
+    }
+
+    fn expected_polls(&self) -> f64 {
+        let often = f64::from(self.often()) * f64::from(self.viewers);
+        let seldom = f64::from(self.campaigns - self.often()) / 10.0;
+        (often + seldom) * 2.0 * 3.0 * 86_400.0 / self.poll.as_secs_f64()
+    }
+}
+
+fn wrong(option: &str, why: &str) -> Failure {
+    Failure::Settings(format!("{option}: {why}"))
+}
+
+fn number<T>(option: &str, text: &str, least: T, most: T) -> Result<T, Failure>
+where
+    T: FromStr + PartialOrd + std::fmt::Display,
+{
+    let number = text.parse().ok().filter(|number| (&least..=&most).contains(&number));
+    number.ok_or_else(|| wrong(option, &format!("must be a whole number from {least} to {most}")))
+}
+
+fn duration(option: &str, text: &str) -> Result<Duration, Failure> {
+    let duration = humantime::parse_duration(text).ok();
+    let sane = Duration::from_secs(1)..=Duration::from_hours(24);
+    duration
+        .filter(|duration| sane.contains(duration))
+        .ok_or_else(|| wrong(option, "must be a duration from 1s to 24h, such as 30s"))
+}
+
+/// `None`: around the clock.
+fn opening_hours(text: &str) -> Result<Option<OpeningHours>, Failure> {
+    let hour = |text: &str| text.parse::<f64>().ok().filter(|hour| (0.0..=24.0).contains(hour));
+    let hours = text.split_once('-').and_then(|(open, close)| Some((hour(open)?, hour(close)?)));
+    match hours {
+        Some((open, close)) if open == 0.0 && close == 24.0 => Ok(None),
+        Some((open, close)) if open != close => Ok(Some(OpeningHours { open, close, ahead_of_utc: 0.0 })),
+        Some(_) | None => {
+            Err(wrong("--hours", "must be two different hours of the day in UTC, such as 8-18"))
+        }
+    }
+}

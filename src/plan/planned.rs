@@ -1,0 +1,335 @@
+//! The plan: the machines of `refresh`, put together as the proxy does it.
+
+use std::time::Duration;
+
+use super::{CachedPoll, CopyKey, PendingRefresh, Probing, RefreshTiming, Strategy, Workload};
+use crate::refresh::{
+    CacheHit, CampaignStats, CopyStats, DemandSlice, Pairing, PollTimes, PriceController, PriceLimits,
+    ProbeBenefit, ProbeSelection, RefreshCeiling, RefreshDecision, RefreshPolicy, RefreshTerms, ReportForm,
+    UnexpectedClicks, UtcTime,
+};
+
+/// What one call of the statistics endpoint can ask for.
+const PROBED_AT_ONCE: usize = 10;
+
+/// What of the plan is on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlanOptions {
+    /// The bounds to the rule.
+    pub policy: RefreshPolicy,
+    /// Clicks that may surprise within a day.
+    pub unexpected_clicks: f64,
+    /// The share of the day that is kept for reports that nobody holds.
+    pub reserve: f64,
+    /// The share of the day that an hour may have.
+    pub hour_share: f64,
+    /// Is one report made out of the other?
+    pub derivation: Derivation,
+    /// When do refreshes happen?
+    pub timing: RefreshTiming,
+    /// Are there probes?
+    pub probing: Probing,
+    /// How the replicas count answers together.
+    pub exchange: Option<AnswerExchange>,
+}
+
+/// Are both reports of a campaign one key?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Derivation {
+    /// No: each is fetched.
+    #[default]
+    Off,
+    /// Yes: the report of all links has the other in it.
+    On,
+}
+
+/// Replicas that share their bodies and their price, and tell each other of their answers now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerExchange {
+    /// How many.
+    pub replicas: u16,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// The plan under way.
+#[derive(Debug)]
+pub struct Planned {
+    options: PlanOptions,
+    per_day: u32,
+    campaigns: Vec<Option<CampaignStats>>,
+    copies: Vec<[Option<CopyStats>; 2]>,
+    /// Answers from the cache, as all replicas know of them.
+    answers: Vec<[u32; 2]>,
+    /// Those that only the replica itself knows of yet.
+    unshared: Vec<Vec<[u32; 2]>>,
+    /// Answers from the cache, in truth.
+    all_answers: Vec<[u32; 2]>,
+    /// Of each replica, by campaign and form.
+    polls: Vec<Vec<[PollTimes; 2]>>,
+    next_exchange: Duration,
+    terms: RefreshTerms,
+    controller: PriceController,
+    ceiling: RefreshCeiling,
+    probes: ProbeBenefit,
+    last_slice: Duration,
+    /// Campaigns whose forms did not add up.
+    pub separated: u32,
+    /// What the proxy itself would report as missed.
+    pub estimated_missed: f64,
+}
+
+// === impl PlanOptions ===
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self {
+            policy: RefreshPolicy {
+                min_refresh_interval: Duration::from_secs(10),
+                stale_while_revalidate: Duration::from_mins(10),
+            },
+            unexpected_clicks: 20.0 / 3.0,
+            reserve: 0.02,
+            hour_share: 0.15,
+            derivation: Derivation::Off,
+            timing: RefreshTiming::Behind,
+            probing: Probing::Off,
+            exchange: None,
+        }
+    }
+}
+
+// === impl Planned ===
+
+impl Planned {
+    /// Begins with nothing known.
+    pub fn new(workload: &Workload, options: PlanOptions) -> Self {
+        let (count, per_day) = (workload.campaigns.len(), workload.per_day);
+        let replicas = options.exchange.map_or(1, |exchange| exchange.replicas.into());
+        let probes = match options.probing {
+            Probing::Off | Probing::Always => ProbeBenefit::ALWAYS,
+            Probing::WhenItPays => ProbeBenefit::judged(),
+        };
+        let controller = PriceController::new(
+            PriceLimits { per_day, reserve: options.reserve },
+            UtcTime::since_epoch(Duration::ZERO),
+        );
+        Self {
+            options,
+            per_day,
+            campaigns: vec![None; count],
+            copies: vec![[None; 2]; count],
+            answers: vec![[0; 2]; count],
+            unshared: vec![
+                vec![[0; 2]; count];
+                options.exchange.map_or(0, |exchange| exchange.replicas.into())
+            ],
+            all_answers: vec![[0; 2]; count],
+            polls: vec![vec![Default::default(); count]; replicas],
+            next_exchange: options.exchange.map_or(Duration::MAX, |exchange| exchange.interval),
+            terms: RefreshTerms {
+                price: controller.price(),
+                unexpected: UnexpectedClicks::shared_by(options.unexpected_clicks, 0, 0),
+            },
+            controller,
+            ceiling: RefreshCeiling::new(per_day, options.hour_share),
+            probes,
+            last_slice: Duration::ZERO,
+            separated: 0,
+            estimated_missed: 0.0,
+        }
+    }
+
+    /// The controller of the price.
+    pub const fn controller(&self) -> &PriceController {
+        &self.controller
+    }
+
+    /// Everything that was given of a copy so far, as this replica knows it, with the answer at hand.
+    fn count_answer(&mut self, key: CopyKey, viewer: u16, now: Duration) -> u32 {
+        let (campaign, form) = (key.campaign as usize, index(key.form));
+        self.all_answers[campaign][form] += 1;
+        let Some(exchange) = self.options.exchange else {
+            self.answers[campaign][form] += 1;
+            return self.answers[campaign][form];
+        };
+        if now >= self.next_exchange {
+            self.next_exchange = now + exchange.interval;
+            self.exchange_answers();
+        }
+        let own = &mut self.unshared[usize::from(viewer % exchange.replicas)][campaign][form];
+        *own += 1;
+        self.answers[campaign][form] + *own
+    }
+
+    fn exchange_answers(&mut self) {
+        for replica in &mut self.unshared {
+            for (answers, new) in self.answers.iter_mut().zip(replica) {
+                for (answers, new) in answers.iter_mut().zip(new) {
+                    *answers += std::mem::take(new);
+                }
+            }
+        }
+    }
+
+    /// A look showed a copy to be current: what nobody told the others of yet does not matter any more.
+    fn forget_unshared(&mut self, campaign: usize, form: ReportForm) {
+        for replica in &mut self.unshared {
+            replica[campaign][index(form)] = 0;
+        }
+    }
+
+    /// Tells a copy of a look that did not bring it.
+    fn tell(&mut self, campaign: usize, form: ReportForm) {
+        let answers = self.answers[campaign][index(form)];
+        let Some(stats) = &self.campaigns[campaign] else { return };
+        let Some(copy) = &mut self.copies[campaign][index(form)] else { return };
+        let history = stats.history(form);
+        self.estimated_missed += copy.clicks_missed(history.clicks(), answers);
+        *copy = copy.campaign_looked(history, answers);
+        if copy.known_missing() == 0 {
+            self.forget_unshared(campaign, form);
+        }
+    }
+
+    fn slice(&mut self, now: Duration) {
+        let mut slice = DemandSlice::new(now, now - self.last_slice);
+        self.last_slice = now;
+        for (campaign, answers) in self.campaigns.iter_mut().zip(&self.all_answers) {
+            if let Some(campaign) = campaign {
+                slice.add(campaign, *answers);
+            }
+        }
+        let summary = slice.finish();
+        self.controller.observe(&summary, UtcTime::since_epoch(now));
+        self.terms.unexpected = summary.unexpected(self.options.unexpected_clicks);
+    }
+}
+
+impl Strategy for Planned {
+    fn key(&self, campaign: u32, form: ReportForm) -> CopyKey {
+        match self.options.derivation {
+            Derivation::Off => CopyKey { campaign, form },
+            Derivation::On => CopyKey { campaign, form: ReportForm::AllLinks },
+        }
+    }
+
+    fn polled(&mut self, poll: CachedPoll) -> RefreshDecision {
+        let CachedPoll { key, viewer, age, now, pending } = poll;
+        let answers = self.count_answer(key, viewer, now);
+        let Some(copy) = &self.copies[key.campaign as usize][index(key.form)] else {
+            return RefreshDecision::NotWorthIt;
+        };
+        let replica = self.options.exchange.map_or(0, |exchange| usize::from(viewer % exchange.replicas));
+        let polls = &mut self.polls[replica][key.campaign as usize][index(key.form)];
+        polls.record(now);
+        let (policy, hit) = (&self.options.policy, CacheHit { answers, age, now });
+        let decision = match (self.options.timing, pending) {
+            (RefreshTiming::Behind, _) | (RefreshTiming::AheadOfPolls, PendingRefresh::PutOff) => {
+                policy.decide(copy, hit, &self.terms)
+            }
+            (RefreshTiming::AheadOfPolls, PendingRefresh::None) => {
+                policy.decide_ahead(copy, hit, &self.terms, polls)
+            }
+        };
+        match self.options.probing {
+            Probing::Off => decision,
+            Probing::Always | Probing::WhenItPays => {
+                let fetched = copy.is_worth_a_fetch_of_its_own(answers, now, self.terms.price, &self.probes);
+                if fetched { decision } else { RefreshDecision::NotWorthIt }
+            }
+        }
+    }
+
+    fn still_worth_it(&self, key: CopyKey, age: Duration, now: Duration) -> bool {
+        let (campaign, form) = (key.campaign as usize, index(key.form));
+        let Some(copy) = &self.copies[campaign][form] else { return false };
+        // The answer that it is made for is the next.
+        let hit = CacheHit { answers: self.answers[campaign][form] + 1, age, now };
+        self.options.policy.decide(copy, hit, &self.terms) != RefreshDecision::NotWorthIt
+    }
+
+    fn allows_refresh(&self, used: u32) -> bool {
+        self.ceiling.check(used, self.per_day, self.controller.reserved()).is_ok()
+    }
+
+    fn called(&mut self, refreshed: Option<CopyKey>) {
+        self.ceiling.called();
+        if refreshed.is_some() {
+            self.controller.refreshed();
+        }
+    }
+
+    fn landed(&mut self, key: CopyKey, clicks: u32, as_of: Duration) {
+        let (campaign, form) = (key.campaign as usize, index(key.form));
+        let answers = self.answers[campaign][form];
+        if let Some(copy) = &self.copies[campaign][form] {
+            self.estimated_missed += copy.clicks_missed(clicks, answers);
+        }
+        let pairing_before = self.campaigns[campaign].as_ref().map(CampaignStats::pairing);
+        let stats = self.campaigns[campaign]
+            .get_or_insert_with(|| CampaignStats::first_look(key.form, clicks, as_of));
+        let pairing = stats.look(key.form, clicks, as_of);
+        self.copies[campaign][form] = Some(CopyStats::fetched(stats.history(key.form), clicks, answers));
+        self.forget_unshared(campaign, key.form);
+        match pairing {
+            Pairing::Paired => self.tell(campaign, key.form.other()),
+            Pairing::Separate if pairing_before == Some(Pairing::Paired) => self.separated += 1,
+            Pairing::Separate => {}
+        }
+    }
+
+    fn minute_passed(&mut self, used: u32, now: Duration) {
+        if now >= self.last_slice + DemandSlice::LENGTH {
+            self.slice(now);
+        }
+        self.controller.tick(used, UtcTime::since_epoch(now));
+        self.terms.price = self.controller.price();
+        self.ceiling.pass(PriceController::TICK);
+    }
+
+    fn quota_exceeded(&mut self, used: u32) {
+        self.controller.quota_exceeded(used);
+    }
+
+    fn price(&self) -> Option<f64> {
+        Some(self.terms.price.clicks_missed())
+    }
+
+    fn probe(&mut self, now: Duration) -> Option<Vec<u32>> {
+        if self.options.probing == Probing::Off {
+            return None;
+        }
+        let mut selection = ProbeSelection::new(PROBED_AT_ONCE, now, self.terms.unexpected);
+        for (campaign, stats) in self.campaigns.iter().enumerate() {
+            let Some(stats) = stats else { continue };
+            let copies: Vec<_> = ReportForm::BOTH
+                .into_iter()
+                .filter_map(|form| {
+                    let copy = self.copies[campaign][index(form)]?;
+                    Some((form, copy, self.answers[campaign][index(form)]))
+                })
+                .collect();
+            selection.consider(campaign as u32, stats, &copies);
+        }
+        self.probes.observe(&selection);
+        self.probes.pays().then(|| selection.worth_a_call(self.terms.price)).flatten()
+    }
+
+    fn probed(&mut self, campaign: u32, clicks: u32, as_of: Duration) {
+        let campaign = campaign as usize;
+        let Some(stats) = &mut self.campaigns[campaign] else { return };
+        let before = stats.history(ReportForm::AllLinks).clicks();
+        stats.probed(clicks.saturating_sub(before), as_of);
+        for form in ReportForm::BOTH {
+            self.tell(campaign, form);
+        }
+    }
+}
+
+const fn index(form: ReportForm) -> usize {
+    match form {
+        ReportForm::Clicked => 0,
+        ReportForm::AllLinks => 1,
+    }
+}

@@ -1,0 +1,173 @@
+//! What is known of a cached copy: all that a hit has to read.
+
+use std::time::Duration;
+
+use super::{ClickHistory, ClickRate, click_history::nanos};
+
+/// What is known of a cached copy, in 40 bytes: five words, so that atomics can hold it. It is written when somebody
+/// looked at the campaign, and read by each hit; a mixture of two states costs at most one early look.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CopyStats {
+    pub(super) looked_at_ns: u64,
+    pub(super) rate: ClickRate,
+    /// The campaign's clicks at the last look, through either form.
+    pub(super) looked_clicks: u32,
+    /// The clicks that the copy shows.
+    pub(super) shown_clicks: u32,
+    /// How long before the last look the copy was last known to be current.
+    current_before_look_ms: u32,
+    /// The answers that had been given when the copy was last known to be current.
+    answers_when_current: u32,
+    /// The answers that had been given at the last look.
+    answers_at_look: u32,
+}
+
+// === impl CopyStats ===
+
+impl CopyStats {
+    /// The copy just came. `history` is the campaign's, with this look in it; `answers` are those that were given of
+    /// this key so far.
+    pub fn fetched(history: &ClickHistory, shown_clicks: u32, answers: u32) -> Self {
+        Self {
+            looked_at_ns: nanos(history.looked_at()),
+            rate: history.rate(),
+            looked_clicks: history.clicks(),
+            shown_clicks,
+            current_before_look_ms: 0,
+            answers_when_current: answers,
+            answers_at_look: answers,
+        }
+    }
+
+    /// Somebody looked at the campaign otherwise: through the other form or with a probe. A copy that shows all its
+    /// clicks is as good as a new one.
+    #[must_use]
+    pub fn campaign_looked(&self, history: &ClickHistory, answers: u32) -> Self {
+        let looked = Self::fetched(history, self.shown_clicks, answers);
+        if history.clicks() == self.shown_clicks {
+            return looked;
+        }
+        let behind = history.looked_at().saturating_sub(self.current_at());
+        Self {
+            current_before_look_ms: u32::try_from(behind.as_millis()).unwrap_or(u32::MAX),
+            answers_when_current: self.answers_when_current,
+            ..looked
+        }
+    }
+
+    /// When somebody last looked at the campaign.
+    pub const fn looked_at(&self) -> Duration {
+        Duration::from_nanos(self.looked_at_ns)
+    }
+
+    /// When the copy was last known to be current.
+    pub const fn current_at(&self) -> Duration {
+        self.looked_at().saturating_sub(Duration::from_millis(self.current_before_look_ms as u64))
+    }
+
+    pub(super) fn seconds_since_look(&self, now: Duration) -> f64 {
+        // By way of a signed number, which the processor converts in one step; it fits, as nobody lives for three centuries.
+        nanos(now).saturating_sub(self.looked_at_ns).cast_signed() as f64 * 1e-9
+    }
+
+    pub(super) fn seconds_since_current(&self, now: Duration) -> f64 {
+        self.seconds_since_look(now) + f64::from(self.current_before_look_ms) * 1e-3
+    }
+
+    /// The answers since the copy was last known to be current.
+    pub const fn answers_since_current(&self, answers: u32) -> u32 {
+        answers.saturating_sub(self.answers_when_current)
+    }
+
+    /// The clicks that are known to be missing from it.
+    pub const fn known_missing(&self) -> u32 {
+        self.looked_clicks.saturating_sub(self.shown_clicks)
+    }
+
+    /// The clicks that the answers since the last look have missed, as this look shows: what `cache_clicks_missed_total`
+    /// counts. To be asked before the copy is replaced or told.
+    pub fn clicks_missed(&self, clicks: u32, answers: u32) -> f64 {
+        let new = f64::from(clicks.saturating_sub(self.looked_clicks));
+        let given = f64::from(answers.saturating_sub(self.answers_at_look));
+        given * (f64::from(self.known_missing()) + new / 2.0)
+    }
+
+    /// Five words for as many atomics.
+    pub const fn to_words(self) -> [u64; 5] {
+        const fn pair(high: u32, low: u32) -> u64 {
+            (high as u64) << 32 | low as u64
+        }
+        [
+            self.looked_at_ns,
+            self.rate.to_bits(),
+            pair(self.looked_clicks, self.shown_clicks),
+            pair(self.answers_when_current, self.answers_at_look),
+            self.current_before_look_ms as u64,
+        ]
+    }
+
+    /// What [`Self::to_words`] gave.
+    pub const fn from_words(words: [u64; 5]) -> Self {
+        let [looked_at_ns, rate, clicks, answers, current_before_look_ms] = words;
+        Self {
+            looked_at_ns,
+            rate: ClickRate::from_bits(rate),
+            looked_clicks: (clicks >> 32) as u32,
+            shown_clicks: clicks as u32,
+            answers_when_current: (answers >> 32) as u32,
+            answers_at_look: answers as u32,
+            current_before_look_ms: current_before_look_ms as u32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_copy_that_shows_all_clicks_of_a_look_through_the_other_form_is_as_good_as_new() {
+        let mut history = ClickHistory::first_look(10, at(0));
+        let copy = CopyStats::fetched(&history, 10, 3);
+        history.look(10, at(60));
+        assert_eq!(copy.campaign_looked(&history, 8), CopyStats::fetched(&history, 10, 8));
+    }
+
+    #[test]
+    fn a_copy_that_lacks_clicks_owes_for_all_answers_since_it_was_current() {
+        let mut history = ClickHistory::first_look(10, at(0));
+        let copy = CopyStats::fetched(&history, 10, 3);
+        history.look(14, at(60));
+        let copy = copy.campaign_looked(&history, 8);
+        assert_eq!((copy.known_missing(), copy.answers_since_current(9)), (4, 6));
+        assert_eq!((copy.current_at(), copy.looked_at()), (at(0), at(60)));
+        history.look(15, at(90));
+        let copy = copy.campaign_looked(&history, 9);
+        assert_eq!((copy.known_missing(), copy.answers_since_current(9)), (5, 6));
+        assert_eq!(copy.current_at(), at(0));
+    }
+
+    #[test]
+    fn clicks_missed_are_those_known_and_half_of_those_that_came_for_each_answer_since_the_last_look() {
+        let mut history = ClickHistory::first_look(10, at(0));
+        let copy = CopyStats::fetched(&history, 10, 0);
+        assert!((copy.clicks_missed(14, 8) - 16.0).abs() < 1e-9);
+        history.look(14, at(60));
+        let copy = copy.campaign_looked(&history, 8);
+        assert!((copy.clicks_missed(16, 10) - 2.0 * 5.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn five_words_hold_all_of_it() {
+        let mut history = ClickHistory::first_look(10, at(7));
+        let copy = CopyStats::fetched(&history, 10, 3);
+        history.look(14, at(60));
+        let copy = copy.campaign_looked(&history, 8);
+        assert_eq!(CopyStats::from_words(copy.to_words()), copy);
+        assert_eq!(size_of::<CopyStats>(), 40);
+    }
+}

@@ -1,0 +1,124 @@
+//! The demand for calls, worked out of the last minutes' polls.
+
+use std::time::Duration;
+
+use super::{CampaignStats, ReportForm, UnexpectedClicks, UtcTime};
+
+/// One walk over all campaigns, each few minutes: what their polls of that time and their clicks ask for.
+#[derive(Debug)]
+pub(crate) struct DemandSlice {
+    now: Duration,
+    seconds: f64,
+    demand: f64,
+    clicked: u32,
+    unclicked: u32,
+}
+
+/// What a walk found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DemandSummary {
+    /// The sum over all keys of the root of polls a second times clicks a second. At the price u²/2 it asks for
+    /// demand/u calls a second; it is the same at any price, and with the quota spent.
+    pub(super) demand: f64,
+    pub(super) length: Duration,
+    pub(super) clicked: u32,
+    pub(super) unclicked: u32,
+}
+
+// === impl DemandSlice ===
+
+impl DemandSlice {
+    /// How long a slice usually is.
+    pub(crate) const LENGTH: Duration = Duration::from_mins(5);
+
+    /// Begins a walk, so long after the last one.
+    pub(crate) fn new(now: Duration, length: Duration) -> Self {
+        Self { now, seconds: length.as_secs_f64().max(1.0), demand: 0.0, clicked: 0, unclicked: 0 }
+    }
+
+    /// Adds a campaign with the answers that were given of its cached copies so far (none of what is not cached).
+    /// With derivation both forms are one key: their answers are those of the first.
+    pub(crate) fn add(&mut self, campaign: &mut CampaignStats, answers: [u32; 2]) {
+        for form in ReportForm::BOTH {
+            let new = campaign.take_new_answers(form, answers[form.index()]);
+            if new == 0 {
+                continue;
+            }
+            campaign.polled(self.now);
+            let history = campaign.history(form);
+            if history.is_rate_known() {
+                self.demand += (f64::from(new) * history.rate().per_second() / self.seconds).sqrt();
+            }
+        }
+        if campaign.was_polled_within(UtcTime::DAY, self.now) {
+            match ReportForm::BOTH.map(|form| campaign.history(form).clicks()).into_iter().max() {
+                Some(0) | None => self.unclicked += 1,
+                Some(_) => self.clicked += 1,
+            }
+        }
+    }
+
+    /// Ends the walk.
+    pub(crate) fn finish(self) -> DemandSummary {
+        let Self { now: _, seconds, demand, clicked, unclicked } = self;
+        DemandSummary { demand, length: Duration::from_secs_f64(seconds), clicked, unclicked }
+    }
+}
+
+// === impl DemandSummary ===
+
+impl DemandSummary {
+    /// The insurance against surprises, given what the operator set of it.
+    pub fn unexpected(&self, clicks: f64) -> UnexpectedClicks {
+        UnexpectedClicks::shared_by(clicks, self.clicked, self.unclicked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn demand_is_the_sum_of_the_roots_of_polls_times_clicks() {
+        let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 0, at(0));
+        campaign.look(ReportForm::Clicked, 1_000, at(100));
+        let rate = campaign.history(ReportForm::Clicked).rate().per_second();
+        let mut slice = DemandSlice::new(at(300), DemandSlice::LENGTH);
+        slice.add(&mut campaign, [30, 0]);
+        assert!((slice.finish().demand - (0.1 * rate).sqrt()).abs() < 1e-9);
+        let mut slice = DemandSlice::new(at(600), DemandSlice::LENGTH);
+        slice.add(&mut campaign, [60, 30]);
+        assert!(
+            (slice.finish().demand - 2.0 * (0.1 * rate).sqrt()).abs() < 1e-9,
+            "both forms, new answers only"
+        );
+    }
+
+    #[test]
+    fn a_rate_that_is_a_guess_asks_for_nothing() {
+        let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 5, at(0));
+        let mut slice = DemandSlice::new(at(300), DemandSlice::LENGTH);
+        slice.add(&mut campaign, [30, 0]);
+        assert_eq!(slice.finish().demand, 0.0);
+    }
+
+    #[test]
+    fn campaigns_that_nobody_polled_for_a_day_share_no_insurance() {
+        let mut campaigns: Vec<_> =
+            (0..240).map(|_| CampaignStats::first_look(ReportForm::Clicked, 5, at(0))).collect();
+        let mut walk = |now: u64, answers: u32, polled: usize| {
+            let mut slice = DemandSlice::new(at(now), DemandSlice::LENGTH);
+            for (index, campaign) in campaigns.iter_mut().enumerate() {
+                slice.add(campaign, [if index < polled { answers } else { 1 }, 0]);
+            }
+            slice.finish().unexpected(7.0)
+        };
+        assert_eq!(walk(300, 1, 240), UnexpectedClicks::shared_by(7.0, 240, 0));
+        assert_eq!(walk(86_400, 2, 100), UnexpectedClicks::shared_by(7.0, 240, 0));
+        assert_eq!(walk(90_000, 3, 100), UnexpectedClicks::shared_by(7.0, 100, 0));
+    }
+}

@@ -1,0 +1,184 @@
+//! What the rest of the day will ask for: the profile, as today compares to it lately.
+
+use std::time::Duration;
+
+use super::{DemandProfile, DemandSummary, UtcTime};
+
+/// How long the last slices are remembered, by e.
+const MEMORY: Duration = Duration::from_hours(1);
+/// Today may be so much busier or quieter than usual, as far as it is believed.
+const RATIO: f64 = 4.0;
+/// What today is like fades into the usual: half of it (of its logarithm) in so many hours.
+const FADE_HOURS: f64 = 8.0;
+/// While all keys are new, demand is not what it will be: it stays out of the profile.
+const WARM_UP: Duration = Duration::from_hours(2);
+
+/// The demand of the last hour, and what the profile had expected of it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct DemandForecast {
+    recent: f64,
+    expected: f64,
+    seconds: f64,
+    last: f64,
+    running_for: Duration,
+}
+
+/// The rest of the day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RestOfDay {
+    /// `None`: nobody has polled, and nothing is known of the day.
+    pub(super) demand: Option<f64>,
+    /// The share of the day's usual demand that is still to come.
+    pub(super) share: f64,
+}
+
+// === impl DemandForecast ===
+
+impl DemandForecast {
+    /// What is restored of one that ran before, so long ago.
+    pub(super) fn restored((recent, expected, seconds): (f64, f64, f64), passed: Duration) -> Self {
+        let fade = fade(passed);
+        Self {
+            recent: recent * fade,
+            expected: expected * fade,
+            seconds: seconds * fade,
+            running_for: WARM_UP,
+            ..Self::default()
+        }
+    }
+
+    /// For the store.
+    pub(super) const fn sums(&self) -> (f64, f64, f64) {
+        (self.recent, self.expected, self.seconds)
+    }
+
+    /// A slice ended now. The profile takes it in.
+    pub(super) fn observe(&mut self, summary: &DemandSummary, profile: &mut DemandProfile, hour: usize) {
+        let (length, seconds) = (summary.length, summary.length.as_secs_f64());
+        if self.running_for >= WARM_UP {
+            profile.observe(hour, summary.demand, length);
+        }
+        self.running_for += length;
+        self.last = summary.demand;
+        let usual = profile.usual();
+        if summary.demand > 0.0 || usual.is_some() {
+            let fade = fade(length);
+            self.recent = self.recent * fade + summary.demand * seconds;
+            self.expected = self.expected * fade + usual.map_or(0.0, |usual| usual[hour] / 3600.0) * seconds;
+            self.seconds = self.seconds * fade + seconds;
+        }
+    }
+
+    /// The demand of the last slice.
+    pub(super) const fn last(&self) -> f64 {
+        self.last
+    }
+
+    /// How many times as busy as usual it is lately.
+    pub(super) fn ratio(&self, usual: &[f64; 24]) -> f64 {
+        let some = 0.1 * usual.iter().sum::<f64>() / UtcTime::DAY.as_secs_f64() * MEMORY.as_secs_f64();
+        ((self.recent + some) / (self.expected + some)).clamp(1.0 / RATIO, RATIO)
+    }
+
+    /// What each hour of the day will still ask for; hours gone by ask for nothing.
+    pub(super) fn by_hour(&self, profile: &DemandProfile, now: UtcTime) -> Option<[f64; 24]> {
+        let usual = profile.usual().filter(|usual| usual.iter().sum::<f64>() > 0.0)?;
+        let ratio = self.ratio(usual);
+        Some(std::array::from_fn(|hour| {
+            let ahead = (hour as f64 - now.hours()).max(0.0);
+            usual[hour] * part_left(hour, now) * ratio.powf(2_f64.powf(-ahead / FADE_HOURS))
+        }))
+    }
+
+    pub(super) fn rest_of_day(&self, profile: &DemandProfile, now: UtcTime) -> RestOfDay {
+        let left = now.left_of_day().as_secs_f64();
+        let flat = || left / UtcTime::DAY.as_secs_f64();
+        let share = profile.usual().map(|usual| {
+            let rest: f64 = usual.iter().enumerate().map(|(hour, usual)| usual * part_left(hour, now)).sum();
+            (rest / usual.iter().sum::<f64>()).min(1.0)
+        });
+        match self.by_hour(profile, now) {
+            Some(hours) => RestOfDay { demand: Some(hours.iter().sum()), share: share.unwrap_or_else(flat) },
+            None => {
+                let polled = self.last > 0.0 && self.seconds > 0.0;
+                RestOfDay { demand: polled.then(|| self.recent / self.seconds * left), share: flat() }
+            }
+        }
+    }
+}
+
+/// What is left of an hour of the day, from 0 to 1.
+fn part_left(hour: usize, now: UtcTime) -> f64 {
+    (hour as f64 + 1.0 - now.hours()).clamp(0.0, 1.0)
+}
+
+fn fade(passed: Duration) -> f64 {
+    (-passed.as_secs_f64() / MEMORY.as_secs_f64()).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refresh::DemandSlice;
+
+    fn noon() -> UtcTime {
+        UtcTime::since_epoch(Duration::from_hours(12))
+    }
+
+    /// Six hours of slices with this demand.
+    fn after(demand: f64, profile: &mut DemandProfile) -> DemandForecast {
+        let mut forecast = DemandForecast::default();
+        let summary = DemandSummary { demand, length: DemandSlice::LENGTH, clicked: 0, unclicked: 0 };
+        for slice in 0..72 {
+            forecast.observe(&summary, profile, 6 + slice / 12);
+        }
+        forecast
+    }
+
+    #[test]
+    fn without_a_profile_the_rest_of_the_day_is_like_the_last_hour() {
+        let rest = after(2.0, &mut DemandProfile::default()).rest_of_day(&DemandProfile::default(), noon());
+        assert!((rest.demand.expect("it is polled") - 2.0 * 43_200.0).abs() < 1e-6);
+        assert!((rest.share - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn nobody_polls_and_nothing_is_known_asks_for_nothing_to_be_set() {
+        let mut profile = DemandProfile::default();
+        assert_eq!(after(0.0, &mut profile).rest_of_day(&profile, noon()).demand, None);
+    }
+
+    #[test]
+    fn a_day_twice_as_busy_stays_so_for_the_next_hours_and_less_so_later() {
+        let mut profile = DemandProfile::from_days([[Some(3600.0); 24]]);
+        let forecast = after(2.0, &mut profile);
+        let ratio = forecast.ratio(&[3600.0; 24]);
+        assert!((1.85..2.0).contains(&ratio), "{ratio}");
+        let hours = forecast.by_hour(&profile, noon()).expect("a profile");
+        assert_eq!(hours[11], 0.0);
+        assert!((hours[12] / 3600.0 - ratio).abs() < 1e-6, "{hours:?}");
+        assert!((hours[20] / 3600.0 - ratio.sqrt()).abs() < 1e-6, "{hours:?}");
+    }
+
+    #[test]
+    fn closed_hours_leave_the_whole_demand_to_come_in_the_morning() {
+        let mut usual = [Some(0.0); 24];
+        usual[8..18].fill(Some(10.0));
+        let profile = DemandProfile::from_days([usual]);
+        let rest =
+            DemandForecast::default().rest_of_day(&profile, UtcTime::since_epoch(Duration::from_hours(5)));
+        assert!((rest.share - 1.0).abs() < 1e-9);
+        let rest =
+            DemandForecast::default().rest_of_day(&profile, UtcTime::since_epoch(Duration::from_hours(13)));
+        assert!((rest.share - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_first_two_hours_stay_out_of_the_profile() {
+        let mut profile = DemandProfile::default();
+        after(2.0, &mut profile);
+        profile.close_day();
+        let day = profile.days().next().expect("a day");
+        assert_eq!((day[7], day[8]), (None, Some(7200.0)));
+    }
+}

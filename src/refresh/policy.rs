@@ -1,0 +1,231 @@
+//! The rule: is this report worth a call now?
+
+use std::time::Duration;
+
+use super::{CopyStats, PollTimes, Price, UnexpectedClicks, UtcTime};
+
+/// A refresh that is to be there at the next poll begins so long before it.
+const LEAD: Duration = Duration::from_secs(1);
+
+/// The operator's bounds to the rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefreshPolicy {
+    /// A younger copy is not refreshed.
+    pub min_refresh_interval: Duration,
+    /// Up to this age an answer never waits for the refresh that it is worth.
+    pub stale_while_revalidate: Duration,
+}
+
+/// A poll that is answered from the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheHit {
+    /// All answers that were given of this key, this one among them.
+    pub answers: u32,
+    /// How old the copy is.
+    pub age: Duration,
+    /// When.
+    pub now: Duration,
+}
+
+/// What all decisions share, as it was set in the last minutes: two or three atomics that each hit reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RefreshTerms {
+    /// What a call must be worth.
+    pub price: Price,
+    /// The insurance against surprises.
+    pub unexpected: UnexpectedClicks,
+}
+
+/// What is to be done at an answer from the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshDecision {
+    /// Nothing.
+    NotWorthIt,
+    /// Refresh it behind the answer.
+    Refresh,
+    /// Refresh it then, just before the next poll, if it is worth it then; a poll that comes before that and finds
+    /// it worth a call does it behind its answer.
+    RefreshAt(Duration),
+    /// Refresh it before the answer: this answer alone lacks more than a call is worth, and the copy is old.
+    RefreshFirst,
+}
+
+// === impl RefreshPolicy ===
+
+impl RefreshPolicy {
+    /// Is the copy worth a call now?
+    #[inline]
+    pub fn decide(&self, copy: &CopyStats, hit: CacheHit, terms: &RefreshTerms) -> RefreshDecision {
+        let CacheHit { answers, age, now } = hit;
+        if age < self.min_refresh_interval {
+            return RefreshDecision::NotWorthIt;
+        }
+        let lack = copy.lack(now, terms.unexpected);
+        let price = terms.price.clicks_missed();
+        if copy.counted_answers(answers, now) * lack.each() < price {
+            RefreshDecision::NotWorthIt
+        } else if age > self.stale_while_revalidate && lack.of_this_answer() >= price {
+            RefreshDecision::RefreshFirst
+        } else {
+            RefreshDecision::Refresh
+        }
+    }
+
+    /// The same where the next poll can be foreseen: the copy is refreshed just before the poll that will find it worth a
+    /// call.
+    pub fn decide_ahead(
+        &self,
+        copy: &CopyStats,
+        hit: CacheHit,
+        terms: &RefreshTerms,
+        polls: &PollTimes,
+    ) -> RefreshDecision {
+        // Most hits end here: not even after the longest wait would the copy be worth a call.
+        let longest = hit.next_in(polls.longest_wait());
+        if self.decide(copy, longest, terms) == RefreshDecision::NotWorthIt {
+            return RefreshDecision::NotWorthIt;
+        }
+        let decision = self.decide(copy, hit, terms);
+        if decision == RefreshDecision::RefreshFirst {
+            return decision;
+        }
+        let Some(wait) = polls.next() else { return decision };
+        if self.decide(copy, hit.next_in(wait), terms) == RefreshDecision::NotWorthIt {
+            decision
+        } else if wait > 2 * LEAD {
+            RefreshDecision::RefreshAt(hit.now + wait - LEAD)
+        } else {
+            RefreshDecision::Refresh
+        }
+    }
+
+    /// In how long the copy will be worth a call if it is polled as often as since it was last current. `None`: not
+    /// within a day, or nobody polls.
+    pub fn worth_a_call_in(&self, copy: &CopyStats, hit: CacheHit, terms: &RefreshTerms) -> Option<Duration> {
+        let CacheHit { answers, age, now } = hit;
+        let since = copy.seconds_since_current(now);
+        let polls_per_second = f64::from(copy.answers_since_current(answers)) / since.max(1.0);
+        if polls_per_second <= 0.0 {
+            return None;
+        }
+        let worth = |seconds: f64| {
+            let then = now + Duration::from_secs_f64(seconds);
+            let given = copy.counted_answers(answers, then) + polls_per_second * seconds;
+            given * copy.lack(then, terms.unexpected).each() >= terms.price.clicks_missed()
+        };
+        let (mut early, mut late) = (0.0, UtcTime::DAY.as_secs_f64());
+        if !worth(late) {
+            return None;
+        }
+        while late - early > 0.5 {
+            let middle = f64::midpoint(early, late);
+            if worth(middle) { late = middle } else { early = middle }
+        }
+        Some(Duration::from_secs_f64(late).max(self.min_refresh_interval.saturating_sub(age)))
+    }
+}
+
+// === impl CacheHit ===
+
+impl CacheHit {
+    /// The next one, if none comes between.
+    #[must_use]
+    pub fn next_in(self, wait: Duration) -> Self {
+        Self { answers: self.answers.saturating_add(1), age: self.age + wait, now: self.now + wait }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refresh::ClickHistory;
+
+    const POLICY: RefreshPolicy = RefreshPolicy {
+        min_refresh_interval: Duration::from_secs(10),
+        stale_while_revalidate: Duration::from_secs(600),
+    };
+
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn terms(price: f64) -> RefreshTerms {
+        RefreshTerms {
+            price: Price::from_u((2.0 * price).sqrt()),
+            unexpected: UnexpectedClicks::shared_by(7.0, 1, 1),
+        }
+    }
+
+    /// A click a second as far as is known, last looked at at 1,000 s.
+    fn copy() -> CopyStats {
+        let mut history = ClickHistory::first_look(0, at(0));
+        history.look(100_000, at(1_000));
+        CopyStats::fetched(&history, 100_000, 50)
+    }
+
+    fn hit(copy: &CopyStats, answers: u32, now: u64) -> CacheHit {
+        CacheHit { answers, age: at(now) - copy.looked_at(), now: at(now) }
+    }
+
+    fn decide(copy: &CopyStats, answers: u32, now: u64, price: f64) -> RefreshDecision {
+        POLICY.decide(copy, hit(copy, answers, now), &terms(price))
+    }
+
+    #[test]
+    fn a_copy_is_refreshed_when_its_answers_times_their_lack_reach_the_price() {
+        let copy = copy();
+        let lack = copy.lack(at(1_020), terms(1.0).unexpected);
+        let worth = 5.0 * lack.each();
+        assert_eq!(decide(&copy, 54, 1_020, worth * 1.001), RefreshDecision::NotWorthIt);
+        assert_eq!(decide(&copy, 54, 1_020, worth * 0.999), RefreshDecision::Refresh);
+        assert_eq!(decide(&copy, 53, 1_020, worth * 0.999), RefreshDecision::NotWorthIt);
+    }
+
+    #[test]
+    fn nothing_is_refreshed_before_the_least_interval() {
+        assert_eq!(decide(&copy(), 90, 1_009, 1e-6), RefreshDecision::NotWorthIt);
+        assert_eq!(decide(&copy(), 90, 1_010, 1e-6), RefreshDecision::Refresh);
+    }
+
+    #[test]
+    fn an_answer_waits_only_if_it_alone_is_worth_the_call_and_the_copy_is_old() {
+        let copy = copy();
+        let lack = copy.lack(at(1_700), terms(1.0).unexpected).of_this_answer();
+        assert_eq!(decide(&copy, 51, 1_700, lack * 0.999), RefreshDecision::RefreshFirst);
+        assert_eq!(decide(&copy, 60, 1_700, lack * 1.001), RefreshDecision::Refresh);
+        assert_eq!(decide(&copy, 60, 1_600, 1.0), RefreshDecision::Refresh, "the copy is not old");
+    }
+
+    #[test]
+    fn a_refresh_comes_just_before_the_poll_that_will_find_it_worth_a_call() {
+        let copy = copy();
+        let mut polls = PollTimes::default();
+        [1_000, 1_020, 1_040].into_iter().for_each(|poll| polls.record(at(poll)));
+        let decide = |polls, price| POLICY.decide_ahead(&copy, hit(&copy, 54, 1_040), &terms(price), polls);
+        let worth = |answers, now| {
+            copy.counted_answers(answers, at(now)) * copy.lack(at(now), terms(1.0).unexpected).each()
+        };
+        assert_eq!(decide(&polls, worth(55, 1_060) * 0.999), RefreshDecision::RefreshAt(at(1_059)));
+        assert_eq!(decide(&polls, worth(54, 1_040) * 0.999), RefreshDecision::RefreshAt(at(1_059)));
+        assert_eq!(decide(&polls, worth(55, 1_060) * 1.001), RefreshDecision::NotWorthIt);
+        assert_eq!(
+            decide(&PollTimes::default(), worth(54, 1_040) * 0.999),
+            RefreshDecision::Refresh,
+            "no poll is foreseen"
+        );
+    }
+
+    #[test]
+    fn the_time_until_it_is_worth_a_call_is_when_the_rule_says_so_at_the_same_polls() {
+        let copy = copy();
+        let (now, terms) = (hit(&copy, 60, 1_100), terms(2_000.0));
+        let left = POLICY.worth_a_call_in(&copy, now, &terms).expect("it is polled");
+        let due = |left: Duration| {
+            let answers = 60 + (left.as_secs_f64() * 0.1).round() as u32;
+            let then = CacheHit { answers, ..now.next_in(left) };
+            POLICY.decide(&copy, then, &terms) == RefreshDecision::Refresh
+        };
+        assert!(!due(left - at(5)) && due(left + at(5)), "{left:?}");
+        assert_eq!(POLICY.worth_a_call_in(&copy, hit(&copy, 50, 1_100), &terms), None);
+    }
+}

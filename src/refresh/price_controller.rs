@@ -1,0 +1,293 @@
+//! Sets the price, so that the day's calls last until midnight.
+
+use std::time::Duration;
+
+use super::{
+    DemandForecast, DemandProfile, DemandSummary, Price, PriceRecord, PriceStatus, UtcTime,
+    call_ratio::CallRatio,
+};
+
+/// How fast the price goes where it should be.
+const SMOOTHING: Duration = Duration::from_mins(5);
+/// And no faster than this in a minute.
+const MAX_STEP: f64 = 1.25;
+/// The bounds of u, for the worst of days.
+const BOUNDS: (f64, f64) = (1e-3, 1e4);
+/// Where u begins with a budget of [`FIRST_PER_DAY`], while nothing is known.
+const FIRST_U: f64 = 3.0;
+const FIRST_PER_DAY: f64 = 10_000.0;
+/// Made by predicted is believed within these. Where probes do the work of many calls it would be less, and a day without
+/// surprises ends with calls unused; they are what a day with one lives on.
+const CALLS_RATIO: (f64, f64) = (0.5, 1.5);
+/// The reserve never falls below an hour's share.
+const LAST_SHARE: f64 = 1.0 / 24.0;
+/// What others spend is taken to be so much more than was seen, and to fade by a day.
+const UNSEEN_MARGIN: f64 = 1.1;
+const UNSEEN_KEPT_A_DAY: f64 = 0.95;
+
+/// What the operator gives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PriceLimits {
+    /// Calls a UTC day.
+    pub per_day: u32,
+    /// The share of them that is kept for reports that nobody holds.
+    pub reserve: f64,
+}
+
+/// Sets the price. `u = sqrt(2 * price)` is what it steers: demand/u calls a second are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PriceController {
+    limits: PriceLimits,
+    u: f64,
+    profile: DemandProfile,
+    forecast: DemandForecast,
+    calls: CallRatio,
+    /// The calls that other programs spend on the same quota a day, as a `quota_exceeded` showed.
+    unseen: f64,
+    reserved: f64,
+    rest_of_day: Option<f64>,
+    last_tick: UtcTime,
+}
+
+// === impl PriceController ===
+
+impl PriceController {
+    /// How often [`Self::tick`] is to be called.
+    pub const TICK: Duration = Duration::from_mins(1);
+
+    /// Knows nothing yet.
+    pub fn new(limits: PriceLimits, now: UtcTime) -> Self {
+        Self {
+            limits,
+            u: FIRST_U * FIRST_PER_DAY / f64::from(limits.per_day.max(1)),
+            profile: DemandProfile::default(),
+            forecast: DemandForecast::default(),
+            calls: CallRatio::default(),
+            unseen: 0.0,
+            reserved: f64::from(limits.per_day) * limits.reserve * LAST_SHARE,
+            rest_of_day: None,
+            last_tick: now,
+        }
+    }
+
+    /// Goes on where a process before this one stopped. With another budget the price is another.
+    pub fn restore(limits: PriceLimits, record: PriceRecord, now: UtcTime) -> Self {
+        let PriceRecord { at, per_day, u, calls, recent, unseen, days, today } = record;
+        let passed = now.since(at);
+        Self {
+            u: (u * f64::from(per_day) / f64::from(limits.per_day.max(1))).clamp(BOUNDS.0, BOUNDS.1),
+            profile: DemandProfile::from_days(days).with_today(today),
+            forecast: DemandForecast::restored(recent, passed),
+            calls: CallRatio::restored(calls, passed),
+            unseen,
+            last_tick: at.min(now),
+            ..Self::new(limits, now)
+        }
+    }
+
+    /// For the store.
+    pub fn record(&self, now: UtcTime) -> PriceRecord {
+        PriceRecord {
+            at: now,
+            per_day: self.limits.per_day,
+            u: self.u,
+            calls: self.calls.sums(),
+            recent: self.forecast.sums(),
+            unseen: self.unseen,
+            days: self.profile.days().copied().collect(),
+            today: self.profile.today(),
+        }
+    }
+
+    /// What a call must be worth.
+    pub fn price(&self) -> Price {
+        Price::from_u(self.u)
+    }
+
+    /// The calls that are kept for reports that nobody holds.
+    pub const fn reserved(&self) -> f64 {
+        self.reserved
+    }
+
+    /// A refresh or a probe was given a call.
+    pub fn refreshed(&mut self) {
+        self.calls.refreshed();
+    }
+
+    /// The upstream says that the quota is spent, although we used only so many of it: others have the rest.
+    pub fn quota_exceeded(&mut self, used: u32) {
+        let others = f64::from(self.limits.per_day.saturating_sub(used));
+        self.unseen = self.unseen.max(UNSEEN_MARGIN * others);
+    }
+
+    /// A slice of time ended.
+    pub fn observe(&mut self, summary: &DemandSummary, now: UtcTime) {
+        let middle = now.minus(summary.length / 2);
+        // Midnight lies within the slice, and the day before is closed already.
+        let hour = if middle.day() < self.last_tick.day() { 0 } else { middle.hour() };
+        self.forecast.observe(summary, &mut self.profile, hour);
+    }
+
+    /// A minute has passed; so many calls of this UTC day are used.
+    pub fn tick(&mut self, used: u32, now: UtcTime) {
+        let passed = now.since(self.last_tick).min(SMOOTHING);
+        if now.day() > self.last_tick.day() {
+            self.profile.close_day();
+            self.unseen *= UNSEEN_KEPT_A_DAY;
+        }
+        // A clock that was set back by a day does not end the day twice.
+        if now > self.last_tick || now.day() == self.last_tick.day() {
+            self.last_tick = now;
+        }
+        self.calls.pass(passed, self.forecast.last() / self.u);
+        let rest = self.forecast.rest_of_day(&self.profile, now);
+        self.rest_of_day = rest.demand;
+        let per_day = f64::from(self.limits.per_day);
+        self.reserved = per_day * self.limits.reserve * rest.share.max(LAST_SHARE);
+        let left = per_day - self.reserved - f64::from(used) - self.unseen;
+        if let Some(demand) = rest.demand.filter(|demand| *demand > 0.0) {
+            self.move_to(self.call_ratio() * demand / left.max(0.5), passed);
+        }
+    }
+
+    /// The price and what made it.
+    pub fn status(&self, now: UtcTime) -> PriceStatus {
+        let calls = |demand: f64| self.call_ratio() * demand / self.u;
+        PriceStatus {
+            price: self.price(),
+            demand_now: self.forecast.last(),
+            demand_rest_of_day: self.rest_of_day,
+            planned_calls: self.forecast.by_hour(&self.profile, now).map(|hours| hours.map(calls)),
+            call_ratio: self.call_ratio(),
+            busyness: self.profile.usual().map(|usual| self.forecast.ratio(usual)),
+            profile_days: self.profile.days().len(),
+            reserved: self.reserved,
+            unseen_by_others: self.unseen,
+        }
+    }
+
+    fn call_ratio(&self) -> f64 {
+        self.calls.ratio().clamp(CALLS_RATIO.0, CALLS_RATIO.1)
+    }
+
+    fn move_to(&mut self, target: f64, passed: Duration) {
+        let share = 1.0 - (-passed.as_secs_f64() / SMOOTHING.as_secs_f64()).exp();
+        let step = (target.max(1e-6) / self.u).powf(share);
+        self.u = (self.u * step.clamp(1.0 / MAX_STEP, MAX_STEP)).clamp(BOUNDS.0, BOUNDS.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refresh::DemandSlice;
+
+    const LIMITS: PriceLimits = PriceLimits { per_day: 10_000, reserve: 0.02 };
+
+    const fn utc(minutes: u64) -> UtcTime {
+        UtcTime::since_epoch(Duration::from_mins(minutes))
+    }
+
+    /// A controller and what it has spent, the calls being as many as its price asks for.
+    struct BudgetedDay {
+        controller: PriceController,
+        used: f64,
+        made: f64,
+    }
+
+    impl BudgetedDay {
+        fn new() -> Self {
+            Self { controller: PriceController::new(LIMITS, utc(0)), used: 0.0, made: 0.0 }
+        }
+
+        /// Runs until then; each minute has this demand.
+        fn run(&mut self, minutes: std::ops::Range<u64>, demand: impl Fn(u64) -> f64) {
+            for minute in minutes {
+                if minute % 1_440 == 0 {
+                    self.used = 0.0;
+                }
+                let demand = demand(minute % 1_440);
+                if minute % 5 == 0 {
+                    let length = DemandSlice::LENGTH;
+                    let summary = DemandSummary { demand, length, clicked: 0, unclicked: 0 };
+                    self.controller.observe(&summary, utc(minute));
+                }
+                self.controller.tick(self.used as u32, utc(minute));
+                let left = f64::from(LIMITS.per_day) - self.controller.reserved() - self.used;
+                let calls = (demand * 60.0 / self.controller.u).min(left.max(0.0));
+                self.used += calls;
+                self.made += calls;
+                while self.made >= 1.0 {
+                    self.made -= 1.0;
+                    self.controller.refreshed();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_calls_last_until_midnight_and_are_used() {
+        let mut day = BudgetedDay::new();
+        day.run(0..1_439, |_| 0.5);
+        assert!((9_700.0..=10_000.0).contains(&day.used), "{}", day.used);
+    }
+
+    #[test]
+    fn a_day_with_office_hours_is_planned_from_the_second_on() {
+        let office = |minute| if (420..1_080).contains(&minute) { 2.0 } else { 0.0 };
+        let mut day = BudgetedDay::new();
+        day.run(0..1_440 + 750, office);
+        assert!(
+            (4_600.0..5_400.0).contains(&day.used),
+            "half of the day's work, half of its calls: {}",
+            day.used
+        );
+        day.run(1_440 + 750..2_879, office);
+        assert!((9_700.0..=10_000.0).contains(&day.used), "{}", day.used);
+    }
+
+    #[test]
+    fn the_price_moves_by_a_quarter_a_minute_at_most_and_not_at_all_while_nobody_polls() {
+        let mut day = BudgetedDay::new();
+        day.run(0..60, |_| 0.0);
+        assert!((day.controller.u - FIRST_U).abs() < 1e-9);
+        day.run(60..61, |_| 50.0);
+        assert!((day.controller.u / FIRST_U - MAX_STEP).abs() < 1e-9, "{}", day.controller.u);
+    }
+
+    #[test]
+    fn what_others_spend_is_left_to_them_from_the_next_day_on_and_fades() {
+        let mut controller = PriceController::new(LIMITS, utc(0));
+        controller.quota_exceeded(6_000);
+        assert!((controller.status(utc(0)).unseen_by_others - 4_400.0).abs() < 1e-9);
+        controller.quota_exceeded(9_000);
+        controller.tick(0, utc(1_440));
+        assert!((controller.status(utc(1_440)).unseen_by_others - 4_180.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_clock_that_steps_ends_no_day_twice_and_moves_the_price_no_faster() {
+        let mut day = BudgetedDay::new();
+        day.run(0..1_445, |_| 0.5);
+        let (days, u) = (day.controller.profile.days().len(), day.controller.u);
+        for minute in [1_430, 1_441, 1_435, 1_442] {
+            day.controller.tick(0, utc(minute));
+        }
+        assert_eq!(day.controller.profile.days().len(), days);
+        day.controller.tick(0, utc(1_440 * 3));
+        assert_eq!(day.controller.profile.days().len(), days + 1);
+        assert!((0.3..3.0).contains(&(day.controller.u / u)), "{}", day.controller.u);
+    }
+
+    #[test]
+    fn a_restart_goes_on_where_it_was_and_another_budget_makes_another_price() {
+        let mut day = BudgetedDay::new();
+        day.run(0..2_000, |_| 0.5);
+        let record = day.controller.record(utc(2_000));
+        let again = PriceController::restore(LIMITS, record.clone(), utc(2_000));
+        assert_eq!(again.record(utc(2_000)), record);
+        assert_eq!(again.price(), day.controller.price());
+        let half = PriceController::restore(PriceLimits { per_day: 5_000, ..LIMITS }, record, utc(2_000));
+        assert!((half.u / day.controller.u - 2.0).abs() < 1e-9);
+    }
+}
