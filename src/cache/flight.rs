@@ -41,7 +41,7 @@ pub(super) enum FlightAudience {
     /// Yes: the fetch is for a miss.
     Caller,
     /// No: the caller was served from the cache, and the flight is a background refresh.
-    Nobody,
+    Background,
 }
 
 /// The fetches in flight, by key.
@@ -123,7 +123,7 @@ impl Flights {
         }
         let room = match audience {
             FlightAudience::Caller => true,
-            FlightAudience::Nobody => in_flight.len() < MAX_WITH_REFRESH,
+            FlightAudience::Background => in_flight.len() < MAX_WITH_REFRESH,
         };
         // Checked under the lock: a flight may have ended since the caller looked the key up.
         if !room || !needed() {

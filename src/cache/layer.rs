@@ -82,7 +82,8 @@ where
             Lookup::Answered(served) => Ok(served),
             Lookup::Due { served, held } => {
                 let (call, mut free) = (Call { key, reason: Reason::Refresh }, Permit::default());
-                let _background = self.join_or_start(call, Some(&held), FlightAudience::Nobody, &mut free);
+                let _background =
+                    self.join_or_start(call, Some(&held), FlightAudience::Background, &mut free);
                 Ok(served)
             }
             Lookup::Absent(held) => {

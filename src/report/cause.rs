@@ -52,7 +52,7 @@ pub enum LocalDenial {
 /// How the upstream call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamFailure {
-    /// 401: the upstream rejected the access token, also after a renewal if there was one.
+    /// 401: the upstream rejected the access token.
     #[error("the upstream rejected the access token")]
     Unauthorized,
     /// 403: the token lacks a scope or a privilege.

@@ -112,9 +112,9 @@ where
 {
     let body = error_body(headers, body).await.unwrap_or_default();
     let wait = |value| retry_after::parse(value, SystemTime::now(), MAX_WAIT);
-    let asked = headers.get(RETRY_AFTER).and_then(wait);
+    let requested = headers.get(RETRY_AFTER).and_then(wait);
     let limit = UpstreamLimit::of(NegativeAnswer::error_key_of(&body).as_deref());
-    let retry_after = asked.unwrap_or(match limit {
+    let retry_after = requested.unwrap_or(match limit {
         // The quota computes the wait until midnight UTC.
         UpstreamLimit::PerDay => Duration::ZERO,
         UpstreamLimit::PerSecond | UpstreamLimit::Unspecified => THROTTLED_FOR,
