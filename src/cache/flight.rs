@@ -1,7 +1,7 @@
 //! Single flight: at most one fetch per key at a time; concurrent misses of the key wait for it.
 //!
-//! Each fetch runs in its own task, so a client that disconnects does not cancel it. If the fetch panics, its waiters get
-//! an internal error. If the key is purged during the fetch, the waiters get the result, but it is not stored.
+//! Each fetch runs in its own task, so a client that disconnects does not cancel it. If the fetch panics, its waiters
+//! get an internal error. If the key is purged during the fetch, the waiters get the result, but it is not stored.
 
 use std::{
     collections::HashMap,
@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 use super::{Entry, StoreOutcome};
 use crate::report::{Cause, Exchange, FetchError, Fetched, ReportKey};
 
-/// The number of fetches in flight from which on no background refresh starts; a later hit will start it. Fetches that a
-/// caller waits for are limited by the callers' permits instead.
+/// The number of fetches in flight from which on no background refresh starts; a later hit will start it. Fetches that
+/// a caller waits for are limited by the callers' permits instead.
 const MAX_WITH_REFRESH: usize = 1_024;
 
 /// What the service below the cache returned.
@@ -41,7 +41,7 @@ pub(super) enum FlightAudience {
     /// Yes: the fetch is for a miss.
     Caller,
     /// No: the caller was served from the cache, and the flight is a background refresh.
-    Nobody,
+    Background,
 }
 
 /// The fetches in flight, by key.
@@ -100,8 +100,8 @@ struct FlightGuard {
 // === impl Flights ===
 
 impl Flights {
-    /// Joins the flight of `key`. If there is none and one is still `needed`, starts one. `start` returns the fetch, and the
-    /// function that stores its outcome; that function runs before another flight of this key can start.
+    /// Joins the flight of `key`. If there is none and one is still `needed`, starts one. `start` returns the fetch,
+    /// and the function that stores its outcome; that function runs before another flight of this key can start.
     pub(super) fn join_or_start<F, S>(
         self: &Arc<Self>,
         key: ReportKey,
@@ -123,7 +123,7 @@ impl Flights {
         }
         let room = match audience {
             FlightAudience::Caller => true,
-            FlightAudience::Nobody => in_flight.len() < MAX_WITH_REFRESH,
+            FlightAudience::Background => in_flight.len() < MAX_WITH_REFRESH,
         };
         // Checked under the lock: a flight may have ended since the caller looked the key up.
         if !room || !needed() {

@@ -82,7 +82,8 @@ where
             Lookup::Answered(served) => Ok(served),
             Lookup::Due { served, held } => {
                 let (call, mut free) = (Call { key, reason: Reason::Refresh }, Permit::default());
-                let _background = self.join_or_start(call, Some(&held), FlightAudience::Nobody, &mut free);
+                let _background =
+                    self.join_or_start(call, Some(&held), FlightAudience::Background, &mut free);
                 Ok(served)
             }
             Lookup::Absent(held) => {
@@ -98,8 +99,8 @@ where
         &self.memory
     }
 
-    /// Serves a miss: starts a fetch or joins one in flight. A fetch that starts here keeps the request's permit until it
-    /// ends, also when the client disconnects.
+    /// Serves a miss: starts a fetch or joins one in flight. A fetch that starts here keeps the request's permit until
+    /// it ends, also when the client disconnects.
     async fn fetch(self, mut miss: Miss) -> Result<Served, FetchError> {
         loop {
             let call = Call { key: miss.key, reason: miss.reason() };
@@ -136,8 +137,8 @@ where
         Ok(Some((role, waiter.result().await?)))
     }
 
-    /// Joins or starts the flight of the key. `held` is the entry that the caller's lookup found: if that has changed since,
-    /// no flight starts.
+    /// Joins or starts the flight of the key. `held` is the entry that the caller's lookup found: if that has changed
+    /// since, no flight starts.
     fn join_or_start(
         &self,
         call: Call,

@@ -61,15 +61,15 @@ impl ReportCache {
         }
     }
 
-    /// An entry too old to be served without a fetch: a report, or a negative answer with or without an older report. It
-    /// is served only if a refresh failed recently or is deferred.
+    /// An entry too old to be served without a fetch: a report, or a negative answer with or without an older report.
+    /// It is served only if a refresh failed recently or is deferred.
     fn look_up_stale_if_error(&self, held: Arc<Entry>, now: Instant) -> Lookup {
         let rationed = |retry_after| LocalDenial::DailyQuota { retry_after }.into();
         let recent = held.refresh_failure().filter(|refresh_failure| self.is_recent(refresh_failure, now));
         let error = match (recent, self.refresh(&held, now)) {
             (Some(refresh_failure), Refresh::Backoff(_)) => refresh_failure.error.clone().remembered(),
-            // The last refresh failed: serve the stale report at once, and retry the refresh in the background, so that no
-            // caller waits for another failure.
+            // The last refresh failed: serve the stale report at once, and retry the refresh in the background, so that
+            // no caller waits for another failure.
             (Some(refresh_failure), Refresh::Due) if held.stale_if_error(now).is_some() => {
                 let error = refresh_failure.error.clone().remembered();
                 return match self.stale_if_error_from(Some(&held), error) {
@@ -125,8 +125,8 @@ impl ReportCache {
         entry.stored_for(now) >= interval && !tried && self.quota_pressure.ask(now) == QuotaPressure::Normal
     }
 
-    /// Is the key's state still what the caller saw? If the entry changed, or an absent key is backed off, another fetch
-    /// ended in between.
+    /// Is the key's state still what the caller saw? If the entry changed, or an absent key is backed off, another
+    /// fetch ended in between.
     pub(super) fn is_as_seen(&self, key: &ReportKey, seen: Option<&Arc<Entry>>) -> bool {
         let held = self.store.get(key);
         match (&held, seen) {
@@ -136,8 +136,8 @@ impl ReportCache {
         }
     }
 
-    /// Stale-if-error (RFC 5861 §4): the entry to serve instead of `error`. `held` is the entry that the request's lookup
-    /// found; if there was none, the key is looked up again.
+    /// Stale-if-error (RFC 5861 §4): the entry to serve instead of `error`. `held` is the entry that the request's
+    /// lookup found; if there was none, the key is looked up again.
     ///
     /// # Errors
     /// `error`, if no entry may be served.

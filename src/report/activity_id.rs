@@ -1,10 +1,10 @@
-//! The id of a campaign activity: a UUID in exactly one spelling.
+//! The id of a campaign activity: a UUID, accepted only in the 36-character hyphenated form.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-/// A campaign activity's id, parsed. It is shown in lower case with hyphens, as the upstream is asked.
+/// A parsed id of a campaign activity. Displayed in lower case with hyphens, as in the upstream request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActivityId(Uuid);
 
@@ -16,13 +16,16 @@ pub struct InvalidActivityId;
 // === impl ActivityId ===
 
 impl ActivityId {
-    /// The length of the one accepted spelling, in bytes.
+    /// The length of the accepted form, in bytes.
     pub const TEXT_LEN: usize = 36;
 
-    /// Parses the hyphenated form, in any case. Braces, `urn:uuid:` and the bare 32 digits are other spellings of
-    /// the same id, and would let one report have several keys: they are refused.
+    /// Parses the hyphenated form, in upper or lower case.
+    ///
+    /// # Errors
+    /// [`InvalidActivityId`] for anything else, also for other forms of a UUID: in braces, with `urn:uuid:`, or 32
+    /// digits without hyphens.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidActivityId> {
-        // Of the spellings the parser knows, only the hyphenated one is 36 bytes long.
+        // Of the forms that the UUID parser accepts, only the hyphenated one is 36 bytes long.
         if text.len() != Self::TEXT_LEN {
             return Err(InvalidActivityId);
         }
@@ -69,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_spelling_is_refused() {
+    fn every_other_form_is_an_error() {
         for text in [
             "",
             "8892baf9970a4de68400fa4ec461986d",
@@ -89,13 +92,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_shown_parses_to_the_same_id(bytes: [u8; 16]) {
+        fn the_displayed_form_parses_to_the_same_id(bytes: [u8; 16]) {
             let id = ActivityId::from(Uuid::from_bytes(bytes));
             proptest::prop_assert_eq!(ActivityId::parse(id.to_string().as_bytes()), Ok(id));
         }
 
         #[test]
-        fn no_36_bytes_parse_to_an_id_that_is_shown_otherwise(text: [u8; 36]) {
+        fn the_displayed_form_is_the_parsed_text_in_lower_case(text: [u8; 36]) {
             if let Ok(id) = ActivityId::parse(&text) {
                 proptest::prop_assert_eq!(id.to_string().into_bytes(), text.to_ascii_lowercase());
             }

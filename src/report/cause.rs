@@ -1,98 +1,100 @@
-//! Why a call brought no answer, and what follows from that: one table, so that nobody else needs to know every cause.
+//! The causes of a failed fetch, and one table of their consequences: `error_key`, stage, responsible party, retry.
+//!
+//! Other modules use the table's columns, so that a new cause needs no change there.
 
 use std::time::Duration;
 
 use super::{FailureKind, FailureStage, InvalidReport, Responsible, RetryWhen, Unreachable};
 
-/// Why there is no answer. The statuses that answer these are in one table too: `inbound/problem.rs`.
+/// Why a fetch failed. `inbound/problem.rs` has the table of the HTTP statuses of these.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
-    /// We refused to make the call.
+    /// The proxy itself denied the call: nothing was sent.
     #[error(transparent)]
     Local(LocalDenial),
-    /// The upstream was asked, or could not be.
+    /// The upstream returned an error, an invalid response or none, or could not be reached.
     #[error(transparent)]
     Upstream(UpstreamFailure),
-    /// A bug here.
+    /// A bug in this proxy, e.g. a panic.
     #[error("internal error")]
     Internal,
 }
 
-/// Why we made no call.
+/// Why the proxy denied a call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocalDenial {
-    /// The calls that `quota.per_second` allows are taken for longer than a call waits.
-    #[error("too many calls a second, next one in {retry_after:?}")]
+    /// The rate limit `quota.per_second`: the wait for a free slot is longer than a call may wait.
+    #[error("rate limit reached, next call in {retry_after:?}")]
     RateLimit {
-        /// Until a call may be made again.
+        /// The time until a call may be made again.
         retry_after: Duration,
     },
-    /// The day's calls are spent, or what is left of them is not for this one.
-    #[error("the day's quota is spent, next call in {retry_after:?}")]
+    /// The daily quota is used up, or the rest of it is reserved for other calls.
+    #[error("daily quota used up, next call in {retry_after:?}")]
     DailyQuota {
-        /// Until a call may be made again: at the latest until 00:00 UTC.
+        /// The time until a call may be made again: at most until the reset at 00:00 UTC.
         retry_after: Duration,
     },
-    /// The upstream has failed so often that it is left alone for a while.
-    #[error("the circuit is open, next call in {retry_after:?}")]
+    /// The circuit breaker is open, because too many calls failed.
+    #[error("circuit breaker open, next call in {retry_after:?}")]
     CircuitOpen {
-        /// Until one call is let through again.
+        /// The time until a trial call is allowed.
         retry_after: Duration,
     },
-    /// There is no access token to send, or only one that is known to be refused.
+    /// There is no access token, or only one that is expired or that the upstream has rejected.
     #[error("no usable access token")]
     NoToken,
-    /// More requests are in flight than `server.max_in_flight`.
+    /// Load shedding: `server.max_in_flight` requests are in flight already.
     #[error("too many requests in flight")]
     Overloaded,
 }
 
-/// How the upstream failed to answer.
+/// How the upstream call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamFailure {
-    /// 401: the upstream refuses our token, and there is no newer one.
-    #[error("the upstream refuses the access token")]
+    /// 401: the upstream rejected the access token.
+    #[error("the upstream rejected the access token")]
     Unauthorized,
     /// 403: the token lacks a scope or a privilege.
-    #[error("the upstream forbids this token to read link reports")]
+    #[error("the access token may not read link reports")]
     Forbidden,
-    /// 429.
-    #[error("the upstream takes no more calls ({}), next one in {retry_after:?}", limit.as_str())]
+    /// 429: a rate limit or quota of the vendor is reached.
+    #[error("upstream limit reached ({}), next call in {retry_after:?}", limit.as_str())]
     TooManyRequests {
-        /// Which limit it says is reached.
+        /// The limit that is reached, by the response's `error_key`.
         limit: UpstreamLimit,
-        /// Until a call may be made again.
+        /// The time until a call may be made again.
         retry_after: Duration,
     },
-    /// A status that is no answer: 5xx, a redirect, or any other that the vendor does not document.
+    /// Any other status: 5xx, a redirect, or one that the vendor does not document.
     #[error("the upstream answered {status}")]
     Status {
         /// The upstream's status code.
         status: u16,
     },
-    /// No connection could be made, or it broke before an answer began.
+    /// Connecting failed, or the connection broke before the response began.
     #[error("the upstream cannot be reached: {0}")]
     Unreachable(Unreachable),
-    /// A 200 that is not the report that was asked for.
-    #[error("the upstream's answer is unusable: {0}")]
+    /// A 200 whose body is not the requested report.
+    #[error("the upstream's response is invalid: {0}")]
     Invalid(InvalidReport),
-    /// The attempt's or the request's deadline passed.
-    #[error("no answer in time")]
+    /// The timeout of the attempt or of the whole request passed.
+    #[error("no response in time")]
     Timeout,
 }
 
-/// The limit that a 429 speaks of.
+/// Which limit a 429 is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamLimit {
-    /// The calls of a second.
+    /// Calls per second.
     PerSecond,
-    /// The calls of a day.
+    /// Calls per day.
     PerDay,
-    /// Its body does not say.
+    /// Unknown: the response has none of the vendor's `error_key`s for a limit.
     Unspecified,
 }
 
-/// What follows from a cause: one row of the table.
+/// One row of the table: the consequences of a cause.
 struct Consequences {
     error_key: &'static str,
     stage: FailureStage,
@@ -114,7 +116,7 @@ const fn row(
 // === impl Cause ===
 
 impl Cause {
-    /// The table. A new cause is a row here, a row of the status table, and whoever finds it.
+    /// The table. A new cause also needs a row in the status table of `inbound/problem.rs`.
     const fn consequences(&self) -> Consequences {
         use FailureKind::{Denied, Failed, Rationed};
         use FailureStage::{Refused, Sent};
@@ -124,7 +126,7 @@ impl Cause {
         use UpstreamFailure as U;
         use UpstreamLimit::{PerDay, PerSecond, Unspecified};
         match self {
-            //                                 error_key, did it leave? whose fault? worth a second call? the key?
+            //                                 error_key, stage, responsible, retry, kind
             Self::Local(L::RateLimit { .. }) => row("throttled", Refused, Quota, Never, Rationed),
             Self::Local(L::DailyQuota { .. }) => row("quota_exhausted", Refused, Quota, Never, Rationed),
             Self::Local(L::CircuitOpen { .. }) => row("circuit_open", Refused, Upstream, Never, Denied),
@@ -133,9 +135,10 @@ impl Cause {
             Self::Upstream(U::Unauthorized) => {
                 row("upstream_unauthorized", Sent, Token, TokenRenewed, Failed)
             }
-            // The token's too, but no renewal mends it: the circuit is what bounds these calls.
+            // Caused by the token, but a renewal does not help. `Upstream`, so that the circuit breaker limits these
+            // calls.
             Self::Upstream(U::Forbidden) => row("upstream_forbidden", Sent, Upstream, Never, Failed),
-            // Of the whole account, not of the key.
+            // The limit is for the whole account, so the key is not backed off.
             Self::Upstream(U::TooManyRequests { limit: PerDay, .. }) => {
                 row("quota_exhausted", Sent, Quota, Never, Rationed)
             }
@@ -146,44 +149,45 @@ impl Cause {
                 row("upstream_error", Sent, Upstream, Affordable, Failed)
             }
             Self::Upstream(U::Status { .. }) => row("upstream_error", Sent, Upstream, Never, Failed),
-            // A connection that broke before an answer was most often an idle one that the other side had just
-            // closed; a GET may be sent again (RFC 9110 §9.2.2).
-            Self::Upstream(U::Unreachable(how_far)) => {
-                row("upstream_unreachable", how_far.stage(), Upstream, Affordable, Failed)
+            // Most often an idle connection that the other side had just closed. A GET is idempotent, so it may be sent
+            // again (RFC 9110 §9.2.2).
+            Self::Upstream(U::Unreachable(unreachable)) => {
+                row("upstream_unreachable", unreachable.stage(), Upstream, Affordable, Failed)
             }
             Self::Upstream(U::Invalid(_)) => row("upstream_invalid_response", Sent, Upstream, Never, Failed),
-            // Never again: the caller has waited long enough, and the upstream is slow enough without us.
+            // No retry: the client has waited a full timeout already, and more calls make a slow upstream slower.
             Self::Upstream(U::Timeout) => row("upstream_timeout", Sent, Upstream, Never, Failed),
             Self::Internal => row("internal_error", Refused, Proxy, Never, Failed),
         }
     }
 
-    /// The `error_key` of problem details, also the `detail` of `Cache-Status`.
+    /// The `error_key` in problem details; also the `detail` in `Cache-Status` (RFC 9211).
     pub const fn as_str(&self) -> &'static str {
         self.consequences().error_key
     }
 
-    /// Did the call leave? [`FetchError::stage`](super::FetchError::stage) knows more: what was answered has left.
+    /// How far the call got, by its cause alone. [`FetchError::stage`](super::FetchError::stage) also knows whether
+    /// there was a response.
     pub const fn stage(&self) -> FailureStage {
         self.consequences().stage
     }
 
-    /// Whose fault is it?
+    /// The party that caused the failure: decides what waits before the next call.
     pub const fn responsible(&self) -> Responsible {
         self.consequences().responsible
     }
 
-    /// What next: is a second call worth its price?
+    /// When the call is worth a retry.
     pub const fn retry(&self) -> RetryWhen {
         self.consequences().retry
     }
 
-    /// What next: is it held against the key, or was the call only put off?
+    /// Is the key backed off, or was the call only denied or deferred?
     pub const fn kind(&self) -> FailureKind {
         self.consequences().kind
     }
 
-    /// The limit that the upstream says is reached, and how long it asks to be left alone.
+    /// For a 429: which limit is reached, and the time until a call may be made again.
     pub const fn limit_reached(&self) -> Option<(UpstreamLimit, Duration)> {
         let Self::Upstream(UpstreamFailure::TooManyRequests { limit, retry_after }) = self else {
             return None;
@@ -191,11 +195,12 @@ impl Cause {
         Some((*limit, *retry_after))
     }
 
-    /// The error type of RFC 9209 §2.3. Its registry knows none for an answer that is good HTTP and still no use.
+    /// The error type for `Proxy-Status` (RFC 9209 §2.3). `None` for local denials, and for responses that are valid
+    /// HTTP but not usable: there is no registered type.
     pub const fn proxy_error(&self) -> Option<&'static str> {
         use UpstreamFailure as U;
         match self {
-            Self::Upstream(U::Unreachable(how_far)) => Some(how_far.proxy_error()),
+            Self::Upstream(U::Unreachable(unreachable)) => Some(unreachable.proxy_error()),
             Self::Upstream(U::Invalid(invalid)) => invalid.proxy_error(),
             Self::Upstream(U::Timeout) => Some("http_response_timeout"),
             Self::Upstream(U::Unauthorized | U::Forbidden | U::TooManyRequests { .. } | U::Status { .. })
@@ -226,13 +231,13 @@ impl From<InvalidReport> for Cause {
 // === impl UpstreamLimit ===
 
 impl UpstreamLimit {
-    /// The limit that the `error_key` of a 429 names.
+    /// The limit that the `error_key` of a 429 is about.
     pub fn of(error_key: Option<&str>) -> Self {
         let named = |limit: &Self| error_key == Some(limit.as_str());
         [Self::PerSecond, Self::PerDay].into_iter().find(named).unwrap_or(Self::Unspecified)
     }
 
-    /// The vendor's own `error_key`, where it has one.
+    /// The vendor's `error_key` for this limit; `unspecified` if there is none.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PerSecond => "throttled",

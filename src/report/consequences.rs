@@ -1,47 +1,47 @@
-//! The questions that a cause answers: did the call leave, whose fault is it, what next?
+//! Properties of a failed fetch: how far the call got, which party caused it, whether to retry, whether to back off.
 
-/// Did the call leave?
+/// How far the call got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureStage {
-    /// It was refused here, or kept back by a bug of ours.
+    /// Denied by this proxy, or stopped by a bug in it: nothing was sent.
     Refused,
-    /// There was no connection to send it on: nothing of it reached the upstream.
+    /// There was no connection: nothing of the request reached the upstream.
     Connecting,
-    /// It was sent. Whatever came back, the upstream may have counted it.
+    /// It was sent, so the upstream may have counted it against the quota, also without a response.
     Sent,
 }
 
-/// Whose fault is it, and so: who waits before the next call?
+/// The party that caused the failure. It decides which mechanism delays the next call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Responsible {
-    /// Nobody's: the API key has a limit. The quota waits.
+    /// The limit of the API key: the quota waits until it is reset.
     Quota,
-    /// The token's. It is renewed or backed off.
+    /// The access token: it is renewed or backed off.
     Token,
-    /// The upstream's, or that of the way there. It counts for the circuit.
+    /// The upstream or the network: counts as a failure for the circuit breaker.
     Upstream,
-    /// Ours.
+    /// This proxy.
     Proxy,
 }
 
-/// When is a second call worth its price?
+/// When a failed call is worth a retry, which uses a second call of the quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryWhen {
-    /// It would end as the first did.
+    /// Never: it would fail again, or the client has waited long enough.
     Never,
-    /// If the first one cost nothing, or calls are not scarce.
+    /// If the first call used no quota, or calls are not scarce.
     Affordable,
-    /// If there is a newer token than the one that was sent: without a second call the renewal was for nothing.
+    /// If there is a newer token than the one that was sent.
     TokenRenewed,
 }
 
-/// What an error says of the key that was to be fetched.
+/// What a failed fetch means for its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// Nothing: calls are rationed, and this one was put off.
+    /// Nothing: the call was deferred to save quota.
     Rationed,
-    /// Nothing: the call was denied here, for another reason.
+    /// Nothing: the proxy denied the call, for another reason.
     Denied,
-    /// A call was spent on it and brought no answer: it is remembered, and the key is left alone for a while.
+    /// The call failed: the error is remembered, and the key is backed off.
     Failed,
 }

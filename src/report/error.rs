@@ -1,28 +1,28 @@
-//! A call that brought no answer, in words that whoever made it can act on.
+//! `FetchError`: a failed fetch, with its cause and its upstream exchange.
 
 use std::time::Duration;
 
 use super::{Cause, Exchange, FailureStage, LocalDenial, UpstreamFailure};
 
-/// There is no answer.
+/// A failed fetch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{cause}")]
 pub struct FetchError {
-    /// What went wrong.
+    /// Why it failed.
     #[source]
     pub cause: Cause,
-    /// The exchange in which it went wrong; empty where none took place.
+    /// The exchange with the upstream; empty if nothing was sent.
     pub exchange: Exchange,
-    /// Whose call it was.
+    /// Is the error new, or remembered from an earlier call?
     pub incident: Incident,
 }
 
-/// Whose call it was that failed.
+/// Is an error new, or remembered from an earlier call?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Incident {
-    /// One that was wanted now.
+    /// New: this request's fetch failed.
     New,
-    /// An earlier one: its error is the answer until the key is tried again.
+    /// An earlier fetch failed, and the key is still backed off.
     Remembered,
 }
 
@@ -32,24 +32,25 @@ impl FetchError {
     /// How far the call got.
     pub const fn stage(&self) -> FailureStage {
         match self.exchange.status {
-            // Whatever became of the answer here.
+            // There was a response, so the request was sent, also if the cause is a later one.
             Some(_) => FailureStage::Sent,
             None => self.cause.stage(),
         }
     }
 
-    /// Did a request go forward to the upstream, or at least try to?
+    /// Did this request cause a call, or at least an attempt to connect?
     pub fn went_forward(&self) -> bool {
         self.incident == Incident::New && self.stage() != FailureStage::Refused
     }
 
-    /// The same, as the answer to a later request.
+    /// The same error, marked as remembered, for a later request.
     #[must_use]
     pub fn remembered(self) -> Self {
         Self { incident: Incident::Remembered, ..self }
     }
 
-    /// The same after a 429, with the time until there is a call again by our own count; any other as it is.
+    /// For a 429: the same error with `retry_after` replaced by `wait`, which the quota has computed. Any other error
+    /// is unchanged.
     #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Self {
         let Cause::Upstream(UpstreamFailure::TooManyRequests { limit, retry_after: _ }) = self.cause else {

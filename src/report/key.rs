@@ -1,4 +1,4 @@
-//! What names a report: the activity, and whether links nobody clicked are listed.
+//! The cache key of a report: the campaign activity's id and the query parameter `no_clicks`.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ const BEFORE_ID: &str = "/v3/reports/email_reports/";
 const AFTER_ID: &str = "/links";
 const NO_CLICKS: &str = "no_clicks";
 
-/// Are the links that nobody clicked in the report? The vendor's query parameter `no_clicks`.
+/// Does the report list links without clicks? The vendor's query parameter `no_clicks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NoClicks {
     /// Only links with clicks: the vendor's default.
@@ -17,36 +17,36 @@ pub enum NoClicks {
     Listed,
 }
 
-/// The name of one report. Two requests with the same key have the same answer, whatever else they carry.
+/// The cache key. Requests with the same key get the same report; their other parameters and headers do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReportKey {
-    /// The campaign activity.
+    /// The id of the campaign activity.
     pub id: ActivityId,
     /// Whether links without clicks are listed.
     pub no_clicks: NoClicks,
 }
 
-/// Why a request names no report.
+/// Why a request has no valid key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The path is not that of the one resource served here.
+    /// The path is not that of a link report, the only resource served.
     #[error("no such resource")]
     NoSuchResource,
-    /// The path is right but for the activity id.
+    /// The activity id in the path is invalid.
     #[error("campaign_activity_id: {0}")]
     ActivityId(#[from] InvalidActivityId),
-    /// The query's `no_clicks` cannot be understood.
+    /// The `no_clicks` in the query is invalid.
     #[error("no_clicks: {0}")]
     NoClicks(#[from] InvalidNoClicks),
 }
 
-/// Why a `no_clicks` is refused.
+/// Why a `no_clicks` is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidNoClicks {
-    /// It stands more than once: which one the upstream would obey is a guess.
+    /// It is given more than once: it is not known which one the upstream would use.
     #[error("given more than once")]
     Repeated,
-    /// It is none of `true`, `false`, `1`, `0`.
+    /// It is not one of `true`, `false`, `1`, `0`.
     #[error("must be true, false, 1 or 0")]
     NotABoolean,
 }
@@ -54,7 +54,7 @@ pub enum InvalidNoClicks {
 // === impl NoClicks ===
 
 impl NoClicks {
-    /// The vendor's word for it.
+    /// The value of the query parameter.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Omitted => "false",
@@ -62,11 +62,11 @@ impl NoClicks {
         }
     }
 
-    /// Reads a raw query string (without `?`). Other parameters are none of our business, and are dropped.
+    /// Reads a raw query string (without `?`). Other parameters are ignored and not forwarded.
     ///
-    /// Nothing is percent-decoded: a name spelt with escapes is another parameter to us, and as it is never
-    /// forwarded, nobody downstream can read it differently. Array spellings (`no_clicks[]=…`) are refused,
-    /// since their author did mean this parameter.
+    /// Nothing is percent-decoded. A name with escapes is another parameter, so it is ignored too, and since it is not
+    /// forwarded, the upstream cannot read it differently. Array forms (`no_clicks[]=…`) are an error, since the client
+    /// did mean this parameter.
     fn from_query(query: &str) -> Result<Self, InvalidNoClicks> {
         let mut found = None;
         for pair in query.split('&') {
@@ -84,7 +84,7 @@ impl NoClicks {
         Ok(found.unwrap_or(Self::Omitted))
     }
 
-    /// `true`/`false` in any case, or PHP's `1`/`0`.
+    /// Parses `true` or `false` in any case, or `1` or `0`, which PHP clients send.
     fn parse(value: &str) -> Result<Self, InvalidNoClicks> {
         if value == "1" || value.eq_ignore_ascii_case("true") {
             Ok(Self::Listed)
@@ -99,8 +99,11 @@ impl NoClicks {
 // === impl ReportKey ===
 
 impl ReportKey {
-    /// Reads the key from a request's raw path and query. The path is compared byte by byte: no decoding, no
-    /// normalising, no trailing slash, so that what is answered here is exactly what the upstream would have been asked.
+    /// Parses the raw path and query of a request. The path is compared byte by byte, without decoding or normalising
+    /// and without a trailing slash, so that the proxy and the upstream cannot read one path differently.
+    ///
+    /// # Errors
+    /// [`KeyError`] for another path, or an invalid id or `no_clicks`.
     pub fn parse(path: &str, query: Option<&str>) -> Result<Self, KeyError> {
         let id = path
             .strip_prefix(BEFORE_ID)
@@ -112,7 +115,7 @@ impl ReportKey {
         Ok(Self { id, no_clicks })
     }
 
-    /// The canonical path and query, rendered from the parsed key alone: no byte of a client's request travels.
+    /// The canonical path and query of the upstream request, built from the parsed key only.
     pub fn path_and_query(&self) -> String {
         let Self { id, no_clicks } = self;
         match no_clicks {
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_a_boolean_is_one_key() {
+    fn every_form_of_a_boolean_is_one_key() {
         for query in ["", "no_clicks=false", "no_clicks=FALSE", "no_clicks=0", "_=17", "utm_source=x&&"] {
             assert_eq!(no_clicks(query), Ok(NoClicks::Omitted), "{query}");
         }
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_no_clicks_that_is_repeated_or_odd_is_refused() {
+    fn a_repeated_or_invalid_no_clicks_is_an_error() {
         for query in ["no_clicks=true&no_clicks=true", "no_clicks=0&x=1&no_clicks=1"] {
             assert_eq!(no_clicks(query), Err(InvalidNoClicks::Repeated.into()), "{query}");
         }
@@ -212,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_parses_travels_as_it_came(path in ".*", query in ".*") {
+        fn the_canonical_request_is_printable_ascii(path in ".*", query in ".*") {
             if let Ok(key) = ReportKey::parse(&path, Some(&query)) {
                 proptest::prop_assert!(key.path_and_query().bytes().all(|b| b.is_ascii_graphic()));
             }

@@ -1,28 +1,28 @@
-//! The array of links in a report, reduced to two numbers while it is parsed.
+//! Counts the links of a report and sums up their clicks while the JSON is parsed, without building the array.
 
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The vendor's `unique_clicks` is an int32; a larger number counts as this.
+/// The largest `unique_clicks` of a link: the vendor's type is int32. A larger number counts as this.
 const MAX_CLICKS_OF_A_LINK: u32 = i32::MAX as u32;
 
-/// How many links an array lists, and the sum of their `unique_clicks`; both stop at `u32::MAX`.
+/// The number of links in an array, and the sum of their `unique_clicks`; both saturate at `u32::MAX`.
 ///
-/// No field of a link is required, so a link without a number of clicks, or an element that is no link, adds no clicks
-/// and is no error.
+/// No field of a link is required, so a link without a number of clicks, or an element that is not an object, counts as
+/// 0 clicks and is not an error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct LinkTotals {
     pub(super) links: u32,
     pub(super) clicks: u32,
 }
 
-/// Reads the clicks out of any JSON value.
+/// Reads the number of clicks from any JSON value.
 #[derive(Debug, Clone, Copy)]
 enum Clicks {
-    /// Of a link: its `unique_clicks`.
+    /// The value is a link: reads its `unique_clicks`.
     OfLink,
-    /// The number itself.
+    /// The value is the number of clicks itself.
     Number,
 }
 
@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for Clicks {
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<u32, E> {
-        // The cast drops the fraction, and makes 0 of what is negative.
+        // The cast drops the fraction, and turns a negative number into 0.
         Ok(self.capped(number as u64))
     }
 
@@ -144,7 +144,7 @@ impl<'de> Deserialize<'de> for IsUniqueClicks {
             }
         }
 
-        // As bytes: a name that is skipped need not be checked for half of a surrogate pair.
+        // As bytes, since a string would fail for an unpaired surrogate in the name of a field that is skipped anyway.
         deserializer.deserialize_bytes(Name)
     }
 }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clicks_of_all_links_are_added_up_wherever_they_stand_in_a_link() {
+    fn the_clicks_of_all_links_are_summed_up_at_any_position_in_a_link() {
         assert_eq!(totals("[]"), (0, 0));
         assert_eq!(
             totals(
@@ -167,11 +167,11 @@ mod tests {
             ),
             (3, 43)
         );
-        assert_eq!(totals(r#"[{"unique_\u0063licks":7}]"#), (1, 7), "the same name, spelt with an escape");
+        assert_eq!(totals(r#"[{"unique_\u0063licks":7}]"#), (1, 7), "the same name, written with an escape");
     }
 
     #[test]
-    fn what_is_no_number_of_clicks_adds_none_and_is_no_error() {
+    fn anything_but_a_number_counts_as_0_clicks_and_is_not_an_error() {
         for link in [
             "{}",
             "7",

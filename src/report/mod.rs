@@ -1,7 +1,7 @@
-//! The domain: what a link report is, what names it, and how an answer may fail.
+//! The domain model: link reports, their keys, negative answers, and the causes of a failed fetch.
 //!
-//! Pure values and pure functions. This module never does I/O, never reads a clock, and knows neither
-//! HTTP's machinery nor any cache, quota or token: everybody else may speak its words.
+//! Values and pure functions only: no I/O and no dependency on the HTTP stack, the cache, the quota or the token. All
+//! other modules may use it.
 
 mod activity_id;
 mod answer;

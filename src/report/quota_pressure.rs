@@ -1,36 +1,38 @@
-//! How scarce calls are: what the quota tells the cache and the retry.
+//! Quota pressure: how scarce upstream calls are. The cache delays refreshes by it, and the retry middleware denies
+//! retries.
 
 use std::{fmt, sync::Arc};
 
 use tokio::time::Instant;
 
-/// How scarce calls are: refreshes can wait, a key of which nothing is held cannot.
+/// How scarce upstream calls are. It delays refreshes and denies retries; a miss is always fetched, as far as the quota
+/// allows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum QuotaPressure {
-    /// What is old is refreshed.
+    /// Stale entries are refreshed as usual.
     Normal,
-    /// It is refreshed at an age that is this many times what it usually would be.
+    /// Entries are refreshed later: at `factor` times the usual age.
     Delayed {
-        /// At least 1.
+        /// The multiple of the usual age, at least 1.
         factor: f64,
     },
-    /// It is not refreshed.
+    /// Entries are not refreshed.
     Stopped,
 }
 
-/// Tells how scarce calls are now. The composition root hands it to those who must not know the quota.
+/// Returns the current [`QuotaPressure`]. `app` passes it to modules that must not depend on the quota module.
 #[derive(Clone)]
 pub struct QuotaPressureFn(Arc<dyn Fn(Instant) -> QuotaPressure + Send + Sync>);
 
 // === impl QuotaPressureFn ===
 
 impl QuotaPressureFn {
-    /// Wraps the question.
+    /// Wraps a function that returns the pressure at an instant.
     pub fn new(ask: impl Fn(Instant) -> QuotaPressure + Send + Sync + 'static) -> Self {
         Self(Arc::new(ask))
     }
 
-    /// How scarce calls are at this moment.
+    /// The pressure at `now`.
     pub fn ask(&self, now: Instant) -> QuotaPressure {
         (self.0)(now)
     }

@@ -22,8 +22,8 @@ pub struct Representation {
 // === impl Representation ===
 
 impl Representation {
-    /// Copies `body` and computes its tag. It copies because `body` is often a slice of a much larger buffer, which must
-    /// not be kept alive.
+    /// Copies `body` and computes its tag. It copies because `body` is often a slice of a much larger buffer, which
+    /// must not be kept alive.
     pub fn new(body: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let hash = digest::digest(&digest::SHA256, body);

@@ -1,4 +1,4 @@
-//! How far a connection to the upstream got.
+//! The reasons why the upstream is unreachable: DNS, TCP, TLS, or a broken connection.
 
 use super::FailureStage;
 
@@ -11,32 +11,33 @@ pub enum Unreachable {
     /// No name server answered in time.
     #[error("its name was not resolved in time")]
     DnsTimeout,
-    /// Nothing accepted the connection.
+    /// The TCP connection, or the proxy's tunnel, was refused or failed.
     #[error("connecting failed")]
     Connect,
     /// No connection, TLS included, within `upstream.connect_timeout`.
     #[error("no connection in time")]
     ConnectTimeout,
-    /// The handshake failed.
+    /// The TLS handshake failed.
     #[error("TLS failed")]
     Tls,
-    /// Its certificate is not trusted, or is another host's.
+    /// The upstream's certificate is not trusted, or is for another host name.
     #[error("its certificate is not trusted")]
     Certificate,
-    /// The connection was closed by the other side before the request was written to it.
+    /// The other side closed the connection before the request was written.
     #[error("the connection was closed before it was used")]
     Closed,
-    /// The connection broke before an answer began.
+    /// The connection broke before the response began.
     #[error("the connection broke")]
     Broken,
-    /// What came back is not HTTP.
-    #[error("its answer is not HTTP")]
+    /// The response is not valid HTTP.
+    #[error("its response is not valid HTTP")]
     NotHttp,
 }
 
 // === impl Unreachable ===
 
 impl Unreachable {
+    /// How far the call got: could any of the request have been sent?
     pub(super) const fn stage(self) -> FailureStage {
         match self {
             Self::Dns
@@ -50,7 +51,7 @@ impl Unreachable {
         }
     }
 
-    /// The error type of RFC 9209 §2.3.
+    /// The error type for `Proxy-Status` (RFC 9209 §2.3).
     pub(super) const fn proxy_error(self) -> &'static str {
         match self {
             Self::Dns => "dns_error",

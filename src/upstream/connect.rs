@@ -261,7 +261,8 @@ fn in_chain<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> O
     if let Some(found) = error.downcast_ref() {
         return Some(found);
     }
-    // `io::Error::source` skips the error that it wraps and returns that error's source, so look at the wrapped one first.
+    // `io::Error::source` skips the error that it wraps and returns that error's source, so look at the wrapped one
+    // first.
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     match wrapped {
         Some(wrapped) => in_chain(wrapped),

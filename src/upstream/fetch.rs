@@ -1,4 +1,5 @@
-//! One upstream call: sends the request, reads the response as an `Answer` or a `Cause`, records metrics and a log line.
+//! One upstream call: sends the request, reads the response as an `Answer` or a `Cause`, records metrics and a log
+//! line.
 
 use std::{error::Error as StdError, time::Duration};
 

@@ -83,7 +83,8 @@ pub enum PostError {
 // === impl FormClient ===
 
 impl FormClient {
-    /// A client over connections that `connector` makes. `deadline` covers connecting, sending and reading the response.
+    /// A client over connections that `connector` makes. `deadline` covers connecting, sending and reading the
+    /// response.
     pub fn new<C>(connector: C, deadline: Duration) -> Self
     where
         C: Connect + Clone + Send + Sync + 'static,

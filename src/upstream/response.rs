@@ -33,7 +33,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// The longest request id that is logged, in bytes; the gateway's ids are UUIDs.
 const MAX_REQUEST_ID: usize = 128;
 
-/// A body above this size, in bytes, takes over a millisecond to decode, parse and hash, so it is done on another thread.
+/// A body above this size, in bytes, takes over a millisecond to decode, parse and hash, so it is done on another
+/// thread.
 const LARGE: u64 = 256 * 1024;
 /// The largest error body that is read, in bytes. The vendor's are one sentence; a larger one is ignored.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
@@ -111,9 +112,9 @@ where
 {
     let body = error_body(headers, body).await.unwrap_or_default();
     let wait = |value| retry_after::parse(value, SystemTime::now(), MAX_WAIT);
-    let asked = headers.get(RETRY_AFTER).and_then(wait);
+    let requested = headers.get(RETRY_AFTER).and_then(wait);
     let limit = UpstreamLimit::of(NegativeAnswer::error_key_of(&body).as_deref());
-    let retry_after = asked.unwrap_or(match limit {
+    let retry_after = requested.unwrap_or(match limit {
         // The quota computes the wait until midnight UTC.
         UpstreamLimit::PerDay => Duration::ZERO,
         UpstreamLimit::PerSecond | UpstreamLimit::Unspecified => THROTTLED_FOR,

@@ -7,8 +7,8 @@ use http::HeaderValue;
 /// How long to wait before the next call, at most `longest`: one header must not stop calls for longer. If the upstream
 /// needs more time, it sends the header again. `None` for an invalid value.
 ///
-/// It is only for our own calls. The proxy's clients get a `Retry-After` of a few seconds, since the vendor's SDKs sleep
-/// for as long as it says.
+/// It is only for our own calls. The proxy's clients get a `Retry-After` of a few seconds, since the vendor's SDKs
+/// sleep for as long as it says.
 pub(super) fn parse(value: &HeaderValue, now: SystemTime, longest: Duration) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     let wait = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
