@@ -1,8 +1,8 @@
-//! Steps that wrap a call, each an `async fn handle(request, next)`, and the two places where they meet tower.
+//! Middleware: steps around a call, each an `async fn handle(request, next)`, and the adapters to and from tower.
 //!
-//! A step borrows what stands below it, so that a whole stack of them is one future: no box, no clone and no
-//! `poll_ready` for each. Below them stands a [`TowerService`]; above them [`SharedService`] makes one of them all. Must
-//! never know what is called.
+//! A step borrows the next one, so that a whole stack is one future: no box, no clone and no `poll_ready` per step.
+//! [`TowerService`] adapts the tower service at the bottom, and [`SharedService`] makes the stack a tower service. This
+//! module must not know what is called.
 
 mod service;
 mod step;

@@ -1,7 +1,7 @@
 //! Per-second pacing: spaces upstream calls evenly, so that no second holds more than the vendor allows.
 //!
-//! A queue with evenly spaced departures, not a token bucket: a bucket allows a double burst where two windows meet, and
-//! it is unknown whether the vendor's second is a fixed or a sliding window. Even spacing satisfies both.
+//! A queue with evenly spaced departures, not a token bucket: a bucket allows a double burst where two windows meet,
+//! and it is unknown whether the vendor's second is a fixed or a sliding window. Even spacing satisfies both.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -26,8 +26,8 @@ const UNSPECIFIED_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Durati
 /// By this factor at most do `throttled` responses lengthen the interval; other programs may use the same limit.
 const SLOWEST: u32 = 8;
 
-/// The number of `throttled` in a row after which the interval has its maximum. From then on each one doubles the pause,
-/// since other programs seem to use the whole limit.
+/// The number of `throttled` in a row after which the interval has its maximum. From then on each one doubles the
+/// pause, since other programs seem to use the whole limit.
 const SLOWINGS: u32 = SLOWEST.ilog2();
 
 /// The pause after a `throttled`.
@@ -56,8 +56,8 @@ pub(super) enum Priority {
 pub(super) enum Admission {
     /// The call may leave now; its place is gone. No other call may leave before [`Pacer::sent`] or [`Pacer::ended`].
     Go,
-    /// Try again then; the place is kept. Later than first estimated if the pacer was slowed down meanwhile, or if calls
-    /// of a higher priority have come.
+    /// Try again then; the place is kept. Later than first estimated if the pacer was slowed down meanwhile, or if
+    /// calls of a higher priority have come.
     NotBefore(Instant),
     /// Try again once the call before this one is sent; the place is kept.
     AfterConnecting,
@@ -158,8 +158,8 @@ impl Pacer {
             return Admission::NotBefore(due);
         }
         self.queue.remove(&ticket);
-        // From the real departure, not the planned one: after a call that woke up late, the next one must still keep the
-        // full interval.
+        // From the real departure, not the planned one: after a call that woke up late, the next one must still keep
+        // the full interval.
         self.next = now + self.interval;
         self.forget(now);
         self.left.push_back(now);
@@ -204,7 +204,8 @@ impl Pacer {
         self.hold_until(now + WINDOW + JITTER);
     }
 
-    /// The upstream said 429 but not which limit it means: as [`Pacer::throttled`], with a pause that doubles each time.
+    /// The upstream said 429 but not which limit it means: as [`Pacer::throttled`], with a pause that doubles each
+    /// time.
     pub(super) fn unspecified_429(&mut self, now: Instant) {
         if self.slowed_at.is_none_or(|slowed_at| slowed_at + WINDOW <= now) {
             let pause = UNSPECIFIED_BACKOFF.pause(self.unspecified_in_a_row);

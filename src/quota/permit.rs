@@ -109,7 +109,8 @@ impl CallPermit {
         wait
     }
 
-    /// The upstream said `throttled`, or a 429 without naming the limit. Returns the time until the next call is allowed.
+    /// The upstream said `throttled`, or a 429 without naming the limit. Returns the time until the next call is
+    /// allowed.
     fn slowed(&self, limit: UpstreamLimit, asked: Duration) -> Duration {
         self.quota.shared.second.with(|pacer, now| {
             match limit {

@@ -80,8 +80,8 @@ impl QuotaDay {
         Ok(Reserve::Reserved(Reservation { day: self.budget.count(now), kind }))
     }
 
-    /// Whether a counted call may still be made. Not after midnight, since the new day has not counted it; and not after a
-    /// `quota_exceeded` that came while it waited.
+    /// Whether a counted call may still be made. Not after midnight, since the new day has not counted it; and not
+    /// after a `quota_exceeded` that came while it waited.
     pub(super) fn is_valid(&mut self, counted: Reservation, now: SystemTime) -> bool {
         self.roll_over(now);
         let allowed = match counted.kind {
@@ -101,8 +101,8 @@ impl QuotaDay {
         }
     }
 
-    /// The upstream said `quota_exceeded`. This overrules our count: other programs may use the same quota. `random` is in
-    /// `0.0..1.0`. Returns the mark that the store has to record, so that a restart knows it too.
+    /// The upstream said `quota_exceeded`. This overrules our count: other programs may use the same quota. `random`
+    /// is in `0.0..1.0`. Returns the mark that the store has to record, so that a restart knows it too.
     pub(super) fn exceeded(&mut self, now: SystemTime, random: f64) -> Option<DayMark> {
         self.roll_over(now);
         self.lockout.exceeded(now, self.budget.own_count(), random);

@@ -24,8 +24,8 @@ pub(super) struct SharedDay {
     day: Mutex<Day>,
     clock: WallClock,
     counter: Option<Arc<dyn CallCounter>>,
-    /// One lease write at a time: calls that wait for the lock will find calls in the lease. Holds a write that is still
-    /// under way.
+    /// One lease write at a time: calls that wait for the lock will find calls in the lease. Holds a write that is
+    /// still under way.
     leasing: tokio::sync::Mutex<Option<PendingLease>>,
     metrics: QuotaMetrics,
 }
@@ -96,7 +96,7 @@ impl SharedDay {
             let ahead_seconds = after.ahead_seconds();
             tracing::warn!(
                 ahead_seconds,
-                "the upstream's clock differs from ours, the quota day now follows the upstream's; check this host's clock"
+                "the upstream's clock differs from ours, the quota day follows the upstream's; check this host's clock"
             );
         }
     }

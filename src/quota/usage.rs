@@ -1,4 +1,5 @@
-//! Usage by day: the call counts of the last few days, so that a clock that shows another day for a while resets nothing.
+//! Usage by day: the call counts of the last few days, so that a clock that shows another day for a while resets
+//! nothing.
 //!
 //! A call is counted on the day that the clock shows. If the clock is then set to another day, the calls made meanwhile
 //! are counted there too, since the upstream has counted them there.
@@ -168,7 +169,8 @@ impl UsageByDay {
             if before.checked_add(1) == Some(day) { DateChange::Midnight } else { DateChange::ClockSet };
         let known = self.others.iter().position(|usage| usage.day == day).map(|at| self.others.remove(at));
         let missed = match change {
-            // The next day may be known already, from a clock that was ahead; the calls of the day before do not count there.
+            // The next day may be known already, from a clock that was ahead; the calls of the day before do not
+            // count there.
             DateChange::Midnight => 0,
             DateChange::ClockSet => self.since_change,
         };

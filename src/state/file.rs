@@ -41,8 +41,8 @@ impl FileStore {
     /// renamed file still has the old data.
     ///
     /// # Errors
-    /// [`StateError::Locked`] and [`StateError::Io`] as [`FileStore::open`]; [`StateError::Damaged`] only if the new file
-    /// cannot be read either.
+    /// [`StateError::Locked`] and [`StateError::Io`] as [`FileStore::open`]; [`StateError::Damaged`] only if the new
+    /// file cannot be read either.
     pub fn open_or_set_aside(dir: &Path, now: SystemTime) -> Result<(Self, Option<SetAside>), StateError> {
         let (file, set_aside) = StateFile::open_or_set_aside(dir, now)?;
         Ok((Self::of(file), set_aside))

@@ -68,8 +68,8 @@ impl Inbox {
         self.run(move |files| files.done(&written)).await
     }
 
-    /// Whether it is empty: what was left has been taken and stored. Files that cannot be looked up (no permission, disk
-    /// error) count as missing.
+    /// Whether it is empty: what was left has been taken and stored. Files that cannot be looked up (no permission,
+    /// disk error) count as missing.
     ///
     /// # Errors
     /// [`StateError::Io`] only if the look-up panicked or the process is ending.

@@ -59,8 +59,8 @@ impl LedgerRecord {
         &self.other_days
     }
 
-    /// The record after `change` was made to this day, which is added if it is missing. Above [`Self::MAX_DAYS`] the day
-    /// is dropped that was not written for the longest time.
+    /// The record after `change` was made to this day, which is added if it is missing. Above [`Self::MAX_DAYS`] the
+    /// day is dropped that was not written for the longest time.
     pub(super) fn after<R>(
         held: Option<Self>,
         day: u64,

@@ -5,8 +5,8 @@
 //! function. The inbox is separate: there the `login` command leaves a refresh token for the running process.
 //!
 //! This module must not know how a token is used, when a day ends or what a call costs: the caller passes the time, the
-//! day and the number. The ports are async and do not block their caller: disk work has its own queue. `serve` renames a
-//! damaged file and begins a new one, so that it can still start.
+//! day and the number. The ports are async and do not block their caller: disk work has its own queue. `serve`
+//! renames a damaged file and begins a new one, so that it can still start.
 
 mod call_counter;
 #[cfg(test)]

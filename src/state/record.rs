@@ -25,7 +25,7 @@ pub struct TokenRecord {
     pub rotation: Rotation,
     /// When a renewal was begun whose result is not stored. If set, the refresh token may be used up already.
     pub intent: Option<SystemTime>,
-    /// The refresh token in the configuration when this record was made from it.
+    /// The configured refresh token when this record was made: only a different one replaces the record.
     pub seed: Option<Fingerprint>,
     /// The refresh token that was last taken from the inbox.
     pub login_fingerprint: Option<Fingerprint>,

@@ -22,8 +22,8 @@ pub trait TokenStore: Debug + Send + Sync + 'static {
     /// [`TokenStoreError`]: the record could not be read.
     fn read(&self) -> BoxFuture<'_, Result<Option<Stored>, TokenStoreError>>;
 
-    /// Replaces the record if its version still is `expected` (`None`: if there is no record). After [`Swap::Done`] it is
-    /// as durable as [`TokenStore::durability`] says.
+    /// Replaces the record if its version still is `expected` (`None`: if there is no record). After [`Swap::Done`]
+    /// it is as durable as [`TokenStore::durability`] says.
     ///
     /// # Errors
     /// [`TokenStoreError`]: the record is either the old or the new one, never a mixture.
