@@ -1,19 +1,19 @@
-//! Exponential back-off: the pause doubles with each failure in a row, up to a longest one. Pure: it neither reads a
-//! clock nor draws a random number.
+//! Exponential back-off: the pause doubles with each failure in a row, up to a maximum; and jitter.
 //!
-//! The `backon` crate has it as an iterator that is stepped and draws its own jitter. Here the pause is asked for by a
-//! count of failures that a record holds already, or by the pause before it, and tests give the random number.
+//! [`Backoff`] is pure: it reads no clock and draws no random number; only [`Jitter::draw`] does. The `backon` crate is
+//! not used: it is an iterator with its own jitter. Here the pause is computed from a number of failures that the
+//! caller keeps anyway, or from the pause before, and tests choose the random number.
 
 use std::time::Duration;
 
-/// Pauses that begin with `first` and double up to `max`.
+/// Pauses that start at `first` and double up to `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {
     first: Duration,
     max: Duration,
 }
 
-/// A random number from 0 to 1, for spreading what many replicas would otherwise do at the same moment.
+/// A random number in `0.0..=1.0`, to spread in time what many replicas would otherwise do at the same moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Jitter(pub(crate) f64);
 
@@ -25,13 +25,13 @@ impl Backoff {
         Self { first, max }
     }
 
-    /// The pause after one more failure, where `failures` in a row came before it: `first` for 0.
+    /// The pause after a failure that follows `failures` others in a row: `first` for 0.
     pub(crate) fn pause(self, failures: u32) -> Duration {
         let factor = 2_u32.saturating_pow(failures);
         self.first.saturating_mul(factor).min(self.max.max(self.first))
     }
 
-    /// The pause that follows `pause`; `first` follows zero.
+    /// The pause after `pause`; `first` after zero.
     pub(crate) fn after(self, pause: Duration) -> Duration {
         pause.saturating_mul(2).clamp(self.first, self.max.max(self.first))
     }
@@ -40,11 +40,12 @@ impl Backoff {
 // === impl Jitter ===
 
 impl Jitter {
+    /// A new random number.
     pub(crate) fn draw() -> Self {
         Self(fastrand::f64())
     }
 
-    /// `duration`, longer or shorter by up to `share` of it.
+    /// `duration`, made longer or shorter by up to `share` of it.
     pub(crate) fn spread(self, duration: Duration, share: f64) -> Duration {
         duration.mul_f64(1.0 + (self.0 * 2.0 - 1.0) * share)
     }
@@ -57,7 +58,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn the_pause_doubles_up_to_the_longest_by_count_and_by_the_pause_before() {
+    fn the_pause_doubles_up_to_the_maximum_by_count_and_by_the_pause_before() {
         let backoff = Backoff::new(5 * SECOND, 60 * SECOND);
         let mut pause = Duration::ZERO;
         for (failures, seconds) in (0..).zip([5, 10, 20, 40, 60, 60]) {
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longest_pause_below_the_first_does_not_shorten_it() {
+    fn a_maximum_below_the_first_pause_does_not_shorten_it() {
         let backoff = Backoff::new(60 * SECOND, SECOND);
         assert_eq!([backoff.pause(3), backoff.after(Duration::ZERO)], [60 * SECOND; 2]);
     }

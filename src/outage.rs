@@ -1,26 +1,26 @@
-//! Whether something that is tried again and again fails at the moment, so that its failure is reported once, and not
-//! with each attempt, until it works again.
+//! Outage: whether a repeated operation fails at the moment, so that the failure is logged once and not at each
+//! attempt.
 
-/// The state of one such thing: a file that is re-read, a store that is written.
+/// The state of one repeated operation, such as reading a file again or writing to a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Outage {
-    /// The last attempt worked, or there was none yet.
+    /// The last attempt succeeded, or there was none yet.
     #[default]
     None,
-    /// It failed, and that was reported.
+    /// The last attempt failed, and the failure was reported.
     Reported,
 }
 
 // === impl Outage ===
 
 impl Outage {
-    /// An attempt failed. Whether this is the first failure since it last worked: the one to report.
+    /// An attempt failed. Returns whether to report it: only the first failure after a success is.
     #[must_use = "says whether to report the failure"]
     pub(crate) fn begins(&mut self) -> bool {
         std::mem::replace(self, Self::Reported) == Self::None
     }
 
-    /// An attempt worked.
+    /// An attempt succeeded.
     pub(crate) fn ends(&mut self) {
         *self = Self::None;
     }
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_reported_once_until_an_attempt_works() {
+    fn a_failure_is_reported_once_until_an_attempt_succeeds() {
         let mut outage = Outage::default();
         assert_eq!([outage.begins(), outage.begins()], [true, false]);
         outage.ends();

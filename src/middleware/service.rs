@@ -1,4 +1,4 @@
-//! Where a stack of steps begins and ends: tower's services.
+//! Adapters between middleware and tower: a tower service below the stack, and the stack as a tower service.
 
 use std::{
     fmt,
@@ -11,11 +11,11 @@ use tower::{Service, ServiceExt as _};
 
 use super::step::Next;
 
-/// A tower service at the bottom of a stack. It is cloned for each call, and waited for until it is ready.
+/// A tower service at the bottom of a stack. Each call clones it, and waits until the clone is ready.
 #[derive(Debug, Clone)]
 pub struct TowerService<S>(pub S);
 
-/// A stack as a tower service: one box for each call, one reference count for each clone.
+/// A stack as a tower service: each call allocates one box, and a clone increments a reference count.
 pub struct SharedService<Q, R, E>(Arc<dyn BoxedNext<Q, R, E>>);
 
 trait BoxedNext<Q, R, E>: Send + Sync {
@@ -43,7 +43,7 @@ where
 // === impl SharedService ===
 
 impl<Q: Send + 'static, R, E> SharedService<Q, R, E> {
-    /// The service that this stack is.
+    /// Makes a service of this stack.
     pub fn new<N>(stack: N) -> Self
     where
         N: Next<Q, Response = R, Error = E> + 'static,
@@ -68,7 +68,7 @@ impl<Q, R, E> Service<Q> for SharedService<Q, R, E> {
     type Future = BoxFuture<'static, Result<R, E>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        // A wait belongs to a call, so that dropping the call ends it.
+        // Always ready: the waiting is done within the call, so that dropping the call ends it.
         Poll::Ready(Ok(()))
     }
 
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::middleware::{Middleware, step};
 
-    /// Writes down that it was passed, on the way there and back.
+    /// Adds its number to the request and to the response.
     #[derive(Clone)]
     struct Mark(&'static str);
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_passes_the_steps_from_the_top_down_and_its_answer_from_the_bottom_up() {
+    async fn a_request_passes_the_steps_from_the_top_down_and_its_response_from_the_bottom_up() {
         let echo = tower::service_fn(|request: String| ready(Ok::<_, ()>(format!("{request}|"))));
         let stack = ServiceBuilder::new()
             .layer(step(Mark("1")))

@@ -1,36 +1,36 @@
-//! A step, what stands below it, and both as one.
+//! Middleware traits: a step, the rest of the stack below it, and the two combined.
 
 use tower::Layer;
 
-/// What answers a request: the rest of the stack, for the step above it.
+/// The rest of the stack below a step; it handles a request.
 pub trait Next<Q>: Send + Sync {
-    /// What it answers with.
+    /// What a successful call returns.
     type Response: Send;
-    /// How it fails.
+    /// What a failed call returns.
     type Error: Send;
 
-    /// The answer. Dropping the future ends the call.
+    /// Handles the request. Dropping the future cancels the call.
     fn run(&self, request: Q) -> impl Future<Output = Result<Self::Response, Self::Error>> + Send;
 }
 
-/// A step before `N`.
+/// A step above `N`.
 pub(crate) trait Middleware<Q, N: Next<Q>>: Send + Sync {
-    /// Answers the request, with what `next` says to it or without.
+    /// Handles the request, by calling `next` or without it.
     fn handle(&self, request: Q, next: &N) -> impl Future<Output = Result<N::Response, N::Error>> + Send;
 }
 
-/// Puts a step before whatever stands below it.
+/// A tower layer that puts a step above a service.
 #[derive(Debug, Clone)]
 pub(crate) struct StepLayer<M>(M);
 
-/// A step with what stands below it.
+/// A step with the rest of the stack below it.
 #[derive(Debug, Clone)]
 pub(crate) struct Stepped<M, N> {
     middleware: M,
     next: N,
 }
 
-/// A layer of this step, for a `ServiceBuilder`.
+/// Makes a layer of a step, for a `ServiceBuilder`.
 pub(crate) const fn step<M>(middleware: M) -> StepLayer<M> {
     StepLayer(middleware)
 }

@@ -19,8 +19,8 @@ impl Quota {
         let shared = &*self.shared;
         let (priority, arrived) = (Priority::from(reason), Instant::now());
         loop {
-            // The day before the pacer: with no calls left there is no point in queueing, and a call whose turn has come
-            // must not wait for a disk write.
+            // The day before the pacer: with no calls left there is no point in queueing, and a call whose turn has
+            // come must not wait for a disk write.
             let counted = shared.day.reserve(priority).await.map_err(|spent| self.denied_day(spent))?;
             // From here on dropping the permit undoes the count, also when this future is cancelled.
             let permit = CallPermit::new(self.clone(), counted);

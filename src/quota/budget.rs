@@ -146,8 +146,8 @@ impl DailyBudget {
         }
     }
 
-    /// The upstream said `quota_exceeded`: closes the day. The calls missing from our count up to the limit must be other
-    /// programs'. Returns the mark that the store has to record, if it changed.
+    /// The upstream said `quota_exceeded`: closes the day. The calls missing from our count up to the limit must be
+    /// other programs'. Returns the mark that the store has to record, if it changed.
     pub(super) fn close(&mut self) -> Option<DayMark> {
         let limit = self.limits.calls.map_or(0, NonZeroU32::get);
         let today = self.usage.current_mut();

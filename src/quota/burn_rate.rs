@@ -54,8 +54,8 @@ impl BurnRate {
         f64::from(self.limit.get()) * self.reserve * day_left.max(LAST_SHARE)
     }
 
-    /// How tight the budget for refreshes is: at 1 it lasts until midnight at an even pace, at 2 only at half that pace;
-    /// infinity: no calls are left for refreshes.
+    /// How tight the budget for refreshes is: at 1 it lasts until midnight at an even pace, at 2 only at half that
+    /// pace; infinity: no calls are left for refreshes.
     pub(super) fn burn_rate(&self, used: u32, day_left: f64) -> f64 {
         let limit = f64::from(self.limit.get());
         let left = limit - f64::from(used) - self.reserved(day_left);

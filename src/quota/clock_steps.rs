@@ -1,4 +1,4 @@
-//! Tests: what a clock that is wrong for a while does to the count of the day.
+//! Tests: a wall clock that is wrong for a while does not falsify the daily count.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,8 +18,8 @@ async fn a_clock_that_steps_over_midnight_and_back_keeps_today_s_count() {
     host.set_clock(20 * 60);
     host.spend(&quota, 3).await;
     host.set_clock(0);
-    assert_eq!(day(&quota).used, before + 53, "what went while the clock was wrong is today's too");
-    assert!(day(&host.run()).used >= before + 50, "nor does a restart forget");
+    assert_eq!(day(&quota).used, before + 53, "calls made while the clock was wrong count for today too");
+    assert!(day(&host.run()).used >= before + 50, "a restart does not lose them");
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +62,7 @@ async fn a_clock_set_back_two_days_and_forward_again_keeps_today_s_count() {
     let before = day(&quota).used;
     host.spend(&quota, 50).await;
     host.set_clock(-2 * DAY.as_secs() as i64);
-    assert_eq!(day(&quota).used, before + 50, "a day that is not over is not handed out again");
+    assert_eq!(day(&quota).used, before + 50, "a day that is not over keeps its count");
     host.spend(&quota, 3).await;
     host.set_clock(0);
     assert_eq!(day(&quota).used, before + 53);

@@ -25,7 +25,7 @@ use crate::{
     telemetry::QuotaMetrics,
 };
 
-/// The configured limits: the vendor allows 4 calls per second and 10,000 per UTC day by default.
+/// The configured limits of upstream calls.
 #[derive(Debug, Clone, Copy)]
 pub struct QuotaLimits {
     /// Calls per second; `None`: not limited here.

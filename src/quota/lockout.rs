@@ -1,8 +1,8 @@
 //! The lockout after the vendor's `quota_exceeded`: no calls except single probe calls, until one of them is accepted.
 //!
-//! As a rule the first probe is due at midnight UTC. If our own count is far below the limit, the response may be wrong:
-//! then probes are due after one hour, two more, four more and so on. In the first minutes after midnight, when the
-//! response may be about yesterday, the probe is due after one minute.
+//! As a rule the first probe is due at midnight UTC. If our own count is far below the limit, the response may be
+//! wrong: then probes are due after one hour, two more, four more and so on. In the first minutes after midnight,
+//! when the response may be about yesterday, the probe is due after one minute.
 
 use std::time::{Duration, SystemTime};
 
@@ -71,8 +71,8 @@ impl UpstreamLockout {
         Self::Until { at: later(end_of(day), JITTER.mul_f64(random)), pause: Duration::ZERO }
     }
 
-    /// The lockout when the stored record says that today is closed. It starts with the first pause from `now`, whenever
-    /// the day was closed: a process in a crash loop must not probe at each start.
+    /// The lockout when the stored record says that today is closed. It starts with the first pause from `now`,
+    /// whenever the day was closed: a process in a crash loop must not probe at each start.
     pub(super) fn met(now: SystemTime, count: OwnCount, random: f64) -> Self {
         Self::after_pause(now, BACKOFF.pause(0), count, random)
     }

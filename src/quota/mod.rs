@@ -6,8 +6,8 @@
 //! the second, by a queue with priorities. `QuotaDay` joins the first two. `SharedDay` and `SharedPacer` share them
 //! between all calls: the former leases calls from the store that keeps the count, the latter does the waiting.
 //!
-//! This module must not depend on HTTP, the token or the cache. The cache learns how scarce calls are through a function
-//! that the composition root passes to it.
+//! This module must not depend on HTTP, the token or the cache. The cache learns how scarce calls are through a
+//! function that the composition root passes to it.
 
 mod admit;
 mod budget;

@@ -1,7 +1,7 @@
 //! Per-second pacing: spaces upstream calls evenly, so that no second holds more than the vendor allows.
 //!
-//! A queue of places rather than a counter of tokens: a counter lets a burst go at the seam of two windows, and
-//! whether the vendor's second is a fixed or a sliding window is unknown. Even spacing satisfies both.
+//! A queue with evenly spaced departures, not a token bucket: a bucket allows a double burst where two windows meet,
+//! and it is unknown whether the vendor's second is a fixed or a sliding window. Even spacing satisfies both.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -16,22 +16,21 @@ use crate::{backoff::Backoff, report::Reason};
 /// The window that the vendor counts in.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// What is added to the window: two calls that leave a second apart may arrive closer together, by as much as
-/// the first one was held up on its way.
+/// Added to the window: two calls sent a second apart may arrive closer together, by the delay of the first one.
 const JITTER: Duration = Duration::from_millis(50);
 
-/// The pause after a 429 that does not say which limit it means: it may be the day's. At most ten minutes: a limit that
-/// is lifted is noticed within that time.
+/// The pause after a 429 that does not say which limit it means: it may be the daily one. At most ten minutes, so that
+/// the end of the limit is noticed within that time.
 const UNSPECIFIED_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10 * 60));
 
-/// The slowest that `throttled` answers can make us: other programs may be spending the same second.
+/// By this factor at most do `throttled` responses lengthen the interval; other programs may use the same limit.
 const SLOWEST: u32 = 8;
 
-/// The `throttled` in a row that make us that slow. Each one more doubles the silence after it: whoever else spends the
-/// second leaves us none of it.
+/// The number of `throttled` in a row after which the interval has its maximum. From then on each one doubles the
+/// pause, since other programs seem to use the whole limit.
 const SLOWINGS: u32 = SLOWEST.ilog2();
 
-/// That pause.
+/// The pause after a `throttled`.
 const THROTTLED_BACKOFF: Backoff = Backoff::new(WINDOW.saturating_add(JITTER), LONGEST_THROTTLED);
 const LONGEST_THROTTLED: Duration = Duration::from_secs(60);
 
@@ -42,46 +41,46 @@ pub(super) struct QueueTicket {
     number: u64,
 }
 
-/// Who goes first. Nobody overtakes in a lane.
+/// The order of the queue: misses first, then by arrival. A waiting call that wakes up late may still be overtaken by a
+/// later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Priority {
-    /// Nothing is held of the key, and somebody waits.
+    /// Nothing is cached for the key, and a caller waits.
     Miss,
-    /// An old copy is held.
+    /// An entry is cached already.
     Refresh,
 }
 
-/// What [`Pacer::take`] says.
+/// The result of [`Pacer::take`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// The call may leave now; the place is used up. Nobody else is told so before [`Pacer::sent`] or
-    /// [`Pacer::ended`].
+    /// The call may leave now; its place is gone. No other call may leave before [`Pacer::sent`] or [`Pacer::ended`].
     Go,
-    /// Ask again then; the place is kept. Later than promised when the bucket was slowed meanwhile, or when a better
-    /// lane has filled.
+    /// Try again then; the place is kept. Later than first estimated if the pacer was slowed down meanwhile, or if
+    /// calls of a higher priority have come.
     NotBefore(Instant),
-    /// Ask again once the call before this one is sent; the place is kept.
+    /// Try again once the call before this one is sent; the place is kept.
     AfterConnecting,
 }
 
-/// Was it the call whose turn it is that was told of?
+/// Whether the call that was reported as sent or ended is the one that is connecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Connecting {
-    /// It was: the next one is due at a known time.
+    /// It is: the time of the next call is known now.
     Over,
-    /// That had been told of before.
+    /// It is not: it was reported before.
     Another,
 }
 
-/// The queue is longer than anyone should wait.
+/// The queue is full: the wait would be longer than `max_wait`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the calls of the next {wait:?} are taken")]
+#[error("the queue is full, a call would wait {wait:?}")]
 pub(super) struct QueueFull {
-    /// How long a call that comes now would have to wait.
+    /// How long a call would have to wait now.
     pub(super) wait: Duration,
 }
 
-/// A pure machine: time comes as an argument, waiting is the caller's.
+/// Pure: time is an argument, and the caller does the waiting.
 #[derive(Debug)]
 pub(super) struct Pacer {
     full_speed: Duration,
@@ -90,10 +89,10 @@ pub(super) struct Pacer {
     next: Instant,
     slowed_at: Option<Instant>,
     throttled_in_a_row: u32,
-    unclear_in_a_row: u32,
+    unspecified_in_a_row: u32,
     queue: BTreeSet<QueueTicket>,
-    /// Has had its turn, and may have no connection yet. A connection that is being made delays its call, and not the
-    /// next one: were they both let go, they could meet on the wire.
+    /// The call that was let go last, until it is sent. Making a connection delays it but not a call that follows: both
+    /// could then be sent at the same moment.
     connecting: Option<QueueTicket>,
     issued: u64,
     left: VecDeque<Instant>,
@@ -104,7 +103,7 @@ pub(super) struct Pacer {
 impl From<Reason> for Priority {
     fn from(reason: Reason) -> Self {
         match reason {
-            // A second attempt ends what has been begun; when calls are scarce there is none.
+            // A retry finishes what was begun; while calls are scarce there are almost none.
             Reason::Miss | Reason::Retry => Self::Miss,
             Reason::Refresh => Self::Refresh,
         }
@@ -114,8 +113,8 @@ impl From<Reason> for Priority {
 // === impl Pacer ===
 
 impl Pacer {
-    /// A bucket that lets the first call go at once. `None` for `per_second` spaces nothing, yet still holds
-    /// calls back when the upstream asks for it.
+    /// A pacer that lets the first call leave at once. With `None` for `per_second` it does not space calls, but still
+    /// holds them back after a 429.
     pub(super) fn new(per_second: Option<NonZeroU32>, max_wait: Duration, now: Instant) -> Self {
         let full_speed = per_second.map_or(Duration::ZERO, |calls| (WINDOW + JITTER) / calls.get());
         Self {
@@ -125,7 +124,7 @@ impl Pacer {
             next: now,
             slowed_at: None,
             throttled_in_a_row: 0,
-            unclear_in_a_row: 0,
+            unspecified_in_a_row: 0,
             queue: BTreeSet::new(),
             connecting: None,
             issued: 0,
@@ -148,7 +147,7 @@ impl Pacer {
         Ok(ticket)
     }
 
-    /// Redeems a place, or says when to ask again.
+    /// Lets the call leave if it is due, or says when to try again.
     pub(super) fn take(&mut self, ticket: QueueTicket, now: Instant) -> Admission {
         if self.connecting.is_some() {
             return Admission::AfterConnecting;
@@ -159,8 +158,8 @@ impl Pacer {
             return Admission::NotBefore(due);
         }
         self.queue.remove(&ticket);
-        // From the real departure, not from the planned one: a call that woke late must not draw the next one
-        // closer than the interval.
+        // From the real departure, not the planned one: after a call that woke up late, the next one must still keep
+        // the full interval.
         self.next = now + self.interval;
         self.forget(now);
         self.left.push_back(now);
@@ -170,10 +169,10 @@ impl Pacer {
         Admission::Go
     }
 
-    /// The call whose turn it is has a connection, and is being sent.
+    /// The connecting call has a connection now, and is being sent.
     pub(super) fn sent(&mut self, now: Instant) -> Connecting {
         let Some(_place) = self.connecting.take() else { return Connecting::Another };
-        // The interval is one between calls on the wire.
+        // The interval is between calls on the wire.
         self.next = self.next.max(now + self.interval);
         if let Some(left) = self.left.back_mut() {
             *left = now;
@@ -186,15 +185,15 @@ impl Pacer {
         if self.connecting == Some(ticket) { self.sent(now) } else { Connecting::Another }
     }
 
-    /// Leaves the queue; those behind move up. Says whether the place was still in it.
+    /// Leaves the queue; later calls move up. Returns whether the place was still in it.
     pub(super) fn give_back(&mut self, ticket: QueueTicket) -> bool {
         self.queue.remove(&ticket)
     }
 
-    /// The upstream said `throttled`: a whole window of silence, then half the rate; and at the slowest rate a silence
-    /// that grows.
+    /// The upstream said `throttled`: pauses for a whole window, then calls at half the rate; at the slowest rate the
+    /// pause doubles each time.
     pub(super) fn throttled(&mut self, now: Instant) {
-        // The calls that were already under way when the rate was halved say nothing new.
+        // Responses to calls that were under way when the rate was halved say nothing new.
         if self.slowed_at.is_none_or(|slowed_at| slowed_at + WINDOW <= now) {
             self.interval = (self.interval * 2).min(self.full_speed * SLOWEST);
             self.slowed_at = Some(now);
@@ -205,32 +204,33 @@ impl Pacer {
         self.hold_until(now + WINDOW + JITTER);
     }
 
-    /// The upstream said 429 and not which limit it means: as [`Pacer::throttled`], and a silence that grows.
+    /// The upstream said 429 but not which limit it means: as [`Pacer::throttled`], with a pause that doubles each
+    /// time.
     pub(super) fn unspecified_429(&mut self, now: Instant) {
         if self.slowed_at.is_none_or(|slowed_at| slowed_at + WINDOW <= now) {
-            let pause = UNSPECIFIED_BACKOFF.pause(self.unclear_in_a_row);
-            self.unclear_in_a_row += 1;
+            let pause = UNSPECIFIED_BACKOFF.pause(self.unspecified_in_a_row);
+            self.unspecified_in_a_row += 1;
             self.hold_until(now + pause);
         }
         self.throttled(now);
     }
 
-    /// Another bucket has spaced the calls up to now: the last second may have had all of its calls.
+    /// The previous process may have used the calls of the last second: waits for one window.
     pub(super) fn resume_after_restart(&mut self, now: Instant) {
         if !self.full_speed.is_zero() {
             self.hold_until(now + WINDOW + JITTER);
         }
     }
 
-    /// The upstream named a moment before which it wants no call.
+    /// No call leaves before `until`.
     pub(super) fn hold_until(&mut self, until: Instant) {
         self.next = self.next.max(until);
     }
 
-    /// The upstream took a call without complaint: back towards full speed, an eighth of it a call.
+    /// The upstream accepted a call: shortens the interval by an eighth of the one at full speed.
     pub(super) fn accepted(&mut self) {
         self.throttled_in_a_row = 0;
-        self.unclear_in_a_row = 0;
+        self.unspecified_in_a_row = 0;
         self.interval = self.interval.saturating_sub(self.full_speed / 8).max(self.full_speed);
     }
 
@@ -239,7 +239,7 @@ impl Pacer {
         self.queue.len()
     }
 
-    /// How long until a call that is not yet in the queue could leave, if nobody comes in a better lane.
+    /// How long a call that joins the queue now would wait, if no call of a higher priority comes.
     pub(super) fn wait(&self, priority: Priority, now: Instant) -> Duration {
         let ahead = self.queue.iter().filter(|ticket| ticket.priority <= priority).count();
         self.due(ahead).saturating_duration_since(now)
@@ -258,7 +258,7 @@ impl Pacer {
     }
 
     fn due(&self, ahead: usize) -> Instant {
-        // The queue is bounded by max_wait, the cast cannot bite in a real one.
+        // `max_wait` bounds the queue, so the conversion does not fail in practice.
         self.next + self.interval * u32::try_from(ahead).unwrap_or(u32::MAX)
     }
 }

@@ -1,4 +1,4 @@
-//! Leave to make one call: counted when it is given, and settled when the call has ended.
+//! Call permit: allows one upstream call; counted when issued, settled when the call ends.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use super::{
 };
 use crate::report::{FailureStage, FetchError, Fetched, UpstreamLimit};
 
-/// One call that may be made. Settles itself, however its owner ends: see [`CallEnd`].
+/// One allowed call. Dropping it settles the count according to [`CallEnd`].
 #[derive(Debug)]
 pub(super) struct CallPermit {
     quota: Quota,
     counted: Reservation,
-    /// As far as is known: what it comes to if nobody says more.
+    /// How the call ends if the permit is dropped now.
     end: CallEnd,
-    /// Once it has had its turn in the second.
+    /// Its place in the pacer, once that has let it go.
     turn: Option<QueueTicket>,
 }
 
-/// What a call comes to.
+/// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CallEnd {
-    /// Nothing of it has reached the upstream: it is struck out of the count.
+    /// Nothing of it reached the upstream: the count is taken back.
     Refunded,
-    /// It was sent and nothing is known of it: it stays counted, and a probe among them has found out nothing.
+    /// It was sent and got no response: it stays counted. A probe that ends so leaves the lockout in force.
     Inconclusive,
-    /// The upstream has answered: it stays counted, and nothing is left to be done.
+    /// The upstream responded: it stays counted.
     Used,
 }
 
@@ -38,17 +38,17 @@ impl CallPermit {
         Self { quota, counted, end: CallEnd::Refunded, turn: None }
     }
 
-    /// It is the call's turn, and it leaves now. `None`: it is not to be made any more, and was struck out.
+    /// The pacer has let the call go. `None`: it must not be made any more, and is no longer counted.
     pub(super) fn begin(mut self, turn: QueueTicket) -> Option<Self> {
         self.turn = Some(turn);
-        let good = self.quota.shared.day.with(|day, now| day.is_good(self.counted, now));
-        good.then(|| {
+        let valid = self.quota.shared.day.with(|day, now| day.is_valid(self.counted, now));
+        valid.then(|| {
             self.end = CallEnd::Inconclusive;
             self
         })
     }
 
-    /// Learns from what came back. After a 429 it says how long it is until there is a call again.
+    /// Settles the call by its result. After a 429 returns the time until the next call is allowed.
     pub(super) async fn learn(self, result: &Result<Fetched, FetchError>) -> Option<Duration> {
         let (exchange, limit, stage) = match result {
             Ok(fetched) => (&fetched.exchange, None, None),
@@ -76,7 +76,7 @@ impl CallPermit {
         wait
     }
 
-    /// The upstream has answered, and not with `quota_exceeded`.
+    /// The upstream responded, and not with `quota_exceeded`.
     async fn used(mut self) {
         let reopening = self.quota.shared.day.with(|day, _now| day.answered(self.counted));
         self.end = CallEnd::Used;
@@ -85,22 +85,22 @@ impl CallPermit {
         }
     }
 
-    /// Nothing of it has reached the upstream.
+    /// Nothing of it reached the upstream.
     fn refunded(mut self) {
         self.end = CallEnd::Refunded;
     }
 
-    /// It was sent, and nobody knows more.
+    /// It was sent and got no response.
     fn inconclusive(mut self) {
         self.end = CallEnd::Inconclusive;
     }
 
-    /// The upstream says that the day's calls are spent. Returns how long it is until there is one.
+    /// The upstream said `quota_exceeded`. Returns the time until the next call is allowed.
     async fn exceeded(mut self, asked: Duration) -> Duration {
         let (closing, wait) = self.quota.shared.day.with(|day, now| {
             let closing = day.exceeded(now, fastrand::f64());
             let next = day.check(Priority::Miss, now);
-            (closing, next.map_or_else(|spent| spent.retry_in, |_may_go| asked))
+            (closing, next.map_or_else(|exhausted| exhausted.retry_in, |_allowed| asked))
         });
         self.end = CallEnd::Used;
         if let Some(closing) = closing {
@@ -109,8 +109,8 @@ impl CallPermit {
         wait
     }
 
-    /// The upstream says that calls come too fast, or at least does not say otherwise. Returns how long it is until
-    /// there is one.
+    /// The upstream said `throttled`, or a 429 without naming the limit. Returns the time until the next call is
+    /// allowed.
     fn slowed(&self, limit: UpstreamLimit, asked: Duration) -> Duration {
         self.quota.shared.second.with(|pacer, now| {
             match limit {

@@ -1,4 +1,4 @@
-//! The day as a call meets it: what our own count allows, and what the upstream has said of it.
+//! Quota day: joins the daily budget (our own count) and the lockout (what the upstream said).
 
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use crate::{
     state::{DayStatus, LedgerRecord},
 };
 
-/// Two machines, of which the lockout has the last word. Pure: the vendor's time of day comes as an argument.
+/// The daily budget and the lockout; a call needs the consent of both. Pure: the upstream's time of day is an argument.
 #[derive(Debug)]
 pub(super) struct QuotaDay {
     budget: DailyBudget,
@@ -27,12 +27,12 @@ pub(super) struct QuotaDay {
 // === impl QuotaDay ===
 
 impl QuotaDay {
-    /// A day on which so many calls are known to be gone.
+    /// A day on which `used` calls are known, or assumed, to be made already.
     pub(super) fn new(limits: DayLimits, backing: Backing, used: u32, now: SystemTime) -> Self {
         Self { budget: DailyBudget::new(limits, backing, used, now), lockout: UpstreamLockout::None }
     }
 
-    /// Goes on where the store's record was left, on a day that may be over. `random` is a random number in `0.0..1.0`.
+    /// Continues the store's record, whose latest day may be over. `random` is in `0.0..1.0`.
     pub(super) fn resumed(limits: DayLimits, record: &LedgerRecord, now: SystemTime, random: f64) -> Self {
         let budget = DailyBudget::resumed(limits, record, now);
         let lockout = match budget.status() {
@@ -48,10 +48,10 @@ impl QuotaDay {
         resumed
     }
 
-    /// May a call go today? Counts nothing.
+    /// Whether a call is allowed now. Counts nothing.
     ///
     /// # Errors
-    /// [`DailyQuotaExhausted`] with the time until it may.
+    /// [`DailyQuotaExhausted`] with the time until one is allowed.
     pub(super) fn check(
         &mut self,
         priority: Priority,
@@ -63,10 +63,10 @@ impl QuotaDay {
         Ok(kind)
     }
 
-    /// Counts one call, before it is sent.
+    /// Counts one call before it is sent, or says which lease the store has to record first.
     ///
     /// # Errors
-    /// [`DailyQuotaExhausted`], and nothing was counted.
+    /// [`DailyQuotaExhausted`]: nothing was counted.
     pub(super) fn reserve(
         &mut self,
         priority: Priority,
@@ -80,9 +80,9 @@ impl QuotaDay {
         Ok(Reserve::Reserved(Reservation { day: self.budget.count(now), kind }))
     }
 
-    /// Is a counted call still good to go? One of a day that is over is not: the new day has not counted it. Nor is one
-    /// that the upstream's `quota_exceeded` overtook.
-    pub(super) fn is_good(&mut self, counted: Reservation, now: SystemTime) -> bool {
+    /// Whether a counted call may still be made. Not after midnight, since the new day has not counted it; and not
+    /// after a `quota_exceeded` that came while it waited.
+    pub(super) fn is_valid(&mut self, counted: Reservation, now: SystemTime) -> bool {
         self.roll_over(now);
         let allowed = match counted.kind {
             CallKind::Regular => self.lockout == UpstreamLockout::None,
@@ -91,7 +91,7 @@ impl QuotaDay {
         allowed && counted.day == self.budget.day()
     }
 
-    /// A counted call was not sent after all.
+    /// Takes back a counted call that was never sent.
     pub(super) fn refund(&mut self, counted: Reservation, now: SystemTime) {
         self.roll_over(now);
         self.budget.refund(counted.day);
@@ -101,15 +101,15 @@ impl QuotaDay {
         }
     }
 
-    /// The upstream said `quota_exceeded`. It knows better: other programs spend the same quota unseen. `random` is a
-    /// random number in `0.0..1.0`. Returns what the store has to write down, for the run after a crash.
+    /// The upstream said `quota_exceeded`. This overrules our count: other programs may use the same quota. `random`
+    /// is in `0.0..1.0`. Returns the mark that the store has to record, so that a restart knows it too.
     pub(super) fn exceeded(&mut self, now: SystemTime, random: f64) -> Option<DayMark> {
         self.roll_over(now);
         self.lockout.exceeded(now, self.budget.own_count(), random);
         if is_doubtful(now) { None } else { self.budget.close() }
     }
 
-    /// A call was answered, and not with `quota_exceeded`. Returns what the store has to write down.
+    /// A call got a response other than `quota_exceeded`. Returns the mark that the store has to record, if any.
     pub(super) fn answered(&mut self, counted: Reservation) -> Option<DayMark> {
         let lifted = match counted.kind {
             CallKind::Regular => Lifted::Not,
@@ -121,7 +121,7 @@ impl QuotaDay {
         }
     }
 
-    /// A call ended without an answer.
+    /// A call was sent and got no response.
     pub(super) fn inconclusive(&mut self, counted: Reservation, now: SystemTime) {
         match counted.kind {
             CallKind::Regular => {}
@@ -139,27 +139,27 @@ impl QuotaDay {
         self.budget.lease_failed(lease);
     }
 
-    /// What calls may be made for.
+    /// Which calls are allowed now.
     pub(super) fn mode(&mut self, now: SystemTime) -> QuotaMode {
         self.roll_over(now);
         let mode = self.budget.mode(now);
         if self.lockout.closes_day(now) { QuotaMode::Exhausted } else { mode }
     }
 
-    /// How scarce calls are for refreshes. A probe that is due is as good as a refresh as any call.
+    /// How much refreshes have to slow down. They are allowed while a probe is due: a refresh can be the probe.
     pub(super) fn quota_pressure(&mut self, now: SystemTime) -> QuotaPressure {
         self.roll_over(now);
         let pressure = self.budget.quota_pressure(now);
         if self.lockout.holds(now) { QuotaPressure::Stopped } else { pressure }
     }
 
-    /// How the day stands.
+    /// Today's numbers for `GET /quota`.
     pub(super) fn today(&mut self, now: SystemTime) -> DayCount {
         let mode = self.mode(now);
         self.budget.today(mode, now)
     }
 
-    /// Wherever the clock goes, each day has its own count, and a verdict is about one day.
+    /// Changes to the day that `now` is in, with its own count. A lockout is about one day, and ends or is renewed.
     fn roll_over(&mut self, now: SystemTime) {
         self.lockout = match self.budget.roll_over(now) {
             None => return,
@@ -169,7 +169,7 @@ impl QuotaDay {
         self.meet_status(now, 0.0);
     }
 
-    /// Today may have been closed when the clock showed it before, or by a run before.
+    /// Begins the lockout if today was closed before: by an earlier process, or when the clock showed this day earlier.
     fn meet_status(&mut self, now: SystemTime, random: f64) {
         match self.budget.status() {
             DayStatus::Open => {}

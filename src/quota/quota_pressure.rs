@@ -1,4 +1,4 @@
-//! How scarce calls are, remembered for a moment: every answer that is not fresh asks.
+//! Quota pressure, cached for a second: it is read for every response that is not fresh.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -9,15 +9,15 @@ use tokio::time::Instant;
 
 use crate::report::QuotaPressure;
 
-/// It is worked out this often, and not for each of a thousand answers.
-const GOOD_FOR: Duration = Duration::from_secs(1);
+/// How long a computed value is used, so that a thousand responses do not compute it a thousand times.
+const VALID_FOR: Duration = Duration::from_secs(1);
 
-/// The scarcity as it was a moment ago.
+/// The last computed quota pressure.
 #[derive(Debug)]
 pub(super) struct ScarcityCell {
     born: Instant,
-    good_until_ms: AtomicU64,
-    /// The bits of the factor: 0 is ample, infinity is stopped.
+    valid_until_ms: AtomicU64,
+    /// The bits of the delay factor as f64: 0 means normal, infinity means stopped.
     factor: AtomicU64,
 }
 
@@ -25,12 +25,12 @@ pub(super) struct ScarcityCell {
 
 impl ScarcityCell {
     pub(super) fn new() -> Self {
-        Self { born: Instant::now(), good_until_ms: AtomicU64::new(0), factor: AtomicU64::new(0) }
+        Self { born: Instant::now(), valid_until_ms: AtomicU64::new(0), factor: AtomicU64::new(0) }
     }
 
-    /// `None`: it has to be worked out again.
+    /// `None`: it has to be computed again.
     pub(super) fn get(&self, now: Instant) -> Option<QuotaPressure> {
-        if self.age_ms(now) >= self.good_until_ms.load(Ordering::Relaxed) {
+        if self.age_ms(now) >= self.valid_until_ms.load(Ordering::Relaxed) {
             return None;
         }
         let factor = f64::from_bits(self.factor.load(Ordering::Relaxed));
@@ -50,7 +50,7 @@ impl ScarcityCell {
             QuotaPressure::Stopped => f64::INFINITY,
         };
         self.factor.store(factor.to_bits(), Ordering::Relaxed);
-        self.good_until_ms.store(self.age_ms(now + GOOD_FOR), Ordering::Relaxed);
+        self.valid_until_ms.store(self.age_ms(now + VALID_FOR), Ordering::Relaxed);
         quota_pressure
     }
 
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_worked_out_is_good_for_a_second() {
+    async fn a_computed_value_is_used_for_a_second() {
         let (cell, start) = (ScarcityCell::new(), Instant::now());
         assert_eq!(cell.get(start), None);
         for quota_pressure in
@@ -72,7 +72,7 @@ mod tests {
         {
             cell.set(quota_pressure, start);
             assert_eq!(cell.get(start + Duration::from_millis(999)), Some(quota_pressure));
-            assert_eq!(cell.get(start + GOOD_FOR), None);
+            assert_eq!(cell.get(start + VALID_FOR), None);
         }
     }
 }

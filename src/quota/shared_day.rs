@@ -1,4 +1,4 @@
-//! The day as all calls share it: asked at the upstream's time of day, with a store that keeps its count.
+//! The quota day, shared by all calls: runs it at the upstream's time of day, and records its count in the store.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -24,7 +24,8 @@ pub(super) struct SharedDay {
     day: Mutex<Day>,
     clock: WallClock,
     counter: Option<Arc<dyn CallCounter>>,
-    /// One lease at a time: those who wait for it will find calls in it. And what the store is still at.
+    /// One lease write at a time: calls that wait for the lock will find calls in the lease. Holds a write that is
+    /// still under way.
     leasing: tokio::sync::Mutex<Option<PendingLease>>,
     metrics: QuotaMetrics,
 }
@@ -49,7 +50,7 @@ impl SharedDay {
         Self { day: Mutex::new(day), clock, counter, leasing: tokio::sync::Mutex::new(None), metrics }
     }
 
-    /// Asks the day. The gauge follows its mode, and each change is a line of log.
+    /// Runs `with` on the day, then updates the mode gauge and logs a change of mode.
     pub(super) fn with<T>(&self, with: impl FnOnce(&mut QuotaDay, SystemTime) -> T) -> T {
         let mut day = self.day();
         let now = day.upstream_clock.now(self.clock.now(), Instant::now());
@@ -74,7 +75,7 @@ impl SharedDay {
                     );
                 }
                 QuotaMode::Exhausted => tracing::warn!(
-                    "quota: the day's calls are spent, or the upstream says so: none until midnight UTC, except for \
+                    "daily quota used up, by our count or by the upstream's: no calls until midnight UTC, except for \
                      probes"
                 ),
             }
@@ -82,7 +83,7 @@ impl SharedDay {
         result
     }
 
-    /// An answer carried the upstream's time of day.
+    /// A response carried this `Date`. Logs once when the upstream's clock begins to differ from ours.
     pub(super) fn observe(&self, date: SystemTime) {
         let (ours, at) = (self.clock.now(), Instant::now());
         let (before, after) = {
@@ -95,7 +96,7 @@ impl SharedDay {
             let ahead_seconds = after.ahead_seconds();
             tracing::warn!(
                 ahead_seconds,
-                "the upstream's clock differs from ours: its midnight begins the day"
+                "the upstream's clock differs from ours, the quota day follows the upstream's; check this host's clock"
             );
         }
     }
@@ -104,15 +105,15 @@ impl SharedDay {
         self.day().upstream_clock.skew(self.clock.now(), Instant::now())
     }
 
-    /// Counts a call, and has the store write it down where one keeps the count.
+    /// Counts a call, after recording a lease in the store if one is needed.
     ///
     /// # Errors
-    /// [`DailyQuotaExhausted`], and nothing was counted.
+    /// [`DailyQuotaExhausted`]: nothing was counted.
     pub(super) async fn reserve(&self, priority: Priority) -> Result<Reservation, DailyQuotaExhausted> {
         let mut leasing: Option<MutexGuard<'_, _>> = None;
         loop {
             match self.with(|day, now| day.reserve(priority, now))? {
-                Reserve::Reserved(line) => return Ok(line),
+                Reserve::Reserved(reservation) => return Ok(reservation),
                 Reserve::Lease(lease) => match &mut leasing {
                     Some(writing) => self.write_down(lease, writing).await,
                     None => leasing = Some(self.leasing.lock().await),
@@ -121,14 +122,14 @@ impl SharedDay {
         }
     }
 
-    /// Has the store close a day or open it again, for the run that comes after a crash.
+    /// Records in the store that a day is closed or open, for a restart.
     pub(super) async fn mark(&self, mark: DayMark) {
         if let Some(counter) = &self.counter {
             lease_write::mark(Arc::clone(counter), mark).await;
         }
     }
 
-    /// Has the store write calls down as gone, or learns what became of those that it was still at.
+    /// Records the lease in the store, or waits for the write that is still under way.
     async fn write_down(&self, lease: Lease, slot: &mut Option<PendingLease>) {
         let Some(counter) = &self.counter else {
             return self.with(|day, _now| day.lease_failed(lease));
@@ -137,7 +138,7 @@ impl SharedDay {
         match writing.end().await {
             LeaseOutcome::Done { lease, spent } => self.with(|day, _now| day.leased(lease, spent)),
             LeaseOutcome::Failed { lease } => self.with(|day, _now| day.lease_failed(lease)),
-            // Not written a second time: a slow disk gets to it yet.
+            // Not written a second time: the slow disk will still finish this write.
             LeaseOutcome::NotYet => {
                 let lease = writing.release_early().unwrap_or(lease);
                 return self.with(|day, _now| day.lease_failed(lease));

@@ -1,4 +1,4 @@
-//! The second's pace as all calls share it: a call waits here for its turn.
+//! The per-second pacer, shared by all calls: a call waits here for its turn.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -15,12 +15,12 @@ use super::pacer::{Admission, Connecting, Pacer, Priority, QueueFull, QueueTicke
 #[derive(Debug)]
 pub(super) struct SharedPacer {
     pacer: Mutex<Pacer>,
-    /// Someone left the queue, or has been sent: those behind may be due earlier.
+    /// Notified when a call left the queue or was sent: the waiting ones may be due earlier.
     queue_changed: Notify,
     max_wait: Duration,
 }
 
-/// A place in the queue that is given back if its owner goes away while waiting.
+/// A place in the queue; given up when the waiting call is cancelled.
 struct QueuedCall<'a> {
     shared: &'a SharedPacer,
     ticket: QueueTicket,
@@ -37,19 +37,19 @@ impl SharedPacer {
         with(&mut self.pacer.lock().unwrap_or_else(PoisonError::into_inner), Instant::now())
     }
 
-    /// Waits until it is this call's turn, which has to be ended by [`Pacer::ended`].
+    /// Waits until the call may leave. [`Pacer::ended`] has to be called with the ticket afterwards.
     ///
     /// # Errors
-    /// [`QueueFull`]: it would wait longer than it may.
+    /// [`QueueFull`]: it would wait longer than `max_wait`.
     pub(super) async fn turn(&self, priority: Priority, arrived: Instant) -> Result<QueueTicket, QueueFull> {
         let queued = self.join(priority)?;
         let latest = arrived + self.max_wait;
         loop {
-            // Before the look at the queue, so that a move between look and wait is not missed.
+            // Created before the check, so that a change between check and wait is not missed.
             let queue_changed = self.queue_changed.notified();
             match self.with(|pacer, now| pacer.take(queued.ticket, now)) {
                 Admission::Go => return Ok(queued.ticket),
-                // The upstream has slowed us since the place was given, or a better lane has filled.
+                // Since it joined, the upstream has slowed us down, or calls of a higher priority have come.
                 Admission::NotBefore(due) if due > latest => {
                     return Err(QueueFull { wait: due.saturating_duration_since(Instant::now()) });
                 }
@@ -67,9 +67,9 @@ impl SharedPacer {
         }
     }
 
-    /// One turn may be over: then the next is due at a known time.
-    pub(super) fn turn_over(&self, tell: impl FnOnce(&mut Pacer, Instant) -> Connecting) {
-        match self.with(tell) {
+    /// Reports that a call was sent or has ended, and wakes the waiting ones if that lets the next one leave.
+    pub(super) fn turn_over(&self, report: impl FnOnce(&mut Pacer, Instant) -> Connecting) {
+        match self.with(report) {
             Connecting::Over => self.queue_changed.notify_waiters(),
             Connecting::Another => {}
         }
@@ -85,7 +85,7 @@ impl SharedPacer {
 
 impl Drop for QueuedCall<'_> {
     fn drop(&mut self) {
-        // A place that was redeemed is not in the queue any more, and nobody moves up for it.
+        // After its turn the place is no longer in the queue, and no other call moves up.
         if self.shared.with(|pacer, _now| pacer.give_back(self.ticket)) {
             self.shared.queue_changed.notify_waiters();
         }

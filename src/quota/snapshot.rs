@@ -1,4 +1,4 @@
-//! How the quota stands: what `GET /quota` and the gauges show.
+//! Quota snapshot: the numbers that `GET /quota` and the gauges show.
 
 use std::{
     num::NonZeroU32,
@@ -7,53 +7,53 @@ use std::{
 
 use super::{burn_rate::QuotaMode, forecast::Forecast, upstream_clock::ClockSkew, usage::Backing};
 
-/// How the quota stands.
+/// The state of the quota at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QuotaSnapshot {
-    /// The second.
+    /// The per-second limit.
     pub second: SecondCount,
-    /// The day.
+    /// The daily limit.
     pub day: DayCount,
-    /// How far the upstream's clock is from ours, where it is believed in the place of ours.
+    /// How far the upstream's clock is ahead of ours; zero while our own clock is used.
     pub skew: ClockSkew,
 }
 
-/// How the current second stands.
+/// The per-second limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecondCount {
     /// Calls allowed; `None`: not limited here.
     pub limit: Option<NonZeroU32>,
-    /// Calls that left within the last second.
+    /// Calls sent within the last second.
     pub used: u32,
     /// Calls that wait for their turn.
     pub waiting: u32,
-    /// How long a call for a cold key that came now would wait.
+    /// How long a miss that came now would wait.
     pub wait: Duration,
 }
 
-/// How a day stands.
+/// The daily limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DayCount {
-    /// Calls that a day has; `None` when the operator does not limit them.
+    /// Calls per day; `None`: not limited here.
     pub limit: Option<NonZeroU32>,
-    /// Calls counted today, the share assumed at start included.
+    /// Calls counted today, including those assumed at start.
     pub used: u32,
-    /// Calls left, 0 once the upstream said so; `None` without a limit.
+    /// Calls left, 0 during a lockout; `None` without a limit.
     pub remaining: Option<u32>,
-    /// Of these, the calls that are kept for cold keys.
+    /// The part of `remaining` that is reserved for misses.
     pub reserved: u32,
-    /// Calls that the upstream counted and we did not, as its `quota_exceeded` has shown today.
+    /// Calls by other programs, as today's `quota_exceeded` implies: the limit minus our count.
     pub external: u32,
     /// The next 00:00 UTC, by the upstream's clock.
     pub resets_at: SystemTime,
-    /// Till then.
+    /// The time until `resets_at`.
     pub resets_in: Duration,
-    /// Who keeps the count.
+    /// Where the count is kept.
     pub backing: Backing,
-    /// What calls may be made for.
+    /// Which calls are allowed.
     pub mode: QuotaMode,
-    /// Calls a second, lately.
+    /// Recent calls per second (moving average).
     pub per_second: f64,
-    /// How the day will end at that pace.
+    /// When the calls will be used up at that rate.
     pub forecast: Forecast,
 }

@@ -1,4 +1,4 @@
-//! Tests: a `quota_exceeded` that our own count does not bear out.
+//! Tests: the lockout after a `quota_exceeded` that our own count contradicts.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::report::{Reason, UpstreamFailure, UpstreamLimit};
 
-/// An hour, and the jitter.
+/// One hour plus the jitter.
 const AN_HOUR: Duration = Duration::from_secs(HOUR as u64 + 60);
 
 async fn goes(quota: &Quota) -> bool {

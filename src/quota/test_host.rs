@@ -1,4 +1,4 @@
-//! A host for tests: its clock can be set, and a store outlives each run of the proxy on it.
+//! A host for tests: its clock can be set, and its store outlives each process.
 
 use std::{
     num::NonZeroU32,
@@ -23,11 +23,11 @@ use crate::{
 pub(super) const HOUR: i64 = 3_600;
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-/// The true time, a clock that may be wrong, and a store that outlives each run.
+/// The true time, a clock that may be wrong, and a store that outlives each process.
 pub(super) struct Host {
     start: SystemTime,
     began: Instant,
-    /// Seconds that the clock is ahead of the true time.
+    /// By how many seconds the clock is ahead of the true time.
     wrong_by: Arc<AtomicI64>,
     counter: Arc<dyn CallCounter>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Host {
 // === impl Host ===
 
 impl Host {
-    /// One whose true time is this far into a day.
+    /// A host whose true time is this long after midnight UTC.
     pub(super) fn at(into_day: Duration) -> Self {
         Self {
             start: SystemTime::UNIX_EPOCH + DAY * 20_000 + into_day,
@@ -53,7 +53,7 @@ impl Host {
         self.wrong_by.store(wrong_by_seconds, Ordering::SeqCst);
     }
 
-    /// A process that begins now, with what the store holds.
+    /// Starts a process now, with the store's record.
     pub(super) fn run(&self) -> Quota {
         let (start, began, wrong_by) = (self.start, self.began, Arc::clone(&self.wrong_by));
         let clock = WallClock::told_by(move || {
@@ -76,7 +76,7 @@ impl Host {
         )
     }
 
-    /// As many calls, without a `Date` in their answers.
+    /// Makes `calls` calls whose responses have no `Date`.
     pub(super) async fn spend(&self, quota: &Quota, calls: u32) {
         for _ in 0..calls {
             quota.admit(Reason::Miss).await.unwrap().learn(&Ok(good())).await;

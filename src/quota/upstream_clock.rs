@@ -1,31 +1,31 @@
-//! The upstream's time of day: its midnight is the one at which calls are to be had again.
+//! Upstream clock: the upstream's time of day, from its `Date` headers; the daily quota resets at its midnight.
 //!
-//! Kept by a clock that nobody sets (tokio's), so that setting ours changes nothing once the upstream's is known.
+//! It advances with tokio's monotonic clock, so that setting our wall clock changes nothing once it is known.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// `Date` is exact to a second, and answers take some more. Our own clock is believed if it is no further away.
+/// `Date` has a resolution of a second, and responses take some time. Our own clock is used if it differs by no more.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
-/// Two answers that are so far apart and agree are no accident: neither one bogus `Date` nor a burst from one bad host.
+/// Two responses at least this far apart have to agree: one wrong `Date`, or a burst from one bad host, is not enough.
 const APART: Duration = Duration::from_secs(60);
 
-/// tokio's clock stands still while a machine sleeps. After such a silence ours is asked, too, how much time has passed:
-/// a day that is spent would otherwise last longer by all that the machine has slept.
+/// tokio's clock stops while the machine sleeps. After this long without a response, our wall clock is used too to tell
+/// how much time has passed; otherwise a used-up day would last longer by the time slept.
 const SILENCE: Duration = Duration::from_secs(60 * 60);
 
-/// What answers have said of the upstream's clock. A pure machine.
+/// What responses have shown about the upstream's clock. Pure.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct UpstreamClock {
-    /// What two answers said, as of the last that agreed.
+    /// Confirmed by two responses; as of the last one that agreed.
     confirmed: Option<Reading>,
-    /// What one answer said since, and no other has confirmed yet.
+    /// From one response since, not yet confirmed by another.
     claimed: Option<Reading>,
 }
 
-/// How far the upstream's clock is from ours, where that matters.
+/// How far the upstream's clock is ahead of ours; zero while ours is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClockSkew {
     ahead_seconds: i64,
@@ -41,11 +41,11 @@ struct Reading {
 // === impl UpstreamClock ===
 
 impl UpstreamClock {
-    /// An answer that came at `at`, when our clock showed `ours`, carried this `Date`.
+    /// A response received at `at`, when our clock showed `ours`, carried this `Date`.
     pub(super) fn observe(&mut self, date: SystemTime, ours: SystemTime, at: Instant) {
         let observe = Reading { theirs: date, ours, at };
         if let Some(theirs) = self.confirmed.and_then(|confirmed| confirmed.agreed(observe)) {
-            // Not its own `Date`, which is late by as long as the answer took.
+            // Not the new `Date`, which is late by the time that the response took.
             *self = Self { confirmed: Some(Reading { theirs, ..observe }), claimed: None };
             return;
         }
@@ -58,7 +58,7 @@ impl UpstreamClock {
         }
     }
 
-    /// The upstream's time of day when our clock shows `ours`; that one's until more is known.
+    /// The upstream's time of day when our clock shows `ours`; `ours` until two responses have agreed.
     pub(super) fn now(self, ours: SystemTime, at: Instant) -> SystemTime {
         match self.confirmed.and_then(|confirmed| confirmed.carried_on(ours, at)) {
             Some(theirs) if apart(theirs, ours) > TOLERANCE => theirs,
@@ -76,12 +76,12 @@ impl UpstreamClock {
 // === impl ClockSkew ===
 
 impl ClockSkew {
-    /// Is our clock believed?
+    /// Whether our own clock is used.
     pub fn is_none(self) -> bool {
         self.ahead_seconds == 0
     }
 
-    /// Seconds that the upstream is ahead of us; negative: behind.
+    /// By how many seconds the upstream is ahead of us; negative: behind.
     pub const fn ahead_seconds(self) -> i64 {
         self.ahead_seconds
     }
@@ -96,7 +96,7 @@ impl Reading {
         self.theirs.checked_add(if passed < SILENCE { passed } else { passed.max(by_ours) })
     }
 
-    /// The upstream's time at a later reading, if that one agrees.
+    /// The upstream's time at a later reading, computed from this one, if the two agree.
     fn agreed(self, later: Self) -> Option<SystemTime> {
         let theirs = self.theirs.checked_add(later.at.saturating_duration_since(self.at))?;
         (apart(theirs, later.theirs) <= TOLERANCE).then_some(theirs)
@@ -168,11 +168,15 @@ mod tests {
         for ours in [0, 999_900_000, 1_000_090_000, 2_000_000_000] {
             assert_eq!(clock.now(at(ours), later), at(1_000_003_000), "{ours}");
         }
-        assert_eq!(clock.now(at(1_000_003_004), later), at(1_000_003_004), "near enough: ours is finer");
+        assert_eq!(
+            clock.now(at(1_000_003_004), later),
+            at(1_000_003_004),
+            "close enough: ours has the finer resolution"
+        );
     }
 
     #[test]
-    fn a_machine_that_has_slept_asks_its_own_clock_how_long() {
+    fn after_sleep_our_own_clock_tells_how_much_time_passed() {
         let (clock, confirmed) = confirmed();
         let (awake, slept) = (SILENCE, 36_000);
         let ours = at(1_000_003_600 + slept);
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_take_seconds_do_not_push_the_clock_back_bit_by_bit() {
+    fn slow_responses_do_not_push_the_clock_back_step_by_step() {
         let (mut clock, confirmed) = confirmed();
         for minutes in 1..=100 {
             let passed = minutes * 60;

@@ -1,54 +1,57 @@
-//! The calls of each day, so that a clock that shows another day for a while resets nothing.
+//! Usage by day: the call counts of the last few days, so that a clock that shows another day for a while resets
+//! nothing.
 //!
-//! A call is counted on the day that the clock shows. If the clock turns out to have been wrong, what went meanwhile is
-//! counted on the right day too: the upstream has counted it there.
+//! A call is counted on the day that the clock shows. If the clock is then set to another day, the calls made meanwhile
+//! are counted there too, since the upstream has counted them there.
 
 use super::burn_rate::QuotaMode;
 use crate::state::{DayRecord, DayStatus, LedgerRecord};
 
-/// Who keeps the count.
+/// Where the count is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backing {
-    /// This process alone: another run knows nothing of it.
+    /// In memory: it is lost when the process ends.
     Memory,
-    /// A store, of which calls are leased.
+    /// In a durable store, from which calls are leased.
     Store,
 }
 
-/// The calls of a day.
+/// The call count of a day.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DayUsage {
     /// Days since 1970-01-01.
     pub(super) day: u64,
     pub(super) used: u32,
-    /// Written down in the store, and not used yet.
+    /// Calls that may be made without another write: recorded in the store as used, or, after a failed or late write,
+    /// also part of `unrecorded`.
     pub(super) leased: u32,
-    /// Used, and not written down yet.
+    /// Calls to be recorded with the next lease, as the store may not have them: assumed at start, released after a
+    /// failed or late write (made or not), counted while the clock showed another day, or dropped by the store.
     pub(super) unrecorded: u32,
-    /// Counted by the upstream alone.
+    /// Calls by other programs, as a `quota_exceeded` implies.
     pub(super) external: u32,
-    /// What the count allows.
+    /// Which calls the count allows; kept for the hysteresis.
     pub(super) mode: QuotaMode,
     pub(super) status: DayStatus,
 }
 
-/// The day that the clock shows, and the last ones that it has shown.
+/// The day that the clock shows, and the last few days that it has shown.
 #[derive(Debug)]
 pub(super) struct UsageByDay {
     backing: Backing,
     current: DayUsage,
-    /// Without those on which nothing was counted; the one that was current last comes first.
+    /// Days with calls only; the most recent current day comes first.
     others: Vec<DayUsage>,
-    /// Calls since the clock showed another day than the current one.
+    /// Calls counted since the current day began to be shown.
     since_change: u32,
 }
 
-/// How the clock came to show another day.
+/// Why the day changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DateChange {
-    /// To the next day, as each midnight does.
+    /// The clock shows the next day.
     Midnight,
-    /// To any other day, as only setting it does.
+    /// The clock shows any other day: it must have been set.
     ClockSet,
 }
 
@@ -67,13 +70,13 @@ impl Backing {
 // === impl DayUsage ===
 
 impl DayUsage {
-    /// A day on which so many calls are known, or assumed, to be gone.
+    /// A day on which `used` calls are known, or assumed, to be made already.
     pub(super) fn new(day: u64, used: u32, backing: Backing) -> Self {
         Self {
             day,
             used,
             leased: 0,
-            // What is assumed is written down too: the next run must not assume less.
+            // Assumed calls are recorded too: the next process must not assume fewer.
             unrecorded: match backing {
                 Backing::Memory => 0,
                 Backing::Store => used,
@@ -90,13 +93,13 @@ impl DayUsage {
         Self { unrecorded: 0, status, ..Self::new(day, used, Backing::Store) }
     }
 
-    /// The clock shows it again, and so many calls have gone meanwhile that it has to count.
+    /// The clock shows this day again; `missed` calls were made meanwhile and count here too.
     fn after(self, missed: u32, backing: Backing) -> Self {
         let unrecorded = match backing {
             Backing::Memory => 0,
             Backing::Store => self.unrecorded.saturating_add(missed),
         };
-        // What is leased is given up: the next call makes the store write, and know this day for one of the last.
+        // The lease is given up: the next call then makes the store write, which keeps this day among its last few.
         Self { used: self.used.saturating_add(missed), unrecorded, leased: 0, ..self }
     }
 
@@ -112,7 +115,7 @@ impl UsageByDay {
         Self { backing, current, others: Vec::new(), since_change: 0 }
     }
 
-    /// What a store holds. `limit` is a day's number of calls: taken for the count where the store has none.
+    /// From the store's record. `limit` is the day's limit: used as the count of a day for which the store has none.
     pub(super) fn stored(record: &LedgerRecord, limit: u32) -> Self {
         let others = record.other_days().iter().map(|day| DayUsage::stored(*day, limit)).collect();
         Self { others, ..Self::new(DayUsage::stored(record.latest(), limit), Backing::Store) }
@@ -130,18 +133,18 @@ impl UsageByDay {
         &mut self.current
     }
 
-    /// A day by its number, if anything is known of it.
+    /// A day by its number (days since 1970-01-01), if it is known.
     pub(super) fn of(&mut self, day: u64) -> Option<&mut DayUsage> {
         std::iter::once(&mut self.current).chain(&mut self.others).find(|usage| usage.day == day)
     }
 
-    /// A call goes on the current day.
+    /// Counts a call on the current day.
     pub(super) fn count(&mut self) {
         self.current.used = self.current.used.saturating_add(1);
         self.since_change = self.since_change.saturating_add(1);
     }
 
-    /// A call that was counted on this day has not gone.
+    /// Takes back a call that was counted on this day but never sent.
     pub(super) fn refund(&mut self, day: u64) {
         if self.current.day == day {
             self.since_change = self.since_change.saturating_sub(1);
@@ -156,7 +159,7 @@ impl UsageByDay {
         }
     }
 
-    /// The clock shows this day. `None`: it did before.
+    /// Makes `day` the current one. `None`: it was before.
     pub(super) fn change_to(&mut self, day: u64) -> Option<DateChange> {
         let before = self.current.day;
         if day == before {
@@ -166,19 +169,20 @@ impl UsageByDay {
             if before.checked_add(1) == Some(day) { DateChange::Midnight } else { DateChange::ClockSet };
         let known = self.others.iter().position(|usage| usage.day == day).map(|at| self.others.remove(at));
         let missed = match change {
-            // A clock that was ahead had shown the day before it began: what went since is not of that day.
+            // The next day may be known already, from a clock that was ahead; the calls of the day before do not
+            // count there.
             DateChange::Midnight => 0,
             DateChange::ClockSet => self.since_change,
         };
         let next = match known {
             Some(usage) => usage.after(missed, self.backing),
-            // The later day was somebody's mistake, and its calls were not.
+            // Back to an earlier, unknown day: the later date was wrong, but its calls were real.
             None if day < before => DayUsage::new(day, self.current.used, self.backing),
             None => DayUsage::new(day, 0, self.backing),
         };
-        let left = std::mem::replace(&mut self.current, next);
-        if !left.is_blank() {
-            self.others.insert(0, left);
+        let previous = std::mem::replace(&mut self.current, next);
+        if !previous.is_blank() {
+            self.others.insert(0, previous);
         }
         self.others.truncate(LedgerRecord::MAX_DAYS - 1);
         self.since_change = 0;

@@ -11,7 +11,7 @@ use crate::{
     telemetry::CircuitMetrics,
 };
 
-/// Refuses calls while the upstream keeps failing.
+/// Middleware that refuses calls while the circuit is open. Clones share the circuit.
 #[derive(Debug, Clone)]
 pub(crate) struct CircuitBreaker {
     shared: Arc<SharedCircuit>,
@@ -23,7 +23,7 @@ struct SharedCircuit {
     metrics: CircuitMetrics,
 }
 
-/// A permit whose end is recorded even if its call is dropped: a trial that never ends would refuse calls for ever.
+/// Records the end of a call even if it is dropped: otherwise the circuit would wait for a trial that never ends.
 struct CallGuard<'a> {
     shared: &'a SharedCircuit,
     permit: CircuitPermit,
@@ -57,7 +57,7 @@ fn outcome(result: &Result<Fetched, FetchError>) -> CallOutcome {
         FailureStage::Refused => CallOutcome::NotSent,
         FailureStage::Connecting | FailureStage::Sent => match error.cause.responsible() {
             Responsible::Upstream => CallOutcome::Failed,
-            // The token and the quota pause by themselves.
+            // The token and the quota have pauses of their own.
             Responsible::Token | Responsible::Quota | Responsible::Proxy => CallOutcome::Inconclusive,
         },
     }
@@ -71,7 +71,7 @@ impl SharedCircuit {
         Ok(CallGuard { shared: self, permit, key, outcome: CallOutcome::Inconclusive })
     }
 
-    /// The gauge follows the circuit, and its every change is a line of log.
+    /// Runs `act` on the circuit, then updates the gauge and logs a change of state.
     fn with<T>(&self, act: impl FnOnce(&mut Circuit, Instant) -> T) -> T {
         let (result, before, after) = {
             let mut circuit = self.circuit.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,7 +79,7 @@ impl SharedCircuit {
             let result = act(&mut circuit, Instant::now());
             let after = circuit.state();
             if before != after {
-                // Under the lock: two changes must not reach the gauge in the wrong order.
+                // Under the lock, so that two changes reach the gauge in the right order.
                 self.metrics.state(after.as_str());
             }
             (result, before, after)
@@ -87,10 +87,12 @@ impl SharedCircuit {
         if before != after {
             match after {
                 CircuitState::Open => {
-                    tracing::warn!("circuit opened: the upstream is left alone for a while");
+                    tracing::warn!(
+                        "circuit opened, the upstream keeps failing: no calls until a trial call is due"
+                    );
                 }
-                CircuitState::HalfOpen => tracing::info!("circuit half open: one call is let through"),
-                CircuitState::Closed => tracing::info!("circuit closed: the upstream answers again"),
+                CircuitState::HalfOpen => tracing::info!("circuit half open: making one trial call"),
+                CircuitState::Closed => tracing::info!("circuit closed: the upstream responds again"),
             }
         }
         result
@@ -133,7 +135,7 @@ mod tests {
         breaker.handle(call_for(number), &upstream).await.map_err(|error| error.cause)
     }
 
-    /// Every way to fail; with the upstream's status, if it has one.
+    /// All kinds of failure, each with the upstream's status if it has one.
     fn failures() -> Vec<(FetchError, CallOutcome)> {
         const NOW: Duration = Duration::ZERO;
         let of = |cause: Cause, status, outcome| {
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trial_that_was_sent_and_not_answered_is_followed_by_a_pause() {
+    async fn a_trial_that_was_sent_and_got_no_response_is_followed_by_a_pause() {
         for (failure, outcome) in failures() {
             let breaker = CircuitBreaker::new(LIMITS, Metrics::new().circuit);
             for number in 0..2 {
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trial_that_is_dropped_does_not_keep_the_circuit_open_for_ever() {
+    async fn a_trial_that_is_dropped_does_not_keep_the_circuit_open() {
         let metrics = Metrics::new();
         let breaker = CircuitBreaker::new(LIMITS, metrics.circuit.clone());
         for number in 0..2 {

@@ -9,30 +9,30 @@ use crate::{backoff::Backoff, report::ReportKey};
 /// When the circuit opens, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CircuitLimits {
-    /// Keys whose calls must fail in a row to open it; `None` never opens. One key alone never does: its faults are its
-    /// own, and must not cut off the others.
+    /// It opens when calls for this many different keys have failed with no success in between; `None`: never. So
+    /// with 2 or more, a single key that always fails does not block the others; with 1 it does.
     pub failures: Option<NonZeroU32>,
     /// How long it stays open the first time.
     pub open_for: Duration,
-    /// It stays open twice as long after each trial that fails, up to this.
+    /// After each failed trial it stays open twice as long, up to this.
     pub open_max: Duration,
 }
 
-/// What the circuit is, for people and metrics.
+/// The state of the circuit, for logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CircuitState {
-    /// Calls pass.
+    /// Calls are allowed.
     Closed,
     /// Calls are refused.
     Open,
-    /// The time is over: one call at a time is on trial, until one fails or is answered.
+    /// One trial call at a time is allowed, until one succeeds (closed) or does not (open).
     HalfOpen,
 }
 
-/// Leave to make one call; its end is told by [`Circuit::record`].
+/// Permit for one call; its end has to be reported to [`Circuit::record`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CircuitPermit {
-    /// One of many.
+    /// A call through the closed circuit.
     Regular,
     /// The one call that decides whether the circuit closes.
     Trial,
@@ -41,26 +41,26 @@ pub(super) enum CircuitPermit {
 /// How a call that had a [`CircuitPermit`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallOutcome {
-    /// With a report, or with the upstream's word that there is none.
+    /// With a report.
     Answered,
-    /// With anything else.
+    /// With an error for which the upstream is responsible.
     Failed,
-    /// With a refusal that another layer sees to by pausing, or it was given up. Says nothing against the upstream;
-    /// but a trial that ends so has not shown that it works, and costs a pause like any other.
+    /// It was cancelled, or failed for a reason that another module handles (token, quota, a bug). Does not count as a
+    /// failure of the upstream; but a trial that ends so has not shown a success either, and is followed by a pause.
     Inconclusive,
     /// It was never sent.
     NotSent,
 }
 
-/// Calls are refused for now.
+/// The call is refused because the circuit is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the circuit is open, the next call may go in {retry_in:?}")]
+#[error("the circuit is open; the next trial call is due in {retry_in:?}")]
 pub(super) struct CircuitOpen {
-    /// Until the next trial; zero while a trial is under way.
+    /// The time until the next trial; zero while a trial is under way.
     pub(super) retry_in: Duration,
 }
 
-/// A pure machine: time comes as an argument.
+/// The state machine. Pure: time is an argument.
 #[derive(Debug)]
 pub(super) struct Circuit {
     limits: CircuitLimits,
@@ -69,7 +69,7 @@ pub(super) struct Circuit {
 
 #[derive(Debug)]
 enum CircuitPhase {
-    /// With the keys whose calls have failed since the last answer: fewer than open it.
+    /// The keys whose calls have failed since the last success; fewer than the limit.
     Closed {
         failing: BTreeSet<ReportKey>,
     },
@@ -85,7 +85,7 @@ enum CircuitPhase {
 
 #[derive(Debug, Clone, Copy)]
 enum Trial {
-    /// The next call is it.
+    /// The next call is the trial.
     Due,
     UnderWay,
 }
@@ -122,7 +122,7 @@ impl Circuit {
         Self { limits, phase: CircuitPhase::CLOSED }
     }
 
-    /// Asks for leave to make a call.
+    /// Requests a permit for a call.
     ///
     /// # Errors
     /// [`CircuitOpen`] while the circuit is open or its trial is under way.
@@ -140,7 +140,7 @@ impl Circuit {
         }
     }
 
-    /// Tells how a call for `key` ended.
+    /// Records how a call for `key` ended.
     pub(super) fn record(&mut self, pass: CircuitPermit, key: ReportKey, outcome: CallOutcome, now: Instant) {
         match (&mut self.phase, pass) {
             (CircuitPhase::Closed { failing }, CircuitPermit::Regular) => match outcome {
@@ -152,13 +152,13 @@ impl Circuit {
                 let open_for = *open_for;
                 self.trial(open_for, outcome, now);
             }
-            // A call from before the circuit opened: what it says is old news.
+            // The call began before the circuit last changed: its result is out of date.
             (CircuitPhase::Open { .. } | CircuitPhase::HalfOpen { .. }, CircuitPermit::Regular)
             | (CircuitPhase::Closed { .. } | CircuitPhase::Open { .. }, CircuitPermit::Trial) => {}
         }
     }
 
-    /// What the circuit is.
+    /// The current state.
     pub(super) fn state(&self) -> CircuitState {
         match self.phase {
             CircuitPhase::Closed { .. } => CircuitState::Closed,
@@ -185,7 +185,7 @@ impl Circuit {
                 let open_for = self.limits.backoff().after(open_for);
                 CircuitPhase::Open { until: now + open_for, open_for }
             }
-            // Still half open: a call that never left says nothing, however many of them there are.
+            // Still half open: a call that was never sent says nothing about the upstream.
             CallOutcome::NotSent => CircuitPhase::HalfOpen { open_for, trial: Trial::Due },
         };
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_always_fails_does_not_cut_off_the_others() {
+    fn a_key_that_always_fails_does_not_block_the_others() {
         let now = Instant::now();
         let mut circuit = Circuit::new(LIMITS);
         (0..1_000).for_each(|_| call(&mut circuit, 1, CallOutcome::Failed, now));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_open_circuit_lets_one_call_through() {
+    fn a_half_open_circuit_allows_one_call() {
         let now = Instant::now();
         let mut circuit = open(now);
         assert_eq!(circuit.pass(now + OPEN_FOR), Ok(CircuitPermit::Trial));
@@ -260,11 +260,11 @@ mod tests {
         circuit.record(CircuitPermit::Trial, key(1), CallOutcome::Answered, now + OPEN_FOR);
         assert_eq!(circuit.state(), CircuitState::Closed);
         (0..2).for_each(|number| call(&mut circuit, number, CallOutcome::Failed, now + OPEN_FOR));
-        assert_eq!(circuit.state(), CircuitState::Closed, "counted anew");
+        assert_eq!(circuit.state(), CircuitState::Closed, "the count starts over");
     }
 
     #[test]
-    fn each_trial_without_an_answer_doubles_the_wait_up_to_the_limit() {
+    fn each_trial_without_success_doubles_the_wait_up_to_the_maximum() {
         for outcome in [CallOutcome::Failed, CallOutcome::Inconclusive] {
             let mut now = Instant::now();
             let mut circuit = open(now);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_is_not_sent_leaves_the_trial_to_the_next_call() {
+    fn after_a_trial_that_is_not_sent_the_next_call_is_the_trial() {
         let now = Instant::now() + OPEN_FOR;
         let mut circuit = open(now - OPEN_FOR);
         for _ in 0..3 {

@@ -1,8 +1,8 @@
-//! What is done about an upstream that fails: the circuit breaker, and at most one retry.
+//! Resilience against a failing upstream: the circuit breaker, and at most one retry.
 //!
-//! The circuit is a pure machine (time is an argument); both are steps around any call. Must never know HTTP, the
-//! token, the cache or what a call costs: how scarce calls are, and whether there is a newer token, it asks through
-//! functions that the composition root hands it.
+//! Both are middleware; the circuit itself is a pure state machine (time is an argument). This module must not depend
+//! on HTTP, the token, the cache or the quota. It learns how scarce calls are, and which generation the token has,
+//! through functions that the composition root passes to it.
 
 mod breaker;
 mod circuit;

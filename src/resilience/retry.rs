@@ -13,19 +13,21 @@ use crate::{
     },
 };
 
-/// The pause before the second call is this long, give or take half: what failed together must not come again together.
+/// The pause before the second attempt, plus or minus half, so that calls that failed together are not repeated
+/// together.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Tells which generation of the access token is in use now: after a 401 a second call is only worth it with a newer
-/// one. Passed in, since this module must not know the token.
+/// Returns the generation of the current access token: after a 401 a retry makes sense only with a newer token. A
+/// function passed in, since this module must not depend on the token.
 #[derive(Clone)]
 pub(crate) struct TokenGeneration(Arc<dyn Fn() -> u64 + Send + Sync>);
 
-/// Retries connect errors, 502, 503 and 504, and a 401 once the token that was sent has been renewed.
+/// Retries once: failures to reach the upstream ([`Unreachable`](crate::report::Unreachable): connect errors and
+/// timeouts, broken connections, not HTTP), 502, 503, 504, and a 401 once the token that was sent has been renewed.
 ///
-/// Never a timeout: the caller has waited long enough, and the upstream is slow enough without us. And never while
-/// calls are scarce, since a second attempt is somebody's first; but for those that were not spent, as nothing was sent,
-/// and for the 401, without whose second attempt the renewal was for nothing.
+/// A response timeout is never retried: the caller has waited long enough, and the upstream is slow already. While
+/// calls are scarce, only calls that were never sent (they cost nothing) and the 401 (else the renewal was useless)
+/// are retried.
 #[derive(Debug, Clone)]
 pub(crate) struct RetryOnce {
     tokens: TokenGeneration,
@@ -35,7 +37,7 @@ pub(crate) struct RetryOnce {
 // === impl TokenGeneration ===
 
 impl TokenGeneration {
-    /// Wraps the question.
+    /// Wraps a function that returns the current generation.
     pub(crate) fn new(current: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(current))
     }
@@ -54,7 +56,7 @@ impl fmt::Debug for TokenGeneration {
 // === impl RetryOnce ===
 
 impl RetryOnce {
-    /// Asks `tokens` whether there is a newer one, and `quota_pressure` how scarce calls are.
+    /// `tokens` returns the token's generation, `quota_pressure` how scarce calls are.
     pub(crate) fn new(tokens: TokenGeneration, quota_pressure: QuotaPressureFn) -> Self {
         Self { tokens, quota_pressure }
     }
@@ -77,7 +79,7 @@ impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> 
         };
         sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
         match next.run(Call { reason: Reason::Retry, ..call }).instrument(attempt(2)).await {
-            // It was not made: the first one's error says more.
+            // The second call was refused by us and never sent: the first error says more.
             Err(second) if second.stage() == FailureStage::Refused => Err(first),
             second => second,
         }
@@ -107,8 +109,8 @@ mod tests {
 
     type Answered = Result<Fetched, FetchError>;
 
-    /// An upstream that answers so, one call after the other, and what it was called for. Before its first answer the
-    /// token in use becomes that of the generation `renewed`.
+    /// Runs a call against an upstream that gives these responses in order. Returns the reasons of the calls made,
+    /// and the result. Before the first response the token's generation becomes `renewed`.
     async fn ask(pressure: QuotaPressure, renewed: u64, answers: &[Answered]) -> (Vec<Reason>, Answered) {
         let generation = Arc::new(AtomicU64::new(1));
         let current = Arc::clone(&generation);
@@ -130,7 +132,7 @@ mod tests {
         Err(cause.into())
     }
 
-    /// A 401 to a call that carried this token.
+    /// A 401 to a call that was sent with the token of this generation.
     fn unauthorized(sent: u64) -> Answered {
         let exchange = Exchange { sent_generation: Some(SentGeneration(sent)), ..Exchange::default() };
         Err(FetchError { exchange, ..Cause::Upstream(UpstreamFailure::Unauthorized).into() })
@@ -140,7 +142,7 @@ mod tests {
     const TWICE: [Reason; 2] = [Reason::Miss, Reason::Retry];
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_that_may_mend_is_tried_once_more() {
+    async fn a_temporary_failure_is_retried_once() {
         for cause in [
             Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect)),
             Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Broken)),
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_attempt_that_is_refused_here_does_not_replace_the_upstream_s_answer() {
+    async fn a_retry_that_is_refused_here_does_not_replace_the_upstream_s_response() {
         let retry_after = Duration::from_secs(1);
         for denial in [
             Cause::Local(LocalDenial::RateLimit { retry_after }),
@@ -183,12 +185,12 @@ mod tests {
     async fn a_401_is_retried_only_where_there_is_a_newer_token_than_the_one_that_was_sent() {
         for (sent, renewed, reasons) in [(1, 2, &TWICE[..]), (1, 1, &ONCE), (2, 2, &ONCE)] {
             let (seen, _) = ask(QuotaPressure::Normal, renewed, &[unauthorized(sent), Ok(good())]).await;
-            assert_eq!(seen, reasons, "sent {sent}, then there was {renewed}");
+            assert_eq!(seen, reasons, "sent {sent}, current {renewed}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_calls_are_scarce_only_a_renewed_401_and_what_was_never_sent_are_tried_again() {
+    async fn while_calls_are_scarce_only_a_renewed_401_and_calls_never_sent_are_retried() {
         let broken = failed(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Broken)));
         let unconnected = failed(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Connect)));
         let delayed = QuotaPressure::Delayed { factor: 1.5 };
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn everything_else_is_final() {
+    async fn all_other_failures_are_not_retried() {
         let retry_after = Duration::ZERO;
         for cause in [
             Cause::Upstream(UpstreamFailure::Timeout),

@@ -1,4 +1,4 @@
-//! The port for the count of a day's calls.
+//! Port `CallCounter`: the store of the daily call count.
 
 use std::{error::Error, fmt::Debug, num::NonZeroU32};
 
@@ -11,29 +11,28 @@ use super::{
 
 /// Counts the calls of each UTC day (days since 1970-01-01).
 ///
-/// Fails open: a call that cannot be counted here is made all the same and counted when the counter works again, since
-/// a full disk must not end all service; the process's own count and the upstream's bound the day meanwhile. Only the
-/// start fails closed: a count that cannot be read is not guessed at.
+/// Fails open: a call that cannot be recorded here is made anyway, and recorded once the counter works again, since a
+/// full disk must not stop the service; meanwhile the process's own count and the upstream's limit the day. Only the
+/// start fails closed: if the count cannot be read, the process does not start.
 ///
-/// A future that is dropped may have counted or not; what it began is brought to its end.
+/// Dropping a future does not stop a write that has begun: it may have counted or not.
 pub trait CallCounter: Debug + Send + Sync + 'static {
-    /// Whether what is counted here outlives the process.
+    /// Whether the count outlives the process.
     fn durability(&self) -> Durability;
 
-    /// The days of which something is known; `None` until the first call was counted.
+    /// The recorded days; `None` until the first call was counted or the first day marked.
     ///
     /// # Errors
-    /// [`CallCounterError`]: nothing is known of any day.
+    /// [`CallCounterError`]: the count could not be read.
     fn read(&self) -> BoxFuture<'_, Result<Option<LedgerRecord>, CallCounterError>>;
 
-    /// Counts calls on a day, before they are made. A day that is closed is counted on too: whether a call may go
-    /// nevertheless, to find out, is for the caller to know.
+    /// Counts calls on a day before they are made. Also on a closed day, since the caller may make a probe call.
     ///
     /// # Errors
     /// [`CallCounterError`]: the calls may or may not have been counted.
     fn take(&self, claim: CallClaim) -> BoxFuture<'_, Result<CallGrant, CallCounterError>>;
 
-    /// Closes a day, or opens it again. Its count stays.
+    /// Marks a day as closed or open. Its count stays.
     ///
     /// # Errors
     /// [`CallCounterError`]: the day may or may not have been marked.
@@ -43,26 +42,26 @@ pub trait CallCounter: Debug + Send + Sync + 'static {
 /// Calls to be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallClaim {
-    /// The day they are counted on.
+    /// The day on which they are counted: days since 1970-01-01.
     pub day: u64,
-    /// Calls that are made already: counted whatever the ceiling is.
+    /// Calls that are made already: all counted, even above the ceiling.
     pub made: u32,
-    /// Calls to be made.
+    /// Calls that are still to be made.
     pub wanted: u32,
-    /// The day's count may not exceed this by calls that are still to be made; `None`: they are not limited.
+    /// Calls still to be made are granted only up to this count of the day; `None`: not limited.
     pub ceiling: Option<NonZeroU32>,
 }
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallGrant {
-    /// Of the calls that were wanted, so many may be made.
+    /// How many of the wanted calls may be made.
     pub granted: u32,
-    /// How the day stands, these included.
+    /// The day's record, including these calls.
     pub day: DayRecord,
 }
 
-/// The count cannot be used now.
+/// The daily count could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct CallCounterError(#[from] Box<dyn Error + Send + Sync>);
@@ -70,7 +69,7 @@ pub struct CallCounterError(#[from] Box<dyn Error + Send + Sync>);
 // === impl CallClaim ===
 
 impl CallClaim {
-    /// Counts on this day, which is the claim's.
+    /// Adds the claim to `day`, which must be the claim's day.
     pub(super) fn count_on(self, day: &mut DayRecord) -> CallGrant {
         day.spent = day.spent.saturating_add(self.made);
         let left = self.ceiling.map_or(u32::MAX, |ceiling| ceiling.get().saturating_sub(day.spent));
@@ -83,7 +82,7 @@ impl CallClaim {
 // === impl CallCounterError ===
 
 impl CallCounterError {
-    /// What the backend says.
+    /// Wraps the backend's error.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(source.into())
     }

@@ -1,4 +1,4 @@
-//! What each backend of the ports promises. A further one joins by a function that makes an empty one, and a line in
+//! Conformance tests for each backend of the ports. To add one, write a function that makes an empty one, and a line in
 //! `conforms!`.
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 
 use super::*;
 
-/// The ports of one empty backend, and what has to live as long.
+/// The ports of an empty backend, and what has to live as long as they do.
 struct Fixture {
     stores: StateStores,
     _place: Box<dyn std::any::Any>,
@@ -35,12 +35,12 @@ macro_rules! conforms {
             }
 
             #[tokio::test(start_paused = true)]
-            async fn a_conflict_tells_the_record_that_was_newer() {
+            async fn a_conflict_returns_the_newer_record() {
                 super::tells_the_newer(&super::$backend()).await;
             }
 
             #[tokio::test(start_paused = true)]
-            async fn a_change_is_told_to_whoever_has_not_seen_it() {
+            async fn a_change_is_notified_to_those_who_have_not_seen_it() {
                 super::tells_changes(&super::$backend()).await;
             }
 
@@ -142,7 +142,7 @@ async fn tells_changes(Fixture { stores, .. }: &Fixture) {
     let second = swap(stores, Some(first), "two").await.unwrap();
     swap(stores, Some(first), "three").await.unwrap_err();
     store.changed(Some(first)).await;
-    assert_eq!(store.changed(Some(second)).now_or_never(), None, "who has lost a swap has changed nothing");
+    assert_eq!(store.changed(Some(second)).now_or_never(), None, "a swap with a conflict changes nothing");
 }
 
 async fn counts_days(Fixture { stores, .. }: &Fixture) {
@@ -162,7 +162,11 @@ async fn keeps_the_ceiling(Fixture { stores, .. }: &Fixture) {
     let claim = CallClaim { ceiling: NonZeroU32::new(10), ..claim(20_000, 8) };
     for (made, granted, spent) in [(0, 8, 8), (0, 2, 10), (0, 0, 10), (3, 0, 13)] {
         let grant = take(stores, CallClaim { made, ..claim }).await;
-        assert_eq!((grant.granted, grant.day.spent), (granted, spent), "what is made is counted in any case");
+        assert_eq!(
+            (grant.granted, grant.day.spent),
+            (granted, spent),
+            "calls made already are always counted"
+        );
     }
     let higher = CallClaim { ceiling: NonZeroU32::new(20), made: 1, ..claim };
     assert_eq!(take(stores, higher).await.granted, 6);
@@ -180,7 +184,7 @@ async fn closes_days(Fixture { stores, .. }: &Fixture) {
     assert_eq!(counter.read().await.unwrap(), Some(open));
     counter.mark(20_001, DayStatus::Closed).await.unwrap();
     let latest = counter.read().await.unwrap().unwrap().latest();
-    assert_eq!(latest.spent, 0, "a day of which nothing was counted");
+    assert_eq!(latest.spent, 0, "a day without calls");
 }
 
 async fn counts_together(Fixture { stores, .. }: &Fixture) {
@@ -188,7 +192,7 @@ async fn counts_together(Fixture { stores, .. }: &Fixture) {
     let takes = (0..5).map(|_| take(stores, claim));
     let granted: Vec<_> =
         futures_util::future::join_all(takes).await.iter().map(|grant| grant.granted).collect();
-    assert_eq!(granted, [8, 8, 8, 6, 0], "in the order of asking");
+    assert_eq!(granted, [8, 8, 8, 6, 0], "in the order of the requests");
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -199,7 +203,7 @@ enum Operation {
     Read,
 }
 
-/// What a writer takes for the version that is held.
+/// The version that a writer expects.
 #[derive(Debug, Clone, Copy)]
 enum Seen {
     Nothing,
@@ -208,7 +212,7 @@ enum Seen {
 }
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
-    // As many days as are kept: which of more goes is the ledger's own test.
+    // No more days than are kept: which one is dropped is tested in `ledger_record`.
     let days = || 20_000..20_000 + u64::try_from(LedgerRecord::MAX_DAYS).unwrap();
     let seen = prop_oneof![Just(Seen::Nothing), Just(Seen::Last), Just(Seen::Older)];
     let claim = (days(), 0..20_u32, 0..20_u32, prop_oneof![Just(0), Just(40), Just(60)]);
@@ -224,10 +228,10 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     prop::collection::vec(operation, 1..30)
 }
 
-/// What the ports mean, in so many words.
+/// A model of the ports.
 #[derive(Default)]
 struct Model {
-    /// What was written, in order.
+    /// All records written, in order.
     tokens: Vec<(Version, String)>,
     days: BTreeMap<u64, (u32, DayStatus)>,
 }

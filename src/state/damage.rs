@@ -1,4 +1,4 @@
-//! A damaged file is kept under another name: it may hold the only refresh token there is.
+//! Damaged state file: it is renamed and kept, since it may contain the only refresh token.
 
 use std::{
     fs, io,
@@ -10,16 +10,16 @@ use super::directory::sync;
 
 const DAMAGED: &str = "damaged";
 
-/// A damaged file that was renamed.
+/// A damaged file that was set aside (renamed).
 #[derive(Debug)]
 pub struct SetAside {
-    /// Where it lies now.
+    /// Its new path.
     pub file: PathBuf,
-    /// What was noticed.
+    /// What was found to be wrong.
     pub reason: String,
 }
 
-/// Renames the file so that the name says when, and overwrites nothing. For whoever holds the directory's lock.
+/// Renames the file to a name with the time, overwriting nothing. The caller must hold the directory's lock.
 pub(super) fn set_aside(file: &Path, now: SystemTime) -> io::Result<PathBuf> {
     let beside = |ending: String| PathBuf::from(format!("{}.{DAMAGED}-{ending}", file.display()));
     let when = timestamp(now);
@@ -34,7 +34,7 @@ pub(super) fn set_aside(file: &Path, now: SystemTime) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Files that were set aside in the place of this one and are still there.
+/// The number of files that were set aside for this one and still exist.
 pub(super) fn count_set_aside(file: &Path) -> usize {
     let (Some(dir), Some(name)) = (file.parent(), file.file_name()) else { return 0 };
     let prefix = format!("{}.{DAMAGED}-", name.display());
@@ -45,9 +45,9 @@ pub(super) fn count_set_aside(file: &Path) -> usize {
         .count()
 }
 
-/// RFC 3339 without colons, which some file systems and tools do not take.
+/// RFC 3339 without colons, which some file systems and tools do not accept.
 fn timestamp(now: SystemTime) -> String {
-    /// 10000-01-01T00:00:00Z: humantime writes no year of five digits.
+    /// 10000-01-01T00:00:00Z: humantime cannot write a year with five digits.
     const END: Duration = Duration::from_secs(253_402_300_800);
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let shown = SystemTime::UNIX_EPOCH + since.min(END - Duration::from_secs(1));
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_says_when_and_is_never_used_twice() {
+    fn a_name_has_the_time_and_is_never_used_twice() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("state.redb");
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_666_951);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_far_off_has_names_too() {
+    fn a_clock_that_is_far_off_gives_valid_names_too() {
         for (seconds, name) in
             [(0, "1970-01-01T00-00-00Z"), (u64::from(u32::MAX) << 9, "9999-12-31T23-59-59Z")]
         {

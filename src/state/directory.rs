@@ -1,4 +1,4 @@
-//! The directory: made for its owner alone, and synced, since a rename is only durable once its directory is.
+//! State directory: created for its owner only (mode 0700), and fsynced to make renames in it durable.
 
 use std::{
     fs::{DirBuilder, File},
@@ -7,10 +7,10 @@ use std::{
     path::Path,
 };
 
-/// For files.
+/// The mode of all files in it.
 pub(super) const OWNER_ONLY: u32 = 0o600;
 
-/// Makes it if it is not there.
+/// Creates it if it does not exist.
 pub(super) fn prepare(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

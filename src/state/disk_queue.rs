@@ -1,18 +1,18 @@
-//! A disk's work: off the async workers, one piece at a time, in the order in which it was asked for.
+//! Disk queue: runs blocking disk work outside the async workers, one job at a time, in order of arrival.
 //!
-//! A blocking task, and no thread with a channel: tokio's paused time stands still while it runs.
+//! Each job is a blocking task and not a message to a thread, since tokio's paused time (tests) stands still only then.
 
 use std::sync::Arc;
 
 use tokio::{sync::Mutex, task::spawn_blocking};
 
-/// A disk that hangs holds one thread, whoever waits for it. Clones are the same queue.
+/// A disk that hangs blocks one thread only, however many callers wait. Clones share the queue.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DiskQueue {
     turn: Arc<Mutex<()>>,
 }
 
-/// The work did not come to its end: it panicked, or the process is ending.
+/// The job did not finish: it panicked, or the process is ending.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted: a bug, or the process is ending")]
 pub(super) struct Interrupted;
@@ -20,8 +20,11 @@ pub(super) struct Interrupted;
 // === impl DiskQueue ===
 
 impl DiskQueue {
-    /// Has this done when all that was asked for before is done. Whoever stops waiting takes it out of the queue; once
-    /// begun, it is brought to its end.
+    /// Runs the job after all earlier ones. Dropping the future takes it out of the queue; a job that has begun is
+    /// finished anyway.
+    ///
+    /// # Errors
+    /// [`Interrupted`]: the job panicked, or the process is ending.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -47,7 +50,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn work_is_done_in_order_and_what_nobody_waits_for_any_more_is_not_begun() {
+    async fn work_is_done_in_order_and_a_dropped_job_is_not_begun() {
         let (queue, done) = (DiskQueue::default(), Arc::new(Mutex::new(Vec::new())));
         let (recover, recovery) = mpsc::channel::<()>();
         let work = |number: u32| {
@@ -65,7 +68,7 @@ mod tests {
         let [first, leaver, last] = [1, 2, 3].map(|number| tokio::spawn(work(number)));
         tokio::task::yield_now().await;
         leaver.abort();
-        // Begun already: that nobody waits for it does not end it.
+        // It has begun: dropping its future does not stop it.
         hanging.abort();
         assert!(leaver.await.unwrap_err().is_cancelled());
         assert!(done.lock().unwrap().is_empty());
@@ -76,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_panics_is_told_of_and_stops_nobody_else() {
+    async fn work_that_panics_is_an_error_and_does_not_stop_later_jobs() {
         let queue = DiskQueue::default();
         queue.run(|| panic!("a bug")).await.unwrap_err();
         assert_eq!(queue.run(|| 7).await.unwrap(), 7);

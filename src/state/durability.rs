@@ -1,18 +1,18 @@
-//! Whether what is kept outlives the process.
+//! Durability: whether a store outlives its process.
 
 /// Whether a store outlives its process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// It survives kill -9 and a power cut.
     Durable,
-    /// It ends with the process.
+    /// It is lost when the process ends.
     Volatile,
 }
 
 // === impl Durability ===
 
 impl Durability {
-    /// For `GET /token`.
+    /// The word in `GET /token`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Durable => "durable",

@@ -1,32 +1,34 @@
-//! What can be wrong with `state.dir`.
+//! Errors of `state.dir`: locked, damaged, or an I/O error.
 
 use std::{io, path::PathBuf};
 
-/// `state.dir` cannot be used. Never holds anything of its content.
+/// `state.dir` cannot be used. Never contains any part of the stored data.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// Another process has it open: two owners would spend the same quota and burn each other's refresh token.
+    /// Another process has it open. Two processes would both use the whole quota, and use up each other's refresh
+    /// token.
     #[error("{dir} is locked by another process: stop it, or set a different state.dir")]
     Locked {
         /// The directory.
         dir: PathBuf,
     },
-    /// The file is no longer what was written. Not replaced: it may hold the only refresh token there is.
+    /// The file is not what was written. `FileStore::open` leaves it as it is and `FileStore::open_or_set_aside`
+    /// renames it; it is never deleted, since it may contain the only refresh token.
     #[error(
         "{file} is damaged ({reason}): restore it, or move it away and start with a refresh token from a new login"
     )]
     Damaged {
         /// The file.
         file: PathBuf,
-        /// What was noticed.
+        /// What was found to be wrong.
         reason: String,
     },
-    /// The disk or the directory says no.
+    /// An I/O error, such as a full disk or missing permission.
     #[error("{path} cannot be used: {source}")]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system, or of the database.
         source: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! State that outlives the process: [`StateFile`] behind the ports, its work off the async workers.
+//! File backend of both ports: [`StateFile`], with its blocking work in a disk queue.
 
 use std::{fmt, path::Path, sync::Arc, time::SystemTime};
 
@@ -17,31 +17,32 @@ use super::{
     token_store::{Stored, Swap, TokenStore, TokenStoreError, Version},
 };
 
-/// Both records, in a file that nobody else may open while this lives. What is written is durable when its future ends.
+/// Both records in one file, locked against other processes while this lives. A write is durable when its future ends.
 pub struct FileStore {
     file: Arc<StateFile>,
     queue: DiskQueue,
-    /// The token's record, as far as it has been met.
+    /// The version of the token record that was last read or written.
     version: watch::Sender<Option<Version>>,
 }
 
 // === impl FileStore ===
 
 impl FileStore {
-    /// Opens the state of this directory, which is made (mode 0700) if it is not there; the file has mode 0600. Blocks.
+    /// Opens the state in this directory, which is created if it does not exist (mode 0700; the file: 0600). Blocks.
     ///
     /// # Errors
-    /// [`StateError::Locked`] while another process has it, [`StateError::Damaged`] where the file is not what was
+    /// [`StateError::Locked`] while another process has it open, [`StateError::Damaged`] if the file is not what was
     /// written, [`StateError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         StateFile::open(dir).map(Self::of)
     }
 
-    /// As [`FileStore::open`], but a damaged file is renamed and a new one begun: a process that does not start would
-    /// serve nobody. Whatever it held can still be taken out of the renamed file.
+    /// As [`FileStore::open`], but a damaged file is renamed and a new one begun, so that the process can start. The
+    /// renamed file still has the old data.
     ///
     /// # Errors
-    /// As [`FileStore::open`], without [`StateError::Damaged`]: what is locked, forbidden or full is not damaged.
+    /// [`StateError::Locked`] and [`StateError::Io`] as [`FileStore::open`]; [`StateError::Damaged`] only if the new
+    /// file cannot be read either.
     pub fn open_or_set_aside(dir: &Path, now: SystemTime) -> Result<(Self, Option<SetAside>), StateError> {
         let (file, set_aside) = StateFile::open_or_set_aside(dir, now)?;
         Ok((Self::of(file), set_aside))
@@ -51,7 +52,7 @@ impl FileStore {
         Self { file: Arc::new(file), queue: DiskQueue::default(), version: watch::Sender::default() }
     }
 
-    /// Damaged files of earlier runs that lie beside the one in use, and wait for a person. Blocks.
+    /// The number of damaged files that were set aside next to this one. Blocks.
     pub(super) fn damaged_files(&self) -> usize {
         self.file.damaged_files()
     }
@@ -71,7 +72,7 @@ impl FileStore {
         }
     }
 
-    fn met(&self, version: Option<Version>) {
+    fn seen(&self, version: Option<Version>) {
         self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 }
@@ -84,7 +85,7 @@ impl TokenStore for FileStore {
     fn read(&self) -> BoxFuture<'_, Result<Option<Stored>, TokenStoreError>> {
         async {
             let stored = self.run(StateFile::token, TokenStoreError::new).await?;
-            self.met(stored.as_ref().map(|stored| stored.version));
+            self.seen(stored.as_ref().map(|stored| stored.version));
             Ok(stored)
         }
         .boxed()
@@ -99,7 +100,7 @@ impl TokenStore for FileStore {
             let new = new.clone();
             let write = move |file: &StateFile| file.compare_and_set(expected, &new);
             let swap = self.run(write, TokenStoreError::new).await?;
-            self.met(match &swap {
+            self.seen(match &swap {
                 Swap::Done(version) => Some(*version),
                 Swap::Conflict(newer) => newer.as_ref().map(|stored| stored.version),
             });
@@ -109,10 +110,10 @@ impl TokenStore for FileStore {
     }
 
     fn changed(&self, seen: Option<Version>) -> BoxFuture<'_, ()> {
-        // Nobody else may write: what this process has met is all there is.
+        // No other process can write, so only this process's own reads and writes have to be watched.
         let mut version = self.version.subscribe();
         async move {
-            // It fails only once the store is gone.
+            // Fails only after the store is dropped.
             let _newer = version.wait_for(|known| *known != seen).await;
         }
         .boxed()

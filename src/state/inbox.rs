@@ -1,4 +1,4 @@
-//! The drop box in `state.dir`: `login` leaves what a person consented to, whoever holds the state takes it up.
+//! Inbox in `state.dir`: `login` leaves a new token record there, and the process that owns the state takes it.
 
 use std::{
     fs::{self, OpenOptions},
@@ -19,15 +19,15 @@ use super::{
 const LEFT: &str = "login.json";
 const TAKEN: &str = "login.taken.json";
 
-/// A file at a time, and only ever whole: written beside its place and renamed. Clones are the same inbox.
+/// Holds one record, always complete: it is written to another file first and then renamed. Clones share the inbox.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     files: LoginFiles,
-    /// One at a time takes or is done: a look that hangs in the disk may go on when nobody waits for it any more.
+    /// One operation at a time: one that hangs on the disk continues after its caller is gone.
     queue: DiskQueue,
 }
 
-/// The inbox as the disk has it. Blocks.
+/// The inbox's files. Blocks on the disk.
 #[derive(Debug, Clone)]
 struct LoginFiles {
     dir: PathBuf,
@@ -36,12 +36,12 @@ struct LoginFiles {
 // === impl Inbox ===
 
 impl Inbox {
-    /// The inbox of this directory; nothing is touched yet.
+    /// The inbox of this directory; does not access the disk.
     pub fn of(dir: impl Into<PathBuf>) -> Self {
         Self { files: LoginFiles { dir: dir.into() }, queue: DiskQueue::default() }
     }
 
-    /// Leaves a record, in place of one that nobody has taken up. Durable when it returns; mode 0600.
+    /// Leaves a record, replacing one that was not taken yet. Durable when it returns; the file has mode 0600.
     ///
     /// # Errors
     /// [`StateError::Io`].
@@ -50,8 +50,8 @@ impl Inbox {
         self.run(move |files| files.leave(&record)).await
     }
 
-    /// What was left, if anything was. It stays until [`Inbox::done`], so that a kill in between loses nothing; a
-    /// newer one replaces one that was not done with. For the holder of the state alone.
+    /// Takes the record that was left, if there is one. It stays on the disk until [`Inbox::done`], so that a kill in
+    /// between loses nothing; a newer one replaces it. Only for the process that owns the state.
     ///
     /// # Errors
     /// [`StateError::Io`], [`StateError::Damaged`].
@@ -59,19 +59,20 @@ impl Inbox {
         self.run(LoginFiles::take).await
     }
 
-    /// What was taken is safe elsewhere. A newer one that has been taken since stays.
+    /// Removes the taken record, after the caller has stored it. A newer one that was taken since stays.
     ///
     /// # Errors
-    /// [`StateError::Io`], [`StateError::Damaged`]: it will be taken again.
+    /// [`StateError::Io`], [`StateError::Damaged`]: the record may be taken again.
     pub async fn done(&self, written: &TokenRecord) -> Result<(), StateError> {
         let written = written.clone();
         self.run(move |files| files.done(&written)).await
     }
 
-    /// Whether nothing waits in it: what was left has been taken up.
+    /// Whether it is empty: what was left has been taken and stored. Files that cannot be looked up (no permission,
+    /// disk error) count as missing.
     ///
     /// # Errors
-    /// [`StateError::Io`].
+    /// [`StateError::Io`] only if the look-up panicked or the process is ending.
     pub async fn is_empty(&self) -> Result<bool, StateError> {
         self.run(|files| Ok(files.is_empty())).await
     }
@@ -139,7 +140,7 @@ impl LoginFiles {
     }
 }
 
-/// `None` where the file is not there.
+/// `None` if the file does not exist.
 fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_left_is_taken_until_it_is_done_with_and_a_newer_one_counts() {
+    async fn what_is_left_can_be_taken_until_it_is_done_and_a_newer_one_replaces_it() {
         let parent = tempfile::tempdir().unwrap();
         let inbox = Inbox::of(parent.path().join("state"));
         assert_eq!(taken(&inbox).await, None);
@@ -188,7 +189,7 @@ mod tests {
         let [one, two] = ["one", "two"].map(|token| TokenRecord::new(token.into()));
         inbox.leave(&one).await.unwrap();
         assert_eq!(taken(&inbox).await.as_deref(), Some("one"));
-        // A look that hung in the disk while nobody waited for it any more.
+        // As if a take had hung on the disk after its caller was gone.
         inbox.leave(&two).await.unwrap();
         assert_eq!(taken(&inbox.clone()).await.as_deref(), Some("two"));
         inbox.done(&one).await.unwrap();
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_we_did_not_leave_is_told_of_by_name() {
+    async fn a_foreign_file_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(LEFT), "hush").unwrap();
         let error = Inbox::of(dir.path()).take().await.unwrap_err().to_string();

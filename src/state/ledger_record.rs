@@ -1,16 +1,16 @@
-//! What is kept of the day's count, and how it is written: JSON, as the token's record.
+//! Ledger record: the stored daily call counts, as JSON.
 
 use serde::{Deserialize, Serialize};
 
 use super::record::{InvalidRecord, parse};
 
-/// The calls of the last UTC days on which some were made. Never empty.
+/// The call counts of the last few UTC days that were written. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerRecord {
-    /// The day that was written last. Its fields stand at the top, where versions that kept one day look for them.
+    /// The day that was written last. Its fields are at the top level, where older versions (one day only) expect them.
     #[serde(flatten)]
     latest: DayRecord,
-    /// The others, the one that was written last first.
+    /// The other days, the one written last first.
     #[serde(default)]
     other_days: Vec<DayRecord>,
 }
@@ -20,31 +20,31 @@ pub struct LedgerRecord {
 pub struct DayRecord {
     /// Days since 1970-01-01.
     pub day: u64,
-    /// Calls made on it; [`DayRecord::UNCOUNTED`] where that was not kept.
+    /// Calls counted on it, leases included; [`DayRecord::UNCOUNTED`] if the count is not known.
     pub spent: u32,
-    /// Whether the upstream takes more.
+    /// Whether the upstream accepts more calls.
     #[serde(default)]
     pub status: DayStatus,
 }
 
-/// Whether the upstream takes more calls on a day.
+/// Whether the upstream accepts more calls on a day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DayStatus {
-    /// As far as is known.
+    /// It does, as far as is known.
     #[default]
     Open,
-    /// It answered `quota_exceeded`.
+    /// It responded with `quota_exceeded`.
     Closed,
 }
 
 // === impl LedgerRecord ===
 
 impl LedgerRecord {
-    /// Yesterday, today, and a day that a wrong clock has shown: it must not push today out.
+    /// Yesterday, today, and one day shown by a wrong clock, which must not push out today.
     pub const MAX_DAYS: usize = 3;
 
-    /// A ledger of one day.
+    /// A record of one day.
     pub const fn of(latest: DayRecord) -> Self {
         Self { latest, other_days: Vec::new() }
     }
@@ -54,13 +54,13 @@ impl LedgerRecord {
         self.latest
     }
 
-    /// The others, the one that was written last first.
+    /// The other days, the one written last first.
     pub fn other_days(&self) -> &[DayRecord] {
         &self.other_days
     }
 
-    /// The ledger after a change to this day, which is begun if nothing is known of it. Of too many days the one goes
-    /// that was not written for longest.
+    /// The record after `change` was made to this day, which is added if it is missing. Above [`Self::MAX_DAYS`] the
+    /// day is dropped that was not written for the longest time.
     pub(super) fn after<R>(
         held: Option<Self>,
         day: u64,
@@ -94,14 +94,14 @@ impl LedgerRecord {
 // === impl DayRecord ===
 
 impl DayRecord {
-    /// What earlier versions wrote in the place of a closed day's count.
+    /// What older versions wrote instead of a closed day's count.
     pub const UNCOUNTED: u32 = u32::MAX;
 }
 
 // === impl DayStatus ===
 
 impl DayStatus {
-    /// As in the record.
+    /// The word in the JSON record.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_days_the_one_goes_that_was_not_written_for_longest() {
+    fn of_too_many_days_the_one_is_dropped_that_was_not_written_for_longest() {
         let days = |record: &LedgerRecord| {
             let others = record.other_days().iter();
             others.fold(vec![record.latest().day], |days, other| [days, vec![other.day]].concat())

@@ -1,4 +1,4 @@
-//! State that ends with the process: what a replica without `state.dir` has. Never waits.
+//! Memory backend of both ports, used without `state.dir`: the state is lost when the process ends.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -61,7 +61,7 @@ impl TokenStore for MemoryStore {
         let mut token = self.token.subscribe();
         async move {
             let is_another = |held: &Option<Stored>| held.as_ref().map(|stored| stored.version) != seen;
-            // It fails only once the store is gone.
+            // Fails only after the store is dropped.
             let _newer = token.wait_for(is_another).await;
         }
         .boxed()

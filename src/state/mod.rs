@@ -1,13 +1,12 @@
-//! What outlives the process, as ports: the token's record ([`TokenStore`]) and the count of a day's calls
-//! ([`CallCounter`]).
+//! Persistent state, as two ports: the token record ([`TokenStore`]) and the daily call count ([`CallCounter`]).
 //!
-//! Backends: memory, and a file of `state.dir` (redb: one process, kept so that a kill at any instant leaves the record
-//! before or the one after). `conformance` is what each of them promises; a third one joins it by one function. Beside
-//! them an inbox, in which another process of ours leaves a refresh token. Must never know what a token is for, when a
-//! day ends or what a call is worth: whoever asks brings the time, the day and the number.
+//! Backends: memory, and a file in `state.dir` (redb; one process at a time; after a kill at any instant it has either
+//! the old or the new record). `conformance` tests what each backend must do; a third backend is added to it with one
+//! function. The inbox is separate: there the `login` command leaves a refresh token for the running process.
 //!
-//! Everything is async and nothing blocks its caller: a disk has a queue of its own. A damaged file is renamed and a new
-//! one begun: it must not keep the process from starting.
+//! This module must not know how a token is used, when a day ends or what a call costs: the caller passes the time, the
+//! day and the number. The ports are async and do not block their caller: disk work has its own queue. `serve`
+//! renames a damaged file and begins a new one, so that it can still start.
 
 mod call_counter;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is kept of the token, and how it is written: JSON, so that a person with the file and a debugger can read it in ten years.
+//! Token record: what is stored of the token, as JSON, so that it stays readable without this program.
 
 use std::{
     fmt,
@@ -9,66 +9,66 @@ use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-/// A few tokens of about a kilobyte each, and some dates. What is larger was not written by us.
+/// The largest record: it has a few tokens of about a kilobyte each, and some dates. Anything larger is not ours.
 const LARGEST_BYTES: usize = 128 * 1024;
 
-/// All that is known of the refresh token and what it brought last.
+/// The refresh token, and the last access token that it brought.
 #[derive(Debug, Clone)]
 pub struct TokenRecord {
-    /// What the next renewal sends.
+    /// The refresh token that the next renewal sends.
     pub refresh_token: SecretString,
-    /// The refresh tokens that it replaced, the latest first, until it has worked once.
+    /// The refresh tokens that it replaced, the latest first; emptied once it has worked.
     pub replaced: Vec<SecretString>,
-    /// The access token that came last, if one has come.
+    /// The last access token, if there was one.
     pub access: Option<StoredAccess>,
-    /// Whether renewals bring another refresh token.
+    /// Whether a renewal replaces the refresh token.
     pub rotation: Rotation,
-    /// When a renewal was begun whose answer was not written down: set, the refresh token may have been used up.
+    /// When a renewal was begun whose result is not stored. If set, the refresh token may be used up already.
     pub intent: Option<SystemTime>,
-    /// The refresh token in the settings when this record began or was last replaced by it.
+    /// The configured refresh token when this record was made: only a different one replaces the record.
     pub seed: Option<Fingerprint>,
-    /// The refresh token that was last taken out of the inbox.
+    /// The refresh token that was last taken from the inbox.
     pub login_fingerprint: Option<Fingerprint>,
 }
 
-/// An access token and its time, by the wall clock: what a restart needs to know.
+/// An access token with its times by the wall clock, for use after a restart.
 #[derive(Debug, Clone)]
 pub struct StoredAccess {
-    /// The token.
+    /// The access token; a secret.
     pub token: SecretString,
-    /// When it came.
+    /// When it was received.
     pub renewed_at: SystemTime,
-    /// When it is no longer good.
+    /// When it expires.
     pub expires_at: SystemTime,
 }
 
-/// Whether a refresh token can be used twice. The vendor's applications differ in it.
+/// Whether a refresh token can be used more than once. This depends on the vendor's application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rotation {
-    /// No renewal has been seen yet.
+    /// There was no renewal yet.
     Unknown,
-    /// The same one goes on working.
+    /// The refresh token stays valid after a renewal.
     LongLived,
-    /// Each use brings another, and losing that one needs a person with a browser.
+    /// Each renewal brings a new one; if that is lost, a person has to log in again.
     Rotating,
 }
 
-/// SHA-256 of a refresh token: enough to notice another one, and no secret.
+/// SHA-256 of a refresh token: tells two tokens apart, and is not a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint(String);
 
-/// What is not what we would have written.
+/// The bytes are not a record that this program writes.
 #[derive(Debug, thiserror::Error)]
-#[error("not a record of ours")]
+#[error("not a record that this program wrote")]
 pub(super) struct InvalidRecord;
 
-/// The token's record as JSON; the only place where its secrets are written in clear.
+/// The JSON form of the token record; only here are its secrets written in clear text.
 #[derive(Serialize, Deserialize)]
 struct TokenFields {
     version: u64,
     refresh_token: String,
-    // Neither written nor expected where there are none: older processes write records without it.
+    // Left out if empty: older versions write and read records without it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     replaced: Vec<String>,
     access: Option<AccessFields>,
@@ -89,7 +89,7 @@ struct AccessFields {
 // === impl TokenRecord ===
 
 impl TokenRecord {
-    /// A record that has only a refresh token, and has never used it.
+    /// A record of a refresh token that was never used.
     pub fn new(refresh_token: SecretString) -> Self {
         Self {
             refresh_token,
@@ -119,7 +119,7 @@ impl TokenRecord {
             login_fingerprint: login_fingerprint.clone(),
         };
         let bytes = serde_json::to_vec(&fields).map_err(|_error| InvalidRecord)?;
-        // Never write what would be refused when it is read.
+        // Never write a record that would be refused when read.
         if bytes.len() > LARGEST_BYTES { Err(InvalidRecord) } else { Ok(bytes) }
     }
 
@@ -160,7 +160,7 @@ impl TokenRecord {
 // === impl Rotation ===
 
 impl Rotation {
-    /// For `GET /token`.
+    /// The word in `GET /token`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -180,7 +180,7 @@ impl Fingerprint {
     }
 }
 
-/// serde's own message may quote what it could not read.
+/// Parses JSON. Drops serde's message, which may quote a secret.
 pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, InvalidRecord> {
     if bytes.len() > LARGEST_BYTES {
         return Err(InvalidRecord);
@@ -236,11 +236,11 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_replaced_tokens_is_what_it_was_before_there_were_any() {
+    fn a_record_without_replaced_tokens_has_the_format_of_older_versions() {
         let before = r#"{"version":3,"refresh_token":"r","access":null,"rotation":"rotating","intent_unix_ms":5,"seed":null,"handed_over":null}"#;
         let (version, read) = TokenRecord::from_bytes(before.as_bytes()).unwrap();
         assert_eq!((version, read.rotation, read.replaced.len()), (3, Rotation::Rotating, 0));
-        assert_eq!(read.to_bytes(version).unwrap(), before.as_bytes(), "an older process reads it too");
+        assert_eq!(read.to_bytes(version).unwrap(), before.as_bytes(), "an older version reads it too");
     }
 
     #[test]
@@ -250,6 +250,6 @@ mod tests {
             assert!(TokenRecord::from_bytes(bytes.as_bytes()).is_err(), "{bytes}");
         }
         let nameless = TokenRecord::new(SecretString::default()).to_bytes(1).unwrap();
-        assert!(TokenRecord::from_bytes(&nameless).is_err(), "an empty refresh token is none");
+        assert!(TokenRecord::from_bytes(&nameless).is_err(), "an empty refresh token is refused");
     }
 }

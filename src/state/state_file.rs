@@ -1,4 +1,4 @@
-//! The file in `state.dir`: two records, each change an fsync. Everything here blocks on the disk.
+//! State file: the redb database in `state.dir` with both records; each change is an fsync. All of it blocks.
 
 use std::{
     fmt,
@@ -29,16 +29,16 @@ const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records"
 const TOKEN: &str = "token";
 const LEDGER: &str = "ledger";
 
-/// Two records of a few kilobytes: redb's default is a gigabyte.
+/// redb's page cache: enough for two records of a few kilobytes; the default is a gigabyte.
 const PAGES_IN_MEMORY_BYTES: usize = 256 * 1024;
 
-/// Both records, in a file that nobody else may open while this lives.
+/// Both records in one file, locked against other processes while this lives.
 pub(super) struct StateFile {
     dir: PathBuf,
     file: PathBuf,
-    /// `None` after an error of the disk's, which redb does not forgive: the next use opens it again.
+    /// `None` after an error: redb refuses further use after a disk error, so the next use opens the file again.
     database: Mutex<Option<Database>>,
-    /// Ours beside redb's own: it also covers the making of the file, and the inbox. Ends with the process.
+    /// Our lock in addition to redb's: it also covers the creation of the file, and the inbox.
     _lock: File,
 }
 
@@ -59,7 +59,7 @@ impl StateFile {
         match opened.check() {
             Ok(()) => Ok((opened, None)),
             Err(StateError::Damaged { file, reason }) => {
-                // A file with one bad record is open by now.
+                // If only one record is bad, the file is open: close it before renaming.
                 *opened.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 let renamed =
                     set_aside(&file, now).map_err(|source| StateError::Io { path: file, source })?;
@@ -120,7 +120,7 @@ impl StateFile {
         Ok(Self { dir: dir.to_owned(), file: dir.join(FILE), database: Mutex::new(None), _lock: lock })
     }
 
-    /// Whatever cannot be read is told of at the start, and not at the first renewal.
+    /// Reads both records, so that damage is reported at start and not at the first renewal.
     fn check(&self) -> Result<(), StateError> {
         let read = || {
             let io = |source| StateError::Io { path: self.dir.clone(), source };
@@ -130,13 +130,16 @@ impl StateFile {
             self.token()?;
             self.ledger().map(drop)
         };
-        // redb promises an error for a damaged file, and has bugs as everybody has.
+        // redb should return an error for a damaged file, but a bug in it could panic instead.
         panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_panic| {
-            Err(StateError::Damaged { file: self.file.clone(), reason: "reading it panics".to_owned() })
+            Err(StateError::Damaged {
+                file: self.file.clone(),
+                reason: "reading it caused a panic".to_owned(),
+            })
         })
     }
 
-    /// Beside its place first: a file that a kill left half made would be taken for a damaged one.
+    /// Creates the file under another name and renames it: a half-made one, left by a kill, would look damaged.
     fn create(&self) -> Result<(), StateError> {
         let io = |source| StateError::Io { path: self.dir.clone(), source };
         let beside = self.file.with_extension("new");
@@ -164,7 +167,7 @@ impl StateFile {
         bytes.map(|bytes| parse(&bytes).map_err(|foreign| self.foreign(&foreign))).transpose()
     }
 
-    /// Reads a record and, unless `decide` has nothing to write, replaces it, in one transaction.
+    /// Reads a record and replaces it with what `decide` returns, if anything, in one transaction.
     fn change<T, R>(
         &self,
         key: &str,
@@ -198,7 +201,7 @@ impl StateFile {
 
     fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StateError> {
         let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken out: a panic in there must not leave half a transaction to the next.
+        // Taken out of the slot, so that after a panic the next use opens the file again.
         let database = match slot.take() {
             Some(database) => database,
             None => builder().open(&self.file).map_err(|error| self.broken(error.into()))?,
@@ -212,7 +215,7 @@ impl StateFile {
         }
     }
 
-    /// A damaged file is set aside, and so nothing counts as damage but what is known to be.
+    /// Classifies an error. Only certain damage counts as damage, since a damaged file is set aside.
     fn broken(&self, error: redb::Error) -> StateError {
         let (path, file) = (self.file.clone(), self.file.clone());
         match error {
@@ -249,12 +252,12 @@ impl fmt::Debug for StateFile {
 fn builder() -> Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(PAGES_IN_MEMORY_BYTES);
-    // Without it a damaged file panics where it should be refused.
+    // Without this a damaged file causes a panic instead of an error.
     builder.set_check_integrity_on_open(true);
     builder
 }
 
-/// For the owner's eyes only.
+/// Options for a file that only its owner can read and write.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(OWNER_ONLY);

@@ -1,24 +1,24 @@
-//! The ports together, as the composition root chooses their backends.
+//! State stores: both ports with the backend that the composition root has chosen.
 
 use std::sync::Arc;
 
 use super::{call_counter::CallCounter, file::FileStore, memory::MemoryStore, token_store::TokenStore};
 
-/// What outlives the process, or does not: nothing above knows which.
+/// Both ports, in memory or in a file; their users do not know which.
 #[derive(Debug, Clone)]
 pub struct StateStores {
-    /// Keeps the token's record.
+    /// Keeps the token record.
     pub token_store: Arc<dyn TokenStore>,
-    /// Counts the day's calls.
+    /// Counts the calls of each day.
     pub call_counter: Arc<dyn CallCounter>,
-    /// Damaged files of earlier runs that wait for a person, as of now.
+    /// The number of damaged files that were set aside in the directory, counted when this value was made.
     pub damaged_files: usize,
 }
 
 // === impl StateStores ===
 
 impl StateStores {
-    /// Both in memory.
+    /// Both stores in memory.
     pub fn in_memory() -> Self {
         let memory = Arc::new(MemoryStore::default());
         Self {
@@ -28,7 +28,7 @@ impl StateStores {
         }
     }
 
-    /// Both in this file. Blocks.
+    /// Both stores in this file. Blocks on the disk.
     pub fn in_file(file: Arc<FileStore>) -> Self {
         let damaged_files = file.damaged_files();
         Self { token_store: Arc::clone(&file) as Arc<dyn TokenStore>, call_counter: file, damaged_files }

@@ -1,4 +1,4 @@
-//! The port for the token's record: read, compare-and-set, and notification of changes.
+//! Port `TokenStore`: the store of the token record, with read, compare-and-set and notification of changes.
 
 use std::{error::Error, fmt::Debug};
 
@@ -6,61 +6,61 @@ use futures_util::future::BoxFuture;
 
 use super::{durability::Durability, record::TokenRecord};
 
-/// Keeps the token's record.
+/// Keeps the token record.
 ///
-/// Fails closed: a record that cannot be read is not guessed at, and a renewal whose intent cannot be written asks for
-/// no token, since a rotating refresh token may be used once. The access token in use goes on meanwhile.
+/// Fails closed: without reading the record, or writing the intent to renew, no renewal is sent, since a rotating
+/// refresh token can be used only once. The current access token stays in use meanwhile.
 ///
-/// A future that is dropped may have written or not; what it began is brought to its end.
+/// Dropping a future does not stop a write that has begun: it may have written or not.
 pub trait TokenStore: Debug + Send + Sync + 'static {
-    /// Whether what is written here outlives the process.
+    /// Whether the record outlives the process.
     fn durability(&self) -> Durability;
 
     /// The record; `None` until the first was written.
     ///
     /// # Errors
-    /// [`TokenStoreError`]: nothing is known of the record.
+    /// [`TokenStoreError`]: the record could not be read.
     fn read(&self) -> BoxFuture<'_, Result<Option<Stored>, TokenStoreError>>;
 
-    /// Replaces the record if it still is the version that was read (`None`: if there is none). What a [`Swap::Done`]
-    /// wrote is as durable as [`TokenStore::durability`] says.
+    /// Replaces the record if its version still is `expected` (`None`: if there is no record). After [`Swap::Done`]
+    /// it is as durable as [`TokenStore::durability`] says.
     ///
     /// # Errors
-    /// [`TokenStoreError`]: the record is either the old or the new one, and never a mixture.
+    /// [`TokenStoreError`]: the record is either the old or the new one, never a mixture.
     fn compare_and_set<'a>(
         &'a self,
         expected: Option<Version>,
         new: &'a TokenRecord,
     ) -> BoxFuture<'a, Result<Swap, TokenStoreError>>;
 
-    /// Waits until the record is known to be another version than this one, whoever wrote it. May be early: read, and
-    /// wait again with what was read.
+    /// Waits until the record is known to have another version than `seen`, by any writer. May return early: read the
+    /// record, and wait again with its version.
     fn changed(&self, seen: Option<Version>) -> BoxFuture<'_, ()>;
 }
 
-/// Which writing of the token's record this is. A record is never the same version twice.
+/// The version of the token record: increases with each write, so no two writes have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version(pub(super) u64);
 
-/// A record as it was read.
+/// A token record with its version.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// For the compare-and-set.
+    /// The version to pass to the next compare-and-set.
     pub version: Version,
-    /// What it holds.
+    /// The record.
     pub record: TokenRecord,
 }
 
-/// What became of a compare-and-set.
+/// The result of a compare-and-set.
 #[derive(Debug, Clone)]
 pub enum Swap {
-    /// It was written, and is this version.
+    /// The record was written and has this version.
     Done(Version),
-    /// Another was written since, which is the one to go on with: nothing changed.
+    /// Nothing was written: the record has another version, which is returned (`None`: there is no record).
     Conflict(Option<Box<Stored>>),
 }
 
-/// The token's record cannot be used now. Never holds anything of its content.
+/// The token record could not be read or written. Never contains any part of the record.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct TokenStoreError(#[from] Box<dyn Error + Send + Sync>);
@@ -85,7 +85,7 @@ impl Swap {
 // === impl TokenStoreError ===
 
 impl TokenStoreError {
-    /// What the backend says.
+    /// Wraps the backend's error.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(source.into())
     }

@@ -32,12 +32,12 @@ fn a_wait_longer_than_max_wait_is_refused_at_once() {
     let start = Instant::now();
     let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
     let places = std::iter::from_fn(|| pacer.reserve(Priority::Miss, start).ok()).count();
-    assert_eq!(places, 20, "the first goes at once, the twentieth after 4.9875 s");
+    assert_eq!(places, 20, "the first leaves at once, the twentieth after 4.9875 s");
     assert_eq!(pacer.reserve(Priority::Miss, start), Err(QueueFull { wait: SPACING * 20 }));
 }
 
 #[test]
-fn who_gives_up_lets_those_behind_move_up() {
+fn a_call_that_gives_up_lets_later_calls_move_up() {
     let start = Instant::now();
     let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
     leave(&mut pacer, start);
@@ -49,7 +49,7 @@ fn who_gives_up_lets_those_behind_move_up() {
 }
 
 #[test]
-fn a_throttled_answer_halves_the_rate_once_and_good_answers_restore_it() {
+fn a_throttled_response_halves_the_rate_once_and_accepted_calls_restore_it() {
     let start = Instant::now();
     let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
     pacer.throttled(start);
@@ -63,12 +63,12 @@ fn a_throttled_answer_halves_the_rate_once_and_good_answers_restore_it() {
 }
 
 #[test]
-fn a_second_that_others_spend_is_asked_for_ever_less_often_down_to_once_a_minute() {
+fn while_others_use_the_limit_calls_become_rarer_down_to_one_a_minute() {
     let mut now = Instant::now();
     let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, now);
     let silence = WINDOW + JITTER;
     for times in [1, 1, 1, 1, 2, 4, 8, 16, 32] {
-        // One that was under way comes back too.
+        // A call that was under way is refused too.
         pacer.throttled(now);
         pacer.throttled(now);
         assert_eq!(pacer.wait(Priority::Miss, now), silence * times);
@@ -83,7 +83,7 @@ fn a_second_that_others_spend_is_asked_for_ever_less_often_down_to_once_a_minute
 }
 
 #[test]
-fn those_who_wait_feel_a_hold_too() {
+fn a_hold_delays_waiting_calls_too() {
     let start = Instant::now();
     let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
     let ticket = pacer.reserve(Priority::Miss, start).unwrap();
@@ -92,7 +92,7 @@ fn those_who_wait_feel_a_hold_too() {
 }
 
 #[test]
-fn a_cold_key_goes_before_a_refresh() {
+fn a_miss_leaves_before_a_refresh() {
     let start = Instant::now();
     let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
     leave(&mut pacer, start);
@@ -104,11 +104,14 @@ fn a_cold_key_goes_before_a_refresh() {
     assert_eq!(pacer.take(refresh, start + SPACING * 2), Admission::Go);
     pacer.sent(start + SPACING * 2);
     let refreshes = std::iter::from_fn(|| pacer.reserve(Priority::Refresh, start).ok()).count();
-    assert!(refreshes > 0 && pacer.reserve(Priority::Miss, start).is_ok(), "a full lane is no obstacle");
+    assert!(
+        refreshes > 0 && pacer.reserve(Priority::Miss, start).is_ok(),
+        "refreshes that wait do not delay a miss"
+    );
 }
 
 #[test]
-fn a_429_of_unknown_shape_is_followed_by_a_growing_silence() {
+fn after_an_unspecified_429_the_pause_grows() {
     let mut now = Instant::now();
     let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, now);
     for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600] {
@@ -127,7 +130,7 @@ fn a_429_of_unknown_shape_is_followed_by_a_growing_silence() {
 }
 
 #[test]
-fn a_bucket_that_follows_another_leaves_its_last_second_alone() {
+fn after_a_restart_the_first_call_waits_for_a_second() {
     let start = Instant::now();
     let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
     pacer.resume_after_restart(start);
@@ -147,7 +150,7 @@ fn a_call_that_is_still_connecting_keeps_the_next_one_back_and_the_interval_coun
     assert_eq!(pacer.take(second, connected + SPACING), Admission::Go);
     assert_eq!(pacer.ended(first, connected + SPACING), Connecting::Another, "it was sent long ago");
     assert_eq!(pacer.take(third, connected + SPACING * 2), Admission::AfterConnecting);
-    assert_eq!(pacer.ended(second, connected + SPACING * 2), Connecting::Over, "no connection came about");
+    assert_eq!(pacer.ended(second, connected + SPACING * 2), Connecting::Over, "no connection was made");
     assert_eq!(pacer.take(third, connected + SPACING * 3), Admission::Go);
 }
 
@@ -209,7 +212,7 @@ proptest! {
                 }
                 Event::CircuitPermit(millis) => now += Duration::from_millis(millis),
             }
-            // Whoever wakes first asks first: the newest here, which is the least kind order.
+            // The newest call tries first: the worst order in which waiting calls can wake up.
             for index in (0..waiting.len()).rev() {
                 if pacer.take(waiting[index], now) == Admission::Go {
                     waiting.remove(index);

@@ -1,4 +1,4 @@
-//! Tests: what becomes of leases that a store writes down, loses, shares or does not grant.
+//! Tests: leases that a store records, loses, shares with other processes, or does not grant.
 
 use std::num::NonZeroU32;
 
@@ -10,7 +10,7 @@ use super::{
 use crate::state::DayRecord;
 
 #[test]
-fn a_store_that_fails_ends_no_service_and_is_told_later() {
+fn a_failing_store_stops_no_call_and_records_them_later() {
     let now = at(0, 1, 0);
     let mut budget = QuotaDay::new(limits(100), Backing::Store, 0, now);
     let Ok(Reserve::Lease(lease)) = budget.reserve(COLD, now) else { panic!("no lease") };
@@ -25,7 +25,7 @@ fn a_store_that_fails_ends_no_service_and_is_told_later() {
 }
 
 #[test]
-fn what_the_store_has_lost_is_written_down_again() {
+fn calls_that_the_store_has_lost_are_recorded_again() {
     let now = at(0, 1, 0);
     let mut budget = QuotaDay::new(limits(100), Backing::Store, 0, now);
     let Ok(Reserve::Lease(lease)) = budget.reserve(COLD, now) else { panic!("no lease") };
@@ -45,7 +45,7 @@ fn what_the_store_has_lost_is_written_down_again() {
 }
 
 #[test]
-fn what_others_take_from_the_same_store_is_spent() {
+fn calls_that_others_take_from_the_same_store_count_as_used() {
     let now = at(0, 1, 0);
     let mut budget = QuotaDay::new(limits(100), Backing::Store, 0, now);
     let Ok(Reserve::Lease(lease)) = budget.reserve(COLD, now) else { panic!("no lease") };
@@ -54,7 +54,7 @@ fn what_others_take_from_the_same_store_is_spent() {
 }
 
 #[test]
-fn a_day_of_which_the_store_grants_no_more_calls_is_spent() {
+fn a_day_on_which_the_store_grants_no_more_calls_is_used_up() {
     let now = at(0, 1, 0);
     for (granted, spent) in [(3, 100), (0, 100), (0, 130), (0, DayRecord::UNCOUNTED)] {
         let mut budget = QuotaDay::new(limits(100), Backing::Store, 0, now);

@@ -31,7 +31,7 @@ fn count(budget: &mut QuotaDay, now: SystemTime) -> Result<(), DailyQuotaExhaust
     budget.reserve(COLD, now).map(drop)
 }
 
-/// A store, and a kill -9 that leaves it alone.
+/// A store whose record survives a kill -9.
 #[derive(Default)]
 struct Stored(MemoryStore);
 
@@ -59,7 +59,7 @@ impl Stored {
 }
 
 #[test]
-fn a_start_that_knows_nothing_assumes_that_the_day_s_share_is_spent() {
+fn a_start_without_a_count_assumes_an_even_pace_since_midnight() {
     for (now, used) in
         [(at(0, 0, 0), 0), (at(0, 6, 0), 2_500), (at(0, 12, 1), 5_001), (at(0, 23, 3599), 10_000)]
     {
@@ -68,11 +68,11 @@ fn a_start_that_knows_nothing_assumes_that_the_day_s_share_is_spent() {
     let now = at(0, 12, 0);
     let used = DailyBudget::pro_rata(limits(10_000), now);
     let mut budget = QuotaDay::new(limits(10_000), Backing::Memory, used, now);
-    assert_eq!(budget.mode(now), QuotaMode::Normal, "and that is no reason to stretch refreshes");
+    assert_eq!(budget.mode(now), QuotaMode::Normal, "and refreshes are not delayed by it");
 }
 
 #[test]
-fn a_spent_day_ends_at_midnight_utc() {
+fn a_used_up_day_ends_at_midnight_utc() {
     let (before, after) = (at(0, 0, 0), at(1, 0, 0));
     let mut budget = budget(2, before);
     assert_eq!([count(&mut budget, before), count(&mut budget, before)], [Ok(()), Ok(())]);
@@ -86,7 +86,7 @@ fn a_spent_day_ends_at_midnight_utc() {
 }
 
 #[test]
-fn cold_keys_go_on_until_the_reserve_is_spent_too() {
+fn misses_continue_until_the_reserve_is_used_up_too() {
     let now = at(0, 0, 0);
     let mut budget = budget(100, now);
     let refreshes = std::iter::from_fn(|| budget.reserve(Priority::Refresh, now).ok()).count();
@@ -101,14 +101,14 @@ fn cold_keys_go_on_until_the_reserve_is_spent_too() {
 }
 
 #[test]
-fn quota_exceeded_spends_the_day_whatever_our_count_says_and_the_drift_is_known() {
+fn quota_exceeded_closes_the_day_whatever_our_count_is_and_shows_the_calls_of_others() {
     let noon = at(0, 12, 0);
     for (limit, used, retry_in, external) in
         [(0, 0, DAY / 24, 0), (10_000, 7_998, DAY / 24, 2_001), (10_000, 7_999, DAY / 2, 2_000)]
     {
         let mut budget = QuotaDay::new(limits(limit), Backing::Memory, used, noon);
         count(&mut budget, noon).unwrap();
-        assert_eq!(budget.exceeded(noon, 0.0), None, "no store is there to be told");
+        assert_eq!(budget.exceeded(noon, 0.0), None, "there is no store to record it");
         assert_eq!(count(&mut budget, noon), Err(DailyQuotaExhausted { retry_in }));
         let today = budget.today(noon);
         assert!(today.remaining.is_none_or(|left| left == 0));
@@ -123,20 +123,20 @@ fn quota_exceeded_spends_the_day_whatever_our_count_says_and_the_drift_is_known(
 }
 
 #[test]
-fn a_call_that_was_counted_yesterday_does_not_go_today() {
+fn a_call_that_was_counted_yesterday_is_not_made_today() {
     let (before, after) = (at(0, 23, 3599), at(1, 0, 0));
     let mut budget = budget(10, before);
     let Ok(Reserve::Reserved(line)) = budget.reserve(COLD, before) else { panic!("not entered") };
-    assert!(budget.is_good(line, before) && !budget.is_good(line, after));
+    assert!(budget.is_valid(line, before) && !budget.is_valid(line, after));
     budget.refund(line, after);
     assert_eq!(budget.today(after).used, 0);
     let Ok(Reserve::Reserved(line)) = budget.reserve(COLD, after) else { panic!("not entered") };
     budget.exceeded(after, 0.0);
-    assert!(!budget.is_good(line, after), "nor one that quota_exceeded overtook");
+    assert!(!budget.is_valid(line, after), "nor after a quota_exceeded while it waited");
 }
 
 #[test]
-fn a_clock_set_back_hands_out_nothing_twice() {
+fn a_clock_set_back_allows_no_call_twice() {
     let mut budget = budget(1, at(3, 0, 0));
     assert_eq!(count(&mut budget, at(3, 0, 0)), Ok(()));
     for earlier in [at(2, 23, 3599), at(3, 0, 1), at(0, 5, 0)] {
@@ -153,7 +153,7 @@ fn without_a_limit_nothing_is_refused() {
 }
 
 #[test]
-fn a_day_that_a_run_before_found_spent_ends_at_midnight_whatever_the_clock_says_at_the_next_start() {
+fn a_day_that_an_earlier_process_closed_ends_at_midnight_whatever_the_clock_shows_at_the_next_start() {
     for spent in [9, DayRecord::UNCOUNTED] {
         let day = DayRecord { day: day_of(at(1, 0, 0)), spent, status: DayStatus::Closed };
         for start in [at(1, 5, 0), at(2, 0, 1)] {
@@ -166,7 +166,7 @@ fn a_day_that_a_run_before_found_spent_ends_at_midnight_whatever_the_clock_says_
 }
 
 #[test]
-fn what_a_clock_that_was_ahead_has_closed_is_no_word_about_today() {
+fn a_day_closed_by_a_clock_that_was_ahead_does_not_close_today() {
     let tomorrow = DayRecord { day: day_of(at(1, 0, 0)), spent: 20, status: DayStatus::Closed };
     let today = at(0, 5, 0);
     let mut budget = QuotaDay::resumed(limits(10_000), &LedgerRecord::of(tomorrow), today, 0.5);
@@ -175,7 +175,7 @@ fn what_a_clock_that_was_ahead_has_closed_is_no_word_about_today() {
     for minutes in [0, 59, 60] {
         at_midnight.push(budget.check(COLD, at(1, 0, minutes * 60)).is_ok());
     }
-    assert_eq!(at_midnight, [false, false, true], "nor is tomorrow lost");
+    assert_eq!(at_midnight, [false, false, true], "and tomorrow is open too");
 }
 
 #[test]
@@ -194,7 +194,7 @@ enum Event {
     NotSent,
     Kill,
     TimePasses(u64),
-    /// Somebody sets the clock, so many seconds off the true time.
+    /// The clock is set, this many seconds off the true time.
     SetClock(i64),
 }
 
@@ -207,7 +207,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// A clock that is wrong by less than two days, or not.
+/// An event, and a clock that is right or wrong by less than two days.
 fn event_and_wrong_clock() -> impl Strategy<Value = Event> {
     prop_oneof![
         9 => event(),
@@ -247,7 +247,7 @@ proptest! {
             }
             let (today, made) = (budget.today(now).used, sent.get(&day_of(now)).copied().unwrap_or(0));
             prop_assert!(made <= limit);
-            prop_assert!(today >= made, "never less than was sent");
+            prop_assert!(today >= made, "never fewer than were sent");
             prop_assert!(today <= made + kills * LEASE, "{today} for {made} after {kills} kills");
         }
     }
@@ -282,7 +282,7 @@ proptest! {
                 Event::SetClock(by) if wrong_by == 0 => wrong_by = by,
                 Event::SetClock(_) => {
                     wrong_by = 0;
-                    // A store keeps the last days on which calls were made.
+                    // A store keeps only the last few days with calls.
                     let _entered = stored.reserve(&mut budget, truth);
                 }
             }

@@ -12,7 +12,7 @@ fn claim(calls: u32) -> CallClaim {
 }
 
 #[test]
-fn what_was_written_is_there_after_a_restart_and_for_the_owner_s_eyes_only() {
+fn records_survive_a_restart_and_only_the_owner_can_read_them() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("made/by/us");
     let store = StateFile::open(&dir).unwrap();
@@ -28,7 +28,7 @@ fn what_was_written_is_there_after_a_restart_and_for_the_owner_s_eyes_only() {
 }
 
 #[test]
-fn a_directory_that_is_held_is_refused_until_it_is_let_go() {
+fn a_locked_directory_is_refused_until_it_is_released() {
     let dir = tempfile::tempdir().unwrap();
     let first = StateFile::open(dir.path()).unwrap();
     let second = StateFile::open(dir.path());
@@ -73,7 +73,7 @@ fn used() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
     (dir, file, bytes)
 }
 
-/// Opens the directory, whatever is in it. What was set aside is as it was, and what was not is as it was written.
+/// Opens the directory. A file that was set aside must be unchanged; one that was not must have its records.
 fn survives(dir: &Path, bytes: &[u8]) -> Option<SetAside> {
     fs::write(dir.join(FILE), bytes).unwrap();
     let (store, set_aside) = StateFile::open_or_set_aside(dir, SystemTime::UNIX_EPOCH).unwrap();
@@ -111,7 +111,7 @@ fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
 }
 
 #[test]
-fn one_bad_record_in_a_sound_file_is_damage_and_the_other_record_can_be_taken_out_of_it() {
+fn one_bad_record_in_a_sound_file_is_damage_and_the_other_record_can_be_read_from_it() {
     for (key, bytes, other) in
         [(TOKEN, &b"{}"[..], LEDGER), (LEDGER, b"[1]", TOKEN), (LEDGER, &[0xff; 99], TOKEN)]
     {
@@ -131,9 +131,9 @@ fn one_bad_record_in_a_sound_file_is_damage_and_the_other_record_can_be_taken_ou
 }
 
 #[test]
-fn bits_that_have_flipped_anywhere_keep_no_process_from_starting() {
+fn a_flipped_bit_anywhere_does_not_prevent_a_start() {
     let (dir, _file, good) = used();
-    // The header's fields one by one, the rest by a stride that meets no two pages at the same place.
+    // Each byte of the header, then with a stride that hits each page at a different offset.
     let positions = (0..128).chain((128..good.len()).step_by(good.len() / 127));
     let (mut noticed, mut tried) = (0, 0);
     for position in positions {
@@ -147,7 +147,7 @@ fn bits_that_have_flipped_anywhere_keep_no_process_from_starting() {
 }
 
 #[test]
-fn a_file_that_a_kill_left_half_made_is_no_damage() {
+fn a_file_left_half_made_by_a_kill_does_not_count_as_damaged() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("state.new"), vec![0; 4096]).unwrap();
     StateFile::open(dir.path()).unwrap().compare_and_set(None, &record("kept")).unwrap();
