@@ -115,8 +115,8 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    /// The resulting skew in seconds. Each response is given by the seconds after the start at which it came, and by the seconds of its
-    /// `Date`. At the start our clock shows 1,000,000,000.
+    /// The resulting skew in seconds. Each response is given by the seconds after the start at which it came, and by
+    /// the seconds of its `Date`. At the start our clock shows 1,000,000,000.
     fn believed(answers: &[(u64, u64)]) -> i64 {
         let (begin, mut clock, mut passed) = (Instant::now(), UpstreamClock::default(), 0);
         for (after, date) in answers {
