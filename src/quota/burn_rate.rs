@@ -134,8 +134,12 @@ mod tests {
     fn what_is_kept_for_cold_keys_is_not_for_refreshes() {
         assert!(pace().burn_rate(8_900, 1.0).is_finite());
         assert_eq!(pace().burn_rate(9_000, 1.0), f64::INFINITY);
-        assert!(pace().burn_rate(9_000, 0.5).is_finite(), "half a day needs half a reserve");
-        assert_eq!(pace().burn_rate(9_960, 0.001), f64::INFINITY, "the last minutes have an hour's");
+        assert!(pace().burn_rate(9_000, 0.5).is_finite(), "half a day needs half the reserve");
+        assert_eq!(
+            pace().burn_rate(9_960, 0.001),
+            f64::INFINITY,
+            "the last minutes keep the reserve of an hour"
+        );
     }
 
     #[test]

@@ -32,7 +32,7 @@ async fn a_restart_with_a_clock_ahead_keeps_today_s_count_for_the_one_that_is_ri
         host.set_clock(ahead);
         let quota = host.run();
         host.spend(&quota, 3).await;
-        assert!(day(&host.run()).used < before, "to the wrong clock it is another day");
+        assert!(day(&host.run()).used < before, "by the wrong clock it is another day");
         host.set_clock(0);
         assert!(day(&quota).used >= before + 53, "{}", day(&quota).used);
         assert!(day(&host.run()).used >= before + 50);

@@ -186,7 +186,7 @@ mod tests {
         let QuotaSnapshot { day, skew, .. } = quota.snapshot();
         assert_eq!((day.used, skew.ahead_seconds()), (2, 23 * 3_600));
         tokio::time::advance(Duration::from_secs(3_541)).await;
-        assert_eq!(quota.snapshot().day.used, 0, "midnight there, one in the morning here");
+        assert_eq!(quota.snapshot().day.used, 0, "past midnight by the upstream's clock, not by ours");
     }
 
     fn day(day: u64, spent: u32) -> DayRecord {

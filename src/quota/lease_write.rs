@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_disk_that_is_slow_for_a_while_ends_no_service_and_counts_each_call_once() {
+    async fn a_disk_that_is_slow_for_a_while_stops_no_call_and_each_call_is_counted_once() {
         let store = Arc::new(Slow::default());
         let quota = quota(&store);
         let (leaver, first) = [(); 2]
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_day_that_a_slow_disk_is_told_to_close_is_closed_when_it_gets_to_it() {
+    async fn a_day_is_closed_even_if_the_disk_is_too_slow_for_the_call_to_wait() {
         let store = Arc::new(Slow::default());
         let began = Instant::now();
         mark(Arc::clone(&store) as Arc<dyn CallCounter>, DayMark { day: 7, status: DayStatus::Closed }).await;

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_before_midnight_and_one_jittered_probe_after_it() {
+    fn no_call_before_midnight_and_one_jittered_probe_after_it() {
         let mut lockout = UpstreamLockout::default();
         lockout.exceeded(at(0, 43_200), NearLimit, 0.5);
         assert_eq!(lockout.check(at(0, 43_200)), Err(DAY / 2 + JITTER / 2));

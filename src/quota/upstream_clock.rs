@@ -115,8 +115,8 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    /// What is believed at last, of answers that came after so many seconds with a `Date` so many seconds after a
-    /// start at which our clock shows 1,000,000,000.
+    /// The resulting skew in seconds. Each response is given by the seconds after the start at which it came, and by
+    /// the seconds of its `Date`. At the start our clock shows 1,000,000,000.
     fn believed(answers: &[(u64, u64)]) -> i64 {
         let (begin, mut clock, mut passed) = (Instant::now(), UpstreamClock::default(), 0);
         for (after, date) in answers {
@@ -181,7 +181,7 @@ mod tests {
         let (awake, slept) = (SILENCE, 36_000);
         let ours = at(1_000_003_600 + slept);
         assert_eq!(clock.now(ours, confirmed + awake), ours);
-        assert_eq!(clock.now(at(0), confirmed + awake), at(1_000_003_600), "nor does time go back");
+        assert_eq!(clock.now(at(0), confirmed + awake), at(1_000_003_600), "and time does not go back");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) enum CircuitPermit {
 /// How a call that had a [`CircuitPermit`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallOutcome {
-    /// With a report.
+    /// With a report or a negative answer (400/404).
     Answered,
     /// With an error for which the upstream is responsible.
     Failed,

@@ -218,7 +218,7 @@ fn event_and_wrong_clock() -> impl Strategy<Value = Event> {
 
 proptest! {
     #[test]
-    fn no_day_holds_more_than_its_limit_and_a_kill_costs_a_handful(
+    fn no_day_has_more_calls_than_its_limit_and_a_kill_costs_at_most_one_lease(
         limit in 1..60_u32,
         events in prop::collection::vec(event(), 1..400),
     ) {
