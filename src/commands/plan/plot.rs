@@ -81,10 +81,11 @@ fn draw_panel(svg: &mut String, comparison: &PlanComparison, panel: &Panel, top:
     }
     for hour in (0..=24).step_by(4) {
         let x = LEFT + PLOT_WIDTH * f64::from(hour) / 24.0;
+        let zone = if hour == 0 { " UTC" } else { "" };
         let _written = writeln!(
             svg,
             "<line class=\"grid\" x1=\"{x:.1}\" y1=\"{top}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>\
-             <text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{hour} h UTC</text>",
+             <text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{hour}:00{zone}</text>",
             bottom + 16.0
         );
     }
