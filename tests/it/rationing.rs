@@ -38,7 +38,7 @@ async fn refreshes_are_put_off_and_cold_keys_go_on_until_the_reserve_is_spent_to
     proxy.settled(key(1)).await;
     assert_eq!(proxy.vendor.calls(), 965, "neither was refreshed");
     let explained = proxy.admin(&format!("/cache/{}", key(1).id)).await.text();
-    assert!(explained.contains("calls are scarce"), "{explained}");
+    assert!(explained.contains("the quota is low"), "{explained}");
 
     spend(&proxy, 965..1_000).await;
     assert_eq!(mode(&proxy).await, "exhausted exhausted");
