@@ -8,14 +8,15 @@
 //!
 //! The rule is applied on each cache hit, so a report that is not polled costs no calls. At constant rates it is the
 //! square-root law: each report is refreshed at a rate proportional to the square root of (polls × clicks), which makes
-//! the total of clicks missed in the day as small as possible. The price is set each minute so that the calls last until
-//! midnight UTC.
+//! the total of clicks missed in the day as small as possible. The price is set each minute so that the calls last
+//! until midnight UTC.
 //!
 //! Terms in this module:
 //! * *look*: an observation of a campaign's clicks: a fetch of either form of its report, or a probe.
 //! * *copy* (in names): a cached report, that is one form of one campaign.
 //! * *answers*: the responses served from the cache for one key.
-//! * *demand*: the sum over all keys of sqrt(polls a second × clicks a second); the calls needed are demand/u.
+//! * *demand*: the sum over all keys of sqrt(polls a second × clicks a second); with u = sqrt(2 × price), refreshes
+//!   use demand/u calls a second.
 //!
 //! Contents:
 //! * [`CampaignStats`]: per campaign, the clicks that its looks have shown and their rate.
@@ -26,13 +27,13 @@
 //! * [`RefreshCeiling`]: limits the calls that refreshes use, whatever the price is.
 //! * [`ProbeSelection`]: selects the campaigns for one probe call; [`ProbeBenefit`]: whether probes save calls.
 //!
-//! The module is pure: `now` is an argument, and there is no I/O. It must not depend on HTTP, tokens, the quota ledger or
-//! the cache's entries: they pass in what they observed, and call it for decisions. Of a report it uses only the sum of
-//! unique clicks.
+//! The module is pure: `now` is an argument, and there is no I/O. It must not depend on HTTP, tokens, the quota ledger
+//! or the cache's entries: they pass in what they observed, and call it for decisions. Of a report it uses only the sum
+//! of unique clicks.
 //!
-//! `now` is the time since a fixed origin, never moves backward, and is the same for all parts of a process. (As seconds
-//! since 1970 at the start of the process plus the monotonic time since, stored values can be read again after a
-//! restart.) [`UtcTime`] is the calendar time, which may step.
+//! `now` is the time since a fixed origin. It never moves backward, and all parts of a process use the same origin. If
+//! it is the Unix time at the start of the process plus the monotonic time since then, stored values are still valid
+//! after a restart. [`UtcTime`] is the calendar time, which may step.
 
 mod call_ratio;
 mod campaign;
