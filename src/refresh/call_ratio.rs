@@ -1,13 +1,14 @@
-//! Calls made to calls predicted: the price's formula is held against what really happens.
+//! The call ratio: calls made ÷ calls predicted, which corrects the price's formula by what was observed.
 
 use std::time::Duration;
 
-/// How long calls made and calls predicted are compared for, by e.
+/// The time constant of the two decayed sums.
 const CALLS_MEMORY: Duration = Duration::from_hours(2);
-/// So many calls that came as predicted are assumed: a few real ones prove little.
+/// Added to both sums, so that a few calls do not move the ratio much.
 const CALLS_ASSUMED: f64 = 20.0;
 
-/// Calls made to calls predicted: what the formula does not know, such as polls too seldom for their price.
+/// The decayed sums of calls made and calls predicted. The ratio shows what the formula leaves out, such as keys that
+/// are polled less often than they are worth a refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct CallRatio {
     made: f64,
@@ -17,13 +18,13 @@ pub(super) struct CallRatio {
 // === impl CallRatio ===
 
 impl CallRatio {
-    /// What was stored, so long ago.
+    /// The stored sums, decayed by the time since they were stored.
     pub(super) fn restored((made, predicted): (f64, f64), passed: Duration) -> Self {
         let fade = fade(passed);
         Self { made: made * fade, predicted: predicted * fade }
     }
 
-    /// For the store.
+    /// The calls made and predicted, to be stored.
     pub(super) const fn sums(self) -> (f64, f64) {
         (self.made, self.predicted)
     }
@@ -32,7 +33,7 @@ impl CallRatio {
         self.made += 1.0;
     }
 
-    /// That time has passed, in which so many calls a second were to be expected.
+    /// Decays the sums by the time passed, and adds the calls predicted for it.
     pub(super) fn pass(&mut self, passed: Duration, calls_per_second: f64) {
         let fade = fade(passed);
         self.made *= fade;

@@ -1,38 +1,41 @@
-//! What is known of a campaign: its two forms tell of the same clicks, so a look through one of them serves both.
+//! Campaign statistics: what the looks at a campaign have shown. Both forms of its report have the same clicks, so a
+//! look through one form serves both.
 
 use std::time::Duration;
 
 use super::ClickHistory;
 
-/// Two looks so close to each other may have been answered in the other order: they prove nothing.
+/// Looks less than this apart may have been served by the upstream in the other order, so they do not prove a
+/// difference.
 const ORDER_UNCERTAIN: Duration = Duration::from_secs(10);
 
-/// The two reports of a campaign. Both have the same clicks.
+/// The two forms of a campaign's report. Both have the same clicks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportForm {
-    /// The links that were clicked (`no_clicks=false`).
+    /// Only the links that were clicked (`no_clicks=false`).
     Clicked,
     /// All links (`no_clicks=true`).
     AllLinks,
 }
 
-/// Do the two forms tell of the same clicks?
+/// Whether the two forms show the same clicks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pairing {
-    /// Nothing speaks against it: what one form shows counts for the other.
+    /// They do, as far as is known: a look through one form counts for the other.
     Paired,
-    /// One form showed fewer clicks than the other had before: each is on its own from now on.
+    /// One form showed fewer clicks than the other had shown before: from then on each form counts only its own
+    /// looks.
     Separate,
 }
 
-/// What is known of a campaign: 88 bytes. It outlives the cached reports.
+/// The statistics of a campaign, in 88 bytes. They are kept after its reports are evicted from the cache.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CampaignStats {
-    /// By form; the same twice while they are paired.
+    /// By form; equal while the forms are paired.
     histories: [ClickHistory; 2],
-    /// The cached answers of each form that had been given at the last slice.
+    /// The responses served from the cached report of each form, as of the last demand slice.
     answers_before: [u32; 2],
-    /// In seconds since the origin; nothing was asked for before.
+    /// The time of the last poll, in seconds since the origin; `None` before the first.
     last_polled: Option<u32>,
     last_look: LastLook,
     pairing: Pairing,
@@ -47,7 +50,7 @@ enum LastLook {
 // === impl ReportForm ===
 
 impl ReportForm {
-    /// Both.
+    /// Both forms.
     pub const BOTH: [Self; 2] = [Self::Clicked, Self::AllLinks];
 
     pub(super) const fn index(self) -> usize {
@@ -57,7 +60,7 @@ impl ReportForm {
         }
     }
 
-    /// The other one.
+    /// The other form.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -70,7 +73,7 @@ impl ReportForm {
 // === impl CampaignStats ===
 
 impl CampaignStats {
-    /// A campaign that nobody has looked at before.
+    /// The statistics of a campaign after its first look.
     pub fn first_look(form: ReportForm, clicks: u32, at: Duration) -> Self {
         Self {
             histories: [ClickHistory::first_look(clicks, at); 2],
@@ -81,8 +84,8 @@ impl CampaignStats {
         }
     }
 
-    /// A report of the campaign came, with so many clicks. Returns how the forms stand to each other since; the caller
-    /// tells the copy of the other form only while they are paired.
+    /// Records a fetched report with `clicks`. Returns whether the forms are still paired; only then may the
+    /// caller update the cached report of the other form from this look.
     pub fn look(&mut self, form: ReportForm, clicks: u32, at: Duration) -> Pairing {
         let before = &self.histories[form.other().index()];
         if self.last_look == LastLook::Report(form.other())
@@ -99,7 +102,7 @@ impl CampaignStats {
         self.pairing
     }
 
-    /// A cheap look told that so many clicks came since the last one: both forms have them.
+    /// Records a probe that showed `new_clicks` since the last look; they count for both forms.
     pub fn probed(&mut self, new_clicks: u32, as_of: Duration) {
         self.last_look = LastLook::Probe;
         for history in &mut self.histories {
@@ -107,18 +110,18 @@ impl CampaignStats {
         }
     }
 
-    /// The clicks as this form tells of them.
+    /// The clicks as shown by this form.
     pub const fn history(&self, form: ReportForm) -> &ClickHistory {
         &self.histories[form.index()]
     }
 
-    /// Do the forms tell of the same clicks?
+    /// Whether the two forms show the same clicks.
     pub const fn pairing(&self) -> Pairing {
         self.pairing
     }
 
-    /// The answers of a form since this was last called, given those of its cached copy by now. A new copy starts at
-    /// none.
+    /// The responses of a form since the last call of this function; `answers` are those of its cached report so far.
+    /// A report that was cached anew starts again at 0.
     pub(super) fn take_new_answers(&mut self, form: ReportForm, answers: u32) -> u32 {
         let before = std::mem::replace(&mut self.answers_before[form.index()], answers);
         answers.checked_sub(before).unwrap_or(answers)
@@ -128,7 +131,7 @@ impl CampaignStats {
         self.last_polled = Some(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
     }
 
-    /// Was it asked for within that time?
+    /// Whether the campaign was polled within `time` before `now`.
     pub fn was_polled_within(&self, time: Duration, now: Duration) -> bool {
         self.last_polled.is_some_and(|polled| now.saturating_sub(Duration::from_secs(polled.into())) < time)
     }
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_that_do_not_add_up_are_separated_and_each_goes_on_with_its_own_looks() {
+    fn forms_with_contradicting_clicks_are_separated_and_each_counts_only_its_own_looks() {
         let mut campaign = CampaignStats::first_look(ReportForm::AllLinks, 17, at(0));
         assert_eq!(campaign.look(ReportForm::Clicked, 10, at(100)), Pairing::Separate);
         assert_eq!(campaign.history(ReportForm::AllLinks).clicks(), 17);
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_probe_saw_is_no_evidence_against_the_forms() {
+    fn clicks_shown_by_a_probe_do_not_separate_the_forms() {
         let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 10, at(0));
         campaign.probed(5, at(100));
         assert_eq!(campaign.history(ReportForm::AllLinks).clicks(), 15);

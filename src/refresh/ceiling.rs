@@ -1,41 +1,42 @@
-//! What refreshes may spend, whatever the price says: the bounds that hold when the price is wrong.
+//! The refresh ceiling: limits on the calls that refreshes use, which hold even if the price is wrong.
 
 use std::time::Duration;
 
-/// So long an hour's calls are remembered.
+/// The time constant of the decayed count of calls.
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Bounds the refreshes of about an hour, and keeps the reserve for reports that nobody holds.
+/// Limits the refreshes by the calls of about the last hour, and keeps the reserve for uncached reports.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RefreshCeiling {
     per_hour: f64,
-    /// The calls of about the last hour: they fade by the hour.
-    lately: f64,
+    /// The calls made, decayed exponentially over about an hour.
+    recent_calls: f64,
 }
 
-/// Why a refresh may not have a call although it is worth it.
+/// Why a refresh that is worth a call is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefreshDenied {
-    /// The calls of the last hour are as many as an hour may have.
+    /// The calls of about the last hour have reached the hourly limit.
     HourSpent,
-    /// What is left of the day is for reports that nobody holds.
+    /// The calls left of the day are reserved for uncached reports.
     Reserved,
 }
 
 // === impl RefreshCeiling ===
 
 impl RefreshCeiling {
-    /// `hour_share` is the share of the day's calls that an hour may have.
+    /// `hour_share` is the share of the day's calls that may be made within an hour.
     pub(crate) fn new(per_day: u32, hour_share: f64) -> Self {
-        Self { per_hour: f64::from(per_day) * hour_share, lately: 0.0 }
+        Self { per_hour: f64::from(per_day) * hour_share, recent_calls: 0.0 }
     }
 
-    /// May a refresh have a call, with so many used of the day, so many calls in it, and so many kept?
+    /// Checks whether a refresh may use a call: `used` calls of the UTC day are used, it has `per_day`, and
+    /// `reserved` of them are reserved for uncached reports.
     ///
     /// # Errors
-    /// Says why not.
+    /// The limit that was reached.
     pub(crate) fn check(&self, used: u32, per_day: u32, reserved: f64) -> Result<(), RefreshDenied> {
-        if self.lately >= self.per_hour {
+        if self.recent_calls >= self.per_hour {
             Err(RefreshDenied::HourSpent)
         } else if f64::from(used) >= f64::from(per_day) - reserved {
             Err(RefreshDenied::Reserved)
@@ -44,14 +45,14 @@ impl RefreshCeiling {
         }
     }
 
-    /// A call was made.
+    /// Counts a call.
     pub(crate) fn called(&mut self) {
-        self.lately += 1.0;
+        self.recent_calls += 1.0;
     }
 
-    /// That time has passed.
+    /// Decays the count of calls by the time passed.
     pub(crate) fn pass(&mut self, time: Duration) {
-        self.lately *= (-time.as_secs_f64() / HOUR.as_secs_f64()).exp();
+        self.recent_calls *= (-time.as_secs_f64() / HOUR.as_secs_f64()).exp();
     }
 }
 
@@ -71,11 +72,11 @@ mod tests {
             ceiling.pass(Duration::from_mins(1));
         }
         assert_eq!(ceiling.check(0, 1_000, 0.0), Ok(()));
-        assert!((150..=300).contains(&made), "a burst, and what faded since: {made}");
+        assert!((150..=300).contains(&made), "a burst, plus what the decay freed: {made}");
     }
 
     #[test]
-    fn the_last_calls_of_the_day_are_for_reports_that_nobody_holds() {
+    fn the_last_calls_of_the_day_are_for_uncached_reports() {
         let ceiling = RefreshCeiling::new(1_000, 0.15);
         assert_eq!(ceiling.check(979, 1_000, 20.0), Ok(()));
         assert_eq!(ceiling.check(980, 1_000, 20.0), Err(RefreshDenied::Reserved));

@@ -1,21 +1,22 @@
-//! The clicks of a campaign as the looks at it have shown them, and how fast they come.
+//! Click history: the clicks of a campaign as its looks have shown them, and the click rate.
 //!
-//! We see counts, not "changed or not": the rate is clicks by time, and nothing is censored. The memory is the last
-//! eight clicks, however long they took: fresh while clicks pour in, and patient when they thin out.
+//! A look gives a count, not just "changed or not", so the rate is simply clicks ÷ time. It is taken over about the
+//! last eight clicks, however long they took, so it follows quickly while clicks are frequent and slowly when they
+//! are rare.
 
 use std::time::Duration;
 
-/// So many of the last clicks are remembered. From 4 to 32 the results differ by less than 4 %.
+/// The number of clicks that the rate is taken over. Results with 4 to 32 differ by less than 4 %.
 const MEMORY: f64 = 8.0;
-/// What is taken to have been seen before the first look: half a click in ten seconds. A second look comes within a
-/// minute where people look, and tells more.
+/// The prior of the rate before the second look: half a click in ten seconds. A polled campaign has a second look
+/// within a minute, which gives a better rate.
 const PRIOR_CLICKS: f64 = 0.5;
 const PRIOR_SECONDS: f64 = 10.0;
-/// A campaign that was watched for ten minutes without a click has a known rate, which is low. A little less, since looks
-/// often come in steps of a minute.
+/// After ten minutes of looks without a click the rate counts as known (and low). Slightly less than 600 s, as looks
+/// often come at exact minutes.
 const WATCHED_SECONDS: f64 = 599.9;
 
-/// What the looks at a campaign have shown: 32 bytes.
+/// The clicks that the looks at a campaign have shown, in 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClickHistory {
     looked_at_ns: u64,
@@ -24,20 +25,20 @@ pub struct ClickHistory {
     seen_seconds: f64,
 }
 
-/// Clicks a second.
+/// A click rate, in clicks a second.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct ClickRate(f64);
 
 // === impl ClickHistory ===
 
 impl ClickHistory {
-    /// The campaign had so many clicks at the first look.
+    /// The history after the first look, which showed `clicks`.
     pub fn first_look(clicks: u32, at: Duration) -> Self {
         Self { looked_at_ns: nanos(at), clicks, seen_clicks: 0.0, seen_seconds: 0.0 }
     }
 
-    /// The campaign had so many clicks at this look. A look that is older than the last one, such as an answer that
-    /// was overtaken, teaches nothing; a count that fell is believed, and is no click.
+    /// Records a look. One that is not newer than the last, such as a response that arrived out of order, is ignored.
+    /// A count lower than before is accepted, and counts as no new clicks.
     pub fn look(&mut self, clicks: u32, at: Duration) {
         let at_ns = nanos(at);
         if at_ns <= self.looked_at_ns {
@@ -63,17 +64,17 @@ impl ClickHistory {
         self.clicks
     }
 
-    /// When somebody last looked.
+    /// The time of the last look.
     pub const fn looked_at(&self) -> Duration {
         Duration::from_nanos(self.looked_at_ns)
     }
 
-    /// How fast clicks come.
+    /// The click rate.
     pub fn rate(&self) -> ClickRate {
         ClickRate((self.seen_clicks + PRIOR_CLICKS) / (self.seen_seconds + PRIOR_SECONDS))
     }
 
-    /// Is the rate more than a guess?
+    /// Whether the rate is based on clicks, or on enough time without any; else it is a guess.
     pub fn is_rate_known(&self) -> bool {
         self.seen_clicks > 0.0 || self.seen_seconds > WATCHED_SECONDS
     }
@@ -90,18 +91,18 @@ impl ClickRate {
         self.0.to_bits()
     }
 
-    /// Clicks a second.
+    /// The rate in clicks a second.
     pub fn per_second(self) -> f64 {
         self.0
     }
 
-    /// Clicks an hour, as it is shown.
+    /// The rate in clicks an hour, for display.
     pub fn per_hour(self) -> f64 {
         self.per_second() * 3600.0
     }
 }
 
-/// Five centuries fit. Cheaper than `as_nanos`, which counts in 128 bits: each hit needs it.
+/// Nanoseconds; they wrap after five centuries. Each hit needs this, and `as_nanos` is slower (128-bit arithmetic).
 pub(super) const fn nanos(time: Duration) -> u64 {
     time.as_secs().wrapping_mul(1_000_000_000).wrapping_add(time.subsec_nanos() as u64)
 }
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_falls_is_believed_and_an_overtaken_look_is_not() {
+    fn a_count_that_falls_is_accepted_and_an_overtaken_look_is_not() {
         let mut history = ClickHistory::first_look(100, at(100));
         history.look(90, at(200));
         assert_eq!(history.clicks(), 90);

@@ -1,32 +1,32 @@
-//! What is known of a cached copy: all that a hit has to read.
+//! Statistics of a cached report: all that a cache hit has to read.
 
 use std::time::Duration;
 
 use super::{ClickHistory, ClickRate, click_history::nanos};
 
-/// What is known of a cached copy, in 40 bytes: five words, so that atomics can hold it. It is written when somebody
-/// looked at the campaign, and read by each hit; a mixture of two states costs at most one early look.
+/// The statistics of a cached report, in 40 bytes: five words, each in an atomic. They are written on each look at
+/// the campaign, and read on each hit. A hit may read a mixture of two writes; that costs at most one early refresh.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CopyStats {
     pub(super) looked_at_ns: u64,
     pub(super) rate: ClickRate,
     /// The campaign's clicks at the last look, through either form.
     pub(super) looked_clicks: u32,
-    /// The clicks that the copy shows.
+    /// The clicks in the cached report.
     pub(super) shown_clicks: u32,
-    /// How long before the last look the copy was last known to be current.
+    /// The time from when the report was last known to be current to the last look.
     current_before_look_ms: u32,
-    /// The answers that had been given when the copy was last known to be current.
+    /// The responses served when the report was last known to be current.
     answers_when_current: u32,
-    /// The answers that had been given at the last look.
+    /// The responses served up to the last look.
     answers_at_look: u32,
 }
 
 // === impl CopyStats ===
 
 impl CopyStats {
-    /// The copy just came. `history` is the campaign's, with this look in it; `answers` are those that were given of
-    /// this key so far.
+    /// The statistics of a report fetched just now. `history` is the campaign's and includes this look; `answers` are
+    /// the responses served for this key so far.
     pub fn fetched(history: &ClickHistory, shown_clicks: u32, answers: u32) -> Self {
         Self {
             looked_at_ns: nanos(history.looked_at()),
@@ -39,8 +39,8 @@ impl CopyStats {
         }
     }
 
-    /// Somebody looked at the campaign otherwise: through the other form or with a probe. A copy that shows all its
-    /// clicks is as good as a new one.
+    /// Updates the statistics after another look at the campaign: a fetch of the other form, or a probe. If the
+    /// cached report already has all the clicks, it counts as just fetched.
     #[must_use]
     pub fn campaign_looked(&self, history: &ClickHistory, answers: u32) -> Self {
         let looked = Self::fetched(history, self.shown_clicks, answers);
@@ -55,18 +55,18 @@ impl CopyStats {
         }
     }
 
-    /// When somebody last looked at the campaign.
+    /// The time of the last look at the campaign.
     pub const fn looked_at(&self) -> Duration {
         Duration::from_nanos(self.looked_at_ns)
     }
 
-    /// When the copy was last known to be current.
+    /// The last time when the report was known to be current.
     pub const fn current_at(&self) -> Duration {
         self.looked_at().saturating_sub(Duration::from_millis(self.current_before_look_ms as u64))
     }
 
     pub(super) fn seconds_since_look(&self, now: Duration) -> f64 {
-        // By way of a signed number, which the processor converts in one step; it fits, as nobody lives for three centuries.
+        // Converted from a signed integer, which takes one instruction; the difference fits (292 years).
         nanos(now).saturating_sub(self.looked_at_ns).cast_signed() as f64 * 1e-9
     }
 
@@ -74,25 +74,25 @@ impl CopyStats {
         self.seconds_since_look(now) + f64::from(self.current_before_look_ms) * 1e-3
     }
 
-    /// The answers since the copy was last known to be current.
+    /// The responses served since the report was last known to be current.
     pub const fn answers_since_current(&self, answers: u32) -> u32 {
         answers.saturating_sub(self.answers_when_current)
     }
 
-    /// The clicks that are known to be missing from it.
+    /// The clicks known to be missing from the report.
     pub const fn known_missing(&self) -> u32 {
         self.looked_clicks.saturating_sub(self.shown_clicks)
     }
 
-    /// The clicks that the answers since the last look have missed, as this look shows: what `cache_clicks_missed_total`
-    /// counts. To be asked before the copy is replaced or told.
+    /// The clicks that the responses since the last look have missed, now that a new look shows `clicks`: counted by
+    /// `cache_clicks_missed_total`. Call it before the statistics are replaced or updated by that look.
     pub fn clicks_missed(&self, clicks: u32, answers: u32) -> f64 {
         let new = f64::from(clicks.saturating_sub(self.looked_clicks));
         let given = f64::from(answers.saturating_sub(self.answers_at_look));
         given * (f64::from(self.known_missing()) + new / 2.0)
     }
 
-    /// Five words for as many atomics.
+    /// The statistics as five words, to be stored in atomics.
     pub const fn to_words(self) -> [u64; 5] {
         const fn pair(high: u32, low: u32) -> u64 {
             (high as u64) << 32 | low as u64
@@ -106,7 +106,7 @@ impl CopyStats {
         ]
     }
 
-    /// What [`Self::to_words`] gave.
+    /// The inverse of [`Self::to_words`].
     pub const fn from_words(words: [u64; 5]) -> Self {
         let [looked_at_ns, rate, clicks, answers, current_before_look_ms] = words;
         Self {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_shows_all_clicks_of_a_look_through_the_other_form_is_as_good_as_new() {
+    fn a_copy_that_shows_all_clicks_of_a_look_through_the_other_form_counts_as_just_fetched() {
         let mut history = ClickHistory::first_look(10, at(0));
         let copy = CopyStats::fetched(&history, 10, 3);
         history.look(10, at(60));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_lacks_clicks_owes_for_all_answers_since_it_was_current() {
+    fn a_copy_that_lacks_clicks_counts_all_answers_since_it_was_current() {
         let mut history = ClickHistory::first_look(10, at(0));
         let copy = CopyStats::fetched(&history, 10, 3);
         history.look(14, at(60));

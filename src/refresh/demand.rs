@@ -1,10 +1,11 @@
-//! The demand for calls, worked out of the last minutes' polls.
+//! The demand for calls, computed from the polls of the last minutes.
 
 use std::time::Duration;
 
 use super::{CampaignStats, ReportForm, UnexpectedClicks, UtcTime};
 
-/// One walk over all campaigns, each few minutes: what their polls of that time and their clicks ask for.
+/// One pass over all campaigns, every few minutes: sums the demand from their polls since the last pass and their
+/// clicks.
 #[derive(Debug)]
 pub(crate) struct DemandSlice {
     now: Duration,
@@ -14,11 +15,11 @@ pub(crate) struct DemandSlice {
     unclicked: u32,
 }
 
-/// What a walk found.
+/// The result of a pass over all campaigns.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DemandSummary {
-    /// The sum over all keys of the root of polls a second times clicks a second. At the price u²/2 it asks for
-    /// demand/u calls a second; it is the same at any price, and with the quota spent.
+    /// The sum over all keys of sqrt(polls a second × clicks a second). At the price u²/2 it needs demand/u calls a
+    /// second. It does not depend on the price, nor on whether the quota is used up.
     pub(super) demand: f64,
     pub(super) length: Duration,
     pub(super) clicked: u32,
@@ -28,16 +29,16 @@ pub struct DemandSummary {
 // === impl DemandSlice ===
 
 impl DemandSlice {
-    /// How long a slice usually is.
+    /// The usual time between two passes.
     pub(crate) const LENGTH: Duration = Duration::from_mins(5);
 
-    /// Begins a walk, so long after the last one.
+    /// Begins a pass, `length` after the last one.
     pub(crate) fn new(now: Duration, length: Duration) -> Self {
         Self { now, seconds: length.as_secs_f64().max(1.0), demand: 0.0, clicked: 0, unclicked: 0 }
     }
 
-    /// Adds a campaign with the answers that were given of its cached copies so far (none of what is not cached).
-    /// With derivation both forms are one key: their answers are those of the first.
+    /// Adds a campaign; `answers` are the responses served so far from the cached report of each form (0 if the form
+    /// is not cached). With derivation both forms are one key: its responses are counted under the first form.
     pub(crate) fn add(&mut self, campaign: &mut CampaignStats, answers: [u32; 2]) {
         for form in ReportForm::BOTH {
             let new = campaign.take_new_answers(form, answers[form.index()]);
@@ -58,7 +59,7 @@ impl DemandSlice {
         }
     }
 
-    /// Ends the walk.
+    /// Ends the pass.
     pub(crate) fn finish(self) -> DemandSummary {
         let Self { now: _, seconds, demand, clicked, unclicked } = self;
         DemandSummary { demand, length: Duration::from_secs_f64(seconds), clicked, unclicked }
@@ -68,7 +69,8 @@ impl DemandSlice {
 // === impl DemandSummary ===
 
 impl DemandSummary {
-    /// The insurance against surprises, given what the operator set of it.
+    /// The unexpected clicks to allow for, from the operator's setting `clicks` (see
+    /// [`UnexpectedClicks::shared_by`]).
     pub fn unexpected(&self, clicks: f64) -> UnexpectedClicks {
         UnexpectedClicks::shared_by(clicks, self.clicked, self.unclicked)
     }
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_is_a_guess_asks_for_nothing() {
+    fn a_rate_that_is_a_guess_adds_no_demand() {
         let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 5, at(0));
         let mut slice = DemandSlice::new(at(300), DemandSlice::LENGTH);
         slice.add(&mut campaign, [30, 0]);
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn campaigns_that_nobody_polled_for_a_day_share_no_insurance() {
+    fn campaigns_not_polled_for_a_day_do_not_share_the_allowance() {
         let mut campaigns: Vec<_> =
             (0..240).map(|_| CampaignStats::first_look(ReportForm::Clicked, 5, at(0))).collect();
         let mut walk = |now: u64, answers: u32, polled: usize| {

@@ -1,19 +1,20 @@
-//! What the rest of the day will ask for: the profile, as today compares to it lately.
+//! The demand forecast for the rest of the UTC day: the profile, scaled by how busy the last hour was.
 
 use std::time::Duration;
 
 use super::{DemandProfile, DemandSummary, UtcTime};
 
-/// How long the last slices are remembered, by e.
+/// The time constant of the decayed sums of the last slices.
 const MEMORY: Duration = Duration::from_hours(1);
-/// Today may be so much busier or quieter than usual, as far as it is believed.
+/// The ratio of today's demand to the usual is limited to this factor, up and down.
 const RATIO: f64 = 4.0;
-/// What today is like fades into the usual: half of it (of its logarithm) in so many hours.
+/// The forecast's ratio returns to 1: its logarithm is halved in this many hours.
 const FADE_HOURS: f64 = 8.0;
-/// While all keys are new, demand is not what it will be: it stays out of the profile.
+/// How long the demand stays out of the profile after a start without stored state: all keys are new then, their click
+/// rates are guesses, and the demand is not typical.
 const WARM_UP: Duration = Duration::from_hours(2);
 
-/// The demand of the last hour, and what the profile had expected of it.
+/// The demand of about the last hour, and what the profile expected for it (decayed sums).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct DemandForecast {
     recent: f64,
@@ -23,10 +24,10 @@ pub(crate) struct DemandForecast {
     running_for: Duration,
 }
 
-/// The rest of the day.
+/// The forecast for the rest of the UTC day.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RestOfDay {
-    /// `None`: nobody has polled, and nothing is known of the day.
+    /// Demand × seconds; `None` if there is no profile and there were no polls.
     pub(super) demand: Option<f64>,
     /// The share of the day's usual demand that is still to come.
     pub(super) share: f64,
@@ -35,7 +36,7 @@ pub(super) struct RestOfDay {
 // === impl DemandForecast ===
 
 impl DemandForecast {
-    /// What is restored of one that ran before, so long ago.
+    /// The stored sums, decayed by the time since they were stored.
     pub(super) fn restored((recent, expected, seconds): (f64, f64, f64), passed: Duration) -> Self {
         let fade = fade(passed);
         Self {
@@ -47,12 +48,12 @@ impl DemandForecast {
         }
     }
 
-    /// For the store.
+    /// The decayed sums (demand × seconds, expected, seconds), to be stored.
     pub(super) const fn sums(&self) -> (f64, f64, f64) {
         (self.recent, self.expected, self.seconds)
     }
 
-    /// A slice ended now. The profile takes it in.
+    /// Records a demand slice, also in the profile once the warm-up is over.
     pub(super) fn observe(&mut self, summary: &DemandSummary, profile: &mut DemandProfile, hour: usize) {
         let (length, seconds) = (summary.length, summary.length.as_secs_f64());
         if self.running_for >= WARM_UP {
@@ -74,13 +75,13 @@ impl DemandForecast {
         self.last
     }
 
-    /// How many times as busy as usual it is lately.
+    /// The demand of about the last hour ÷ the usual demand, from 1/`RATIO` to `RATIO`.
     pub(super) fn ratio(&self, usual: &[f64; 24]) -> f64 {
         let some = 0.1 * usual.iter().sum::<f64>() / UtcTime::DAY.as_secs_f64() * MEMORY.as_secs_f64();
         ((self.recent + some) / (self.expected + some)).clamp(1.0 / RATIO, RATIO)
     }
 
-    /// What each hour of the day will still ask for; hours gone by ask for nothing.
+    /// The demand still expected in each hour of the day, 0 for past hours; `None` while there is no profile.
     pub(super) fn by_hour(&self, profile: &DemandProfile, now: UtcTime) -> Option<[f64; 24]> {
         let usual = profile.usual().filter(|usual| usual.iter().sum::<f64>() > 0.0)?;
         let ratio = self.ratio(usual);
@@ -107,7 +108,7 @@ impl DemandForecast {
     }
 }
 
-/// What is left of an hour of the day, from 0 to 1.
+/// The part of an hour of the day that is still to come, from 0 to 1.
 fn part_left(hour: usize, now: UtcTime) -> f64 {
     (hour as f64 + 1.0 - now.hours()).clamp(0.0, 1.0)
 }
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_polls_and_nothing_is_known_asks_for_nothing_to_be_set() {
+    fn without_polls_and_without_a_profile_there_is_no_forecast() {
         let mut profile = DemandProfile::default();
         assert_eq!(after(0.0, &mut profile).rest_of_day(&profile, noon()).demand, None);
     }

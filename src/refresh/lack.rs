@@ -1,57 +1,59 @@
-//! What a copy lacks: known, expected, or by surprise.
+//! Missing clicks: how many clicks a cached report lacks, known, expected and unexpected.
 
 use std::time::Duration;
 
 use super::{CopyStats, UtcTime};
 
-/// A flood of polls on one key counts for no more than this.
+/// A key's responses count for at most this rate, so that a flood of polls on one key does not use up the calls.
 const COUNTED_ANSWERS_PER_SECOND: f64 = 10.0;
-/// Campaigns without clicks are that much likelier to surprise: they may be sent any minute.
+/// The factor by which unexpected clicks are likelier in a campaign without clicks, since it may be sent at any minute.
 const UNCLICKED_FACTOR: f64 = 60.0;
-/// So many campaigns with clicks, and so many without, have the full insurance; more share it.
-const INSURED_CLICKED: f64 = 120.0;
-const INSURED_UNCLICKED: f64 = 20.0;
+/// The number of polled campaigns, with clicks and without, up to which each gets the full allowance for unexpected
+/// clicks; more campaigns share it.
+const FULL_SHARES_CLICKED: f64 = 120.0;
+const FULL_SHARES_UNCLICKED: f64 = 20.0;
 
-/// The clicks that each answer since the last look has lacked on average.
+/// The average number of clicks that each response since the last look has missed, by cause.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lack {
-    /// Another look showed them.
+    /// Clicks that a later look has shown.
     pub known: f64,
-    /// At the campaign's rate.
+    /// Clicks expected at the campaign's rate.
     pub expected: f64,
-    /// By surprise.
+    /// Clicks that may have come unexpectedly.
     pub unexpected: f64,
 }
 
-/// What surprises are insured against with: the clicks that a copy may lack although nothing announced them, because the
-/// campaign was sent or sent again. They grow with the square of the time since the last look.
+/// The allowance for unexpected clicks: those that a cached report may lack although no look has shown a rise,
+/// because the campaign was sent or sent again. They grow with the square of the time since the last look.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UnexpectedClicks {
-    /// Clicks a second squared, of a campaign with clicks.
+    /// Clicks per second squared, for a campaign with clicks.
     clicked: f64,
-    /// Of one without.
+    /// The same for a campaign without clicks.
     unclicked: f64,
 }
 
 // === impl CopyStats ===
 
 impl CopyStats {
-    /// What the answers since the last look have lacked.
+    /// The clicks that the responses since the last look have missed on average.
     pub fn lack(&self, now: Duration, unexpected: UnexpectedClicks) -> Lack {
         let seconds = self.seconds_since_look(now);
-        let surprise = if self.looked_clicks > 0 { unexpected.clicked } else { unexpected.unclicked };
+        let per_second_squared = if self.looked_clicks > 0 { unexpected.clicked } else { unexpected.unclicked };
         Lack {
             known: f64::from(self.known_missing()),
             expected: self.rate.per_second() * seconds / 2.0,
-            unexpected: surprise * seconds * seconds,
+            unexpected: per_second_squared * seconds * seconds,
         }
     }
 
-    /// The answers since the copy was last known to be current, and the one to come.
+    /// The responses since the cached report was last known to be current, plus one for the next; limited to
+    /// ten for each second since then.
     pub fn counted_answers(&self, answers: u32, now: Duration) -> f64 {
         let given = f64::from(self.answers_since_current(answers)) + 1.0;
         let most = COUNTED_ANSWERS_PER_SECOND * self.seconds_since_current(now);
-        // Not `min`: it minds NaN, at six instructions a hit.
+        // Not `f64::min`: its NaN handling costs six instructions on each hit.
         if given < most { given } else { most }
     }
 }
@@ -59,13 +61,13 @@ impl CopyStats {
 // === impl Lack ===
 
 impl Lack {
-    /// Of each answer since the last look.
+    /// The clicks missed by each response since the last look, on average.
     pub fn each(&self) -> f64 {
         self.known + self.expected + self.unexpected
     }
 
-    /// Of the answer at hand, which is the last: what grew evenly is twice the average by now, what grew with the
-    /// square a half more than its share, as the rule counts it.
+    /// The clicks missed by the last response alone. What grows linearly is now twice its average; what grows with
+    /// the square is counted by the rule at 1.5 times `unexpected`.
     pub fn of_this_answer(&self) -> f64 {
         self.known + 2.0 * self.expected + 1.5 * self.unexpected
     }
@@ -74,14 +76,14 @@ impl Lack {
 // === impl UnexpectedClicks ===
 
 impl UnexpectedClicks {
-    /// `clicks` is what a copy whose campaign was looked at a day ago may lack on average, as the operator set it. The
-    /// more campaigns are watched, the less likely it is this one: what is spent on surprises is bounded.
+    /// `clicks` is the operator's setting: the clicks that a response may miss on average, one day after the last
+    /// look. With more campaigns polled each gets a smaller share, which limits the calls used for unexpected clicks.
     pub fn shared_by(clicks: f64, clicked_campaigns: u32, unclicked_campaigns: u32) -> Self {
         let per_second_squared = clicks / UtcTime::DAY.as_secs_f64().powi(2);
-        let share = |insured: f64, campaigns: u32| (insured / f64::from(campaigns.max(1))).min(1.0);
+        let share = |full_shares: f64, campaigns: u32| (full_shares / f64::from(campaigns.max(1))).min(1.0);
         Self {
-            clicked: per_second_squared * share(INSURED_CLICKED, clicked_campaigns),
-            unclicked: per_second_squared * UNCLICKED_FACTOR * share(INSURED_UNCLICKED, unclicked_campaigns),
+            clicked: per_second_squared * share(FULL_SHARES_CLICKED, clicked_campaigns),
+            unclicked: per_second_squared * UNCLICKED_FACTOR * share(FULL_SHARES_UNCLICKED, unclicked_campaigns),
         }
     }
 }
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_campaign_without_clicks_may_be_sent_any_minute_and_many_share_the_insurance() {
+    fn a_campaign_without_clicks_has_a_larger_allowance_and_many_share_it() {
         let day = UtcTime::DAY;
         let lack = |clicks, unexpected| {
             let copy = CopyStats::fetched(&ClickHistory::first_look(clicks, at(0)), clicks, 0);

@@ -1,30 +1,39 @@
-//! When a report is worth a call.
+//! The refresh policy: decides when a cached report is worth one of the day's calls.
 //!
-//! A day has a fixed number of calls, and every answer that lacks clicks is a little wrong. So a call has a price, in
-//! clicks missed, and the rule is one line:
+//! The quota gives a fixed number of calls a UTC day, and each response served from the cache may miss clicks that the
+//! campaign got since the report was fetched. So a call has a price, in clicks missed, and the rule is:
 //!
-//! > refresh when (answers since the copy was last known to be current + 1) × (clicks known to be missing + those that
-//! > may be missing, on average) ≥ price
+//! > refresh when (responses served since the cached report was last known to be current + 1) × (clicks known to be
+//! > missing + average of those that may be missing) ≥ price
 //!
-//! The rule is looked at when somebody asks, so what nobody asks for costs nothing. For constant rates it is the
-//! square-root law: each copy is refreshed in proportion to the root of its polls times its clicks, which is what
-//! makes the day's clicks missed least. The price is set each minute, so that the calls last until midnight UTC.
+//! The rule is applied on each cache hit, so a report that is not polled costs no calls. At constant rates it is the
+//! square-root law: each report is refreshed at a rate proportional to the square root of (polls × clicks), which makes
+//! the total of clicks missed in the day as small as possible. The price is set each minute so that the calls last
+//! until midnight UTC.
 //!
-//! * [`CampaignStats`] knows of a campaign what the looks at it have shown: its clicks, and how fast they come.
-//! * [`CopyStats`] knows of a cached copy what a hit must know, in 40 bytes.
-//! * [`RefreshPolicy`] is the rule.
-//! * [`PollTimes`] tell when the next poll is to be expected, so that the refresh comes just before it.
-//! * [`PriceController`] sets the [`Price`], from the demand of the last minutes and of the [`DemandProfile`].
-//! * [`RefreshCeiling`] bounds what refreshes may spend, whatever the price says.
-//! * [`ProbeSelection`] picks the campaigns that one cheap call for many should look at, [`ProbeBenefit`] knows whether that
-//!   pays.
+//! Terms in this module:
+//! * *look*: an observation of a campaign's clicks: a fetch of either form of its report, or a probe.
+//! * *copy* (in names): a cached report, that is one form of one campaign.
+//! * *answers*: the responses served from the cache for one key.
+//! * *demand*: the sum over all keys of sqrt(polls a second × clicks a second); with u = sqrt(2 × price), refreshes
+//!   use demand/u calls a second.
 //!
-//! All of it is pure: `now` is an argument, and it does no I/O. It must never know of HTTP, tokens, the ledger of the
-//! quota or the cache's entries: they tell it what they saw, and ask. It knows a report only by its sum of unique clicks.
+//! Contents:
+//! * [`CampaignStats`]: per campaign, the clicks that its looks have shown and their rate.
+//! * [`CopyStats`]: per cached report, what a cache hit has to read, in 40 bytes.
+//! * [`RefreshPolicy`]: the rule.
+//! * [`PollTimes`]: predicts the next poll, so that the refresh can be made just before it.
+//! * [`PriceController`]: sets the [`Price`] from the demand of the last minutes and the [`DemandProfile`].
+//! * [`RefreshCeiling`]: limits the calls that refreshes use, whatever the price is.
+//! * [`ProbeSelection`]: selects the campaigns for one probe call; [`ProbeBenefit`]: whether probes save calls.
 //!
-//! `now` is a time since any origin that only moves forward, the same for all of one process (seconds since 1970 as
-//! they were at its start, plus the monotonic time since, lets what is stored be read again). [`UtcTime`] is the
-//! calendar's, which may step.
+//! The module is pure: `now` is an argument, and there is no I/O. It must not depend on HTTP, tokens, the quota ledger
+//! or the cache's entries: they pass in what they observed, and call it for decisions. Of a report it uses only the sum
+//! of unique clicks.
+//!
+//! `now` is the time since a fixed origin. It never moves backward, and all parts of a process use the same origin. If
+//! it is the Unix time at the start of the process plus the monotonic time since then, stored values are still valid
+//! after a restart. [`UtcTime`] is the calendar time, which may step.
 
 mod call_ratio;
 mod campaign;

@@ -1,59 +1,59 @@
-//! The rule: is this report worth a call now?
+//! The refresh rule: whether a cached report is worth a call now.
 
 use std::time::Duration;
 
 use super::{CopyStats, PollTimes, Price, UnexpectedClicks, UtcTime};
 
-/// A refresh that is to be there at the next poll begins so long before it.
+/// How long before a predicted poll the refresh for it starts.
 const LEAD: Duration = Duration::from_secs(1);
 
-/// The operator's bounds to the rule.
+/// The operator's limits to the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshPolicy {
-    /// A younger copy is not refreshed.
+    /// A cached report younger than this is not refreshed.
     pub min_refresh_interval: Duration,
-    /// Up to this age an answer never waits for the refresh that it is worth.
+    /// Up to this age of the cached report, a response never waits for the refresh.
     pub stale_while_revalidate: Duration,
 }
 
 /// A poll that is answered from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheHit {
-    /// All answers that were given of this key, this one among them.
+    /// The responses served for this key so far, including this one.
     pub answers: u32,
-    /// How old the copy is.
+    /// The age of the cached report.
     pub age: Duration,
-    /// When.
+    /// The time of the poll.
     pub now: Duration,
 }
 
-/// What all decisions share, as it was set in the last minutes: two or three atomics that each hit reads.
+/// The values common to all decisions, set in the last minutes: two or three atomics that each hit reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RefreshTerms {
-    /// What a call must be worth.
+    /// The current price of a call.
     pub price: Price,
-    /// The insurance against surprises.
+    /// The allowance for unexpected clicks.
     pub unexpected: UnexpectedClicks,
 }
 
-/// What is to be done at an answer from the cache.
+/// What to do with the cached report on a hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshDecision {
-    /// Nothing.
+    /// Serve it without a refresh.
     NotWorthIt,
-    /// Refresh it behind the answer.
+    /// Serve it and refresh it in the background.
     Refresh,
-    /// Refresh it then, just before the next poll, if it is worth it then; a poll that comes before that and finds
-    /// it worth a call does it behind its answer.
+    /// Serve it, and refresh it at that time, just before the next poll, if it is still worth a call then. If a poll
+    /// comes earlier and the report is then worth a call, it is refreshed in the background at that poll.
     RefreshAt(Duration),
-    /// Refresh it before the answer: this answer alone lacks more than a call is worth, and the copy is old.
+    /// Refresh it before responding: this response alone misses clicks worth a call, and the report is old.
     RefreshFirst,
 }
 
 // === impl RefreshPolicy ===
 
 impl RefreshPolicy {
-    /// Is the copy worth a call now?
+    /// Applies the rule on a hit.
     #[inline]
     pub fn decide(&self, copy: &CopyStats, hit: CacheHit, terms: &RefreshTerms) -> RefreshDecision {
         let CacheHit { answers, age, now } = hit;
@@ -71,8 +71,8 @@ impl RefreshPolicy {
         }
     }
 
-    /// The same where the next poll can be foreseen: the copy is refreshed just before the poll that will find it worth a
-    /// call.
+    /// Like [`Self::decide`], but if the next poll is predicted, the report is refreshed just before the poll at
+    /// which it will be worth a call.
     pub fn decide_ahead(
         &self,
         copy: &CopyStats,
@@ -80,7 +80,7 @@ impl RefreshPolicy {
         terms: &RefreshTerms,
         polls: &PollTimes,
     ) -> RefreshDecision {
-        // Most hits end here: not even after the longest wait would the copy be worth a call.
+        // Most hits end here: even after the longest wait the report would not be worth a call.
         let longest = hit.next_in(polls.longest_wait());
         if self.decide(copy, longest, terms) == RefreshDecision::NotWorthIt {
             return RefreshDecision::NotWorthIt;
@@ -99,8 +99,8 @@ impl RefreshPolicy {
         }
     }
 
-    /// In how long the copy will be worth a call if it is polled as often as since it was last current. `None`: not
-    /// within a day, or nobody polls.
+    /// The time until the report will be worth a call if it is polled at the same rate as since it was last current.
+    /// `None`: not within a day, or it was not polled since.
     pub fn worth_a_call_in(&self, copy: &CopyStats, hit: CacheHit, terms: &RefreshTerms) -> Option<Duration> {
         let CacheHit { answers, age, now } = hit;
         let since = copy.seconds_since_current(now);
@@ -128,7 +128,7 @@ impl RefreshPolicy {
 // === impl CacheHit ===
 
 impl CacheHit {
-    /// The next one, if none comes between.
+    /// The next hit, `wait` later, with no other in between.
     #[must_use]
     pub fn next_in(self, wait: Duration) -> Self {
         Self { answers: self.answers.saturating_add(1), age: self.age + wait, now: self.now + wait }
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// A click a second as far as is known, last looked at at 1,000 s.
+    /// A report with a rate of about one click a second; the last look was at 1,000 s.
     fn copy() -> CopyStats {
         let mut history = ClickHistory::first_look(0, at(0));
         history.look(100_000, at(1_000));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_refreshed_before_the_least_interval() {
+    fn nothing_is_refreshed_before_the_minimum_interval() {
         assert_eq!(decide(&copy(), 90, 1_009, 1e-6), RefreshDecision::NotWorthIt);
         assert_eq!(decide(&copy(), 90, 1_010, 1e-6), RefreshDecision::Refresh);
     }

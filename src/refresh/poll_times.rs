@@ -1,40 +1,40 @@
-//! When the next poll comes: a dashboard asks again after its period.
+//! Poll prediction: when the next poll of a key is expected, as dashboards poll with a fixed period.
 //!
-//! Behind an answer is the worst moment for a refresh: the next answer is as old as the time between two polls. Just
-//! before the next answer is the best, and costs the same call. Nobody waits for it; where no period shows, or the poll
-//! comes early, the refresh happens behind an answer as ever.
+//! A refresh made right after a response is at its worst: at the next poll the report is a whole period old. A
+//! refresh just before the next poll costs the same call, and no client waits for it. Where no period is found, or
+//! the poll comes early, the refresh is made in the background after a response, as without prediction.
 
 use std::time::Duration;
 
-/// So many polls are remembered; a period shows if not more viewers than this less two ask in turn.
+/// The number of polls kept. If n clients poll in turn, their period is found for n up to this number less two.
 const REMEMBERED: usize = 8;
-/// Two polls are a period apart if the two before them were too, as exactly as this.
+/// The largest difference, in milliseconds, between two intervals that count as the same period.
 const EXACT_TO_MS: u32 = 500;
 
-/// The times of the last polls of a copy: 36 bytes, of which an entry's count of answers may be four. A hit writes one slot,
-/// beside that count.
+/// The times of the last polls of a cached report, in 36 bytes. `last` (four bytes) may be the entry's own count of
+/// responses: then a hit writes only that count and one slot next to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PollTimes {
-    /// In milliseconds, wrapping; 0 is none. The first poll has the number 1.
+    /// Times in milliseconds, wrapping; 0 is an empty slot. The first poll has the number 1.
     slots: [u32; REMEMBERED],
-    /// The number of the last poll; it is in the slot of this number.
+    /// The number of the last poll; its time is in [`Self::slot`] of this number.
     last: u32,
 }
 
 // === impl PollTimes ===
 
 impl PollTimes {
-    /// The polls in the slots of an entry, the last of them being of this number.
+    /// The polls from the slots of a cache entry; `last` is the number of the last poll.
     pub const fn from_slots(slots: [u32; REMEMBERED], last: u32) -> Self {
         Self { slots, last }
     }
 
-    /// The slot that a poll is written to.
+    /// The index of the slot for the poll of this number.
     pub const fn slot(number: u32) -> usize {
         number as usize % REMEMBERED
     }
 
-    /// What is written to it.
+    /// The value of a slot for a poll at `now`; never 0, which means an empty slot.
     pub const fn stamp(now: Duration) -> u32 {
         match now.as_millis() as u32 {
             0 => 1,
@@ -42,23 +42,23 @@ impl PollTimes {
         }
     }
 
-    /// A poll came.
+    /// Records a poll.
     pub const fn record(&mut self, now: Duration) {
         self.last = self.last.wrapping_add(1);
         self.slots[Self::slot(self.last)] = Self::stamp(now);
     }
 
-    /// How long after the last poll the next is to be expected. `None`: no period shows.
+    /// The time from the last poll to the next one expected; `None` if no period was found.
     pub fn next(&self) -> Option<Duration> {
         let (last, one_before) = (self.back(0), self.back(1));
         for turns in 1..REMEMBERED as u32 - 1 {
-            let (asked, asked_before) = (self.back(turns), self.back(turns + 1));
-            if asked_before == 0 {
+            let (polled, polled_before) = (self.back(turns), self.back(turns + 1));
+            if polled_before == 0 {
                 return None;
             }
-            let period = last.wrapping_sub(asked);
-            if period.abs_diff(one_before.wrapping_sub(asked_before)) <= EXACT_TO_MS {
-                // Whoever asked a period ago but one asks next.
+            let period = last.wrapping_sub(polled);
+            if period.abs_diff(one_before.wrapping_sub(polled_before)) <= EXACT_TO_MS {
+                // `turns` clients poll in turn: the one that polled after the poll a period ago comes next.
                 let since = last.wrapping_sub(self.back(turns - 1));
                 return Some(Duration::from_millis(period.saturating_sub(since).into()));
             }
@@ -66,14 +66,14 @@ impl PollTimes {
         None
     }
 
-    /// [`Self::next`] is no longer than this.
+    /// An upper bound of [`Self::next`], cheaper to compute.
     pub fn longest_wait(&self) -> Duration {
         let oldest = self.back(REMEMBERED as u32 - 1);
         let oldest = if oldest == 0 { self.slots[Self::slot(1)] } else { oldest };
         Duration::from_millis(self.back(0).wrapping_sub(oldest).into())
     }
 
-    /// The poll that many before the last; 0 if there was none.
+    /// The slot of the poll `polls` before the last; 0 if there was none.
     const fn back(&self, polls: u32) -> u32 {
         self.slots[Self::slot(self.last.wrapping_sub(polls))]
     }
@@ -83,7 +83,7 @@ impl PollTimes {
 mod tests {
     use super::*;
 
-    /// What is expected after the last of these polls.
+    /// The seconds from the last of these polls to the next expected one.
     fn expected_after(seconds: &[f64]) -> Option<f64> {
         let mut polls = PollTimes::default();
         seconds.iter().for_each(|seconds| polls.record(Duration::from_secs_f64(*seconds)));
@@ -91,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_asks_again_after_the_same_time() {
+    fn a_client_polls_again_after_the_same_time() {
         assert_eq!(expected_after(&[10.0, 40.0]), None, "two polls show no period");
         assert_eq!(expected_after(&[10.0, 40.0, 70.0]), Some(30.0));
         assert_eq!(expected_after(&[10.0, 40.2, 70.0]), Some(29.8));
     }
 
     #[test]
-    fn of_three_viewers_the_one_whose_turn_it_is_comes_next() {
+    fn of_three_clients_the_one_whose_turn_it_is_comes_next() {
         let turns = [1.0, 4.0, 20.0, 31.0, 34.0, 50.0, 61.0, 64.0, 80.0];
         assert_eq!(expected_after(&turns[..7]), Some(3.0));
         assert_eq!(expected_after(&turns[..8]), Some(16.0));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn polls_without_a_period_promise_nothing() {
+    fn polls_without_a_period_predict_nothing() {
         assert_eq!(expected_after(&[1.0, 5.0, 17.0, 18.5, 40.0, 47.0, 63.0, 90.0]), None);
         assert_eq!(expected_after(&[]), None);
     }

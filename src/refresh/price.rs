@@ -1,29 +1,30 @@
-//! What a call must be worth.
+//! The price of a call, in clicks missed.
 
-/// What a call must be worth, in clicks missed: answers times the clicks that each lacks.
+/// The price of a call: a refresh must be worth at least this many clicks missed (responses served × clicks missing in
+/// each).
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Price(f64);
 
 // === impl Price ===
 
 impl Price {
-    /// The price at which the square-root law refreshes a key with p polls and c clicks a second each
-    /// `u / sqrt(p * c)` seconds.
+    /// The price at which a key with p polls and c clicks a second is refreshed every `u / sqrt(p * c)` seconds (the
+    /// square-root law).
     pub(super) fn from_u(u: f64) -> Self {
         Self(u * u / 2.0)
     }
 
-    /// Clicks missed.
+    /// The price in clicks missed.
     pub const fn clicks_missed(self) -> f64 {
         self.0
     }
 
-    /// For an atomic.
+    /// The price as bits, to be stored in an atomic.
     pub const fn to_bits(self) -> u64 {
         self.0.to_bits()
     }
 
-    /// What [`Self::to_bits`] gave.
+    /// The inverse of [`Self::to_bits`].
     pub const fn from_bits(bits: u64) -> Self {
         Self(f64::from_bits(bits))
     }

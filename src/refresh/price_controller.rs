@@ -1,4 +1,4 @@
-//! Sets the price, so that the day's calls last until midnight.
+//! The price controller: sets the price of a call each minute, so that the day's calls last until midnight UTC.
 
 use std::time::Duration;
 
@@ -7,34 +7,34 @@ use super::{
     call_ratio::CallRatio,
 };
 
-/// How fast the price goes where it should be.
+/// The time constant with which the price approaches its target.
 const SMOOTHING: Duration = Duration::from_mins(5);
-/// And no faster than this in a minute.
+/// The largest factor by which u changes in one tick.
 const MAX_STEP: f64 = 1.25;
-/// The bounds of u, for the worst of days.
+/// The limits of u.
 const BOUNDS: (f64, f64) = (1e-3, 1e4);
-/// Where u begins with a budget of [`FIRST_PER_DAY`], while nothing is known.
+/// The first u with a budget of [`FIRST_PER_DAY`], before any demand is known.
 const FIRST_U: f64 = 3.0;
 const FIRST_PER_DAY: f64 = 10_000.0;
-/// Made by predicted is believed within these. Where probes do the work of many calls it would be less, and a day without
-/// surprises ends with calls unused; they are what a day with one lives on.
+/// The limits of the call ratio. Where probes replace many calls the ratio would be lower: then a normal day ends
+/// with unused calls, which are kept on purpose for a day with unexpected clicks.
 const CALLS_RATIO: (f64, f64) = (0.5, 1.5);
-/// The reserve never falls below an hour's share.
+/// The reserve is at least an hour's share of the day's reserve.
 const LAST_SHARE: f64 = 1.0 / 24.0;
-/// What others spend is taken to be so much more than was seen, and to fade by a day.
+/// The calls of other programs are estimated at this many times those observed; the estimate is reduced each day.
 const UNSEEN_MARGIN: f64 = 1.1;
 const UNSEEN_KEPT_A_DAY: f64 = 0.95;
 
-/// What the operator gives.
+/// The operator's settings for the price.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PriceLimits {
-    /// Calls a UTC day.
+    /// The calls a UTC day.
     pub per_day: u32,
-    /// The share of them that is kept for reports that nobody holds.
+    /// The share of them, 0 to 1, reserved for uncached reports.
     pub reserve: f64,
 }
 
-/// Sets the price. `u = sqrt(2 * price)` is what it steers: demand/u calls a second are made.
+/// Sets the price. The controlled variable is `u = sqrt(2 * price)`: refreshes use demand/u calls a second.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceController {
     limits: PriceLimits,
@@ -42,7 +42,7 @@ pub struct PriceController {
     profile: DemandProfile,
     forecast: DemandForecast,
     calls: CallRatio,
-    /// The calls that other programs spend on the same quota a day, as a `quota_exceeded` showed.
+    /// The calls a day that other programs use of the same quota, estimated at a `quota_exceeded`.
     unseen: f64,
     reserved: f64,
     rest_of_day: Option<f64>,
@@ -55,7 +55,7 @@ impl PriceController {
     /// How often [`Self::tick`] is to be called.
     pub const TICK: Duration = Duration::from_mins(1);
 
-    /// Knows nothing yet.
+    /// A controller without any history.
     pub fn new(limits: PriceLimits, now: UtcTime) -> Self {
         Self {
             limits,
@@ -70,7 +70,7 @@ impl PriceController {
         }
     }
 
-    /// Goes on where a process before this one stopped. With another budget the price is another.
+    /// Continues from a stored record. With another budget `u` is scaled accordingly.
     pub fn restore(limits: PriceLimits, record: PriceRecord, now: UtcTime) -> Self {
         let PriceRecord { at, per_day, u, calls, recent, unseen, days, today } = record;
         let passed = now.since(at);
@@ -85,7 +85,7 @@ impl PriceController {
         }
     }
 
-    /// For the store.
+    /// The state to be stored.
     pub fn record(&self, now: UtcTime) -> PriceRecord {
         PriceRecord {
             at: now,
@@ -99,43 +99,43 @@ impl PriceController {
         }
     }
 
-    /// What a call must be worth.
+    /// The current price.
     pub fn price(&self) -> Price {
         Price::from_u(self.u)
     }
 
-    /// The calls that are kept for reports that nobody holds.
+    /// The calls currently reserved for uncached reports.
     pub const fn reserved(&self) -> f64 {
         self.reserved
     }
 
-    /// A refresh or a probe was given a call.
+    /// Counts a call used by a refresh or a probe.
     pub fn refreshed(&mut self) {
         self.calls.refreshed();
     }
 
-    /// The upstream says that the quota is spent, although we used only so many of it: others have the rest.
+    /// The upstream reports the quota as used up after only `used` of our own calls: other programs used the rest.
     pub fn quota_exceeded(&mut self, used: u32) {
         let others = f64::from(self.limits.per_day.saturating_sub(used));
         self.unseen = self.unseen.max(UNSEEN_MARGIN * others);
     }
 
-    /// A slice of time ended.
+    /// Records a demand slice that ended at `now`.
     pub fn observe(&mut self, summary: &DemandSummary, now: UtcTime) {
         let middle = now.minus(summary.length / 2);
-        // Midnight lies within the slice, and the day before is closed already.
+        // The slice spans midnight and the profile's day is already closed: count it for the first hour of today.
         let hour = if middle.day() < self.last_tick.day() { 0 } else { middle.hour() };
         self.forecast.observe(summary, &mut self.profile, hour);
     }
 
-    /// A minute has passed; so many calls of this UTC day are used.
+    /// To be called each minute with the calls used of this UTC day: updates the reserve and the price.
     pub fn tick(&mut self, used: u32, now: UtcTime) {
         let passed = now.since(self.last_tick).min(SMOOTHING);
         if now.day() > self.last_tick.day() {
             self.profile.close_day();
             self.unseen *= UNSEEN_KEPT_A_DAY;
         }
-        // A clock that was set back by a day does not end the day twice.
+        // If the clock was set back by a day, keep the later time, so that the same day is not closed twice.
         if now > self.last_tick || now.day() == self.last_tick.day() {
             self.last_tick = now;
         }
@@ -150,7 +150,7 @@ impl PriceController {
         }
     }
 
-    /// The price and what made it.
+    /// The price and the values it is computed from.
     pub fn status(&self, now: UtcTime) -> PriceStatus {
         let calls = |demand: f64| self.call_ratio() * demand / self.u;
         PriceStatus {
@@ -188,7 +188,7 @@ mod tests {
         UtcTime::since_epoch(Duration::from_mins(minutes))
     }
 
-    /// A controller and what it has spent, the calls being as many as its price asks for.
+    /// A controller and the calls used of the day; in each minute the calls made are those of its price.
     struct BudgetedDay {
         controller: PriceController,
         used: f64,
@@ -200,7 +200,7 @@ mod tests {
             Self { controller: PriceController::new(LIMITS, utc(0)), used: 0.0, made: 0.0 }
         }
 
-        /// Runs until then; each minute has this demand.
+        /// Runs the given minutes, each with its demand.
         fn run(&mut self, minutes: std::ops::Range<u64>, demand: impl Fn(u64) -> f64) {
             for minute in minutes {
                 if minute % 1_440 == 0 {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_price_moves_by_a_quarter_a_minute_at_most_and_not_at_all_while_nobody_polls() {
+    fn the_price_moves_by_a_quarter_a_minute_at_most_and_not_at_all_without_polls() {
         let mut day = BudgetedDay::new();
         day.run(0..60, |_| 0.0);
         assert!((day.controller.u - FIRST_U).abs() < 1e-9);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_spend_is_left_to_them_from_the_next_day_on_and_fades() {
+    fn calls_of_other_programs_are_estimated_and_the_estimate_fades_each_day() {
         let mut controller = PriceController::new(LIMITS, utc(0));
         controller.quota_exceeded(6_000);
         assert!((controller.status(utc(0)).unseen_by_others - 4_400.0).abs() < 1e-9);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_on_where_it_was_and_another_budget_makes_another_price() {
+    fn a_restart_continues_from_the_record_and_another_budget_makes_another_price() {
         let mut day = BudgetedDay::new();
         day.run(0..2_000, |_| 0.5);
         let record = day.controller.record(utc(2_000));

@@ -1,47 +1,47 @@
-//! What the price leaves behind: for the store, and for people.
+//! The price controller's stored state, and its status for operators.
 
 use super::{Price, UtcTime};
 
-/// What is stored, so that a restart goes on where it was.
+/// The stored state of the price controller, so that a restart continues from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceRecord {
-    /// When it was written.
+    /// The time of writing.
     pub at: UtcTime,
-    /// The budget that it was worked out for.
+    /// The calls a UTC day that `u` was computed for.
     pub per_day: u32,
-    /// The root of twice the price.
+    /// The square root of twice the price.
     pub u: f64,
-    /// Calls made and predicted.
+    /// The calls made and the calls predicted (both decayed sums).
     pub calls: (f64, f64),
-    /// The demand of the last hour, what was expected, and the seconds seen.
+    /// Of about the last hour: demand × seconds, the same as expected by the profile, and the seconds observed.
     pub recent: (f64, f64, f64),
-    /// What others spend.
+    /// The calls a day that other programs use of the same quota.
     pub unseen: f64,
-    /// The last days' demand by hour, the oldest first.
+    /// The demand of the last days by hour, the oldest day first; `None` for an hour that was not observed.
     pub days: Vec<[Option<f64>; 24]>,
-    /// Today's so far, and the seconds observed of each hour.
+    /// Today so far, for each hour: demand × seconds, and the seconds observed.
     pub today: [(f64, f64); 24],
 }
 
-/// The price and what made it, for people.
+/// The price and the values it is computed from, for the admin port.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PriceStatus {
-    /// What a call must be worth.
+    /// The price of a call.
     pub price: Price,
-    /// The demand of the last minutes, in calls a second at u = 1.
+    /// The demand of the last slice, in calls a second at u = 1.
     pub demand_now: f64,
-    /// What the rest of the day will ask for; `None` while nothing is known.
+    /// The demand of the rest of the day, in calls at u = 1; `None` while nothing is known of it.
     pub demand_rest_of_day: Option<f64>,
-    /// The refreshes planned for each hour of this UTC day from now on; `None` while there is no profile.
+    /// The refreshes planned for each hour of this UTC day (0 for past hours); `None` while there is no profile.
     pub planned_calls: Option<[f64; 24]>,
-    /// Calls made to calls predicted.
+    /// Calls made ÷ calls predicted, within the controller's limits.
     pub call_ratio: f64,
-    /// How many times as busy as usual today is.
+    /// The demand of the last hour ÷ the usual demand; `None` while there is no profile.
     pub busyness: Option<f64>,
-    /// The days that the profile is made of.
+    /// The number of days in the profile, at most seven.
     pub profile_days: usize,
-    /// The calls that are kept for reports that nobody holds.
+    /// The calls reserved for uncached reports.
     pub reserved: f64,
-    /// The calls that other programs spend a day.
+    /// The calls a day that other programs use of the same quota, estimated.
     pub unseen_by_others: f64,
 }

@@ -1,46 +1,46 @@
-//! The change probe: one call to the statistics endpoint looks at ten campaigns at once, and tells which of them have
-//! new clicks.
+//! The change probe: one call to the statistics endpoint is a look at up to ten campaigns, and shows which have new
+//! clicks.
 
 use std::{cmp::Ordering, collections::BinaryHeap, time::Duration};
 
 use super::{CampaignStats, CopyStats, Price, ReportForm, UnexpectedClicks};
 
-/// A campaign that must have got more clicks than this by now has surely changed: a probe would tell nothing.
+/// With more expected clicks than this the campaign has almost certainly changed, so it is fetched without a probe.
 const SURELY_CHANGED: f64 = 1.5;
-/// So many campaigns must share a probe, or a fetch does as well.
+/// The least effective number of campaigns in a probe; with fewer, a fetch costs no more.
 const LEAST_SHARING: f64 = 2.0;
-/// The share of a new selection in the smoothed figure: a memory of about a minute.
+/// The weight of a new selection in the smoothed number: a memory of about a minute.
 const NEW_SELECTION: f64 = 0.1;
 
-/// Picks the campaigns that owe most among those of which nobody knows whether they changed. Bounded by the ten that
-/// one call can ask for.
+/// Selects the campaigns with the most clicks possibly missed, among those not known to have changed. At most as many
+/// as one call can query (ten).
 #[derive(Debug)]
 pub struct ProbeSelection<Id> {
     now: Duration,
     unexpected: UnexpectedClicks,
     most: usize,
-    /// The least of them comes first out of it.
+    /// A heap whose top is the candidate with the fewest clicks missed, the first to be dropped.
     chosen: BinaryHeap<ProbeCandidate<Id>>,
 }
 
-/// A campaign, and the clicks that the answers of its cached copies may have missed together.
+/// A campaign, and the clicks that the responses served from its cached reports may have missed in total.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProbeCandidate<Id> {
-    /// Which.
+    /// The campaign.
     pub id: Id,
-    owes: f64,
+    clicks_missed: f64,
 }
 
-/// Whether probes pay at present. With m campaigns in one, a look at one costs 1/m of a call, and another call if it has
-/// changed: fewer than a fetch as long as `1/m + P(changed) < 1`.
+/// Whether probes save calls at present. With m campaigns in a probe, a look at one costs 1/m of a call, plus a fetch
+/// if it has changed. That is less than fetching it directly as long as `1/m + P(changed) < 1`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ProbeBenefit {
-    /// How many campaigns share a probe, counted in those that owe as much as the one that owes most; smoothed.
+    /// The effective number of campaigns in a probe (total of clicks missed ÷ the largest of one campaign), smoothed.
     sharing: f64,
     judged: Judged,
 }
 
-/// Do the figures decide whether probes pay?
+/// Whether `sharing` decides if probes are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Judged {
     Yes,
@@ -50,18 +50,18 @@ enum Judged {
 // === impl ProbeSelection ===
 
 impl<Id> ProbeSelection<Id> {
-    /// How often a selection is worth making.
+    /// The time between two selections.
     pub const INTERVAL: Duration = Duration::from_secs(5);
 
-    /// `most` is what one call can ask for.
+    /// `most` is the number of campaigns that one call can query.
     pub const fn new(most: usize, now: Duration, unexpected: UnexpectedClicks) -> Self {
         Self { now, unexpected, most, chosen: BinaryHeap::new() }
     }
 
-    /// Considers a campaign with its cached copies and the answers given of each. One without clicks is never asked for:
-    /// the endpoint refuses ten for the sake of one that was not sent.
+    /// Considers a campaign with its cached reports and the responses served from each. A campaign without clicks is
+    /// never selected: it may not have been sent, and the endpoint rejects the whole call for one unsent campaign.
     pub fn consider(&mut self, id: Id, campaign: &CampaignStats, copies: &[(ReportForm, CopyStats, u32)]) {
-        let owes = copies
+        let clicks_missed = copies
             .iter()
             .filter(|(form, copy, _)| {
                 let history = campaign.history(*form);
@@ -73,25 +73,25 @@ impl<Id> ProbeSelection<Id> {
                 f64::from(copy.answers_since_current(*answers)) * copy.lack(self.now, self.unexpected).each()
             })
             .sum();
-        if owes > 0.0 {
-            self.chosen.push(ProbeCandidate { id, owes });
+        if clicks_missed > 0.0 {
+            self.chosen.push(ProbeCandidate { id, clicks_missed });
             if self.chosen.len() > self.most {
                 self.chosen.pop();
             }
         }
     }
 
-    /// How many campaigns it is worth: as many as it has if they owe the same, one if one owes all.
+    /// The effective number of campaigns: all of them if each missed the same, 1 if one campaign missed all.
     fn sharing(&self) -> f64 {
-        let owed = self.chosen.iter().map(|candidate| candidate.owes);
-        let most = owed.clone().fold(0.0, f64::max);
-        if most > 0.0 { owed.sum::<f64>() / most } else { 1.0 }
+        let missed = self.chosen.iter().map(|candidate| candidate.clicks_missed);
+        let most = missed.clone().fold(0.0, f64::max);
+        if most > 0.0 { missed.sum::<f64>() / most } else { 1.0 }
     }
 
-    /// The campaigns to ask for, if together they are worth the call.
+    /// The campaigns to probe, if in total they are worth a call.
     pub fn worth_a_call(self, price: Price) -> Option<Vec<Id>> {
-        let owed: f64 = self.chosen.iter().map(|candidate| candidate.owes).sum();
-        let worth = !self.chosen.is_empty() && owed >= price.clicks_missed();
+        let missed: f64 = self.chosen.iter().map(|candidate| candidate.clicks_missed).sum();
+        let worth = !self.chosen.is_empty() && missed >= price.clicks_missed();
         worth.then(|| self.chosen.into_iter().map(|candidate| candidate.id).collect())
     }
 }
@@ -99,25 +99,25 @@ impl<Id> ProbeSelection<Id> {
 // === impl ProbeBenefit ===
 
 impl ProbeBenefit {
-    /// Takes it for granted that ten share a probe.
+    /// Probes are always made; assumes ten campaigns in each.
     pub const ALWAYS: Self = Self { sharing: 10.0, judged: Judged::No };
 
-    /// Judges by the selections to come.
+    /// Probes are made only while the selections observed show that they save calls.
     pub const fn judged() -> Self {
         Self { sharing: 10.0, judged: Judged::Yes }
     }
 
-    /// A selection was made, whether or not it was worth a call.
+    /// Records a selection, whether or not it was worth a call.
     pub fn observe<Id>(&mut self, selection: &ProbeSelection<Id>) {
         self.sharing += (selection.sharing() - self.sharing) * NEW_SELECTION;
     }
 
-    /// Do probes pay? If not, what is worth a call is fetched.
+    /// Whether to probe. If not, reports that are worth a call are fetched.
     pub fn pays(&self) -> bool {
         self.judged == Judged::No || self.sharing >= LEAST_SHARING
     }
 
-    /// With so many clicks expected since the last look, a fetch is better than a probe.
+    /// The number of clicks expected since the last look from which a fetch is better than a probe.
     fn fetched_from(&self) -> f64 {
         match self.judged {
             Judged::No => SURELY_CHANGED,
@@ -131,7 +131,7 @@ impl ProbeBenefit {
 
 impl<Id> Ord for ProbeCandidate<Id> {
     fn cmp(&self, other: &Self) -> Ordering {
-        other.owes.total_cmp(&self.owes)
+        other.clicks_missed.total_cmp(&self.clicks_missed)
     }
 }
 
@@ -152,8 +152,9 @@ impl<Id> Eq for ProbeCandidate<Id> {}
 // === impl CopyStats ===
 
 impl CopyStats {
-    /// Where probes are made, a copy that is worth a call is fetched only if it is known to lack clicks that are worth
-    /// it, if it has surely changed, or if its campaign has no clicks; the others wait for a probe.
+    /// Where probes are made: whether a report that is worth a call is fetched instead of probed. That is the case
+    /// if its known missing clicks alone are worth the call, if it has almost certainly changed, or if its campaign
+    /// has no clicks.
     pub fn is_worth_a_fetch_of_its_own(
         &self,
         answers: u32,
@@ -183,7 +184,7 @@ mod tests {
 
     const ALWAYS: ProbeBenefit = ProbeBenefit::ALWAYS;
 
-    /// A campaign with some clicks that nobody has looked at for 100 s; its copy gave so many answers.
+    /// Campaigns given as (clicks, responses served), with the last look 100 s ago.
     fn selection(campaigns: &[(u32, u32)]) -> ProbeSelection<usize> {
         let mut selection = ProbeSelection::new(2, at(1_100), UnexpectedClicks::shared_by(7.0, 1, 1));
         for (id, (clicks, answers)) in campaigns.iter().enumerate() {
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_owe_most_are_probed_if_together_they_are_worth_the_call() {
+    fn those_that_missed_most_are_probed_if_together_they_are_worth_the_call() {
         let campaigns = [(5, 10), (5, 40), (5, 30), (5, 20)];
         assert_eq!(select(&campaigns, 0.1), Some(vec![1, 2]));
         assert_eq!(select(&campaigns, 100.0), None);
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_to_lack_or_has_surely_changed_is_fetched_instead() {
+    fn what_is_known_to_lack_clicks_or_has_surely_changed_is_fetched_instead() {
         let mut history = crate::refresh::ClickHistory::first_look(0, at(0));
         history.look(100, at(1_000));
         let copy = CopyStats::fetched(&history, 100, 0);
@@ -238,7 +239,7 @@ mod tests {
             (benefit.pays(), copy.is_worth_a_fetch_of_its_own(1, at(1_006), Price::from_u(9.0), &benefit))
         };
         assert_eq!(observe(&[(5, 100), (5, 100)]), (true, false));
-        assert_eq!(observe(&[(5, 100), (5, 10)]), (false, true), "one owes nearly all of it");
+        assert_eq!(observe(&[(5, 100), (5, 10)]), (false, true), "one missed nearly all of it");
         assert_eq!(observe(&[]), (false, true));
         assert!(ALWAYS.pays());
     }

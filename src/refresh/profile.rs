@@ -1,13 +1,13 @@
-//! What a day usually asks for, hour by hour.
+//! The demand profile: the usual demand of each hour of a UTC day.
 
 use std::{collections::VecDeque, time::Duration};
 
 const HOUR_SECONDS: f64 = 3600.0;
-/// So many days are remembered.
+/// The number of days kept.
 const DAYS: usize = 7;
 
-/// The demand of each UTC hour, of the last seven days and of today. Weekends and hours in which nobody polls do not pull
-/// the others down: an hour's usual demand is the median of those that had any.
+/// The demand of each UTC hour, of the last seven days and of today. An hour's usual demand is the median over the
+/// days on which that hour had any, so that weekends and hours without polls do not lower it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct DemandProfile {
     days: VecDeque<[Option<f64>; 24]>,
@@ -24,14 +24,14 @@ struct ObservedHour {
 // === impl DemandProfile ===
 
 impl DemandProfile {
-    /// The profile that these days make; the oldest come first, and an hour that was not observed is `None`.
+    /// The profile of the given days, the oldest first; an hour that was not observed is `None`.
     pub(crate) fn from_days(days: impl IntoIterator<Item = [Option<f64>; 24]>) -> Self {
         let mut profile = Self { days: days.into_iter().collect(), ..Self::default() };
         profile.keep_last_days();
         profile
     }
 
-    /// The days that it is made of, for the store.
+    /// The days of the profile, the oldest first, to be stored.
     pub(crate) fn days(&self) -> impl ExactSizeIterator<Item = &[Option<f64>; 24]> {
         self.days.iter()
     }
@@ -43,7 +43,7 @@ impl DemandProfile {
         self.today[hour].seconds += seconds;
     }
 
-    /// The day is over: it becomes one of the last seven. An hour counts if half of it was observed.
+    /// Ends the day and adds it to the last seven. An hour counts if at least half of it was observed.
     pub(super) fn close_day(&mut self) {
         let today = std::mem::take(&mut self.today);
         self.days.push_back(today.map(|hour| {
@@ -52,7 +52,7 @@ impl DemandProfile {
         self.keep_last_days();
     }
 
-    /// The sums of today so far, demand and seconds observed, for the store.
+    /// Today's sums so far for each hour, demand × seconds and seconds observed, to be stored.
     pub(super) fn today(&self) -> [(f64, f64); 24] {
         self.today.map(|hour| (hour.demand, hour.seconds))
     }
@@ -62,7 +62,7 @@ impl DemandProfile {
         self
     }
 
-    /// What each hour usually asks for, once a day was seen: its demand a second times its seconds.
+    /// The usual demand of each hour (demand a second × 3,600 s); `None` until a day has ended.
     pub(crate) fn usual(&self) -> Option<&[f64; 24]> {
         self.usual.as_ref()
     }
@@ -77,7 +77,7 @@ impl DemandProfile {
         self.usual = (!known.is_empty()).then(|| hours.map(|usual| usual.unwrap_or(mean)));
     }
 
-    /// `None`: it was never observed.
+    /// The usual demand of an hour; `None` if it was never observed.
     fn usual_of(&self, hour: usize) -> Option<f64> {
         let known = self.days.iter().filter_map(|day| day[hour]);
         let mut busy: Vec<f64> = known.clone().filter(|demand| *demand > 0.0).collect();

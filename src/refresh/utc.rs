@@ -1,30 +1,30 @@
-//! The calendar: UTC days and the time of day.
+//! Calendar time: UTC days and the time of day.
 
 use std::time::Duration;
 
 const DAY_SECONDS: u64 = 86_400;
 
-/// A calendar time: what has passed since a midnight UTC, such as that of 1970.
+/// A calendar time, as the time since a UTC midnight; in production that of 1970-01-01 (the Unix epoch).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UtcTime(Duration);
 
 // === impl UtcTime ===
 
 impl UtcTime {
-    /// A day.
+    /// The length of a UTC day, 24 hours.
     pub const DAY: Duration = Duration::from_secs(DAY_SECONDS);
 
-    /// The time that long after the midnight that days are counted from.
+    /// The time `passed` after the midnight that days are counted from.
     pub const fn since_epoch(passed: Duration) -> Self {
         Self(passed)
     }
 
-    /// The number of the day.
+    /// The number of the day, from 0.
     pub const fn day(self) -> u64 {
         self.0.as_secs() / DAY_SECONDS
     }
 
-    /// The hour of the day, with its fraction.
+    /// The hour of the day with its fraction, 0.0 to below 24.0.
     pub(super) fn hours(self) -> f64 {
         self.into_day().as_secs_f64() / 3600.0
     }
@@ -34,22 +34,22 @@ impl UtcTime {
         (self.0.as_secs() % DAY_SECONDS / 3600) as usize
     }
 
-    /// What has passed of the day.
+    /// The time since the last midnight UTC.
     pub const fn into_day(self) -> Duration {
         Duration::new(self.0.as_secs() % DAY_SECONDS, self.0.subsec_nanos())
     }
 
-    /// What is left of the day.
+    /// The time until the next midnight UTC.
     pub const fn left_of_day(self) -> Duration {
         Self::DAY.saturating_sub(self.into_day())
     }
 
-    /// That much earlier.
+    /// `time` earlier, but not before the epoch.
     pub(super) const fn minus(self, time: Duration) -> Self {
         Self(self.0.saturating_sub(time))
     }
 
-    /// What has passed since an earlier time; nothing if the clock was set back.
+    /// The time since `earlier`; zero if the clock was set back.
     pub(super) const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
