@@ -7,8 +7,8 @@ use crate::refresh::ReportForm;
 
 const STEP: Duration = Duration::from_mins(5);
 
-/// What the whole budget could reach with constant refresh intervals. It is not a lower bound: one call that serves both
-/// reports of a campaign, or a refresh just before a poll, can give a lower value.
+/// What the whole budget could reach with constant refresh intervals. It is not a lower bound: one call that serves
+/// both reports of a campaign, or a refresh just before a poll, can give a lower value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SquareRootLaw {
     /// Clicks missed per response if each key has its own best interval.

@@ -17,11 +17,12 @@ const PROBED_AT_ONCE: usize = 10;
 pub struct PlanOptions {
     /// The limits of the refresh rule.
     pub policy: RefreshPolicy,
-    /// Expected number of unexpected clicks per day, such as after a new send.
+    /// Clicks that a report may lack unexpectedly, on average, if its campaign was last looked at a day ago. A campaign
+    /// that is sent again is the usual cause.
     pub unexpected_clicks: f64,
     /// Share of the daily budget that is reserved for misses.
     pub reserve: f64,
-    /// Largest share of the daily budget that one hour may use.
+    /// Limit of the calls in about an hour, as a share of the daily budget; above it refreshes are denied.
     pub hour_share: f64,
     /// Is the report of clicked links derived from the report of all links?
     pub derivation: Derivation,

@@ -41,8 +41,8 @@ pub enum PendingRefresh {
 /// Which polls wait for the refresh that they start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Waiting {
-    /// Only on [`RefreshDecision::RefreshFirst`]: the report is old, and this response alone would miss more clicks than
-    /// the price of a call.
+    /// Only on [`RefreshDecision::RefreshFirst`]: the report is old, and this response alone would miss more clicks
+    /// than the price of a call.
     #[default]
     Seldom,
     /// Each poll that starts a refresh.
@@ -67,9 +67,9 @@ pub enum Probing {
     /// No probes.
     #[default]
     Off,
-    /// A probe is sent whenever it is worth a call.
+    /// A probe is sent whenever it is worth the price of a call.
     Always,
-    /// As [`Self::Always`], but only while a probe saves calls.
+    /// As [`Self::Always`], but only while enough campaigns share a probe that it saves calls.
     WhenItPays,
 }
 

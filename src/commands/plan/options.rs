@@ -1,5 +1,5 @@
-//! Command-line options of `plan`. Values are parsed here and not by clap, so that a bad value exits with status 78 like
-//! a bad setting.
+//! Command-line options of `plan`. Values are parsed here and not by clap, so that a bad value exits with status 78,
+//! like a bad setting.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 

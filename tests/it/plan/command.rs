@@ -37,7 +37,7 @@ async fn one_replica_is_neither_apart_nor_shared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_has_the_same_figures() {
+async fn json_has_the_same_values() {
     let json: serde_json::Value = serde_json::from_str(&printed(&["--json"]).await).expect("JSON");
     assert!(json["note"].as_str().is_some_and(|note| note.contains("simulation")), "{json}");
     assert_eq!((&json["per_day"], &json["replicas"]), (&200.into(), &1.into()));

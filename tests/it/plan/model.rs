@@ -1,6 +1,6 @@
 //! Comparison with the Python model of planned refresh: on the same recorded days, the Rust code must give the model's
-//! results, which are in the `#=` lines of each trace. The model counts time in floating-point seconds, the Rust code in
-//! nanoseconds; both make the same calls unless the last bit of a float decides.
+//! results within 1 %. They are in the `#=` lines of each trace. The model counts time in floating-point seconds, the
+//! Rust code in nanoseconds; both make the same calls unless the last bit of a float decides.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -60,7 +60,7 @@ fn run(workload: &Workload, policy: &str) -> Outcome {
 }
 
 #[test]
-fn the_machines_reach_what_the_model_reaches() {
+fn the_simulator_gives_the_results_of_the_model() {
     let mut faults = Vec::new();
     let mut compared = 0;
     for (day, workload, recorded) in days() {
