@@ -1,18 +1,18 @@
-//! The calls: one after the other, counted by day.
+//! The simulated upstream calls: rate limit, daily budget and latency; calls are sent one at a time.
 
 use std::time::Duration;
 
 use super::Workload;
 use crate::refresh::UtcTime;
 
-/// Four calls a second, with a margin.
+/// Time between two calls: the limit of four calls a second, with a margin of 5 %.
 const SPACING: Duration = Duration::from_micros(262_500);
-/// A call that would wait longer is refused.
+/// A call that would wait longer than this for the rate limit is denied.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// What a call takes.
+/// From sending a call to its response.
 const LATENCY: Duration = Duration::from_millis(200);
 
-/// The line of calls, and the day's count.
+/// The queue of calls, and the count of calls of the UTC day.
 #[derive(Debug, Default)]
 pub struct CallLine {
     free_at: Duration,
@@ -21,32 +21,32 @@ pub struct CallLine {
     locked_out_on: Option<u64>,
     unseen_before: usize,
     unseen_of_day: usize,
-    /// When each call left.
+    /// When each call was sent.
     pub(super) made: Vec<Duration>,
-    /// Calls that were wanted and not to be had.
+    /// Calls that were requested and denied.
     pub(super) denied: u64,
 }
 
-/// What became of the wish for a call.
+/// The result of [`CallLine::depart`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Departure {
-    /// The upstream answers then, and the answer is here then.
+    /// Sent. The report is as the upstream had it at `answered_at`; the response arrives at `here_at`.
     Call { answered_at: Duration, here_at: Duration },
-    /// It was made, and the upstream says that the day's quota is spent.
+    /// Sent, and the upstream responded that the daily quota is used up.
     QuotaExceeded,
-    /// It was not made.
+    /// Not sent: the budget is used up, the upstream is locked out, or the wait would be too long.
     Denied,
 }
 
 // === impl CallLine ===
 
 impl CallLine {
-    /// Calls that were counted on this UTC day.
+    /// Calls sent on this UTC day, as of the last [`Self::turn_to`].
     pub(super) const fn used(&self) -> u32 {
         self.used
     }
 
-    /// A new day begins as soon as anybody looks at the calendar.
+    /// Resets the count if `now` is on a later UTC day.
     pub(super) fn turn_to(&mut self, now: Duration) {
         let day = UtcTime::since_epoch(now).day();
         if day > self.day {
@@ -54,12 +54,12 @@ impl CallLine {
         }
     }
 
-    /// Is anything left of the day, and does the upstream take calls?
+    /// Are calls left today, and is there no quota lockout?
     pub(super) fn is_open(&self, per_day: u32, now: Duration) -> bool {
         self.used < per_day && self.locked_out_on != Some(UtcTime::since_epoch(now).day())
     }
 
-    /// Wants a call, which what is left of the day allows.
+    /// Requests a call: sends it if the budget and the rate limit allow it.
     pub(super) fn depart(&mut self, workload: &Workload, now: Duration) -> Departure {
         let at = now.max(self.free_at);
         if !self.is_open(workload.per_day, now) || at - now > LONGEST_WAIT {
@@ -76,7 +76,7 @@ impl CallLine {
         Departure::Call { answered_at: at + LATENCY / 2, here_at: at + LATENCY }
     }
 
-    /// What other programs have spent of this day.
+    /// Calls of the same quota that other programs have made today.
     fn unseen_today(&mut self, workload: &Workload, now: Duration) -> u32 {
         let midnight = now - UtcTime::since_epoch(now).into_day();
         while workload.unseen.get(self.unseen_before).is_some_and(|call| *call <= now) {

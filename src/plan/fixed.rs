@@ -1,11 +1,11 @@
-//! A fixed lifetime, as `cache.refresh = "fixed"` has it: the same for all, stretched when calls run out.
+//! Fixed TTL (`cache.refresh = "fixed"`): one lifetime for all reports, made longer when calls run short.
 
 use std::time::Duration;
 
 use super::{CachedPoll, CopyKey, Strategy, Workload};
 use crate::refresh::{RefreshDecision, ReportForm, UtcTime};
 
-/// Each copy is refreshed when it is as old as its lifetime.
+/// The strategy that refreshes a cached report at the first poll after its lifetime has ended.
 #[derive(Debug)]
 pub struct FixedLifetime {
     ttl: Duration,
@@ -21,12 +21,12 @@ pub struct FixedLifetime {
     random: fastrand::Rng,
 }
 
-/// What happens when calls run out.
+/// What happens when calls run short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pacing {
-    /// Nothing.
+    /// Nothing: lifetimes stay the same.
     None,
-    /// Lifetimes are stretched, and refreshes stop before the last tenth.
+    /// Lifetimes are made longer. If the budget is very tight, refreshes stop and the rest is left for misses.
     Stretched,
 }
 
@@ -40,13 +40,13 @@ enum PacingStep {
 // === impl FixedLifetime ===
 
 impl FixedLifetime {
-    /// Five minutes, a minute for an empty report, stretched when calls run out.
+    /// Five minutes, and one minute for an empty report; made longer when calls run short.
     pub fn stretched(workload: &Workload) -> Self {
         let (ttl, empty_ttl) = (Duration::from_mins(5), Duration::from_mins(1));
         Self { empty_ttl, pacing: Pacing::Stretched, ..Self::plain(workload, ttl) }
     }
 
-    /// This lifetime and nothing else.
+    /// `ttl` with ±10 % jitter, whatever the budget.
     pub fn plain(workload: &Workload, ttl: Duration) -> Self {
         Self {
             ttl,
@@ -63,7 +63,7 @@ impl FixedLifetime {
         }
     }
 
-    /// By how much lifetimes are stretched; worked out once a second.
+    /// The factor by which lifetimes are longer; computed at most once a second.
     fn stretch(&mut self, now: Duration) -> f64 {
         if self.factor_at.is_some_and(|at| now - at < Duration::from_secs(1)) {
             return self.factor;

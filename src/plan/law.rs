@@ -1,4 +1,4 @@
-//! The yardstick: what the square-root law says that the calls could reach, if the click rates were known.
+//! The square-root law, a reference value: clicks missed per response if the click rates were known.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use crate::refresh::ReportForm;
 
 const STEP: Duration = Duration::from_mins(5);
 
-/// What constant intervals could reach. No lower bound: one call that serves both reports of a campaign, or comes just
-/// before an answer, goes below it.
+/// What the whole budget could reach with constant refresh intervals. It is not a lower bound: one call that serves
+/// both reports of a campaign, or a refresh just before a poll, can give a lower value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SquareRootLaw {
-    /// Clicks missed per answer, each key with the interval that suits it.
+    /// Clicks missed per response if each key has its own best interval.
     pub missed_per_answer: f64,
-    /// With the best interval that is the same for all.
+    /// Clicks missed per response if all keys have the same best interval.
     pub missed_with_fixed_ttl: f64,
-    /// That interval.
+    /// The best interval that is the same for all keys.
     pub best_fixed_ttl: Duration,
 }
 
 // === impl SquareRootLaw ===
 
 impl SquareRootLaw {
-    /// Of the measured span. `None`: nothing is known of the waves, or nobody asks.
+    /// Computes it for the measured span. `None`: the workload has no waves, or no polls in that span.
     pub fn of(workload: &Workload) -> Option<Self> {
         let step = STEP.as_secs_f64();
         let slices = ((workload.end - workload.measured_from).as_secs_f64() / step).round() as usize;
@@ -55,7 +55,7 @@ impl SquareRootLaw {
             return None;
         }
         let budget = f64::from(workload.per_day);
-        // A key makes a call each interval while it is asked for, and never more than one a poll.
+        // A key is refreshed once per interval while it is polled, and at most once per poll.
         let calls = |ttl: f64| rates.iter().map(|polls| polls.min(1.0 / ttl)).sum::<f64>() * step;
         let (mut short, mut long) = (1.0_f64, 864_000.0_f64);
         for _ in 0..60 {

@@ -1,12 +1,13 @@
-//! A day replayed: what a refresh policy makes of a workload, in clicks missed.
+//! The simulator: replays a day of polls and measures a refresh policy in clicks missed per response.
 //!
-//! [`Workload`]s say who asks for what and when, and when each campaign is clicked; they come from a generator
-//! ([`Scenario`]) or from a file ([`read_trace`]). [`replay`] runs one through the machines of [`crate::refresh`] (or
-//! through a fixed lifetime) poll by poll, with the pace, the latency and the budget of the real calls, and
-//! [`Outcome`] is the score: the mean over answers of the clicks that happened before the answer and are not in it.
+//! A [`Workload`] lists the polls and the clicks of each campaign; it comes from a generator ([`Scenario`]) or from a
+//! file ([`read_trace`]). [`replay`] runs it poll by poll through a [`Strategy`]: the refresh logic of
+//! [`crate::refresh`] ([`Planned`]) or a fixed lifetime ([`FixedLifetime`]). Calls have the rate limit, the latency and
+//! the daily budget of real ones. [`Outcome`] is the score: the mean number of clicks that happened before a response
+//! and are missing from it.
 //!
-//! No I/O, no clock, no HTTP: a day takes a fraction of a second. It must know nothing of a policy but that it is
-//! told of polls and looks, and says when to refresh.
+//! Pure: no I/O, no clock, no HTTP. The replay knows a policy only through [`Strategy`], so that policies can be
+//! compared on the same day.
 
 mod calls;
 mod fixed;

@@ -1,8 +1,8 @@
-//! The truth: when a campaign was clicked.
+//! Click times of a campaign: the data of the simulated upstream.
 
 use std::time::Duration;
 
-/// The times of a campaign's clicks, in order; those before the start are negative.
+/// The times of a campaign's clicks, sorted; times before the start of the replay are negative.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClickTimes {
     nanos: Vec<i64>,
@@ -18,7 +18,7 @@ impl ClickTimes {
         Self { nanos }
     }
 
-    /// The clicks until then.
+    /// The number of clicks up to and including `at`.
     pub fn count(&self, at: Duration) -> u32 {
         self.count_at(at.as_nanos() as i64)
     }
@@ -27,7 +27,7 @@ impl ClickTimes {
         self.nanos.partition_point(|click| *click <= nanos) as u32
     }
 
-    /// All of them.
+    /// All click times, in nanoseconds since the start.
     pub fn nanos(&self) -> &[i64] {
         &self.nanos
     }

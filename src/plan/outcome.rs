@@ -1,52 +1,52 @@
-//! The score of a replay.
+//! Result of a replay: clicks missed, ages of responses, and calls.
 
 use std::time::Duration;
 
 use crate::refresh::UtcTime;
 
-/// A stretch of the timeline.
+/// Five minutes of the timeline.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// Its end.
+    /// End of the interval, since the start.
     pub until: Duration,
-    /// The price at its end.
+    /// Price of a call in clicks missed, at the end of the interval. `None`: the strategy has no price.
     pub price: Option<f64>,
-    /// The calls of the UTC day so far.
+    /// Calls of the UTC day up to the end of the interval.
     pub used: u32,
-    /// Answers given.
+    /// Responses in the interval.
     pub answers: u64,
-    /// Clicks that they missed.
+    /// Clicks that these responses missed.
     pub missed: u64,
 }
 
-/// What came of it.
+/// What a replay measured; warm-up days are included only where a field says so.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outcome {
-    /// Answers of the measured span.
+    /// Responses in the measured span.
     pub answers: u64,
-    /// The clicks that they missed together.
+    /// Sum of the clicks that these responses missed.
     pub missed: u64,
-    /// Polls that got no answer, as nothing was cached and no call was to be had.
+    /// Polls in the measured span without a report: nothing was cached, and the call was denied.
     pub refused: u64,
-    /// Answers that waited for a call.
+    /// Polls on all days that had to wait for a call, including misses whose call was denied.
     pub waited: u64,
-    /// The ages of the answers, added up.
+    /// Sum of the ages of the responses.
     pub total_age: Duration,
-    /// How many answers missed so many clicks.
+    /// The histogram: by number of clicks missed, how many responses missed that many.
     missed_counts: Vec<u64>,
-    /// Calls by UTC day.
+    /// Calls by UTC day, on all days.
     pub calls_by_day: Vec<u32>,
-    /// Calls of the measured span.
+    /// Calls in the measured span.
     pub calls: u64,
-    /// Calls that were wanted and not to be had, of all days.
+    /// Calls that were requested and denied, on all days.
     pub denied: u64,
-    /// When each call left.
+    /// When each call was sent, on all days.
     pub made: Vec<Duration>,
-    /// The timeline of all days, in stretches of five minutes.
+    /// The timeline of all days, in intervals of five minutes.
     pub timeline: Vec<Interval>,
 }
 
-/// Answers that miss more than this are counted as if they missed this many.
+/// The last bucket of the histogram: responses that miss more are counted here.
 const MOST_COUNTED: usize = 200_000;
 
 // === impl Outcome ===
@@ -74,17 +74,17 @@ impl Outcome {
         }
     }
 
-    /// Clicks missed per answer: the measure.
+    /// Mean number of clicks missed per response: the score.
     pub fn missed_per_answer(&self) -> f64 {
         self.missed as f64 / self.answers.max(1) as f64
     }
 
-    /// The mean age of an answer.
+    /// Mean age of a response.
     pub fn mean_age(&self) -> Duration {
         self.total_age / u32::try_from(self.answers.max(1)).unwrap_or(u32::MAX)
     }
 
-    /// So many clicks or fewer were missed by that share of the answers.
+    /// The quantile: `share` of the responses missed this many clicks or fewer.
     pub fn missed_at(&self, share: f64) -> u32 {
         let enough = (share * self.answers as f64).ceil() as u64;
         let mut answers = 0;
@@ -95,12 +95,12 @@ impl Outcome {
         found.unwrap_or(0) as u32
     }
 
-    /// The most that an answer missed.
+    /// Most clicks that a response missed, at most 200,000 (the last bucket).
     pub fn worst(&self) -> u32 {
         self.missed_counts.len().saturating_sub(1) as u32
     }
 
-    /// Adds what another replica did of the same workload.
+    /// Adds the result of another replica for the same workload.
     pub(super) fn add(&mut self, other: &Self) {
         self.answers += other.answers;
         self.missed += other.missed;

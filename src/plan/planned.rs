@@ -1,4 +1,4 @@
-//! The plan: the machines of `refresh`, put together as the proxy does it.
+//! Planned refresh as a strategy: the parts of [`crate::refresh`], combined as in the proxy.
 
 use std::time::Duration;
 
@@ -9,63 +9,64 @@ use crate::refresh::{
     UnexpectedClicks, UtcTime,
 };
 
-/// What one call of the statistics endpoint can ask for.
+/// Campaigns per call of the statistics endpoint.
 const PROBED_AT_ONCE: usize = 10;
 
-/// What of the plan is on.
+/// Settings of planned refresh.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlanOptions {
-    /// The bounds to the rule.
+    /// The limits of the refresh rule.
     pub policy: RefreshPolicy,
-    /// Clicks that may surprise within a day.
+    /// Clicks that a report may lack unexpectedly, on average, if its campaign was last looked at a day ago. A campaign
+    /// that is sent again is the usual cause.
     pub unexpected_clicks: f64,
-    /// The share of the day that is kept for reports that nobody holds.
+    /// Share of the daily budget that is reserved for misses.
     pub reserve: f64,
-    /// The share of the day that an hour may have.
+    /// Limit of the calls in about an hour, as a share of the daily budget; above it refreshes are denied.
     pub hour_share: f64,
-    /// Is one report made out of the other?
+    /// Is the report of clicked links derived from the report of all links?
     pub derivation: Derivation,
-    /// When do refreshes happen?
+    /// When refreshes are made.
     pub timing: RefreshTiming,
-    /// Are there probes?
+    /// Whether change probes are used.
     pub probing: Probing,
-    /// How the replicas count answers together.
+    /// How replicas exchange their response counts. `None`: one replica, or replicas that share nothing.
     pub exchange: Option<AnswerExchange>,
 }
 
-/// Are both reports of a campaign one key?
+/// Do both reports of a campaign have one cache key?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Derivation {
-    /// No: each is fetched.
+    /// No: each report is fetched.
     #[default]
     Off,
-    /// Yes: the report of all links has the other in it.
+    /// Yes: only the report of all links is fetched; it contains the report of clicked links.
     On,
 }
 
-/// Replicas that share their bodies and their price, and tell each other of their answers now and then.
+/// Replicas that share cached reports and the price, and exchange their response counts at an interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerExchange {
-    /// How many.
+    /// Number of replicas.
     pub replicas: u16,
-    /// How often.
+    /// Time between two exchanges.
     pub interval: Duration,
 }
 
-/// The plan under way.
+/// The state of planned refresh during a replay.
 #[derive(Debug)]
 pub struct Planned {
     options: PlanOptions,
     per_day: u32,
     campaigns: Vec<Option<CampaignStats>>,
     copies: Vec<[Option<CopyStats>; 2]>,
-    /// Answers from the cache, as all replicas know of them.
+    /// Responses from the cache that all replicas know of, by campaign and form.
     answers: Vec<[u32; 2]>,
-    /// Those that only the replica itself knows of yet.
+    /// Responses since the last exchange, by replica, campaign and form.
     unshared: Vec<Vec<[u32; 2]>>,
-    /// Answers from the cache, in truth.
+    /// All responses from the cache, by campaign and form.
     all_answers: Vec<[u32; 2]>,
-    /// Of each replica, by campaign and form.
+    /// Poll times by replica, campaign and form.
     polls: Vec<Vec<[PollTimes; 2]>>,
     next_exchange: Duration,
     terms: RefreshTerms,
@@ -73,9 +74,9 @@ pub struct Planned {
     ceiling: RefreshCeiling,
     probes: ProbeBenefit,
     last_slice: Duration,
-    /// Campaigns whose forms did not add up.
+    /// Campaigns whose two forms turned out not to show the same clicks.
     pub separated: u32,
-    /// What the proxy itself would report as missed.
+    /// Clicks missed as the proxy would report them in `cache_clicks_missed_total`.
     pub estimated_missed: f64,
 }
 
@@ -102,7 +103,7 @@ impl Default for PlanOptions {
 // === impl Planned ===
 
 impl Planned {
-    /// Begins with nothing known.
+    /// Starts with an empty cache and no statistics.
     pub fn new(workload: &Workload, options: PlanOptions) -> Self {
         let (count, per_day) = (workload.campaigns.len(), workload.per_day);
         let replicas = options.exchange.map_or(1, |exchange| exchange.replicas.into());
@@ -140,12 +141,12 @@ impl Planned {
         }
     }
 
-    /// The controller of the price.
+    /// The controller that sets the price of a call.
     pub const fn controller(&self) -> &PriceController {
         &self.controller
     }
 
-    /// Everything that was given of a copy so far, as this replica knows it, with the answer at hand.
+    /// Counts a response and returns the responses of this report that the replica knows of, including this one.
     fn count_answer(&mut self, key: CopyKey, viewer: u16, now: Duration) -> u32 {
         let (campaign, form) = (key.campaign as usize, index(key.form));
         self.all_answers[campaign][form] += 1;
@@ -172,14 +173,14 @@ impl Planned {
         }
     }
 
-    /// A look showed a copy to be current: what nobody told the others of yet does not matter any more.
+    /// Drops the counts not yet exchanged: the cached report is known to be current, so they no longer matter.
     fn forget_unshared(&mut self, campaign: usize, form: ReportForm) {
         for replica in &mut self.unshared {
             replica[campaign][index(form)] = 0;
         }
     }
 
-    /// Tells a copy of a look that did not bring it.
+    /// Updates the statistics of a cached report after a probe or a fetch of the other form.
     fn tell(&mut self, campaign: usize, form: ReportForm) {
         let answers = self.answers[campaign][index(form)];
         let Some(stats) = &self.campaigns[campaign] else { return };
@@ -244,7 +245,7 @@ impl Strategy for Planned {
     fn still_worth_it(&self, key: CopyKey, age: Duration, now: Duration) -> bool {
         let (campaign, form) = (key.campaign as usize, index(key.form));
         let Some(copy) = &self.copies[campaign][form] else { return false };
-        // The answer that it is made for is the next.
+        // The refresh is for the next response, so count it already.
         let hit = CacheHit { answers: self.answers[campaign][form] + 1, age, now };
         self.options.policy.decide(copy, hit, &self.terms) != RefreshDecision::NotWorthIt
     }

@@ -1,62 +1,62 @@
-//! Makes workloads: campaigns that are sent, clicked and asked for.
+//! The workload generator: random campaigns, clicks and polls from a seed.
 
 use std::time::Duration;
 
 use super::{CampaignWave, ClickTimes, ClicksByDay, Poll, Workload};
 use crate::refresh::ReportForm;
 
-/// Of a campaign's clicks, this share comes with this half-life in hours.
+/// How clicks decay after a send: (share of the clicks, half-life in hours).
 const CLICK_CURVE: [(f64, f64); 3] = [(0.80, 3.5), (0.18, 24.0), (0.02, 14.0 * 24.0)];
 
-/// Campaigns and polls under construction. The same seed makes the same.
+/// The builder of a [`Workload`]. The same seed and the same calls give the same workload.
 #[derive(Debug)]
 pub struct Population {
     workload: Workload,
     random: fastrand::Rng,
 }
 
-/// When people work, by the clock of their time zone; over midnight if it closes before it opens.
+/// Hours in which clients poll, in local time; past midnight if `close` is before `open`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OpeningHours {
-    /// The hour from which they ask.
+    /// First hour with polls, from 0 to 24.
     pub open: f64,
-    /// The hour from which they do not.
+    /// End of the polls, from 0 to 24.
     pub close: f64,
-    /// Hours that their clocks are ahead of UTC.
+    /// Offset of the local time from UTC, in hours.
     pub ahead_of_utc: f64,
 }
 
-/// Who asks for a report, and how often.
+/// Regular polls of a report by one client.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Watching {
-    /// Which.
+    /// Index of the campaign.
     pub campaign: u32,
-    /// In which form.
+    /// Form of the report.
     pub form: ReportForm,
-    /// How often.
+    /// Time between two polls.
     pub period: Duration,
-    /// From when on, in seconds since the start.
+    /// Start of the polls, in seconds since the start of the replay.
     pub since: f64,
-    /// Until when.
+    /// End of the polls, in seconds since the start of the replay.
     pub until: f64,
-    /// Who.
+    /// The client that polls.
     pub viewer: u16,
-    /// Only at these hours.
+    /// Polls only in these hours. `None`: around the clock.
     pub hours: Option<OpeningHours>,
 }
 
-/// Campaigns that are sent one after the other.
+/// Campaigns that are sent at regular times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CampaignSchedule {
-    /// How often.
+    /// Time between two campaigns.
     pub every: Duration,
-    /// When the first of the replay is sent.
+    /// When the first campaign after the start of the replay is sent.
     pub first: Duration,
-    /// So many before it.
+    /// Number of campaigns that were sent before `first`.
     pub count: u32,
-    /// The clicks that half of them exceed in the end.
+    /// Median of the campaigns' total clicks (log-normal).
     pub median_clicks: f64,
-    /// The spread of their logarithm.
+    /// Standard deviation of the logarithm of the total clicks.
     pub sigma: f64,
 }
 
@@ -76,7 +76,7 @@ impl OpeningHours {
 // === impl Population ===
 
 impl Population {
-    /// Nobody yet, and nothing sent. The last day is measured, those before it are for warming up.
+    /// An empty workload of `warm_days` warm-up days and one measured day, with `per_day` calls per UTC day.
     pub fn new(seed: u64, warm_days: u32, per_day: u32) -> Self {
         let day = Duration::from_hours(24);
         Self {
@@ -90,12 +90,12 @@ impl Population {
         }
     }
 
-    /// Dice, from the same seed.
+    /// The random number generator of this workload.
     pub fn random(&mut self) -> &mut fastrand::Rng {
         &mut self.random
     }
 
-    /// What has been made so far; its clicks and the order of its polls come at the end.
+    /// The workload so far; [`Self::finish`] adds the clicks and sorts the polls.
     pub fn workload_mut(&mut self) -> &mut Workload {
         &mut self.workload
     }
@@ -105,28 +105,28 @@ impl Population {
         self.workload.waves.iter().map(|waves| waves.first().map_or(0.0, |wave| wave.sent)).collect()
     }
 
-    /// The end, in seconds since the start.
+    /// End of the replay, in seconds since the start.
     pub fn end(&self) -> f64 {
         self.workload.end.as_secs_f64()
     }
 
-    /// Clicks follow the day.
+    /// Sets how the click rate depends on the hour of the day (UTC).
     pub fn clicks_by_day(&mut self, amplitude: f64, peak_hour: f64) {
         self.workload.clicks_by_day = ClicksByDay { amplitude, peak_hour };
     }
 
-    /// A campaign that is sent once. Returns its index.
+    /// Adds a campaign with one send and returns its index.
     pub fn campaign(&mut self, sent: f64, clicks: f64) -> u32 {
         self.workload.waves.push(vec![CampaignWave { sent, clicks }]);
         (self.workload.waves.len() - 1) as u32
     }
 
-    /// A campaign is sent again.
+    /// Adds another send to a campaign.
     pub fn resend(&mut self, campaign: u32, sent: f64, clicks: f64) {
         self.workload.waves[campaign as usize].push(CampaignWave { sent, clicks });
     }
 
-    /// Campaigns that are sent one after the other, until the end.
+    /// Adds campaigns at regular times until the end.
     pub fn send(&mut self, sending: &CampaignSchedule) {
         let (every, first) = (sending.every.as_secs_f64(), sending.first.as_secs_f64());
         let later = ((self.end() - first) / every).ceil().max(0.0) as u32;
@@ -136,7 +136,7 @@ impl Population {
         }
     }
 
-    /// Somebody asks at regular times.
+    /// Adds regular polls, with a random phase.
     pub fn watch(&mut self, watching: &Watching) {
         let Watching { campaign, form, period, since, until, viewer, hours } = *watching;
         let period = period.as_secs_f64();
@@ -150,7 +150,7 @@ impl Population {
         }
     }
 
-    /// Somebody asks at times that nobody can foresee, so many a second on average.
+    /// Adds polls at random times (a Poisson process), `per_second` on average.
     pub fn watch_at_random(&mut self, campaign: u32, form: ReportForm, per_second: f64, viewer: u16) {
         let end = self.end();
         let mut at = self.workload.waves[campaign as usize][0].sent.max(0.0);
@@ -163,12 +163,12 @@ impl Population {
         }
     }
 
-    /// Somebody asks once.
+    /// Adds one poll, `at` seconds since the start.
     pub fn poll(&mut self, campaign: u32, form: ReportForm, viewer: u16, at: f64) {
         self.workload.polls.push(Poll { at: Duration::from_secs_f64(at), campaign, form, viewer });
     }
 
-    /// Everything is said: the clicks are drawn, and the polls come in order.
+    /// Draws the clicks, sorts the polls, and returns the workload.
     pub fn finish(mut self) -> Workload {
         let waves = std::mem::take(&mut self.workload.waves);
         self.workload.campaigns = waves.iter().map(|waves| self.clicks(waves)).collect();
@@ -204,12 +204,12 @@ impl Population {
         CLICK_CURVE[0].1
     }
 
-    /// A time that nobody can foresee, of this mean.
+    /// A random number from the exponential distribution of this mean.
     pub fn exponential(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.random.f64()).ln()
     }
 
-    /// From the bell curve of mean 0 and deviation 1.
+    /// A random number from the normal distribution of mean 0 and standard deviation 1.
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.random.f64()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.random.f64()).cos()
@@ -219,7 +219,7 @@ impl Population {
 // === impl CampaignWave ===
 
 impl CampaignWave {
-    /// The clicks a second that are to be expected at a time.
+    /// Expected clicks per second at a time.
     pub(super) fn rate(&self, seconds: f64) -> f64 {
         let age = seconds - self.sent;
         if age < 0.0 {
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clicks_come_as_their_curve_says() {
+    fn clicks_follow_the_decay_curve() {
         let mut population = Population::new(1, 0, 100);
         let campaign = population.campaign(0.0, 10_000.0);
         population.watch(&Watching {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_asks_outside_the_opening_hours_of_their_own_zone() {
+    fn polls_are_only_in_the_opening_hours_of_their_own_time_zone() {
         let hours = OpeningHours { open: 7.0, close: 20.0, ahead_of_utc: 1.0 };
         let asked = [5.9, 6.1, 18.9, 19.1].map(|hour| hours.contain(hour * 3600.0));
         assert_eq!(asked, [false, true, true, false]);

@@ -1,4 +1,4 @@
-//! Runs a workload through a strategy, poll by poll.
+//! The replay loop: runs a workload through a strategy, poll by poll.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,18 +11,20 @@ use super::{
 };
 use crate::refresh::{DemandSlice, PriceController, ProbeSelection, RefreshDecision, ReportForm};
 
-/// A replay under way.
+/// The state of a replay: cached reports, calls in flight, and delayed refreshes.
 struct Replay<'a, S> {
     workload: &'a Workload,
     strategy: &'a mut S,
     waiting: Waiting,
-    /// By campaign and form.
+    /// Cached reports, by campaign and form.
     copies: Vec<[Option<HeldCopy>; 2]>,
+    /// Fetches in flight, by campaign and form.
     coming: Vec<[Option<ComingCopy>; 2]>,
-    /// They land in the order in which they left.
+    /// The keys of the fetches in flight, oldest first; responses arrive in the order of the calls.
     flights: VecDeque<CopyKey>,
-    /// Refreshes that are put off, by when and which, and when by campaign and form.
+    /// Delayed refreshes, ordered by time, campaign and form.
     put_off: BTreeMap<(Duration, u32, usize), CopyKey>,
+    /// Time of the delayed refresh, by campaign and form.
     put_off_until: Vec<[Option<Duration>; 2]>,
     calls: CallLine,
     outcome: Outcome,
@@ -40,7 +42,8 @@ struct ComingCopy {
     here_at: Duration,
 }
 
-/// Runs a workload through a strategy. `progress` hears of each simulated hour, as a share of the whole.
+/// Runs a workload through a strategy. `progress` is called once per simulated hour, with the share that is done (0 to
+/// 1).
 pub fn replay(
     workload: &Workload,
     strategy: &mut impl Strategy,
@@ -105,7 +108,7 @@ pub fn replay(
     outcome
 }
 
-/// Replicas that share nothing, each with a part of the viewers and of the budget.
+/// Replays replicas that share nothing: each has a part of the viewers and of the budget, and its own strategy.
 pub fn replay_apart<S: Strategy>(
     workload: &Workload,
     replicas: u16,
@@ -123,12 +126,12 @@ pub fn replay_apart<S: Strategy>(
 // === impl Replay ===
 
 impl<S: Strategy> Replay<'_, S> {
-    /// What a poll is answered with; `None`: it is refused.
+    /// The report that a poll gets. `None`: nothing is cached and the call was denied.
     fn answer(&mut self, key: CopyKey, viewer: u16, now: Duration) -> Option<HeldCopy> {
         let (campaign, form) = place(key);
         let Some(copy) = self.copies[campaign][form] else {
             self.outcome.waited += 1;
-            // It is answered with what is true when it comes.
+            // A miss waits for the fetch, so its response misses no clicks and has age 0.
             return self.fetch(key, None, now).map(|_| HeldCopy { clicks: u32::MAX, as_of: now });
         };
         let pending = match self.put_off_until[campaign][form] {
@@ -161,7 +164,7 @@ impl<S: Strategy> Replay<'_, S> {
         }
     }
 
-    /// A poll came before the refresh that was put off, and it is for now.
+    /// Cancels the delayed refresh of a key, because the refresh is made now.
     fn take_back_what_was_put_off(&mut self, key: CopyKey) {
         let (campaign, form) = place(key);
         if let Some(until) = self.put_off_until[campaign][form].take() {

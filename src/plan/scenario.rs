@@ -1,4 +1,4 @@
-//! Days that are known by name, and the day that an operator describes.
+//! Scenarios: workloads by name, and dashboards with the operator's own values.
 
 use std::time::Duration;
 
@@ -8,58 +8,58 @@ use crate::refresh::ReportForm;
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 24.0 * HOUR;
 
-/// A day of a known kind.
+/// A workload by name, with fixed settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
     /// 120 campaigns, the newest 40 on three dashboards, around the clock.
     Reference,
-    /// The same, but people go home.
+    /// As `Reference`, but polls only from 7:00 to 20:00 (UTC+1), and more clicks in the daytime.
     Office,
-    /// And a campaign of 100,000 clicks at ten.
+    /// As `Reference`, and a campaign of 100,000 clicks is sent at 10:00 UTC.
     Flash,
-    /// And an old campaign goes out again, to many more.
+    /// As `Reference`, and an old campaign is sent again, with 20,000 clicks.
     Resend,
-    /// 1,000 campaigns; few of them get most polls, and not always the newest.
+    /// 1,000 campaigns; a few get most of the polls (Zipf's law), and not always the newest.
     Zipf,
-    /// Dashboards are opened for some minutes and closed again.
+    /// Dashboards are open for some minutes only, 20 on average.
     Sessions,
-    /// The upstream works its figures out each ten minutes.
+    /// As `Reference`, but the upstream updates its click counts every ten minutes.
     Lagged,
-    /// Another program spends 4,000 calls of the same quota.
+    /// As `Reference`, and another program uses 4,000 calls of the same quota each day.
     SharedKey,
-    /// Three campaigns and two viewers: calls are ample.
+    /// A few campaigns and two viewers: more calls than are needed.
     Small,
 }
 
-/// Dashboards that show the last campaigns: the newest are asked for often, the others now and then.
+/// Dashboards that show the last campaigns: the newest are polled often, the others less often.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dashboards {
-    /// So many are shown at any time.
+    /// Number of campaigns shown at any time.
     pub campaigns: u32,
-    /// So many of them, the newest, are asked for often.
+    /// How many of these, the newest, are polled often.
     pub often: u32,
-    /// By so many viewers.
+    /// Clients that poll the newest campaigns.
     pub viewers: u16,
-    /// How often the newest are asked for, by each viewer.
+    /// Time between two polls of the newest campaigns, for each viewer.
     pub poll: Duration,
-    /// How often the others are, by one.
+    /// Time between two polls of the other campaigns, by one viewer.
     pub poll_seldom: Duration,
-    /// How often a campaign is sent.
+    /// Time between the sends of two campaigns.
     pub send_every: Duration,
-    /// The clicks that half of them exceed in the end.
+    /// Median of the campaigns' total clicks.
     pub median_clicks: f64,
-    /// Only at these hours.
+    /// Polls only in these hours. `None`: around the clock.
     pub hours: Option<OpeningHours>,
-    /// Calls a UTC day.
+    /// Daily budget: calls per UTC day.
     pub per_day: u32,
-    /// Days before the one that is measured.
+    /// Warm-up days before the measured day.
     pub warm_days: u32,
 }
 
 // === impl Scenario ===
 
 impl Scenario {
-    /// All of them.
+    /// All scenarios.
     pub const ALL: [Self; 9] = [
         Self::Reference,
         Self::Office,
@@ -72,7 +72,7 @@ impl Scenario {
         Self::Small,
     ];
 
-    /// In a word.
+    /// Name of the scenario, as in the file names of the traces.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Reference => "ref",
@@ -87,7 +87,7 @@ impl Scenario {
         }
     }
 
-    /// The day of this seed.
+    /// Generates the workload from a seed.
     pub fn workload(self, seed: u64) -> Workload {
         let usual = Dashboards::default();
         match self {
@@ -140,7 +140,7 @@ fn resend(seed: u64) -> Workload {
     let (at, until) = (day + 11.0 * HOUR, population.end());
     population.resend(old, at, 20_000.0);
     usual.watch(&mut population);
-    // Who asks for it each five minutes learns of it an hour later.
+    // The viewers notice the second send an hour later and then poll the campaign like a new one.
     for form in ReportForm::BOTH {
         for viewer in 0..3 {
             let period = usual.poll;
@@ -162,7 +162,7 @@ fn zipf(seed: u64) -> Workload {
     };
     population.send(&sending);
     let count = population.sent().len();
-    // The newest come last; a rank is only half recency.
+    // The newest campaigns have the highest index; the rank is recency plus noise.
     let mut ranks: Vec<(f64, u32)> =
         (0..count).map(|index| (((count - index) as f64).ln() + population.normal(), index as u32)).collect();
     ranks.sort_by(|one, other| one.0.total_cmp(&other.0));
@@ -243,7 +243,7 @@ impl Default for Dashboards {
 }
 
 impl Dashboards {
-    /// The day of this seed.
+    /// Generates the workload from a seed.
     pub fn workload(&self, seed: u64) -> Workload {
         self.population(seed).finish()
     }
@@ -254,7 +254,7 @@ impl Dashboards {
         population
     }
 
-    /// The campaigns, before anybody asks.
+    /// The campaigns, without polls.
     fn senders(&self, seed: u64) -> Population {
         let mut population = Population::new(seed, self.warm_days, self.per_day);
         population.send(&CampaignSchedule {
@@ -267,7 +267,7 @@ impl Dashboards {
         population
     }
 
-    /// Everybody asks for every campaign that there is by now.
+    /// Adds the polls of all campaigns that have been added so far.
     fn watch(&self, population: &mut Population) {
         let every = self.send_every.as_secs_f64();
         let (often, seldom) = (f64::from(self.often) * every, f64::from(self.campaigns) * every);

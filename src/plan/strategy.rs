@@ -1,109 +1,110 @@
-//! What decides, as the replay sees it.
+//! The strategy interface: what the replay needs of a refresh policy.
 
 use std::time::Duration;
 
 use crate::refresh::{RefreshDecision, ReportForm};
 
-/// A cached copy: a campaign's report in one form, or the one report that both are made of.
+/// The cache key: a campaign and a form. With derivation, one key serves both forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CopyKey {
-    /// An index of the campaigns.
+    /// Index into [`Workload::campaigns`](super::Workload::campaigns).
     pub campaign: u32,
-    /// Which of its reports.
+    /// Form of the report.
     pub form: ReportForm,
 }
 
-/// A poll that finds a cached copy.
+/// A poll that hits the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CachedPoll {
-    /// Which.
+    /// Key of the cached report.
     pub key: CopyKey,
-    /// Who asks.
+    /// The client that polls.
     pub viewer: u16,
-    /// How old the copy is.
+    /// Age of the cached report.
     pub age: Duration,
-    /// When.
+    /// Time of the poll.
     pub now: Duration,
-    /// Is a refresh to come?
+    /// Is a delayed refresh scheduled?
     pub pending: PendingRefresh,
 }
 
-/// Is a refresh of a copy to come?
+/// Is a delayed refresh of the report scheduled?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PendingRefresh {
-    /// None.
+    /// No.
     None,
-    /// One was put off until the next poll that can be foreseen. A poll that finds the copy worth a call before that has
-    /// it now.
+    /// Yes, just before the next predicted poll. If an earlier poll finds that the report is worth a call, the refresh
+    /// is made at once.
     PutOff,
 }
 
-/// Who waits for a refresh.
+/// Which polls wait for the refresh that they start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Waiting {
-    /// Only an answer that alone lacks more than a call is worth, of an old copy.
+    /// Only on [`RefreshDecision::RefreshFirst`]: the report is old, and this response alone would miss more clicks
+    /// than the price of a call.
     #[default]
     Seldom,
-    /// Each poll that finds a refresh due.
+    /// Each poll that starts a refresh.
     WhenDue,
-    /// Nobody whose report is cached.
+    /// None: a cached report is returned at once.
     Never,
 }
 
-/// When does a refresh happen that is worth a call?
+/// When a refresh that is worth a call is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RefreshTiming {
-    /// Behind the answer that finds it so.
+    /// In the background, at the poll that finds it worth a call.
     #[default]
     Behind,
-    /// Just before the poll that will find it so, where polls have a period.
+    /// Just before the poll that will find it worth a call, if polls are regular enough to predict it.
     AheadOfPolls,
 }
 
-/// Is there a call that looks at ten campaigns at once?
+/// Whether change probes are used: one call that reads the click counts of ten campaigns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Probing {
-    /// No.
+    /// No probes.
     #[default]
     Off,
-    /// Yes, and it is always right.
+    /// A probe is sent whenever it is worth the price of a call.
     Always,
-    /// Yes, but only while enough campaigns share it.
+    /// As [`Self::Always`], but only while enough campaigns share a probe that it saves calls.
     WhenItPays,
 }
 
-/// Decides when copies are refreshed.
+/// A refresh policy: decides when cached reports are refreshed.
 pub trait Strategy {
-    /// The key under which a report is cached.
+    /// The key of a report in the cache.
     fn key(&self, campaign: u32, form: ReportForm) -> CopyKey;
 
-    /// A cached copy is answered with.
+    /// Decides about a refresh at a cache hit.
     fn polled(&mut self, poll: CachedPoll) -> RefreshDecision;
 
-    /// Is a refresh that was put off until now still worth it?
+    /// Is a delayed refresh that is now due still worth a call?
     fn still_worth_it(&self, key: CopyKey, age: Duration, now: Duration) -> bool;
 
-    /// May a refresh or a probe have a call, so many being used of the day?
+    /// May a refresh or a probe use a call, if `used` calls were made today?
     fn allows_refresh(&self, used: u32) -> bool;
 
-    /// A call was made for a refresh or a probe (`Some`), or for a report that was not cached.
+    /// A call was made, for a refresh or a probe (`Some`) or for a miss (`None`).
     fn called(&mut self, refreshed: Option<CopyKey>);
 
-    /// A report came, as the upstream had it at a time.
+    /// A report was fetched; it shows the clicks that the upstream had at `as_of`.
     fn landed(&mut self, key: CopyKey, clicks: u32, as_of: Duration);
 
-    /// A minute has passed.
+    /// Called once per simulated minute, with the calls used today.
     fn minute_passed(&mut self, used: u32, now: Duration);
 
-    /// The upstream said that the quota is spent.
+    /// The upstream responded that the daily quota is used up, after `used` calls of the proxy.
     fn quota_exceeded(&mut self, used: u32);
 
-    /// The price of a call, where there is one.
+    /// Price of a call in clicks missed. `None`: the policy has no price.
     fn price(&self) -> Option<f64>;
 
-    /// The campaigns that a probe should look at now, if it is worth a call.
+    /// The campaigns to probe now. `None`: a probe is not worth a call.
     fn probe(&mut self, now: Duration) -> Option<Vec<u32>>;
 
-    /// A probe looked at a campaign.
+    /// A probe found that a campaign had `clicks` clicks at `as_of`.
     fn probed(&mut self, campaign: u32, clicks: u32, as_of: Duration);
 }

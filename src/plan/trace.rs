@@ -1,7 +1,8 @@
-//! Reads a workload from a text: short recorded days for tests, or what an access log was turned into.
+//! The trace format: parses a workload from text, such as the short recorded days of the tests.
 //!
-//! A line is a word and its figures. Times of polls are milliseconds since a midnight UTC, times of clicks are seconds;
-//! each comes as the difference to the one before, and `DxN` is N times the same difference.
+//! A line is a keyword and its values. Times of polls and of `unseen` calls are in milliseconds since a midnight UTC,
+//! times of clicks in seconds. Each time is given as the difference from the one before; `DxN` repeats the difference D
+//! N times.
 //!
 //! ```text
 //! # comment
@@ -18,22 +19,22 @@ use std::time::Duration;
 use super::{ClickTimes, Poll, Workload};
 use crate::refresh::ReportForm;
 
-/// A line that is no part of a workload.
+/// A line that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceError {
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub reason: &'static str,
 }
 
-/// So many repetitions at most: a typing error must not fill the memory.
+/// Limit of N in `DxN`: larger values are cut to this, so that a typing error does not use up the memory.
 const MOST_REPEATED: u32 = 1_000_000;
 
-/// Reads a workload.
+/// Parses a workload.
 ///
 /// # Errors
-/// Names the first line that is none.
+/// Returns the first line that cannot be parsed, or the last line if a polled campaign has no clicks line.
 pub fn read_trace(text: &str) -> Result<Workload, TraceError> {
     let mut workload = Workload::default();
     for (index, line) in text.lines().enumerate() {
@@ -87,10 +88,10 @@ fn read_line<'a>(
 }
 
 fn number<N: std::str::FromStr>(word: Option<&str>) -> Result<N, &'static str> {
-    word.and_then(|word| word.parse().ok()).ok_or("a number is missing or none")
+    word.and_then(|word| word.parse().ok()).ok_or("a number is missing or not valid")
 }
 
-/// The times that differences make.
+/// Adds up the differences to times.
 fn times<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Vec<i64>, &'static str> {
     let (mut at, mut times) = (0_i64, Vec::new());
     for word in words {
@@ -100,7 +101,7 @@ fn times<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Vec<i64>, &'st
         };
         let difference: i64 = number(Some(difference))?;
         for _ in 0..repeated.min(MOST_REPEATED) {
-            at = at.checked_add(difference).ok_or("a time beyond all calendars")?;
+            at = at.checked_add(difference).ok_or("a time is too large")?;
             times.push(at);
         }
     }
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_trace_is_refused_with_its_line() {
+    fn a_bad_line_is_rejected_with_its_number() {
         for (text, line) in [
             ("per_day 5\nperday 6", 2),
             ("polls 0 both 1 5", 1),

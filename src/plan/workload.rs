@@ -1,70 +1,70 @@
-//! What happens: campaigns that are clicked, and polls of their reports.
+//! The workload of a replay: clicks of campaigns, and polls of their reports.
 
 use std::time::Duration;
 
 use super::ClickTimes;
 use crate::refresh::ReportForm;
 
-/// Some days of polls and clicks. Those before the measured span are for warming up.
+/// Polls and clicks of some days. Days before the measured span are warm-up. Times are since a midnight UTC, the start.
 #[derive(Debug, Clone, Default)]
 pub struct Workload {
-    /// By index: when each was clicked.
+    /// Click times of each campaign, by index.
     pub campaigns: Vec<ClickTimes>,
-    /// When each was sent and to how many, where that is known.
+    /// The sends of each campaign, by index; empty if they are not known.
     pub waves: Vec<Vec<CampaignWave>>,
-    /// How clicks follow the hour of the day.
+    /// How the click rate depends on the hour of the day.
     pub clicks_by_day: ClicksByDay,
-    /// In order of time, since a midnight UTC.
+    /// Polls, sorted by time.
     pub polls: Vec<Poll>,
-    /// From when on answers are scored.
+    /// Start of the measured span: responses from here on are scored.
     pub measured_from: Duration,
-    /// The end.
+    /// End of the replay and of the measured span.
     pub end: Duration,
-    /// Calls a UTC day.
+    /// Daily budget: calls per UTC day.
     pub per_day: u32,
-    /// The upstream works its figures out this often; zero: at once.
+    /// How often the upstream updates its click counts; zero: at each click.
     pub recompute: Duration,
-    /// So many clicks more are in the report of all links: the two do not add up.
+    /// The report of all links shows this many clicks more, so that the two forms do not add up.
     pub more_in_all_links: u32,
-    /// When other programs spend a call of the same quota.
+    /// When other programs use a call of the same quota.
     pub unseen: Vec<Duration>,
 }
 
-/// Somebody asks for a report.
+/// A client polls a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Poll {
-    /// Since the start.
+    /// Time of the poll, since the start.
     pub at: Duration,
-    /// An index of the campaigns.
+    /// Index into [`Workload::campaigns`].
     pub campaign: u32,
-    /// Which of its reports.
+    /// Form of the report.
     pub form: ReportForm,
-    /// Who asks.
+    /// The client that polls.
     pub viewer: u16,
 }
 
-/// A campaign was sent to so many that it will have so many clicks in the end.
+/// One send of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CampaignWave {
-    /// In seconds since the start; negative before it.
+    /// Time of the send, in seconds since the start; negative before it.
     pub sent: f64,
-    /// Clicks in the end.
+    /// Expected total of clicks of this send.
     pub clicks: f64,
 }
 
-/// Clicks follow the day like a cosine.
+/// The click rate over the day: a cosine with its peak at `peak_hour`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClicksByDay {
-    /// 0: not at all.
+    /// From 0 (the same rate all day) to 1.
     pub amplitude: f64,
-    /// UTC.
+    /// Hour of the day in UTC.
     pub peak_hour: f64,
 }
 
 // === impl Workload ===
 
 impl Workload {
-    /// The clicks of a campaign that the upstream shows at a time. What it does not know yet, nobody can miss.
+    /// Clicks that the upstream's report shows at a time. Clicks that it does not show yet do not count as missed.
     pub fn shown_in(&self, campaign: u32, form: ReportForm, at: Duration) -> u32 {
         let clicks = self.shown(campaign, at);
         match form {
@@ -73,7 +73,7 @@ impl Workload {
         }
     }
 
-    /// The same of its statistics.
+    /// Clicks that the upstream's statistics endpoint shows at a time.
     pub fn shown(&self, campaign: u32, at: Duration) -> u32 {
         let clicks = &self.campaigns[campaign as usize];
         let period = self.recompute.as_nanos() as i64;
@@ -85,7 +85,7 @@ impl Workload {
         clicks.count_at((at - phase).div_euclid(period) * period + phase)
     }
 
-    /// The same, asked for by some of its viewers only, with a part of the budget.
+    /// The part of one replica: the polls of its viewers (viewer modulo replicas) and an equal share of the budget.
     #[must_use]
     pub fn part(&self, replica: u16, replicas: u16) -> Self {
         let polls = self.polls.iter().filter(|poll| poll.viewer % replicas == replica).copied().collect();
@@ -96,7 +96,7 @@ impl Workload {
 // === impl ClicksByDay ===
 
 impl ClicksByDay {
-    /// How many times as many clicks as on average.
+    /// Click rate at a time, relative to the daily mean.
     pub fn factor(self, at: Duration) -> f64 {
         self.factor_at(at.as_secs_f64())
     }

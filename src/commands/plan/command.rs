@@ -1,4 +1,4 @@
-//! Reads the day, replays it, prints.
+//! Runs the `plan` subcommand: builds the workload, replays it, and prints the result.
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::commands::{CommandOutcome, Failure};
 
-/// Nothing of a running proxy is touched, and no settings are read.
+/// Does not contact a running proxy and reads no settings file.
 pub(in crate::commands) fn run(arguments: PlanArguments) -> CommandOutcome {
     let options = arguments.parse()?;
     let workload = day::workload(&options)?;

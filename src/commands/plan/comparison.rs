@@ -1,4 +1,4 @@
-//! One day, each way.
+//! The comparison: replays one workload with each refresh policy.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::plan::{
     Waiting, Workload, replay, replay_apart,
 };
 
-/// What came of the day each way.
+/// The result of all replays.
 #[derive(Debug)]
 pub(super) struct PlanComparison {
     pub(super) rows: Vec<ComparedWay>,
-    /// What the square-root law says that all calls could reach, in clicks missed per answer.
+    /// Clicks missed per response by the square-root law, if all calls of the budget are used.
     pub(super) law: Option<f64>,
     pub(super) measured_from: Duration,
     pub(super) per_day: u32,
     pub(super) replicas: u16,
 }
 
-/// A row of the table.
+/// A row of the table: one replay.
 #[derive(Debug)]
 pub(super) struct ComparedWay {
     pub(super) refresh: RefreshWay,
@@ -27,7 +27,7 @@ pub(super) struct ComparedWay {
     pub(super) outcome: Outcome,
 }
 
-/// How it is decided when a report is refreshed.
+/// The refresh policy of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RefreshWay {
     Planned,
@@ -36,18 +36,18 @@ pub(super) enum RefreshWay {
     PlannedWithProbe,
 }
 
-/// What replicas have in common.
+/// What replicas share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sharing {
-    /// There is only one.
+    /// There is only one replica.
     Alone,
-    /// Nothing: each has its own cache and its share of the budget.
+    /// Nothing: each has its own cache and an equal share of the budget.
     Apart,
     /// One cache and one budget.
     Shared,
 }
 
-/// How often replicas that share a cache tell each other of their answers.
+/// How often replicas that share a cache exchange their response counts.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) fn compare(workload: &Workload, replicas: u16, progress: &mut ProgressBar) -> PlanComparison {
@@ -98,7 +98,7 @@ impl RefreshWay {
         };
         let usual = PlanOptions { exchange, ..PlanOptions::default() };
         let options = match self {
-            // In the proxy nobody waits for a refresh whose report is cached.
+            // Like the proxy with a fixed lifetime: cached reports are refreshed in the background, no client waits.
             Self::FixedLifetime => return fixed(day, replicas, sharing, progress),
             Self::Planned => usual,
             Self::PlannedWithDerivation => PlanOptions { derivation: Derivation::On, ..usual },
@@ -139,7 +139,7 @@ impl Sharing {
 // === impl PlanComparison ===
 
 impl PlanComparison {
-    /// What of the rows a plot shows: the plan, and what the proxy does now.
+    /// The rows that the plot shows: planned refresh (shared) and the fixed lifetime (apart), or both for one replica.
     pub(super) fn plotted(&self) -> impl Iterator<Item = &ComparedWay> {
         self.rows.iter().filter(|row| {
             matches!(

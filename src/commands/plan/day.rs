@@ -1,4 +1,4 @@
-//! The day that the options describe.
+//! Builds the workload from the command's options.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,12 +11,12 @@ use crate::{
     plan::{Dashboards, Poll, Population, Workload},
 };
 
-/// Campaigns that were there before the day, one after the other.
+/// Time between the sends of two campaigns.
 const SEND_EVERY: Duration = Duration::from_hours(12);
-/// The clicks that half of the campaigns exceed in the end, and the spread of their logarithm.
+/// Total clicks of a campaign are log-normal: the median, and the standard deviation of the logarithm.
 const MEDIAN_CLICKS: f64 = 800.0;
 const SPREAD: f64 = 1.2;
-/// The price learns the hours of a day from those before.
+/// Warm-up days: the price controller learns the demand of each hour from them.
 const WARM_DAYS: u32 = 2;
 
 pub(super) fn workload(options: &DayOptions) -> Result<Workload, Failure> {
@@ -40,8 +40,8 @@ pub(super) fn workload(options: &DayOptions) -> Result<Workload, Failure> {
     Ok(dashboards.workload(options.seed))
 }
 
-/// Polls as they were logged, and made-up clicks. Who is first asked for within the first hour was sent before, who is
-/// asked for most being the newest; the others are sent when they are first asked for.
+/// Logged polls with simulated clicks. Campaigns first polled within the first hour of the log are assumed to be sent
+/// before it, the most polled last; each other campaign is assumed to be sent at its first poll.
 fn logged_workload(logged: &LoggedPolls, options: &DayOptions) -> Workload {
     let mut population = Population::new(options.seed, logged.days - 1, options.per_day);
     let mut asked = BTreeMap::<u32, (Duration, u32)>::new();
@@ -65,7 +65,7 @@ fn logged_workload(logged: &LoggedPolls, options: &DayOptions) -> Workload {
         let clicks = MEDIAN_CLICKS * (SPREAD * population.normal()).exp();
         population.campaign(sent, clicks.round().max(1.0));
     }
-    // Which replica a request came to is not in the log: they take turns.
+    // The log does not say which replica got a request, so distribute them round robin.
     let mut workload = population.finish();
     workload.polls = (0..options.replicas)
         .cycle()

@@ -1,7 +1,7 @@
-//! `plan`: a day of calls, simulated: what each way to refresh would make of it.
+//! The `plan` subcommand: simulates a day and compares the refresh policies on it.
 //!
-//! The day comes from a few figures or from an access log ([`polls`]), is replayed by [`crate::plan`] once for each way
-//! ([`comparison`]), and is printed as a table, as JSON or as a plot.
+//! The polls come from a few options or from an access log ([`polls`]). [`crate::plan`] replays them once per policy
+//! ([`comparison`]); the result is printed as a table or as JSON, and drawn as a plot on request.
 
 mod command;
 mod comparison;

@@ -1,4 +1,5 @@
-//! The options, parsed here and not by clap: a wrong one is a wrong setting, and ends as those do.
+//! Command-line options of `plan`. Values are parsed here and not by clap, so that a bad value exits with status 78,
+//! like a bad setting.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -6,43 +7,43 @@ use clap::Args;
 
 use crate::{commands::Failure, plan::OpeningHours};
 
-/// As they are typed.
+/// The options as text, before they are parsed.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlanArguments {
-    /// Campaigns on the dashboards; the newest third is asked for at each poll, the others a tenth as often
+    /// Campaigns on the dashboards; the newest third is polled at each interval, the others a tenth as often
     #[arg(long, value_name = "N", default_value = "120")]
     campaigns: String,
-    /// Dashboards that are open at a time; each keeps to one replica
+    /// Dashboards that are open at the same time; each one always polls the same replica
     #[arg(long, value_name = "N", default_value = "3")]
     viewers: String,
-    /// How often each dashboard asks
+    /// Poll interval of each dashboard
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     poll: String,
     /// Replicas of the proxy
     #[arg(long, value_name = "N", default_value = "1")]
     replicas: String,
-    /// Only between these hours, UTC; over midnight if the second is less
+    /// Poll only between these hours, UTC; past midnight if the second is smaller than the first
     #[arg(long, value_name = "FROM-TO", default_value = "0-24")]
     hours: String,
-    /// Calls a day
+    /// Daily budget: calls per UTC day
     #[arg(long, value_name = "CALLS", default_value = "10000")]
     budget: String,
-    /// Another seed makes other clicks
+    /// Seed of the random numbers; another seed gives other clicks
     #[arg(long, value_name = "N", default_value = "1")]
     seed: String,
     /// Polls from an access log of the proxy (JSON; hits are logged at debug), or lines "unix_seconds activity_id
-    /// no_clicks", in place of --campaigns, --viewers, --poll and --hours; the clicks are still simulated
+    /// no_clicks"; replaces --campaigns, --viewers, --poll and --hours; the clicks are still simulated
     #[arg(long, value_name = "FILE")]
     polls: Option<PathBuf>,
-    /// Print JSON
+    /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Also draw the day: price, calls used, clicks missed
+    /// Also write a plot of the day (SVG): price, calls used, clicks missed
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
 
-/// What is to be simulated, and what to print.
+/// The parsed options: what to simulate, and what to print.
 #[derive(Debug)]
 pub(super) struct DayOptions {
     pub(super) campaigns: u32,
@@ -57,14 +58,14 @@ pub(super) struct DayOptions {
     pub(super) svg: Option<PathBuf>,
 }
 
-/// How the figures are printed.
+/// Format of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OutputFormat {
     Table,
     Json,
 }
 
-/// More polls than this, warm-up included, take too much memory.
+/// Limit of the simulated polls, warm-up included: more would take too much memory.
 const MOST_POLLS: f64 = 10_000_000.0;
 
 // === impl PlanArguments ===
@@ -99,7 +100,7 @@ impl PlanArguments {
 // === impl DayOptions ===
 
 impl DayOptions {
-    /// So many campaigns, the newest, are asked for at each poll.
+    /// Number of campaigns, the newest, that are polled at each interval; the others are polled a tenth as often.
     pub(super) fn often(&self) -> u32 {
         self.campaigns.div_ceil(3)
     }

@@ -1,11 +1,11 @@
-//! The day as a picture.
+//! The plot of the measured day, as SVG.
 
 use std::fmt::Write as _;
 
 use super::comparison::{PlanComparison, RefreshWay};
 use crate::plan::Interval;
 
-/// One figure over the day.
+/// A chart of one value over the day.
 struct Panel {
     title: &'static str,
     value: fn(&Interval) -> Option<f64>,
@@ -27,13 +27,13 @@ const TOP: f64 = 60.0;
 const PANEL_HEIGHT: f64 = 130.0;
 const PANEL_STEP: f64 = 180.0;
 
-/// Readable on a light and on a dark page.
+/// Colours for light and dark mode.
 const STYLE: &str = "svg{background:#fff;font:12px sans-serif}text{fill:#222}.grid{stroke:#ccc}\
     .line{fill:none;stroke-width:1.5}.planned{stroke:#0b62c4}.fixed{stroke:#c2410c}\
     @media(prefers-color-scheme:dark){svg{background:#14171a}text{fill:#ddd}.grid{stroke:#444}\
     .planned{stroke:#6cb4ff}.fixed{stroke:#ff9d5c}}";
 
-/// The plan, and what the proxy does now.
+/// Draws planned refresh and the fixed lifetime over the measured day; returns the SVG.
 pub(super) fn day_plot(comparison: &PlanComparison) -> String {
     let height = TOP + PANEL_STEP * PANELS.len() as f64;
     let mut svg = format!(
@@ -115,7 +115,7 @@ const fn class(way: RefreshWay) -> &'static str {
     }
 }
 
-/// The next of 1, 2, 5, 10, ... for the end of an axis.
+/// Rounds up to 1, 2 or 5 times a power of ten, for the end of an axis.
 fn nice(most: f64) -> f64 {
     if !(most > 0.0 && most.is_finite()) {
         return 1.0;

@@ -1,4 +1,4 @@
-//! Polls out of an access log.
+//! Access log parser: reads the polls for a replay.
 
 use std::{
     collections::BTreeMap,
@@ -14,11 +14,11 @@ use crate::{
     report::{ActivityId, NoClicks},
 };
 
-/// The polls of some UTC days, in order, each since the first midnight.
+/// The polls of some UTC days, sorted; times are since the first midnight.
 #[derive(Debug)]
 pub(super) struct LoggedPolls {
     pub(super) polls: Vec<(Duration, CopyKey)>,
-    /// From the first to the last; the last is measured.
+    /// Number of days from the first to the last poll; the last day is measured, the others are warm-up.
     pub(super) days: u32,
 }
 
@@ -29,20 +29,20 @@ pub(super) enum PollsError {
     Io(#[from] std::io::Error),
     #[error("line {line}: {reason}")]
     Line { line: usize, reason: &'static str },
-    #[error("no poll in it; the proxy logs hits at debug level only")]
+    #[error("no polls in it; the proxy logs cache hits at debug level only")]
     Empty,
     #[error("its polls are more than {MOST_DAYS} days apart")]
     TooLong,
 }
 
-/// One poll, at a Unix time.
+/// One poll; the time is since 1970 (Unix time).
 type LoggedPoll = (Duration, ActivityId, ReportForm);
 
 const LONGEST_LINE: u64 = 16 * 1024;
 const MOST_LOGGED: usize = 5_000_000;
 const MOST_CAMPAIGNS: usize = 10_000;
 const MOST_DAYS: u64 = 31;
-/// The year 9999: later is a typing error.
+/// Unix time of the end of year 9999: a later time is a typing error.
 const LATEST: f64 = 253_402_300_799.0;
 const SECONDS_OF_DAY: u64 = 86_400;
 
@@ -88,7 +88,7 @@ fn parse_polls(mut log: impl BufRead) -> Result<LoggedPolls, PollsError> {
     Ok(LoggedPolls { polls, days: days as u32 })
 }
 
-/// `None`: a line about something else.
+/// `None`: an empty line, a comment, or a log line that is not a request.
 fn parse_line(line: &[u8]) -> Result<Option<LoggedPoll>, &'static str> {
     match line.first() {
         None | Some(b'#') => Ok(None),
@@ -103,7 +103,7 @@ fn parse_json(line: &[u8]) -> Result<Option<LoggedPoll>, &'static str> {
     let (Some("request"), Some(id)) = (field("message"), field("id")) else { return Ok(None) };
     let at = field("timestamp").and_then(|text| humantime::parse_rfc3339(text).ok());
     let at = at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    let at = at.ok_or("its timestamp is not as RFC 3339 has it")?;
+    let at = at.ok_or("its timestamp is not an RFC 3339 time")?;
     let form = form(field("no_clicks").unwrap_or_default())?;
     Ok(Some((at, parse_id(id)?, form)))
 }
@@ -115,12 +115,12 @@ fn parse_words(line: &[u8]) -> Result<LoggedPoll, &'static str> {
         return Err("must be \"unix_seconds activity_id no_clicks\", or a JSON line of the proxy's log");
     };
     let at = at.parse().ok().filter(|at| (0.0..=LATEST).contains(at));
-    let at = Duration::from_secs_f64(at.ok_or("its time is no count of seconds since 1970")?);
+    let at = Duration::from_secs_f64(at.ok_or("its time is not a number of seconds since 1970")?);
     Ok((at, parse_id(id)?, form(no_clicks)?))
 }
 
 fn parse_id(text: &str) -> Result<ActivityId, &'static str> {
-    ActivityId::parse(text.as_bytes()).map_err(|_| "its activity id is no UUID")
+    ActivityId::parse(text.as_bytes()).map_err(|_| "its activity id is not a UUID")
 }
 
 fn form(no_clicks: &str) -> Result<ReportForm, &'static str> {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_of_lines_are_polls_and_what_is_about_something_else_is_passed_over() {
+    fn both_line_formats_are_parsed_and_other_lines_are_skipped() {
         let text = format!(
             "# a comment\n\n172860.5 {ID} false\n{{\"timestamp\":\"1970-01-04T00:00:01.250000Z\",\"message\":\
              \"request\",\"id\":\"{ID}\",\"no_clicks\":\"true\"}}\n{{\"message\":\"ready\"}}\n"

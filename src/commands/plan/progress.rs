@@ -1,8 +1,8 @@
-//! How far it is, for a person who waits.
+//! The progress bar on standard error.
 
 use std::io::{IsTerminal as _, Write as _, stderr};
 
-/// A line on standard error that is written over; nothing if that is no terminal.
+/// One line on standard error, overwritten at each step; hidden if standard error is not a terminal.
 #[derive(Debug)]
 pub(super) enum ProgressBar {
     Shown,
@@ -18,13 +18,13 @@ impl ProgressBar {
         if stderr().is_terminal() { Self::Shown } else { Self::Hidden }
     }
 
-    /// A share of the whole is done.
+    /// Shows that `share` (0 to 1) is done, and the step that is running.
     pub(super) fn show(&self, share: f64, doing: &str) {
         match self {
             Self::Hidden => {}
             Self::Shown => {
                 let bar = "#".repeat(((share * WIDTH as f64) as usize).min(WIDTH));
-                // A terminal that is gone shows no progress.
+                // A closed terminal must not stop the command.
                 let _shown = write!(stderr(), "\r\x1b[K[{bar:<WIDTH$}] {doing}");
             }
         }

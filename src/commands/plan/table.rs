@@ -1,4 +1,4 @@
-//! The figures, as a table and as JSON.
+//! Output of the comparison: a table and JSON.
 
 use serde_json::{Value, json};
 

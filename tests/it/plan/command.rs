@@ -1,8 +1,8 @@
-//! `plan`, as a person types it.
+//! The `plan` subcommand, run as a process: output, plot, bad options, and access logs.
 
 use crate::support::Run;
 
-/// A day that is quick to replay.
+/// Options for a day that is quick to replay.
 const SMALL: [&str; 9] = ["plan", "--campaigns", "6", "--viewers", "2", "--poll", "5m", "--budget", "200"];
 const ID: &str = "6ef3c9a4-1cf5-4a3e-9f5c-0a1b2c3d4e5f";
 
@@ -37,7 +37,7 @@ async fn one_replica_is_neither_apart_nor_shared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_has_the_same_figures() {
+async fn json_has_the_same_values() {
     let json: serde_json::Value = serde_json::from_str(&printed(&["--json"]).await).expect("JSON");
     assert!(json["note"].as_str().is_some_and(|note| note.contains("simulation")), "{json}");
     assert_eq!((&json["per_day"], &json["replicas"]), (&200.into(), &1.into()));
@@ -56,7 +56,7 @@ async fn json_has_the_same_figures() {
     assert!(missed(0) < missed(1), "the plan misses less: {json}");
 }
 
-/// Every tag is closed by its own name, in order.
+/// Is every tag closed by a tag of its own name, in the right order, with balanced quotes?
 fn tags_are_balanced(xml: &str) -> bool {
     let mut open = Vec::new();
     for tag in xml.split('<').skip(1) {
@@ -94,7 +94,7 @@ async fn the_plot_is_well_formed_and_has_axes_with_units() {
     ] {
         assert!(svg.contains(part), "{part}");
     }
-    // Of a fixed lifetime there is no price.
+    // Three charts with two lines each, but a fixed lifetime has no price.
     assert_eq!(svg.matches("<path ").count(), 5);
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
 }
@@ -117,7 +117,7 @@ async fn each_bad_option_ends_with_78_and_one_line_that_names_it() {
         ("--polls", "/nonexistent/access.log"),
         ("--svg", "/nonexistent/day.svg"),
     ] {
-        // The last of an option that is given twice would be refused by its parser.
+        // clap rejects an option that is given twice, so remove the one from SMALL first.
         let mut arguments: Vec<&str> = SMALL.to_vec();
         let joined = format!("{option}={value}");
         if let Some(at) = arguments.iter().position(|argument| *argument == option) {

@@ -1,4 +1,5 @@
-//! Days on which a plan could go wrong: no storm, no starvation, no idle half of the budget while reports are wanted.
+//! Stress tests of planned refresh on difficult days: no burst of calls, no starvation of reports, and no budget left
+//! unused while reports are stale.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ fn law(workload: &Workload) -> f64 {
     SquareRootLaw::of(workload).expect("it is polled").missed_per_answer
 }
 
-/// Dashboards that are small enough for a test, and busy enough to be short of calls.
+/// Dashboards that are small enough for a test, and poll enough to run short of calls.
 const DASHBOARDS: Dashboards = Dashboards {
     campaigns: 30,
     often: 10,
@@ -84,7 +85,7 @@ fn forms_that_do_not_add_up_are_found_and_cost_a_multiple_of_calls_but_no_more()
 }
 
 #[test]
-fn a_thousand_drafts_polled_all_day_starve_nobody() {
+fn a_thousand_drafts_polled_all_day_do_not_starve_other_reports() {
     let mut population = Population::new(1, 1, 10_000);
     let until = population.end();
     for index in 0..1_020 {
@@ -135,7 +136,7 @@ fn at_midnight_the_price_moves_without_a_burst() {
 }
 
 #[test]
-fn what_another_program_spends_is_learnt_in_two_days() {
+fn calls_of_another_program_are_learned_in_two_days() {
     let mut workload = Dashboards { warm_days: 3, ..DASHBOARDS }.workload(1);
     workload.unseen = (0..4_000)
         .map(|call| Duration::from_secs(86_400 * (call / 1_000) + 32_400 + call % 1_000 * 28))

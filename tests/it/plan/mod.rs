@@ -1,4 +1,4 @@
-//! Days replayed through the machines of `refresh`, and the command that prints them.
+//! Tests of the simulator with the refresh logic of `refresh`, and of the `plan` subcommand.
 
 mod command;
 mod hostile;

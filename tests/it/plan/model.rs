@@ -1,6 +1,6 @@
-//! The machines reach what the Python model of the plan reached on the same days: short recorded ones, each with the
-//! model's figures in its head. The model runs in seconds and floats, we in nanoseconds; where nothing is decided by the
-//! last bit, both make the same calls.
+//! Comparison with the Python model of planned refresh: on the same recorded days, the Rust code must give the model's
+//! results within 1 %. They are in the `#=` lines of each trace. The model counts time in floating-point seconds, the
+//! Rust code in nanoseconds; both make the same calls unless the last bit of a float decides.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -8,10 +8,10 @@ use link_report_proxy::plan::{
     AnswerExchange, Derivation, Outcome, PlanOptions, Planned, Probing, Waiting, Workload, read_trace, replay,
 };
 
-/// What the figures may differ by.
+/// Largest relative difference from the model.
 const TOLERANCE: f64 = 0.01;
 
-/// What the model said of a day: the policy, the clicks missed per answer, and the calls.
+/// The model's result for a day: the policy, clicks missed per response, and calls.
 struct Recorded {
     policy: String,
     missed_per_answer: f64,
@@ -60,7 +60,7 @@ fn run(workload: &Workload, policy: &str) -> Outcome {
 }
 
 #[test]
-fn the_machines_reach_what_the_model_reaches() {
+fn the_simulator_gives_the_results_of_the_model() {
     let mut faults = Vec::new();
     let mut compared = 0;
     for (day, workload, recorded) in days() {
