@@ -40,7 +40,8 @@ impl CopyStats {
     /// The clicks that the responses since the last look have missed on average.
     pub fn lack(&self, now: Duration, unexpected: UnexpectedClicks) -> Lack {
         let seconds = self.seconds_since_look(now);
-        let per_second_squared = if self.looked_clicks > 0 { unexpected.clicked } else { unexpected.unclicked };
+        let per_second_squared =
+            if self.looked_clicks > 0 { unexpected.clicked } else { unexpected.unclicked };
         Lack {
             known: f64::from(self.known_missing()),
             expected: self.rate.per_second() * seconds / 2.0,
@@ -83,7 +84,9 @@ impl UnexpectedClicks {
         let share = |full_shares: f64, campaigns: u32| (full_shares / f64::from(campaigns.max(1))).min(1.0);
         Self {
             clicked: per_second_squared * share(FULL_SHARES_CLICKED, clicked_campaigns),
-            unclicked: per_second_squared * UNCLICKED_FACTOR * share(FULL_SHARES_UNCLICKED, unclicked_campaigns),
+            unclicked: per_second_squared
+                * UNCLICKED_FACTOR
+                * share(FULL_SHARES_UNCLICKED, unclicked_campaigns),
         }
     }
 }
