@@ -1,7 +1,7 @@
 //! Layers made of an `async fn` that wraps a request: the only adapters between such functions and tower.
 //!
-//! [`from_fn`] takes a free `async fn(state, request, next)`. It is for the data port, where layers of tower-http stand in
-//! between and where a layer may answer with another type than the one below. [`step`] takes a type with an
+//! [`from_fn()`] takes a free `async fn(state, request, next)`. It is for the data port, where layers of tower-http stand in
+//! between and where a layer may answer with another type than the one below. [`step()`] takes a type with an
 //! `async fn handle(&self, request, next)`. It is for upstream calls: a step borrows the steps below it, so that a whole
 //! stack is one future without a box or a clone for each. [`TowerService`] is the bottom of such a stack, and
 //! [`SharedService`] makes it a tower service again. Must never know what is requested.

@@ -1,7 +1,7 @@
 //! The simulator: replays a day of polls and measures a refresh policy in clicks missed per response.
 //!
 //! A [`Workload`] lists the polls and the clicks of each campaign; it comes from a generator ([`Scenario`]) or from a
-//! file ([`read_trace`]). [`replay`] runs it poll by poll through a [`Strategy`]: the refresh logic of
+//! file ([`read_trace`]). [`replay()`] runs it poll by poll through a [`Strategy`]: the refresh logic of
 //! [`crate::refresh`] ([`Planned`]) or a fixed lifetime ([`FixedLifetime`]). Calls have the rate limit, the latency and
 //! the daily budget of real ones. [`Outcome`] is the score: the mean number of clicks that happened before a response
 //! and are missing from it.
