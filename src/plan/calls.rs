@@ -14,7 +14,7 @@ const LATENCY: Duration = Duration::from_millis(200);
 
 /// The queue of calls, and the count of calls of the UTC day.
 #[derive(Debug, Default)]
-pub struct CallLine {
+pub(crate) struct CallLine {
     free_at: Duration,
     used: u32,
     day: u64,

@@ -1,62 +1,41 @@
 //! Fixed TTL (`cache.refresh = "fixed"`): one lifetime for all reports, made longer when calls run short.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use super::{CachedPoll, CopyKey, Strategy, Workload};
-use crate::refresh::{RefreshDecision, ReportForm, UtcTime};
+use crate::{
+    quota::{BurnRate, QuotaMode, factor},
+    refresh::{RefreshDecision, ReportForm, UtcTime},
+};
+
+/// The defaults of `cache.ttl`, `cache.empty_ttl`, `cache.ttl_jitter` and `quota.reserve`.
+const TTL: Duration = Duration::from_mins(5);
+const EMPTY_TTL: Duration = Duration::from_mins(1);
+const JITTER: f64 = 0.1;
+const RESERVE: f64 = 0.1;
 
 /// The strategy that refreshes a cached report at the first poll after its lifetime has ended.
 #[derive(Debug)]
-pub struct FixedLifetime {
-    ttl: Duration,
-    jitter: f64,
-    empty_ttl: Duration,
-    pacing: Pacing,
-    per_day: u32,
+pub(crate) struct FixedLifetime {
+    burn_rate: BurnRate,
     used: u32,
     lifetimes: Vec<[Duration; 2]>,
-    step: PacingStep,
+    mode: QuotaMode,
     factor: f64,
     factor_at: Option<Duration>,
     random: fastrand::Rng,
 }
 
-/// What happens when calls run short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pacing {
-    /// Nothing: lifetimes stay the same.
-    None,
-    /// Lifetimes are made longer. If the budget is very tight, refreshes stop and the rest is left for misses.
-    Stretched,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum PacingStep {
-    Normal,
-    Stretched,
-    MissesOnly,
-}
-
 // === impl FixedLifetime ===
 
 impl FixedLifetime {
-    /// Five minutes, and one minute for an empty report; made longer when calls run short.
-    pub fn stretched(workload: &Workload) -> Self {
-        let (ttl, empty_ttl) = (Duration::from_mins(5), Duration::from_mins(1));
-        Self { empty_ttl, pacing: Pacing::Stretched, ..Self::plain(workload, ttl) }
-    }
-
-    /// `ttl` with ±10 % jitter, whatever the budget.
-    pub fn plain(workload: &Workload, ttl: Duration) -> Self {
+    /// The default lifetimes, made longer when calls run short, as by the proxy.
+    pub(crate) fn stretched(workload: &Workload) -> Self {
         Self {
-            ttl,
-            jitter: 0.1,
-            empty_ttl: ttl,
-            pacing: Pacing::None,
-            per_day: workload.per_day,
+            burn_rate: BurnRate::new(NonZeroU32::new(workload.per_day).unwrap_or(NonZeroU32::MIN), RESERVE),
             used: 0,
-            lifetimes: vec![[ttl; 2]; workload.campaigns.len()],
-            step: PacingStep::Normal,
+            lifetimes: vec![[TTL; 2]; workload.campaigns.len()],
+            mode: QuotaMode::Normal,
             factor: 1.0,
             factor_at: None,
             random: fastrand::Rng::with_seed(5),
@@ -70,16 +49,12 @@ impl FixedLifetime {
         }
         self.factor_at = Some(now);
         let left_of_day = UtcTime::since_epoch(now).left_of_day().as_secs_f64() / UtcTime::DAY.as_secs_f64();
-        let per_day = f64::from(self.per_day);
-        let left = per_day - f64::from(self.used) - per_day * 0.1 * left_of_day.max(1.0 / 24.0);
-        let tight = if left > 0.0 { per_day * 0.9 * left_of_day / left } else { f64::INFINITY };
-        let beyond = |enter, leave, step| tight >= enter || self.step >= step && tight >= leave;
-        (self.step, self.factor) = if beyond(2.0, 1.75, PacingStep::MissesOnly) {
-            (PacingStep::MissesOnly, f64::INFINITY)
-        } else if beyond(1.05, 1.0, PacingStep::Stretched) {
-            (PacingStep::Stretched, tight.max(1.0).powi(8))
-        } else {
-            (PacingStep::Normal, 1.0)
+        let burn_rate = self.burn_rate.burn_rate(self.used, left_of_day);
+        self.mode = self.mode.next(burn_rate);
+        self.factor = match self.mode {
+            QuotaMode::Normal => 1.0,
+            QuotaMode::Throttled => factor(burn_rate),
+            QuotaMode::MissesOnly | QuotaMode::Exhausted => f64::INFINITY,
         };
         self.factor
     }
@@ -92,12 +67,8 @@ impl Strategy for FixedLifetime {
 
     fn polled(&mut self, poll: CachedPoll) -> RefreshDecision {
         let CachedPoll { key, age, now, viewer: _, pending: _ } = poll;
-        let lifetime = self.lifetimes[key.campaign as usize][index(key.form)];
-        let due = age >= lifetime
-            && match self.pacing {
-                Pacing::None => true,
-                Pacing::Stretched => age.as_secs_f64() >= lifetime.as_secs_f64() * self.stretch(now),
-            };
+        let lifetime = self.lifetimes[key.campaign as usize][key.form.index()];
+        let due = age >= lifetime && age.as_secs_f64() >= lifetime.as_secs_f64() * self.stretch(now);
         if due { RefreshDecision::Refresh } else { RefreshDecision::NotWorthIt }
     }
 
@@ -114,12 +85,9 @@ impl Strategy for FixedLifetime {
     }
 
     fn landed(&mut self, key: CopyKey, clicks: u32, _: Duration) {
-        let empty = clicks == 0 && key.form == ReportForm::Clicked && self.pacing == Pacing::Stretched;
-        self.lifetimes[key.campaign as usize][index(key.form)] = if empty {
-            self.empty_ttl
-        } else {
-            self.ttl.mul_f64(1.0 + self.jitter * (2.0 * self.random.f64() - 1.0))
-        };
+        let empty = clicks == 0 && key.form == ReportForm::Clicked;
+        self.lifetimes[key.campaign as usize][key.form.index()] =
+            if empty { EMPTY_TTL } else { TTL.mul_f64(1.0 + JITTER * (2.0 * self.random.f64() - 1.0)) };
     }
 
     fn minute_passed(&mut self, used: u32, _: Duration) {
@@ -139,11 +107,4 @@ impl Strategy for FixedLifetime {
     }
 
     fn probed(&mut self, _: u32, _: u32, _: Duration) {}
-}
-
-const fn index(form: ReportForm) -> usize {
-    match form {
-        ReportForm::Clicked => 0,
-        ReportForm::AllLinks => 1,
-    }
 }

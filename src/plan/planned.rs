@@ -148,7 +148,7 @@ impl Planned {
 
     /// Counts a response and returns the responses of this report that the replica knows of, including this one.
     fn count_answer(&mut self, key: CopyKey, viewer: u16, now: Duration) -> u32 {
-        let (campaign, form) = (key.campaign as usize, index(key.form));
+        let (campaign, form) = (key.campaign as usize, key.form.index());
         self.all_answers[campaign][form] += 1;
         let Some(exchange) = self.options.exchange else {
             self.answers[campaign][form] += 1;
@@ -176,15 +176,15 @@ impl Planned {
     /// Drops the counts not yet exchanged: the cached report is known to be current, so they no longer matter.
     fn forget_unshared(&mut self, campaign: usize, form: ReportForm) {
         for replica in &mut self.unshared {
-            replica[campaign][index(form)] = 0;
+            replica[campaign][form.index()] = 0;
         }
     }
 
     /// Updates the statistics of a cached report after a probe or a fetch of the other form.
     fn tell(&mut self, campaign: usize, form: ReportForm) {
-        let answers = self.answers[campaign][index(form)];
+        let answers = self.answers[campaign][form.index()];
         let Some(stats) = &self.campaigns[campaign] else { return };
-        let Some(copy) = &mut self.copies[campaign][index(form)] else { return };
+        let Some(copy) = &mut self.copies[campaign][form.index()] else { return };
         let history = stats.history(form);
         self.estimated_missed += copy.clicks_missed(history.clicks(), answers);
         *copy = copy.campaign_looked(history, answers);
@@ -218,11 +218,11 @@ impl Strategy for Planned {
     fn polled(&mut self, poll: CachedPoll) -> RefreshDecision {
         let CachedPoll { key, viewer, age, now, pending } = poll;
         let answers = self.count_answer(key, viewer, now);
-        let Some(copy) = &self.copies[key.campaign as usize][index(key.form)] else {
+        let Some(copy) = &self.copies[key.campaign as usize][key.form.index()] else {
             return RefreshDecision::NotWorthIt;
         };
         let replica = self.options.exchange.map_or(0, |exchange| usize::from(viewer % exchange.replicas));
-        let polls = &mut self.polls[replica][key.campaign as usize][index(key.form)];
+        let polls = &mut self.polls[replica][key.campaign as usize][key.form.index()];
         polls.record(now);
         let (policy, hit) = (&self.options.policy, CacheHit { answers, age, now });
         let decision = match (self.options.timing, pending) {
@@ -243,7 +243,7 @@ impl Strategy for Planned {
     }
 
     fn still_worth_it(&self, key: CopyKey, age: Duration, now: Duration) -> bool {
-        let (campaign, form) = (key.campaign as usize, index(key.form));
+        let (campaign, form) = (key.campaign as usize, key.form.index());
         let Some(copy) = &self.copies[campaign][form] else { return false };
         // The refresh is for the next response, so count it already.
         let hit = CacheHit { answers: self.answers[campaign][form] + 1, age, now };
@@ -262,7 +262,7 @@ impl Strategy for Planned {
     }
 
     fn landed(&mut self, key: CopyKey, clicks: u32, as_of: Duration) {
-        let (campaign, form) = (key.campaign as usize, index(key.form));
+        let (campaign, form) = (key.campaign as usize, key.form.index());
         let answers = self.answers[campaign][form];
         if let Some(copy) = &self.copies[campaign][form] {
             self.estimated_missed += copy.clicks_missed(clicks, answers);
@@ -307,8 +307,8 @@ impl Strategy for Planned {
             let copies: Vec<_> = ReportForm::BOTH
                 .into_iter()
                 .filter_map(|form| {
-                    let copy = self.copies[campaign][index(form)]?;
-                    Some((form, copy, self.answers[campaign][index(form)]))
+                    let copy = self.copies[campaign][form.index()]?;
+                    Some((form, copy, self.answers[campaign][form.index()]))
                 })
                 .collect();
             selection.consider(campaign as u32, stats, &copies);
@@ -325,12 +325,5 @@ impl Strategy for Planned {
         for form in ReportForm::BOTH {
             self.tell(campaign, form);
         }
-    }
-}
-
-const fn index(form: ReportForm) -> usize {
-    match form {
-        ReportForm::Clicked => 0,
-        ReportForm::AllLinks => 1,
     }
 }

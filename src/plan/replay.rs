@@ -109,7 +109,7 @@ pub fn replay(
 }
 
 /// Replays replicas that share nothing: each has a part of the viewers and of the budget, and its own strategy.
-pub fn replay_apart<S: Strategy>(
+pub(crate) fn replay_apart<S: Strategy>(
     workload: &Workload,
     replicas: u16,
     waiting: Waiting,

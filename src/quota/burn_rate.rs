@@ -22,7 +22,7 @@ const STEEPNESS: i32 = 8;
 
 /// A day's limit and reserve, from which the burn rate is computed. Pure.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BurnRate {
+pub(crate) struct BurnRate {
     limit: NonZeroU32,
     reserve: f64,
 }
@@ -45,7 +45,7 @@ pub enum QuotaMode {
 
 impl BurnRate {
     /// `reserve` is the share of the limit that is reserved for misses, in `0.0..=0.9`.
-    pub(super) const fn new(limit: NonZeroU32, reserve: f64) -> Self {
+    pub(crate) const fn new(limit: NonZeroU32, reserve: f64) -> Self {
         Self { limit, reserve }
     }
 
@@ -56,7 +56,7 @@ impl BurnRate {
 
     /// How tight the budget for refreshes is: at 1 it lasts until midnight at an even pace, at 2 only at half that
     /// pace; infinity: no calls are left for refreshes.
-    pub(super) fn burn_rate(&self, used: u32, day_left: f64) -> f64 {
+    pub(crate) fn burn_rate(&self, used: u32, day_left: f64) -> f64 {
         let limit = f64::from(self.limit.get());
         let left = limit - f64::from(used) - self.reserved(day_left);
         let even = limit * (1.0 - self.reserve) * day_left;
@@ -97,7 +97,7 @@ impl QuotaMode {
 }
 
 /// The factor by which the time between two refreshes of a key grows at this burn rate.
-pub(super) fn factor(burn_rate: f64) -> f64 {
+pub(crate) fn factor(burn_rate: f64) -> f64 {
     burn_rate.max(1.0).powi(STEEPNESS)
 }
 

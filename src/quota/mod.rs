@@ -36,7 +36,7 @@ mod test_host;
 mod upstream_clock;
 mod usage;
 
-pub(crate) use burn_rate::QuotaMode;
+pub(crate) use burn_rate::{BurnRate, QuotaMode, factor};
 pub use clock::WallClock;
 pub(crate) use forecast::Forecast;
 pub(crate) use gate::QuotaGate;

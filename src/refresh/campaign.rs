@@ -53,7 +53,7 @@ impl ReportForm {
     /// Both forms.
     pub const BOTH: [Self; 2] = [Self::Clicked, Self::AllLinks];
 
-    pub(super) const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         match self {
             Self::Clicked => 0,
             Self::AllLinks => 1,
