@@ -12,13 +12,13 @@
 //! | 4 | [`plan`] | a day replayed through the machines of `refresh`: what a refresh policy makes of it |
 //! | 3 | [`cache`] | entries, freshness, single flight, stale-while-revalidate, stale-if-error, back-off of failing keys |
 //! | 3 | [`quota`] | call limits: the daily budget, the limit per second, the lockout after `quota_exceeded` |
-//! | 3 | [`refresh`] | when a report is worth a call: campaigns, the rule, the price of a call; pure |
 //! | 3 | [`resilience`] | circuit breaker and retry |
 //! | 3 | [`token`] | the OAuth access token: renewing, storing, sending; back-off after 401s |
 //! | 3 | [`server`] | the HTTP/1 server of both ports: header and idle timeouts, graceful drain, bearer auth |
 //! | 2 | [`upstream`] | the HTTP client: connect, request, response, body |
 //! | 2 | [`state`] | the state that outlives the process: the token's record, the day's calls; in a file or in memory |
 //! | 1 | [`report`] | the domain: keys, reports, negative answers, errors, lifetimes; no I/O, no clock |
+//! | 1 | [`refresh`] | when a report is worth a call: campaigns, the rule, the price of a call; pure |
 //! | 1 | [`middleware`] | layers made of an `async fn(request, next)` |
 //! | 1 | [`settings`] | every setting: defaults, file, environment, and their checks |
 //! | 1 | [`telemetry`] | metrics and logs |
