@@ -4,11 +4,15 @@
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::list::{kind_of, seconds};
+use super::{
+    list::{kind_of, seconds},
+    next::{next, next_without_entry},
+    reply::rounded,
+};
 use crate::{
-    cache::{ActivityStatistics, Entry, FormStatistics, Freshness, Refresh, RefreshFailure, ReportCache},
+    cache::{ActivityStatistics, Entry, Freshness, PlannedView, RefreshFailure, ReportCache},
+    refresh::{Pairing, ReportForm},
     report::{ActivityId, LinkReport, NoClicks, ReportKey},
-    telemetry::EvictionCause,
 };
 
 #[derive(Debug, Serialize)]
@@ -24,6 +28,8 @@ pub(super) struct Explanation {
 struct ClicksView {
     total: u32,
     seen_seconds_ago: i64,
+    /// Whether the reports with and without `no_clicks` show the same sum; if not, each is refreshed by its own clicks.
+    reports_agree: bool,
     /// Newest first.
     changes: Vec<ChangeView>,
 }
@@ -64,6 +70,8 @@ struct HeldView {
     lifetime: LifetimeView,
     hits: u64,
     bytes: usize,
+    /// Why it is refreshed or not; `None` with `cache.refresh = "fixed"`, and of a negative answer.
+    plan: Option<PlanView>,
     /// Of a negative answer: the age of the earlier report, which is served if a call fails.
     report_behind_age_seconds: Option<i64>,
     last_refresh_error: Option<RefreshFailureView>,
@@ -76,6 +84,25 @@ struct LifetimeView {
     fresh_until_seconds: i64,
     stale_while_revalidate_until_seconds: i64,
     stale_if_error_until_seconds: i64,
+}
+
+/// The refresh rule: refreshed when `owes` reaches `price`.
+#[derive(Debug, Serialize)]
+struct PlanView {
+    answers_since_current: u32,
+    clicks_missed_by_each: LackView,
+    owes: f64,
+    price: f64,
+    clicks_per_hour: f64,
+    looked_at_seconds_ago: i64,
+}
+
+/// Clicks that the responses since the last look have missed, on average.
+#[derive(Debug, Serialize)]
+struct LackView {
+    known: f64,
+    expected: f64,
+    unexpected: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,110 +134,28 @@ impl Explanation {
                 hits_since_last_fetch: form.hits_since_last_fetch(entry.as_ref().map(|entry| entry.hits())),
                 last_fetch_error: refresh_failure
                     .map(|refresh_failure| RefreshFailureView::of(&refresh_failure, now)),
-                held: entry.map(|entry| HeldView::of(&entry, now)),
+                held: entry.map(|entry| HeldView::of(&entry, memory, now)),
             }
         });
-        Self { id, clicks: ClicksView::of(&statistics, now), reports: reports.into() }
-    }
-}
-
-fn next_without_entry(
-    form: &FormStatistics,
-    refresh_failure: Option<&RefreshFailure>,
-    now: Instant,
-) -> String {
-    let paused = refresh_failure
-        .map(|refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
-    if let Some(pause @ 1..) = paused {
-        return format!(
-            "not cached, and calls fail: the response is last_fetch_error; the next call is tried in {pause} s"
-        );
-    }
-    let removed = form.removed.map_or_else(String::new, |removed| {
-        let ago = now.saturating_duration_since(removed.at).as_secs();
-        match removed.why {
-            EvictionCause::Size => format!(" (evicted {ago} s ago to make room)"),
-            EvictionCause::Expired => format!(" (expired, and removed {ago} s ago)"),
-            EvictionCause::Purged => format!(" (purged {ago} s ago)"),
-        }
-    });
-    format!("not cached{removed}: the next request is a miss and waits for a call")
-}
-
-fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String {
-    let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
-    match (entry.freshness(now), entry.refresh_failure(), memory.refresh(entry, now)) {
-        (Freshness::Fresh, _, _) => {
-            format!("served from the cache; the first request after {fresh_for} s starts a refresh")
-        }
-        (Freshness::Stale | Freshness::StaleIfError, _, Refresh::Deferred(left)) => {
-            let left = left.as_secs();
-            format!(
-                "served from the cache; the quota is low: the first request after {left} s starts a refresh"
-            )
-        }
-        (Freshness::Stale | Freshness::StaleIfError, _, Refresh::Stopped) => {
-            "served from the cache; the quota is too low for a refresh".to_owned()
-        }
-        (
-            Freshness::StaleIfError | Freshness::Expired,
-            refresh_failure,
-            Refresh::Due | Refresh::Backoff(_),
-        ) if entry.negative_answer().is_some() => next_after_negative(entry, refresh_failure, now),
-        (Freshness::Stale, None, Refresh::Due | Refresh::Backoff(_)) => {
-            "served from the cache, and refreshed in the background".to_owned()
-        }
-        (
-            Freshness::Stale | Freshness::StaleIfError,
-            Some(refresh_failure),
-            Refresh::Due | Refresh::Backoff(_),
-        ) => {
-            let pause = refresh_failure.retry_at.saturating_duration_since(now).as_secs();
-            format!(
-                "served from the cache, since refreshes fail; the first request after {pause} s starts the next one"
-            )
-        }
-        (Freshness::StaleIfError, None, Refresh::Due | Refresh::Backoff(_)) => {
-            "too old to be served at once: the next request waits for a call; served if that call fails"
-                .to_owned()
-        }
-        (Freshness::Expired, _, _) => "expired: the next request is a miss and waits for a call".to_owned(),
-    }
-}
-
-/// What the next request does if the entry is a negative answer that is no longer fresh.
-fn next_after_negative(entry: &Entry, refresh_failure: Option<&RefreshFailure>, now: Instant) -> String {
-    let pause = refresh_failure
-        .map_or(0, |refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
-    match (entry.behind(now), pause) {
-        (Some(_), 1..) => format!(
-            "the report from before the refusal is served, since refreshes fail; the first request after {pause} s starts the next one"
-        ),
-        (Some(_), 0) => {
-            "the refusal has expired: the next request waits for a call; the report from before the refusal is served if that call fails"
-                .to_owned()
-        }
-        (None, 1..) => {
-            format!(
-                "the refusal has expired, and calls fail: the response is last_refresh_error; the next call is tried in {pause} s"
-            )
-        }
-        (None, 0) => "the refusal has expired: the next request waits for a call".to_owned(),
+        Self { id, clicks: ClicksView::of(&statistics, memory, now), reports: reports.into() }
     }
 }
 
 // === impl ClicksView ===
 
 impl ClicksView {
-    fn of(statistics: &ActivityStatistics, now: Instant) -> Option<Self> {
+    fn of(statistics: &ActivityStatistics, memory: &ReportCache, now: Instant) -> Option<Self> {
+        let campaign = statistics.campaign()?;
         let ago = |at| seconds(now.saturating_duration_since(at));
-        let last_report = statistics.last_report()?;
+        let histories = ReportForm::BOTH.map(|form| campaign.history(form));
+        let last = histories.into_iter().max_by_key(|history| history.looked_at())?;
         let changes = statistics
             .changes()
             .map(|change| ChangeView { difference: change.difference, seconds_ago: ago(change.at) });
         Some(Self {
-            total: last_report.clicks,
-            seen_seconds_ago: ago(last_report.at),
+            total: last.clicks(),
+            seen_seconds_ago: seconds(memory.since_look(last, now)),
+            reports_agree: campaign.pairing() == Pairing::Paired,
             changes: changes.collect(),
         })
     }
@@ -219,7 +164,7 @@ impl ClicksView {
 // === impl HeldView ===
 
 impl HeldView {
-    fn of(entry: &Entry, now: Instant) -> Self {
+    fn of(entry: &Entry, memory: &ReportCache, now: Instant) -> Self {
         let lifetime = entry.lifetime();
         Self {
             answer: kind_of(entry),
@@ -240,10 +185,31 @@ impl HeldView {
             },
             hits: entry.hits(),
             bytes: entry.weight(),
+            plan: memory.planned_view(entry, now).map(PlanView::of),
             report_behind_age_seconds: entry.behind(now).map(|report| seconds(report.age(now))),
             last_refresh_error: entry
                 .refresh_failure()
                 .map(|refresh_failure| RefreshFailureView::of(refresh_failure, now)),
+        }
+    }
+}
+
+// === impl PlanView ===
+
+impl PlanView {
+    fn of(planned: PlannedView) -> Self {
+        let PlannedView { answers, lack, owes, price, clicks_per_hour, looked_ago } = planned;
+        Self {
+            answers_since_current: answers,
+            clicks_missed_by_each: LackView {
+                known: rounded(lack.known),
+                expected: rounded(lack.expected),
+                unexpected: rounded(lack.unexpected),
+            },
+            owes: rounded(owes),
+            price: rounded(price.clicks_missed()),
+            clicks_per_hour: rounded(clicks_per_hour),
+            looked_at_seconds_ago: seconds(looked_ago),
         }
     }
 }

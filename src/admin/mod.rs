@@ -5,6 +5,7 @@
 
 mod explain;
 mod list;
+mod next;
 mod readiness;
 mod reply;
 mod routes;

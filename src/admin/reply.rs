@@ -47,6 +47,15 @@ pub(super) fn respond(status: StatusCode, kind: &'static str, body: impl Into<Ve
     response
 }
 
+/// A number for people: four significant digits.
+pub(super) fn rounded(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let scale = 10_f64.powi(3 - value.abs().log10().floor() as i32);
+    (value * scale).round() / scale
+}
+
 // === impl Refused ===
 
 impl From<BrowserRefusal> for Refused {
@@ -98,5 +107,18 @@ impl From<Refused> for Response<Body> {
             | Refused::Browser(_) => {}
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people_have_four_digits_whatever_their_size() {
+        assert_eq!(
+            [0.0, 0.000_123_456, 2.499_96, 812.0, 123_456.7, f64::INFINITY].map(rounded),
+            [0.0, 0.000_123_5, 2.5, 812.0, 123_500.0, f64::INFINITY]
+        );
     }
 }

@@ -101,7 +101,11 @@ impl Admin {
                 )
             },
             "/config" => |state| json(&state.settings),
-            "/quota" => |state| json(&status::quota(state.quota.snapshot())),
+            "/quota" => |state| {
+                let snapshot = state.quota.snapshot();
+                let plan = state.memory.plan_status(snapshot.now());
+                json(&status::quota(snapshot, plan.as_ref()))
+            },
             "/token" => |state| json(&status::token(state.tokens.snapshot())),
             _ => return Err(Refused::NoSuchRoute),
         };

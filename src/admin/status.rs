@@ -4,12 +4,15 @@ use std::{fmt::Write as _, time::SystemTime};
 
 use serde_json::{Value, json};
 
+use super::reply::rounded;
 use crate::{
     quota::{Forecast, QuotaSnapshot, SecondCount},
+    refresh::PriceStatus,
     token::{RenewalSnapshot, TokenSnapshot},
 };
 
-pub(super) fn quota(snapshot: QuotaSnapshot) -> Value {
+/// `plan` is absent with fixed lifetimes.
+pub(super) fn quota(snapshot: QuotaSnapshot, plan: Option<&PriceStatus>) -> Value {
     const HOUR_SECONDS: f64 = 3_600.0;
     let QuotaSnapshot { second: SecondCount { limit, used, waiting, wait }, day, skew } = snapshot;
     let hours_left = day.resets_in.as_secs_f64() / HOUR_SECONDS;
@@ -28,8 +31,36 @@ pub(super) fn quota(snapshot: QuotaSnapshot) -> Value {
             "affordable_calls_per_hour": day.remaining.map(|left| (f64::from(left) / hours_left).round()),
             "forecast": forecast(day.forecast),
         },
+        "plan": plan.map(planned),
         "upstream_clock_ahead_seconds": skew.ahead_seconds(),
     })
+}
+
+/// The price of a call in clicks missed, and what it follows from.
+fn planned(plan: &PriceStatus) -> Value {
+    let hours = plan.planned_calls.map(|hours| hours.map(f64::round));
+    json!({
+        "price": rounded(plan.price.clicks_missed()),
+        "demand_now": rounded(plan.demand_now),
+        "demand_rest_of_day": plan.demand_rest_of_day.map(rounded),
+        "calls_rest_of_day": plan.calls_rest_of_day().map(f64::round),
+        "calls_by_hour_utc": hours.as_ref().map(|hours| &hours[..]),
+        "call_ratio": rounded(plan.call_ratio),
+        "unseen_by_others": plan.unseen_by_others.round(),
+        "why": why(plan),
+    })
+}
+
+fn why(plan: &PriceStatus) -> String {
+    match (plan.demand_rest_of_day, plan.busyness) {
+        (None, _) => "nothing is known of the demand yet".to_owned(),
+        (Some(_), None) => "no day is known yet: the demand of the last hour is assumed until midnight UTC".to_owned(),
+        (Some(_), Some(busyness)) => {
+            let (days, busyness) = (plan.profile_days, rounded((busyness * 100.0).round() / 100.0));
+            let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+            format!("the usual demand of {days}; the last hour was {busyness} times as busy as usual")
+        }
+    }
 }
 
 pub(super) fn token(snapshot: TokenSnapshot) -> Value {
@@ -97,7 +128,7 @@ mod tests {
         ] {
             let clock = WallClock::starting_at(now);
             let unused = Quota::new(limits, InitialCount::Unspent, clock, Metrics::new().quota);
-            assert_eq!(quota(unused.snapshot())["day"]["resets_at"], shown);
+            assert_eq!(quota(unused.snapshot(), None)["day"]["resets_at"], shown);
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     calls::{calls, pressure_of},
     credentials::{bearer_auth, tokens},
     labels, options,
+    plan_task::plan_each_minute,
     stack::data_port,
 };
 use crate::{
@@ -70,7 +71,7 @@ impl App {
         let quota = Quota::new(limits, opening, clock, metrics.quota.clone());
         let calls = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
-            options::cache_options(settings),
+            options::cache_options(settings, clock.now()),
             pressure_of(&quota),
             metrics.cache.clone(),
         ));
@@ -91,9 +92,10 @@ impl App {
         let front = data_port(settings, Arc::clone(&memory), calls, clients, &metrics);
 
         background.push(Box::pin(tokens.clone().watch()));
+        background.push(Box::pin(plan_each_minute(Arc::clone(&memory), quota.clone())));
         let (seen_memory, seen_quota, seen_tokens) = (Arc::clone(&memory), quota.clone(), tokens.clone());
         metrics.before_scrape(move || {
-            seen_memory.observe();
+            seen_memory.observe(seen_quota.snapshot().now());
             seen_tokens.observe();
             seen_quota.observe();
         });

@@ -8,6 +8,7 @@ mod credentials;
 mod dependencies;
 mod labels;
 mod options;
+mod plan_task;
 mod run;
 mod stack;
 

@@ -1,6 +1,10 @@
 //! Converts the settings to each module's options: cache, quota, circuit breaker, CORS, browser guard.
 
-use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    time::{Duration, SystemTime},
+};
 
 use http::{
     HeaderName, HeaderValue, Method,
@@ -9,8 +13,9 @@ use http::{
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::{
-    cache::CacheOptions,
+    cache::{CacheOptions, PlanClock, PlanOptions, RefreshSchedule, RefreshWaiting},
     quota::QuotaLimits,
+    refresh::{PriceLimits, RefreshPolicy},
     report::LifetimePolicy,
     resilience::CircuitLimits,
     server::BrowserGuard,
@@ -20,8 +25,9 @@ use crate::{
 /// How long a browser may cache a CORS preflight response.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// The options of the cache. Logs a warning if a report of the largest allowed size cannot be cached.
-pub fn cache_options(settings: &Settings) -> CacheOptions {
+/// The options of the cache; `now` is the calendar time. Logs a warning if a report of the largest allowed size cannot be
+/// cached.
+pub fn cache_options(settings: &Settings, now: SystemTime) -> CacheOptions {
     let cache = &settings.cache;
     let max_body = settings.upstream.max_body;
     if cache.max_bytes < max_body {
@@ -42,7 +48,32 @@ pub fn cache_options(settings: &Settings) -> CacheOptions {
         },
         max_bytes: cache.max_bytes.as_u64(),
         client_no_cache_interval: cache.client_no_cache_interval,
+        refresh: refresh_schedule(settings),
+        clock: PlanClock::starting_at(now),
     }
+}
+
+/// Without a daily limit no call has a price, so lifetimes are fixed.
+fn refresh_schedule(settings: &Settings) -> RefreshSchedule {
+    let (cache, quota) = (&settings.cache, &settings.quota);
+    let waiting = match cache.refresh {
+        settings::RefreshMode::Fixed => return RefreshSchedule::Fixed,
+        settings::RefreshMode::Planned => RefreshWaiting::Rarely,
+        settings::RefreshMode::Before => RefreshWaiting::Shortly,
+    };
+    if quota.per_day == 0 {
+        return RefreshSchedule::Fixed;
+    }
+    RefreshSchedule::Planned(PlanOptions {
+        policy: RefreshPolicy {
+            min_refresh_interval: cache.min_refresh_interval,
+            stale_while_revalidate: cache.stale_while_revalidate,
+        },
+        unexpected_clicks: cache.unexpected_clicks,
+        limits: PriceLimits { per_day: quota.per_day, reserve: quota.reserve },
+        hour_share: quota.refresh_hour_share,
+        waiting,
+    })
 }
 
 /// The limits of the quota; 0 in the settings means not limited.

@@ -9,9 +9,11 @@ use super::{
     entry::EntryTimes,
     flight::{FetchOutcome, FlightResult, Landed, Retain},
     index::TooHeavy,
+    looks::FetchedClicks,
+    statistics::Recorded,
 };
 use crate::{
-    report::{FailureKind, FetchError, Fetched, InvalidReport, LinkReport, ReportKey, UpstreamFailure},
+    report::{Call, FailureKind, FetchError, Fetched, InvalidReport, LinkReport, ReportKey, UpstreamFailure},
     telemetry::RefreshResult,
 };
 
@@ -19,8 +21,11 @@ use crate::{
 
 impl ReportCache {
     /// Decides what is stored of a fetch: an answer replaces the entry, a failure never does.
-    pub(super) fn apply_fetch(&self, key: ReportKey, outcome: FetchOutcome, keep: Retain) -> FlightResult {
-        let now = Instant::now();
+    pub(super) fn apply_fetch(&self, call: Call, outcome: FetchOutcome, keep: Retain) -> FlightResult {
+        let (Call { key, reason }, now) = (call, Instant::now());
+        if let Some(plan) = &self.plan {
+            plan.fetched(reason, outcome.as_ref().err());
+        }
         let before = self.store.get(&key);
         match outcome {
             Ok(fetched) => {
@@ -35,9 +40,16 @@ impl ReportCache {
                 }
                 let clicks = answer.report().map(LinkReport::clicks);
                 let hits = before.as_ref().map(|before| before.hits());
-                let hits = self.store.statistics().record_fetch(key, clicks, generated_at, hits);
+                let Recorded { hits, looked } =
+                    self.store.statistics().record_fetch(key, clicks, generated_at, hits);
                 let times = EntryTimes { generated_at, stored_at: now };
                 let entry = Entry::new(answer, times, before.as_ref(), hits, &self.options.lifetimes);
+                let entry = match (clicks, looked) {
+                    (Some(clicks), Some(looked)) => {
+                        self.with_plan(entry, key, before.as_deref(), FetchedClicks { clicks, looked, hits })
+                    }
+                    (_, _) => entry,
+                };
                 let entry = Arc::new(entry);
                 let stored = match keep {
                     Retain::Yes => self.store_entry(key, before.as_deref(), &entry, now),

@@ -11,11 +11,11 @@ use std::{
 
 use tokio::{sync::OnceCell, time::Instant};
 
-use super::RefreshFailure;
-use crate::report::{
+use super::{RefreshFailure, copy_cell::CopyCell};
+use crate::{refresh::CopyStats, report::{
     Answer, FetchError, Lifetime, LifetimePolicy, LifetimeReason, LinkReport, NegativeAnswer, Observed,
     ReportKey, Representation,
-};
+}};
 
 /// After a first 400 or 404 the report before it is kept, since a gateway's momentary fault looks the same. One that is
 /// repeated this long after the first is believed, and the report is dropped.
@@ -39,6 +39,8 @@ pub struct Entry {
     refresh_failure: Option<Box<RefreshFailure>>,
     pub(super) gzip: OnceCell<Box<Representation>>,
     hits: AtomicU64,
+    /// Of a report: what the refresh rule has to know of it.
+    copy: Option<CopyCell>,
 }
 
 /// The two times of an entry.
@@ -101,8 +103,19 @@ impl Entry {
             refresh_failure: None,
             gzip: unchanged.map_or_else(OnceCell::new, |before| before.gzip.clone()),
             hits: AtomicU64::new(hits),
+            copy: None,
             answer,
         }
+    }
+
+    /// The same entry of a report, with its refresh statistics.
+    pub(super) fn with_copy(self, copy: CopyStats) -> Self {
+        Self { copy: Some(CopyCell::new(copy)), ..self }
+    }
+
+    /// The same entry with another lifetime.
+    pub(super) fn with_lifetime(self, lifetime: Lifetime) -> Self {
+        Self { lifetime, ..self }
     }
 
     /// The same answer, whose refresh has failed.
@@ -117,6 +130,7 @@ impl Entry {
             refresh_failure: Some(Box::new(RefreshFailure::after(self.refresh_failure(), error, now))),
             gzip: self.gzip.clone(),
             hits: AtomicU64::new(self.hits()),
+            copy: self.copy.clone(),
         }
     }
 
@@ -193,8 +207,15 @@ impl Entry {
         self.hits.load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_hit(&self) {
-        self.hits.fetch_add(1, Ordering::Relaxed);
+    /// Counts a hit. Returns the hits so far, including this one.
+    pub(super) fn count_hit(&self) -> u64 {
+        self.hits.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The refresh statistics of a report; `None` for a negative answer.
+    #[inline]
+    pub(super) const fn copy(&self) -> Option<&CopyCell> {
+        self.copy.as_ref()
     }
 
     /// The memory that it occupies, in bytes.

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use super::{
-    Entry, Removed,
+    Entry, PlanClock, Removed,
     eviction::{CHANCES, EvictionQueue},
     statistics::Statistics,
 };
@@ -59,9 +59,9 @@ type Shard = RwLock<HashMap<ReportKey, Arc<Entry>, RandomState>>;
 
 impl EntryIndex {
     /// An empty one for entries that weigh at most `max_bytes` together.
-    pub(super) fn new(max_bytes: u64, metrics: CacheMetrics) -> Self {
+    pub(super) fn new(max_bytes: u64, clock: PlanClock, metrics: CacheMetrics) -> Self {
         let changes = Changes { queue: EvictionQueue::default(), sweep: 0, expiry: [None; SHARDS] };
-        let (changes, statistics) = (Mutex::new(changes), Statistics::new());
+        let (changes, statistics) = (Mutex::new(changes), Statistics::new(clock));
         Self { index: Index::new(), changes, statistics, max_bytes, metrics }
     }
 
@@ -227,7 +227,10 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use std::{thread, time::Duration};
+    use std::{
+        thread,
+        time::{Duration, SystemTime},
+    };
 
     use super::{super::entry::EntryTimes, *};
     use crate::{
@@ -251,7 +254,8 @@ mod tests {
         let times = EntryTimes { generated_at: now, stored_at: now };
         let entry = Arc::new(Entry::new(negative_answer, times, None, 0, &policy));
         let key = ReportKey { id: uuid::Uuid::from_u128(1).into(), no_clicks: NoClicks::Omitted };
-        let store = EntryIndex::new(1 << 20, Metrics::new().cache);
+        let clock = PlanClock::starting_at(SystemTime::UNIX_EPOCH);
+        let store = EntryIndex::new(1 << 20, clock, Metrics::new().cache);
         thread::scope(|scope| {
             let weighing = scope.spawn(|| (0..50_000).for_each(|_| store.reweigh(&key)));
             while !weighing.is_finished() {

@@ -3,18 +3,22 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower::{Layer, Service, ServiceExt};
 use tracing::{Instrument as _, Span};
 
 use super::{
-    CacheRequest, Entry, Forward, Lookup, Miss, Permit, ReportCache, Revalidate, Role, Served, ServedFrom,
+    CacheRequest, Entry, Forward, Lookup, Miss, Patience, Permit, ReportCache, Revalidate, Role, Served, ServedFrom,
     flight::{FlightAudience, Joined, Landed},
 };
 use crate::report::{Call, FetchError, Fetched, Reason};
+
+/// For so long a client waits for a refresh, with `cache.refresh = "before"`.
+const SHORT_WAIT: Duration = Duration::from_millis(500);
 
 /// Wraps a service that calls the upstream with a [`ReportCache`].
 #[derive(Debug, Clone)]
@@ -86,6 +90,10 @@ where
                     self.join_or_start(call, Some(&held), FlightAudience::Background, &mut free);
                 Ok(served)
             }
+            Lookup::Awaited { held, patience } => {
+                let miss = Miss::new(key, Some(held), Forward::Stale);
+                Err(Unanswered::Miss(Miss { patience, ..miss }))
+            }
             Lookup::Absent(held) => {
                 let forward = if held.is_some() { Forward::Stale } else { Forward::UriMiss };
                 Err(Unanswered::Miss(Miss::new(key, held, forward)))
@@ -104,7 +112,19 @@ where
     async fn fetch(self, mut miss: Miss) -> Result<Served, FetchError> {
         loop {
             let call = Call { key: miss.key, reason: miss.reason() };
-            let fetched = self.fetched(call, miss.held.as_ref(), &mut miss.permit).await?;
+            let fetched = match (miss.patience, &miss.held) {
+                (Patience::Short, Some(held)) => {
+                    let (entry, fetch) = (Arc::clone(held), self.fetched(call, Some(held), &mut miss.permit));
+                    match timeout(SHORT_WAIT, fetch).await {
+                        Ok(fetched) => fetched?,
+                        // The fetch goes on in its own task.
+                        Err(_late) => return Ok(self.memory.serve_stale(entry, Instant::now())),
+                    }
+                }
+                (Patience::Short | Patience::UntilEnd, held) => {
+                    self.fetched(call, held.as_ref(), &mut miss.permit).await?
+                }
+            };
             if let Some((role, Landed { entry, exchange, stored })) = fetched {
                 let (age, forward) = (entry.age(Instant::now()), miss.forward);
                 let from = ServedFrom::Fetched { role, forward, exchange, stored };
@@ -113,7 +133,7 @@ where
             match self.lookup(miss.request(), Instant::now()) {
                 Ok(served) => return Ok(served),
                 Err(Unanswered::Failed(error)) => return Err(error),
-                Err(Unanswered::Miss(again)) => miss = Miss { permit: miss.permit, ..again },
+                Err(Unanswered::Miss(again)) => miss = Miss { permit: miss.permit, patience: miss.patience, ..again },
             }
         }
     }
@@ -152,7 +172,7 @@ where
             let (memory, permit) = (Arc::clone(&self.memory), std::mem::take(permit));
             let fetch = S::clone(&self.calls).oneshot(call).instrument(flight_span(call));
             (fetch, move |outcome, keep| {
-                let result = memory.apply_fetch(key, outcome, keep);
+                let result = memory.apply_fetch(call, outcome, keep);
                 drop(permit);
                 result
             })

@@ -6,7 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Entry, Freshness, Lookup, Refresh, RefreshFailure, ReportCache, Served, ServedFrom};
+use super::{
+    Entry, Freshness, Lookup, Refresh, RefreshFailure, ReportCache, Served, ServedFrom, plan::RefreshPlan,
+};
 use crate::report::{FailureKind, FetchError, LocalDenial, QuotaPressure, ReportKey};
 
 /// A failed refresh counts as recent for at least this long after the end of its back-off.
@@ -20,6 +22,9 @@ impl ReportCache {
         let Some(held) = self.store.get(key) else { return self.look_up_absent(key, now) };
         let age = held.age(now);
         match held.freshness_at(age) {
+            Freshness::Fresh | Freshness::Stale if let Some(planned) = self.planned(&held) => {
+                self.look_up_planned(planned, held, age, now)
+            }
             Freshness::Fresh => {
                 self.count(&held, age);
                 Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age })
@@ -46,18 +51,14 @@ impl ReportCache {
     }
 
     fn look_up_stale(&self, held: Arc<Entry>, age: Duration, now: Instant) -> Lookup {
-        let from = match held.refresh_failure() {
-            // A refresh that was only deferred for the quota did not fail.
-            Some(RefreshFailure { error, .. }) if error.cause.kind() != FailureKind::Rationed => {
-                ServedFrom::StaleIfError(Box::new(error.clone().remembered()))
-            }
-            Some(_) | None => ServedFrom::Stale,
-        };
+        let from = from_stale(&held);
         self.count(&held, age);
         let served = Served { entry: Arc::clone(&held), from, age };
         match self.refresh(&held, now) {
             Refresh::Due => Lookup::Due { served, held },
-            Refresh::Backoff(_) | Refresh::Deferred(_) | Refresh::Stopped => Lookup::Answered(served),
+            Refresh::Backoff(_) | Refresh::Deferred(_) | Refresh::Stopped | Refresh::Planned(_) => {
+                Lookup::Answered(served)
+            }
         }
     }
 
@@ -84,7 +85,9 @@ impl ReportCache {
             }
             (_, Refresh::Deferred(retry_after)) => rationed(retry_after),
             (_, Refresh::Stopped) => rationed(Duration::MAX),
-            (_, Refresh::Due | Refresh::Backoff(_)) => return Lookup::Absent(Some(held)),
+            (_, Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_)) => {
+                return Lookup::Absent(Some(held));
+            }
         };
         match self.stale_if_error_from(Some(&held), error) {
             Ok(served) => Lookup::Answered(served),
@@ -100,6 +103,15 @@ impl ReportCache {
 
     /// When this entry may be refreshed: depends on its age, its back-off and how scarce calls are.
     pub fn refresh(&self, entry: &Entry, now: Instant) -> Refresh {
+        match self.planned(entry) {
+            Some(planned) if entry.freshness(now) != Freshness::StaleIfError => {
+                self.planned_refresh(planned, entry, now)
+            }
+            Some(_) | None => self.refresh_by_age(entry, now),
+        }
+    }
+
+    fn refresh_by_age(&self, entry: &Entry, now: Instant) -> Refresh {
         if let Some(refresh_failure) =
             entry.refresh_failure().filter(|refresh_failure| refresh_failure.is_resting(now))
         {
@@ -122,7 +134,9 @@ impl ReportCache {
             refresh_failure.is_resting(now)
                 || now.saturating_duration_since(refresh_failure.tried_at) < interval
         });
-        entry.stored_for(now) >= interval && !tried && self.quota_pressure.ask(now) == QuotaPressure::Normal
+        let calls_left = self.quota_pressure.ask(now) == QuotaPressure::Normal
+            && self.plan.as_ref().is_none_or(RefreshPlan::allows_refresh);
+        entry.stored_for(now) >= interval && !tried && calls_left
     }
 
     /// Is the key's state still what the caller saw? If the entry changed, or an absent key is backed off, another
@@ -175,9 +189,27 @@ impl ReportCache {
         }
     }
 
+    /// The response for a caller that has waited long enough for a refresh of this entry. Its hit is counted already.
+    pub(super) fn serve_stale(&self, held: Arc<Entry>, now: Instant) -> Served {
+        let age = held.age(now);
+        self.metrics.served(age);
+        Served { from: from_stale(&held), entry: held, age }
+    }
+
     /// Counts a response of this age from the cache.
     fn count(&self, held: &Entry, age: Duration) {
-        held.count_hit();
+        let _hits = held.count_hit();
         self.metrics.served(age);
+    }
+}
+
+/// How a report is served whose refresh is due.
+pub(super) fn from_stale(held: &Entry) -> ServedFrom {
+    match held.refresh_failure() {
+        // A refresh that was only deferred for the quota did not fail.
+        Some(RefreshFailure { error, .. }) if error.cause.kind() != FailureKind::Rationed => {
+            ServedFrom::StaleIfError(Box::new(error.clone().remembered()))
+        }
+        Some(_) | None => ServedFrom::Stale,
     }
 }

@@ -4,6 +4,7 @@
 //! from. Freshness is decided here, on tokio's clock.
 
 mod apply_fetch;
+mod copy_cell;
 mod entry;
 mod eviction;
 mod failures;
@@ -13,6 +14,11 @@ mod gzip;
 mod index;
 mod layer;
 mod lookup;
+mod looks;
+mod plan;
+mod plan_clock;
+mod plan_minute;
+mod planned_lookup;
 mod recent_map;
 mod refresh_failure;
 mod report_cache;
@@ -23,8 +29,12 @@ pub(crate) use entry::Entry;
 pub(crate) use freshness::Freshness;
 pub use layer::{Cache, CacheLayer, Unanswered};
 pub(crate) use refresh_failure::RefreshFailure;
-pub use report_cache::{CacheOptions, ReportCache};
+pub use plan::{PlanOptions, RefreshWaiting};
+pub use plan_clock::PlanClock;
+pub use plan_minute::{PlanMinute, PriceLevel, QuotaUse, SliceDone};
+pub(crate) use planned_lookup::PlannedView;
+pub use report_cache::{CacheOptions, RefreshSchedule, ReportCache};
 pub(crate) use report_cache::{Lookup, Refresh};
 pub(crate) use served::StoreOutcome;
-pub use served::{CacheRequest, Forward, Miss, Permit, Revalidate, Role, Served, ServedFrom};
+pub use served::{CacheRequest, Forward, Miss, Patience, Permit, Revalidate, Role, Served, ServedFrom};
 pub(crate) use statistics::{ActivityStatistics, FormStatistics, Removed};

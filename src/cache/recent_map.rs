@@ -48,6 +48,11 @@ impl<K: Hash + Eq, V> RecentMap<K, V> {
         self.values.get_mut(key).map(|recent| &mut recent.value)
     }
 
+    /// Visits every key. This uses none of them.
+    pub(super) fn for_each_mut(&mut self, mut visit: impl FnMut(&K, &mut V)) {
+        self.values.iter_mut().for_each(|(key, recent)| visit(key, &mut recent.value));
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.values.len()

@@ -1,12 +1,18 @@
 //! The state of the cache: the entries and the fetches in flight. Everything here is answered without a call.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
 
 use super::{
-    ActivityStatistics, Entry, RefreshFailure, Served, failures::Failures, flight::Flights, gzip::Encoded,
-    index::EntryIndex,
+    ActivityStatistics, Entry, Patience, PlanClock, PlanOptions, RefreshFailure, Served, failures::Failures,
+    flight::Flights, gzip::Encoded, index::EntryIndex, plan::RefreshPlan,
 };
 use crate::{
+    refresh::{ClickHistory, UtcTime},
     report::{ActivityId, FetchError, LifetimePolicy, NoClicks, QuotaPressureFn, ReportKey},
     telemetry::CacheMetrics,
 };
@@ -20,6 +26,19 @@ pub struct CacheOptions {
     pub max_bytes: u64,
     /// A caller that demands a new answer gets what is held if that is younger.
     pub client_no_cache_interval: Duration,
+    /// When a report is refreshed.
+    pub refresh: RefreshSchedule,
+    /// The clock of the refresh plan.
+    pub clock: PlanClock,
+}
+
+/// When a report is refreshed: the setting `cache.refresh`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RefreshSchedule {
+    /// When it is older than its fixed lifetime.
+    Fixed,
+    /// When that is worth one of the day's calls.
+    Planned(PlanOptions),
 }
 
 /// Entries, failures, statistics and flights.
@@ -29,6 +48,8 @@ pub struct ReportCache {
     pub(super) flights: Arc<Flights>,
     pub(super) store: EntryIndex,
     pub(super) failures: Failures,
+    /// `None`: reports have fixed lifetimes.
+    pub(super) plan: Option<RefreshPlan>,
     pub(super) quota_pressure: QuotaPressureFn,
     pub(super) metrics: CacheMetrics,
 }
@@ -45,6 +66,13 @@ pub enum Lookup {
         /// The entry to refresh.
         held: Arc<Entry>,
     },
+    /// A refresh is due, and the caller waits for it.
+    Awaited {
+        /// The entry to refresh, served if the call fails or takes too long.
+        held: Arc<Entry>,
+        /// For how long the caller waits.
+        patience: Patience,
+    },
     /// It takes a call. The entry, if there is one, may be served if the call fails.
     Absent(Option<Arc<Entry>>),
     /// The last call failed with this error, there is no copy to serve, and it is too early for another call.
@@ -56,6 +84,9 @@ pub enum Lookup {
 pub enum Refresh {
     /// With the next request.
     Due,
+    /// When enough responses may have missed enough clicks: at the current rate of requests after this time. `None`: not
+    /// within a day.
+    Planned(Option<Duration>),
     /// The last attempt failed: after this time.
     Backoff(Duration),
     /// Calls are scarce: after this time.
@@ -69,8 +100,16 @@ pub enum Refresh {
 impl ReportCache {
     /// An empty cache.
     pub fn new(options: CacheOptions, quota_pressure: QuotaPressureFn, metrics: CacheMetrics) -> Self {
-        let store = EntryIndex::new(options.max_bytes, metrics.clone());
-        Self { options, flights: Arc::default(), store, failures: Failures::new(), quota_pressure, metrics }
+        let clock = options.clock;
+        let store = EntryIndex::new(options.max_bytes, clock, metrics.clone());
+        let plan = match options.refresh {
+            RefreshSchedule::Fixed => None,
+            RefreshSchedule::Planned(planned) => {
+                let now = clock.at(Instant::now());
+                Some(RefreshPlan::new(planned, now, UtcTime::since_epoch(now)))
+            }
+        };
+        Self { options, flights: Arc::default(), store, failures: Failures::new(), plan, quota_pressure, metrics }
     }
 
     /// Makes the gzip variant of a stored report, if there is none yet; goes on if the caller disconnects.
@@ -99,6 +138,11 @@ impl ReportCache {
     /// What the fetches of an activity have shown, also after its entries were evicted.
     pub fn statistics(&self, id: ActivityId) -> Option<ActivityStatistics> {
         self.store.statistics().get(id)
+    }
+
+    /// How long ago this last look was.
+    pub fn since_look(&self, history: &ClickHistory, now: Instant) -> Duration {
+        self.options.clock.at(now).saturating_sub(history.looked_at())
     }
 
     /// Is a fetch of this key in flight?
@@ -134,10 +178,14 @@ impl ReportCache {
         )
     }
 
-    /// Sets the gauges `cache_entries` and `cache_bytes`.
-    pub fn observe(&self) {
+    /// Sets the gauges of the cache and of the refresh plan; `utc` is the calendar time.
+    pub fn observe(&self, utc: SystemTime) {
+        if let Some(plan) = self.plan_status(utc) {
+            self.metrics.planned(plan.price.clicks_missed(), plan.calls_rest_of_day().unwrap_or(0.0));
+        }
         let (entries, bytes) = self.store.size();
         self.metrics.size(entries, bytes);
+        self.metrics.unpaired(self.store.statistics().unpaired());
     }
 
     fn forget(&self, keys: impl IntoIterator<Item = ReportKey>) -> usize {

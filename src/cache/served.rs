@@ -36,6 +36,17 @@ pub struct Miss {
     pub forward: Forward,
     /// The caller's.
     pub permit: Permit,
+    /// How long the caller waits for the fetch.
+    pub patience: Patience,
+}
+
+/// How long a caller waits for a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Until it ends, or the request's deadline.
+    UntilEnd,
+    /// For half a second; then it is served what is held (`cache.refresh = "before"`).
+    Short,
 }
 
 /// One of the requests that may be in flight at a time, given back by dropping this. A caller that starts a fetch hands it
@@ -131,7 +142,7 @@ impl Permit {
 impl Miss {
     /// A miss without a permit.
     pub(super) fn new(key: ReportKey, held: Option<Arc<Entry>>, forward: Forward) -> Self {
-        Self { key, held, forward, permit: Permit::default() }
+        Self { key, held, forward, permit: Permit::default(), patience: Patience::UntilEnd }
     }
 
     /// What the fetch is for. Uncached is what nothing stands in for, not even the knowledge that there is nothing.

@@ -3,12 +3,19 @@
 //! Kept outside the entries and not evicted with them. Written when a fetch ends and when an entry is removed, never by
 //! a hit: hits are counted in the entry.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-use super::recent_map::RecentMap;
+use super::{PlanClock, recent_map::RecentMap};
 use crate::{
+    refresh::{CampaignStats, ClickHistory, DemandSlice, Pairing, ReportForm},
     report::{ActivityId, NoClicks, ReportKey},
     telemetry::EvictionCause,
 };
@@ -22,26 +29,44 @@ const CHANGES: usize = 4;
 #[derive(Debug)]
 pub(super) struct Statistics {
     activities: Mutex<RecentMap<ActivityId, ActivityStatistics>>,
+    unpaired: AtomicU64,
+    clock: PlanClock,
+}
+
+/// Did a look show that the two reports of an activity have different clicks?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unpaired {
+    Now,
+    /// No, or it is known.
+    Not,
 }
 
 /// The statistics of one activity. Both its reports count the same clicks: with `no_clicks` the links without any are
 /// listed too.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ActivityStatistics {
-    last_report: Option<ClickCount>,
+    /// `None` while the upstream has only answered 400 or 404.
+    campaign: Option<CampaignStats>,
     /// The newest first.
     changes: [Option<ClickChange>; CHANGES],
     omitted: FormStatistics,
     listed: FormStatistics,
 }
 
-/// The sum of unique clicks in a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClickCount {
-    /// The sum.
-    pub clicks: u32,
-    /// When the upstream gave that report.
-    pub at: Instant,
+/// The result of recording a fetch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Recorded {
+    /// The hits that the new entry begins with.
+    pub(super) hits: u64,
+    /// If it is a report: the clicks of its campaign as this report has shown them.
+    pub(super) looked: Option<Looked>,
+}
+
+/// What a fetched report has shown of its campaign.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Looked {
+    pub(super) history: ClickHistory,
+    pub(super) pairing: Pairing,
 }
 
 /// A report whose sum of unique clicks differs from that of the report before.
@@ -74,32 +99,59 @@ pub struct Removed {
     pub at: Instant,
 }
 
+/// The form of a report, in the words of [`crate::refresh`].
+pub(super) const fn form_of(no_clicks: NoClicks) -> ReportForm {
+    match no_clicks {
+        NoClicks::Omitted => ReportForm::Clicked,
+        NoClicks::Listed => ReportForm::AllLinks,
+    }
+}
+
+/// A count of hits, as [`crate::refresh`] counts responses.
+pub(super) fn count(hits: u64) -> u32 {
+    u32::try_from(hits).unwrap_or(u32::MAX)
+}
+
 // === impl Statistics ===
 
 impl Statistics {
-    pub(super) fn new() -> Self {
-        Self { activities: Mutex::new(RecentMap::new(MAX_ACTIVITIES)) }
+    pub(super) fn new(clock: PlanClock) -> Self {
+        Self { activities: Mutex::new(RecentMap::new(MAX_ACTIVITIES)), unpaired: AtomicU64::new(0), clock }
     }
 
     /// Counts an answer of the upstream, given at `at`; `clicks` if it is a report. `hits` are those of the entry before,
-    /// if there is one. Returns the hits that the new entry begins with.
+    /// if there is one.
     pub(super) fn record_fetch(
         &self,
         key: ReportKey,
         clicks: Option<u32>,
         at: Instant,
         hits: Option<u64>,
-    ) -> u64 {
+    ) -> Recorded {
         let mut activities = self.activities();
         let of_activity = activities.get_or_insert_with(key.id, ActivityStatistics::default);
-        if let Some(clicks) = clicks {
-            of_activity.observe(ClickCount { clicks, at });
-        }
+        let look = clicks.map(|clicks| of_activity.look(key.no_clicks, clicks, at, self.clock.at(at)));
         let form = of_activity.form_mut(key.no_clicks);
         form.fetches += 1;
         form.hits = hits.unwrap_or(form.hits);
         form.hits_at_last_fetch = form.hits;
-        form.hits
+        let hits = form.hits;
+        drop(activities);
+        let looked = look.map(|(looked, unpaired)| {
+            match unpaired {
+                Unpaired::Now => {
+                    self.unpaired.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(
+                        id = %key.id,
+                        "this activity's two reports, with and without no_clicks, show different sums of clicks: each is \
+                         refreshed by its own clicks only"
+                    );
+                }
+                Unpaired::Not => {}
+            }
+            looked
+        });
+        Recorded { hits, looked }
     }
 
     /// Keeps the count of hits of an entry that is being removed.
@@ -116,6 +168,32 @@ impl Statistics {
         self.activities().peek(&id).cloned()
     }
 
+    /// Sums the demand of all activities for the time since the last slice. `hits` returns the hits of an entry.
+    pub(super) fn add_to(&self, slice: &mut DemandSlice, hits: impl Fn(ReportKey) -> Option<u64>) {
+        let mut unpaired = 0;
+        self.activities().for_each_mut(|id, of_activity| {
+            let answers = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| {
+                let hits = hits(ReportKey { id: *id, no_clicks });
+                count(hits.unwrap_or(of_activity.form(no_clicks).hits))
+            });
+            if let Some(campaign) = &mut of_activity.campaign {
+                slice.add(campaign, answers);
+                unpaired += u64::from(campaign.pairing() == Pairing::Separate);
+            }
+        });
+        self.unpaired.store(unpaired, Ordering::Relaxed);
+    }
+
+    /// The number of activities whose two reports show different sums of clicks, as of the last slice.
+    pub(super) fn unpaired(&self) -> u64 {
+        self.unpaired.load(Ordering::Relaxed)
+    }
+
+    /// The clock of the looks.
+    pub(super) const fn clock(&self) -> &PlanClock {
+        &self.clock
+    }
+
     fn activities(&self) -> MutexGuard<'_, RecentMap<ActivityId, ActivityStatistics>> {
         self.activities.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,9 +202,9 @@ impl Statistics {
 // === impl ActivityStatistics ===
 
 impl ActivityStatistics {
-    /// What the last report showed, of either form. `None` while the upstream has only answered 400 or 404.
-    pub const fn last_report(&self) -> Option<ClickCount> {
-        self.last_report
+    /// What the reports have shown, of either form. `None` while the upstream has only answered 400 or 404.
+    pub const fn campaign(&self) -> Option<&CampaignStats> {
+        self.campaign.as_ref()
     }
 
     /// The last four changes of the sum of clicks, the newest first.
@@ -149,24 +227,24 @@ impl ActivityStatistics {
         }
     }
 
-    /// Compares a report with the one before. One that is older than that, from a cache before the upstream, shows
-    /// nothing new.
-    fn observe(&mut self, seen: ClickCount) {
-        let Some(before) = self.last_report else {
-            self.last_report = Some(seen);
-            return;
+    /// Records the clicks of a report. One that is older than the last, from a cache before the upstream, shows nothing
+    /// new.
+    fn look(&mut self, no_clicks: NoClicks, clicks: u32, at: Instant, now: Duration) -> (Looked, Unpaired) {
+        let form = form_of(no_clicks);
+        let Some(campaign) = &mut self.campaign else {
+            let campaign = self.campaign.insert(CampaignStats::first_look(form, clicks, now));
+            return (Looked { history: *campaign.history(form), pairing: campaign.pairing() }, Unpaired::Not);
         };
-        if seen.at < before.at {
-            return;
-        }
-        if seen.clicks != before.clicks {
+        let (before, pairing_before) = (campaign.history(form).clicks(), campaign.pairing());
+        let pairing = campaign.look(form, clicks, now);
+        let history = *campaign.history(form);
+        let difference = i64::from(history.clicks()) - i64::from(before);
+        if difference != 0 {
             self.changes.rotate_right(1);
-            self.changes[0] = Some(ClickChange {
-                difference: i64::from(seen.clicks) - i64::from(before.clicks),
-                at: seen.at,
-            });
+            self.changes[0] = Some(ClickChange { difference, at });
         }
-        self.last_report = Some(seen);
+        let unpaired = if pairing == pairing_before { Unpaired::Not } else { Unpaired::Now };
+        (Looked { history, pairing }, unpaired)
     }
 }
 
@@ -182,14 +260,25 @@ impl FormStatistics {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::SystemTime;
 
     use super::*;
     use crate::report::testing::key;
 
+    fn statistics() -> Statistics {
+        Statistics::new(PlanClock::starting_at(SystemTime::UNIX_EPOCH))
+    }
+
+    /// The clicks of the last look, and its time since the start.
+    fn last_look(statistics: &Statistics) -> Option<(u32, Duration)> {
+        let of_activity = statistics.get(key(1).id)?;
+        let history = *of_activity.campaign()?.history(ReportForm::Clicked);
+        Some((history.clicks(), history.looked_at()))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_last_four_changes_are_kept_the_newest_first() {
-        let (statistics, start) = (Statistics::new(), Instant::now());
+        let (statistics, start) = (statistics(), Instant::now());
         for (minute, clicks) in [7, 7, 9, 4, 4, 5, 6, u32::MAX].into_iter().enumerate() {
             statistics.record_fetch(key(1), Some(clicks), start + Duration::from_mins(minute as u64), None);
         }
@@ -197,29 +286,28 @@ mod tests {
         let changes: Vec<_> =
             shown.changes().map(|change| (change.difference, (change.at - start).as_secs() / 60)).collect();
         assert_eq!(changes, [(i64::from(u32::MAX) - 6, 7), (1, 6), (1, 5), (-5, 3)]);
-        let last_report = shown.last_report().unwrap();
-        assert_eq!((last_report.clicks, last_report.at - start), (u32::MAX, Duration::from_mins(7)));
+        assert_eq!(last_look(&statistics), Some((u32::MAX, Duration::from_mins(7))));
         assert_eq!(shown.form(NoClicks::Omitted).fetches, 8);
     }
 
     #[tokio::test(start_paused = true)]
     async fn neither_a_report_older_than_the_last_nor_a_negative_answer_changes_the_clicks() {
-        let (statistics, start) = (Statistics::new(), Instant::now());
+        let (statistics, start) = (statistics(), Instant::now());
         let second = Duration::from_secs(1);
         statistics.record_fetch(key(1), None, start, None);
-        assert_eq!(statistics.get(key(1).id).unwrap().last_report(), None);
+        assert_eq!(last_look(&statistics), None);
         statistics.record_fetch(key(1), Some(9), start + second, None);
         statistics.record_fetch(key(1), Some(5), start, None);
         statistics.record_fetch(key(1), None, start + 2 * second, None);
         let shown = statistics.get(key(1).id).unwrap();
-        assert_eq!(shown.last_report(), Some(ClickCount { clicks: 9, at: start + second }));
+        assert_eq!(last_look(&statistics), Some((9, second)));
         assert_eq!((shown.changes().count(), shown.form(NoClicks::Omitted).fetches), (0, 4));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_activities_drops_those_fetched_longest_ago_and_takes_no_more_than_its_room() {
-        assert!(size_of::<ActivityStatistics>() <= 216, "{}", size_of::<ActivityStatistics>());
-        let (statistics, now) = (Statistics::new(), Instant::now());
+        assert!(size_of::<ActivityStatistics>() <= 288, "{}", size_of::<ActivityStatistics>());
+        let (statistics, now) = (statistics(), Instant::now());
         for number in 0..3 * MAX_ACTIVITIES as u128 {
             statistics.record_fetch(key(number), Some(1), now, None);
             if number % 1_000 == 0 {

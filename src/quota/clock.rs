@@ -28,7 +28,7 @@ impl WallClock {
         Self(Arc::new(now))
     }
 
-    pub(super) fn now(&self) -> SystemTime {
+    pub fn now(&self) -> SystemTime {
         (self.0)()
     }
 }

@@ -57,3 +57,12 @@ pub struct DayCount {
     /// When the calls will be used up at that rate.
     pub forecast: Forecast,
 }
+
+// === impl QuotaSnapshot ===
+
+impl QuotaSnapshot {
+    /// The time of the snapshot, by the upstream's clock.
+    pub fn now(&self) -> SystemTime {
+        self.day.resets_at.checked_sub(self.day.resets_in).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+}

@@ -36,13 +36,18 @@ impl RefreshCeiling {
     /// # Errors
     /// The limit that was reached.
     pub(crate) fn check(&self, used: u32, per_day: u32, reserved: f64) -> Result<(), RefreshDenied> {
-        if self.recent_calls >= self.per_hour {
+        if self.is_hour_spent() {
             Err(RefreshDenied::HourSpent)
         } else if f64::from(used) >= f64::from(per_day) - reserved {
             Err(RefreshDenied::Reserved)
         } else {
             Ok(())
         }
+    }
+
+    /// Whether the calls of about the last hour have reached the hourly limit.
+    pub(crate) fn is_hour_spent(&self) -> bool {
+        self.recent_calls >= self.per_hour
     }
 
     /// Counts a call.

@@ -79,6 +79,16 @@ impl CopyStats {
         answers.saturating_sub(self.answers_when_current)
     }
 
+    /// The responses served since the last look.
+    pub const fn answers_since_look(&self, answers: u32) -> u32 {
+        answers.saturating_sub(self.answers_at_look)
+    }
+
+    /// The campaign's rate of clicks, per hour.
+    pub fn clicks_per_hour(&self) -> f64 {
+        self.rate.per_hour()
+    }
+
     /// The clicks known to be missing from the report.
     pub const fn known_missing(&self) -> u32 {
         self.looked_clicks.saturating_sub(self.shown_clicks)
@@ -88,7 +98,7 @@ impl CopyStats {
     /// `cache_clicks_missed_total`. Call it before the statistics are replaced or updated by that look.
     pub fn clicks_missed(&self, clicks: u32, answers: u32) -> f64 {
         let new = f64::from(clicks.saturating_sub(self.looked_clicks));
-        let given = f64::from(answers.saturating_sub(self.answers_at_look));
+        let given = f64::from(self.answers_since_look(answers));
         given * (f64::from(self.known_missing()) + new / 2.0)
     }
 

@@ -89,6 +89,16 @@ impl UnexpectedClicks {
                 * share(FULL_SHARES_UNCLICKED, unclicked_campaigns),
         }
     }
+
+    /// The allowance as two words, to be stored in atomics.
+    pub const fn to_words(self) -> [u64; 2] {
+        [self.clicked.to_bits(), self.unclicked.to_bits()]
+    }
+
+    /// The inverse of [`Self::to_words`].
+    pub const fn from_words([clicked, unclicked]: [u64; 2]) -> Self {
+        Self { clicked: f64::from_bits(clicked), unclicked: f64::from_bits(unclicked) }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CopyStats, PollTimes, Price, UnexpectedClicks, UtcTime};
+use super::{ClickRate, CopyStats, PollTimes, Price, UnexpectedClicks, UtcTime};
 
 /// How long before a predicted poll the refresh for it starts.
 const LEAD: Duration = Duration::from_secs(1);
@@ -97,6 +97,14 @@ impl RefreshPolicy {
         } else {
             RefreshDecision::Refresh
         }
+    }
+
+    /// The time between two refreshes of a report at this price, if its campaign gets clicks at this rate and it is
+    /// polled so many times a second: the square-root law.
+    pub fn interval(&self, polls_per_second: f64, rate: ClickRate, price: Price) -> Duration {
+        let gain = polls_per_second * rate.per_second();
+        let seconds = (2.0 * price.clicks_missed() / gain).sqrt();
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).max(self.min_refresh_interval)
     }
 
     /// The time until the report will be worth a call if it is polled at the same rate as since it was last current.

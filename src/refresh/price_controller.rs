@@ -59,7 +59,7 @@ impl PriceController {
     pub fn new(limits: PriceLimits, now: UtcTime) -> Self {
         Self {
             limits,
-            u: FIRST_U * FIRST_PER_DAY / f64::from(limits.per_day.max(1)),
+            u: first_u(limits),
             profile: DemandProfile::default(),
             forecast: DemandForecast::default(),
             calls: CallRatio::default(),
@@ -102,6 +102,11 @@ impl PriceController {
     /// The current price.
     pub fn price(&self) -> Price {
         Price::from_u(self.u)
+    }
+
+    /// Whether the price is above the first one, which suits a day with ample calls.
+    pub fn is_scarce(&self) -> bool {
+        self.u > first_u(self.limits)
     }
 
     /// The calls currently reserved for uncached reports.
@@ -175,6 +180,10 @@ impl PriceController {
         let step = (target.max(1e-6) / self.u).powf(share);
         self.u = (self.u * step.clamp(1.0 / MAX_STEP, MAX_STEP)).clamp(BOUNDS.0, BOUNDS.1);
     }
+}
+
+fn first_u(limits: PriceLimits) -> f64 {
+    FIRST_U * FIRST_PER_DAY / f64::from(limits.per_day.max(1))
 }
 
 #[cfg(test)]

@@ -45,3 +45,13 @@ pub struct PriceStatus {
     /// The calls a day that other programs use of the same quota, estimated.
     pub unseen_by_others: f64,
 }
+
+// === impl PriceStatus ===
+
+impl PriceStatus {
+    /// The refreshes planned for the rest of the UTC day; `None` while nothing is known of its demand.
+    pub fn calls_rest_of_day(&self) -> Option<f64> {
+        let u = (2.0 * self.price.clicks_missed()).sqrt();
+        self.demand_rest_of_day.map(|demand| self.call_ratio * demand / u)
+    }
+}

@@ -52,6 +52,8 @@ pub enum LifetimeReason {
     Empty,
     /// A negative answer: `cache.negative_ttl`.
     Refused,
+    /// A report that is refreshed when that is worth a call.
+    Planned,
 }
 
 /// The ages at which the freshness of an answer changes. `fresh <= revalidate`; `keep` is independent of both.
@@ -77,12 +79,13 @@ impl LifetimePolicy {
             LifetimeReason::Links => Jitter(random).spread(self.ttl, self.ttl_jitter),
             LifetimeReason::Empty => Backoff::new(self.empty_ttl, LONGEST_EMPTY).pause(repeats),
             LifetimeReason::Refused => Backoff::new(self.negative_ttl, LONGEST_REFUSED).pause(repeats),
+            LifetimeReason::Planned => self.ttl,
         };
         // An answer that is older than its lifetime when it comes would be fetched again with each request, and be as old
         // again.
         let fresh = fresh.max(age + fresh / 2);
         let (stale, keep) = match reason {
-            LifetimeReason::Links | LifetimeReason::Empty => {
+            LifetimeReason::Links | LifetimeReason::Empty | LifetimeReason::Planned => {
                 (self.stale_while_revalidate, self.stale_if_error)
             }
             // Negative answers are cached to save calls, and are never served stale.
@@ -118,6 +121,9 @@ impl LifetimeReason {
             Self::Links => "report with links: cache.ttl, jittered",
             Self::Empty => {
                 "report without links: cache.empty_ttl, doubled up to 15m while it does not change"
+            }
+            Self::Planned => {
+                "planned: refreshed when the responses until then miss clicks worth a call; the times are expected ones"
             }
             Self::Refused => {
                 "refused by the upstream: cache.negative_ttl, doubled up to 1h with each refusal in a row"

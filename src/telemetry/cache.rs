@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, IntCounterVec, IntGauge};
+use prometheus::{Counter, Gauge, Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::series::{SeriesFactory, start_at_zero};
 
@@ -18,6 +18,11 @@ pub struct CacheMetrics {
     evictions: IntCounterVec,
     refreshes: IntCounterVec,
     served_age: Histogram,
+    looked_answers: IntCounter,
+    clicks_missed: Counter,
+    unpaired: IntGauge,
+    price: Gauge,
+    planned_calls: Gauge,
 }
 
 /// Why an entry was dropped: a label of `cache_evictions_total`.
@@ -93,6 +98,26 @@ impl CacheMetrics {
                 "Age of the reports answered from memory.",
                 &AGES,
             ),
+            looked_answers: series.counter(
+                "cache_answers_total",
+                "Reports answered from memory, counted when the next look at their clicks shows what they missed.",
+            ),
+            clicks_missed: series.float_counter(
+                "cache_clicks_missed_total",
+                "Clicks that these answers did not show yet, as the next look at them shows.",
+            ),
+            price: series.gauge(
+                "refresh_price",
+                "Clicks that the answers for a report must have missed to be worth a call; 0 with fixed lifetimes.",
+            ),
+            planned_calls: series.gauge(
+                "refresh_planned_calls",
+                "Refreshes that the plan expects to make until midnight UTC; 0 while it knows no demand.",
+            ),
+            unpaired: series.int_gauge(
+                "cache_unpaired_campaigns",
+                "Activities whose reports with and without no_clicks show different sums of clicks.",
+            ),
         };
         start_at_zero(&metrics.evictions, &EvictionCause::ALL.map(EvictionCause::as_str));
         start_at_zero(&metrics.refreshes, &RefreshResult::ALL.map(RefreshResult::as_str));
@@ -113,6 +138,23 @@ impl CacheMetrics {
     /// A fetch of a held report has ended.
     pub fn refreshed(&self, result: RefreshResult) {
         self.refreshes.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// A look at a campaign has shown that so many answers since the last look missed so many clicks, together.
+    pub fn looked(&self, answers: u32, clicks_missed: f64) {
+        self.looked_answers.inc_by(answers.into());
+        self.clicks_missed.inc_by(clicks_missed);
+    }
+
+    /// The price of a call, and the refreshes planned for the rest of the UTC day.
+    pub fn planned(&self, price: f64, calls: f64) {
+        self.price.set(price);
+        self.planned_calls.set(calls);
+    }
+
+    /// The number of activities whose two reports do not agree.
+    pub fn unpaired(&self, activities: u64) {
+        self.unpaired.set(i64::try_from(activities).unwrap_or(i64::MAX));
     }
 
     /// A report of this age was answered from memory.

@@ -50,7 +50,7 @@ async fn exchange(sent: &[u8]) -> Vec<u8> {
     let settings = Settings::load(None, settings).expect("settings");
     let metrics = Metrics::new();
     let pressure = QuotaPressureFn::new(|_now| QuotaPressure::Normal);
-    let memory = ReportCache::new(cache_options(&settings), pressure, metrics.cache.clone());
+    let memory = ReportCache::new(cache_options(&settings, std::time::SystemTime::UNIX_EPOCH), pressure, metrics.cache.clone());
     let calls = Calls::new(TowerService(service_fn(|call| ready(answer(call)))));
     let front = data_port(&settings, Arc::new(memory), calls, BearerAuth::anybody(), &metrics);
 

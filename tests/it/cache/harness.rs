@@ -4,15 +4,15 @@ use std::{
     num::NonZeroUsize,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::future::BoxFuture;
 use link_report_proxy::{
     app::{RequestLimits, misses},
     cache::{
-        Cache, CacheLayer, CacheOptions, CacheRequest, Miss, ReportCache, Revalidate, Served, ServedFrom,
-        Unanswered,
+        Cache, CacheLayer, CacheOptions, CacheRequest, Miss, PlanClock, RefreshSchedule, ReportCache, Revalidate,
+        Served, ServedFrom, Unanswered,
     },
     report::{
         Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
@@ -34,6 +34,10 @@ type Outcome = Result<Fetched, FetchError>;
 /// More requests than any test sends at a time, unless it is about that.
 const LIMITS: RequestLimits =
     RequestLimits { max_in_flight: NonZeroUsize::new(10_000).unwrap(), request_timeout: seconds(15) };
+
+/// 2025-01-01 12:00 UTC, when each test starts.
+pub(super) const NOON: SystemTime =
+    SystemTime::UNIX_EPOCH.checked_add(seconds(1_735_732_800)).expect("representable");
 
 /// A cache, and the calls that it makes.
 pub(super) struct CacheHarness {
@@ -70,6 +74,8 @@ pub(super) fn options() -> CacheOptions {
         },
         max_bytes: 64 << 20,
         client_no_cache_interval: seconds(60),
+        refresh: RefreshSchedule::Fixed,
+        clock: PlanClock::starting_at(NOON),
     }
 }
 
@@ -195,7 +201,7 @@ impl CacheHarness {
     }
 
     pub(super) fn metric(&self, series: &str) -> f64 {
-        self.memory().observe();
+        self.memory().observe(NOON);
         let text = self.metrics.render().unwrap();
         sum_of_series(&text, &format!("link_report_proxy_{series} ")).expect("a series of that name")
     }

@@ -1,0 +1,108 @@
+//! `next` in `GET /cache/{id}`: what the next request for a report will do, as a sentence.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    cache::{Entry, FormStatistics, Freshness, Refresh, RefreshFailure, ReportCache},
+    telemetry::EvictionCause,
+};
+
+pub(super) fn next_without_entry(
+    form: &FormStatistics,
+    refresh_failure: Option<&RefreshFailure>,
+    now: Instant,
+) -> String {
+    let paused = refresh_failure
+        .map(|refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
+    if let Some(pause @ 1..) = paused {
+        return format!(
+            "not cached, and calls fail: the response is last_fetch_error; the next call is tried in {pause} s"
+        );
+    }
+    let removed = form.removed.map_or_else(String::new, |removed| {
+        let ago = now.saturating_duration_since(removed.at).as_secs();
+        match removed.why {
+            EvictionCause::Size => format!(" (evicted {ago} s ago to make room)"),
+            EvictionCause::Expired => format!(" (expired, and removed {ago} s ago)"),
+            EvictionCause::Purged => format!(" (purged {ago} s ago)"),
+        }
+    });
+    format!("not cached{removed}: the next request is a miss and waits for a call")
+}
+
+pub(super) fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String {
+    let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
+    match (entry.freshness(now), entry.refresh_failure(), memory.refresh(entry, now)) {
+        (Freshness::Fresh | Freshness::Stale, _, Refresh::Planned(left)) => next_planned(left),
+        (Freshness::Fresh, _, _) => {
+            format!("served from the cache; the first request after {fresh_for} s starts a refresh")
+        }
+        (Freshness::Stale | Freshness::StaleIfError, _, Refresh::Deferred(left)) => {
+            let left = left.as_secs();
+            format!(
+                "served from the cache; the quota is low: the first request after {left} s starts a refresh"
+            )
+        }
+        (Freshness::Stale | Freshness::StaleIfError, _, Refresh::Stopped) => {
+            "served from the cache; the quota is too low for a refresh".to_owned()
+        }
+        (
+            Freshness::StaleIfError | Freshness::Expired,
+            refresh_failure,
+            Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_),
+        ) if entry.negative_answer().is_some() => next_after_negative(entry, refresh_failure, now),
+        (Freshness::Stale, None, Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_)) => {
+            "served from the cache, and refreshed in the background".to_owned()
+        }
+        (
+            Freshness::Stale | Freshness::StaleIfError,
+            Some(refresh_failure),
+            Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_),
+        ) => {
+            let pause = refresh_failure.retry_at.saturating_duration_since(now).as_secs();
+            format!(
+                "served from the cache, since refreshes fail; the first request after {pause} s starts the next one"
+            )
+        }
+        (Freshness::StaleIfError, None, Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_)) => {
+            "too old to be served at once: the next request waits for a call; served if that call fails"
+                .to_owned()
+        }
+        (Freshness::Expired, _, _) => "expired: the next request is a miss and waits for a call".to_owned(),
+    }
+}
+
+/// What the next request does if the entry is a negative answer that is no longer fresh.
+fn next_after_negative(entry: &Entry, refresh_failure: Option<&RefreshFailure>, now: Instant) -> String {
+    let pause = refresh_failure
+        .map_or(0, |refresh_failure| refresh_failure.retry_at.saturating_duration_since(now).as_secs());
+    match (entry.behind(now), pause) {
+        (Some(_), 1..) => format!(
+            "the report from before the refusal is served, since refreshes fail; the first request after {pause} s starts the next one"
+        ),
+        (Some(_), 0) => {
+            "the refusal has expired: the next request waits for a call; the report from before the refusal is served if that call fails"
+                .to_owned()
+        }
+        (None, 1..) => {
+            format!(
+                "the refusal has expired, and calls fail: the response is last_refresh_error; the next call is tried in {pause} s"
+            )
+        }
+        (None, 0) => "the refusal has expired: the next request waits for a call".to_owned(),
+    }
+}
+
+
+/// What the next request does if the report is not worth a call yet.
+fn next_planned(left: Option<Duration>) -> String {
+    match left {
+        Some(left) => format!(
+            "served from the cache; refreshed when it is worth a call, in about {} s at the present rate of requests",
+            left.as_secs()
+        ),
+        None => "served from the cache; at the present rate of requests not worth a call within a day".to_owned(),
+    }
+}

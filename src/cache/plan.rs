@@ -1,0 +1,156 @@
+//! The refresh plan: decides on each hit whether the report is worth a call, at the current price of a call.
+//!
+//! The rule and the price are in [`crate::refresh`]; here are their inputs. A hit reads three atomics, the terms, and the
+//! entry's statistics; each minute `plan_minute.rs` sets the terms.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    refresh::{
+        CacheHit, CopyStats, Price, PriceController, PriceLimits, RefreshCeiling, RefreshDecision, RefreshPolicy,
+        RefreshTerms, UnexpectedClicks, UtcTime,
+    },
+    report::{FailureStage, FetchError, Reason},
+};
+
+/// How planned refresh is to behave: the settings `cache.refresh`, `cache.min_refresh_interval` and others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlanOptions {
+    /// The limits of the refresh rule.
+    pub policy: RefreshPolicy,
+    /// `cache.unexpected_clicks`.
+    pub unexpected_clicks: f64,
+    /// The day's calls, and the share of them that is reserved for misses.
+    pub limits: PriceLimits,
+    /// `quota.refresh_hour_share`: refreshes are denied while the calls of about an hour are above this share of the day's.
+    pub hour_share: f64,
+    /// Whether a client waits for a refresh.
+    pub waiting: RefreshWaiting,
+}
+
+/// Whether a client waits for the refresh that its request causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshWaiting {
+    /// Only if that response alone misses clicks worth a call, and the report is older than `cache.stale_while_revalidate`
+    /// (`cache.refresh = "planned"`).
+    Rarely,
+    /// Always, but not longer than half a second (`cache.refresh = "before"`).
+    Shortly,
+}
+
+/// The plan, shared by all hits.
+#[derive(Debug)]
+pub(super) struct RefreshPlan {
+    pub(super) options: PlanOptions,
+    terms: TermsCell,
+    control: Mutex<PlanControl>,
+}
+
+/// What changes each minute, or with a call.
+#[derive(Debug)]
+pub(super) struct PlanControl {
+    pub(super) controller: PriceController,
+    pub(super) ceiling: RefreshCeiling,
+    /// When the demand was last summed.
+    pub(super) last_slice: Duration,
+    /// When `ceiling` last passed some time.
+    pub(super) last_minute: Duration,
+}
+
+/// [`RefreshTerms`] in atomics.
+#[derive(Debug)]
+struct TermsCell {
+    price: AtomicU64,
+    unexpected: [AtomicU64; 2],
+}
+
+// === impl RefreshPlan ===
+
+impl RefreshPlan {
+    /// A plan that knows nothing yet; `now` is the time of the plan's clock, `utc` the calendar time.
+    pub(super) fn new(options: PlanOptions, now: Duration, utc: UtcTime) -> Self {
+        let controller = PriceController::new(options.limits, utc);
+        let terms = TermsCell::new(RefreshTerms {
+            price: controller.price(),
+            unexpected: UnexpectedClicks::shared_by(options.unexpected_clicks, 0, 0),
+        });
+        let ceiling = RefreshCeiling::new(options.limits.per_day, options.hour_share);
+        let control = Mutex::new(PlanControl { controller, ceiling, last_slice: now, last_minute: now });
+        Self { options, terms, control }
+    }
+
+    /// Applies the refresh rule to a hit.
+    #[inline]
+    pub(super) fn decide(&self, copy: &CopyStats, hit: CacheHit) -> RefreshDecision {
+        self.options.policy.decide(copy, hit, &self.terms())
+    }
+
+    /// The current price and the allowance for unexpected clicks.
+    #[inline]
+    pub(super) fn terms(&self) -> RefreshTerms {
+        self.terms.get()
+    }
+
+    pub(super) fn set_price(&self, price: Price) {
+        self.terms.price.store(price.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn set_unexpected(&self, unexpected: UnexpectedClicks) {
+        for (word, value) in self.terms.unexpected.iter().zip(unexpected.to_words()) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the calls of about the last hour are below `quota.refresh_hour_share`.
+    pub(super) fn allows_refresh(&self) -> bool {
+        !self.control().ceiling.is_hour_spent()
+    }
+
+    /// Counts a fetch that has ended, if it was a call.
+    pub(super) fn fetched(&self, reason: Reason, failed: Option<&FetchError>) {
+        let sent = failed.is_none_or(|error| match error.stage() {
+            FailureStage::Sent => true,
+            FailureStage::Refused | FailureStage::Connecting => false,
+        });
+        if sent {
+            let mut control = self.control();
+            control.ceiling.called();
+            match reason {
+                Reason::Refresh => control.controller.refreshed(),
+                Reason::Miss | Reason::Retry => {}
+            }
+        }
+    }
+
+    pub(super) fn control(&self) -> MutexGuard<'_, PlanControl> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl TermsCell ===
+
+impl TermsCell {
+    fn new(RefreshTerms { price, unexpected }: RefreshTerms) -> Self {
+        Self {
+            price: AtomicU64::new(price.to_bits()),
+            unexpected: unexpected.to_words().map(AtomicU64::new),
+        }
+    }
+
+    #[inline]
+    fn get(&self) -> RefreshTerms {
+        let [clicked, unclicked] = &self.unexpected;
+        RefreshTerms {
+            price: Price::from_bits(self.price.load(Ordering::Relaxed)),
+            unexpected: UnexpectedClicks::from_words(
+                [clicked, unclicked].map(|word| word.load(Ordering::Relaxed)),
+            ),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Looks a key up under the refresh plan: a report is served until it is worth a call, whatever its age.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom, lookup::from_stale, plan::RefreshPlan,
+    statistics::count,
+};
+use crate::{
+    refresh::{CacheHit, CopyStats, Lack, Price, RefreshDecision},
+    report::QuotaPressure,
+};
+
+/// An entry that the plan decides on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PlannedEntry<'a> {
+    plan: &'a RefreshPlan,
+    copy: CopyStats,
+}
+
+/// Why an entry is refreshed or not, for the admin port.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlannedView {
+    /// The responses served since the report was last known to be current.
+    pub answers: u32,
+    /// The clicks that each of them has missed, on average.
+    pub lack: Lack,
+    /// All of them together, the next response included, in clicks. At `price` the report is refreshed.
+    pub owes: f64,
+    /// The price of a call.
+    pub price: Price,
+    /// The campaign's rate of clicks.
+    pub clicks_per_hour: f64,
+    /// The time since the campaign's clicks were last looked at.
+    pub looked_ago: Duration,
+}
+
+// === impl ReportCache ===
+
+impl ReportCache {
+    /// The plan, if it decides on this entry: not on a negative answer, and not with fixed lifetimes.
+    #[inline]
+    pub(super) fn planned<'a>(&'a self, entry: &Entry) -> Option<PlannedEntry<'a>> {
+        Some(PlannedEntry { plan: self.plan.as_ref()?, copy: entry.copy()?.get() })
+    }
+
+    /// A hit: served at once, unless the plan makes it wait for a refresh.
+    #[inline]
+    pub(super) fn look_up_planned(
+        &self,
+        PlannedEntry { plan, copy }: PlannedEntry<'_>,
+        held: Arc<Entry>,
+        age: Duration,
+        now: Instant,
+    ) -> Lookup {
+        let answers = count(held.count_hit());
+        let hit = CacheHit { answers, age, now: self.options.clock.at(now) };
+        match plan.decide(&copy, hit) {
+            RefreshDecision::NotWorthIt => {
+                self.metrics.served(age);
+                Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age })
+            }
+            RefreshDecision::RefreshFirst => self.look_up_due(plan, held, age, now, Some(Patience::UntilEnd)),
+            RefreshDecision::Refresh | RefreshDecision::RefreshAt(_) => {
+                let patience = match plan.options.waiting {
+                    RefreshWaiting::Rarely => None,
+                    RefreshWaiting::Shortly => Some(Patience::Short),
+                };
+                self.look_up_due(plan, held, age, now, patience)
+            }
+        }
+    }
+
+    /// A hit whose report is worth a call. `patience`: the client waits for it, if the call is possible.
+    #[cold]
+    fn look_up_due(
+        &self,
+        plan: &RefreshPlan,
+        held: Arc<Entry>,
+        age: Duration,
+        now: Instant,
+        patience: Option<Patience>,
+    ) -> Lookup {
+        let refresh = self.due(plan, &held, now);
+        match (refresh, held.refresh_failure(), patience) {
+            // Nobody waits for a call that is likely to fail.
+            (Refresh::Due, None, Some(patience)) => return Lookup::Awaited { held, patience },
+            (_, _, _) => {}
+        }
+        self.metrics.served(age);
+        let served = Served { from: from_stale(&held), entry: Arc::clone(&held), age };
+        match refresh {
+            Refresh::Due => Lookup::Due { served, held },
+            Refresh::Backoff(_) | Refresh::Deferred(_) | Refresh::Stopped | Refresh::Planned(_) => {
+                Lookup::Answered(served)
+            }
+        }
+    }
+
+    /// When an entry that the plan decides on is refreshed: what a request at this time would find.
+    pub(super) fn planned_refresh(
+        &self,
+        PlannedEntry { plan, copy }: PlannedEntry<'_>,
+        entry: &Entry,
+        now: Instant,
+    ) -> Refresh {
+        let answers = count(entry.hits());
+        let hit = CacheHit { answers, age: entry.age(now), now: self.options.clock.at(now) };
+        match plan.decide(&copy, CacheHit { answers: answers.saturating_add(1), ..hit }) {
+            RefreshDecision::NotWorthIt => {
+                Refresh::Planned(plan.options.policy.worth_a_call_in(&copy, hit, &plan.terms()))
+            }
+            RefreshDecision::Refresh | RefreshDecision::RefreshFirst | RefreshDecision::RefreshAt(_) => {
+                self.due(plan, entry, now)
+            }
+        }
+    }
+
+    /// What the rule has to decide on for the next request; `None` where no plan decides.
+    pub fn planned_view(&self, entry: &Entry, now: Instant) -> Option<PlannedView> {
+        let PlannedEntry { plan, copy } = self.planned(entry)?;
+        let (now, terms, answers) = (self.options.clock.at(now), plan.terms(), count(entry.hits()));
+        let lack = copy.lack(now, terms.unexpected);
+        Some(PlannedView {
+            answers: copy.answers_since_current(answers),
+            lack,
+            owes: copy.counted_answers(answers, now) * lack.each(),
+            price: terms.price,
+            clicks_per_hour: copy.clicks_per_hour(),
+            looked_ago: now.saturating_sub(copy.looked_at()),
+        })
+    }
+
+    /// Whether a call that is worth it may be made.
+    fn due(&self, plan: &RefreshPlan, entry: &Entry, now: Instant) -> Refresh {
+        if let Some(failure) = entry.refresh_failure().filter(|failure| failure.is_resting(now)) {
+            return Refresh::Backoff(failure.retry_at - now);
+        }
+        match self.quota_pressure.ask(now) {
+            QuotaPressure::Normal | QuotaPressure::Delayed { .. } if plan.allows_refresh() => Refresh::Due,
+            QuotaPressure::Normal | QuotaPressure::Delayed { .. } | QuotaPressure::Stopped => Refresh::Stopped,
+        }
+    }
+}
