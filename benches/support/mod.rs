@@ -144,6 +144,7 @@ fn settings(base_url: &str, token: &str) -> Settings {
     let given = [
         ("UPSTREAM__BASE_URL", base_url),
         ("TOKEN__ACCESS_TOKEN", token),
+        ("CACHE__REFRESH", "fixed"),
         ("CACHE__TTL", "1h"),
         ("QUOTA__PER_SECOND", "0"),
         ("QUOTA__PER_DAY", "0"),

@@ -17,9 +17,10 @@ use crate::{
     state::StateStores,
 };
 
-/// The demo's own defaults, which the file and the environment override: short lifetimes, so that one can watch a report
-/// become stale, and a log format for people.
+/// The demo's own defaults, which the file and the environment override: short, fixed lifetimes, so that one can watch a
+/// report become stale, and a log format for people.
 const DEMO_DEFAULTS: &str = r#"
+cache.refresh = "fixed"
 cache.ttl = "30s"
 cache.empty_ttl = "15s"
 log.format = "text"

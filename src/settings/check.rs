@@ -1,6 +1,7 @@
 //! Checks across keys: limits, combinations, and whether the secret files can be read.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -16,6 +17,10 @@ use super::url::is_in_clear;
 const SMALLEST_CACHE: ByteSize = ByteSize::mib(1);
 /// Above this a lifetime could be close to zero, or to twice the setting.
 const LARGEST_JITTER: f64 = 0.5;
+/// Shorter: one report could take several calls of a second. Longer: the plan would have little left to decide.
+const REFRESH_INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
+/// Above this idle campaigns would take most of the day's calls.
+const MOST_UNEXPECTED_CLICKS: f64 = 1_000.0;
 /// Above this hardly a call is left for refreshes.
 const LARGEST_RESERVE: f64 = 0.9;
 
@@ -24,7 +29,7 @@ pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
     let Settings { server, admin, clients, upstream, token, cache, quota, circuit, state, .. } = settings;
     zeros(server, upstream, cache, circuit, problems);
     order(server, upstream, circuit, problems);
-    sizes(upstream, cache, quota, problems);
+    ranges(upstream, cache, quota, problems);
     addresses(server, admin, problems);
     encrypted("upstream.base_url", upstream.base_url.uri(), problems);
     encrypted("token.token_url", token.token_url.uri(), problems);
@@ -90,7 +95,7 @@ fn order(server: &Server, upstream: &Upstream, circuit: &Circuit, problems: &mut
     }
 }
 
-fn sizes(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut SettingProblems) {
+fn ranges(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut SettingProblems) {
     if upstream.max_body == ByteSize(0) {
         problems.add("upstream.max_body", "must be larger than 0: every report would be refused");
     }
@@ -101,8 +106,17 @@ fn sizes(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut Setti
     if !(0.0..=LARGEST_JITTER).contains(&cache.ttl_jitter) {
         problems.add("cache.ttl_jitter", "must be a fraction from 0 to 0.5");
     }
+    if !REFRESH_INTERVALS.contains(&cache.min_refresh_interval) {
+        problems.add("cache.min_refresh_interval", "must be a time from 1s to 1h");
+    }
+    if !(0.0..=MOST_UNEXPECTED_CLICKS).contains(&cache.unexpected_clicks) {
+        problems.add("cache.unexpected_clicks", "must be a number from 0 to 1000");
+    }
     if !(0.0..=LARGEST_RESERVE).contains(&quota.reserve) {
         problems.add("quota.reserve", "must be a fraction from 0 to 0.9");
+    }
+    if !(quota.refresh_hour_share > 0.0 && quota.refresh_hour_share <= 1.0) {
+        problems.add("quota.refresh_hour_share", "must be a fraction above 0, at most 1");
     }
 }
 

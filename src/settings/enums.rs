@@ -49,6 +49,18 @@ words! {
 }
 
 words! {
+    /// `cache.refresh`
+    RefreshMode {
+        /// By the plan of the day: a call is made where it shows the most clicks.
+        Planned = "planned",
+        /// At the end of a fixed lifetime.
+        Fixed = "fixed",
+        /// By the plan, and the request that finds a refresh due waits for it.
+        Before = "before",
+    }
+}
+
+words! {
     /// `cache.client_no_cache`
     ClientNoCache {
         /// A caller's `no-cache` has no effect.

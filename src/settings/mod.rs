@@ -13,6 +13,8 @@ mod default_keys;
 mod enums;
 mod load;
 mod model;
+#[cfg(test)]
+mod plan_tests;
 mod printable;
 mod problem;
 mod scalar;
@@ -24,6 +26,7 @@ mod tests;
 mod token;
 mod url;
 
+pub use enums::RefreshMode;
 pub(crate) use enums::{ClientNoCache, HostName, LogFormat, TokenSourceKind};
 pub use model::Settings;
 pub(crate) use model::{Circuit, Cors, Quota};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use secrecy::SecretString;
 
-use super::enums::{ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, TokenSourceKind};
+use super::enums::{ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, RefreshMode, TokenSourceKind};
 use super::secret_file::SecretFile;
 use super::section::section;
 use super::url::{BaseUrl, Endpoint};
@@ -139,15 +139,22 @@ section! {
 section! {
     /// `cache.*`
     Cache {
-        /// Lifetime of a report.
+        /// What decides when a report is refreshed.
+        refresh: RefreshMode,
+        /// Planned: the shortest time between two fetches of a report, from 1 s to 1 h.
+        min_refresh_interval: Duration,
+        /// Planned: clicks that a report fetched a day ago may lack unexpectedly, from 0 to 1000.
+        unexpected_clicks: f64,
+        /// Lifetime of a report, where `refresh` is `fixed` or `quota.per_day` is 0.
         ttl: Duration,
-        /// Spread of lifetimes around their mean, as a fraction from 0 to 0.5.
+        /// Spread of those lifetimes around their mean, as a fraction from 0 to 0.5.
         ttl_jitter: f64,
-        /// Lifetime of a report without links.
+        /// Lifetime of a report without links, where `ttl` applies.
         empty_ttl: Duration,
-        /// Lifetime of the upstream's 400 and 404.
+        /// Lifetime of the upstream's first 400 or 404 in a row; each further one doubles it.
         negative_ttl: Duration,
-        /// How long after its lifetime a copy is still answered while it is refreshed (RFC 5861); zero: off.
+        /// How long after its lifetime a copy is still answered while it is refreshed (RFC 5861); zero: off. Planned:
+        /// the age from which a copy that lacks clicks worth a call is refreshed before it is answered.
         stale_while_revalidate: Duration,
         /// The age up to which a copy is answered instead of an error (RFC 5861); zero: off.
         stale_if_error: Duration,
@@ -169,6 +176,8 @@ section! {
         per_day: u32,
         /// The share of `per_day` that is reserved for uncached reports, from 0 to 0.9.
         reserve: f64,
+        /// The share of `per_day` that planned refreshes may take in any hour, above 0 and at most 1.
+        refresh_hour_share: f64,
         /// The longest that a call waits for its turn; zero: not at all.
         max_wait: Duration,
     }

@@ -53,6 +53,7 @@ fn each_wrong_setting_is_refused_in_one_line_that_begins_with_its_key() {
         ("cache.max_bytes = '64 apples'", "cache.max_bytes: \"64 apples\" is not a valid size"),
         ("cache.ttl_jitter = 'some'", "cache.ttl_jitter: \"some\" is not a valid number"),
         ("cache.client_no_cache = 'obey'", "cache.client_no_cache: must be one of: ignore, limited"),
+        ("cache.refresh = 'often'", "cache.refresh: must be one of: planned, fixed, before"),
         ("server.listen = 8080", "server.listen: \"8080\" is not a valid address"),
         ("server.listen = 'localhost:8080'", "server.listen: \"localhost:8080\" is not a valid address"),
         ("server.max_connections = 1.5", "server.max_connections: \"1.5\" is not a valid whole number"),

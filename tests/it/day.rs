@@ -117,6 +117,8 @@ impl DayFixture {
         };
         let vendor = Simulator::new(options);
         let environment = [
+            ("LINK_REPORT_PROXY__CACHE__REFRESH", "fixed".to_owned()),
+            ("LINK_REPORT_PROXY__QUOTA__RESERVE", "0.1".to_owned()),
             ("LINK_REPORT_PROXY__UPSTREAM__BASE_URL", format!("https://{UPSTREAM_HOST}")),
             ("LINK_REPORT_PROXY__TOKEN__ACCESS_TOKEN", vendor.access_token()),
         ];

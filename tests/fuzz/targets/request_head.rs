@@ -44,6 +44,7 @@ fn answer(call: Call) -> Result<Fetched, FetchError> {
 async fn exchange(sent: &[u8]) -> Vec<u8> {
     let settings = [
         ("LINK_REPORT_PROXY__TOKEN__ACCESS_TOKEN", "unused"),
+        ("LINK_REPORT_PROXY__CACHE__REFRESH", "fixed"),
         ("LINK_REPORT_PROXY__CACHE__CLIENT_NO_CACHE", "limited"),
         ("LINK_REPORT_PROXY__SERVER__MAX_IN_FLIGHT", "1"),
     ];

@@ -50,6 +50,7 @@ async fn each_wrong_setting_ends_with_78_and_one_line_that_names_its_key() {
         ("cache.ttl", &[("cache.ttl", "0s")]),
         ("cache.ttl", &[("cache.ttl", "five minutes")]),
         ("cache.ttl", &[("cache.ttl", "-1m")]),
+        ("cache.refresh", &[("cache.refresh", "sometimes")]),
         ("cache.empty_ttl", &[("cache.empty_ttl", "0s")]),
         ("cache.negative_ttl", &[("cache.negative_ttl", "0s")]),
         ("cache.ttl_jitter", &[("cache.ttl_jitter", "7")]),

@@ -41,9 +41,11 @@ pub(crate) const OLD: Duration = Duration::from_mins(20);
 
 const LIMITS: ConnectionLimits =
     ConnectionLimits { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
-/// What would blur a test that is not about it.
-const STEADY: [(&str, &str); 4] = [
+/// What would blur a test that is not about it, and the lifetimes and the reserve that the tests count with.
+const STEADY: [(&str, &str); 6] = [
+    ("CACHE__REFRESH", "fixed"),
     ("CACHE__TTL_JITTER", "0"),
+    ("QUOTA__RESERVE", "0.1"),
     ("QUOTA__PER_SECOND", "0"),
     ("QUOTA__PER_DAY", "0"),
     ("CIRCUIT__CONSECUTIVE_FAILURES", "0"),

@@ -122,8 +122,10 @@ impl Proxy {
             ("server.listen", "127.0.0.1:0"),
             ("admin.listen", "127.0.0.1:0"),
             ("upstream.base_url", base_url.as_str()),
+            ("cache.refresh", "fixed"),
             ("quota.per_second", "0"),
             ("quota.per_day", "0"),
+            ("quota.reserve", "0.1"),
         ];
         // A test that names a source brings its own token.
         if !settings.iter().any(|(key, _)| *key == "token.source") {
