@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cache::{ActivityStatistics, Entry, Freshness, PlannedView, RefreshFailure, ReportCache},
-    refresh::{Pairing, ReportForm},
+    refresh::Pairing,
     report::{ActivityId, LinkReport, NoClicks, ReportKey},
 };
 
@@ -147,8 +147,7 @@ impl ClicksView {
     fn of(statistics: &ActivityStatistics, memory: &ReportCache, now: Instant) -> Option<Self> {
         let campaign = statistics.campaign()?;
         let ago = |at| seconds(now.saturating_duration_since(at));
-        let histories = ReportForm::BOTH.map(|form| campaign.history(form));
-        let last = histories.into_iter().max_by_key(|history| history.looked_at())?;
+        let last = statistics.last_look()?;
         let changes = statistics
             .changes()
             .map(|change| ChangeView { difference: change.difference, seconds_ago: ago(change.at) });

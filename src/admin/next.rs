@@ -53,7 +53,7 @@ pub(super) fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String 
             refresh_failure,
             Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_),
         ) if entry.negative_answer().is_some() => next_after_negative(entry, refresh_failure, now),
-        (Freshness::Stale, None, Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_)) => {
+        (Freshness::Stale, None, Refresh::Due | Refresh::Backoff(_)) => {
             "served from the cache, and refreshed in the background".to_owned()
         }
         (
@@ -95,7 +95,6 @@ fn next_after_negative(entry: &Entry, refresh_failure: Option<&RefreshFailure>, 
     }
 }
 
-
 /// What the next request does if the report is not worth a call yet.
 fn next_planned(left: Option<Duration>) -> String {
     match left {
@@ -103,6 +102,8 @@ fn next_planned(left: Option<Duration>) -> String {
             "served from the cache; refreshed when it is worth a call, in about {} s at the present rate of requests",
             left.as_secs()
         ),
-        None => "served from the cache; at the present rate of requests not worth a call within a day".to_owned(),
+        None => {
+            "served from the cache; at the present rate of requests not worth a call within a day".to_owned()
+        }
     }
 }

@@ -54,7 +54,9 @@ fn planned(plan: &PriceStatus) -> Value {
 fn why(plan: &PriceStatus) -> String {
     match (plan.demand_rest_of_day, plan.busyness) {
         (None, _) => "nothing is known of the demand yet".to_owned(),
-        (Some(_), None) => "no day is known yet: the demand of the last hour is assumed until midnight UTC".to_owned(),
+        (Some(_), None) => {
+            "no day is known yet: the demand of the last hour is assumed until midnight UTC".to_owned()
+        }
         (Some(_), Some(busyness)) => {
             let (days, busyness) = (plan.profile_days, rounded((busyness * 100.0).round() / 100.0));
             let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };

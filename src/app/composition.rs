@@ -68,7 +68,7 @@ impl App {
         let tokens = tokens(settings, authority, token_store, metrics.token.clone()).await?;
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
-        let quota = Quota::new(limits, opening, clock, metrics.quota.clone());
+        let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
         let calls = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),

@@ -8,8 +8,8 @@ use tokio::{
 };
 
 use crate::{
-    cache::{PlanMinute, PriceLevel, QuotaUse, ReportCache},
-    quota::{PlannedRationing, Quota, Scarcity},
+    cache::{QuotaUse, ReportCache},
+    quota::Quota,
 };
 
 /// Sets the price now and each minute. Ends only where lifetimes are fixed.
@@ -19,19 +19,15 @@ pub(super) async fn plan_each_minute(memory: Arc<ReportCache>, quota: Quota) {
     loop {
         minute.tick().await;
         let snapshot = quota.snapshot();
-        let quota_use = QuotaUse { used: snapshot.day.used, exceeded_after: snapshot.day.exceeded_after };
+        let quota_use = QuotaUse { used: snapshot.day.used, exceeded_after: None };
         let planning = Arc::clone(&memory);
         // Summing the demand of ten thousand reports takes milliseconds.
         match spawn_blocking(move || planning.plan_minute(quota_use, snapshot.now())).await {
-            Ok(Some(PlanMinute { reserved, price_level, slice: _ })) => {
-                let scarcity = match price_level {
-                    PriceLevel::Ample => Scarcity::Ample,
-                    PriceLevel::Scarce => Scarcity::Scarce,
-                };
-                quota.ration(PlannedRationing { reserved, scarcity });
-            }
+            Ok(Some(_)) => {}
             Ok(None) => return,
-            Err(error) => tracing::error!(%error, "the refresh plan failed this minute; the price of a call stays"),
+            Err(error) => {
+                tracing::error!(%error, "the refresh plan failed this minute; the price of a call stays")
+            }
         }
     }
 }

@@ -12,10 +12,13 @@ use std::{
 use tokio::{sync::OnceCell, time::Instant};
 
 use super::{RefreshFailure, copy_cell::CopyCell};
-use crate::{refresh::CopyStats, report::{
-    Answer, FetchError, Lifetime, LifetimePolicy, LifetimeReason, LinkReport, NegativeAnswer, Observed,
-    ReportKey, Representation,
-}};
+use crate::{
+    refresh::CopyStats,
+    report::{
+        Answer, FetchError, Lifetime, LifetimePolicy, LifetimeReason, LinkReport, NegativeAnswer, Observed,
+        ReportKey, Representation,
+    },
+};
 
 /// After a first 400 or 404 the report before it is kept, since a gateway's momentary fault looks the same. One that is
 /// repeated this long after the first is believed, and the report is dropped.
@@ -207,9 +210,8 @@ impl Entry {
         self.hits.load(Ordering::Relaxed)
     }
 
-    /// Counts a hit. Returns the hits so far, including this one.
-    pub(super) fn count_hit(&self) -> u64 {
-        self.hits.fetch_add(1, Ordering::Relaxed) + 1
+    pub(super) fn count_hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The refresh statistics of a report; `None` for a negative answer.

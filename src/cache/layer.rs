@@ -12,7 +12,8 @@ use tower::{Layer, Service, ServiceExt};
 use tracing::{Instrument as _, Span};
 
 use super::{
-    CacheRequest, Entry, Forward, Lookup, Miss, Patience, Permit, ReportCache, Revalidate, Role, Served, ServedFrom,
+    CacheRequest, Entry, Forward, Lookup, Miss, Patience, Permit, ReportCache, Revalidate, Role, Served,
+    ServedFrom,
     flight::{FlightAudience, Joined, Landed},
 };
 use crate::report::{Call, FetchError, Fetched, Reason};
@@ -133,7 +134,9 @@ where
             match self.lookup(miss.request(), Instant::now()) {
                 Ok(served) => return Ok(served),
                 Err(Unanswered::Failed(error)) => return Err(error),
-                Err(Unanswered::Miss(again)) => miss = Miss { permit: miss.permit, patience: miss.patience, ..again },
+                Err(Unanswered::Miss(again)) => {
+                    miss = Miss { permit: miss.permit, patience: miss.patience, ..again }
+                }
             }
         }
     }

@@ -189,16 +189,16 @@ impl ReportCache {
         }
     }
 
-    /// The response for a caller that has waited long enough for a refresh of this entry. Its hit is counted already.
+    /// The response for a caller that has waited long enough for a refresh of this entry.
     pub(super) fn serve_stale(&self, held: Arc<Entry>, now: Instant) -> Served {
         let age = held.age(now);
-        self.metrics.served(age);
+        self.count(&held, age);
         Served { from: from_stale(&held), entry: held, age }
     }
 
     /// Counts a response of this age from the cache.
-    fn count(&self, held: &Entry, age: Duration) {
-        let _hits = held.count_hit();
+    pub(super) fn count(&self, held: &Entry, age: Duration) {
+        held.count_hit();
         self.metrics.served(age);
     }
 }

@@ -13,8 +13,8 @@ use std::{
 
 use crate::{
     refresh::{
-        CacheHit, CopyStats, Price, PriceController, PriceLimits, RefreshCeiling, RefreshDecision, RefreshPolicy,
-        RefreshTerms, UnexpectedClicks, UtcTime,
+        CacheHit, CopyStats, Price, PriceController, PriceLimits, RefreshCeiling, RefreshDecision,
+        RefreshPolicy, RefreshTerms, UnexpectedClicks, UtcTime,
     },
     report::{FailureStage, FetchError, Reason},
 };
@@ -137,10 +137,7 @@ impl RefreshPlan {
 
 impl TermsCell {
     fn new(RefreshTerms { price, unexpected }: RefreshTerms) -> Self {
-        Self {
-            price: AtomicU64::new(price.to_bits()),
-            unexpected: unexpected.to_words().map(AtomicU64::new),
-        }
+        Self { price: AtomicU64::new(price.to_bits()), unexpected: unexpected.to_words().map(AtomicU64::new) }
     }
 
     #[inline]

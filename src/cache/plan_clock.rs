@@ -41,6 +41,9 @@ mod tests {
         let clock = PlanClock::starting_at(SystemTime::UNIX_EPOCH + 5 * hour);
         tokio::time::advance(hour).await;
         let now = Instant::now();
-        assert_eq!([now, now - 2 * hour, now - 9 * hour].map(|at| clock.at(at)), [6 * hour, 4 * hour, Duration::ZERO]);
+        assert_eq!(
+            [now, now - 2 * hour, now - 9 * hour].map(|at| clock.at(at)),
+            [6 * hour, 4 * hour, Duration::ZERO]
+        );
     }
 }

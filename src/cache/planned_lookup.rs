@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom, lookup::from_stale, plan::RefreshPlan,
-    statistics::count,
+    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom, lookup::from_stale,
+    plan::RefreshPlan, statistics::count,
 };
 use crate::{
     refresh::{CacheHit, CopyStats, Lack, Price, RefreshDecision},
@@ -55,11 +55,11 @@ impl ReportCache {
         age: Duration,
         now: Instant,
     ) -> Lookup {
-        let answers = count(held.count_hit());
+        let answers = count(held.hits() + 1);
         let hit = CacheHit { answers, age, now: self.options.clock.at(now) };
         match plan.decide(&copy, hit) {
             RefreshDecision::NotWorthIt => {
-                self.metrics.served(age);
+                self.count(&held, age);
                 Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age })
             }
             RefreshDecision::RefreshFirst => self.look_up_due(plan, held, age, now, Some(Patience::UntilEnd)),
@@ -84,12 +84,11 @@ impl ReportCache {
         patience: Option<Patience>,
     ) -> Lookup {
         let refresh = self.due(plan, &held, now);
-        match (refresh, held.refresh_failure(), patience) {
-            // Nobody waits for a call that is likely to fail.
-            (Refresh::Due, None, Some(patience)) => return Lookup::Awaited { held, patience },
-            (_, _, _) => {}
+        // No client waits for a call that is likely to fail.
+        if let (Refresh::Due, None, Some(patience)) = (refresh, held.refresh_failure(), patience) {
+            return Lookup::Awaited { held, patience };
         }
-        self.metrics.served(age);
+        self.count(&held, age);
         let served = Served { from: from_stale(&held), entry: Arc::clone(&held), age };
         match refresh {
             Refresh::Due => Lookup::Due { served, held },
@@ -140,7 +139,9 @@ impl ReportCache {
         }
         match self.quota_pressure.ask(now) {
             QuotaPressure::Normal | QuotaPressure::Delayed { .. } if plan.allows_refresh() => Refresh::Due,
-            QuotaPressure::Normal | QuotaPressure::Delayed { .. } | QuotaPressure::Stopped => Refresh::Stopped,
+            QuotaPressure::Normal | QuotaPressure::Delayed { .. } | QuotaPressure::Stopped => {
+                Refresh::Stopped
+            }
         }
     }
 }

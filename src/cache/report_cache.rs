@@ -109,7 +109,15 @@ impl ReportCache {
                 Some(RefreshPlan::new(planned, now, UtcTime::since_epoch(now)))
             }
         };
-        Self { options, flights: Arc::default(), store, failures: Failures::new(), plan, quota_pressure, metrics }
+        Self {
+            options,
+            flights: Arc::default(),
+            store,
+            failures: Failures::new(),
+            plan,
+            quota_pressure,
+            metrics,
+        }
     }
 
     /// Makes the gzip variant of a stored report, if there is none yet; goes on if the caller disconnects.

@@ -189,11 +189,6 @@ impl Statistics {
         self.unpaired.load(Ordering::Relaxed)
     }
 
-    /// The clock of the looks.
-    pub(super) const fn clock(&self) -> &PlanClock {
-        &self.clock
-    }
-
     fn activities(&self) -> MutexGuard<'_, RecentMap<ActivityId, ActivityStatistics>> {
         self.activities.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -205,6 +200,15 @@ impl ActivityStatistics {
     /// What the reports have shown, of either form. `None` while the upstream has only answered 400 or 404.
     pub const fn campaign(&self) -> Option<&CampaignStats> {
         self.campaign.as_ref()
+    }
+
+    /// The last look at its clicks, through either form.
+    pub fn last_look(&self) -> Option<&ClickHistory> {
+        let campaign = self.campaign.as_ref()?;
+        ReportForm::BOTH
+            .map(|form| campaign.history(form))
+            .into_iter()
+            .max_by_key(|history| history.looked_at())
     }
 
     /// The last four changes of the sum of clicks, the newest first.

@@ -28,7 +28,7 @@ impl WallClock {
         Self(Arc::new(now))
     }
 
-    pub fn now(&self) -> SystemTime {
+    pub(crate) fn now(&self) -> SystemTime {
         (self.0)()
     }
 }

@@ -3,7 +3,7 @@
 use link_report_proxy::cache::CacheOptions;
 use tokio::time::sleep;
 
-use super::harness::{CacheHarness, from, negative_answer, options, report, seconds};
+use super::harness::{CacheHarness, from, negative_answer, noon, options, report, seconds};
 use crate::support::in_process::key;
 
 const MOST: u64 = 1 << 20;
@@ -33,7 +33,7 @@ async fn a_large_report_that_is_polled_among_many_small_ones_costs_one_call_a_li
     for _ in 0..10 {
         answered.push(harness.ask_and_answer(key(LARGE), &large).await);
         // A scrape: what was to be evicted is.
-        harness.memory().observe(NOON);
+        harness.memory().observe(noon());
         sleep(seconds(29)).await;
     }
     assert_eq!(answered, [&["fetched"][..], &["hit"; 9]].concat());

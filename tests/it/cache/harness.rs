@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use link_report_proxy::{
     app::{RequestLimits, misses},
     cache::{
-        Cache, CacheLayer, CacheOptions, CacheRequest, Miss, PlanClock, RefreshSchedule, ReportCache, Revalidate,
-        Served, ServedFrom, Unanswered,
+        Cache, CacheLayer, CacheOptions, CacheRequest, Miss, PlanClock, RefreshSchedule, ReportCache,
+        Revalidate, Served, ServedFrom, Unanswered,
     },
     report::{
         Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
@@ -36,8 +36,9 @@ const LIMITS: RequestLimits =
     RequestLimits { max_in_flight: NonZeroUsize::new(10_000).unwrap(), request_timeout: seconds(15) };
 
 /// 2025-01-01 12:00 UTC, when each test starts.
-pub(super) const NOON: SystemTime =
-    SystemTime::UNIX_EPOCH.checked_add(seconds(1_735_732_800)).expect("representable");
+pub(super) fn noon() -> SystemTime {
+    SystemTime::UNIX_EPOCH + seconds(1_735_732_800)
+}
 
 /// A cache, and the calls that it makes.
 pub(super) struct CacheHarness {
@@ -75,7 +76,7 @@ pub(super) fn options() -> CacheOptions {
         max_bytes: 64 << 20,
         client_no_cache_interval: seconds(60),
         refresh: RefreshSchedule::Fixed,
-        clock: PlanClock::starting_at(NOON),
+        clock: PlanClock::starting_at(noon()),
     }
 }
 
@@ -84,6 +85,14 @@ pub(super) fn report(key: ReportKey, links: usize, version: u32) -> Answer {
     let (id, links) = (key.id, vec!["{}"; links].join(","));
     let body =
         format!(r#"{{"campaign_activity_id":"{id}","link_click_counts":[{links}],"version":{version}}}"#);
+    Answer::Report(LinkReport::parse(id, body.as_bytes()).unwrap())
+}
+
+/// A report of `key` with one link, of so many unique clicks.
+pub(super) fn with_clicks(key: ReportKey, clicks: u32) -> Answer {
+    let id = key.id;
+    let body =
+        format!(r#"{{"campaign_activity_id":"{id}","link_click_counts":[{{"unique_clicks":{clicks}}}]}}"#);
     Answer::Report(LinkReport::parse(id, body.as_bytes()).unwrap())
 }
 
@@ -201,7 +210,7 @@ impl CacheHarness {
     }
 
     pub(super) fn metric(&self, series: &str) -> f64 {
-        self.memory().observe(NOON);
+        self.memory().observe(noon());
         let text = self.metrics.render().unwrap();
         sum_of_series(&text, &format!("link_report_proxy_{series} ")).expect("a series of that name")
     }

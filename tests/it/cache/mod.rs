@@ -5,6 +5,7 @@ mod failing;
 mod flights;
 mod harness;
 mod oracle;
+mod planned;
 mod quota_pressure;
 mod refusals;
 mod report_cache;

@@ -2,20 +2,13 @@
 
 use link_report_proxy::{
     cache::CacheOptions,
-    report::{Answer, LinkReport, NoClicks, ReportKey, UpstreamFailure},
+    report::{NoClicks, ReportKey, UpstreamFailure},
     telemetry::EvictionCause,
 };
 use tokio::time::{Instant, advance, sleep};
 
-use super::harness::{CacheHarness, at_rest, from, options, report, seconds};
+use super::harness::{CacheHarness, at_rest, from, options, report, seconds, with_clicks};
 use crate::support::in_process::key;
-
-fn with_clicks(key: ReportKey, clicks: u32) -> Answer {
-    let id = key.id;
-    let body =
-        format!(r#"{{"campaign_activity_id":"{id}","link_click_counts":[{{"unique_clicks":{clicks}}}]}}"#);
-    Answer::Report(LinkReport::parse(id, body.as_bytes()).unwrap())
-}
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_came_before_it_was_stored_is_never_shown_younger_than_it_is() {
@@ -47,7 +40,7 @@ async fn both_reports_of_an_activity_tell_of_the_same_clicks() {
     }
     let shown = harness.memory().statistics(key(1).id).unwrap();
     let changes: Vec<_> = shown.changes().map(|change| (change.difference, change.at - start)).collect();
-    assert_eq!((shown.last_report().unwrap().clicks, changes), (8, vec![(3, seconds(10))]));
+    assert_eq!((shown.last_look().unwrap().clicks(), changes), (8, vec![(3, seconds(10))]));
     assert_eq!([NoClicks::Omitted, NoClicks::Listed].map(|form| shown.form(form).fetches), [1, 1]);
     assert_eq!(harness.memory().statistics(key(2).id), None);
 }
@@ -75,6 +68,7 @@ async fn statistics_outlive_their_entry_and_its_hits_are_counted_on() {
     assert_eq!(answered(&harness), (1, 3));
     let removed = harness.memory().statistics(key(1).id).unwrap().form(NoClicks::Omitted).removed.unwrap();
     assert_eq!(removed.why, EvictionCause::Size);
+    sleep(seconds(1)).await;
     harness.hold(key(1), with_clicks(key(1), 9)).await;
     assert_eq!(answered(&harness), (2, 0));
     harness.ask(key(1)).await.unwrap().unwrap();

@@ -62,7 +62,11 @@ fn service(calls: Calls, quota_pressure: QuotaPressureFn, metrics: &Metrics) -> 
         ("CACHE__TTL_JITTER", "0"),
         ("CACHE__EMPTY_TTL", "5m"),
     ]);
-    let memory = ReportCache::new(cache_options(&settings, std::time::SystemTime::UNIX_EPOCH), quota_pressure, metrics.cache.clone());
+    let memory = ReportCache::new(
+        cache_options(&settings, std::time::SystemTime::UNIX_EPOCH),
+        quota_pressure,
+        metrics.cache.clone(),
+    );
     Arc::new(data_port(&settings, Arc::new(memory), calls, BearerAuth::anybody(), metrics))
 }
 
