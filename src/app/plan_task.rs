@@ -26,7 +26,7 @@ pub(super) async fn plan_each_minute(memory: Arc<ReportCache>, quota: Quota) {
             Ok(Some(_)) => {}
             Ok(None) => return,
             Err(error) => {
-                tracing::error!(%error, "the refresh plan failed this minute; the price of a call stays")
+                tracing::error!(%error, "the refresh plan failed this minute; the price of a call stays");
             }
         }
     }
