@@ -23,7 +23,7 @@ use super::{
 /// All records in one directory, locked against other processes while this lives. A write is durable when its future
 /// ends.
 pub struct FileStore {
-    file: Queued<StateFile>,
+    state: Queued<StateFile>,
     plan: Queued<PlanFile>,
     /// The version of the token record that was last read or written.
     version: watch::Sender<Option<Version>>,
@@ -44,10 +44,10 @@ impl FileStore {
     /// [`StateError::Locked`] while another process has it open, [`StateError::Damaged`] if a file is not what was
     /// written, [`StateError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
-        let file = StateFile::open(dir)?;
-        let plan = PlanFile::of(dir, file.dir_lock());
+        let state = StateFile::open(dir)?;
+        let plan = PlanFile::of(dir, state.dir_lock());
         plan.read()?;
-        Ok(Self::of(file, plan))
+        Ok(Self::of(state, plan))
     }
 
     /// As [`FileStore::open`], but damaged files are renamed and new ones begun, so that the process can start. The
@@ -57,19 +57,19 @@ impl FileStore {
     /// [`StateError::Locked`] and [`StateError::Io`] as [`FileStore::open`]; [`StateError::Damaged`] only if the new
     /// file cannot be read either.
     pub fn open_or_set_aside(dir: &Path, now: SystemTime) -> Result<(Self, Vec<SetAside>), StateError> {
-        let (file, state_file) = StateFile::open_or_set_aside(dir, now)?;
-        let plan = PlanFile::of(dir, file.dir_lock());
+        let (state, state_file) = StateFile::open_or_set_aside(dir, now)?;
+        let plan = PlanFile::of(dir, state.dir_lock());
         let plan_file = plan.set_aside_if_damaged(now);
-        Ok((Self::of(file, plan), state_file.into_iter().chain(plan_file).collect()))
+        Ok((Self::of(state, plan), state_file.into_iter().chain(plan_file).collect()))
     }
 
-    fn of(file: StateFile, plan: PlanFile) -> Self {
-        Self { file: Queued::of(file), plan: Queued::of(plan), version: watch::Sender::default() }
+    fn of(state: StateFile, plan: PlanFile) -> Self {
+        Self { state: Queued::of(state), plan: Queued::of(plan), version: watch::Sender::default() }
     }
 
     /// The number of damaged files in the directory that were set aside. Blocks.
     pub(super) fn damaged_files(&self) -> usize {
-        self.file.file.damaged_files() + self.plan.file.damaged_files()
+        self.state.file.damaged_files() + self.plan.file.damaged_files()
     }
 
     fn seen(&self, version: Option<Version>) {
@@ -84,7 +84,7 @@ impl TokenStore for FileStore {
 
     fn read(&self) -> BoxFuture<'_, Result<Option<Stored>, TokenStoreError>> {
         async {
-            let stored = self.file.run(StateFile::token, TokenStoreError::new).await?;
+            let stored = self.state.run(StateFile::token, TokenStoreError::new).await?;
             self.seen(stored.as_ref().map(|stored| stored.version));
             Ok(stored)
         }
@@ -99,7 +99,7 @@ impl TokenStore for FileStore {
         async move {
             let new = new.clone();
             let write = move |file: &StateFile| file.compare_and_set(expected, &new);
-            let swap = self.file.run(write, TokenStoreError::new).await?;
+            let swap = self.state.run(write, TokenStoreError::new).await?;
             self.seen(match &swap {
                 Swap::Done(version) => Some(*version),
                 Swap::Conflict(newer) => newer.as_ref().map(|stored| stored.version),
@@ -126,15 +126,15 @@ impl CallCounter for FileStore {
     }
 
     fn read(&self) -> BoxFuture<'_, Result<Option<LedgerRecord>, CallCounterError>> {
-        self.file.run(StateFile::ledger, CallCounterError::new).boxed()
+        self.state.run(StateFile::ledger, CallCounterError::new).boxed()
     }
 
     fn take(&self, claim: CallClaim) -> BoxFuture<'_, Result<CallGrant, CallCounterError>> {
-        self.file.run(move |file| file.take(claim), CallCounterError::new).boxed()
+        self.state.run(move |file| file.take(claim), CallCounterError::new).boxed()
     }
 
     fn mark(&self, day: u64, status: DayStatus) -> BoxFuture<'_, Result<(), CallCounterError>> {
-        self.file.run(move |file| file.mark(day, status), CallCounterError::new).boxed()
+        self.state.run(move |file| file.mark(day, status), CallCounterError::new).boxed()
     }
 }
 
@@ -154,7 +154,7 @@ impl PlanStore for FileStore {
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileStore").field("file", &self.file.file).finish_non_exhaustive()
+        f.debug_struct("FileStore").field("file", &self.state.file).finish_non_exhaustive()
     }
 }
 
@@ -178,5 +178,37 @@ impl<F: Send + Sync + 'static> Queued<F> {
             Ok(done) => done.map_err(|wrong| error(wrong.into())),
             Err(interrupted) => Err(error(interrupted.into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plan_that_hangs_on_the_disk_delays_no_token_and_keeps_the_directory_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(FileStore::open(dir.path()).unwrap());
+        let (recover, recovery) = mpsc::channel::<()>();
+        let hanging = {
+            let store = Arc::clone(&store);
+            let hang = move |_file: &PlanFile| Ok(recovery.recv().is_ok());
+            tokio::spawn(async move { store.plan.run(hang, PlanStoreError::new).await })
+        };
+        tokio::task::yield_now().await;
+        store.compare_and_set(None, &TokenRecord::new("one".into())).await.unwrap();
+        store.mark(20_000, DayStatus::Closed).await.unwrap();
+
+        let queue = store.plan.queue.clone();
+        hanging.abort();
+        assert!(hanging.await.unwrap_err().is_cancelled());
+        drop(store);
+        let second = FileStore::open(dir.path());
+        assert!(matches!(&second, Err(StateError::Locked { .. })), "{second:?}");
+        drop(recover);
+        queue.run(|| ()).await.unwrap();
+        FileStore::open(dir.path()).unwrap();
     }
 }
