@@ -16,7 +16,7 @@
 //! | 3 | [`token`] | the OAuth access token: renewing, storing, sending; back-off after 401s |
 //! | 3 | [`server`] | the HTTP/1 server of both ports: header and idle timeouts, graceful drain, bearer auth |
 //! | 2 | [`upstream`] | the HTTP client: connect, request, response, body |
-//! | 2 | [`state`] | the state that outlives the process: the token's record, the day's calls; in a file or in memory |
+//! | 2 | [`state`] | the state that outlives the process: the token's record, the day's calls, the refresh plan; in files or in memory |
 //! | 1 | [`report`] | the domain: keys, reports, negative answers, errors, lifetimes; no I/O, no clock |
 //! | 1 | [`refresh`] | when a report is worth a call: campaigns, the rule, the price of a call; pure |
 //! | 1 | [`middleware`] | layers made of an `async fn(request, next)` |

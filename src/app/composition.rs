@@ -59,7 +59,7 @@ impl App {
         C: Connect + Clone + Send + Sync + 'static,
     {
         let Dependencies { api, authority, stores, world: Environment { clock, opening } } = dependencies;
-        let StateStores { token_store, call_counter, damaged_files } = stores;
+        let StateStores { token_store, call_counter, plan_store: _, damaged_files } = stores;
         let metrics = Arc::new(Metrics::new());
         labels::announce(&metrics);
         metrics.state.damaged_files(damaged_files);

@@ -17,7 +17,7 @@ use super::{CommandOutcome, Failure, signals::Signals};
 use crate::{
     app::{self, App, Dependencies, Environment, Ports},
     settings::{LogFormat, Settings},
-    state::{FileStore, SetAside, StateStores},
+    state::{Contents, FileStore, SetAside, StateStores},
     telemetry::logging::{self, LogGuard},
     upstream::{ConnectOptions, Connector},
 };
@@ -80,13 +80,22 @@ pub(super) fn open_state(settings: &Settings) -> Result<StateStores, Failure> {
     match &settings.state.dir {
         Some(dir) => {
             let (store, set_aside) = FileStore::open_or_set_aside(dir, SystemTime::now())?;
-            if let Some(SetAside { file, reason }) = set_aside {
-                tracing::error!(
-                    file = %file.display(),
-                    reason,
-                    "the state file is damaged and was renamed: starting without it, with the refresh token of the \
-                     settings and an assumed count of today's calls"
-                );
+            for SetAside { file, reason, contents } in set_aside {
+                let file = file.display();
+                match contents {
+                    Contents::TokenAndCalls => tracing::error!(
+                        %file,
+                        reason,
+                        "the state file is damaged and was renamed: starting without it, with the refresh token of \
+                         the settings and an assumed count of today's calls"
+                    ),
+                    Contents::RefreshPlan => tracing::warn!(
+                        %file,
+                        reason,
+                        "the file of the refresh plan is damaged and was renamed: starting without it; click rates \
+                         and the usual demand of each hour are learned again"
+                    ),
+                }
             }
             Ok(StateStores::in_file(Arc::new(store)))
         }

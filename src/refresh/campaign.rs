@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::ClickHistory;
+use super::{ClickHistory, ClickHistoryRecord};
 
 /// Looks less than this apart may have been served by the upstream in the other order, so they do not prove a
 /// difference.
@@ -41,10 +41,33 @@ pub struct CampaignStats {
     pairing: Pairing,
 }
 
+/// The last look at a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LastLook {
+pub enum LastLook {
+    /// A fetch of this form of its report.
     Report(ReportForm),
+    /// A probe.
     Probe,
+}
+
+/// The stored form of a [`CampaignStats`]. Without the responses counted: those of a new process start at 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CampaignRecord {
+    /// The clicks as shown by its reports.
+    pub histories: HistoriesRecord,
+    /// The time of the last poll, in whole seconds; `None` before the first.
+    pub last_polled: Option<Duration>,
+    /// The last look.
+    pub last_look: LastLook,
+}
+
+/// The clicks as shown by the two forms, see [`Pairing`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum HistoriesRecord {
+    /// Both forms show these.
+    Paired(ClickHistoryRecord),
+    /// Each form shows its own; in the order of [`ReportForm::BOTH`].
+    Separate([ClickHistoryRecord; 2]),
 }
 
 // === impl ReportForm ===
@@ -81,6 +104,43 @@ impl CampaignStats {
             last_polled: None,
             last_look: LastLook::Report(form),
             pairing: Pairing::Paired,
+        }
+    }
+
+    /// Continues from a stored record. `None` if it cannot be true: a look or a poll later than `now`, or sums that no
+    /// looks give.
+    pub fn restore(record: &CampaignRecord, now: Duration) -> Option<Self> {
+        let CampaignRecord { histories, last_polled, last_look } = *record;
+        let (histories, pairing) = match histories {
+            HistoriesRecord::Paired(both) => ([ClickHistory::restore(&both, now)?; 2], Pairing::Paired),
+            HistoriesRecord::Separate([clicked, all]) => {
+                let histories = [ClickHistory::restore(&clicked, now)?, ClickHistory::restore(&all, now)?];
+                (histories, Pairing::Separate)
+            }
+        };
+        if last_polled.is_some_and(|polled| polled > now) {
+            return None;
+        }
+        Some(Self {
+            histories,
+            answers_before: [0; 2],
+            last_polled: last_polled.map(whole_seconds),
+            last_look,
+            pairing,
+        })
+    }
+
+    /// The statistics, to be stored.
+    pub fn record(&self) -> CampaignRecord {
+        CampaignRecord {
+            histories: match self.pairing {
+                Pairing::Paired => HistoriesRecord::Paired(self.histories[0].record()),
+                Pairing::Separate => {
+                    HistoriesRecord::Separate(self.histories.each_ref().map(ClickHistory::record))
+                }
+            },
+            last_polled: self.last_polled.map(|seconds| Duration::from_secs(seconds.into())),
+            last_look: self.last_look,
         }
     }
 
@@ -128,13 +188,17 @@ impl CampaignStats {
     }
 
     pub(super) fn polled(&mut self, now: Duration) {
-        self.last_polled = Some(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
+        self.last_polled = Some(whole_seconds(now));
     }
 
     /// Whether the campaign was polled within `time` before `now`.
     pub fn was_polled_within(&self, time: Duration, now: Duration) -> bool {
         self.last_polled.is_some_and(|polled| now.saturating_sub(Duration::from_secs(polled.into())) < time)
     }
+}
+
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -186,5 +250,49 @@ mod tests {
         let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 10, at(0));
         let answers = [5, 9, 9, 2].map(|answers| campaign.take_new_answers(ReportForm::Clicked, answers));
         assert_eq!(answers, [5, 4, 0, 2]);
+    }
+
+    #[test]
+    fn stored_statistics_continue_where_they_were_except_for_the_answers_of_the_last_process() {
+        let mut campaign = CampaignStats::first_look(ReportForm::AllLinks, 17, at(1_000));
+        let restored =
+            |campaign: &CampaignStats| CampaignStats::restore(&campaign.record(), at(2_000)).unwrap();
+        assert_eq!(restored(&campaign), campaign);
+        campaign.polled(at(1_050));
+        campaign.probed(3, at(1_060));
+        assert_eq!(restored(&campaign), campaign);
+        assert!(restored(&campaign).was_polled_within(Duration::from_secs(951), at(2_000)));
+        campaign.look(ReportForm::AllLinks, 22, at(1_100));
+        let mut unaware = restored(&campaign);
+        assert_eq!(
+            unaware.look(ReportForm::Clicked, 10, at(1_200)),
+            Pairing::Separate,
+            "it knows the last look"
+        );
+        campaign.look(ReportForm::Clicked, 10, at(1_200));
+        assert_eq!(restored(&campaign), campaign);
+        assert_eq!(restored(&campaign).history(ReportForm::AllLinks).clicks(), 22);
+        campaign.take_new_answers(ReportForm::Clicked, 5);
+        assert_eq!(restored(&campaign).take_new_answers(ReportForm::Clicked, 3), 3);
+    }
+
+    #[test]
+    fn stored_statistics_that_cannot_be_true_are_refused() {
+        let mut campaign = CampaignStats::first_look(ReportForm::AllLinks, 17, at(100));
+        campaign.look(ReportForm::Clicked, 10, at(200));
+        campaign.polled(at(300));
+        let record = campaign.record();
+        assert!(CampaignStats::restore(&record, at(300)).is_some());
+        assert_eq!(CampaignStats::restore(&record, at(299)), None, "polled later than now");
+        let HistoriesRecord::Separate([clicked, all]) = record.histories else { panic!("still paired") };
+        let wrong = ClickHistoryRecord { seen_seconds: f64::NAN, ..all };
+        for histories in [
+            HistoriesRecord::Paired(wrong),
+            HistoriesRecord::Separate([clicked, wrong]),
+            HistoriesRecord::Separate([wrong, all]),
+        ] {
+            let record = CampaignRecord { histories, ..record };
+            assert_eq!(CampaignStats::restore(&record, at(300)), None, "{record:?}");
+        }
     }
 }

@@ -15,6 +15,8 @@ const PRIOR_SECONDS: f64 = 10.0;
 /// After ten minutes of looks without a click the rate counts as known (and low). Slightly less than 600 s, as looks
 /// often come at exact minutes.
 const WATCHED_SECONDS: f64 = 599.9;
+/// How much the stored sums may exceed their limits: they are rounded, and the times are stored in milliseconds.
+const ROUNDING: f64 = 0.01;
 
 /// The clicks that the looks at a campaign have shown, in 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,6 +25,19 @@ pub struct ClickHistory {
     clicks: u32,
     seen_clicks: f64,
     seen_seconds: f64,
+}
+
+/// The stored form of a [`ClickHistory`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ClickHistoryRecord {
+    /// The time of the last look.
+    pub looked_at: Duration,
+    /// The clicks at the last look.
+    pub clicks: u32,
+    /// The clicks that the rate is taken over, at most eight.
+    pub seen_clicks: f64,
+    /// The seconds in which they came.
+    pub seen_seconds: f64,
 }
 
 /// A click rate, in clicks a second.
@@ -35,6 +50,21 @@ impl ClickHistory {
     /// The history after the first look, which showed `clicks`.
     pub fn first_look(clicks: u32, at: Duration) -> Self {
         Self { looked_at_ns: nanos(at), clicks, seen_clicks: 0.0, seen_seconds: 0.0 }
+    }
+
+    /// Continues from a stored record. `None` if it cannot be true: a look later than `now`, or sums that no looks give.
+    pub fn restore(record: &ClickHistoryRecord, now: Duration) -> Option<Self> {
+        let ClickHistoryRecord { looked_at, clicks, seen_clicks, seen_seconds } = *record;
+        let is_possible = looked_at <= now
+            && (0.0..=MEMORY + ROUNDING).contains(&seen_clicks)
+            && (0.0..=looked_at.as_secs_f64() + ROUNDING).contains(&seen_seconds);
+        is_possible.then(|| Self { looked_at_ns: nanos(looked_at), clicks, seen_clicks, seen_seconds })
+    }
+
+    /// The history, to be stored.
+    pub const fn record(&self) -> ClickHistoryRecord {
+        let Self { clicks, seen_clicks, seen_seconds, .. } = *self;
+        ClickHistoryRecord { looked_at: self.looked_at(), clicks, seen_clicks, seen_seconds }
     }
 
     /// Records a look. One that is not newer than the last, such as a response that arrived out of order, is ignored.
@@ -162,6 +192,37 @@ mod tests {
         assert_eq!((history.clicks(), history.looked_at()), (90, at(200)));
         history.look(91, at(300));
         assert!((history.rate().per_second() - 1.5 / 210.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_stored_history_continues_with_the_same_rate() {
+        let mut history = ClickHistory::first_look(3, at(1_000));
+        for (clicks, seconds) in [(4, 1_007), (9, 1_100), (13, 1_101), (200, 1_333)] {
+            history.look(clicks, at(seconds));
+            assert_eq!(ClickHistory::restore(&history.record(), at(1_333)), Some(history));
+        }
+        let before = history;
+        history.look(201, at(1_400));
+        let mut restored = ClickHistory::restore(&before.record(), at(1_400)).unwrap();
+        restored.look(201, at(1_400));
+        assert_eq!(restored, history);
+    }
+
+    #[test]
+    fn a_stored_history_that_cannot_be_true_is_refused() {
+        let record =
+            ClickHistoryRecord { looked_at: at(100), clicks: 7, seen_clicks: 3.0, seen_seconds: 90.0 };
+        assert!(ClickHistory::restore(&record, at(100)).is_some());
+        assert_eq!(ClickHistory::restore(&record, at(99)), None, "looked at later than now");
+        for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.5, 1e300] {
+            let clicks = ClickHistoryRecord { seen_clicks: wrong, ..record };
+            let seconds = ClickHistoryRecord { seen_seconds: wrong, ..record };
+            for record in [clicks, seconds] {
+                assert_eq!(ClickHistory::restore(&record, at(100)), None, "{record:?}");
+            }
+        }
+        let nine = ClickHistoryRecord { seen_clicks: 9.0, ..record };
+        assert_eq!(ClickHistory::restore(&nine, at(100)), None, "the rate is taken over eight clicks");
     }
 
     #[test]

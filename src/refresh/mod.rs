@@ -53,9 +53,9 @@ mod profile;
 mod utc;
 
 pub use campaign::ReportForm;
-pub(crate) use campaign::{CampaignStats, Pairing};
+pub(crate) use campaign::{CampaignRecord, CampaignStats, HistoriesRecord, LastLook, Pairing};
 pub(crate) use ceiling::RefreshCeiling;
-pub(crate) use click_history::{ClickHistory, ClickRate};
+pub(crate) use click_history::{ClickHistory, ClickHistoryRecord, ClickRate};
 pub(crate) use copy::CopyStats;
 pub(crate) use demand::{DemandSlice, DemandSummary};
 pub(crate) use demand_forecast::DemandForecast;

@@ -70,8 +70,12 @@ impl PriceController {
         }
     }
 
-    /// Continues from a stored record. With another budget `u` is scaled accordingly.
+    /// Continues from a stored record. With another budget `u` is scaled accordingly. A record that cannot be true,
+    /// such as one with a negative sum, is ignored.
     pub fn restore(limits: PriceLimits, record: PriceRecord, now: UtcTime) -> Self {
+        if !record.is_possible() {
+            return Self::new(limits, now);
+        }
         let PriceRecord { at, per_day, u, calls, recent, unseen, days, today } = record;
         let passed = now.since(at);
         Self {
@@ -298,5 +302,36 @@ mod tests {
         assert_eq!(again.price(), day.controller.price());
         let half = PriceController::restore(PriceLimits { per_day: 5_000, ..LIMITS }, record, utc(2_000));
         assert!((half.u / day.controller.u - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_true_is_ignored() {
+        let mut day = BudgetedDay::new();
+        day.run(0..3_000, |_| 0.5);
+        let (now, good) = (utc(3_000), day.controller.record(utc(3_000)));
+        let mut records =
+            vec![PriceRecord { per_day: 0, ..good.clone() }, PriceRecord { u: 0.0, ..good.clone() }];
+        for wrong in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
+            let mut day_before = good.clone();
+            day_before.days[0][23] = Some(wrong);
+            let mut today = good.clone();
+            today.today[7].1 = wrong;
+            records.extend([
+                day_before,
+                today,
+                PriceRecord { calls: (1.0, wrong), ..good.clone() },
+                PriceRecord { recent: (1.0, wrong, 1.0), ..good.clone() },
+                PriceRecord { unseen: wrong, ..good.clone() },
+            ]);
+        }
+        for u in [f64::NAN, f64::INFINITY, -1.0] {
+            records.push(PriceRecord { u, ..good.clone() });
+        }
+        for record in records {
+            let told = format!("{record:?}");
+            let controller = PriceController::restore(LIMITS, record, now);
+            assert_eq!(controller, PriceController::new(LIMITS, now), "{told}");
+        }
+        assert_ne!(PriceController::restore(LIMITS, good, now), PriceController::new(LIMITS, now));
     }
 }

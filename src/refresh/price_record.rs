@@ -55,3 +55,20 @@ impl PriceStatus {
         self.demand_rest_of_day.map(|demand| self.call_ratio * demand / u)
     }
 }
+
+// === impl PriceRecord ===
+
+impl PriceRecord {
+    /// Larger sums are not of this program, and could overflow when they are added up.
+    const MAX_SUM: f64 = 1e15;
+
+    /// Whether a price controller can have had this state.
+    pub(super) fn is_possible(&self) -> bool {
+        let Self { at: _, per_day, u, calls, recent, unseen, days, today } = self;
+        let sums = [calls.0, calls.1, recent.0, recent.1, recent.2, *unseen];
+        let today = today.iter().flat_map(|(demand, seconds)| [*demand, *seconds]);
+        let days = days.iter().flatten().copied().flatten();
+        let is_sum = |sum: f64| (0.0..=Self::MAX_SUM).contains(&sum);
+        *per_day > 0 && *u > 0.0 && u.is_finite() && sums.into_iter().chain(today).chain(days).all(is_sum)
+    }
+}

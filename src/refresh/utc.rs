@@ -19,6 +19,11 @@ impl UtcTime {
         Self(passed)
     }
 
+    /// The time since the midnight that days are counted from.
+    pub const fn into_epoch(self) -> Duration {
+        self.0
+    }
+
     /// The number of the day, from 0.
     pub const fn day(self) -> u64 {
         self.0.as_secs() / DAY_SECONDS

@@ -10,6 +10,8 @@ use tokio::runtime::Builder;
 
 use super::*;
 
+mod plan;
+
 /// The ports of an empty backend, and what has to live as long as they do.
 struct Fixture {
     stores: StateStores,
@@ -62,6 +64,21 @@ macro_rules! conforms {
             #[tokio::test(start_paused = true)]
             async fn calls_taken_together_are_each_counted_once() {
                 super::counts_together(&super::$backend()).await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn the_plan_that_was_written_last_is_read() {
+                super::plan::keeps_the_last_plan(&super::$backend()).await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn a_plan_with_too_many_campaigns_is_refused_and_the_old_one_stays() {
+                super::plan::refuses_too_many_campaigns(&super::$backend()).await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn a_plan_touches_neither_token_nor_calls() {
+                super::plan::keeps_the_stores_apart(&super::$backend()).await;
             }
 
             proptest::proptest! {
@@ -200,6 +217,7 @@ enum Operation {
     Write(Seen),
     Take(CallClaim),
     Mark { day: u64, status: DayStatus },
+    WritePlan { campaigns: u32 },
     Read,
 }
 
@@ -223,6 +241,7 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
             Operation::Take(CallClaim { day, made, wanted, ceiling: NonZeroU32::new(ceiling) })
         }),
         (days(), status).prop_map(|(day, status)| Operation::Mark { day, status }),
+        (0..20_u32).prop_map(|campaigns| Operation::WritePlan { campaigns }),
         Just(Operation::Read),
     ];
     prop::collection::vec(operation, 1..30)
@@ -234,6 +253,8 @@ struct Model {
     /// All records written, in order.
     tokens: Vec<(Version, String)>,
     days: BTreeMap<u64, (u32, DayStatus)>,
+    /// The number of campaigns in the last plan.
+    plan: Option<u32>,
 }
 
 fn is_the_model(backend: Fixture, operations: Vec<Operation>) -> Result<(), TestCaseError> {
@@ -259,10 +280,14 @@ fn is_the_model(backend: Fixture, operations: Vec<Operation>) -> Result<(), Test
                     model.days.entry(day).or_insert((0, status)).1 = status;
                     stores.call_counter.mark(day, status).await.unwrap();
                 }
-                Operation::Read => model.is_read(stores).await?,
+                Operation::WritePlan { campaigns } => {
+                    model.plan = Some(campaigns);
+                    stores.plan_store.write(plan::plan(campaigns)).await.unwrap();
+                }
+                Operation::Read => model.is_read(&backend).await?,
             }
         }
-        model.is_read(stores).await
+        model.is_read(&backend).await
     })
 }
 
@@ -289,7 +314,8 @@ impl Model {
         Ok(())
     }
 
-    async fn is_read(&self, stores: &StateStores) -> Result<(), TestCaseError> {
+    async fn is_read(&self, backend: &Fixture) -> Result<(), TestCaseError> {
+        let stores = &backend.stores;
         let held = stores.token_store.read().await.unwrap();
         let held = held.map(|stored| (stored.version, shown(&stored).to_owned()));
         prop_assert_eq!(held.as_ref(), self.tokens.last());
@@ -300,6 +326,7 @@ impl Model {
             .map(|DayRecord { day, spent, status }| (day, (spent, status)))
             .collect();
         prop_assert_eq!(&read, &self.days);
+        prop_assert_eq!(plan::read(backend).await, self.plan);
         Ok(())
     }
 }

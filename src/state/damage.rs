@@ -1,4 +1,4 @@
-//! Damaged state file: it is renamed and kept, since it may contain the only refresh token.
+//! Damaged state file: it is renamed and kept, since `state.redb` may contain the only refresh token.
 
 use std::{
     fs, io,
@@ -17,6 +17,17 @@ pub struct SetAside {
     pub file: PathBuf,
     /// What was found to be wrong.
     pub reason: String,
+    /// What was in it.
+    pub contents: Contents,
+}
+
+/// What is in a state file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// The token record and the call counts: `state.redb`.
+    TokenAndCalls,
+    /// The refresh plan: `refresh-plan.json`.
+    RefreshPlan,
 }
 
 /// Renames the file to a name with the time, overwriting nothing. The caller must hold the directory's lock.

@@ -1,4 +1,4 @@
-//! File backend of both ports: [`StateFile`], with its blocking work in a disk queue.
+//! File backend of the ports: [`StateFile`] and [`PlanFile`], each with its blocking work in a disk queue of its own.
 
 use std::{fmt, path::Path, sync::Arc, time::SystemTime};
 
@@ -12,64 +12,64 @@ use super::{
     durability::Durability,
     error::StateError,
     ledger_record::{DayStatus, LedgerRecord},
+    plan_file::PlanFile,
+    plan_record::PlanRecord,
+    plan_store::{PlanStore, PlanStoreError},
     record::TokenRecord,
     state_file::StateFile,
     token_store::{Stored, Swap, TokenStore, TokenStoreError, Version},
 };
 
-/// Both records in one file, locked against other processes while this lives. A write is durable when its future ends.
+/// All records in one directory, locked against other processes while this lives. A write is durable when its future
+/// ends.
 pub struct FileStore {
-    file: Arc<StateFile>,
-    queue: DiskQueue,
+    state: Queued<StateFile>,
+    plan: Queued<PlanFile>,
     /// The version of the token record that was last read or written.
     version: watch::Sender<Option<Version>>,
+}
+
+/// A file with its own queue, so that a token never waits for a plan to be written.
+struct Queued<F> {
+    file: Arc<F>,
+    queue: DiskQueue,
 }
 
 // === impl FileStore ===
 
 impl FileStore {
-    /// Opens the state in this directory, which is created if it does not exist (mode 0700; the file: 0600). Blocks.
+    /// Opens the state in this directory, which is created if it does not exist (mode 0700; the files: 0600). Blocks.
     ///
     /// # Errors
-    /// [`StateError::Locked`] while another process has it open, [`StateError::Damaged`] if the file is not what was
+    /// [`StateError::Locked`] while another process has it open, [`StateError::Damaged`] if a file is not what was
     /// written, [`StateError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
-        StateFile::open(dir).map(Self::of)
+        let state = StateFile::open(dir)?;
+        let plan = PlanFile::of(dir, state.dir_lock());
+        plan.read()?;
+        Ok(Self::of(state, plan))
     }
 
-    /// As [`FileStore::open`], but a damaged file is renamed and a new one begun, so that the process can start. The
-    /// renamed file still has the old data.
+    /// As [`FileStore::open`], but damaged files are renamed and new ones begun, so that the process can start. The
+    /// renamed files still have the old data. A refresh plan that cannot be read does not keep it from starting either.
     ///
     /// # Errors
     /// [`StateError::Locked`] and [`StateError::Io`] as [`FileStore::open`]; [`StateError::Damaged`] only if the new
     /// file cannot be read either.
-    pub fn open_or_set_aside(dir: &Path, now: SystemTime) -> Result<(Self, Option<SetAside>), StateError> {
-        let (file, set_aside) = StateFile::open_or_set_aside(dir, now)?;
-        Ok((Self::of(file), set_aside))
+    pub fn open_or_set_aside(dir: &Path, now: SystemTime) -> Result<(Self, Vec<SetAside>), StateError> {
+        let (state, state_file) = StateFile::open_or_set_aside(dir, now)?;
+        let plan = PlanFile::of(dir, state.dir_lock());
+        let plan_file = plan.set_aside_if_damaged(now);
+        Ok((Self::of(state, plan), state_file.into_iter().chain(plan_file).collect()))
     }
 
-    fn of(file: StateFile) -> Self {
-        Self { file: Arc::new(file), queue: DiskQueue::default(), version: watch::Sender::default() }
+    fn of(state: StateFile, plan: PlanFile) -> Self {
+        Self { state: Queued::of(state), plan: Queued::of(plan), version: watch::Sender::default() }
     }
 
-    /// The number of damaged files that were set aside next to this one. Blocks.
+    /// The number of damaged files in the directory that were set aside. Blocks.
     pub(super) fn damaged_files(&self) -> usize {
-        self.file.damaged_files()
-    }
-
-    async fn run<T, E>(
-        &self,
-        work: impl FnOnce(&StateFile) -> Result<T, StateError> + Send + 'static,
-        error: impl Fn(Box<dyn std::error::Error + Send + Sync>) -> E,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-    {
-        let file = Arc::clone(&self.file);
-        match self.queue.run(move || work(&file)).await {
-            Ok(done) => done.map_err(|wrong| error(wrong.into())),
-            Err(interrupted) => Err(error(interrupted.into())),
-        }
+        self.state.file.damaged_files() + self.plan.file.damaged_files()
     }
 
     fn seen(&self, version: Option<Version>) {
@@ -84,7 +84,7 @@ impl TokenStore for FileStore {
 
     fn read(&self) -> BoxFuture<'_, Result<Option<Stored>, TokenStoreError>> {
         async {
-            let stored = self.run(StateFile::token, TokenStoreError::new).await?;
+            let stored = self.state.run(StateFile::token, TokenStoreError::new).await?;
             self.seen(stored.as_ref().map(|stored| stored.version));
             Ok(stored)
         }
@@ -99,7 +99,7 @@ impl TokenStore for FileStore {
         async move {
             let new = new.clone();
             let write = move |file: &StateFile| file.compare_and_set(expected, &new);
-            let swap = self.run(write, TokenStoreError::new).await?;
+            let swap = self.state.run(write, TokenStoreError::new).await?;
             self.seen(match &swap {
                 Swap::Done(version) => Some(*version),
                 Swap::Conflict(newer) => newer.as_ref().map(|stored| stored.version),
@@ -126,20 +126,89 @@ impl CallCounter for FileStore {
     }
 
     fn read(&self) -> BoxFuture<'_, Result<Option<LedgerRecord>, CallCounterError>> {
-        self.run(StateFile::ledger, CallCounterError::new).boxed()
+        self.state.run(StateFile::ledger, CallCounterError::new).boxed()
     }
 
     fn take(&self, claim: CallClaim) -> BoxFuture<'_, Result<CallGrant, CallCounterError>> {
-        self.run(move |file| file.take(claim), CallCounterError::new).boxed()
+        self.state.run(move |file| file.take(claim), CallCounterError::new).boxed()
     }
 
     fn mark(&self, day: u64, status: DayStatus) -> BoxFuture<'_, Result<(), CallCounterError>> {
-        self.run(move |file| file.mark(day, status), CallCounterError::new).boxed()
+        self.state.run(move |file| file.mark(day, status), CallCounterError::new).boxed()
+    }
+}
+
+impl PlanStore for FileStore {
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+
+    fn read(&self) -> BoxFuture<'_, Result<Option<PlanRecord>, PlanStoreError>> {
+        self.plan.run(PlanFile::read, PlanStoreError::new).boxed()
+    }
+
+    fn write(&self, record: PlanRecord) -> BoxFuture<'_, Result<(), PlanStoreError>> {
+        self.plan.run(move |file| file.write(&record), PlanStoreError::new).boxed()
     }
 }
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileStore").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("FileStore").field("file", &self.state.file).finish_non_exhaustive()
+    }
+}
+
+// === impl Queued ===
+
+impl<F: Send + Sync + 'static> Queued<F> {
+    fn of(file: F) -> Self {
+        Self { file: Arc::new(file), queue: DiskQueue::default() }
+    }
+
+    async fn run<T, E>(
+        &self,
+        work: impl FnOnce(&F) -> Result<T, StateError> + Send + 'static,
+        error: impl Fn(Box<dyn std::error::Error + Send + Sync>) -> E,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+    {
+        let file = Arc::clone(&self.file);
+        match self.queue.run(move || work(&file)).await {
+            Ok(done) => done.map_err(|wrong| error(wrong.into())),
+            Err(interrupted) => Err(error(interrupted.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plan_that_hangs_on_the_disk_delays_no_token_and_keeps_the_directory_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(FileStore::open(dir.path()).unwrap());
+        let (recover, recovery) = mpsc::channel::<()>();
+        let hanging = {
+            let store = Arc::clone(&store);
+            let hang = move |_file: &PlanFile| Ok(recovery.recv().is_ok());
+            tokio::spawn(async move { store.plan.run(hang, PlanStoreError::new).await })
+        };
+        tokio::task::yield_now().await;
+        store.compare_and_set(None, &TokenRecord::new("one".into())).await.unwrap();
+        store.mark(20_000, DayStatus::Closed).await.unwrap();
+
+        let queue = store.plan.queue.clone();
+        hanging.abort();
+        assert!(hanging.await.unwrap_err().is_cancelled());
+        drop(store);
+        let second = FileStore::open(dir.path());
+        assert!(matches!(&second, Err(StateError::Locked { .. })), "{second:?}");
+        drop(recover);
+        queue.run(|| ()).await.unwrap();
+        FileStore::open(dir.path()).unwrap();
     }
 }

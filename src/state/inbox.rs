@@ -1,16 +1,11 @@
 //! Inbox in `state.dir`: `login` leaves a new token record there, and the process that owns the state takes it.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
-};
+use std::{fs, io, path::PathBuf};
 
 use secrecy::ExposeSecret as _;
 
 use super::{
-    directory::{OWNER_ONLY, prepare, sync},
+    directory::{prepare, replace},
     disk_queue::DiskQueue,
     error::StateError,
     record::TokenRecord,
@@ -97,12 +92,7 @@ impl LoginFiles {
         let write = || {
             prepare(&self.dir)?;
             let bytes = record.to_bytes(0).map_err(foreign)?;
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&beside)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&beside, self.dir.join(LEFT))?;
-            sync(&self.dir)
+            replace(&self.dir.join(LEFT), &beside, &bytes)
         };
         write().map_err(|source| StateError::Io { path: self.dir.join(LEFT), source })
     }

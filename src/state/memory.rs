@@ -1,4 +1,4 @@
-//! Memory backend of both ports, used without `state.dir`: the state is lost when the process ends.
+//! Memory backend of the ports, used without `state.dir`: the state is lost when the process ends.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,15 +9,18 @@ use super::{
     call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant},
     durability::Durability,
     ledger_record::{DayStatus, LedgerRecord},
+    plan_record::PlanRecord,
+    plan_store::{PlanStore, PlanStoreError},
     record::TokenRecord,
     token_store::{Stored, Swap, TokenStore, TokenStoreError, Version},
 };
 
-/// Both records, in memory.
+/// All records, in memory.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
     token: watch::Sender<Option<Stored>>,
     ledger: Mutex<Option<LedgerRecord>>,
+    plan: Mutex<Option<PlanRecord>>,
 }
 
 // === impl MemoryStore ===
@@ -25,6 +28,10 @@ pub(crate) struct MemoryStore {
 impl MemoryStore {
     fn ledger<T>(&self, act: impl FnOnce(&mut Option<LedgerRecord>) -> T) -> T {
         act(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn plan<T>(&self, act: impl FnOnce(&mut Option<PlanRecord>) -> T) -> T {
+        act(&mut self.plan.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -92,5 +99,20 @@ impl CallCounter for MemoryStore {
             *held = Some(ledger);
         });
         ready(Ok(())).boxed()
+    }
+}
+
+impl PlanStore for MemoryStore {
+    fn durability(&self) -> Durability {
+        Durability::Volatile
+    }
+
+    fn read(&self) -> BoxFuture<'_, Result<Option<PlanRecord>, PlanStoreError>> {
+        ready(Ok(self.plan(|held| held.clone()))).boxed()
+    }
+
+    fn write(&self, record: PlanRecord) -> BoxFuture<'_, Result<(), PlanStoreError>> {
+        let checked = record.check().map_err(PlanStoreError::new);
+        ready(checked.map(|()| self.plan(|held| *held = Some(record)))).boxed()
     }
 }

@@ -1,7 +1,8 @@
-//! Persistent state, as two ports: the token record ([`TokenStore`]) and the daily call count ([`CallCounter`]).
+//! Persistent state, as three ports: the token record ([`TokenStore`]), the daily call count ([`CallCounter`]) and the
+//! refresh plan ([`PlanStore`]).
 //!
-//! Backends: memory, and a file in `state.dir` (redb; one process at a time; after a kill at any instant it has either
-//! the old or the new record). `conformance` tests what each backend must do; a third backend is added to it with one
+//! Backends: memory, and files in `state.dir` (redb, and JSON for the refresh plan; one process at a time; after a kill
+//! at any instant there is either the old or the new record). `conformance` tests what each backend must do; a third backend is added to it with one
 //! function. The inbox is separate: there the `login` command leaves a refresh token for the running process.
 //!
 //! This module must not know how a token is used, when a day ends or what a call costs: the caller passes the time, the
@@ -20,13 +21,17 @@ mod file;
 mod inbox;
 mod ledger_record;
 mod memory;
+mod plan_fields;
+mod plan_file;
+mod plan_record;
+mod plan_store;
 mod record;
 mod state_file;
 mod stores;
 mod token_store;
 
 pub(crate) use call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant};
-pub(crate) use damage::SetAside;
+pub(crate) use damage::{Contents, SetAside};
 pub(crate) use durability::Durability;
 pub(crate) use error::StateError;
 pub use file::FileStore;
@@ -34,6 +39,8 @@ pub use inbox::Inbox;
 pub(crate) use ledger_record::{DayRecord, DayStatus, LedgerRecord};
 #[cfg(test)]
 pub(crate) use memory::MemoryStore;
+pub use plan_record::PlanRecord;
+pub use plan_store::{PlanStore, PlanStoreError};
 pub use record::TokenRecord;
 pub(crate) use record::{Fingerprint, Rotation, StoredAccess};
 pub use stores::StateStores;

@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
@@ -15,7 +15,7 @@ use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDe
 
 use super::{
     call_counter::{CallClaim, CallGrant},
-    damage::{SetAside, count_set_aside, set_aside},
+    damage::{Contents, SetAside, count_set_aside, set_aside},
     directory::{OWNER_ONLY, prepare, sync},
     error::StateError,
     ledger_record::{DayRecord, DayStatus, LedgerRecord},
@@ -39,7 +39,7 @@ pub(super) struct StateFile {
     /// `None` after an error: redb refuses further use after a disk error, so the next use opens the file again.
     database: Mutex<Option<Database>>,
     /// Our lock in addition to redb's: it also covers the creation of the file, and the inbox.
-    _lock: File,
+    lock: Arc<File>,
 }
 
 // === impl StateFile ===
@@ -64,7 +64,7 @@ impl StateFile {
                 let renamed =
                     set_aside(&file, now).map_err(|source| StateError::Io { path: file, source })?;
                 opened.check()?;
-                Ok((opened, Some(SetAside { file: renamed, reason })))
+                Ok((opened, Some(SetAside { file: renamed, reason, contents: Contents::TokenAndCalls })))
             }
             Err(error @ (StateError::Locked { .. } | StateError::Io { .. })) => Err(error),
         }
@@ -104,6 +104,11 @@ impl StateFile {
         self.change_day(day, |latest| latest.status = status)
     }
 
+    /// The lock of the directory, for the other files in it.
+    pub(super) fn dir_lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
+    }
+
     pub(super) fn damaged_files(&self) -> usize {
         count_set_aside(&self.file)
     }
@@ -117,7 +122,12 @@ impl StateFile {
             Err(TryLockError::WouldBlock) => return Err(StateError::Locked { dir: dir.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
-        Ok(Self { dir: dir.to_owned(), file: dir.join(FILE), database: Mutex::new(None), _lock: lock })
+        Ok(Self {
+            dir: dir.to_owned(),
+            file: dir.join(FILE),
+            database: Mutex::new(None),
+            lock: Arc::new(lock),
+        })
     }
 
     /// Reads both records, so that damage is reported at start and not at the first renewal.

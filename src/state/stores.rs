@@ -1,16 +1,21 @@
-//! State stores: both ports with the backend that the composition root has chosen.
+//! State stores: the ports with the backend that the composition root has chosen.
 
 use std::sync::Arc;
 
-use super::{call_counter::CallCounter, file::FileStore, memory::MemoryStore, token_store::TokenStore};
+use super::{
+    call_counter::CallCounter, file::FileStore, memory::MemoryStore, plan_store::PlanStore,
+    token_store::TokenStore,
+};
 
-/// Both ports, in memory or in a file; their users do not know which.
+/// The ports, in memory or in files; their users do not know which.
 #[derive(Debug, Clone)]
 pub struct StateStores {
     /// Keeps the token record.
     pub token_store: Arc<dyn TokenStore>,
     /// Counts the calls of each day.
     pub call_counter: Arc<dyn CallCounter>,
+    /// Keeps the refresh plan.
+    pub plan_store: Arc<dyn PlanStore>,
     /// The number of damaged files that were set aside in the directory, counted when this value was made.
     pub damaged_files: usize,
 }
@@ -18,19 +23,25 @@ pub struct StateStores {
 // === impl StateStores ===
 
 impl StateStores {
-    /// Both stores in memory.
+    /// All stores in memory.
     pub fn in_memory() -> Self {
         let memory = Arc::new(MemoryStore::default());
         Self {
             token_store: Arc::clone(&memory) as Arc<dyn TokenStore>,
-            call_counter: memory,
+            call_counter: Arc::clone(&memory) as Arc<dyn CallCounter>,
+            plan_store: memory,
             damaged_files: 0,
         }
     }
 
-    /// Both stores in this file. Blocks on the disk.
+    /// All stores in this directory. Blocks on the disk.
     pub fn in_file(file: Arc<FileStore>) -> Self {
         let damaged_files = file.damaged_files();
-        Self { token_store: Arc::clone(&file) as Arc<dyn TokenStore>, call_counter: file, damaged_files }
+        Self {
+            token_store: Arc::clone(&file) as Arc<dyn TokenStore>,
+            call_counter: Arc::clone(&file) as Arc<dyn CallCounter>,
+            plan_store: file,
+            damaged_files,
+        }
     }
 }

@@ -17,7 +17,7 @@ impl StateMetrics {
         Self {
             damaged_files: series.int_gauge(
                 "state_damaged_files",
-                "Damaged state files that were renamed to state.redb.damaged-TIME and were in state.dir at the start.",
+                "Damaged state files that were renamed to NAME.damaged-TIME and were in state.dir at the start.",
             ),
         }
     }

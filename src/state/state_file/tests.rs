@@ -80,11 +80,12 @@ fn survives(dir: &Path, bytes: &[u8]) -> Option<SetAside> {
     let token = store.token().unwrap().map(|stored| stored.record.refresh_token);
     let token = token.as_ref().map(ExposeSecret::expose_secret);
     match &set_aside {
-        Some(SetAside { file, reason }) => {
+        Some(SetAside { file, reason, contents: Contents::TokenAndCalls }) => {
             assert!(fs::read(file).unwrap() == bytes, "{reason}");
             assert_eq!((token, store.ledger().unwrap()), (None, None), "{reason}");
             fs::remove_file(file).unwrap();
         }
+        Some(SetAside { contents: Contents::RefreshPlan, .. }) => panic!("another file"),
         None => {
             assert_eq!(token, Some("kept"));
             assert_eq!(store.ledger().unwrap().unwrap().latest().spent, 16);

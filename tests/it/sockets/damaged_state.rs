@@ -18,7 +18,7 @@ const GARBAGE: &[u8] = b"anything but a database";
 
 fn set_aside(dir: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|file| file.to_str().unwrap().contains("state.redb.damaged-")).collect()
+    files.filter(|file| file.to_str().unwrap().contains(".damaged-")).collect()
 }
 
 fn settings(upstream: &Upstream, dir: &Path, refresh_token: Option<&str>) -> Vec<(String, String)> {
@@ -78,6 +78,25 @@ async fn a_damaged_state_file_without_another_refresh_token_is_reauthorization_r
     })
     .await;
     assert_eq!(set_aside(&dir).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_refresh_plan_is_set_aside_and_the_stored_token_still_used() {
+    let (upstream, root) = (Upstream::with(Options::default()).await, tempfile::tempdir().unwrap());
+    let dir = root.path().join("state");
+    let store = FileStore::open(&dir).unwrap();
+    let token = upstream.sim.refresh_token();
+    store.compare_and_set(None, &TokenRecord::new(token.as_str().into())).await.unwrap();
+    drop(store);
+    fs::write(dir.join("refresh-plan.json"), GARBAGE).unwrap();
+    let proxy = Proxy::listening(Run::start(&["serve"], &settings(&upstream, &dir, None))).await;
+    let report = path(&synthetic(1, 1));
+    until("an answer", async || (proxy.get(&report).await.status == 200).then_some(())).await;
+    assert_eq!(proxy.metric("link_report_proxy_state_damaged_files").await, 1.0);
+    let (log, told) = (proxy.log(), ["\"WARN\"", "refresh-plan.json.damaged-", "line 1, column 1"]);
+    assert!(log.iter().any(|line| told.iter().all(|word| line.contains(word))), "{log:?}");
+    let files = set_aside(&dir);
+    assert_eq!(files.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>(), [GARBAGE]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
