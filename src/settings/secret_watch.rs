@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use super::secret_file::{SecretContent, SecretFile, SecretFileError, read_text};
@@ -21,6 +21,8 @@ pub(crate) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub struct SecretWatch<T> {
     file: SecretFile<T>,
     next_read: Instant,
+    /// The read that has begun and whose result nobody has got yet.
+    reading: Option<JoinHandle<Result<SecretString, SecretFileError>>>,
     known: Option<SecretString>,
     outage: Outage,
     acceptance: Acceptance,
@@ -60,6 +62,7 @@ impl<T: SecretContent> SecretWatch<T> {
         Self {
             file,
             next_read: Instant::now() + WATCH_INTERVAL,
+            reading: None,
             known: None,
             outage: Outage::default(),
             acceptance: Acceptance::One,
@@ -71,16 +74,19 @@ impl<T: SecretContent> SecretWatch<T> {
         Self { acceptance: Acceptance::Two { first: None }, ..self }
     }
 
-    /// Waits for a new content; cancel safe.
+    /// Waits for a new content; cancel safe: a read that has begun is finished by the next call.
     ///
     /// # Errors
     /// When the file stops being usable, once until it is usable again: the last content stays in force, and the next
     /// call goes on waiting.
     pub async fn changed(&mut self) -> Result<T, SecretFileError> {
         loop {
-            sleep_until(self.next_read).await;
-            self.next_read = Instant::now() + WATCH_INTERVAL;
-            if let Some(news) = self.read().await {
+            if self.reading.is_none() {
+                sleep_until(self.next_read).await;
+                self.next_read = Instant::now() + WATCH_INTERVAL;
+            }
+            let text = self.text().await;
+            if let Some(news) = self.compare(text) {
                 return news;
             }
         }
@@ -88,10 +94,25 @@ impl<T: SecretContent> SecretWatch<T> {
 
     /// Reads the file now. `None`: its content is known, or its failure has been returned before.
     pub async fn read(&mut self) -> Option<Result<T, SecretFileError>> {
-        let path = self.file.path().to_owned();
-        // A mounted file can hang for as long as its server does: never on a worker.
-        let text = spawn_blocking(move || read_text(&path)).await;
-        self.compare(text.unwrap_or_else(|interrupted| Err(io::Error::other(interrupted).into())))
+        if self.reading.is_some() {
+            // It may have read what the file held before this call.
+            let _older = self.text().await;
+        }
+        let text = self.text().await;
+        self.compare(text)
+    }
+
+    /// Finishes the read that has begun, or begins one: never two at a time, however many callers give up, since a
+    /// mounted file can hang for as long as its server does. For the same reason never on a worker.
+    async fn text(&mut self) -> Result<SecretString, SecretFileError> {
+        let path = self.file.path();
+        let reading = self.reading.get_or_insert_with(|| {
+            let path = path.to_owned();
+            spawn_blocking(move || read_text(&path))
+        });
+        let text = reading.await;
+        self.reading = None;
+        text.unwrap_or_else(|interrupted| Err(io::Error::other(interrupted).into()))
     }
 
     /// The same, on this thread.
@@ -217,16 +238,47 @@ mod tests {
         let file = file(&dir, "old");
         let (_, watch) = file.watch().unwrap();
         let mut watch = watch.settled();
-        // From here on each read falls into the middle of a wait, and not on its end.
-        tokio::time::sleep(WATCH_INTERVAL / 2).await;
         // Each for one read; in between it is the old one again, empty, or another.
         for text in ["half", "old", "half", "", "half", "hal"] {
             fs::write(file.path(), text).unwrap();
-            let seen = tokio::time::timeout(WATCH_INTERVAL, watch.changed()).await;
-            assert!(!matches!(seen, Ok(Ok(_))), "{text:?}");
+            assert!(!matches!(watch.read().await, Some(Ok(_))), "{text:?}");
         }
         fs::write(file.path(), "whole").unwrap();
         assert_eq!(watch.changed().await.unwrap().expose_secret(), "whole");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_whose_caller_gives_up_is_finished_by_the_next() {
+        let dir = TempDir::new().unwrap();
+        let file = file(&dir, "old");
+        let (_, mut watch) = file.watch().unwrap();
+        fs::write(file.path(), "new").unwrap();
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        let start = Instant::now();
+        // The read is begun and given up at once, unless the disk is faster than that.
+        let news = tokio::select! {
+            biased;
+            news = watch.changed() => news,
+            () = std::future::ready(()) => watch.changed().await,
+        };
+        assert_eq!(news.unwrap().expose_secret(), "new");
+        assert_eq!(start.elapsed(), Duration::ZERO, "it waited for another read");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_was_given_up_does_not_answer_for_a_file_that_has_changed_since() {
+        let dir = TempDir::new().unwrap();
+        let file = file(&dir, "old");
+        let mut watch = SecretWatch::<SecretString>::new(file);
+        tokio::select! {
+            biased;
+            _old = watch.read() => {}
+            () = std::future::ready(()) => {}
+        }
+        // Long enough for the disk: paused time stands still until the read is done.
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        fs::write(watch.file.path(), "new").unwrap();
+        assert_eq!(watch.read().await.unwrap().unwrap().expose_secret(), "new");
     }
 
     #[tokio::test(start_paused = true)]

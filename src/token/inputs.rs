@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use tokio_util::sync::ReusableBoxFuture;
 
 use super::seed::{self, SeedChoice};
 use crate::{
@@ -24,10 +25,19 @@ pub(super) enum NewRefreshToken {
 pub(super) struct RefreshTokenInputs {
     seed: Option<SecretString>,
     seed_file: Option<SecretWatch<SecretString>>,
-    inbox: Option<(Inbox, Interval)>,
+    inbox: Option<InboxWatch>,
     /// A token that could not be stored yet: returned again at this time.
     put_back: Option<(Instant, SecretString)>,
     inbox_outage: Outage,
+}
+
+/// What `login` left, taken every interval.
+#[derive(Debug)]
+struct InboxWatch {
+    inbox: Inbox,
+    ticks: Interval,
+    /// The take that has begun and whose result nobody has got yet.
+    taking: Option<ReusableBoxFuture<'static, Result<Option<TokenRecord>, StateError>>>,
 }
 
 // === impl RefreshTokenInputs ===
@@ -39,12 +49,7 @@ impl RefreshTokenInputs {
         seed_file: Option<SecretWatch<SecretString>>,
         inbox: Option<Inbox>,
     ) -> Self {
-        let ticks = || {
-            let mut ticks = interval_at(Instant::now() + WATCH_INTERVAL, WATCH_INTERVAL);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks
-        };
-        let inbox = inbox.map(|inbox| (inbox, ticks()));
+        let inbox = inbox.map(InboxWatch::new);
         Self { seed, seed_file, inbox, put_back: None, inbox_outage: Outage::default() }
     }
 
@@ -54,7 +59,7 @@ impl RefreshTokenInputs {
         &self,
         stored: Option<&TokenRecord>,
     ) -> (Option<TokenRecord>, Option<(&Inbox, TokenRecord)>) {
-        let inbox = self.inbox.as_ref().map(|(inbox, _)| inbox);
+        let inbox = self.inbox.as_ref().map(|watch| &watch.inbox);
         let left = match inbox {
             Some(inbox) => inbox.take().await.unwrap_or_else(|error| {
                 log_unreadable(&error);
@@ -68,15 +73,15 @@ impl RefreshTokenInputs {
         (login.or_else(seeded), taken)
     }
 
-    /// Waits for another refresh token; cancel safe.
+    /// Waits for another refresh token; cancel safe: a read of the disk that has begun is finished by the next call, so
+    /// that no number of requests for a token delays the one that `login` left.
     pub(super) async fn next(&mut self) -> NewRefreshToken {
         loop {
             let left = tokio::select! {
                 seed = changed(&mut self.seed_file) => return NewRefreshToken::Seed(seed),
                 seed = waited(&mut self.put_back) => return NewRefreshToken::Seed(seed),
-                inbox = due(&mut self.inbox) => inbox.take().await,
+                left = taken(&mut self.inbox) => left,
             };
-            // Cancel safe too: `take` leaves the tokens in the inbox until `done`.
             match left {
                 Ok(Some(left)) => return NewRefreshToken::Login(Box::new(left)),
                 Ok(None) => self.inbox_outage.ends(),
@@ -124,10 +129,34 @@ impl RefreshTokenInputs {
             }
             NewRefreshToken::Login(left) => match &self.inbox {
                 // If the inbox cannot be emptied, the same login is read again and recognized by its fingerprint.
-                Some((inbox, _)) => inbox.done(&left).await,
+                Some(watch) => watch.inbox.done(&left).await,
                 None => Ok(()),
             },
         }
+    }
+}
+
+// === impl InboxWatch ===
+
+impl InboxWatch {
+    fn new(inbox: Inbox) -> Self {
+        let mut ticks = interval_at(Instant::now() + WATCH_INTERVAL, WATCH_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { inbox, ticks, taking: None }
+    }
+
+    /// Takes what was left, at the next tick; cancel safe.
+    async fn take(&mut self) -> Result<Option<TokenRecord>, StateError> {
+        if self.taking.is_none() {
+            self.ticks.tick().await;
+        }
+        let taking = self.taking.get_or_insert_with(|| {
+            let inbox = self.inbox.clone();
+            ReusableBoxFuture::new(async move { inbox.take().await })
+        });
+        let left = taking.await;
+        self.taking = None;
+        left
     }
 }
 
@@ -141,10 +170,11 @@ async fn changed(file: &mut Option<SecretWatch<SecretString>>) -> SecretString {
     }
 }
 
-async fn due(inbox: &mut Option<(Inbox, Interval)>) -> &Inbox {
-    let Some((inbox, ticks)) = inbox else { return std::future::pending().await };
-    ticks.tick().await;
-    inbox
+async fn taken(inbox: &mut Option<InboxWatch>) -> Result<Option<TokenRecord>, StateError> {
+    match inbox {
+        Some(watch) => watch.take().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn waited(put_back: &mut Option<(Instant, SecretString)>) -> SecretString {
@@ -158,4 +188,52 @@ async fn waited(put_back: &mut Option<(Instant, SecretString)>) -> SecretString 
 
 fn log_unreadable(error: &StateError) {
     tracing::error!("cannot read the tokens that `login` left in state.dir: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use secrecy::ExposeSecret as _;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::settings::SecretFile;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_is_taken_at_the_next_tick_however_often_the_wait_for_it_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let inbox = Inbox::of(dir.path());
+        let mut inputs = RefreshTokenInputs::new(None, None, Some(inbox.clone()));
+        inbox.leave(&TokenRecord::new("left".into())).await.unwrap();
+        sleep(WATCH_INTERVAL).await;
+        let start = Instant::now();
+        // The take is begun and given up at once, as for a request, unless the disk is faster than that.
+        let new_token = tokio::select! {
+            biased;
+            new_token = inputs.next() => new_token,
+            () = std::future::ready(()) => inputs.next().await,
+        };
+        let NewRefreshToken::Login(left) = new_token else { panic!("{new_token:?}") };
+        assert_eq!(left.refresh_token.expose_secret(), "left");
+        assert_eq!(start.elapsed(), Duration::ZERO, "it waited for another tick");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_at_the_inbox_costs_no_read_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let file = SecretFile::<SecretString>::new(dir.path().join("seed"));
+            std::fs::write(file.path(), "old").unwrap();
+            let (seed, watch) = file.watch().unwrap();
+            let inbox = Inbox::of(dir.path().join("state"));
+            let mut inputs = RefreshTokenInputs::new(Some(seed), Some(watch.settled()), Some(inbox));
+            let start = Instant::now();
+            std::fs::write(file.path(), "new").unwrap();
+            let NewRefreshToken::Seed(seed) = inputs.next().await else { panic!("no login") };
+            assert_eq!(seed.expose_secret(), "new");
+            // Both are due at the same instants; two reads settle a content.
+            assert!(start.elapsed() < WATCH_INTERVAL * 3, "{:?} in round {round}", start.elapsed());
+        }
+    }
 }
