@@ -25,6 +25,8 @@ mod lease_write;
 mod lockout;
 mod pacer;
 mod permit;
+#[cfg(test)]
+mod planned_day;
 mod quota_day;
 mod quota_pressure;
 mod rationing;
