@@ -8,7 +8,7 @@ use crate::{
     refresh::{RefreshDecision, ReportForm, UtcTime},
 };
 
-/// The defaults of `cache.ttl`, `cache.empty_ttl`, `cache.ttl_jitter` and `quota.reserve`.
+/// The defaults of `cache.ttl`, `cache.empty_ttl` and `cache.ttl_jitter`, and the `quota.reserve` that suits them.
 const TTL: Duration = Duration::from_mins(5);
 const EMPTY_TTL: Duration = Duration::from_mins(1);
 const JITTER: f64 = 0.1;

@@ -16,6 +16,7 @@ use super::{
     lease::{DayMark, LEASE, Lease},
     lockout::OwnCount,
     pacer::Priority,
+    rationing::{PlannedRationing, Rationing},
     snapshot::DayCount,
     usage::{Backing, DateChange, DayUsage, UsageByDay},
 };
@@ -40,7 +41,7 @@ pub(super) struct DailyQuotaExhausted {
 pub(super) struct DayLimits {
     /// Calls per UTC day; `None`: not limited.
     pub(super) calls: Option<NonZeroU32>,
-    /// The share of them that is reserved for misses, in `0.0..=0.9`.
+    /// The share of them that is reserved for misses while no plan says how many, in `0.0..=0.9`.
     pub(super) reserve: f64,
 }
 
@@ -48,6 +49,7 @@ pub(super) struct DayLimits {
 #[derive(Debug)]
 pub(super) struct DailyBudget {
     limits: DayLimits,
+    rationing: Rationing,
     usage: UsageByDay,
     rate: Rate,
 }
@@ -58,13 +60,13 @@ impl DailyBudget {
     /// Starts today's count at `used`.
     pub(super) fn new(limits: DayLimits, backing: Backing, used: u32, now: SystemTime) -> Self {
         let usage = UsageByDay::new(DayUsage::new(day_of(now), used, backing), backing);
-        Self { limits, usage, rate: Rate::new(now) }
+        Self { limits, rationing: Rationing::default(), usage, rate: Rate::new(now) }
     }
 
     /// Continues the store's count. Its latest day may be over: then [`Self::roll_over`] has to follow.
     pub(super) fn resumed(limits: DayLimits, record: &LedgerRecord, now: SystemTime) -> Self {
         let usage = UsageByDay::stored(record, limits.calls.map_or(0, NonZeroU32::get));
-        Self { limits, usage, rate: Rate::new(now) }
+        Self { limits, rationing: Rationing::default(), usage, rate: Rate::new(now) }
     }
 
     /// The calls that an even pace has used by now. The assumption at start when the real count is unknown: starting at
@@ -180,26 +182,34 @@ impl DailyBudget {
         }
     }
 
+    /// From now on the plan rations the refreshes, by these figures.
+    pub(super) fn ration(&mut self, planned: PlannedRationing) {
+        self.rationing = Rationing::Planned(planned);
+    }
+
     /// Which calls the count allows; the lockout is not considered here.
     pub(super) fn mode(&mut self, now: SystemTime) -> QuotaMode {
         let (burn_rate, limit) = (self.burn_rate(now), self.limits.calls);
         let today = self.usage.current_mut();
-        today.mode = if limit.is_some_and(|limit| today.used >= limit.get()) {
-            QuotaMode::Exhausted
-        } else {
-            burn_rate.map_or(QuotaMode::Normal, |burn_rate| today.mode.next(burn_rate))
+        today.mode = match limit.map(|limit| NonZeroU32::new(limit.get().saturating_sub(today.used))) {
+            None => QuotaMode::Normal,
+            Some(None) => QuotaMode::Exhausted,
+            Some(Some(left)) => match self.rationing {
+                Rationing::EvenPace => burn_rate.map_or(QuotaMode::Normal, |rate| today.mode.next(rate)),
+                Rationing::Planned(planned) => planned.mode(left, today.mode),
+            },
         };
         today.mode
     }
 
     /// How much refreshes have to slow down by the count; the lockout is not considered here.
     pub(super) fn quota_pressure(&mut self, now: SystemTime) -> QuotaPressure {
-        match self.mode(now) {
-            QuotaMode::Normal => QuotaPressure::Normal,
-            QuotaMode::Throttled => {
+        match (self.mode(now), self.rationing) {
+            (QuotaMode::Normal, _) | (QuotaMode::Throttled, Rationing::Planned(_)) => QuotaPressure::Normal,
+            (QuotaMode::Throttled, Rationing::EvenPace) => {
                 QuotaPressure::Delayed { factor: factor(self.burn_rate(now).unwrap_or(1.0)) }
             }
-            QuotaMode::MissesOnly | QuotaMode::Exhausted => QuotaPressure::Stopped,
+            (QuotaMode::MissesOnly | QuotaMode::Exhausted, _) => QuotaPressure::Stopped,
         }
     }
 
@@ -212,14 +222,21 @@ impl DailyBudget {
             }
             QuotaMode::Exhausted => 0,
         });
-        // The cast fits: it is a share of a u32.
-        let reserved = self.pace().map_or(0, |pace| pace.reserved(left_of(now)) as u32);
+        let reserved = match self.rationing {
+            // The cast fits: it is a share of a u32.
+            Rationing::EvenPace => self.pace().map_or(0, |pace| pace.reserved(left_of(now)) as u32),
+            Rationing::Planned(planned) => planned.reserved,
+        };
+        let exceeded_after =
+            |usage: &DayUsage| self.limits.calls.and_then(|limit| usage.exceeded_after(limit.get()));
         DayCount {
             limit: self.limits.calls,
             used: today.used,
             remaining: left,
             reserved: left.map_or(0, |left| left.min(reserved)),
             external: today.external,
+            exceeded_after: exceeded_after(&today),
+            yesterday_exceeded_after: self.usage.yesterday().and_then(exceeded_after),
             resets_at: later(now, till_midnight(now)),
             resets_in: till_midnight(now),
             backing: self.usage.backing(),

@@ -1,4 +1,4 @@
-//! Burn rate: rations the daily budget, so that refreshes are delayed before a miss is refused.
+//! Burn rate: rations the daily budget where no plan does, so that refreshes are delayed before a miss is refused.
 //!
 //! Refreshes may use the calls left today minus the reserve for misses, which shrinks with the hours left. While that
 //! lasts until midnight at an even pace, nothing is delayed. When it does not, all entries are refreshed less often, by
@@ -33,7 +33,7 @@ pub enum QuotaMode {
     /// All calls.
     #[default]
     Normal,
-    /// Misses, and refreshes, which are delayed by a factor.
+    /// All calls, but calls are scarce: refreshes are delayed by a factor, or made rarer by the plan's price.
     Throttled,
     /// Misses only.
     MissesOnly,

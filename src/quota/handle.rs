@@ -14,6 +14,7 @@ use super::{
     pacer::{Pacer, Priority},
     quota_day::QuotaDay,
     quota_pressure::ScarcityCell,
+    rationing::PlannedRationing,
     shared_day::SharedDay,
     shared_pacer::SharedPacer,
     snapshot::{QuotaSnapshot, SecondCount},
@@ -32,7 +33,7 @@ pub struct QuotaLimits {
     pub per_second: Option<NonZeroU32>,
     /// Calls per UTC day; `None`: not limited here.
     pub per_day: Option<NonZeroU32>,
-    /// The share of the day's calls that is reserved for misses, in `0.0..=0.9`.
+    /// The share of the day's calls that is reserved for misses, in `0.0..=0.9`, until [`Quota::ration`] says how many.
     pub reserve: f64,
     /// The longest time that a call waits in the pacer's queue.
     pub max_wait: Duration,
@@ -161,6 +162,12 @@ impl Quota {
     pub fn quota_pressure(&self, now: Instant) -> QuotaPressure {
         let cell = &self.shared.quota_pressure;
         cell.get(now).unwrap_or_else(|| cell.set(self.shared.day.with(QuotaDay::quota_pressure), now))
+    }
+
+    /// The plan of the day says how its calls are rationed. From the first time on, refreshes are no longer held to an
+    /// even pace: they stop only where no more than the plan's reserve is left.
+    pub fn ration(&self, planned: PlannedRationing) {
+        self.shared.day.with(|day, _now| day.ration(planned));
     }
 
     /// The call that the pacer let go has a connection and is being sent: the next one may follow.

@@ -1,7 +1,8 @@
 //! Quota and rate limiting of upstream calls: every call passes `admit`, and its `CallPermit` settles it at the end.
 //!
 //! Three pure state machines (time is an argument) decide. `DailyBudget` counts the calls of each UTC day
-//! (`UsageByDay`), rations them by `BurnRate` and forecasts by `Rate`; its day ends by the `UpstreamClock`.
+//! (`UsageByDay`), rations them (`Rationing`: by the `BurnRate`, or as the plan of the day says) and forecasts by `Rate`; its
+//! day ends by the `UpstreamClock`.
 //! `UpstreamLockout` stops calls after the upstream's `quota_exceeded`, except for probes. `Pacer` spaces calls within
 //! the second, by a queue with priorities. `QuotaDay` joins the first two. `SharedDay` and `SharedPacer` share them
 //! between all calls: the former leases calls from the store that keeps the count, the latter does the waiting.
@@ -24,8 +25,11 @@ mod lease_write;
 mod lockout;
 mod pacer;
 mod permit;
+#[cfg(test)]
+mod planned_day;
 mod quota_day;
 mod quota_pressure;
+mod rationing;
 mod shared_day;
 mod shared_pacer;
 mod snapshot;
@@ -42,4 +46,5 @@ pub(crate) use forecast::Forecast;
 pub(crate) use gate::QuotaGate;
 pub use handle::{InitialCount, Quota};
 pub(crate) use handle::{QuotaLimits, Window};
+pub use rationing::{PlannedRationing, Scarcity};
 pub(crate) use snapshot::{QuotaSnapshot, SecondCount};

@@ -9,6 +9,7 @@ use super::{
     lease::{DayMark, Lease, Reservation, Reserve},
     lockout::{CallKind, Lifted, UpstreamLockout, is_doubtful},
     pacer::Priority,
+    rationing::PlannedRationing,
     snapshot::DayCount,
     usage::{Backing, DateChange},
 };
@@ -139,6 +140,11 @@ impl QuotaDay {
         self.budget.lease_failed(lease);
     }
 
+    /// As [`DailyBudget::ration`].
+    pub(super) fn ration(&mut self, planned: PlannedRationing) {
+        self.budget.ration(planned);
+    }
+
     /// Which calls are allowed now.
     pub(super) fn mode(&mut self, now: SystemTime) -> QuotaMode {
         self.roll_over(now);
@@ -181,6 +187,10 @@ impl QuotaDay {
 }
 
 #[cfg(test)]
+mod exceeded_tests;
+#[cfg(test)]
 mod lease_tests;
+#[cfg(test)]
+mod planned_tests;
 #[cfg(test)]
 mod tests;

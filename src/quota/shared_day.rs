@@ -65,9 +65,7 @@ impl SharedDay {
                     tracing::info!("daily quota sufficient again: reports are refreshed as usual");
                 }
                 QuotaMode::Throttled => {
-                    tracing::info!(
-                        "daily quota used faster than an even pace: reports are refreshed less often"
-                    );
+                    tracing::info!("daily quota scarce: reports are refreshed less often");
                 }
                 QuotaMode::MissesOnly => {
                     tracing::warn!(

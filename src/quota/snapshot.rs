@@ -44,6 +44,11 @@ pub struct DayCount {
     pub reserved: u32,
     /// Calls by other programs, as today's `quota_exceeded` implies: the limit minus our count.
     pub external: u32,
+    /// Our count when the upstream said `quota_exceeded` today. `None` too if a probe has found since that it accepts
+    /// calls; one still may until midnight.
+    pub exceeded_after: Option<u32>,
+    /// The same of the day before, as it was at its end: this no longer changes.
+    pub yesterday_exceeded_after: Option<u32>,
     /// The next 00:00 UTC, by the upstream's clock.
     pub resets_at: SystemTime,
     /// The time until `resets_at`.

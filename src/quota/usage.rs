@@ -90,7 +90,11 @@ impl DayUsage {
     fn stored(record: DayRecord, limit: u32) -> Self {
         let DayRecord { day, spent, status } = record;
         let used = if spent == DayRecord::UNCOUNTED { limit } else { spent };
-        Self { unrecorded: 0, status, ..Self::new(day, used, Backing::Store) }
+        let external = match status {
+            DayStatus::Open => 0,
+            DayStatus::Closed => limit.saturating_sub(used),
+        };
+        Self { unrecorded: 0, external, status, ..Self::new(day, used, Backing::Store) }
     }
 
     /// The clock shows this day again; `missed` calls were made meanwhile and count here too.
@@ -101,6 +105,14 @@ impl DayUsage {
         };
         // The lease is given up: the next call then makes the store write, which keeps this day among its last few.
         Self { used: self.used.saturating_add(missed), unrecorded, leased: 0, ..self }
+    }
+
+    /// Our count when the upstream said `quota_exceeded`, if the day is closed by it.
+    pub(super) fn exceeded_after(&self, limit: u32) -> Option<u32> {
+        match self.status {
+            DayStatus::Open => None,
+            DayStatus::Closed => Some(limit.saturating_sub(self.external)),
+        }
     }
 
     fn is_blank(&self) -> bool {
@@ -131,6 +143,11 @@ impl UsageByDay {
 
     pub(super) fn current_mut(&mut self) -> &mut DayUsage {
         &mut self.current
+    }
+
+    /// The day before the current one, if calls were counted on it.
+    pub(super) fn yesterday(&self) -> Option<&DayUsage> {
+        self.others.iter().find(|usage| usage.day.checked_add(1) == Some(self.current.day))
     }
 
     /// A day by its number (days since 1970-01-01), if it is known.
