@@ -122,7 +122,7 @@ fn population(seed: u64) -> Population {
         first: Duration::from_secs_f64(STARTS_AT + 2.0 * HOUR),
         count: SHOWN,
         median_clicks: 800.0,
-        sigma: 1.2,
+        sigma: 0.8,
     });
     // Within the first minutes somebody watches, a large campaign is sent and an old one is sent again.
     population.campaign(STARTS_AT + 0.5 * HOUR, 3_000.0);

@@ -74,9 +74,10 @@ fn line(time: &str, before: &Counters, now: &Counters, answered: &AnswerCounts) 
 
 /// The campaigns with the most and with the fewest calls.
 fn table(day: &BusyDay, vendor: &Simulator, rows: &[TableRow], answered: &AnswerCounts) -> String {
-    let seconds = LINE_EVERY.as_secs() * u64::from(LINES_PER_TABLE);
+    let heading = format!("in {} s, most and fewest calls", (LINE_EVERY * LINES_PER_TABLE).as_secs());
     let mut text = format!(
-        "\n  in {seconds} s, most and fewest calls          sent               clicks    new  calls  answers  missed/answer\n"
+        "\n  {heading:<36}  {:<16}  {:>7}  {:>5}  {:>5}  {:>7}  {:>13}\n",
+        "sent", "clicks", "new", "calls", "answers", "missed/answer"
     );
     let skipped = rows.len().saturating_sub(2 * ROWS);
     for (place, row) in rows.iter().enumerate() {
