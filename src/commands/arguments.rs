@@ -1,10 +1,10 @@
 //! Command line arguments (clap), and the dispatch to each command.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{CommandOutcome, check, healthcheck, login, plan, serve};
+use super::{CommandOutcome, check, demo, healthcheck, login, plan, serve};
 
 /// A caching reverse proxy for Constant Contact's email link reports.
 #[derive(Debug, Parser)]
@@ -31,7 +31,7 @@ enum Command {
     Login,
     /// Run the proxy in front of a simulated Constant Contact, and print commands to try
     #[cfg_attr(not(feature = "demo"), command(hide = true))]
-    Demo,
+    Demo(demo::DemoOptions),
     /// Check whether a running proxy is ready; for containers without a shell
     Healthcheck,
     /// Simulate a day of calls, and print what each way to refresh makes of it
@@ -49,25 +49,10 @@ pub fn run() -> CommandOutcome {
         Command::Serve => serve::run(config),
         Command::Check => check::run(config),
         Command::Login => login::run(config),
-        Command::Demo => demo(config),
+        Command::Demo(options) => demo::run(config, &options),
         Command::Healthcheck => healthcheck::run(config),
         Command::Plan(arguments) => plan::run(*arguments),
     }
-}
-
-#[cfg(feature = "demo")]
-fn demo(config: Option<&Path>) -> CommandOutcome {
-    super::demo::run(config)
-}
-
-/// Explains why the command is missing. Without it, clap would only say "unrecognized subcommand".
-#[cfg(not(feature = "demo"))]
-fn demo(_config: Option<&Path>) -> CommandOutcome {
-    Err(super::Failure::Unavailable(
-        "demo: this binary was built without the cargo feature \"demo\", like the one in the container image: run \
-         \"cargo run --release -- demo\" in the source tree"
-            .to_owned(),
-    ))
 }
 
 #[cfg(all(test, not(feature = "demo")))]
@@ -76,8 +61,13 @@ mod tests {
 
     #[test]
     fn without_its_feature_demo_says_how_to_run_it() {
-        assert!(matches!(Arguments::parse_from(["link-report-proxy", "demo"]).command, Some(Command::Demo)));
-        let said = demo(None).unwrap_err().to_string();
-        assert!(said.contains("cargo run --release -- demo"), "{said}");
+        for command in [&["link-report-proxy", "demo"][..], &["link-report-proxy", "demo", "--busy"]] {
+            let Some(Command::Demo(options)) = Arguments::parse_from(command).command else {
+                panic!("{command:?} is another command");
+            };
+            let said = demo::run(None, &options).unwrap_err().to_string();
+            let hint = format!("\"cargo run --release -- {}\"", command[1..].join(" "));
+            assert!(said.contains(&hint), "{said}");
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 mod arguments;
 mod check;
-#[cfg(feature = "demo")]
 mod demo;
 mod healthcheck;
 mod login;

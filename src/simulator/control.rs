@@ -47,6 +47,7 @@ fn put_fault(world: &Shared, query: &FormFields) -> VendorReply {
     let scope = match (query.get("id"), query.get("next"), query.get("on")) {
         ("", "", "") => Some(Scope::All),
         ("", "", "token") => Some(Scope::TokenCalls),
+        ("", "", "stats") => Some(Scope::StatisticsCalls),
         (id, "", "") => parse_id(id).map(Scope::Activity),
         ("", next, "") => next.parse().ok().filter(|next| *next > 0).map(Scope::Next),
         _ => None,
@@ -70,6 +71,7 @@ fn stats(world: &Shared) -> Value {
         state.faults.injected().iter().map(|(fault, scope)| format!("{fault:?} on {scope:?}")).collect();
     json!({
         "calls": record.report_calls(),
+        "statistics_calls": record.statistics_calls(),
         "token_calls": record.token_calls(),
         "calls_by_activity": by_activity,
         "in_flight": record.in_flight(),
@@ -118,7 +120,8 @@ fn help() -> String {
          PUT    /_simulator/fault?kind=KIND          on every report call\n\
          PUT    /_simulator/fault?kind=KIND&id=ID    on one activity's\n\
          PUT    /_simulator/fault?kind=KIND&next=N   on the next N\n\
-         PUT    /_simulator/fault?kind=KIND&on=token on token calls\n\n\
+         PUT    /_simulator/fault?kind=KIND&on=token on token calls\n\
+         PUT    /_simulator/fault?kind=KIND&on=stats on calls of the statistics endpoint\n\n\
          KIND, where numbers are yours to choose:\n",
     );
     for (kind, meaning) in KINDS {

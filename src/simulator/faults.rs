@@ -76,6 +76,8 @@ pub enum Scope {
     Activity(Uuid),
     /// This many report calls from now on.
     Next(u32),
+    /// Every call of the statistics endpoint. [`Scope::All`] and [`Scope::Next`] leave these out.
+    StatisticsCalls,
     /// Every call of the token endpoint.
     TokenCalls,
 }
@@ -90,6 +92,7 @@ pub struct UnknownFault;
 pub(super) enum Destination {
     /// For this activity, if its id could be read.
     Report(Option<Uuid>),
+    Statistics,
     Token,
 }
 
@@ -141,14 +144,20 @@ impl Faults {
         let mut faults = Vec::new();
         for (fault, scope) in &mut self.injected {
             let meets = match (&mut *scope, road) {
-                (Scope::All, Destination::Report(_)) | (Scope::TokenCalls, Destination::Token) => true,
+                (Scope::All, Destination::Report(_))
+                | (Scope::StatisticsCalls, Destination::Statistics)
+                | (Scope::TokenCalls, Destination::Token) => true,
                 (Scope::Activity(id), Destination::Report(asked)) => Some(*id) == asked,
                 (Scope::Next(left), Destination::Report(_)) => {
                     *left -= u32::from(*left > 0);
                     true
                 }
-                (Scope::All | Scope::Activity(_) | Scope::Next(_), Destination::Token)
-                | (Scope::TokenCalls, Destination::Report(_)) => false,
+                (
+                    Scope::All | Scope::Activity(_) | Scope::Next(_),
+                    Destination::Statistics | Destination::Token,
+                )
+                | (Scope::StatisticsCalls, Destination::Report(_) | Destination::Token)
+                | (Scope::TokenCalls, Destination::Report(_) | Destination::Statistics) => false,
             };
             if meets {
                 faults.push(fault.clone());
@@ -300,7 +309,9 @@ mod tests {
         faults.inject(Fault::Hang, Scope::Activity(id));
         faults.inject(Fault::Reset, Scope::Next(2));
         faults.inject(Fault::Html, Scope::TokenCalls);
+        faults.inject(Fault::Gzip, Scope::StatisticsCalls);
         assert_eq!(faults.meeting(Destination::Token), [Fault::Html]);
+        assert_eq!(faults.meeting(Destination::Statistics), [Fault::Gzip]);
         assert_eq!(faults.meeting(Destination::Report(Some(id))), [Fault::Hang, Fault::Reset]);
         assert_eq!(faults.meeting(Destination::Report(None)), [Fault::Reset]);
         assert_eq!(faults.meeting(Destination::Report(None)), []);

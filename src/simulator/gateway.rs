@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::bodies::{BAD_REQUEST, BodyShape, NOT_FOUND, VendorError};
 use super::campaigns::{self, parse_id};
+use super::clicks::ClickCounts;
 use super::clock::{Clock, Moment};
 use super::faults::{Destination, gzipped};
 use super::handle::State;
@@ -14,6 +15,7 @@ use super::oauth;
 use super::options::{Compression, Options};
 use super::reply::VendorReply;
 use super::reports::{self, LinkListing};
+use super::statistics;
 
 /// Where refresh tokens and device codes are exchanged.
 pub const TOKEN_PATH: &str = "/oauth2/default/v1/token";
@@ -30,6 +32,7 @@ pub(super) struct ReportCall {
 /// The endpoint that a call is for.
 pub(super) enum CallTarget<'a> {
     Report { id: &'a str },
+    Statistics { ids: &'a str },
     Token,
     DeviceAuthorize,
     ApprovalPage,
@@ -47,6 +50,11 @@ impl ReportCall {
             && let Some(id) = rest.strip_suffix("/links")
         {
             return CallTarget::Report { id };
+        }
+        if self.head.method == Method::GET
+            && let Some(ids) = path.strip_prefix("/v3/reports/stats/email_campaign_activities/")
+        {
+            return CallTarget::Statistics { ids };
         }
         match (&self.head.method, path) {
             (&Method::POST, TOKEN_PATH) => CallTarget::Token,
@@ -69,7 +77,12 @@ pub(super) fn answer(state: &mut State, options: &Options, clock: &Clock, call: 
     let (reply, road) = match call.target() {
         CallTarget::Report { id } => {
             let activity = parse_id(id);
-            (report(state, options, clock.start(), now, call, activity), Some(Destination::Report(activity)))
+            let answer = |state: &mut _| report(state, options, clock.start(), now, call, activity);
+            (metered(state, now, call, answer), Some(Destination::Report(activity)))
+        }
+        CallTarget::Statistics { ids } => {
+            let answer = |state: &mut _| statistics::answer(state, options, clock.start(), now, ids);
+            (metered(state, now, call, answer), Some(Destination::Statistics))
         }
         CallTarget::Token => (oauth::token(state, options, now, headers, body), Some(Destination::Token)),
         CallTarget::DeviceAuthorize => (oauth::device_authorize(state, options, now, headers, body), None),
@@ -81,18 +94,17 @@ pub(super) fn answer(state: &mut State, options: &Options, clock: &Clock, call: 
     let Some(road) = road else { return reply };
     let asked = match road {
         Destination::Report(activity) => activity.unwrap_or_default(),
-        Destination::Token => Uuid::nil(),
+        Destination::Statistics | Destination::Token => Uuid::nil(),
     };
     state.faults.meeting(road).into_iter().fold(reply, |reply, fault| fault.spoil(reply, asked))
 }
 
-fn report(
+/// Answers a call that has a valid token and is within the limits.
+fn metered(
     state: &mut State,
-    options: &Options,
-    started: Moment,
     now: Moment,
     call: &ReportCall,
-    activity: Option<Uuid>,
+    answer: impl FnOnce(&mut State) -> VendorReply,
 ) -> VendorReply {
     let bearer = call.head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
@@ -104,6 +116,17 @@ fn report(
     if let Err(limit) = state.quota.take(now) {
         return VendorReply::json(StatusCode::TOO_MANY_REQUESTS, BodyShape::Object.render(limit.error()));
     }
+    answer(state)
+}
+
+fn report(
+    state: &State,
+    options: &Options,
+    started: Moment,
+    now: Moment,
+    call: &ReportCall,
+    activity: Option<Uuid>,
+) -> VendorReply {
     let Some(id) = activity else {
         return VendorReply::json(StatusCode::BAD_REQUEST, BodyShape::Array.render(BAD_REQUEST));
     };
@@ -116,11 +139,13 @@ fn report(
     let Some(listing) = listing else {
         return VendorReply::json(StatusCode::BAD_REQUEST, BodyShape::Object.render(BAD_REQUEST));
     };
-    let Some(plan) = campaigns::find(id) else {
-        return VendorReply::json(StatusCode::NOT_FOUND, shape_for(id).render(NOT_FOUND));
+    let counts = match (state.scripted.get(&id), campaigns::find(id)) {
+        (Some(campaign), _) => campaign.counts(listing, now.since_epoch),
+        (None, Some(plan)) => ClickCounts::of(&plan, options.seed, started, now),
+        (None, None) => return VendorReply::json(StatusCode::NOT_FOUND, shape_for(id).render(NOT_FOUND)),
     };
-    let reply =
-        VendorReply::json(StatusCode::OK, reports::render(&plan, listing, options.seed, started, now));
+    let clicks = counts.map(|counts| counts.links).unwrap_or_default();
+    let reply = VendorReply::json(StatusCode::OK, reports::render(id, &clicks, listing, options.seed));
     match options.compression {
         Compression::WhenAccepted if accepts_gzip(call) => gzipped(reply),
         Compression::WhenAccepted | Compression::Never => reply,

@@ -1,7 +1,9 @@
 //! The handle by which tests and `demo` control the simulator.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -14,6 +16,8 @@ use super::faults::{Fault, Faults, Scope};
 use super::options::Options;
 use super::quota::{SlidingWindow, VendorQuota};
 use super::record::{Record, SeenRequest};
+use super::reports::LinkListing;
+use super::scripted::{ScriptedCampaign, since_epoch};
 
 /// A simulated Constant Contact. Clones are handles of the same one.
 #[derive(Clone)]
@@ -38,6 +42,7 @@ pub(super) struct State {
     pub(super) quota: VendorQuota,
     pub(super) faults: Faults,
     pub(super) record: Record,
+    pub(super) scripted: BTreeMap<Uuid, ScriptedCampaign>,
     pub(super) random: fastrand::Rng,
     pub(super) connections: u64,
 }
@@ -58,6 +63,7 @@ impl Simulator {
             quota: VendorQuota::new(options.per_second, options.per_day),
             faults: Faults::default(),
             record: Record::new(options.remembered_requests),
+            scripted: BTreeMap::new(),
             random: fastrand::Rng::with_seed(options.seed),
             connections: 0,
         };
@@ -115,6 +121,24 @@ impl Simulator {
         self.world.state().faults.clear();
     }
 
+    /// From now on this activity has these clicks, in place of those that it had; any id will do.
+    pub fn play(&self, id: Uuid, campaign: ScriptedCampaign) {
+        self.world.state().scripted.insert(id, campaign);
+    }
+
+    /// What a report fetched at this time shows: the sum of its `unique_clicks`, which is 0 until the campaign is sent.
+    /// `None` for an id that is not [played](Self::play).
+    pub fn clicks_shown(&self, id: Uuid, listing: LinkListing, at: SystemTime) -> Option<u32> {
+        let state = self.world.state();
+        let counts = state.scripted.get(&id)?.counts(listing, since_epoch(at));
+        Some(counts.map_or(0, |counts| counts.sum()))
+    }
+
+    /// The simulator's wall clock: [`Options::now`] and what tokio's clock has moved since.
+    pub fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.world.clock.now().since_epoch
+    }
+
     /// Uses calls of the key's quota now, as another program would; they are not recorded.
     pub fn spend_elsewhere(&self, calls: u32) {
         self.world.state().quota.spend(self.world.clock.now(), calls);
@@ -139,6 +163,12 @@ impl Simulator {
     /// Report calls for one activity, with any `no_clicks`.
     pub fn calls_for(&self, id: Uuid) -> u64 {
         self.world.state().record.by_activity().get(&id).copied().unwrap_or_default()
+    }
+
+    /// Calls of the statistics endpoint so far, the refused ones included. [`Self::calls`] leaves them out,
+    /// [`Self::spent_today`] and [`Self::seen`] do not.
+    pub fn statistics_calls(&self) -> u64 {
+        self.world.state().record.statistics_calls()
     }
 
     /// Calls of the token endpoint so far, the refused ones included.

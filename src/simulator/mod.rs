@@ -6,8 +6,8 @@
 //! client is least prepared for (cookies on every answer, key order that varies, three shapes of error).
 //!
 //! One request goes through it like this: `server` reads and records it, `gateway` asks `authority` (who is
-//! it?), `quota` (may it?) and `reports` (what is the answer?), `faults` change the answer on demand, and
-//! `reply` sends it.
+//! it?), `quota` (may it?) and `reports` or `statistics` (what is the answer?), `faults` change the answer on demand, and
+//! `reply` sends it. The clicks are those of `clicks` or, for a campaign that a test or the demo plays, of `scripted`.
 //!
 //! All time is tokio's clock plus a wall clock given at the start: under paused time, a day with its midnight
 //! and its tokens takes a millisecond. It must never read the real clock by itself.
@@ -15,6 +15,7 @@
 mod authority;
 mod bodies;
 mod campaigns;
+mod clicks;
 mod clock;
 mod control;
 mod device;
@@ -29,7 +30,9 @@ mod quota;
 mod record;
 mod reply;
 mod reports;
+mod scripted;
 mod server;
+mod statistics;
 #[cfg(test)]
 mod tests;
 
@@ -43,3 +46,5 @@ pub use options::{Options, RefreshTokenPolicy};
 pub use pipe::Pipe;
 pub use quota::Limit;
 pub use record::SeenRequest;
+pub use reports::LinkListing;
+pub use scripted::{EmClicks, Fall, Recomputed, ScriptedCampaign};

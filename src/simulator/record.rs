@@ -30,6 +30,7 @@ pub(super) struct Record {
     seen: VecDeque<SeenRequest>,
     report_calls: u64,
     token_calls: u64,
+    statistics_calls: u64,
     by_activity: BTreeMap<Uuid, u64>,
     in_flight: u64,
     peak: u64,
@@ -44,6 +45,7 @@ impl Record {
             seen: VecDeque::new(),
             report_calls: 0,
             token_calls: 0,
+            statistics_calls: 0,
             by_activity: BTreeMap::new(),
             in_flight: 0,
             peak: 0,
@@ -72,6 +74,10 @@ impl Record {
         self.token_calls += 1;
     }
 
+    pub(super) fn count_statistics_call(&mut self) {
+        self.statistics_calls += 1;
+    }
+
     pub(super) fn enter(&mut self) {
         self.in_flight += 1;
         self.peak = self.peak.max(self.in_flight);
@@ -91,6 +97,10 @@ impl Record {
 
     pub(super) fn token_calls(&self) -> u64 {
         self.token_calls
+    }
+
+    pub(super) fn statistics_calls(&self) -> u64 {
+        self.statistics_calls
     }
 
     pub(super) fn by_activity(&self) -> &BTreeMap<Uuid, u64> {

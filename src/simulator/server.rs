@@ -131,6 +131,10 @@ fn record(world: &Arc<Shared>, connection: u64, call: &ReportCall) -> Option<Cal
             world.calls.send_modify(|seen| *seen = calls.max(*seen));
             Some(in_flight)
         }
+        CallTarget::Statistics { .. } => {
+            world.state().record.count_statistics_call();
+            None
+        }
         CallTarget::Token => {
             world.state().record.count_token_call();
             None

@@ -12,6 +12,7 @@ mod layers;
 mod login;
 mod metrics_lint;
 mod plan;
+mod played;
 mod rationing;
 mod repo;
 mod sdk;

@@ -3,6 +3,7 @@
 mod api;
 mod faults;
 mod oauth;
+mod scripted;
 
 use std::time::{Duration, SystemTime};
 

@@ -58,10 +58,10 @@ async fn help_and_version_go_to_stdout_with_0() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_curl_lines_that_demo_prints_work_when_pasted() {
+/// Starts a demo, pastes its lines, and leaves it running.
+async fn with_its_curl_lines_pasted(arguments: &[&str]) -> Run {
     let ports = [("server.listen", "127.0.0.1:0"), ("admin.listen", "127.0.0.1:0")];
-    let mut demo = Run::start(&["demo"], &environment(&ports));
+    let mut demo = Run::start(arguments, &environment(&ports));
     let is_curl = |line: &str| line.trim_start().starts_with("curl ");
     demo.stdout_line(|line| is_curl(line).then_some(())).await;
     let mut pasted = 0;
@@ -75,9 +75,39 @@ async fn the_curl_lines_that_demo_prints_work_when_pasted() {
         assert!(!said.contains("HTTP/1.1 5") && !said.contains("HTTP/1.1 4"), "{line}: {said}");
     }
     assert!(pasted >= 3, "{:?}", demo.stdout_now());
+    demo
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_curl_lines_that_demo_prints_work_when_pasted() {
+    let demo = with_its_curl_lines_pasted(&["demo"]).await;
     demo.sigterm();
     let finished = demo.finished().await;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_demo_prints_what_its_viewers_were_answered_and_what_that_cost() {
+    let mut demo = with_its_curl_lines_pasted(&["demo", "--busy"]).await;
+    // `day 1 09:10   29 calls (2.9 a second),  108 answers, 7.75 clicks missed per answer, 218 clicks happened`
+    let figures = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let before = |word: &str| {
+            let at = words.iter().position(|found| found.trim_end_matches(',') == word)?;
+            words[at.checked_sub(1)?].parse::<f64>().ok()
+        };
+        Some((before("calls")?, before("answers")?, words[words.len().checked_sub(3)?].parse::<f64>().ok()?))
+    };
+    let (calls, answers, happened) = demo.stdout_line(figures).await;
+    let lines = demo.stdout_now();
+    // 24 campaigns are polled, and the quota allows 10 calls a second; most answers come from memory.
+    assert!((24.0..=100.0).contains(&calls) && answers > calls && happened > 0.0, "{lines:?}");
+    let line = lines.iter().find(|line| figures(line).is_some()).expect("that line");
+    assert!(line.contains("clicks missed per answer") && !line.contains("without a report"), "{line}");
+    demo.sigterm();
+    let finished = demo.finished().await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    assert!(finished.stderr.is_empty(), "{finished:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 
 pub(crate) mod in_process;
 pub(crate) mod pipe;
+pub(crate) mod played;
 mod proxy;
 mod upstream;
 mod wire;

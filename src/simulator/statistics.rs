@@ -1,0 +1,84 @@
+//! The statistics endpoint: `em_clicks` and other totals of up to ten activities for one call. It knows sent activities
+//! only, and one id that it does not know makes the whole call a 404.
+
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::bodies::{BAD_REQUEST, BodyShape, NOT_FOUND};
+use super::campaigns::{self, parse_id};
+use super::clicks::ClickCounts;
+use super::clock::Moment;
+use super::handle::State;
+use super::options::Options;
+use super::reply::VendorReply;
+use super::scripted::EmClicks;
+
+/// The most ids of one call.
+const MOST_IDS: usize = 10;
+
+/// Answers a call for these ids, separated by commas.
+pub(super) fn answer(
+    state: &State,
+    options: &Options,
+    started: Moment,
+    now: Moment,
+    ids: &str,
+) -> VendorReply {
+    // A client may escape the commas of a path.
+    let ids = ids.replace("%2C", ",").replace("%2c", ",");
+    if ids.split(',').count() > MOST_IDS {
+        return VendorReply::json(StatusCode::BAD_REQUEST, BodyShape::Array.render(BAD_REQUEST));
+    }
+    let look = |id: &str| {
+        let id = parse_id(id)?;
+        let (em_clicks, computed_at) = em_clicks(state, options, started, now, id)?;
+        Some(result(id, em_clicks, computed_at))
+    };
+    match ids.split(',').map(look).collect::<Option<Vec<_>>>() {
+        Some(results) => {
+            VendorReply::json(StatusCode::OK, json!({ "errors": [], "results": results }).to_string())
+        }
+        None => VendorReply::json(StatusCode::NOT_FOUND, BodyShape::Array.render(NOT_FOUND)),
+    }
+}
+
+/// `em_clicks` and when it was computed; `None` for an id that does not exist or is not sent.
+fn em_clicks(
+    state: &State,
+    options: &Options,
+    started: Moment,
+    now: Moment,
+    id: Uuid,
+) -> Option<(u32, Duration)> {
+    if let Some(campaign) = state.scripted.get(&id) {
+        return campaign.statistics(now.since_epoch);
+    }
+    let counts = ClickCounts::of(&campaigns::find(id)?, options.seed, started, now)?;
+    Some((EmClicks::Every.of(counts.sum()), counts.computed_at))
+}
+
+/// One activity's part, with the field names of the vendor's page.
+fn result(id: Uuid, em_clicks: u32, computed_at: Duration) -> Value {
+    let opens = em_clicks.saturating_mul(5);
+    let sends = opens.saturating_mul(4);
+    json!({
+        "campaign_id": Uuid::from_u128(!id.as_u128()),
+        "campaign_activity_id": id,
+        "stats": {
+            "em_sends": sends,
+            "em_opens": opens,
+            "em_clicks": em_clicks,
+            "em_clicks.all": em_clicks,
+            "em_not_opened": sends - opens,
+            "em_bounces": 0,
+            "em_optouts": 0,
+            "em_abuse": 0,
+            "em_forwards": 0,
+        },
+        "last_refresh_time":
+            humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + computed_at).to_string(),
+    })
+}
