@@ -21,6 +21,9 @@ pub enum InvalidReport {
     /// Not JSON, not UTF-8, not an object, or a required field twice or of the wrong type.
     #[error("the body is not a link report")]
     Malformed,
+    /// The answer to a call for statistics has another form, or a value that cannot be read.
+    #[error("the body has no statistics")]
+    NoStatistics,
     /// One of the two required fields is missing.
     #[error("the body has no {0}")]
     Missing(&'static str),
@@ -58,7 +61,7 @@ impl InvalidReport {
             Self::Truncated => Some("http_response_incomplete"),
             Self::TooLarge { .. } => Some("http_response_body_size"),
             Self::Encoding => Some("http_response_content_coding"),
-            Self::Malformed | Self::Missing(_) | Self::OtherActivity => None,
+            Self::Malformed | Self::NoStatistics | Self::Missing(_) | Self::OtherActivity => None,
         }
     }
 }

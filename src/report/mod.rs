@@ -18,6 +18,7 @@ mod link_totals;
 mod negative_answer;
 mod quota_pressure;
 mod representation;
+mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unreachable;
@@ -39,4 +40,7 @@ pub(crate) use lifetime::{Lifetime, LifetimeReason, Observed};
 pub use negative_answer::{NegativeAnswer, NegativeStatus};
 pub use quota_pressure::{QuotaPressure, QuotaPressureFn};
 pub(crate) use representation::Representation;
+pub use statistics::{
+    ActivityStatistics, FetchedStatistics, StatisticsAnswer, StatisticsCall, parse_statistics,
+};
 pub use unreachable::Unreachable;
