@@ -26,10 +26,14 @@
 //! * [`PriceController`]: sets the [`Price`] from the demand of the last minutes and the [`DemandProfile`].
 //! * [`RefreshCeiling`]: limits the calls that refreshes use, whatever the price is.
 //! * [`ProbeSelection`]: selects the campaigns for one probe call; [`ProbeBenefit`]: whether probes save calls.
+//! * [`ChangeProbe`]: when probes may be made, and what their results and failures mean; [`ProbedCampaign`]: what they
+//!   tell of a campaign.
+//! * [`DerivationCheck`]: whether the report of the clicked links may be derived from the report of all links.
+//! * [`ShadowCheck`]: both are compared with what calls bring before they are relied on.
 //!
 //! The module is pure: `now` is an argument, and there is no I/O. It must not depend on HTTP, tokens, the quota ledger
 //! or the cache's entries: they pass in what they observed, and call it for decisions. Of a report it uses only the sum
-//! of unique clicks.
+//! of unique clicks, and of a comparison of two reports only its result.
 //!
 //! `now` is the time since a fixed origin. It never moves backward, and all parts of a process use the same origin. If
 //! it is the Unix time at the start of the process plus the monotonic time since then, stored values are still valid
@@ -38,10 +42,12 @@
 mod call_ratio;
 mod campaign;
 mod ceiling;
+mod change_probe;
 mod click_history;
 mod copy;
 mod demand;
 mod demand_forecast;
+mod derivation_check;
 mod lack;
 mod policy;
 mod poll_times;
@@ -49,16 +55,21 @@ mod price;
 mod price_controller;
 mod price_record;
 mod probe;
+mod probe_suspects;
+mod probed_campaign;
 mod profile;
+mod shadow_check;
 mod utc;
 
 pub use campaign::ReportForm;
 pub(crate) use campaign::{CampaignRecord, CampaignStats, HistoriesRecord, LastLook, Pairing};
 pub(crate) use ceiling::RefreshCeiling;
+pub use change_probe::{ChangeProbe, ProbeOffReason};
 pub(crate) use click_history::{ClickHistory, ClickHistoryRecord, ClickRate};
 pub(crate) use copy::CopyStats;
 pub(crate) use demand::{DemandSlice, DemandSummary};
 pub(crate) use demand_forecast::DemandForecast;
+pub use derivation_check::{ClickedSource, DerivationCheck};
 pub(crate) use lack::{Lack, UnexpectedClicks};
 pub use policy::RefreshPolicy;
 pub(crate) use policy::{CacheHit, RefreshDecision, RefreshTerms};
@@ -68,5 +79,7 @@ pub(crate) use price_controller::PriceController;
 pub use price_controller::PriceLimits;
 pub(crate) use price_record::{PriceRecord, PriceStatus};
 pub(crate) use probe::{ProbeBenefit, ProbeSelection};
+pub use probed_campaign::{EmailClicks, ProbeVerdict, ProbedCampaign, UnmovedCheck};
 pub(crate) use profile::DemandProfile;
+pub use shadow_check::{ShadowCheck, ShadowMode, ShadowStatus};
 pub(crate) use utc::UtcTime;

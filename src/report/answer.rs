@@ -25,6 +25,8 @@ pub enum Reason {
     Miss,
     /// A stored answer is no longer fresh; it can still be served if the call fails.
     Refresh,
+    /// The change probe: the statistics of up to ten campaigns, to see which reports are worth a refresh.
+    Probe,
     /// The attempt before this one failed in a way that a second attempt may not.
     Retry,
 }
@@ -104,13 +106,14 @@ impl Fetched {
 
 impl Reason {
     /// Each label of `upstream_requests_total{reason}`.
-    pub const ALL: [Self; 3] = [Self::Miss, Self::Refresh, Self::Retry];
+    pub const ALL: [Self; 4] = [Self::Miss, Self::Refresh, Self::Probe, Self::Retry];
 
     /// The label in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Miss => "miss",
             Self::Refresh => "refresh",
+            Self::Probe => "probe",
             Self::Retry => "retry",
         }
     }

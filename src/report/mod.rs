@@ -7,14 +7,18 @@ mod activity_id;
 mod answer;
 mod body;
 mod cause;
+mod clicked_links;
 mod consequences;
+mod derived_comparison;
 mod error;
+mod json_object;
 mod key;
 mod lifetime;
 mod link_totals;
 mod negative_answer;
 mod quota_pressure;
 mod representation;
+mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unreachable;
@@ -25,7 +29,9 @@ pub(crate) use answer::SentGeneration;
 pub use answer::{Answer, Call, Exchange, Fetched, Reason};
 pub use body::{InvalidReport, LinkReport};
 pub use cause::{Cause, LocalDenial, UpstreamFailure, UpstreamLimit};
+pub use clicked_links::NotDerivable;
 pub(crate) use consequences::{FailureKind, FailureStage, Responsible, RetryWhen};
+pub use derived_comparison::{DerivationMismatch, DerivedComparison, FetchOrder};
 pub use error::FetchError;
 pub(crate) use key::KeyError;
 pub use key::{NoClicks, ReportKey};
@@ -34,4 +40,7 @@ pub(crate) use lifetime::{Lifetime, LifetimeReason, Observed};
 pub use negative_answer::{NegativeAnswer, NegativeStatus};
 pub use quota_pressure::{QuotaPressure, QuotaPressureFn};
 pub(crate) use representation::Representation;
+pub use statistics::{
+    ActivityStatistics, FetchedStatistics, StatisticsAnswer, StatisticsCall, parse_statistics,
+};
 pub use unreachable::Unreachable;

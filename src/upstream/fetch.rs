@@ -1,18 +1,20 @@
 //! One upstream call: sends the request, reads the response as an `Answer` or a `Cause`, records metrics and a log
 //! line.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, response::Parts};
 use http_body::Body;
 use http_body_util::Empty;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, error::Elapsed, timeout};
 
-use super::{request::request, response};
+use super::{headers, request::request, response};
 use crate::{
     middleware::Next,
-    report::{Answer, Call, Cause, Exchange, FetchError, Fetched, ReportKey, UpstreamFailure, UpstreamLimit},
+    report::{
+        Answer, Call, Cause, Exchange, FetchError, Fetched, Reason, ReportKey, UpstreamFailure, UpstreamLimit,
+    },
     settings::BaseUrl,
     telemetry::{ThrottleKind, UpstreamMetrics},
 };
@@ -26,8 +28,9 @@ pub(crate) struct FetchLimits {
     pub max_body: u64,
 }
 
-/// Runs a [`Call`] against the upstream with the client `C`.
-#[derive(Debug)]
+/// Runs a [`Call`] against the upstream with the client `C`; also a
+/// [`StatisticsCall`](crate::report::StatisticsCall).
+#[derive(Debug, Clone)]
 pub(crate) struct Fetch<C> {
     client: C,
     base_url: BaseUrl,
@@ -43,6 +46,52 @@ impl<C> Fetch<C> {
         Self { client, base_url, limits, metrics }
     }
 
+    pub(super) const fn base_url(&self) -> &BaseUrl {
+        &self.base_url
+    }
+
+    pub(super) const fn limits(&self) -> FetchLimits {
+        self.limits
+    }
+
+    /// Sends a request and waits for the head of its response. Fills `exchange`.
+    pub(super) async fn send<B>(
+        &self,
+        request: Result<Request<Empty<Bytes>>, http::Error>,
+        exchange: &mut Exchange,
+    ) -> Result<(Parts, B, Instant), Cause>
+    where
+        C: Next<Request<Empty<Bytes>>, Response = Response<B>, Error = Cause>,
+    {
+        let request = request.map_err(|_error| Cause::Internal)?;
+        let (head, body) = self.client.run(request).await?.into_parts();
+        exchange.status = Some(head.status.as_u16());
+        exchange.request_id = headers::request_id(&head.headers);
+        exchange.date = headers::date(&head.headers);
+        exchange.sent_generation = head.extensions.get().copied();
+        Ok((head, body, Instant::now()))
+    }
+
+    /// Records the metrics and the log line of an attempt that has ended, or has reached its timeout.
+    pub(super) fn ended<A>(
+        &self,
+        (reason, what): (Reason, &dyn fmt::Display),
+        started: Instant,
+        result: Result<Result<A, Cause>, Elapsed>,
+        mut exchange: Exchange,
+    ) -> Result<(A, Exchange), FetchError> {
+        let result = result.unwrap_or(Err(UpstreamFailure::Timeout.into()));
+        exchange.elapsed = started.elapsed();
+        // A local denial is not a call: nothing was sent, and the module that denied it has logged and counted it.
+        if !matches!(result, Err(Cause::Local(_))) {
+            record(&self.metrics, (reason, what), &result, &exchange);
+        }
+        match result {
+            Ok(answer) => Ok((answer, exchange)),
+            Err(cause) => Err(FetchError { exchange, ..cause.into() }),
+        }
+    }
+
     async fn attempt<B>(
         &self,
         key: ReportKey,
@@ -53,14 +102,9 @@ impl<C> Fetch<C> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let request = request(&self.base_url, &key).map_err(|_error| Cause::Internal)?;
-        let (head, body) = self.client.run(request).await?.into_parts();
-        let answered_at = Instant::now();
-        exchange.status = Some(head.status.as_u16());
-        exchange.request_id = response::request_id(&head.headers);
-        exchange.date = response::date(&head.headers);
-        exchange.sent_generation = head.extensions.get().copied();
-        let age = response::age(&head.headers);
+        let request = request(&self.base_url, &key.path_and_query());
+        let (head, body, answered_at) = self.send(request, exchange).await?;
+        let age = headers::age(&head.headers);
         Ok((response::read(key.id, &head, body, self.limits.max_body).await?, answered_at, age))
     }
 }
@@ -79,34 +123,32 @@ where
         let started = Instant::now();
         let attempt = self.attempt(call.key, &mut exchange);
         let result = timeout(self.limits.attempt, attempt).await;
-        let result = result.unwrap_or(Err(UpstreamFailure::Timeout.into()));
-        exchange.elapsed = started.elapsed();
-        // A local denial is not a call: nothing was sent, and the module that denied it has logged and counted it.
-        if !matches!(result, Err(Cause::Local(_))) {
-            record(&self.metrics, call, &result, &exchange);
-        }
-        match result {
-            Ok((answer, answered_at, age)) => Ok(Fetched { answer, answered_at, age, exchange }),
-            Err(cause) => Err(FetchError { exchange, ..cause.into() }),
-        }
+        let ((answer, answered_at, age), exchange) =
+            self.ended((call.reason, &call.key), started, result, exchange)?;
+        Ok(Fetched { answer, answered_at, age, exchange })
     }
 }
 
-fn record<A>(metrics: &UpstreamMetrics, call: Call, result: &Result<A, Cause>, exchange: &Exchange) {
+fn record<A>(
+    metrics: &UpstreamMetrics,
+    (reason, what): (Reason, &dyn fmt::Display),
+    result: &Result<A, Cause>,
+    exchange: &Exchange,
+) {
     let Exchange { status, request_id, sent_generation: _, date: _, elapsed } = exchange;
-    metrics.called(call.reason.as_str(), *status, *elapsed);
+    metrics.called(reason.as_str(), *status, *elapsed);
     if let Some((limit, _wait)) = result.as_ref().err().and_then(Cause::limit_reached) {
         metrics.throttled(match limit {
             UpstreamLimit::PerSecond | UpstreamLimit::Unspecified => ThrottleKind::Throttled,
             UpstreamLimit::PerDay => ThrottleKind::QuotaExceeded,
         });
     }
-    let (key, reason) = (call.key, call.reason.as_str());
+    let reason = reason.as_str();
     let (request_id, upstream_ms) = (request_id.as_deref(), elapsed.as_millis() as u64);
     match result {
-        Ok(_) => tracing::debug!(%key, reason, status, request_id, upstream_ms, "upstream call"),
+        Ok(_) => tracing::debug!(key = %what, reason, status, request_id, upstream_ms, "upstream call"),
         Err(cause) => {
-            tracing::warn!(%key, reason, status, request_id, upstream_ms, "upstream call failed: {cause}");
+            tracing::warn!(key = %what, reason, status, request_id, upstream_ms, "upstream call failed: {cause}");
         }
     }
 }
@@ -122,7 +164,7 @@ mod tests {
     use super::*;
     use crate::{
         middleware::TowerService,
-        report::{ActivityId, LocalDenial, NoClicks, Reason, Unreachable},
+        report::{ActivityId, LocalDenial, NoClicks, Unreachable},
         telemetry::Metrics,
     };
 

@@ -22,8 +22,9 @@ use tokio::time::timeout;
 use super::{
     body::{self, Encoding},
     client::unreachable,
+    headers,
     request::PRODUCT,
-    response, retry_after,
+    retry_after,
 };
 use crate::report::Unreachable;
 
@@ -106,7 +107,7 @@ impl FormClient {
                 let wait = |value| retry_after::parse(value, SystemTime::now(), MAX_WAIT);
                 Ok(FormResponse {
                     status: head.status,
-                    date: response::date(&head.headers),
+                    date: headers::date(&head.headers),
                     retry_after: head.headers.get(RETRY_AFTER).and_then(wait),
                     body: body.map_err(|_error| PostError::Unreadable)?,
                 })

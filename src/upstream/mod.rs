@@ -1,4 +1,5 @@
-//! The HTTP client of the upstream: connects, sends the request for a report key, and interprets the response.
+//! The HTTP client of the upstream: connects, sends the request for a report key or for statistics, and
+//! interprets the response.
 //!
 //! It knows how to connect, the format of the request, the meaning of each status and the size limit of a body. It must
 //! not depend on the cache, the quota or the token: those are layers above [`Fetch`], or between [`Fetch`] and
@@ -9,9 +10,11 @@ mod client;
 mod connect;
 mod fetch;
 mod form;
+mod headers;
 mod request;
 mod response;
 mod retry_after;
+mod statistics;
 #[cfg(test)]
 mod tests;
 

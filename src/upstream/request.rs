@@ -1,4 +1,4 @@
-//! Builds the upstream request of a report key. It copies no bytes from a client's request.
+//! Builds an upstream request. It copies no bytes from a client's request.
 
 use bytes::Bytes;
 use http::{
@@ -8,19 +8,23 @@ use http::{
 use http_body_util::Empty;
 use uuid::Uuid;
 
-use crate::{report::ReportKey, settings::BaseUrl};
+use crate::settings::BaseUrl;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const PRODUCT: &str = concat!("link-report-proxy/", env!("CARGO_PKG_VERSION"));
 
-/// The upstream request for `key`. The client adds `Host`, and the `token` module adds `Authorization`.
+/// The upstream request for a canonical path and query. The client adds `Host`, and the `token` module adds
+/// `Authorization`.
 ///
 /// # Errors
 /// None in practice: the path of a parsed key is a valid URI. The types of `http` require a `Result`.
-pub(super) fn request(base_url: &BaseUrl, key: &ReportKey) -> Result<Request<Empty<Bytes>>, http::Error> {
+pub(super) fn request(
+    base_url: &BaseUrl,
+    path_and_query: &str,
+) -> Result<Request<Empty<Bytes>>, http::Error> {
     let mut request = Request::new(Empty::new());
     *request.method_mut() = Method::GET;
-    *request.uri_mut() = base_url.join(&key.path_and_query())?;
+    *request.uri_mut() = base_url.join(path_and_query)?;
     // Four here, `Host` and `Authorization`.
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -47,13 +51,14 @@ fn traceparent() -> Result<HeaderValue, http::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{ActivityId, NoClicks};
+    use crate::report::{ActivityId, NoClicks, ReportKey};
 
     #[test]
     fn the_request_is_canonical_and_carries_only_our_headers() {
         let base_url = BaseUrl::try_from("https://api.cc.email").unwrap();
         let id = ActivityId::parse(b"8892BAF9-970A-4DE6-8400-FA4EC461986D").unwrap();
-        let request = request(&base_url, &ReportKey { id, no_clicks: NoClicks::Listed }).unwrap();
+        let key = ReportKey { id, no_clicks: NoClicks::Listed };
+        let request = request(&base_url, &key.path_and_query()).unwrap();
         assert_eq!(
             request.uri(),
             "https://api.cc.email/v3/reports/email_reports/8892baf9-970a-4de6-8400-fa4ec461986d/links?no_clicks=true"

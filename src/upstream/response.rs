@@ -2,16 +2,11 @@
 
 use std::{
     error::Error as StdError,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, StatusCode,
-    header::{AGE, DATE, RETRY_AFTER},
-    response::Parts,
-};
+use http::{HeaderMap, StatusCode, header::RETRY_AFTER, response::Parts};
 use http_body::Body;
 use tokio::{task::spawn_blocking, time::timeout};
 
@@ -19,19 +14,10 @@ use super::{
     body::{self, Coded, Encoding},
     retry_after,
 };
-use crate::{
-    report::{
-        ActivityId, Answer, Cause, InvalidReport, LinkReport, NegativeAnswer, NegativeStatus,
-        UpstreamFailure, UpstreamLimit,
-    },
-    settings::is_printable,
+use crate::report::{
+    ActivityId, Answer, Cause, InvalidReport, LinkReport, NegativeAnswer, NegativeStatus, UpstreamFailure,
+    UpstreamLimit,
 };
-
-/// The request id of the vendor's AWS API Gateway; the vendor's support needs it to find a call.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-
-/// The longest request id that is logged, in bytes; the gateway's ids are UUIDs.
-const MAX_REQUEST_ID: usize = 128;
 
 /// A body above this size, in bytes, takes over a millisecond to decode, parse and hash, so it is done on another
 /// thread.
@@ -41,9 +27,6 @@ const MAX_ERROR_BODY: u64 = 64 * 1024;
 /// How long to wait for an error's body. If it does not arrive, the status is used without it: a 429 must not become a
 /// timeout.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The largest `Age` in seconds that a cache must support (RFC 9111 §1.2.2); a larger one counts as this.
-const MAX_AGE: u32 = 1 << 31;
 
 /// The longest `Retry-After` that is obeyed; a longer one counts as this.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -69,10 +52,21 @@ where
         }
         StatusCode::BAD_REQUEST => Ok(negative_answer(NegativeStatus::BadRequest, headers, body).await),
         StatusCode::NOT_FOUND => Ok(negative_answer(NegativeStatus::NotFound, headers, body).await),
-        StatusCode::UNAUTHORIZED => Err(Cause::Upstream(UpstreamFailure::Unauthorized)),
-        StatusCode::FORBIDDEN => Err(Cause::Upstream(UpstreamFailure::Forbidden)),
-        StatusCode::TOO_MANY_REQUESTS => Err(too_many(headers, body).await.into()),
-        other => Err(Cause::Upstream(UpstreamFailure::Status { status: other.as_u16() })),
+        other => Err(failure(other, headers, body).await.into()),
+    }
+}
+
+/// The meaning of a status that is no answer, whatever was asked for.
+pub(super) async fn failure<B>(status: StatusCode, headers: &HeaderMap, body: B) -> UpstreamFailure
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    match status {
+        StatusCode::UNAUTHORIZED => UpstreamFailure::Unauthorized,
+        StatusCode::FORBIDDEN => UpstreamFailure::Forbidden,
+        StatusCode::TOO_MANY_REQUESTS => too_many(headers, body).await,
+        other => UpstreamFailure::Status { status: other.as_u16() },
     }
 }
 
@@ -132,29 +126,6 @@ where
     timeout(ERROR_BODY_TIMEOUT, read).await.unwrap_or(Err(InvalidReport::Truncated))
 }
 
-/// The `Age` header (RFC 9111 §5.1), set by a cache between this proxy and the upstream: of a list the first member
-/// counts, and an invalid value counts as 0.
-pub(super) fn age(headers: &HeaderMap) -> Duration {
-    let first = headers.get(AGE).and_then(|value| value.to_str().ok()?.split(',').next());
-    let digits = first
-        .map(str::trim)
-        .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
-    let seconds = digits.map_or(0, |digits| digits.parse().unwrap_or(MAX_AGE).min(MAX_AGE));
-    Duration::from_secs(seconds.into())
-}
-
-/// The `Date` header, if present and valid.
-pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
-}
-
-/// The request id, if it is safe to log: printable and not too long.
-pub(super) fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
-    let text = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let is_safe = (1..=MAX_REQUEST_ID).contains(&text.len()) && is_printable(text);
-    is_safe.then(|| text.into())
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -162,7 +133,7 @@ mod tests {
 
     use flate2::{Compression, write::GzEncoder};
     use futures_util::{FutureExt as _, stream};
-    use http::{HeaderValue, Response};
+    use http::Response;
     use http_body::Frame;
     use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
     use tokio::runtime::Builder;
@@ -306,38 +277,6 @@ mod tests {
             (PLAIN, r#"{"error_key":"quota_exceeded"}"#, exhausted),
         ] {
             assert_eq!(answer(429, header, full(body)).await, Err(cause));
-        }
-    }
-
-    #[test]
-    fn an_age_is_a_number_of_seconds_and_anything_else_is_ignored() {
-        for (sent, seconds) in [
-            (&[][..], 0),
-            (&["0"], 0),
-            (&["600"], 600),
-            (&[" 7 "], 7),
-            (&["12, 99"], 12),
-            (&["12", "99"], 12),
-            (&["4294967296000000000000"], 1 << 31),
-            (&["-1"], 0),
-            (&["+1"], 0),
-            (&["1.5"], 0),
-            (&[""], 0),
-            (&["soon"], 0),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in sent {
-                headers.append(AGE, HeaderValue::from_static(value));
-            }
-            assert_eq!(age(&headers), Duration::from_secs(seconds), "{sent:?}");
-        }
-    }
-
-    #[test]
-    fn only_a_printable_request_id_is_kept() {
-        for (sent, kept) in [("a1-b2", Some("a1-b2")), ("a b", None), ("", None)] {
-            let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(sent))]);
-            assert_eq!(request_id(&headers).as_deref(), kept);
         }
     }
 }
