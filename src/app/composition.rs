@@ -10,7 +10,7 @@ use super::{
     calls::{calls, pressure_of},
     credentials::{bearer_auth, tokens},
     labels, options,
-    plan_task::plan_each_minute,
+    plan_keeper::PlanKeeper,
     stack::data_port,
 };
 use crate::{
@@ -30,6 +30,8 @@ pub struct App {
     pub front: Arc<ReportService<Calls>>,
     /// The admin port's state.
     pub admin: Arc<AdminState>,
+    /// The refresh plan, to be stored at the end.
+    pub plan: Arc<PlanKeeper>,
     /// Background tasks, to be run while the ports are open; none of them completes.
     pub background: Vec<BoxFuture<'static, ()>>,
 }
@@ -59,7 +61,7 @@ impl App {
         C: Connect + Clone + Send + Sync + 'static,
     {
         let Dependencies { api, authority, stores, world: Environment { clock, opening } } = dependencies;
-        let StateStores { token_store, call_counter, plan_store: _, damaged_files } = stores;
+        let StateStores { token_store, call_counter, plan_store, damaged_files } = stores;
         let metrics = Arc::new(Metrics::new());
         labels::announce(&metrics);
         metrics.state.damaged_files(damaged_files);
@@ -92,7 +94,8 @@ impl App {
         let front = data_port(settings, Arc::clone(&memory), calls, clients, &metrics);
 
         background.push(Box::pin(tokens.clone().watch()));
-        background.push(Box::pin(plan_each_minute(Arc::clone(&memory), quota.clone())));
+        let plan = Arc::new(PlanKeeper::resume(Arc::clone(&memory), quota.clone(), plan_store).await);
+        background.push(Box::pin(Arc::clone(&plan).each_minute()));
         let (seen_memory, seen_quota, seen_tokens) = (Arc::clone(&memory), quota.clone(), tokens.clone());
         metrics.before_scrape(move || {
             seen_memory.observe(seen_quota.snapshot().now());
@@ -109,6 +112,6 @@ impl App {
             settings: settings.effective(),
             purge_auth,
         };
-        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), background })
+        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, background })
     }
 }

@@ -8,7 +8,7 @@ mod credentials;
 mod dependencies;
 mod labels;
 mod options;
-mod plan_task;
+mod plan_keeper;
 mod run;
 mod stack;
 

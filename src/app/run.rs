@@ -45,7 +45,7 @@ pub async fn run(
     listening: impl FnOnce(Ports),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let App { front, admin, background } = app;
+    let App { front, admin, plan, background } = app;
     let limits =
         ConnectionLimits { head: settings.server.header_timeout, idle: settings.server.idle_timeout };
     let (data, data_address) =
@@ -92,6 +92,11 @@ pub async fn run(
     if renewed.is_err() {
         tracing::warn!(
             "shutdown.grace elapsed during a token renewal; if the refresh token rotates, the new one may be lost: run `link-report-proxy login` if the next start fails to renew"
+        );
+    }
+    if timeout(settings.shutdown.grace, plan.save()).await.is_err() {
+        tracing::warn!(
+            "shutdown.grace elapsed while the refresh plan was stored: the next start continues an older one"
         );
     }
     second_drain.cancel();

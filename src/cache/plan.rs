@@ -13,8 +13,8 @@ use std::{
 
 use crate::{
     refresh::{
-        CacheHit, CopyStats, Price, PriceController, PriceLimits, RefreshCeiling, RefreshDecision,
-        RefreshPolicy, RefreshTerms, UnexpectedClicks, UtcTime,
+        CacheHit, CopyStats, Price, PriceController, PriceLimits, PriceRecord, RefreshCeiling,
+        RefreshDecision, RefreshPolicy, RefreshTerms, UnexpectedClicks, UtcTime,
     },
     report::{FailureStage, FetchError, Reason},
 };
@@ -61,6 +61,8 @@ pub(super) struct PlanControl {
     pub(super) last_slice: Duration,
     /// When `ceiling` last passed some time.
     pub(super) last_minute: Duration,
+    /// The UTC day of the last minute; `None` before the first.
+    pub(super) day: Option<u64>,
 }
 
 /// [`RefreshTerms`] in atomics.
@@ -81,8 +83,16 @@ impl RefreshPlan {
             unexpected: UnexpectedClicks::shared_by(options.unexpected_clicks, 0, 0),
         });
         let ceiling = RefreshCeiling::new(options.limits.per_day, options.hour_share);
-        let control = Mutex::new(PlanControl { controller, ceiling, last_slice: now, last_minute: now });
+        let control =
+            Mutex::new(PlanControl { controller, ceiling, last_slice: now, last_minute: now, day: None });
         Self { options, terms, control }
+    }
+
+    /// Continues a stored plan.
+    pub(super) fn restore(&self, record: PriceRecord, utc: UtcTime) {
+        let mut control = self.control();
+        control.controller = PriceController::restore(self.options.limits, record, utc);
+        self.set_price(control.controller.price());
     }
 
     /// Applies the refresh rule to a hit.
@@ -122,7 +132,7 @@ impl RefreshPlan {
             let mut control = self.control();
             control.ceiling.called();
             match reason {
-                Reason::Refresh => control.controller.refreshed(),
+                Reason::Refresh | Reason::Probe => control.controller.refreshed(),
                 Reason::Miss | Reason::Retry => {}
             }
         }

@@ -4,25 +4,29 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::{ReportCache, plan::PlanControl};
-use crate::refresh::{DemandSlice, PriceController, PriceStatus, UtcTime};
+use super::{
+    ReportCache,
+    plan::{PlanControl, RefreshPlan},
+};
+use crate::{
+    refresh::{DemandSlice, PriceController, PriceStatus, UtcTime},
+    state::PlanRecord,
+};
 
 /// What the quota counts of the UTC day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaUse {
     /// The calls used so far.
     pub used: u32,
-    /// How many of our calls were used when the upstream reported the quota as used up; `None`: it did not, today.
-    pub exceeded_after: Option<u32>,
+    /// How many of our calls were used when the upstream reported yesterday's quota as used up; `None`: it did not.
+    pub yesterday_exceeded_after: Option<u32>,
 }
 
 /// What the plan asks of the quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanMinute {
-    /// The calls to be reserved for misses.
-    pub reserved: u32,
-    /// The price of a call.
-    pub price_level: PriceLevel,
+    /// The calls to be reserved for misses, and the price of a call; `None`: lifetimes are fixed.
+    pub rationing: Option<(u32, PriceLevel)>,
     /// Whether the demand was summed in this minute: every five minutes.
     pub slice: SliceDone,
 }
@@ -52,34 +56,52 @@ impl ReportCache {
     pub const PLAN_MINUTE: Duration = PriceController::TICK;
 
     /// Sets the price for the next minute; `utc` is the calendar time. Takes some milliseconds each five minutes, so it
-    /// does not belong on a worker thread. `None`: there is no plan.
-    pub fn plan_minute(&self, quota: QuotaUse, utc: SystemTime) -> Option<PlanMinute> {
-        let plan = self.plan.as_ref()?;
+    /// does not belong on a worker thread.
+    pub fn plan_minute(&self, quota: QuotaUse, utc: SystemTime) -> PlanMinute {
+        let Some(plan) = &self.plan else { return PlanMinute { rationing: None, slice: SliceDone::NotYet } };
         let (now, utc) = (self.options.clock.at(Instant::now()), utc_time(utc));
-        let since = now.saturating_sub(plan.control().last_slice);
-        let slice = if since >= DemandSlice::LENGTH {
-            let mut slice = DemandSlice::new(now, since);
-            let hits = |key| Some(self.store.get(&key)?.hits());
-            self.store.statistics().add_to(&mut slice, hits);
-            let summary = slice.finish();
-            plan.set_unexpected(summary.unexpected(plan.options.unexpected_clicks));
-            let mut control = plan.control();
-            control.last_slice = now;
-            control.controller.observe(&summary, utc);
-            SliceDone::Yes
-        } else {
-            SliceDone::NotYet
-        };
+        let slice = self.slice(plan, now, utc);
         let mut control = plan.control();
-        let PlanControl { controller, ceiling, last_minute, .. } = &mut *control;
-        if let Some(used) = quota.exceeded_after {
+        let PlanControl { controller, ceiling, last_minute, day, .. } = &mut *control;
+        let is_new_day = day.replace(utc.day()) != Some(utc.day());
+        if let Some(used) = quota.yesterday_exceeded_after.filter(|_| is_new_day) {
             controller.quota_exceeded(used);
         }
         controller.tick(quota.used, utc);
         ceiling.pass(now.saturating_sub(std::mem::replace(last_minute, now)));
         plan.set_price(controller.price());
-        let price_level = if controller.is_scarce() { PriceLevel::Scarce } else { PriceLevel::Ample };
-        Some(PlanMinute { reserved: controller.reserved() as u32, price_level, slice })
+        let level = if controller.is_scarce() { PriceLevel::Scarce } else { PriceLevel::Ample };
+        PlanMinute { rationing: Some((controller.reserved() as u32, level)), slice }
+    }
+
+    /// Each five minutes: sums the demand.
+    fn slice(&self, plan: &RefreshPlan, now: Duration, utc: UtcTime) -> SliceDone {
+        let since = now.saturating_sub(plan.control().last_slice);
+        if since < DemandSlice::LENGTH {
+            return SliceDone::NotYet;
+        }
+        let mut slice = DemandSlice::new(now, since);
+        self.store.statistics().add_to(&mut slice, |key| Some(self.store.get(&key)?.hits()));
+        let summary = slice.finish();
+        plan.set_unexpected(summary.unexpected(plan.options.unexpected_clicks));
+        let mut control = plan.control();
+        control.last_slice = now;
+        control.controller.observe(&summary, utc);
+        SliceDone::Yes
+    }
+
+    /// The plan, to be stored. `None`: lifetimes are fixed.
+    pub fn plan_record(&self, utc: SystemTime) -> Option<PlanRecord> {
+        let price = self.plan.as_ref()?.control().controller.record(utc_time(utc));
+        Some(PlanRecord { price, campaigns: self.store.statistics().campaigns() })
+    }
+
+    /// Continues a stored plan; to be called before the first request. Returns the number of campaigns that it knows.
+    pub fn restore_plan(&self, record: PlanRecord, utc: SystemTime) -> usize {
+        let PlanRecord { price, campaigns } = record;
+        let Some(plan) = &self.plan else { return 0 };
+        plan.restore(price, utc_time(utc));
+        self.store.statistics().restore(&campaigns, self.options.clock.at(Instant::now()))
     }
 
     /// The price of a call and what it is computed from; `None`: there is no plan.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{PlanClock, recent_map::RecentMap};
 use crate::{
-    refresh::{CampaignStats, ClickHistory, DemandSlice, Pairing, ReportForm},
+    refresh::{CampaignRecord, CampaignStats, ClickHistory, DemandSlice, Pairing, ReportForm},
     report::{ActivityId, NoClicks, ReportKey},
     telemetry::EvictionCause,
 };
@@ -182,6 +182,28 @@ impl Statistics {
             }
         });
         self.unpaired.store(unpaired, Ordering::Relaxed);
+    }
+
+    /// What is known of the clicks of each activity, to be stored.
+    pub(super) fn campaigns(&self) -> Vec<(ActivityId, CampaignRecord)> {
+        let mut campaigns = Vec::new();
+        self.activities().for_each_mut(|id, of_activity| {
+            campaigns.extend(of_activity.campaign.as_ref().map(|campaign| (*id, campaign.record())));
+        });
+        campaigns
+    }
+
+    /// Continues from what was stored. Returns the number of activities that it is about.
+    pub(super) fn restore(&self, campaigns: &[(ActivityId, CampaignRecord)], now: Duration) -> usize {
+        let mut activities = self.activities();
+        let possible =
+            campaigns.iter().filter_map(|(id, record)| Some((id, CampaignStats::restore(record, now)?)));
+        possible
+            .map(|(id, campaign)| {
+                let of_activity = activities.get_or_insert_with(*id, ActivityStatistics::default);
+                of_activity.campaign = Some(campaign);
+            })
+            .count()
     }
 
     /// The number of activities whose two reports show different sums of clicks, as of the last slice.

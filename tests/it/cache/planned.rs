@@ -210,8 +210,8 @@ async fn refreshes_take_no_more_than_their_share_of_an_hour() {
     assert_eq!(calls, 15 - 2, "fifteen, two of which were made before");
     // The count fades with the minutes.
     sleep(seconds(1_800)).await;
-    let no_calls = QuotaUse { used: 15, exceeded_after: None };
-    harness.memory().plan_minute(no_calls, noon() + seconds(4_800)).unwrap();
+    let no_calls = QuotaUse { used: 15, yesterday_exceeded_after: None };
+    harness.memory().plan_minute(no_calls, noon() + seconds(4_800));
     let asking = harness.ask(key(1));
     harness.call().await.answers(with_clicks(key(1), 999_999));
     assert_eq!(from(&asking.await.unwrap()), "fetched");
@@ -247,8 +247,8 @@ async fn the_price_follows_the_demand_and_is_higher_when_fewer_calls_are_left() 
             }
         }
         let all_but = if minute < 60 { used } else { PER_DAY - 400 };
-        let quota_use = QuotaUse { used: all_but, exceeded_after: None };
-        harness.memory().plan_minute(quota_use, noon() + seconds(minute * 60)).unwrap();
+        let quota_use = QuotaUse { used: all_but, yesterday_exceeded_after: None };
+        harness.memory().plan_minute(quota_use, noon() + seconds(minute * 60));
         prices.push(harness.metric("refresh_price"));
     }
     assert!(used > 50 && harness.metric("refresh_planned_calls") > 0.0, "{used}");

@@ -110,7 +110,7 @@ impl InProcess {
             stores: StateStores::in_memory(),
             world,
         };
-        let App { front, admin, background } = {
+        let App { front, admin, background, plan: _ } = {
             let built = App::build(&settings, dependencies).now_or_never();
             built.expect("state in memory keeps nobody waiting").unwrap()
         };
