@@ -1,51 +1,75 @@
-//! A map bounded by its number of keys. When it is full, the eighth of the keys that was used longest ago is dropped:
-//! least recently used, in batches, so that no use has to keep an order.
+//! A map bounded by its number of keys. When it is full, a new key takes the place of the one used longest ago.
 
 use std::{collections::HashMap, hash::Hash};
 
 use foldhash::fast::RandomState;
 
+/// All its memory is reserved at the start, where it costs nothing until it is used: no second table is ever made
+/// beside a first.
 #[derive(Debug)]
 pub(super) struct RecentMap<K, V> {
-    values: HashMap<K, Recent<V>, RandomState>,
-    uses: u64,
+    /// Where in `slots` each key is.
+    index: HashMap<K, usize, RandomState>,
+    slots: Vec<Slot<K, V>>,
+    /// The slot used last. The one after it in the ring is the one used longest ago.
+    newest: usize,
     max: usize,
 }
 
+/// A key and its value, in a ring by their last use.
 #[derive(Debug)]
-struct Recent<V> {
-    /// Which of all uses was its last: later than a use with a smaller number, also within one tick of the clock.
-    last_use: u64,
+struct Slot<K, V> {
+    key: K,
     value: V,
+    /// The slot used next after this one; of the newest, the oldest.
+    newer: usize,
+    /// The slot used last before this one; of the oldest, the newest.
+    older: usize,
 }
 
 // === impl RecentMap ===
 
-impl<K: Hash + Eq, V> RecentMap<K, V> {
+impl<K: Hash + Eq + Copy, V> RecentMap<K, V> {
     /// An empty one for at most `max` keys.
     pub(super) fn new(max: usize) -> Self {
-        Self { values: HashMap::default(), uses: 0, max }
+        // Each key that was removed leaves a mark in the table. When no room is left, a table at most half full clears
+        // the marks where it is; any other would make a larger one.
+        let index = HashMap::with_capacity_and_hasher(2 * (max + 1), RandomState::default());
+        Self { index, slots: Vec::with_capacity(max), newest: 0, max }
     }
 
     /// Uses a key, which is inserted if it is new.
     pub(super) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
-        if self.values.len() >= self.max && !self.values.contains_key(&key) {
-            self.drop_oldest();
+        if let Some(&known) = self.index.get(&key) {
+            if known != self.newest {
+                self.unlink(known);
+                self.link_newest(known);
+            }
+        } else if self.slots.len() < self.max {
+            let new = self.slots.len();
+            self.slots.push(Slot { key, value: make(), newer: new, older: new });
+            self.index.insert(key, new);
+            self.link_newest(new);
+        } else {
+            // The oldest slot follows the newest in the ring: it becomes the newest where it is.
+            let oldest = self.slots[self.newest].newer;
+            let slot = &mut self.slots[oldest];
+            self.index.remove(&slot.key);
+            (slot.key, slot.value) = (key, make());
+            self.index.insert(key, oldest);
+            self.newest = oldest;
         }
-        self.uses += 1;
-        let recent = self.values.entry(key).or_insert_with(|| Recent { last_use: 0, value: make() });
-        recent.last_use = self.uses;
-        &mut recent.value
+        &mut self.slots[self.newest].value
     }
 
     /// The value of a key, which is not used by this.
     pub(super) fn peek(&self, key: &K) -> Option<&V> {
-        self.values.get(key).map(|recent| &recent.value)
+        self.index.get(key).map(|&slot| &self.slots[slot].value)
     }
 
     /// As [`RecentMap::peek`], to change it.
     pub(super) fn peek_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.values.get_mut(key).map(|recent| &mut recent.value)
+        self.index.get(key).map(|&slot| &mut self.slots[slot].value)
     }
 
     /// Visits every key. This uses none of them.
@@ -55,17 +79,22 @@ impl<K: Hash + Eq, V> RecentMap<K, V> {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.values.len()
+        self.slots.len()
     }
 
-    /// Into a new table: one with the marks of many removed keys would grow instead of reusing their places.
-    fn drop_oldest(&mut self) {
-        let mut last_uses: Vec<_> = self.values.values().map(|recent| recent.last_use).collect();
-        let dropped = (self.max / 8).min(last_uses.len() - 1);
-        let (_, &mut newest_dropped, _) = last_uses.select_nth_unstable(dropped);
-        let mut kept = HashMap::with_capacity_and_hasher(self.max, self.values.hasher().clone());
-        kept.extend(self.values.drain().filter(|(_, recent)| recent.last_use > newest_dropped));
-        self.values = kept;
+    fn unlink(&mut self, slot: usize) {
+        let Slot { newer, older, .. } = self.slots[slot];
+        self.slots[newer].older = older;
+        self.slots[older].newer = newer;
+    }
+
+    /// Puts a slot that is not in the ring between the newest and the oldest.
+    fn link_newest(&mut self, slot: usize) {
+        let (newest, oldest) = (self.newest, self.slots[self.newest].newer);
+        (self.slots[slot].older, self.slots[slot].newer) = (newest, oldest);
+        self.slots[newest].newer = slot;
+        self.slots[oldest].older = slot;
+        self.newest = slot;
     }
 }
 
@@ -74,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_keys_used_longest_ago_go_when_a_new_one_has_no_room() {
+    fn the_key_used_longest_ago_goes_when_a_new_one_has_no_room() {
         let mut map = RecentMap::new(16);
         for key in 0..16 {
             map.get_or_insert_with(key, || key * 10);
@@ -84,18 +113,48 @@ mod tests {
         assert_eq!(*map.get_or_insert_with(0, || 1), 0);
         assert_eq!(map.peek(&1), Some(&10), "no use");
         *map.peek_mut(&2).unwrap() = 7;
-        map.get_or_insert_with(16, || 160);
-        let kept: Vec<_> = (0..=16).filter(|key| map.peek(key).is_some()).collect();
-        assert_eq!(kept, [0, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16], "1, 2 and 4 were the oldest");
+        for key in 16..19 {
+            map.get_or_insert_with(key, || key * 10);
+        }
+        let kept: Vec<_> = (0..=18).filter(|key| map.peek(key).is_some()).collect();
+        assert_eq!(
+            kept,
+            [0, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18],
+            "1, 2 and 4 were the oldest"
+        );
+    }
+
+    #[test]
+    fn each_use_has_the_effect_of_a_plain_list_in_order_of_use() {
+        for max in 1..=5 {
+            let (mut map, mut list) = (RecentMap::new(max), Vec::new());
+            let mut random = 1_u32;
+            for _ in 0..10_000 {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let key = (random >> 16) % 8;
+                assert_eq!(*map.get_or_insert_with(key, || key), key);
+                list.retain(|known| *known != key);
+                list.push(key);
+                list.drain(..list.len().saturating_sub(max));
+                for key in 0..8 {
+                    assert_eq!(map.peek(&key), list.contains(&key).then_some(&key), "{max} of {list:?}");
+                }
+            }
+        }
     }
 
     #[test]
     fn it_never_has_more_than_its_number_of_keys_nor_a_larger_table() {
-        let mut map = RecentMap::new(14);
-        for key in 0..10_000 {
-            map.get_or_insert_with(key, || ());
-            assert!(map.len() <= 14);
+        for max in [14, 100, 1_000] {
+            let mut map = RecentMap::new(max);
+            let (index, slots) = (map.index.capacity(), map.slots.capacity());
+            for key in 0..50 * max {
+                map.get_or_insert_with(key, || ());
+                assert!(map.len() <= max && map.index.len() == map.len());
+                // The marks of removed keys count against it; a new table would have more.
+                assert!(map.index.capacity() <= index, "{} > {index}", map.index.capacity());
+            }
+            assert_eq!(map.slots.capacity(), slots);
         }
-        assert_eq!(map.values.capacity(), 14);
     }
 }

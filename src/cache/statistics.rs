@@ -20,9 +20,9 @@ use crate::{
     telemetry::EvictionCause,
 };
 
-/// For a new activity beyond these, the eighth that was fetched longest ago is dropped. They fill a table of 16,384
-/// buckets: 3.7 MiB, outside `cache.max_bytes`. A day has 10,000 calls by default.
-const MAX_ACTIVITIES: usize = 14_336;
+/// A new activity beyond these takes the place of the one that was fetched longest ago: as many as a day has calls by
+/// default. They take 3.1 MiB, outside `cache.max_bytes`.
+const MAX_ACTIVITIES: usize = 10_000;
 const CHANGES: usize = 4;
 
 /// The statistics of all activities, those without an entry included.
