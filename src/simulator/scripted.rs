@@ -42,6 +42,16 @@ pub enum Recomputed {
     },
 }
 
+/// The totals of one activity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EmailStatistics {
+    pub(super) em_clicks: u32,
+    /// `em_clicks.all`: repeated clicks included.
+    pub(super) all_clicks: u32,
+    /// When they were computed, since the epoch.
+    pub(super) computed_at: Duration,
+}
+
 /// A fall of the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fall {
@@ -51,12 +61,14 @@ pub struct Fall {
     pub clicks: u32,
 }
 
-/// What `em_clicks` counts. It is never the sum of the report's `unique_clicks`.
+/// What `em_clicks` counts. It is never the sum of the report's `unique_clicks`, and nothing was observed of the vendor's:
+/// a client must not rely on either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmClicks {
-    /// All clicks, those of the same contact too: it moves with each click on a link, and by two with each fourth.
+    /// All clicks, repeated ones included: it moves with each click that the report shows, and by two with each fourth.
     Every,
-    /// It moves with each n-th click only, as it would if it counted contacts who click several links.
+    /// It moves with each n-th click of the report only. So it would if it counted, as the vendor's page says, the contacts
+    /// who clicked any link: a contact's second link moves the report alone. `em_clicks.all` still moves with each.
     Nth(NonZeroU32),
 }
 
@@ -92,13 +104,13 @@ impl ScriptedCampaign {
         Some(ClickCounts { links: links.into(), computed_at })
     }
 
-    /// `em_clicks`, and when it was computed; `None` until it is sent.
-    pub(super) fn statistics(&self, at: Duration) -> Option<(u32, Duration)> {
+    /// What the statistics endpoint shows; `None` until it is sent.
+    pub(super) fn statistics(&self, at: Duration) -> Option<EmailStatistics> {
         if at < self.sent {
             return None;
         }
         let computed_at = self.statistics_recomputed.last(at);
-        Some((self.em_clicks.of(self.clicks(computed_at)), computed_at))
+        Some(EmailStatistics::of(self.clicks(computed_at), self.em_clicks, computed_at))
     }
 
     fn clicks(&self, at: Duration) -> u32 {
@@ -141,10 +153,19 @@ impl Recomputed {
     }
 }
 
+// === impl EmailStatistics ===
+
+impl EmailStatistics {
+    /// For a report that shows so many clicks.
+    pub(super) fn of(clicks: u32, em_clicks: EmClicks, computed_at: Duration) -> Self {
+        Self { em_clicks: em_clicks.of(clicks), all_clicks: EmClicks::Every.of(clicks), computed_at }
+    }
+}
+
 // === impl EmClicks ===
 
 impl EmClicks {
-    pub(super) const fn of(self, clicks: u32) -> u32 {
+    const fn of(self, clicks: u32) -> u32 {
         match self {
             Self::Every => clicks.saturating_add(clicks / 4),
             Self::Nth(nth) => clicks / nth.get(),
@@ -238,6 +259,7 @@ mod tests {
             ..campaign()
         };
         let looked = campaign.statistics(SENT + Duration::from_secs(899));
-        assert_eq!(looked, Some((20, SENT + Duration::from_secs(600))));
+        let computed_at = SENT + Duration::from_secs(600);
+        assert_eq!(looked, Some(EmailStatistics { em_clicks: 20, all_clicks: 75, computed_at }));
     }
 }

@@ -1,7 +1,7 @@
 //! The statistics endpoint: `em_clicks` and other totals of up to ten activities for one call. It knows sent activities
 //! only, and one id that it does not know makes the whole call a 404.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::clock::Moment;
 use super::handle::State;
 use super::options::Options;
 use super::reply::VendorReply;
-use super::scripted::EmClicks;
+use super::scripted::{EmClicks, EmailStatistics};
 
 /// The most ids of one call.
 const MOST_IDS: usize = 10;
@@ -34,8 +34,7 @@ pub(super) fn answer(
     }
     let look = |id: &str| {
         let id = parse_id(id)?;
-        let (em_clicks, computed_at) = em_clicks(state, options, started, now, id)?;
-        Some(result(id, em_clicks, computed_at))
+        Some(result(id, totals(state, options, started, now, id)?))
     };
     match ids.split(',').map(look).collect::<Option<Vec<_>>>() {
         Some(results) => {
@@ -45,24 +44,25 @@ pub(super) fn answer(
     }
 }
 
-/// `em_clicks` and when it was computed; `None` for an id that does not exist or is not sent.
-fn em_clicks(
+/// `None` for an id that does not exist or is not sent.
+fn totals(
     state: &State,
     options: &Options,
     started: Moment,
     now: Moment,
     id: Uuid,
-) -> Option<(u32, Duration)> {
+) -> Option<EmailStatistics> {
     if let Some(campaign) = state.scripted.get(&id) {
         return campaign.statistics(now.since_epoch);
     }
     let counts = ClickCounts::of(&campaigns::find(id)?, options.seed, started, now)?;
-    Some((EmClicks::Every.of(counts.sum()), counts.computed_at))
+    Some(EmailStatistics::of(counts.sum(), EmClicks::Every, counts.computed_at))
 }
 
 /// One activity's part, with the field names of the vendor's page.
-fn result(id: Uuid, em_clicks: u32, computed_at: Duration) -> Value {
-    let opens = em_clicks.saturating_mul(5);
+fn result(id: Uuid, totals: EmailStatistics) -> Value {
+    let EmailStatistics { em_clicks, all_clicks, computed_at } = totals;
+    let opens = all_clicks.saturating_mul(5);
     let sends = opens.saturating_mul(4);
     json!({
         "campaign_id": Uuid::from_u128(!id.as_u128()),
@@ -71,7 +71,7 @@ fn result(id: Uuid, em_clicks: u32, computed_at: Duration) -> Value {
             "em_sends": sends,
             "em_opens": opens,
             "em_clicks": em_clicks,
-            "em_clicks.all": em_clicks,
+            "em_clicks.all": all_clicks,
             "em_not_opened": sends - opens,
             "em_bounces": 0,
             "em_optouts": 0,
