@@ -5,7 +5,7 @@ use tracing::Instrument as _;
 use super::Quota;
 use crate::{
     middleware::{Middleware, Next},
-    report::{Call, FetchError, Fetched},
+    report::{Call, Exchanged, FetchError, Fetched, FetchedStatistics, Reason, StatisticsCall},
 };
 
 /// Passes a call on once the daily budget and the per-second pacer allow it.
@@ -21,18 +21,37 @@ impl QuotaGate {
     pub(crate) fn new(quota: Quota) -> Self {
         Self { quota }
     }
-}
 
-impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> for QuotaGate {
-    async fn handle(&self, call: Call, next: &N) -> Result<Fetched, FetchError> {
-        let waiting = tracing::debug_span!("quota.wait", reason = call.reason.as_str());
-        let permit = self.quota.admit(call.reason).instrument(waiting).await?;
+    async fn pass<Q, R, N>(&self, reason: Reason, call: Q, next: &N) -> Result<R, FetchError>
+    where
+        Q: Send,
+        R: Exchanged,
+        N: Next<Q, Response = R, Error = FetchError>,
+    {
+        let waiting = tracing::debug_span!("quota.wait", reason = reason.as_str());
+        let permit = self.quota.admit(reason).instrument(waiting).await?;
         let result = next.run(call).await;
         match permit.learn(&result).await {
             // Our own wait is more exact than the upstream's: it includes the calls in the queue.
             Some(wait) => result.map_err(|error| error.with_retry_after(wait)),
             None => result,
         }
+    }
+}
+
+impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> for QuotaGate {
+    async fn handle(&self, call: Call, next: &N) -> Result<Fetched, FetchError> {
+        self.pass(call.reason, call, next).await
+    }
+}
+
+/// A change probe is a call like any other: the quota treats it as a refresh.
+impl<N> Middleware<StatisticsCall, N> for QuotaGate
+where
+    N: Next<StatisticsCall, Response = FetchedStatistics, Error = FetchError>,
+{
+    async fn handle(&self, call: StatisticsCall, next: &N) -> Result<FetchedStatistics, FetchError> {
+        self.pass(Reason::Probe, call, next).await
     }
 }
 
@@ -51,8 +70,11 @@ mod tests {
     use crate::{
         middleware::TowerService,
         quota::{InitialCount, QuotaLimits, QuotaSnapshot, WallClock},
-        report::testing::{call, good},
-        report::{Cause, Exchange, LocalDenial, Reason, Unreachable, UpstreamFailure, UpstreamLimit},
+        report::testing::{call, good, statistics_call},
+        report::{
+            Cause, Exchange, LocalDenial, Reason, StatisticsAnswer, Unreachable, UpstreamFailure,
+            UpstreamLimit,
+        },
         state::{CallClaim, CallCounter, DayRecord, DayStatus, LedgerRecord, MemoryStore},
         telemetry::Metrics,
     };
@@ -107,6 +129,33 @@ mod tests {
             );
             assert_eq!(at, Duration::ZERO, "a refusal is immediate");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_is_counted_and_paced_like_a_refresh_and_its_429_is_obeyed() {
+        let (quota, start) = (quota(LIMITS), Instant::now());
+        let probe = |answer: Result<(), Cause>| {
+            let upstream = tower::service_fn(move |_call: StatisticsCall| {
+                let fetched = FetchedStatistics {
+                    answer: StatisticsAnswer::Rejected,
+                    answered_at: Instant::now(),
+                    clock: SystemTime::UNIX_EPOCH,
+                    exchange: Exchange { status: Some(404), ..Exchange::default() },
+                };
+                ready(answer.clone().map(|()| fetched).map_err(FetchError::from))
+            });
+            let gate = QuotaGate::new(quota.clone());
+            async move { gate.handle(statistics_call(), &TowerService(upstream)).await.map(drop) }
+        };
+        probe(Ok(())).await.unwrap();
+        probe(Ok(())).await.unwrap();
+        assert_eq!(quota.snapshot().day.used, 2);
+        assert!(start.elapsed() >= Duration::from_millis(250));
+        let retry_after = Duration::from_secs(3);
+        assert_eq!(probe(Err(throttled(retry_after))).await.unwrap_err().cause, throttled(retry_after));
+        let held_back = start.elapsed();
+        ask(&quota, Ok(good())).await.unwrap();
+        assert!(start.elapsed() - held_back >= retry_after);
     }
 
     #[tokio::test(start_paused = true)]

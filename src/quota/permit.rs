@@ -7,7 +7,7 @@ use super::{
     lease::Reservation,
     pacer::{Priority, QueueTicket},
 };
-use crate::report::{FailureStage, FetchError, Fetched, UpstreamLimit};
+use crate::report::{Exchanged, FailureStage, FetchError, UpstreamLimit};
 
 /// One allowed call. Dropping it settles the count according to [`CallEnd`].
 #[derive(Debug)]
@@ -49,9 +49,9 @@ impl CallPermit {
     }
 
     /// Settles the call by its result. After a 429 returns the time until the next call is allowed.
-    pub(super) async fn learn(self, result: &Result<Fetched, FetchError>) -> Option<Duration> {
+    pub(super) async fn learn<R: Exchanged>(self, result: &Result<R, FetchError>) -> Option<Duration> {
         let (exchange, limit, stage) = match result {
-            Ok(fetched) => (&fetched.exchange, None, None),
+            Ok(fetched) => (fetched.exchange(), None, None),
             Err(error) => (&error.exchange, error.cause.limit_reached(), Some(error.stage())),
         };
         if let Some(date) = exchange.date {

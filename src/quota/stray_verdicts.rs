@@ -9,7 +9,7 @@ use super::{
     day::DAY,
     test_host::{HOUR, Host, MINUTE, day, refused},
 };
-use crate::report::{Reason, UpstreamFailure, UpstreamLimit};
+use crate::report::{Fetched, Reason, UpstreamFailure, UpstreamLimit};
 
 /// One hour plus the jitter.
 const AN_HOUR: Duration = Duration::from_secs(HOUR as u64 + 60);
@@ -54,7 +54,7 @@ async fn a_day_that_another_program_has_used_up_costs_a_probe_after_1_2_4_and_8_
                 limit: UpstreamLimit::PerDay,
                 retry_after: Duration::ZERO,
             };
-            probe.learn(&Err(exceeded.into())).await;
+            probe.learn::<Fetched>(&Err(exceeded.into())).await;
         }
     }
     assert_eq!(probes, [1, 3, 7, 15]);

@@ -93,7 +93,7 @@ pub(super) async fn answered_at(quota: &Quota, date: SystemTime) {
 pub(super) async fn refused(quota: &Quota) {
     let exceeded =
         UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, retry_after: Duration::ZERO };
-    quota.admit(Reason::Miss).await.unwrap().learn(&Err(FetchError::from(exceeded))).await;
+    quota.admit(Reason::Miss).await.unwrap().learn::<Fetched>(&Err(FetchError::from(exceeded))).await;
 }
 
 pub(super) fn day(quota: &Quota) -> DayCount {

@@ -73,6 +73,12 @@ pub struct Exchange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SentGeneration(pub u64);
 
+/// An answer that an exchange with the upstream has brought.
+pub trait Exchanged: Send + Sync {
+    /// The exchange.
+    fn exchange(&self) -> &Exchange;
+}
+
 // === impl Answer ===
 
 impl Answer {
@@ -99,6 +105,12 @@ impl Fetched {
     /// When the upstream generated the answer: its age is counted from here (RFC 9111 §4.2.3).
     pub fn generated_at(&self) -> Instant {
         self.answered_at.checked_sub(self.age).unwrap_or(self.answered_at)
+    }
+}
+
+impl Exchanged for Fetched {
+    fn exchange(&self) -> &Exchange {
+        &self.exchange
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{ActivityId, Exchange, InvalidReport, json_object::object};
+use super::{ActivityId, Exchange, Exchanged, InvalidReport, json_object::object};
 
 const BEFORE_IDS: &str = "/v3/reports/stats/email_campaign_activities/";
 
@@ -118,6 +118,12 @@ impl FetchedStatistics {
     /// How old statistics of this answer were at [`answered_at`](Self::answered_at).
     pub fn age_of(&self, statistics: &ActivityStatistics) -> Duration {
         self.clock.duration_since(statistics.last_refresh_time).unwrap_or_default()
+    }
+}
+
+impl Exchanged for FetchedStatistics {
+    fn exchange(&self) -> &Exchange {
+        &self.exchange
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     ActivityId, Answer, Call, Exchange, Fetched, LifetimePolicy, LinkReport, NegativeAnswer, NegativeStatus,
-    NoClicks, Reason, ReportKey,
+    NoClicks, Reason, ReportKey, StatisticsCall,
 };
 
 /// One of many keys.
@@ -22,6 +22,11 @@ pub(crate) fn call() -> Call {
 /// The same, for one of many keys.
 pub(crate) fn call_for(number: u128) -> Call {
     Call { key: key(number), reason: Reason::Miss }
+}
+
+/// A call for the statistics of one activity.
+pub(crate) fn statistics_call() -> StatisticsCall {
+    StatisticsCall::new(vec![key(1).id]).unwrap()
 }
 
 /// An answer of an upstream that works.

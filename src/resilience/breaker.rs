@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::circuit::{CallOutcome, Circuit, CircuitLimits, CircuitOpen, CircuitPermit, CircuitState};
 use crate::{
     middleware::{Middleware, Next},
-    report::{Call, FailureStage, FetchError, Fetched, LocalDenial, ReportKey, Responsible},
+    report::{Call, FailureStage, FetchError, Fetched, LocalDenial, ReportKey, Responsible, StatisticsCall},
     telemetry::CircuitMetrics,
 };
 
@@ -48,6 +48,16 @@ impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> 
         guard.outcome = outcome(&result);
         drop(guard);
         result
+    }
+}
+
+/// A change probe waits for a closed circuit, and does not count for it: reports must not fail since another endpoint
+/// does, nor must calls for them go on since that one works.
+impl<N: Next<StatisticsCall, Error = FetchError>> Middleware<StatisticsCall, N> for CircuitBreaker {
+    async fn handle(&self, call: StatisticsCall, next: &N) -> Result<N::Response, FetchError> {
+        let checked = self.shared.with(|circuit, now| circuit.check(now));
+        checked.map_err(|open| LocalDenial::CircuitOpen { retry_after: open.retry_in })?;
+        next.run(call).await
     }
 }
 
@@ -115,7 +125,7 @@ mod tests {
     use super::*;
     use crate::{
         middleware::TowerService,
-        report::testing::{call_for, good},
+        report::testing::{call_for, good, statistics_call},
         report::{Cause, Exchange, InvalidReport, Unreachable, UpstreamFailure, UpstreamLimit},
         telemetry::Metrics,
     };
@@ -214,5 +224,33 @@ mod tests {
         tokio::time::advance(LIMITS.open_for * 2).await;
         assert_eq!(ask(&breaker, 1, Ok(good())).await, Ok(good()));
         assert!(metrics.render().unwrap().contains("circuit_state{state=\"closed\"} 1\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_waits_for_a_closed_circuit_and_neither_opens_nor_closes_it() {
+        let breaker = CircuitBreaker::new(LIMITS, Metrics::new().circuit);
+        let probe = |answer: Result<(), Cause>| {
+            let answer = answer.map_err(FetchError::from);
+            let upstream = tower::service_fn(move |_call: StatisticsCall| ready(answer.clone()));
+            let breaker = breaker.clone();
+            async move {
+                breaker.handle(statistics_call(), &TowerService(upstream)).await.map_err(|error| error.cause)
+            }
+        };
+        let failed = || Cause::from(UpstreamFailure::Timeout);
+        let open = |retry_after| Err(LocalDenial::CircuitOpen { retry_after }.into());
+        for _ in 0..5 {
+            assert_eq!(probe(Err(failed())).await, Err(failed()));
+        }
+        for number in 0..2 {
+            // A success of the other endpoint between two failures.
+            assert_eq!(probe(Ok(())).await, Ok(()));
+            assert_eq!(ask(&breaker, number, Err(failed().into())).await, Err(failed()));
+        }
+        assert_eq!(probe(Ok(())).await, open(LIMITS.open_for));
+        tokio::time::advance(LIMITS.open_for).await;
+        assert_eq!(probe(Ok(())).await, open(Duration::ZERO), "the trial is a report's");
+        assert_eq!(ask(&breaker, 1, Ok(good())).await, Ok(good()));
+        assert_eq!(probe(Ok(())).await, Ok(()));
     }
 }

@@ -140,6 +140,20 @@ impl Circuit {
         }
     }
 
+    /// Whether a call that the circuit does not judge may be made.
+    ///
+    /// # Errors
+    /// [`CircuitOpen`] unless the circuit is closed: the trial is for a call that it judges.
+    pub(super) fn check(&self, now: Instant) -> Result<(), CircuitOpen> {
+        match self.phase {
+            CircuitPhase::Closed { .. } => Ok(()),
+            CircuitPhase::Open { until, .. } => {
+                Err(CircuitOpen { retry_in: until.saturating_duration_since(now) })
+            }
+            CircuitPhase::HalfOpen { .. } => Err(CircuitOpen { retry_in: Duration::ZERO }),
+        }
+    }
+
     /// Records how a call for `key` ended.
     pub(super) fn record(&mut self, pass: CircuitPermit, key: ReportKey, outcome: CallOutcome, now: Instant) {
         match (&mut self.phase, pass) {
