@@ -72,9 +72,14 @@ impl<K: Hash + Eq + Copy, V> RecentMap<K, V> {
         self.index.get(key).map(|&slot| &mut self.slots[slot].value)
     }
 
-    /// Visits every key. This uses none of them.
+    /// Visits every key, from the one used longest ago to the one used last. This uses none of them.
     pub(super) fn for_each_mut(&mut self, mut visit: impl FnMut(&K, &mut V)) {
-        self.values.iter_mut().for_each(|(key, recent)| visit(key, &mut recent.value));
+        let mut at = self.newest;
+        for _slot in 0..self.slots.len() {
+            at = self.slots[at].newer;
+            let Slot { key, value, .. } = &mut self.slots[at];
+            visit(key, value);
+        }
     }
 
     #[cfg(test)]
@@ -111,6 +116,9 @@ mod tests {
         *map.get_or_insert_with(3, || 0) += 1;
         assert_eq!((map.len(), map.peek(&3)), (16, Some(&31)), "a key that is there needs no room");
         assert_eq!(*map.get_or_insert_with(0, || 1), 0);
+        let mut visited = Vec::new();
+        map.for_each_mut(|key, _value| visited.push(*key));
+        assert_eq!(visited, [1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 3, 0]);
         assert_eq!(map.peek(&1), Some(&10), "no use");
         *map.peek_mut(&2).unwrap() = 7;
         for key in 16..19 {

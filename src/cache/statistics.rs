@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A new activity beyond these takes the place of the one that was fetched longest ago: as many as a day has calls by
-/// default. They take 3.1 MiB, outside `cache.max_bytes`.
+/// default. They take 3.8 MiB, outside `cache.max_bytes`.
 const MAX_ACTIVITIES: usize = 10_000;
 const CHANGES: usize = 4;
 
