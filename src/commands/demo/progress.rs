@@ -17,6 +17,7 @@ const LINES_PER_TABLE: u32 = 3;
 const ROWS: usize = 3;
 
 /// Counters of the simulator at one time.
+#[derive(Debug, Clone)]
 struct Counters {
     calls: u64,
     /// The calls for each campaign and its clicks, by index.
@@ -24,6 +25,7 @@ struct Counters {
 }
 
 /// A campaign's part of a while.
+#[derive(Debug)]
 struct TableRow {
     campaign: usize,
     calls: u64,
@@ -35,7 +37,7 @@ struct TableRow {
 pub(super) async fn print(day: Arc<BusyDay>, vendor: Simulator, answers: AnswerLog) {
     let mut ticks = interval_at(Instant::now() + LINE_EVERY, LINE_EVERY);
     let mut before_line = Counters::read(&day, &vendor);
-    let (mut before_table, mut for_table) = (Counters::read(&day, &vendor), AnswerCounts::default());
+    let (mut before_table, mut for_table) = (before_line.clone(), AnswerCounts::default());
     for number in 1_u32.. {
         ticks.tick().await;
         let (now, answered) = (Counters::read(&day, &vendor), answers.take());
@@ -43,7 +45,7 @@ pub(super) async fn print(day: Arc<BusyDay>, vendor: Simulator, answers: AnswerL
         let mut text = line(&day.time_of_day(vendor.now()), &before_line, &now, &answered);
         if number.is_multiple_of(LINES_PER_TABLE) {
             text.push_str(&table(&day, &vendor, &now.rows_since(&before_table, &for_table), &for_table));
-            (before_table, for_table) = (Counters::read(&day, &vendor), AnswerCounts::default());
+            (before_table, for_table) = (now.clone(), AnswerCounts::default());
         }
         before_line = now;
         // The demo runs even if standard output is closed.
@@ -132,5 +134,55 @@ impl Counters {
         let mut rows: Vec<_> = answered.by_campaign.keys().map(row).collect();
         rows.sort_by_key(|row| std::cmp::Reverse((row.calls, row.new_clicks)));
         rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::Options;
+
+    /// Ten campaigns of 100 clicks at first; then the first got 10 calls and 20 clicks, the next 9 and 18, and so on.
+    fn counters() -> (Counters, Counters) {
+        let before = Counters { calls: 50, campaigns: vec![(5, 100); 10] };
+        let now = (1..=10).rev().map(|more: u8| (5 + u64::from(more), 100 + 2 * u32::from(more)));
+        (before, Counters { calls: 50 + 55, campaigns: now.collect() })
+    }
+
+    /// Each campaign but the last was polled four times, and each answer missed three clicks.
+    fn answers() -> AnswerCounts {
+        let log = AnswerLog::default();
+        for campaign in 0..9 {
+            (0..4).for_each(|_| log.answered(campaign, 3));
+        }
+        log.failed();
+        let answers = log.take();
+        assert_eq!(log.take(), AnswerCounts::default());
+        answers
+    }
+
+    #[test]
+    fn a_line_tells_calls_answers_and_what_an_answer_missed() {
+        let (before, now) = counters();
+        assert_eq!(
+            line("day 1 09:10", &before, &now, &answers()),
+            "day 1 09:10   55 calls (5.5 a second),   36 answers, 3.00 clicks missed per answer, 110 clicks happened, \
+             1 polls without a report\n"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_table_has_the_polled_campaigns_with_the_most_calls_and_with_the_fewest() {
+        let vendor = Simulator::new(Options::default());
+        let day = BusyDay::play(&vendor, 1);
+        let ((before, now), answers) = (counters(), answers());
+        let rows = now.rows_since(&before, &answers);
+        let text = table(&day, &vendor, &rows, &answers);
+        let shown: Vec<_> =
+            (0..10).filter(|campaign| text.contains(&day.campaigns[*campaign].id.to_string())).collect();
+        assert_eq!(shown, [0, 1, 2, 6, 7, 8], "{text}");
+        let first = text.lines().nth(2).map(|line| line.split_whitespace().rev().take(5).collect::<Vec<_>>());
+        assert_eq!(first, Some(vec!["3.00", "4", "10", "20", "120"]), "{text}");
+        assert!(text.contains("… 3 more"), "{text}");
     }
 }
