@@ -42,13 +42,13 @@ pub(super) struct ListedLink {
 }
 
 #[derive(Deserialize)]
-struct Outer<'a> {
+struct ReportWithLinks<'a> {
     #[serde(borrow)]
     link_click_counts: &'a RawValue,
 }
 
 #[derive(Deserialize)]
-struct Inner<'a> {
+struct LinkWithClicks<'a> {
     #[serde(borrow)]
     unique_clicks: &'a RawValue,
 }
@@ -59,7 +59,7 @@ impl<'a> ListedLinks<'a> {
     /// Finds the links of a body.
     pub(super) fn find(body: &'a [u8]) -> Result<Self, NotDerivable> {
         let text = std::str::from_utf8(body).map_err(|_| NotDerivable::List)?;
-        let Outer { link_click_counts } = object(text).ok_or(NotDerivable::List)?;
+        let ReportWithLinks { link_click_counts } = object(text).ok_or(NotDerivable::List)?;
         let array = place(text, link_click_counts);
         let elements: Vec<&RawValue> =
             serde_json::from_str(link_click_counts.get()).map_err(|_| NotDerivable::List)?;
@@ -116,7 +116,7 @@ impl<'a> ListedLinks<'a> {
 
 impl ListedLink {
     fn find(text: &str, link: &RawValue) -> Result<Self, NotDerivable> {
-        let Inner { unique_clicks } = object(link.get()).ok_or(NotDerivable::Link)?;
+        let LinkWithClicks { unique_clicks } = object(link.get()).ok_or(NotDerivable::Link)?;
         let number = unique_clicks.get().parse().ok().filter(|clicks| *clicks <= MAX_CLICKS);
         let clicks = number.ok_or(NotDerivable::Link)?;
         Ok(Self { place: place(text, link), clicks_place: place(text, unique_clicks), clicks })

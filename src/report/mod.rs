@@ -40,7 +40,5 @@ pub(crate) use lifetime::{Lifetime, LifetimeReason, Observed};
 pub use negative_answer::{NegativeAnswer, NegativeStatus};
 pub use quota_pressure::{QuotaPressure, QuotaPressureFn};
 pub(crate) use representation::Representation;
-pub use statistics::{
-    ActivityStatistics, FetchedStatistics, StatisticsAnswer, StatisticsCall, parse_statistics,
-};
+pub use statistics::{ActivityClicks, FetchedStatistics, StatisticsAnswer, StatisticsCall, parse_statistics};
 pub use unreachable::Unreachable;

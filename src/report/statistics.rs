@@ -25,14 +25,14 @@ pub struct StatisticsCall {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatisticsAnswer {
     /// The statistics of all or some of the activities. It has none of an activity that was not sent, or was deleted.
-    Statistics(Vec<ActivityStatistics>),
+    Statistics(Vec<ActivityClicks>),
     /// 400 or 404: the upstream rejected the whole call, for at least one of its activities.
     Rejected,
 }
 
 /// The statistics of an activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ActivityStatistics {
+pub struct ActivityClicks {
     /// The activity.
     pub id: ActivityId,
     /// `em_clicks`. It is not the sum of `unique_clicks` in the activity's report: compare it only with itself.
@@ -55,7 +55,7 @@ pub struct FetchedStatistics {
 }
 
 #[derive(Deserialize)]
-struct Outer<'a> {
+struct StatisticsResponse<'a> {
     #[serde(borrow)]
     results: Vec<ActivityResult<'a>>,
 }
@@ -65,13 +65,13 @@ struct Outer<'a> {
 struct ActivityResult<'a> {
     #[serde(borrow)]
     campaign_activity_id: Option<Cow<'a, str>>,
-    stats: Option<Counts>,
+    stats: Option<StatisticsCounts>,
     #[serde(borrow)]
     last_refresh_time: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
-struct Counts {
+struct StatisticsCounts {
     em_clicks: Option<u32>,
 }
 
@@ -116,7 +116,7 @@ impl fmt::Display for StatisticsCall {
 
 impl FetchedStatistics {
     /// How old statistics of this answer were at [`answered_at`](Self::answered_at).
-    pub fn age_of(&self, statistics: &ActivityStatistics) -> Duration {
+    pub fn age_of(&self, statistics: &ActivityClicks) -> Duration {
         self.clock.duration_since(statistics.last_refresh_time).unwrap_or_default()
     }
 }
@@ -132,16 +132,13 @@ impl Exchanged for FetchedStatistics {
 /// # Errors
 /// [`InvalidReport::NoStatistics`] if it is not JSON of the vendor's form, has an activity twice or more results than
 /// activities can be asked for, or a time that cannot be read.
-pub fn parse_statistics(
-    call: &StatisticsCall,
-    body: &[u8],
-) -> Result<Vec<ActivityStatistics>, InvalidReport> {
+pub fn parse_statistics(call: &StatisticsCall, body: &[u8]) -> Result<Vec<ActivityClicks>, InvalidReport> {
     let text = std::str::from_utf8(body).map_err(|_| InvalidReport::NoStatistics)?;
-    let Outer { results } = object(text).ok_or(InvalidReport::NoStatistics)?;
+    let StatisticsResponse { results } = object(text).ok_or(InvalidReport::NoStatistics)?;
     if results.len() > StatisticsCall::MAX_IDS {
         return Err(InvalidReport::NoStatistics);
     }
-    let mut found: Vec<ActivityStatistics> = Vec::with_capacity(results.len());
+    let mut found: Vec<ActivityClicks> = Vec::with_capacity(results.len());
     for result in results {
         let Some(statistics) = result.read()? else { continue };
         if found.iter().any(|other| other.id == statistics.id) {
@@ -157,15 +154,15 @@ pub fn parse_statistics(
 // === impl ActivityResult ===
 
 impl ActivityResult<'_> {
-    fn read(&self) -> Result<Option<ActivityStatistics>, InvalidReport> {
-        let (Some(id), Some(Counts { em_clicks: Some(em_clicks) }), Some(time)) =
+    fn read(&self) -> Result<Option<ActivityClicks>, InvalidReport> {
+        let (Some(id), Some(StatisticsCounts { em_clicks: Some(em_clicks) }), Some(time)) =
             (&self.campaign_activity_id, &self.stats, &self.last_refresh_time)
         else {
             return Ok(None);
         };
         let id = ActivityId::parse(id.as_bytes()).map_err(|_| InvalidReport::NoStatistics)?;
         let last_refresh_time = humantime::parse_rfc3339(time).map_err(|_| InvalidReport::NoStatistics)?;
-        Ok(Some(ActivityStatistics { id, em_clicks: *em_clicks, last_refresh_time }))
+        Ok(Some(ActivityClicks { id, em_clicks: *em_clicks, last_refresh_time }))
     }
 }
 
@@ -257,7 +254,7 @@ mod tests {
     #[test]
     fn the_age_of_statistics_is_by_the_upstream_s_clock_and_never_negative() {
         let time = |text| humantime::parse_rfc3339(text).unwrap();
-        let statistics = ActivityStatistics { id: ids(1)[0], em_clicks: 1, last_refresh_time: time(TIME) };
+        let statistics = ActivityClicks { id: ids(1)[0], em_clicks: 1, last_refresh_time: time(TIME) };
         for (clock, seconds) in [("2020-09-24T16:27:00Z", 4), (TIME, 0), ("2020-09-24T16:26:00Z", 0)] {
             let fetched = FetchedStatistics {
                 answer: StatisticsAnswer::Rejected,

@@ -105,9 +105,7 @@ mod tests {
     use super::*;
     use crate::{
         middleware::TowerService,
-        report::{
-            ActivityId, ActivityStatistics, InvalidReport, LocalDenial, UpstreamFailure, UpstreamLimit,
-        },
+        report::{ActivityClicks, ActivityId, InvalidReport, LocalDenial, UpstreamFailure, UpstreamLimit},
         settings::BaseUrl,
         telemetry::Metrics,
         upstream::FetchLimits,
@@ -177,7 +175,7 @@ mod tests {
         let StatisticsAnswer::Statistics(found) = &fetched.answer else { panic!("rejected") };
         let told: Vec<_> = found
             .iter()
-            .map(|found: &ActivityStatistics| (found.id, found.em_clicks, fetched.age_of(found).as_secs()))
+            .map(|found: &ActivityClicks| (found.id, found.em_clicks, fetched.age_of(found).as_secs()))
             .collect();
         assert_eq!(told, [(id(IDS[0]), 7, 4 + 9), (id(IDS[1]), 0, 30 + 9)]);
         let text = metrics.render().unwrap();
