@@ -13,11 +13,13 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{client::proxy::matcher::Matcher, rt::TokioIo};
 use link_report_proxy::{
     admin::AdminState,
-    app::{App, Calls},
+    app::{App, Calls, Dependencies, Environment},
     inbound::ReportService,
+    quota::InitialCount,
     server::{ConnectionLimits, serve_connection},
     settings::Settings,
     simulator::{Options, Simulator, synthetic_id},
+    state::StateStores,
     upstream::{ConnectOptions, Connector},
 };
 use tokio::{
@@ -69,7 +71,10 @@ impl BenchProxy {
             };
             let connector =
                 Connector::new(settings.upstream.base_url.uri(), &options).expect("the bench proxy starts");
-            let app = App::new(&settings, connector).await.expect("the bench proxy starts");
+            let world = Environment { opening: InitialCount::Unspent, ..Environment::default() };
+            let (api, authority, stores) = (connector.clone(), connector, StateStores::in_memory());
+            let app = App::build(&settings, Dependencies { api, authority, stores, world }).await;
+            let app = app.expect("the bench proxy starts");
             let (client, server) = tokio::io::duplex(64 * 1024);
             let inside = Inside { front: Arc::clone(&app.front), admin: app.admin };
             tokio::spawn(serve_connection(server, app.front, LIMITS, CancellationToken::new()));
@@ -79,6 +84,8 @@ impl BenchProxy {
         for key in 0..keys {
             proxy.ask(&proxy.request(key, ""));
         }
+        // Reports younger than `cache.min_refresh_interval` are not looked at by the refresh rule.
+        proxy.runtime.block_on(tokio::time::sleep(Duration::from_millis(1_100)));
         proxy
     }
 
@@ -144,10 +151,9 @@ fn settings(base_url: &str, token: &str) -> Settings {
     let given = [
         ("UPSTREAM__BASE_URL", base_url),
         ("TOKEN__ACCESS_TOKEN", token),
-        ("CACHE__REFRESH", "fixed"),
-        ("CACHE__TTL", "1h"),
+        ("CACHE__MIN_REFRESH_INTERVAL", "1s"),
         ("QUOTA__PER_SECOND", "0"),
-        ("QUOTA__PER_DAY", "0"),
+        ("QUOTA__PER_DAY", "6000"),
     ];
     Settings::load(None, given.map(|(key, value)| (format!("LINK_REPORT_PROXY__{key}"), value)))
         .expect("the bench proxy starts")

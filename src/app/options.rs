@@ -13,7 +13,7 @@ use http::{
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::{
-    cache::{CacheOptions, PlanClock, PlanOptions, RefreshSchedule, RefreshWaiting},
+    cache::{CacheOptions, PlanClock, RefreshPlanOptions, RefreshSchedule, RefreshWaiting},
     quota::QuotaLimits,
     refresh::{PriceLimits, RefreshPolicy},
     report::LifetimePolicy,
@@ -64,7 +64,7 @@ fn refresh_schedule(settings: &Settings) -> RefreshSchedule {
     if quota.per_day == 0 {
         return RefreshSchedule::Fixed;
     }
-    RefreshSchedule::Planned(PlanOptions {
+    RefreshSchedule::Planned(RefreshPlanOptions {
         policy: RefreshPolicy {
             min_refresh_interval: cache.min_refresh_interval,
             stale_while_revalidate: cache.stale_while_revalidate,

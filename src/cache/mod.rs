@@ -5,6 +5,7 @@
 
 mod apply_fetch;
 mod copy_cell;
+mod derivation_check;
 mod entry;
 mod eviction;
 mod failures;
@@ -25,10 +26,11 @@ mod report_cache;
 mod served;
 mod statistics;
 
+pub use derivation_check::{ClickedSource, DerivationCheck};
 pub(crate) use entry::Entry;
 pub(crate) use freshness::Freshness;
 pub use layer::{Cache, CacheLayer, Unanswered};
-pub use plan::{PlanOptions, RefreshWaiting};
+pub use plan::{RefreshPlanOptions, RefreshWaiting};
 pub use plan_clock::PlanClock;
 pub use plan_minute::{PlanMinute, PriceLevel, QuotaUse, SliceDone};
 pub(crate) use planned_lookup::PlannedView;

@@ -21,7 +21,7 @@ use crate::{
 
 /// How planned refresh is to behave: the settings `cache.refresh`, `cache.min_refresh_interval` and others.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PlanOptions {
+pub struct RefreshPlanOptions {
     /// The limits of the refresh rule.
     pub policy: RefreshPolicy,
     /// `cache.unexpected_clicks`.
@@ -47,7 +47,7 @@ pub enum RefreshWaiting {
 /// The plan, shared by all hits.
 #[derive(Debug)]
 pub(super) struct RefreshPlan {
-    pub(super) options: PlanOptions,
+    pub(super) options: RefreshPlanOptions,
     terms: TermsCell,
     control: Mutex<PlanControl>,
 }
@@ -76,7 +76,7 @@ struct TermsCell {
 
 impl RefreshPlan {
     /// A plan that knows nothing yet; `now` is the time of the plan's clock, `utc` the calendar time.
-    pub(super) fn new(options: PlanOptions, now: Duration, utc: UtcTime) -> Self {
+    pub(super) fn new(options: RefreshPlanOptions, now: Duration, utc: UtcTime) -> Self {
         let controller = PriceController::new(options.limits, utc);
         let terms = TermsCell::new(RefreshTerms {
             price: controller.price(),

@@ -8,8 +8,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    ActivityStatistics, Entry, Patience, PlanClock, PlanOptions, RefreshFailure, Served, failures::Failures,
-    flight::Flights, gzip::Encoded, index::EntryIndex, plan::RefreshPlan,
+    ActivityStatistics, Entry, Patience, PlanClock, RefreshFailure, RefreshPlanOptions, Served,
+    failures::Failures, flight::Flights, gzip::Encoded, index::EntryIndex, plan::RefreshPlan,
 };
 use crate::{
     refresh::{ClickHistory, UtcTime},
@@ -38,7 +38,7 @@ pub enum RefreshSchedule {
     /// When it is older than its fixed lifetime.
     Fixed,
     /// When that is worth one of the day's calls.
-    Planned(PlanOptions),
+    Planned(RefreshPlanOptions),
 }
 
 /// Entries, failures, statistics and flights.

@@ -28,7 +28,6 @@
 //! * [`ProbeSelection`]: selects the campaigns for one probe call; [`ProbeBenefit`]: whether probes save calls.
 //! * [`ChangeProbe`]: when probes may be made, and what their results and failures mean; [`ProbedCampaign`]: what they
 //!   tell of a campaign.
-//! * [`DerivationCheck`]: whether the report of the clicked links may be derived from the report of all links.
 //! * [`ShadowCheck`]: both are compared with what calls bring before they are relied on.
 //!
 //! The module is pure: `now` is an argument, and there is no I/O. It must not depend on HTTP, tokens, the quota ledger
@@ -47,7 +46,6 @@ mod click_history;
 mod copy;
 mod demand;
 mod demand_forecast;
-mod derivation_check;
 mod lack;
 mod policy;
 mod poll_times;
@@ -69,7 +67,6 @@ pub(crate) use click_history::{ClickHistory, ClickHistoryRecord, ClickRate};
 pub(crate) use copy::CopyStats;
 pub(crate) use demand::{DemandSlice, DemandSummary};
 pub(crate) use demand_forecast::DemandForecast;
-pub use derivation_check::{ClickedSource, DerivationCheck};
 pub(crate) use lack::{Lack, UnexpectedClicks};
 pub use policy::RefreshPolicy;
 pub(crate) use policy::{CacheHit, RefreshDecision, RefreshTerms};

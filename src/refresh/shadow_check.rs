@@ -51,17 +51,17 @@ impl ShadowMode {
 
 impl<Reason: Copy> ShadowCheck<Reason> {
     /// It is relied on once `needed` comparisons have agreed.
-    pub(super) const fn new(mode: ShadowMode, needed: u32) -> Self {
+    pub(crate) const fn new(mode: ShadowMode, needed: u32) -> Self {
         Self { mode, needed, agreed: 0, switched_off: None }
     }
 
     /// A comparison agreed.
-    pub(super) const fn agreed(&mut self) {
+    pub(crate) const fn agreed(&mut self) {
         self.agreed = self.agreed.saturating_add(1);
     }
 
     /// A comparison did not agree, or it cannot be used. The first reason stays.
-    pub(super) const fn switch_off(&mut self, reason: Reason) {
+    pub(crate) const fn switch_off(&mut self, reason: Reason) {
         if self.switched_off.is_none() {
             self.switched_off = Some(reason);
         }

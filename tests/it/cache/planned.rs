@@ -1,7 +1,7 @@
 //! `cache.refresh = "planned"`: a report is refreshed when that is worth a call, not when it has an age.
 
 use link_report_proxy::{
-    cache::{CacheOptions, PlanOptions, QuotaUse, RefreshSchedule, RefreshWaiting},
+    cache::{CacheOptions, QuotaUse, RefreshPlanOptions, RefreshSchedule, RefreshWaiting},
     refresh::{PriceLimits, RefreshPolicy},
     report::{NoClicks, QuotaPressure, QuotaPressureFn, Reason, ReportKey, UpstreamFailure},
 };
@@ -17,8 +17,8 @@ use crate::support::in_process::key;
 
 const PER_DAY: u32 = 10_000;
 
-fn plan(waiting: RefreshWaiting) -> PlanOptions {
-    PlanOptions {
+fn plan(waiting: RefreshWaiting) -> RefreshPlanOptions {
+    RefreshPlanOptions {
         policy: RefreshPolicy { min_refresh_interval: seconds(10), stale_while_revalidate: seconds(600) },
         unexpected_clicks: 7.0,
         limits: PriceLimits { per_day: PER_DAY, reserve: 0.02 },
@@ -27,7 +27,7 @@ fn plan(waiting: RefreshWaiting) -> PlanOptions {
     }
 }
 
-fn planned_options(plan: PlanOptions) -> CacheOptions {
+fn planned_options(plan: RefreshPlanOptions) -> CacheOptions {
     CacheOptions { refresh: RefreshSchedule::Planned(plan), ..options() }
 }
 
@@ -192,8 +192,10 @@ async fn no_refresh_is_made_while_calls_are_reserved_for_misses() {
 #[tokio::test(start_paused = true)]
 async fn refreshes_take_no_more_than_their_share_of_an_hour() {
     let hour_share = 15.0 / f64::from(PER_DAY);
-    let mut harness =
-        CacheHarness::with(planned_options(PlanOptions { hour_share, ..plan(RefreshWaiting::Rarely) }));
+    let mut harness = CacheHarness::with(planned_options(RefreshPlanOptions {
+        hour_share,
+        ..plan(RefreshWaiting::Rarely)
+    }));
     hold_busy(&mut harness, key(1)).await;
     let mut calls = 0;
     for second in 1..600 {

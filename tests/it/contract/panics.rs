@@ -59,6 +59,7 @@ async fn collected(response: http::Response<Body>) -> HttpAnswer {
 fn service(calls: Calls, quota_pressure: QuotaPressureFn, metrics: &Metrics) -> Arc<ReportService<Calls>> {
     let settings = load_settings(&[
         ("TOKEN__ACCESS_TOKEN", "unused"),
+        ("CACHE__REFRESH", "fixed"),
         ("CACHE__TTL_JITTER", "0"),
         ("CACHE__EMPTY_TTL", "5m"),
     ]);

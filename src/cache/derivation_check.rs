@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::{ShadowCheck, ShadowMode, ShadowStatus};
-use crate::report::{DerivationMismatch, DerivedComparison, FetchOrder};
+use crate::{
+    refresh::{ShadowCheck, ShadowMode, ShadowStatus},
+    report::{DerivationMismatch, DerivedComparison, FetchOrder},
+};
 
 /// This many campaigns must have been compared before derivation is relied on.
 const CAMPAIGNS: u32 = 20;
