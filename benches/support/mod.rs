@@ -85,7 +85,7 @@ impl BenchProxy {
             proxy.ask(&proxy.request(key, ""));
         }
         // Reports younger than `cache.min_refresh_interval` are not looked at by the refresh rule.
-        proxy.runtime.block_on(tokio::time::sleep(Duration::from_millis(1_100)));
+        proxy.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1_100)).await });
         proxy
     }
 

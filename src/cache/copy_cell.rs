@@ -1,8 +1,20 @@
 //! The refresh statistics of an entry, which a hit reads without a lock.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use crate::refresh::CopyStats;
+
+/// The refresh statistics of a report.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedCopy {
+    /// When the upstream generated the report, by the plan's clock. A hit knows the report's age already: with this it
+    /// need not ask the clock again.
+    pub(super) generated_at: Duration,
+    pub(super) cell: CopyCell,
+}
 
 /// [`CopyStats`] in five atomics. It is written when a fetch or a probe has shown the campaign's clicks, never by a hit. A
 /// hit that reads in the middle of a write may see some old words: then it causes one refresh too early or too late.
@@ -19,9 +31,14 @@ impl CopyCell {
     #[inline]
     pub(super) fn get(&self) -> CopyStats {
         let [looked_at, rate, clicks, answers, behind] = &self.0;
-        CopyStats::from_words(
-            [looked_at, rate, clicks, answers, behind].map(|word| word.load(Ordering::Relaxed)),
-        )
+        // Not `map`: it is not always inlined, and each hit reads this.
+        CopyStats::from_words([
+            looked_at.load(Ordering::Relaxed),
+            rate.load(Ordering::Relaxed),
+            clicks.load(Ordering::Relaxed),
+            answers.load(Ordering::Relaxed),
+            behind.load(Ordering::Relaxed),
+        ])
     }
 
     pub(super) fn set(&self, copy: CopyStats) {

@@ -11,7 +11,10 @@ use std::{
 
 use tokio::{sync::OnceCell, time::Instant};
 
-use super::{RefreshFailure, copy_cell::CopyCell};
+use super::{
+    RefreshFailure,
+    copy_cell::{CopyCell, PlannedCopy},
+};
 use crate::{
     refresh::CopyStats,
     report::{
@@ -43,7 +46,7 @@ pub struct Entry {
     pub(super) gzip: OnceCell<Box<Representation>>,
     hits: AtomicU64,
     /// Of a report: what the refresh rule has to know of it.
-    copy: Option<CopyCell>,
+    copy: Option<PlannedCopy>,
 }
 
 /// The two times of an entry.
@@ -112,8 +115,9 @@ impl Entry {
     }
 
     /// The same entry of a report, with its refresh statistics.
-    pub(super) fn with_copy(self, copy: CopyStats) -> Self {
-        Self { copy: Some(CopyCell::new(copy)), ..self }
+    /// `generated_at` is by the plan's clock.
+    pub(super) fn with_copy(self, copy: CopyStats, generated_at: Duration) -> Self {
+        Self { copy: Some(PlannedCopy { generated_at, cell: CopyCell::new(copy) }), ..self }
     }
 
     /// The same entry with another lifetime.
@@ -216,7 +220,7 @@ impl Entry {
 
     /// The refresh statistics of a report; `None` for a negative answer.
     #[inline]
-    pub(super) const fn copy(&self) -> Option<&CopyCell> {
+    pub(super) const fn copy(&self) -> Option<&PlannedCopy> {
         self.copy.as_ref()
     }
 

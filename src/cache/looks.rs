@@ -1,16 +1,21 @@
 //! What a fetched report means for the refresh plan: for its own entry, and for the entry of the activity's other report.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{
     Entry, ReportCache,
-    copy_cell::CopyCell,
+    copy_cell::PlannedCopy,
     statistics::{Looked, count},
 };
 use crate::{
     refresh::{ClickHistory, CopyStats, Pairing},
     report::{Lifetime, LifetimeReason, NoClicks, ReportKey},
 };
+
+/// When a report will be worth a call is not foreseen for longer than this.
+const LONGEST_FORESEEN: Duration = Duration::from_hours(1);
 
 /// The clicks that a fetch has shown.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +40,7 @@ impl ReportCache {
         before: Option<&Entry>,
         FetchedClicks { clicks, looked: Looked { history, pairing }, hits }: FetchedClicks,
     ) -> Entry {
-        let copy_before = before.and_then(Entry::copy).map(CopyCell::get);
+        let copy_before = before.and_then(Entry::copy).map(|copy| copy.cell.get());
         if let Some(copy) = &copy_before {
             self.count_missed(copy, clicks, hits);
         }
@@ -53,13 +58,14 @@ impl ReportCache {
             Some(lifetime) => entry.with_lifetime(lifetime),
             None => entry,
         };
-        entry.with_copy(CopyStats::fetched(&history, clicks, count(hits)))
+        let generated_at = self.options.clock.at(entry.generated_at());
+        entry.with_copy(CopyStats::fetched(&history, clicks, count(hits)), generated_at)
     }
 
     /// Another look at the campaign of this key has shown these clicks.
     fn tell(&self, key: ReportKey, history: &ClickHistory) {
         let Some(entry) = self.store.get(&key) else { return };
-        let Some(cell) = entry.copy() else { return };
+        let Some(PlannedCopy { cell, .. }) = entry.copy() else { return };
         let (copy, hits) = (cell.get(), entry.hits());
         self.count_missed(&copy, history.clicks(), hits);
         cell.set(copy.campaign_looked(history, count(hits)));
@@ -91,7 +97,7 @@ impl ReportCache {
             None => entry.lifetime().fresh,
         };
         Some(Lifetime {
-            fresh: fresh.min(longest),
+            fresh: fresh.min(longest).min(LONGEST_FORESEEN),
             revalidate: longest,
             keep: lifetimes.stale_if_error,
             reason: LifetimeReason::Planned,

@@ -155,9 +155,10 @@ impl TermsCell {
         let [clicked, unclicked] = &self.unexpected;
         RefreshTerms {
             price: Price::from_bits(self.price.load(Ordering::Relaxed)),
-            unexpected: UnexpectedClicks::from_words(
-                [clicked, unclicked].map(|word| word.load(Ordering::Relaxed)),
-            ),
+            unexpected: UnexpectedClicks::from_words([
+                clicked.load(Ordering::Relaxed),
+                unclicked.load(Ordering::Relaxed),
+            ]),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom, lookup::from_stale,
-    plan::RefreshPlan, statistics::count,
+    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom,
+    copy_cell::PlannedCopy, lookup::from_stale, plan::RefreshPlan, statistics::count,
 };
 use crate::{
     refresh::{CacheHit, CopyStats, Lack, Price, RefreshDecision},
@@ -18,6 +18,7 @@ use crate::{
 pub(super) struct PlannedEntry<'a> {
     plan: &'a RefreshPlan,
     copy: CopyStats,
+    generated_at: Duration,
 }
 
 /// Why an entry is refreshed or not, for the admin port.
@@ -43,20 +44,21 @@ impl ReportCache {
     /// The plan, if it decides on this entry: not on a negative answer, and not with fixed lifetimes.
     #[inline]
     pub(super) fn planned<'a>(&'a self, entry: &Entry) -> Option<PlannedEntry<'a>> {
-        Some(PlannedEntry { plan: self.plan.as_ref()?, copy: entry.copy()?.get() })
+        let PlannedCopy { generated_at, cell } = entry.copy()?;
+        Some(PlannedEntry { plan: self.plan.as_ref()?, copy: cell.get(), generated_at: *generated_at })
     }
 
     /// A hit: served at once, unless the plan makes it wait for a refresh.
     #[inline]
     pub(super) fn look_up_planned(
         &self,
-        PlannedEntry { plan, copy }: PlannedEntry<'_>,
+        PlannedEntry { plan, copy, generated_at }: PlannedEntry<'_>,
         held: Arc<Entry>,
         age: Duration,
         now: Instant,
     ) -> Lookup {
         let answers = count(held.hits() + 1);
-        let hit = CacheHit { answers, age, now: self.options.clock.at(now) };
+        let hit = CacheHit { answers, age, now: generated_at + age };
         match plan.decide(&copy, hit) {
             RefreshDecision::NotWorthIt => {
                 self.count(&held, age);
@@ -101,12 +103,13 @@ impl ReportCache {
     /// When an entry that the plan decides on is refreshed: what a request at this time would find.
     pub(super) fn planned_refresh(
         &self,
-        PlannedEntry { plan, copy }: PlannedEntry<'_>,
+        PlannedEntry { plan, copy, generated_at }: PlannedEntry<'_>,
         entry: &Entry,
         now: Instant,
     ) -> Refresh {
         let answers = count(entry.hits());
-        let hit = CacheHit { answers, age: entry.age(now), now: self.options.clock.at(now) };
+        let age = entry.age(now);
+        let hit = CacheHit { answers, age, now: generated_at + age };
         match plan.decide(&copy, CacheHit { answers: answers.saturating_add(1), ..hit }) {
             RefreshDecision::NotWorthIt => {
                 Refresh::Planned(plan.options.policy.worth_a_call_in(&copy, hit, &plan.terms()))
@@ -119,8 +122,8 @@ impl ReportCache {
 
     /// What the rule has to decide on for the next request; `None` where no plan decides.
     pub fn planned_view(&self, entry: &Entry, now: Instant) -> Option<PlannedView> {
-        let PlannedEntry { plan, copy } = self.planned(entry)?;
-        let (now, terms, answers) = (self.options.clock.at(now), plan.terms(), count(entry.hits()));
+        let PlannedEntry { plan, copy, generated_at } = self.planned(entry)?;
+        let (now, terms, answers) = (generated_at + entry.age(now), plan.terms(), count(entry.hits()));
         let lack = copy.lack(now, terms.unexpected);
         Some(PlannedView {
             answers: copy.answers_since_current(answers),

@@ -24,7 +24,9 @@ static HITS: PrebuiltSeconds<32> = PrebuiltSeconds::new("link-report-proxy; hit;
 /// The value for a response of the cache.
 pub(super) fn of(served: &Served) -> HeaderValue {
     match &served.from {
-        ServedFrom::Hit | ServedFrom::Stale => hit(ttl(served.entry.lifetime().fresh, served.age)),
+        // A report that the plan does not refresh yet is fresh, also when that was expected sooner.
+        ServedFrom::Hit => hit(ttl(served.entry.lifetime().fresh, served.age).max(0)),
+        ServedFrom::Stale => hit(ttl(served.entry.lifetime().fresh, served.age)),
         ServedFrom::Fetched { role, forward, exchange, stored } => value(|text| {
             write!(text, "fwd={}", forward_word(*forward))?;
             if let (Forward::Stale | Forward::Request, Some(status)) = (forward, exchange.status) {
