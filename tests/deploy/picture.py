@@ -22,7 +22,7 @@ from drawing import draw
 matplotlib.use("Agg")
 
 # The plan sums the demand for the first time after five minutes, and then changes its price each minute.
-SECONDS = 400
+SECONDS = 330
 STORY = SimpleNamespace(name="story")
 ROWS = ("At a glance", "Traffic and errors", "Latency", "Cache", "Refresh plan", "Quota", "Upstream")
 
