@@ -13,7 +13,8 @@ use support::BenchProxy;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A miss is counted with its upstream, the simulator, which runs on the same thread.
-const CASES: [&str; 6] = ["hyper alone", "hit, 1 key", "hit, 1000 keys", "hit, gzip", "304", "miss"];
+const CASES: [&str; 7] =
+    ["hyper alone", "hit, fixed lifetime", "hit, 1 key", "hit, 1000 keys", "hit, gzip", "304", "miss"];
 const FEW: u32 = 1_000;
 const MANY: u32 = 4_000;
 
@@ -33,7 +34,11 @@ fn main() {
 
 fn play(case: &str, hits: u32) {
     let keys = if case == "hit, 1000 keys" { 1_000 } else { 1 };
-    let mut proxy = if case == "hyper alone" { BenchProxy::bare(2) } else { BenchProxy::warm(keys, 2) };
+    let mut proxy = match case {
+        "hyper alone" => BenchProxy::bare(2),
+        "hit, fixed lifetime" => BenchProxy::warm_with("fixed", keys, 2),
+        _ => BenchProxy::warm(keys, 2),
+    };
     if case == "miss" {
         for key in keys..keys + hits {
             proxy.ask(&proxy.request(key, ""));

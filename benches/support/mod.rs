@@ -53,8 +53,13 @@ pub(crate) struct Inside {
 // === impl BenchProxy ===
 
 impl BenchProxy {
-    /// Fetches the reports of the keys from 0 on, each with so many links.
+    /// Fetches the reports of the keys from 0 on, each with so many links. With the settings' defaults, but for the quota.
     pub(crate) fn warm(keys: u32, links: u32) -> Self {
+        Self::warm_with("planned", keys, links)
+    }
+
+    /// The same, with this `cache.refresh`.
+    pub(crate) fn warm_with(refresh: &str, keys: u32, links: u32) -> Self {
         let runtime = runtime();
         let (client, inside) = runtime.block_on(async {
             let vendor = Simulator::new(Options { per_second: 0, per_day: 0, ..Options::default() });
@@ -62,6 +67,7 @@ impl BenchProxy {
             let settings = settings(
                 &format!("http://{}", listener.local_addr().expect("the bench proxy starts")),
                 &vendor.access_token(),
+                refresh,
             );
             tokio::spawn(vendor.serve(listener));
             let options = ConnectOptions {
@@ -147,10 +153,11 @@ fn fixed() -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(response)
 }
 
-fn settings(base_url: &str, token: &str) -> Settings {
+fn settings(base_url: &str, token: &str, refresh: &str) -> Settings {
     let given = [
         ("UPSTREAM__BASE_URL", base_url),
         ("TOKEN__ACCESS_TOKEN", token),
+        ("CACHE__REFRESH", refresh),
         ("CACHE__MIN_REFRESH_INTERVAL", "1s"),
         ("QUOTA__PER_SECOND", "0"),
         ("QUOTA__PER_DAY", "6000"),

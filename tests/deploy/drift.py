@@ -44,7 +44,7 @@ def alert_faults(alerts):
             yield f"alert {alert['alert']}: has no {missing}"
         if not annotations["runbook_url"].endswith(f"deploy/prometheus/runbook.md#{alert['alert'].lower()}"):
             yield f"alert {alert['alert']}: its runbook_url is {annotations['runbook_url']}"
-        if alert["labels"]["severity"] not in ("critical", "warning"):
+        if alert["labels"]["severity"] not in ("critical", "warning", "info"):
             yield f"alert {alert['alert']}: its severity is {alert['labels']['severity']}"
         for label in set(re.findall(r"\$labels\.(\w+)", str(annotations))) - TARGET_LABELS:
             yield f"alert {alert['alert']}: speaks of a label {label} that it has not"

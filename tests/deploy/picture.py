@@ -21,9 +21,10 @@ from drawing import draw
 
 matplotlib.use("Agg")
 
-SECONDS = 270
+# The plan sums the demand for the first time after five minutes, and then changes its price each minute.
+SECONDS = 330
 STORY = SimpleNamespace(name="story")
-ROWS = ("At a glance", "Traffic and errors", "Latency", "Cache", "Quota", "Upstream")
+ROWS = ("At a glance", "Traffic and errors", "Latency", "Cache", "Refresh plan", "Quota", "Upstream")
 
 
 def dashboards_poll(proxy, stop, seed):
@@ -63,8 +64,6 @@ def main(binary, target):
         vendor = scenarios.demo()(binary, directory)
         running.callback(vendor.end)
         settings = {
-            "cache.ttl": "30s",
-            "cache.stale_while_revalidate": "20s",
             "circuit.open_min": "5s",
             "circuit.open_max": "10s",
             "state.dir": f"{directory}/state",

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::comparison::{ComparedWay, PlanComparison};
 
-const NOTE: &str = "The running proxy of this version uses the fixed lifetime; this is a simulation with the pure \
-                    machines, not a measurement.";
+const NOTE: &str = "A simulation with the proxy's own refresh rule and made-up clicks, not a measurement.";
 
 const HEAD: [&str; 8] =
     ["refresh", "replicas", "calls", "missed/answer", "× law", "mean age", "worst", "refused"];
@@ -29,7 +28,7 @@ pub(super) fn as_table(comparison: &PlanComparison) -> String {
     text.push_str(&format!(
         "\n{} polls, {} calls a day. missed/answer: clicks that an answer lacks, on average; worst: the most that one \
          lacks;\n× law: times what the square-root law could reach with all calls; fixed lifetime: cache.ttl = 5m, \
-         stretched;\nmean age: since a report was fetched; a change probe that finds nothing new leaves it as old.\n",
+         longer when calls are scarce;\nmean age: since a report was fetched; a change probe that finds nothing new leaves it as old.\n",
         grouped(answers),
         grouped(comparison.per_day.into()),
     ));
