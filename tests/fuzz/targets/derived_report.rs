@@ -16,7 +16,8 @@ fuzz_target!(|body: &[u8]| {
     assert_eq!(derived.clicks(), all.clicks());
     assert_eq!(derived.derive_clicked().as_ref(), Ok(&derived));
     // A number too large for a float, or a nest too deep, is beyond this reader and not beyond a report.
-    let (Ok(mut expected), Ok(json)) = (serde_json::from_slice::<Value>(body), serde_json::from_slice::<Value>(bytes))
+    let (Ok(mut expected), Ok(json)) =
+        (serde_json::from_slice::<Value>(body), serde_json::from_slice::<Value>(bytes))
     else {
         return;
     };
