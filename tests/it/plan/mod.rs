@@ -4,3 +4,4 @@ mod command;
 mod hostile;
 mod model;
 mod whole_app;
+mod whole_app_hostile;

@@ -10,7 +10,6 @@ use http::{HeaderValue, Request, Response, header::ETAG};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::service::Service as _;
 use link_report_proxy::{
-    admin::AdminState,
     app::{App, Calls, Dependencies, Environment},
     inbound::{ReportService, ResponseFuture},
     plan::{Outcome, PlanOptions, Planned, Waiting, Workload, replay},
@@ -33,8 +32,8 @@ use super::{
     played::{clicks_of, play},
 };
 
-/// As long as the replay's calls take.
-const LATENCY: Duration = Duration::from_millis(200);
+/// From the vendor's look at its clicks to the answer's arrival, as in the replay.
+const LATENCY: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_hours(24);
 const HOUR: Duration = Duration::from_hours(1);
 const ORIGIN: &str = "https://upstream.invalid";
@@ -60,7 +59,6 @@ pub(crate) struct PlayedDay {
 /// One process.
 struct Run {
     front: Arc<ReportService<Calls>>,
-    admin: Arc<AdminState>,
     connector: PipeConnector,
     store: Weak<FileStore>,
     _background: JoinSet<()>,
@@ -206,13 +204,13 @@ impl PlayedDay {
         match kept {
             Kept::State => assert!(self.state.is_some(), "there is none"),
             Kept::Nothing => {
-                self.state = self.state.take().map(|_| tempfile::tempdir().expect("a directory"))
+                self.state = self.state.take().map(|_| tempfile::tempdir().expect("a directory"));
             }
         }
         self.waiting.shutdown().await;
-        if let Some(Run { connector, store, front, admin, _background }) = self.run.take() {
+        if let Some(Run { connector, store, front, _background }) = self.run.take() {
             connector.cut();
-            drop((front, admin, _background));
+            drop((front, _background));
             // What was under way fails now, one call after the other.
             while store.strong_count() > 0 {
                 sleep(Duration::from_millis(1)).await;
@@ -227,11 +225,6 @@ impl PlayedDay {
         let connector = &self.run().connector;
         connector.cut();
         connector.set_connection(connection);
-    }
-
-    /// What `GET /metrics` shows.
-    pub(crate) fn metrics(&self) -> String {
-        self.run().admin.metrics.render().expect("metrics")
     }
 
     fn run(&self) -> &Run {
@@ -311,9 +304,8 @@ impl Run {
             stores,
             world: Environment { clock, opening: InitialCount::Unspent },
         };
-        let App { front, admin, background, plan: _ } =
-            App::build(settings, dependencies).await.expect("an app");
-        Self { front, admin, connector, store: held, _background: background.into_iter().collect() }
+        let App { front, background, .. } = App::build(settings, dependencies).await.expect("an app");
+        Self { front, connector, store: held, _background: background.into_iter().collect() }
     }
 }
 
@@ -345,7 +337,7 @@ impl Figures {
     /// The answers of these hours since the start.
     pub(crate) fn of_hours(&self, hours: std::ops::Range<usize>) -> Answers {
         let mut sum = Answers::default();
-        self.hours.get(hours).into_iter().flatten().for_each(|hour| sum.add(*hour));
+        self.hours.iter().take(hours.end).skip(hours.start).for_each(|hour| sum.add(*hour));
         sum
     }
 
