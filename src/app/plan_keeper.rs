@@ -55,7 +55,13 @@ impl PlanKeeper {
 
     async fn minute(&self) {
         let snapshot = self.quota.snapshot();
-        let (used, yesterday_exceeded_after) = (snapshot.day.used, snapshot.day.yesterday_exceeded_after);
+        let (day, yesterday_exceeded_after) = (&snapshot.day, snapshot.day.yesterday_exceeded_after);
+        // A lockout leaves no calls, whatever was counted. Were they planned with, the price would fall until midnight, and
+        // then all reports would be worth a call at once.
+        let used = match (day.limit, day.remaining) {
+            (Some(limit), Some(remaining)) => limit.get().saturating_sub(remaining),
+            (_, _) => day.used,
+        };
         let planning = Arc::clone(&self.memory);
         // Summing the demand of ten thousand reports takes milliseconds.
         let planned = spawn_blocking(move || {

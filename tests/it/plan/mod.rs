@@ -3,3 +3,5 @@
 mod command;
 mod hostile;
 mod model;
+mod whole_app;
+mod whole_app_hostile;

@@ -4,6 +4,7 @@
 pub(crate) mod in_process;
 pub(crate) mod pipe;
 pub(crate) mod played;
+pub(crate) mod played_day;
 mod proxy;
 mod upstream;
 mod wire;

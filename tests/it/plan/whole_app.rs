@@ -1,0 +1,61 @@
+//! The whole proxy under paused time does what the replay of the same workload does: as many calls, as many clicks missed.
+
+use std::time::Duration;
+
+use link_report_proxy::plan::{Dashboards, SquareRootLaw, Workload};
+
+use crate::support::played_day::{Figures, PlayedDay, replayed};
+
+/// The largest difference between the app and the replay.
+const TOLERANCE: f64 = 0.03;
+
+/// Dashboards that are small enough for a build with debug assertions, and poll enough to run short of calls.
+pub(super) fn dashboards() -> Dashboards {
+    Dashboards {
+        campaigns: 30,
+        often: 10,
+        viewers: 2,
+        poll: Duration::from_mins(2),
+        per_day: 700,
+        ..Dashboards::default()
+    }
+}
+
+/// The replay knows no age at which a client waits for a fetch.
+pub(super) const NO_EXPIRY: (&str, &str) = ("CACHE__STALE_IF_ERROR", "240h");
+
+fn keeps_the_limits(figures: &Figures, workload: &Workload) {
+    assert!(figures.most_in_a_day() <= workload.per_day as usize, "{}", figures.most_in_a_day());
+    assert!(figures.busiest_second() < 5, "{}", figures.busiest_second());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_app_makes_the_calls_of_the_replay_and_misses_the_same_clicks() {
+    let (mut app, mut model, mut calls) = (0.0, 0.0, (0, 0));
+    for seed in 1..=2 {
+        let workload = dashboards().workload(seed);
+        let outcome = replayed(&workload);
+        let measured = workload.measured_from..workload.end;
+        let law = SquareRootLaw::of(&workload).expect("it is polled").missed_per_answer;
+        let figures = PlayedDay::begin(workload.clone(), &[NO_EXPIRY]).await.play_to_end().await;
+        keeps_the_limits(&figures, &workload);
+        let made = figures.calls_in(measured);
+        println!(
+            "seed {seed}: {} answers, app {:.4} replay {:.4} law {law:.4}; calls {made} {}; refused {} {}; worst second {}",
+            figures.measured.answered,
+            figures.measured.missed_per_answer(),
+            outcome.missed_per_answer(),
+            outcome.calls,
+            figures.measured.refused,
+            outcome.refused,
+            figures.busiest_second(),
+        );
+        assert_eq!((figures.measured.answered, figures.measured.refused), (outcome.answers, 0));
+        app += figures.measured.missed_per_answer();
+        model += outcome.missed_per_answer();
+        calls = (calls.0 + made, calls.1 + outcome.calls);
+    }
+    let (missed, calls) = (app / model, calls.0 as f64 / calls.1 as f64);
+    assert!((missed - 1.0).abs() < TOLERANCE, "{missed} of the clicks that the replay misses");
+    assert!((calls - 1.0).abs() < TOLERANCE, "{calls} of the calls of the replay");
+}
