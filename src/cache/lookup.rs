@@ -21,10 +21,17 @@ impl ReportCache {
     pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
         let Some(held) = self.store.get(key) else { return self.look_up_absent(key, now) };
         let age = held.age(now);
-        match held.freshness_at(age) {
-            Freshness::Fresh | Freshness::Stale if let Some(planned) = self.planned(&held) => {
-                self.look_up_planned(planned, held, age, now)
+        if let Some(planned) = self.planned(&held)
+            && age < held.lifetime().revalidate
+        {
+            let hit = planned.hit(&held, age);
+            if planned.is_worth_a_call(hit) {
+                return self.look_up_due(planned, held, hit, now);
             }
+            self.count(&held, age);
+            return Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age });
+        }
+        match held.freshness_at(age) {
             Freshness::Fresh => {
                 self.count(&held, age);
                 Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age })

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom,
-    copy_cell::PlannedCopy, lookup::from_stale, plan::RefreshPlan, statistics::count,
+    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, copy_cell::PlannedCopy,
+    lookup::from_stale, plan::RefreshPlan, statistics::count,
 };
 use crate::{
     refresh::{CacheHit, CopyStats, Lack, Price, RefreshDecision},
@@ -38,53 +38,51 @@ pub struct PlannedView {
     pub looked_ago: Duration,
 }
 
+// === impl PlannedEntry ===
+
+impl PlannedEntry<'_> {
+    /// A request for this entry, whose report has this age.
+    #[inline]
+    pub(super) fn hit(&self, entry: &Entry, age: Duration) -> CacheHit {
+        CacheHit { answers: count(entry.hits() + 1), age, now: self.generated_at + age }
+    }
+
+    /// The refresh rule. Each hit runs this.
+    #[inline]
+    pub(super) fn is_worth_a_call(&self, hit: CacheHit) -> bool {
+        self.plan.options.policy.is_worth_a_call(&self.copy, hit, &self.plan.terms())
+    }
+
+    /// Whether the client waits for the refresh that this hit causes, and for how long.
+    fn patience(&self, hit: CacheHit) -> Option<Patience> {
+        match (self.plan.decide(&self.copy, hit), self.plan.options.waiting) {
+            (RefreshDecision::RefreshFirst, _) => Some(Patience::UntilEnd),
+            (_, RefreshWaiting::Shortly) => Some(Patience::Short),
+            (_, RefreshWaiting::Rarely) => None,
+        }
+    }
+}
+
 // === impl ReportCache ===
 
 impl ReportCache {
     /// The plan, if it decides on this entry: not on a negative answer, and not with fixed lifetimes.
     #[inline]
     pub(super) fn planned<'a>(&'a self, entry: &Entry) -> Option<PlannedEntry<'a>> {
-        let PlannedCopy { generated_at, cell } = entry.copy()?;
-        Some(PlannedEntry { plan: self.plan.as_ref()?, copy: cell.get(), generated_at: *generated_at })
+        let (plan, PlannedCopy { generated_at, cell }) = (self.plan.as_ref()?, entry.copy()?);
+        Some(PlannedEntry { plan, copy: cell.get(), generated_at: *generated_at })
     }
 
-    /// A hit: served at once, unless the plan makes it wait for a refresh.
-    #[inline]
-    pub(super) fn look_up_planned(
-        &self,
-        PlannedEntry { plan, copy, generated_at }: PlannedEntry<'_>,
-        held: Arc<Entry>,
-        age: Duration,
-        now: Instant,
-    ) -> Lookup {
-        let answers = count(held.hits() + 1);
-        let hit = CacheHit { answers, age, now: generated_at + age };
-        match plan.decide(&copy, hit) {
-            RefreshDecision::NotWorthIt => {
-                self.count(&held, age);
-                Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age })
-            }
-            RefreshDecision::RefreshFirst => self.look_up_due(plan, held, age, now, Some(Patience::UntilEnd)),
-            RefreshDecision::Refresh | RefreshDecision::RefreshAt(_) => {
-                let patience = match plan.options.waiting {
-                    RefreshWaiting::Rarely => None,
-                    RefreshWaiting::Shortly => Some(Patience::Short),
-                };
-                self.look_up_due(plan, held, age, now, patience)
-            }
-        }
-    }
-
-    /// A hit whose report is worth a call. `patience`: the client waits for it, if the call is possible.
+    /// A hit whose report is worth a call. The client waits for it only if the call is possible.
     #[cold]
-    fn look_up_due(
+    pub(super) fn look_up_due(
         &self,
-        plan: &RefreshPlan,
+        planned: PlannedEntry<'_>,
         held: Arc<Entry>,
-        age: Duration,
+        hit: CacheHit,
         now: Instant,
-        patience: Option<Patience>,
     ) -> Lookup {
+        let (plan, age, patience) = (planned.plan, hit.age, planned.patience(hit));
         let refresh = self.due(plan, &held, now);
         // No client waits for a call that is likely to fail.
         if let (Refresh::Due, None, Some(patience)) = (refresh, held.refresh_failure(), patience) {

@@ -65,11 +65,13 @@ impl CopyStats {
         self.looked_at().saturating_sub(Duration::from_millis(self.current_before_look_ms as u64))
     }
 
+    #[inline]
     pub(super) fn seconds_since_look(&self, now: Duration) -> f64 {
         // Converted from a signed integer, which takes one instruction; the difference fits (292 years).
         nanos(now).saturating_sub(self.looked_at_ns).cast_signed() as f64 * 1e-9
     }
 
+    #[inline]
     pub(super) fn seconds_since_current(&self, now: Duration) -> f64 {
         self.seconds_since_look(now) + f64::from(self.current_before_look_ms) * 1e-3
     }
@@ -117,6 +119,7 @@ impl CopyStats {
     }
 
     /// The inverse of [`Self::to_words`].
+    #[inline]
     pub const fn from_words(words: [u64; 5]) -> Self {
         let [looked_at_ns, rate, clicks, answers, current_before_look_ms] = words;
         Self {

@@ -38,6 +38,7 @@ pub struct UnexpectedClicks {
 
 impl CopyStats {
     /// The clicks that the responses since the last look have missed on average.
+    #[inline]
     pub fn lack(&self, now: Duration, unexpected: UnexpectedClicks) -> Lack {
         let seconds = self.seconds_since_look(now);
         let per_second_squared =
@@ -51,6 +52,7 @@ impl CopyStats {
 
     /// The responses since the cached report was last known to be current, plus one for the next; limited to
     /// ten for each second since then.
+    #[inline]
     pub fn counted_answers(&self, answers: u32, now: Duration) -> f64 {
         let given = f64::from(self.answers_since_current(answers)) + 1.0;
         let most = COUNTED_ANSWERS_PER_SECOND * self.seconds_since_current(now);
@@ -63,12 +65,14 @@ impl CopyStats {
 
 impl Lack {
     /// The clicks missed by each response since the last look, on average.
+    #[inline]
     pub fn each(&self) -> f64 {
         self.known + self.expected + self.unexpected
     }
 
     /// The clicks missed by the last response alone. What grows linearly is now twice its average; what grows with
     /// the square is counted by the rule at 1.5 times `unexpected`.
+    #[inline]
     pub fn of_this_answer(&self) -> f64 {
         self.known + 2.0 * self.expected + 1.5 * self.unexpected
     }
@@ -96,6 +100,7 @@ impl UnexpectedClicks {
     }
 
     /// The inverse of [`Self::to_words`].
+    #[inline]
     pub const fn from_words([clicked, unclicked]: [u64; 2]) -> Self {
         Self { clicked: f64::from_bits(clicked), unclicked: f64::from_bits(unclicked) }
     }

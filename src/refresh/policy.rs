@@ -53,18 +53,23 @@ pub enum RefreshDecision {
 // === impl RefreshPolicy ===
 
 impl RefreshPolicy {
-    /// Applies the rule on a hit.
+    /// The rule: whether the report is worth a call on this hit.
+    #[inline]
+    pub fn is_worth_a_call(&self, copy: &CopyStats, hit: CacheHit, terms: &RefreshTerms) -> bool {
+        let CacheHit { answers, age, now } = hit;
+        age >= self.min_refresh_interval
+            && copy.counted_answers(answers, now) * copy.lack(now, terms.unexpected).each()
+                >= terms.price.clicks_missed()
+    }
+
+    /// Applies the rule on a hit, and says whether the response has to wait.
     #[inline]
     pub fn decide(&self, copy: &CopyStats, hit: CacheHit, terms: &RefreshTerms) -> RefreshDecision {
-        let CacheHit { answers, age, now } = hit;
-        if age < self.min_refresh_interval {
+        if !self.is_worth_a_call(copy, hit, terms) {
             return RefreshDecision::NotWorthIt;
         }
-        let lack = copy.lack(now, terms.unexpected);
-        let price = terms.price.clicks_missed();
-        if copy.counted_answers(answers, now) * lack.each() < price {
-            RefreshDecision::NotWorthIt
-        } else if age > self.stale_while_revalidate && lack.of_this_answer() >= price {
+        let lacks = copy.lack(hit.now, terms.unexpected).of_this_answer();
+        if hit.age > self.stale_while_revalidate && lacks >= terms.price.clicks_missed() {
             RefreshDecision::RefreshFirst
         } else {
             RefreshDecision::Refresh
