@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    cache::{PlanMinute, PriceLevel, QuotaUse, ReportCache, SliceDone},
+    cache::{PlanMinute, PlannedCalls, PriceLevel, QuotaUse, ReportCache, SliceDone},
     outage::Outage,
     quota::{PlannedRationing, Quota, Scarcity},
     state::{Durability, PlanStore},
@@ -68,8 +68,8 @@ impl PlanKeeper {
             planning.plan_minute(QuotaUse { used, yesterday_exceeded_after }, snapshot.now())
         });
         let slice = match planned.await {
-            Ok(PlanMinute { rationing: Some((reserved, level)), slice }) => {
-                let scarcity = match level {
+            Ok(PlanMinute { rationing: Some(PlannedCalls { reserved, price_level }), slice }) => {
+                let scarcity = match price_level {
                     PriceLevel::Ample => Scarcity::Ample,
                     PriceLevel::Scarce => Scarcity::Scarce,
                 };

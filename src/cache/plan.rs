@@ -19,6 +19,9 @@ use crate::{
     report::{FailureStage, FetchError, Reason},
 };
 
+/// The price, in relation to that of an ample day, at which calls begin to be scarce, and at which they no longer are.
+const SCARCE: (f64, f64) = (1.5, 1.0);
+
 /// How planned refresh is to behave: the settings `cache.refresh`, `cache.min_refresh_interval` and others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RefreshPlanOptions {
@@ -44,6 +47,16 @@ pub enum RefreshWaiting {
     Shortly,
 }
 
+/// Whether the price of a call is above that of a day with ample calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PriceLevel {
+    /// It is not.
+    #[default]
+    Ample,
+    /// It is: reports are refreshed less often than they would be.
+    Scarce,
+}
+
 /// The plan, shared by all hits.
 #[derive(Debug)]
 pub(super) struct RefreshPlan {
@@ -63,6 +76,8 @@ pub(super) struct PlanControl {
     pub(super) last_minute: Duration,
     /// The UTC day of the last minute; `None` before the first.
     pub(super) day: Option<u64>,
+    /// As of the last minute.
+    pub(super) price_level: PriceLevel,
 }
 
 /// [`RefreshTerms`] in atomics.
@@ -83,8 +98,14 @@ impl RefreshPlan {
             unexpected: UnexpectedClicks::shared_by(options.unexpected_clicks, 0, 0),
         });
         let ceiling = RefreshCeiling::new(options.limits.per_day, options.hour_share);
-        let control =
-            Mutex::new(PlanControl { controller, ceiling, last_slice: now, last_minute: now, day: None });
+        let control = Mutex::new(PlanControl {
+            controller,
+            ceiling,
+            last_slice: now,
+            last_minute: now,
+            day: None,
+            price_level: PriceLevel::Ample,
+        });
         Self { options, terms, control }
     }
 
@@ -160,5 +181,36 @@ impl TermsCell {
                 unclicked.load(Ordering::Relaxed),
             ]),
         }
+    }
+}
+
+// === impl PriceLevel ===
+
+impl PriceLevel {
+    /// The level at a price in relation to that of an ample day. Between the two bounds it stays as it is.
+    pub(super) fn next(self, scarcity: f64) -> Self {
+        match self {
+            Self::Ample if scarcity > SCARCE.0 => Self::Scarce,
+            Self::Scarce if scarcity < SCARCE.1 => Self::Ample,
+            Self::Ample | Self::Scarce => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        PriceLevel::{Ample, Scarce},
+        *,
+    };
+
+    #[test]
+    fn a_price_that_wavers_does_not_change_its_level_with_each_minute() {
+        let mut level = PriceLevel::default();
+        let levels = [1.4, 1.6, 1.4, 1.1, 0.9, 1.4].map(|scarcity| {
+            level = level.next(scarcity);
+            level
+        });
+        assert_eq!(levels, [Ample, Scarce, Scarce, Scarce, Ample, Ample]);
     }
 }

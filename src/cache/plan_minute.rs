@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::{
-    ReportCache,
+    PriceLevel, ReportCache,
     plan::{PlanControl, RefreshPlan},
 };
 use crate::{
@@ -25,19 +25,19 @@ pub struct QuotaUse {
 /// What the plan asks of the quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanMinute {
-    /// The calls to be reserved for misses, and the price of a call; `None`: lifetimes are fixed.
-    pub rationing: Option<(u32, PriceLevel)>,
+    /// `None`: lifetimes are fixed.
+    pub rationing: Option<PlannedCalls>,
     /// Whether the demand was summed in this minute: every five minutes.
     pub slice: SliceDone,
 }
 
-/// Whether the price of a call is above that of a day with ample calls.
+/// What the plan makes of the calls left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PriceLevel {
-    /// It is not.
-    Ample,
-    /// It is: reports are refreshed less often than they would be.
-    Scarce,
+pub struct PlannedCalls {
+    /// The calls to be reserved for misses.
+    pub reserved: u32,
+    /// Whether calls are scarce.
+    pub price_level: PriceLevel,
 }
 
 /// Whether the demand was summed.
@@ -62,7 +62,7 @@ impl ReportCache {
         let (now, utc) = (self.options.clock.at(Instant::now()), utc_time(utc));
         let slice = self.slice(plan, now, utc);
         let mut control = plan.control();
-        let PlanControl { controller, ceiling, last_minute, day, .. } = &mut *control;
+        let PlanControl { controller, ceiling, last_minute, day, price_level, last_slice: _ } = &mut *control;
         let is_new_day = day.replace(utc.day()) != Some(utc.day());
         if let Some(used) = quota.yesterday_exceeded_after.filter(|_| is_new_day) {
             controller.quota_exceeded(used);
@@ -70,8 +70,9 @@ impl ReportCache {
         controller.tick(quota.used, utc);
         ceiling.pass(now.saturating_sub(std::mem::replace(last_minute, now)));
         plan.set_price(controller.price());
-        let level = if controller.is_scarce() { PriceLevel::Scarce } else { PriceLevel::Ample };
-        PlanMinute { rationing: Some((controller.reserved() as u32, level)), slice }
+        *price_level = price_level.next(controller.scarcity());
+        let reserved = controller.reserved() as u32;
+        PlanMinute { rationing: Some(PlannedCalls { reserved, price_level: *price_level }), slice }
     }
 
     /// Each five minutes: sums the demand.

@@ -108,9 +108,9 @@ impl PriceController {
         Price::from_u(self.u)
     }
 
-    /// Whether the price is above the first one, which suits a day with ample calls.
-    pub fn is_scarce(&self) -> bool {
-        self.u > first_u(self.limits)
+    /// The price in relation to the first one, which suits a day with ample calls: 2 is twice that.
+    pub fn scarcity(&self) -> f64 {
+        (self.u / first_u(self.limits)).powi(2)
     }
 
     /// The calls currently reserved for uncached reports.
