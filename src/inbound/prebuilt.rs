@@ -1,5 +1,9 @@
-//! Prebuilt header values that end in a number of seconds, as constants in the binary: a hit neither allocates nor
-//! formats its `Age` and `Cache-Status`.
+//! Prebuilt header values that end in a number of seconds: a hit neither allocates, formats nor checks its `Age` and
+//! `Cache-Status`.
+//!
+//! The texts are constants in the binary, so that a value has no count of references: to clone it writes nothing shared.
+
+use std::sync::OnceLock;
 
 use http::HeaderValue;
 
@@ -12,6 +16,8 @@ const DIGITS: usize = 4;
 pub(super) struct PrebuiltSeconds<const WIDTH: usize> {
     prefix: usize,
     texts: [[u8; WIDTH]; READY],
+    /// Made of the texts with the first use: 160 KiB.
+    values: OnceLock<Box<[HeaderValue]>>,
 }
 
 // === impl PrebuiltSeconds ===
@@ -34,12 +40,16 @@ impl<const WIDTH: usize> PrebuiltSeconds<WIDTH> {
             }
             number += 1;
         }
-        Self { prefix: prefix.len(), texts }
+        Self { prefix: prefix.len(), texts, values: OnceLock::new() }
     }
 
     /// The header value for this number; `None` if it is not prebuilt.
     pub(super) fn get(&'static self, seconds: u64) -> Option<HeaderValue> {
-        let number = usize::try_from(seconds).ok().filter(|number| *number < READY)?;
+        let values = self.values.get_or_init(|| (0..READY).filter_map(|number| self.value(number)).collect());
+        values.get(usize::try_from(seconds).ok()?).cloned()
+    }
+
+    fn value(&'static self, number: usize) -> Option<HeaderValue> {
         let text = &self.texts[number][..self.prefix + length(number)];
         std::str::from_utf8(text).ok().map(HeaderValue::from_static)
     }
