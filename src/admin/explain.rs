@@ -10,7 +10,7 @@ use super::{
     reply::rounded,
 };
 use crate::{
-    cache::{ActivityStatistics, Entry, Freshness, PlannedView, RefreshFailure, ReportCache},
+    cache::{ActivityStatistics, Entry, Freshness, PlannedView, Refresh, RefreshFailure, ReportCache},
     refresh::Pairing,
     report::{ActivityId, LinkReport, NoClicks, ReportKey},
 };
@@ -167,7 +167,7 @@ impl HeldView {
         let lifetime = entry.lifetime();
         Self {
             answer: kind_of(entry),
-            freshness: freshness(entry, now),
+            freshness: freshness(entry, memory, now),
             links: entry.report().map(LinkReport::links),
             clicks: entry.report().map(LinkReport::clicks),
             etag: entry
@@ -213,8 +213,13 @@ impl PlanView {
     }
 }
 
-fn freshness(entry: &Entry, now: Instant) -> &'static str {
+fn freshness(entry: &Entry, memory: &ReportCache, now: Instant) -> &'static str {
     match entry.freshness(now) {
+        Freshness::Fresh | Freshness::Stale | Freshness::StaleIfError | Freshness::Expired
+            if matches!(memory.refresh(entry, now), Refresh::Planned(_)) =>
+        {
+            "fresh"
+        }
         Freshness::Fresh => "fresh",
         Freshness::Stale | Freshness::StaleIfError | Freshness::Expired
             if entry.negative_answer().is_some() =>

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::Entry;
-use crate::report::Lifetime;
+use crate::report::{Lifetime, LifetimeReason};
+
+/// A report that the plan decides on is kept for so long, if there is room: it may not be worth a call for days.
+const PLANNED_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// What an entry may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,15 +41,23 @@ impl Entry {
     /// May it be removed? Neither it nor the report behind it may be served, and it holds back no call.
     pub(super) fn is_dead(&self, now: Instant) -> bool {
         let resting = self.refresh_failure().is_some_and(|refresh_failure| refresh_failure.is_resting(now));
-        self.is_expired(now) && self.behind(now).is_none() && !resting
+        let planned = self.is_planned() && self.age(now) < PLANNED_KEPT;
+        self.is_expired(now) && self.behind(now).is_none() && !resting && !planned
+    }
+
+    /// Does the refresh plan decide on it? Then it may be served at any age, as long as it is not worth a call.
+    fn is_planned(&self) -> bool {
+        self.lifetime().reason == LifetimeReason::Planned
     }
 
     /// The earliest time from which on [`Entry::is_dead`] can hold.
     pub(super) fn dead_from(&self) -> Instant {
         let (generated_at, lifetime) = (self.generated_at(), self.lifetime());
+        let kept = if self.is_planned() { PLANNED_KEPT } else { Duration::ZERO };
         // A lifetime beyond the clock's range is checked more often than it need be.
-        let expired_from =
-            generated_at.checked_add(lifetime.keep.max(lifetime.revalidate)).unwrap_or(generated_at);
+        let expired_from = generated_at
+            .checked_add(lifetime.keep.max(lifetime.revalidate).max(kept))
+            .unwrap_or(generated_at);
         let behind = self.report_behind().map(|report| report.dead_from());
         let retry_at = self.refresh_failure().map(|refresh_failure| refresh_failure.retry_at);
         behind.into_iter().chain(retry_at).fold(expired_from, Instant::max)

@@ -21,15 +21,15 @@ impl ReportCache {
     pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
         let Some(held) = self.store.get(key) else { return self.look_up_absent(key, now) };
         let age = held.age(now);
-        if let Some(planned) = self.planned(&held)
-            && age < held.lifetime().revalidate
-        {
+        if let Some(planned) = self.planned(&held) {
             let hit = planned.hit(&held, age);
-            if planned.is_worth_a_call(hit) {
+            if !planned.is_worth_a_call(hit) {
+                self.count(&held, age);
+                return Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age });
+            }
+            if age < held.lifetime().revalidate {
                 return self.look_up_due(planned, held, hit, now);
             }
-            self.count(&held, age);
-            return Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age });
         }
         match held.freshness_at(age) {
             Freshness::Fresh => {
@@ -111,10 +111,8 @@ impl ReportCache {
     /// When this entry may be refreshed: depends on its age, its back-off and how scarce calls are.
     pub fn refresh(&self, entry: &Entry, now: Instant) -> Refresh {
         match self.planned(entry) {
-            Some(planned) if entry.freshness(now) != Freshness::StaleIfError => {
-                self.planned_refresh(planned, entry, now)
-            }
-            Some(_) | None => self.refresh_by_age(entry, now),
+            Some(planned) => self.planned_refresh(planned, entry, now),
+            None => self.refresh_by_age(entry, now),
         }
     }
 

@@ -257,3 +257,21 @@ async fn the_price_follows_the_demand_and_is_higher_when_fewer_calls_are_left() 
     assert!(prices[58] < prices[0], "one busy report and ten thousand calls: {prices:?}");
     assert!(prices[118] > 50.0 * prices[58], "{prices:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_report_older_than_stale_if_error_is_a_hit_until_it_is_worth_a_call_and_then_a_miss() {
+    let mut harness = planned();
+    hold_quiet(&mut harness, key(1)).await;
+    hold_busy(&mut harness, key(2)).await;
+    sleep(options().lifetimes.stale_if_error + seconds(60)).await;
+    assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "hit");
+    // A sweep of what is too old leaves it alone.
+    for number in 3..200 {
+        harness.hold(key(number), with_clicks(key(number), 1)).await;
+    }
+    assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "hit");
+    harness.is_clear().await;
+    let asking = harness.ask(key(2));
+    harness.call().await.fails(UpstreamFailure::Timeout);
+    assert_eq!(from(&asking.await.unwrap()), "error", "too old to be served instead of an error");
+}

@@ -21,9 +21,6 @@ pub(super) fn dashboards() -> Dashboards {
     }
 }
 
-/// The replay knows no age at which a client waits for a fetch.
-pub(super) const NO_EXPIRY: (&str, &str) = ("CACHE__STALE_IF_ERROR", "240h");
-
 fn keeps_the_limits(figures: &Figures, workload: &Workload) {
     assert!(figures.most_in_a_day() <= workload.per_day as usize, "{}", figures.most_in_a_day());
     assert!(figures.busiest_second() < 5, "{}", figures.busiest_second());
@@ -37,7 +34,7 @@ async fn the_app_makes_the_calls_of_the_replay_and_misses_the_same_clicks() {
         let outcome = replayed(&workload);
         let measured = workload.measured_from..workload.end;
         let law = SquareRootLaw::of(&workload).expect("it is polled").missed_per_answer;
-        let figures = PlayedDay::begin(workload.clone(), &[NO_EXPIRY]).await.play_to_end().await;
+        let figures = PlayedDay::begin(workload.clone(), &[]).await.play_to_end().await;
         keeps_the_limits(&figures, &workload);
         let made = figures.calls_in(measured);
         println!(

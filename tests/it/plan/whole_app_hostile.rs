@@ -10,7 +10,7 @@ use link_report_proxy::{
     simulator::{Fall, ScriptedCampaign},
 };
 
-use super::whole_app::{NO_EXPIRY, dashboards};
+use super::whole_app::dashboards;
 use crate::support::{
     pipe::Connection,
     played_day::{Figures, Kept, PlayedDay, replayed},
@@ -58,8 +58,9 @@ async fn an_upstream_that_is_down_for_two_hours_at_noon_gets_no_burst_when_it_is
 #[tokio::test(start_paused = true)]
 async fn at_midnight_with_every_report_due_the_calls_are_spread() {
     let workload = Dashboards { per_day: 400, ..dashboards() }.workload(2);
-    // The reports that were fetched at the start are a day old then.
-    let mut day = PlayedDay::begin(workload.clone(), &[NO_EXPIRY]).await;
+    // The reports that were fetched at the start are a day old then, and calls for them fail.
+    let no_limit = ("CACHE__STALE_IF_ERROR", "240h");
+    let mut day = PlayedDay::begin(workload.clone(), &[no_limit]).await;
     day.play_until(21 * HOUR).await;
     day.set_connection(Connection::Nowhere(Unreachable::Connect));
     day.play_until(24 * HOUR).await;
