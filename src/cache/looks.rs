@@ -26,6 +26,8 @@ pub(super) struct FetchedClicks {
     pub(super) looked: Looked,
     /// The hits of the key so far.
     pub(super) hits: u64,
+    /// The upstream counted the clicks after this.
+    pub(super) asked_at: Instant,
 }
 
 // === impl ReportCache ===
@@ -38,7 +40,7 @@ impl ReportCache {
         entry: Entry,
         key: ReportKey,
         before: Option<&Entry>,
-        FetchedClicks { clicks, looked: Looked { history, pairing }, hits }: FetchedClicks,
+        FetchedClicks { clicks, looked: Looked { history, pairing }, hits, asked_at }: FetchedClicks,
     ) -> Entry {
         let copy_before = before.and_then(Entry::copy).map(|copy| copy.cell.get());
         if let Some(copy) = &copy_before {
@@ -54,6 +56,7 @@ impl ReportCache {
             }
             Pairing::Separate => {}
         }
+        self.compare_with_probes(key.id, clicks, asked_at);
         let entry = match self.lifetime(&entry, copy_before.as_ref(), &history, hits) {
             Some(lifetime) => entry.with_lifetime(lifetime),
             None => entry,
@@ -63,7 +66,7 @@ impl ReportCache {
     }
 
     /// Another look at the campaign of this key has shown these clicks.
-    fn tell(&self, key: ReportKey, history: &ClickHistory) {
+    pub(super) fn tell(&self, key: ReportKey, history: &ClickHistory) {
         let Some(entry) = self.store.get(&key) else { return };
         let Some(PlannedCopy { cell, .. }) = entry.copy() else { return };
         let (copy, hits) = (cell.get(), entry.hits());

@@ -26,7 +26,7 @@ impl ReportCache {
         {
             let hit = planned.hit(&held, age);
             if planned.is_worth_a_call(hit) {
-                return self.look_up_due(planned, held, hit, now);
+                return self.look_up_due(key.id, planned, held, hit, now);
             }
             self.count(&held, age);
             return Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age });

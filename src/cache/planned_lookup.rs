@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, copy_cell::PlannedCopy,
-    lookup::from_stale, plan::RefreshPlan, statistics::count,
+    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom,
+    copy_cell::PlannedCopy, lookup::from_stale, plan::RefreshPlan, statistics::count,
 };
 use crate::{
     refresh::{CacheHit, CopyStats, Lack, Price, RefreshDecision},
-    report::QuotaPressure,
+    report::{ActivityId, QuotaPressure},
 };
 
 /// An entry that the plan decides on.
@@ -77,12 +77,17 @@ impl ReportCache {
     #[cold]
     pub(super) fn look_up_due(
         &self,
+        id: ActivityId,
         planned: PlannedEntry<'_>,
         held: Arc<Entry>,
         hit: CacheHit,
         now: Instant,
     ) -> Lookup {
         let (plan, age, patience) = (planned.plan, hit.age, planned.patience(hit));
+        if self.waits_for_probe(plan, &planned.copy, id, hit) {
+            self.count(&held, age);
+            return Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age });
+        }
         let refresh = self.due(plan, &held, now);
         // No client waits for a call that is likely to fail.
         if let (Refresh::Due, None, Some(patience)) = (refresh, held.refresh_failure(), patience) {

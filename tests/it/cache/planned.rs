@@ -2,7 +2,7 @@
 
 use link_report_proxy::{
     cache::{CacheOptions, QuotaUse, RefreshPlanOptions, RefreshSchedule, RefreshWaiting},
-    refresh::{PriceLimits, RefreshPolicy},
+    refresh::{PriceLimits, RefreshPolicy, ShadowMode},
     report::{NoClicks, QuotaPressure, QuotaPressureFn, Reason, ReportKey, UpstreamFailure},
 };
 use std::sync::{
@@ -24,6 +24,7 @@ fn plan(waiting: RefreshWaiting) -> RefreshPlanOptions {
         limits: PriceLimits { per_day: PER_DAY, reserve: 0.02 },
         hour_share: 0.15,
         waiting,
+        probes: ShadowMode::Off,
     }
 }
 
