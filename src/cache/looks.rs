@@ -44,7 +44,7 @@ impl ReportCache {
     ) -> Entry {
         let copy_before = before.and_then(Entry::copy).map(|copy| copy.cell.get());
         if let Some(copy) = &copy_before {
-            self.count_missed(copy, clicks, hits);
+            self.count_missed(copy, clicks, count(hits));
         }
         match pairing {
             Pairing::Paired => {
@@ -65,18 +65,19 @@ impl ReportCache {
         entry.with_copy(CopyStats::fetched(&history, clicks, count(hits)), generated_at)
     }
 
-    /// Another look at the campaign of this key has shown these clicks.
+    /// Another look at the campaign of this key has shown these clicks. It may be of a time long ago: the responses since
+    /// may miss more.
     pub(super) fn tell(&self, key: ReportKey, history: &ClickHistory) {
         let Some(entry) = self.store.get(&key) else { return };
         let Some(PlannedCopy { cell, .. }) = entry.copy() else { return };
-        let (copy, hits) = (cell.get(), entry.hits());
-        self.count_missed(&copy, history.clicks(), hits);
-        cell.set(copy.campaign_looked(history, count(hits)));
+        let (copy, now) = (cell.get(), self.options.clock.at(Instant::now()));
+        let answers = copy.answers_at(count(entry.hits()), history.looked_at(), now);
+        self.count_missed(&copy, history.clicks(), answers);
+        cell.set(copy.campaign_looked(history, answers));
     }
 
-    fn count_missed(&self, copy: &CopyStats, clicks: u32, hits: u64) {
-        let hits = count(hits);
-        self.metrics.looked(copy.answers_since_look(hits), copy.clicks_missed(clicks, hits));
+    fn count_missed(&self, copy: &CopyStats, clicks: u32, answers: u32) {
+        self.metrics.looked(copy.answers_since_look(answers), copy.clicks_missed(clicks, answers));
     }
 
     /// The lifetime of a report under the plan: it is fresh for about as long as it takes until it is worth a call, by the

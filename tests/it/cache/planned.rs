@@ -17,7 +17,7 @@ use crate::support::in_process::key;
 
 const PER_DAY: u32 = 10_000;
 
-fn plan(waiting: RefreshWaiting) -> RefreshPlanOptions {
+pub(super) fn plan(waiting: RefreshWaiting) -> RefreshPlanOptions {
     RefreshPlanOptions {
         policy: RefreshPolicy { min_refresh_interval: seconds(10), stale_while_revalidate: seconds(600) },
         unexpected_clicks: 7.0,
@@ -28,7 +28,7 @@ fn plan(waiting: RefreshWaiting) -> RefreshPlanOptions {
     }
 }
 
-fn planned_options(plan: RefreshPlanOptions) -> CacheOptions {
+pub(super) fn planned_options(plan: RefreshPlanOptions) -> CacheOptions {
     CacheOptions { refresh: RefreshSchedule::Planned(plan), ..options() }
 }
 
