@@ -127,7 +127,7 @@ impl Explanation {
                 no_clicks: no_clicks.as_str(),
                 being_fetched: memory.is_being_fetched(&key),
                 next: match &entry {
-                    Some(entry) => next(entry, memory, now),
+                    Some(entry) => next(&key, entry, memory, now),
                     None => next_without_entry(form, refresh_failure.as_ref(), now),
                 },
                 fetches: form.fetches,

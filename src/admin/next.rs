@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     cache::{Entry, FormStatistics, Freshness, Refresh, RefreshFailure, ReportCache},
+    report::ReportKey,
     telemetry::EvictionCause,
 };
 
@@ -32,10 +33,14 @@ pub(super) fn next_without_entry(
     format!("not cached{removed}: the next request is a miss and waits for a call")
 }
 
-pub(super) fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String {
+pub(super) fn next(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> String {
     let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
-    match (entry.freshness(now), entry.refresh_failure(), memory.refresh(entry, now)) {
+    match (entry.freshness(now), entry.refresh_failure(), memory.refresh_of(key, entry, now)) {
         (Freshness::Fresh | Freshness::Stale, _, Refresh::Planned(left)) => next_planned(left),
+        (Freshness::Fresh | Freshness::Stale, _, Refresh::AfterProbe) => {
+            "served from the cache; worth a call, and refreshed if the next change probe shows new clicks"
+                .to_owned()
+        }
         (Freshness::Fresh, _, _) => {
             format!("served from the cache; the first request after {fresh_for} s starts a refresh")
         }
@@ -51,7 +56,7 @@ pub(super) fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String 
         (
             Freshness::StaleIfError | Freshness::Expired,
             refresh_failure,
-            Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_),
+            Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_) | Refresh::AfterProbe,
         ) if entry.negative_answer().is_some() => next_after_negative(entry, refresh_failure, now),
         (Freshness::Stale, None, Refresh::Due | Refresh::Backoff(_)) => {
             "served from the cache, and refreshed in the background".to_owned()
@@ -59,17 +64,19 @@ pub(super) fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String 
         (
             Freshness::Stale | Freshness::StaleIfError,
             Some(refresh_failure),
-            Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_),
+            Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_) | Refresh::AfterProbe,
         ) => {
             let pause = refresh_failure.retry_at.saturating_duration_since(now).as_secs();
             format!(
                 "served from the cache, since refreshes fail; the first request after {pause} s starts the next one"
             )
         }
-        (Freshness::StaleIfError, None, Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_)) => {
-            "too old to be served at once: the next request waits for a call; served if that call fails"
-                .to_owned()
-        }
+        (
+            Freshness::StaleIfError,
+            None,
+            Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_) | Refresh::AfterProbe,
+        ) => "too old to be served at once: the next request waits for a call; served if that call fails"
+            .to_owned(),
         (Freshness::Expired, _, _) => "expired: the next request is a miss and waits for a call".to_owned(),
     }
 }

@@ -16,8 +16,8 @@ use crate::{
 /// An entry that the plan decides on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PlannedEntry<'a> {
-    plan: &'a RefreshPlan,
-    copy: CopyStats,
+    pub(super) plan: &'a RefreshPlan,
+    pub(super) copy: CopyStats,
     generated_at: Duration,
 }
 
@@ -84,7 +84,7 @@ impl ReportCache {
         now: Instant,
     ) -> Lookup {
         let (plan, age, patience) = (planned.plan, hit.age, planned.patience(hit));
-        if self.waits_for_probe(plan, &planned.copy, id, hit) {
+        if self.waits_for_probe(&planned, id, hit) {
             self.count(&held, age);
             return Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age });
         }
@@ -97,9 +97,11 @@ impl ReportCache {
         let served = Served { from: from_stale(&held), entry: Arc::clone(&held), age };
         match refresh {
             Refresh::Due => Lookup::Due { served, held },
-            Refresh::Backoff(_) | Refresh::Deferred(_) | Refresh::Stopped | Refresh::Planned(_) => {
-                Lookup::Answered(served)
-            }
+            Refresh::Backoff(_)
+            | Refresh::Deferred(_)
+            | Refresh::Stopped
+            | Refresh::Planned(_)
+            | Refresh::AfterProbe => Lookup::Answered(served),
         }
     }
 

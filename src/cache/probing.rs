@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use super::{
     ReportCache,
     plan::RefreshPlan,
+    planned_lookup::PlannedEntry,
     probe_control::ProbeControl,
     statistics::{count, form_of},
 };
 use crate::{
     refresh::{
-        CacheHit, CopyStats, EmailClicks, ProbeOffReason, ProbeSelection, ProbeVerdict, ShadowStatus,
-        UnmovedCheck,
+        CacheHit, EmailClicks, ProbeOffReason, ProbeSelection, ProbeVerdict, ShadowStatus, UnmovedCheck,
     },
     report::{
         ActivityClicks, ActivityId, Cause, FailureStage, FetchError, FetchedStatistics, NoClicks,
@@ -151,8 +151,7 @@ impl ReportCache {
     /// Whether a report that is worth a call is served as it is, since the next probe tells whether it has changed.
     pub(super) fn waits_for_probe(
         &self,
-        plan: &RefreshPlan,
-        copy: &CopyStats,
+        PlannedEntry { plan, copy, .. }: &PlannedEntry<'_>,
         id: ActivityId,
         hit: CacheHit,
     ) -> bool {
