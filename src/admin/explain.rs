@@ -127,14 +127,14 @@ impl Explanation {
                 no_clicks: no_clicks.as_str(),
                 being_fetched: memory.is_being_fetched(&key),
                 next: match &entry {
-                    Some(entry) => next(entry, memory, now),
+                    Some(entry) => next(&key, entry, memory, now),
                     None => next_without_entry(form, refresh_failure.as_ref(), now),
                 },
                 fetches: form.fetches,
                 hits_since_last_fetch: form.hits_since_last_fetch(entry.as_ref().map(|entry| entry.hits())),
                 last_fetch_error: refresh_failure
                     .map(|refresh_failure| RefreshFailureView::of(&refresh_failure, now)),
-                held: entry.map(|entry| HeldView::of(&entry, memory, now)),
+                held: entry.map(|entry| HeldView::of(&key, &entry, memory, now)),
             }
         });
         Self { id, clicks: ClicksView::of(&statistics, memory, now), reports: reports.into() }
@@ -163,11 +163,11 @@ impl ClicksView {
 // === impl HeldView ===
 
 impl HeldView {
-    fn of(entry: &Entry, memory: &ReportCache, now: Instant) -> Self {
+    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> Self {
         let lifetime = entry.lifetime();
         Self {
             answer: kind_of(entry),
-            freshness: freshness(entry, memory, now),
+            freshness: freshness(key, entry, memory, now),
             links: entry.report().map(LinkReport::links),
             clicks: entry.report().map(LinkReport::clicks),
             etag: entry
@@ -213,10 +213,10 @@ impl PlanView {
     }
 }
 
-fn freshness(entry: &Entry, memory: &ReportCache, now: Instant) -> &'static str {
+fn freshness(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> &'static str {
     match entry.freshness(now) {
         Freshness::Fresh | Freshness::Stale | Freshness::StaleIfError | Freshness::Expired
-            if matches!(memory.refresh(entry, now), Refresh::Planned(_)) =>
+            if matches!(memory.refresh_of(key, entry, now), Refresh::Planned(_) | Refresh::AfterProbe) =>
         {
             "fresh"
         }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     cache::{Entry, FormStatistics, Freshness, Refresh, RefreshFailure, ReportCache},
+    report::ReportKey,
     telemetry::EvictionCause,
 };
 
@@ -32,10 +33,14 @@ pub(super) fn next_without_entry(
     format!("not cached{removed}: the next request is a miss and waits for a call")
 }
 
-pub(super) fn next(entry: &Entry, memory: &ReportCache, now: Instant) -> String {
+pub(super) fn next(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> String {
     let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
-    match (entry.freshness(now), entry.refresh_failure(), memory.refresh(entry, now)) {
+    match (entry.freshness(now), entry.refresh_failure(), memory.refresh_of(key, entry, now)) {
         (_, _, Refresh::Planned(left)) => next_planned(left),
+        (_, _, Refresh::AfterProbe) => {
+            "served from the cache; worth a call, and refreshed if the next change probe shows new clicks"
+                .to_owned()
+        }
         (Freshness::Fresh, _, _) => {
             format!("served from the cache; the first request after {fresh_for} s starts a refresh")
         }

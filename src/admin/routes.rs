@@ -103,7 +103,7 @@ impl Admin {
             "/config" => |state| json(&state.settings),
             "/quota" => |state| {
                 let snapshot = state.quota.snapshot();
-                let plan = state.memory.plan_status(snapshot.now());
+                let plan = state.memory.plan_status(snapshot.now()).zip(state.memory.probe_status());
                 json(&status::quota(snapshot, plan.as_ref()))
             },
             "/token" => |state| json(&status::token(state.tokens.snapshot())),

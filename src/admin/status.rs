@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 use super::reply::rounded;
 use crate::{
     quota::{Forecast, QuotaSnapshot, SecondCount},
-    refresh::PriceStatus,
+    refresh::{PriceStatus, ProbeOffReason, ShadowStatus},
     token::{RenewalSnapshot, TokenSnapshot},
 };
 
 /// `plan` is absent with fixed lifetimes.
-pub(super) fn quota(snapshot: QuotaSnapshot, plan: Option<&PriceStatus>) -> Value {
+pub(super) fn quota(
+    snapshot: QuotaSnapshot,
+    plan: Option<&(PriceStatus, ShadowStatus<ProbeOffReason>)>,
+) -> Value {
     const HOUR_SECONDS: f64 = 3_600.0;
     let QuotaSnapshot { second: SecondCount { limit, used, waiting, wait }, day, skew } = snapshot;
     let hours_left = day.resets_in.as_secs_f64() / HOUR_SECONDS;
@@ -37,7 +40,7 @@ pub(super) fn quota(snapshot: QuotaSnapshot, plan: Option<&PriceStatus>) -> Valu
 }
 
 /// The price of a call in clicks missed, and what it follows from.
-fn planned(plan: &PriceStatus) -> Value {
+fn planned((plan, probe): &(PriceStatus, ShadowStatus<ProbeOffReason>)) -> Value {
     let hours = plan.planned_calls.map(|hours| hours.map(f64::round));
     json!({
         "price": rounded(plan.price.clicks_missed()),
@@ -47,6 +50,7 @@ fn planned(plan: &PriceStatus) -> Value {
         "calls_by_hour_utc": hours.as_ref().map(|hours| &hours[..]),
         "call_ratio": rounded(plan.call_ratio),
         "unseen_by_others": plan.unseen_by_others.round(),
+        "change_probe": probe.as_str(),
         "why": why(plan),
     })
 }

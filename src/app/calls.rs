@@ -7,7 +7,7 @@ use super::options;
 use crate::{
     middleware::{SharedService, TowerService, step},
     quota::{Quota, QuotaGate},
-    report::{Call, FetchError, Fetched, QuotaPressureFn},
+    report::{Call, FetchError, Fetched, FetchedStatistics, QuotaPressureFn, StatisticsCall},
     resilience::{CircuitBreaker, RetryOnce, TokenGeneration},
     settings::Settings,
     telemetry::Metrics,
@@ -18,6 +18,18 @@ use crate::{
 /// The upstream stack with its type erased. The box per call costs nothing compared with the call.
 pub type Calls = SharedService<Call, Fetched, FetchError>;
 
+/// The same for calls of the statistics endpoint.
+pub type StatisticsCalls = SharedService<StatisticsCall, FetchedStatistics, FetchError>;
+
+/// The upstream stack for each kind of call. All kinds share circuit breaker, token, quota and connections.
+#[derive(Debug, Clone)]
+pub struct UpstreamCalls {
+    /// Calls for reports.
+    pub reports: Calls,
+    /// Calls for statistics: change probes. They are not retried, since the next one comes soon.
+    pub statistics: StatisticsCalls,
+}
+
 /// Builds the upstream stack, which every call passes from top to bottom.
 pub fn calls<C>(
     settings: &Settings,
@@ -25,7 +37,7 @@ pub fn calls<C>(
     tokens: &TokenManager,
     quota: &Quota,
     metrics: &Metrics,
-) -> Calls
+) -> UpstreamCalls
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
@@ -47,9 +59,7 @@ where
         attempt: settings.upstream.attempt_timeout,
         max_body: settings.upstream.max_body.as_u64(),
     };
-    let stack = ServiceBuilder::new()
-        // Outermost: the second attempt passes circuit breaker, token and quota again, and is counted like the first.
-        .layer(step(RetryOnce::new(generation, pressure_of(quota))))
+    let attempt = ServiceBuilder::new()
         // Above the quota: a call that an open circuit prevents must not be counted.
         .layer(step(CircuitBreaker::new(options::circuit(&settings.circuit), metrics.circuit.clone())))
         // Above the quota: a call without a usable token fails at once; it does not wait in the queue and is not counted.
@@ -58,7 +68,12 @@ where
         .layer(step(QuotaGate::new(quota.clone())))
         // Maps a call to an HTTP request and the response to a report; `upstream.attempt_timeout` includes the body.
         .service(Fetch::new(wire, settings.upstream.base_url.clone(), limits, metrics.upstream.clone()));
-    Calls::new(stack)
+    // Outermost: the second attempt passes circuit breaker, token and quota again, and is counted like the first.
+    let retried = ServiceBuilder::new().layer(step(RetryOnce::new(generation, pressure_of(quota))));
+    UpstreamCalls {
+        reports: Calls::new(retried.service(attempt.clone())),
+        statistics: StatisticsCalls::new(attempt),
+    }
 }
 
 /// How scarce calls are, as a function: for modules that must not import the quota.

@@ -7,7 +7,8 @@ use hyper_util::client::legacy::connect::Connect;
 
 use super::{
     Calls, Dependencies, Environment, SetupError,
-    calls::{calls, pressure_of},
+    calls::{UpstreamCalls, calls, pressure_of},
+    change_prober::ChangeProber,
     credentials::{bearer_auth, tokens},
     labels, options,
     plan_keeper::PlanKeeper,
@@ -18,6 +19,7 @@ use crate::{
     cache::ReportCache,
     inbound::ReportService,
     quota::{InitialCount, Quota},
+    refresh::ShadowStatus,
     server::BearerAuth,
     settings::Settings,
     state::StateStores,
@@ -71,7 +73,7 @@ impl App {
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
-        let calls = calls(settings, api, &tokens, &quota, &metrics);
+        let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),
             pressure_of(&quota),
@@ -91,11 +93,19 @@ impl App {
         )?;
 
         let clients = clients.unwrap_or_else(BearerAuth::anybody);
-        let front = data_port(settings, Arc::clone(&memory), calls, clients, &metrics);
+        let front = data_port(settings, Arc::clone(&memory), reports, clients, &metrics);
 
         background.push(Box::pin(tokens.clone().watch()));
         let plan = Arc::new(PlanKeeper::resume(Arc::clone(&memory), quota.clone(), plan_store).await);
         background.push(Box::pin(Arc::clone(&plan).each_minute()));
+        match memory.probe_status() {
+            None | Some(ShadowStatus::Off) => {}
+            Some(status) => {
+                metrics.cache.probes.status(status.as_str());
+                let prober = ChangeProber { memory: Arc::clone(&memory), calls: statistics };
+                background.push(Box::pin(prober.run()));
+            }
+        }
         let (seen_memory, seen_quota, seen_tokens) = (Arc::clone(&memory), quota.clone(), tokens.clone());
         metrics.before_scrape(move || {
             seen_memory.observe(seen_quota.snapshot().now());

@@ -4,6 +4,7 @@
 use crate::{
     inbound::RequestOutcome,
     quota::{QuotaMode, Window},
+    refresh::{ProbeOffReason, ProbeVerdict, ShadowStatus},
     report::Reason,
     resilience::CircuitState,
     telemetry::Metrics,
@@ -20,6 +21,9 @@ pub(super) fn announce(metrics: &Metrics) {
     metrics.upstream.announce(&Reason::ALL.map(Reason::as_str));
     let (windows, modes) = (Window::ALL.map(Window::as_str), QuotaMode::ALL.map(QuotaMode::as_str));
     metrics.quota.announce(&windows, &modes, QuotaMode::Normal.as_str());
+    let (states, off) = (ShadowStatus::<ProbeOffReason>::WORDS, ShadowStatus::<ProbeOffReason>::Off.as_str());
+    let reasons = ProbeOffReason::ALL.map(ProbeOffReason::as_str);
+    metrics.cache.probes.announce(&states, off, &ProbeVerdict::WORDS, &reasons);
     metrics.circuit.announce(&CircuitState::ALL.map(CircuitState::as_str), CircuitState::Closed.as_str());
     metrics.token.announce(&TokenStatus::ALL.map(TokenStatus::as_str), TokenStatus::Missing.as_str());
 }

@@ -3,6 +3,7 @@
 //! The only module that imports all lower ones. It decides the order of the tower layers; what they do is elsewhere.
 
 mod calls;
+mod change_prober;
 mod composition;
 mod credentials;
 mod dependencies;
@@ -12,7 +13,7 @@ mod plan_keeper;
 mod run;
 mod stack;
 
-pub use calls::{Calls, calls};
+pub use calls::{Calls, StatisticsCalls, UpstreamCalls, calls};
 pub use composition::App;
 pub(crate) use dependencies::SetupError;
 pub use dependencies::{Dependencies, Environment};

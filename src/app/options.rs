@@ -15,7 +15,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use crate::{
     cache::{CacheOptions, PlanClock, RefreshPlanOptions, RefreshSchedule, RefreshWaiting},
     quota::QuotaLimits,
-    refresh::{PriceLimits, RefreshPolicy},
+    refresh::{PriceLimits, RefreshPolicy, ShadowMode},
     report::LifetimePolicy,
     resilience::CircuitLimits,
     server::BrowserGuard,
@@ -73,6 +73,11 @@ fn refresh_schedule(settings: &Settings) -> RefreshSchedule {
         limits: PriceLimits { per_day: quota.per_day, reserve: quota.reserve },
         hour_share: quota.refresh_hour_share,
         waiting,
+        probes: match settings.upstream.change_probe {
+            settings::ProbeMode::Off => ShadowMode::Off,
+            settings::ProbeMode::Verify => ShadowMode::Verify,
+            settings::ProbeMode::On => ShadowMode::On,
+        },
     })
 }
 

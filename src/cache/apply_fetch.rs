@@ -38,6 +38,7 @@ impl ReportCache {
                     Some(_) => self.metrics.refreshed(RefreshResult::Changed),
                     None => {}
                 }
+                let asked_at = generated_at.checked_sub(exchange.elapsed).unwrap_or(generated_at);
                 let clicks = answer.report().map(LinkReport::clicks);
                 let hits = before.as_ref().map(|before| before.hits());
                 let Recorded { hits, looked } =
@@ -46,7 +47,8 @@ impl ReportCache {
                 let entry = Entry::new(answer, times, before.as_ref(), hits, &self.options.lifetimes);
                 let entry = match (clicks, looked) {
                     (Some(clicks), Some(looked)) => {
-                        self.with_plan(entry, key, before.as_deref(), FetchedClicks { clicks, looked, hits })
+                        let fetched = FetchedClicks { clicks, looked, hits, asked_at };
+                        self.with_plan(entry, key, before.as_deref(), fetched)
                     }
                     (_, _) => entry,
                 };

@@ -26,6 +26,8 @@ pub(super) struct FetchedClicks {
     pub(super) looked: Looked,
     /// The hits of the key so far.
     pub(super) hits: u64,
+    /// The upstream counted the clicks after this.
+    pub(super) asked_at: Instant,
 }
 
 // === impl ReportCache ===
@@ -38,11 +40,11 @@ impl ReportCache {
         entry: Entry,
         key: ReportKey,
         before: Option<&Entry>,
-        FetchedClicks { clicks, looked: Looked { history, pairing }, hits }: FetchedClicks,
+        FetchedClicks { clicks, looked: Looked { history, pairing }, hits, asked_at }: FetchedClicks,
     ) -> Entry {
         let copy_before = before.and_then(Entry::copy).map(|copy| copy.cell.get());
         if let Some(copy) = &copy_before {
-            self.count_missed(copy, clicks, hits);
+            self.count_missed(copy, clicks, count(hits));
         }
         match pairing {
             Pairing::Paired => {
@@ -54,6 +56,7 @@ impl ReportCache {
             }
             Pairing::Separate => {}
         }
+        self.compare_with_probes(key.id, clicks, asked_at);
         let entry = match self.lifetime(&entry, copy_before.as_ref(), &history, hits) {
             Some(lifetime) => entry.with_lifetime(lifetime),
             None => entry,
@@ -62,18 +65,19 @@ impl ReportCache {
         entry.with_copy(CopyStats::fetched(&history, clicks, count(hits)), generated_at)
     }
 
-    /// Another look at the campaign of this key has shown these clicks.
-    fn tell(&self, key: ReportKey, history: &ClickHistory) {
+    /// Another look at the campaign of this key has shown these clicks. It may be of a time long ago: the responses since
+    /// may miss more.
+    pub(super) fn tell(&self, key: ReportKey, history: &ClickHistory) {
         let Some(entry) = self.store.get(&key) else { return };
         let Some(PlannedCopy { cell, .. }) = entry.copy() else { return };
-        let (copy, hits) = (cell.get(), entry.hits());
-        self.count_missed(&copy, history.clicks(), hits);
-        cell.set(copy.campaign_looked(history, count(hits)));
+        let (copy, now) = (cell.get(), self.options.clock.at(Instant::now()));
+        let answers = copy.answers_at(count(entry.hits()), history.looked_at(), now);
+        self.count_missed(&copy, history.clicks(), answers);
+        cell.set(copy.campaign_looked(history, answers));
     }
 
-    fn count_missed(&self, copy: &CopyStats, clicks: u32, hits: u64) {
-        let hits = count(hits);
-        self.metrics.looked(copy.answers_since_look(hits), copy.clicks_missed(clicks, hits));
+    fn count_missed(&self, copy: &CopyStats, clicks: u32, answers: u32) {
+        self.metrics.looked(copy.answers_since_look(answers), copy.clicks_missed(clicks, answers));
     }
 
     /// The lifetime of a report under the plan: it is fresh for about as long as it takes until it is worth a call, by the

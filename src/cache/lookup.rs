@@ -28,7 +28,7 @@ impl ReportCache {
                 return Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age });
             }
             if age < held.lifetime().revalidate {
-                return self.look_up_due(planned, held, hit, now);
+                return self.look_up_due(key.id, planned, held, hit, now);
             }
         }
         match held.freshness_at(age) {
@@ -63,9 +63,11 @@ impl ReportCache {
         let served = Served { entry: Arc::clone(&held), from, age };
         match self.refresh(&held, now) {
             Refresh::Due => Lookup::Due { served, held },
-            Refresh::Backoff(_) | Refresh::Deferred(_) | Refresh::Stopped | Refresh::Planned(_) => {
-                Lookup::Answered(served)
-            }
+            Refresh::Backoff(_)
+            | Refresh::Deferred(_)
+            | Refresh::Stopped
+            | Refresh::Planned(_)
+            | Refresh::AfterProbe => Lookup::Answered(served),
         }
     }
 
@@ -92,7 +94,7 @@ impl ReportCache {
             }
             (_, Refresh::Deferred(retry_after)) => rationed(retry_after),
             (_, Refresh::Stopped) => rationed(Duration::MAX),
-            (_, Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_)) => {
+            (_, Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_) | Refresh::AfterProbe) => {
                 return Lookup::Absent(Some(held));
             }
         };
@@ -108,8 +110,20 @@ impl ReportCache {
         now < refresh_failure.retry_at + self.options.lifetimes.stale_while_revalidate.max(RECENT)
     }
 
+    /// As [`ReportCache::refresh`], for the next request of this key: its report may wait for a change probe.
+    pub fn refresh_of(&self, key: &ReportKey, entry: &Entry, now: Instant) -> Refresh {
+        match (self.refresh(entry, now), self.planned(entry)) {
+            (Refresh::Due, Some(planned))
+                if self.waits_for_probe(&planned, key.id, planned.hit(entry, entry.age(now))) =>
+            {
+                Refresh::AfterProbe
+            }
+            (refresh, _) => refresh,
+        }
+    }
+
     /// When this entry may be refreshed: depends on its age, its back-off and how scarce calls are.
-    pub fn refresh(&self, entry: &Entry, now: Instant) -> Refresh {
+    pub(super) fn refresh(&self, entry: &Entry, now: Instant) -> Refresh {
         match self.planned(entry) {
             Some(planned) => self.planned_refresh(planned, entry, now),
             None => self.refresh_by_age(entry, now),

@@ -11,10 +11,11 @@ use std::{
     time::Duration,
 };
 
+use super::probe_control::ProbeControl;
 use crate::{
     refresh::{
         CacheHit, CopyStats, Price, PriceController, PriceLimits, PriceRecord, RefreshCeiling,
-        RefreshDecision, RefreshPolicy, RefreshTerms, UnexpectedClicks, UtcTime,
+        RefreshDecision, RefreshPolicy, RefreshTerms, ShadowMode, UnexpectedClicks, UtcTime,
     },
     report::{FailureStage, FetchError, Reason},
 };
@@ -35,6 +36,8 @@ pub struct RefreshPlanOptions {
     pub hour_share: f64,
     /// Whether a client waits for a refresh.
     pub waiting: RefreshWaiting,
+    /// `upstream.change_probe`
+    pub probes: ShadowMode,
 }
 
 /// Whether a client waits for the refresh that its request causes.
@@ -63,6 +66,8 @@ pub(super) struct RefreshPlan {
     pub(super) options: RefreshPlanOptions,
     terms: TermsCell,
     control: Mutex<PlanControl>,
+    /// `None`: there are no probes. Locked before the statistics and before `control`, for some milliseconds at a time.
+    probes: Option<Mutex<ProbeControl>>,
 }
 
 /// What changes each minute, or with a call.
@@ -106,7 +111,11 @@ impl RefreshPlan {
             day: None,
             price_level: PriceLevel::Ample,
         });
-        Self { options, terms, control }
+        let probes = match options.probes {
+            ShadowMode::Off => None,
+            mode @ (ShadowMode::Verify | ShadowMode::On) => Some(Mutex::new(ProbeControl::new(mode))),
+        };
+        Self { options, terms, control, probes }
     }
 
     /// Continues a stored plan.
@@ -157,6 +166,11 @@ impl RefreshPlan {
                 Reason::Miss | Reason::Retry => {}
             }
         }
+    }
+
+    /// The decisions about probes, if there are probes.
+    pub(super) fn probes(&self) -> Option<MutexGuard<'_, ProbeControl>> {
+        Some(self.probes.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn control(&self) -> MutexGuard<'_, PlanControl> {

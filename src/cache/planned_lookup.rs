@@ -5,19 +5,19 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, copy_cell::PlannedCopy,
-    lookup::from_stale, plan::RefreshPlan, statistics::count,
+    Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom,
+    copy_cell::PlannedCopy, lookup::from_stale, plan::RefreshPlan, statistics::count,
 };
 use crate::{
     refresh::{CacheHit, CopyStats, Lack, Price, RefreshDecision},
-    report::QuotaPressure,
+    report::{ActivityId, QuotaPressure},
 };
 
 /// An entry that the plan decides on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PlannedEntry<'a> {
-    plan: &'a RefreshPlan,
-    copy: CopyStats,
+    pub(super) plan: &'a RefreshPlan,
+    pub(super) copy: CopyStats,
     generated_at: Duration,
 }
 
@@ -77,12 +77,17 @@ impl ReportCache {
     #[cold]
     pub(super) fn look_up_due(
         &self,
+        id: ActivityId,
         planned: PlannedEntry<'_>,
         held: Arc<Entry>,
         hit: CacheHit,
         now: Instant,
     ) -> Lookup {
         let (plan, age, patience) = (planned.plan, hit.age, planned.patience(hit));
+        if self.waits_for_probe(&planned, id, hit) {
+            self.count(&held, age);
+            return Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age });
+        }
         let refresh = self.due(plan, &held, now);
         // No client waits for a call that is likely to fail.
         if let (Refresh::Due, None, Some(patience)) = (refresh, held.refresh_failure(), patience) {
@@ -92,9 +97,11 @@ impl ReportCache {
         let served = Served { from: from_stale(&held), entry: Arc::clone(&held), age };
         match refresh {
             Refresh::Due => Lookup::Due { served, held },
-            Refresh::Backoff(_) | Refresh::Deferred(_) | Refresh::Stopped | Refresh::Planned(_) => {
-                Lookup::Answered(served)
-            }
+            Refresh::Backoff(_)
+            | Refresh::Deferred(_)
+            | Refresh::Stopped
+            | Refresh::Planned(_)
+            | Refresh::AfterProbe => Lookup::Answered(served),
         }
     }
 

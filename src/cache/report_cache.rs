@@ -84,6 +84,8 @@ pub enum Lookup {
 pub enum Refresh {
     /// With the next request.
     Due,
+    /// It is worth a call, but the next change probe first tells whether the report has changed.
+    AfterProbe,
     /// When enough responses may have missed enough clicks: at the current rate of requests after this time. `None`: not
     /// within a day.
     Planned(Option<Duration>),

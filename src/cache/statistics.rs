@@ -13,11 +13,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{PlanClock, recent_map::RecentMap};
+use super::{FormStatistics, PlanClock, Removed, probed_activity::ProbedActivity, recent_map::RecentMap};
 use crate::{
     refresh::{CampaignRecord, CampaignStats, ClickHistory, DemandSlice, Pairing, ReportForm},
     report::{ActivityId, NoClicks, ReportKey},
-    telemetry::EvictionCause,
 };
 
 /// A new activity beyond these takes the place of the one that was fetched longest ago: as many as a day has calls by
@@ -46,11 +45,13 @@ enum Unpaired {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ActivityStatistics {
     /// `None` while the upstream has only answered 400 or 404.
-    campaign: Option<CampaignStats>,
+    pub(super) campaign: Option<CampaignStats>,
     /// The newest first.
     changes: [Option<ClickChange>; CHANGES],
     omitted: FormStatistics,
     listed: FormStatistics,
+    /// `None`: what it is by default. So it takes no memory without change probes.
+    pub(super) probed: Option<Box<ProbedActivity>>,
 }
 
 /// The result of recording a fetch.
@@ -75,27 +76,6 @@ pub struct ClickChange {
     /// By how much; negative if the upstream took clicks back.
     pub difference: i64,
     /// When the upstream gave that report: the clicks came between the report before and this one.
-    pub at: Instant,
-}
-
-/// The statistics of one of the two reports of an activity.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FormStatistics {
-    /// How often the upstream has answered for it: with a report, or with a 400 or 404.
-    pub fetches: u64,
-    /// The last removal of its entry.
-    pub removed: Option<Removed>,
-    /// The entry's count of hits as it was last seen here.
-    hits: u64,
-    hits_at_last_fetch: u64,
-}
-
-/// An entry was removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Removed {
-    /// Why.
-    pub why: EvictionCause,
-    /// When.
     pub at: Instant,
 }
 
@@ -211,7 +191,7 @@ impl Statistics {
         self.unpaired.load(Ordering::Relaxed)
     }
 
-    fn activities(&self) -> MutexGuard<'_, RecentMap<ActivityId, ActivityStatistics>> {
+    pub(super) fn activities(&self) -> MutexGuard<'_, RecentMap<ActivityId, ActivityStatistics>> {
         self.activities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -271,16 +251,6 @@ impl ActivityStatistics {
         }
         let unpaired = if pairing == pairing_before { Unpaired::Not } else { Unpaired::Now };
         (Looked { history, pairing }, unpaired)
-    }
-}
-
-// === impl FormStatistics ===
-
-impl FormStatistics {
-    /// How often it was answered from memory since the last fetch, where its entry has this many `hits` (`None`: no
-    /// entry).
-    pub fn hits_since_last_fetch(&self, hits: Option<u64>) -> u64 {
-        hits.unwrap_or(self.hits).saturating_sub(self.hits_at_last_fetch)
     }
 }
 

@@ -28,7 +28,7 @@ const REJECTED_IN_A_ROW: u32 = 20;
 /// The weight of a probe in the smoothed age of the statistics.
 const NEW_LAG: f64 = 0.1;
 
-/// Why probes are switched off until the process restarts: the label `reason` of `probe_switched_off`.
+/// Why probes are switched off until the process restarts: the label `reason` of `probe_switched_off_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeOffReason {
     /// Reports showed new clicks that `em_clicks` did not: a verdict *unmoved* was wrong, or would be.

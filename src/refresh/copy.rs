@@ -91,6 +91,18 @@ impl CopyStats {
         self.rate.per_hour()
     }
 
+    /// The responses served up to `at`, where `answers` were served up to `now`, as if evenly since the last look.
+    pub fn answers_at(&self, answers: u32, at: Duration, now: Duration) -> u32 {
+        let since_look = now.saturating_sub(self.looked_at()).as_secs_f64();
+        let after = now.saturating_sub(at.max(self.looked_at())).as_secs_f64();
+        if after > 0.0 {
+            let after = f64::from(self.answers_since_look(answers)) * after / since_look;
+            answers.saturating_sub(after.round() as u32)
+        } else {
+            answers
+        }
+    }
+
     /// The clicks known to be missing from the report.
     pub const fn known_missing(&self) -> u32 {
         self.looked_clicks.saturating_sub(self.shown_clicks)
@@ -172,6 +184,14 @@ mod tests {
         history.look(14, at(60));
         let copy = copy.campaign_looked(&history, 8);
         assert!((copy.clicks_missed(16, 10) - 2.0 * 5.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_answers_up_to_a_time_are_those_of_an_even_pace_since_the_last_look() {
+        let copy = CopyStats::fetched(&ClickHistory::first_look(10, at(100)), 10, 30);
+        let answers = [50, 100, 150, 199, 200, 300].map(|seconds| copy.answers_at(130, at(seconds), at(200)));
+        assert_eq!(answers, [30, 30, 80, 129, 130, 130]);
+        assert_eq!(copy.answers_at(130, at(100), at(100)), 130, "all at once");
     }
 
     #[test]

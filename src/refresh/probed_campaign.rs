@@ -94,6 +94,24 @@ pub enum UnmovedCheck {
     Open,
 }
 
+// === impl ProbeVerdict ===
+
+impl ProbeVerdict {
+    /// Each label.
+    pub const WORDS: [&str; 5] = ["no_base", "not_newer", "unmoved", "moved", "contradicted"];
+
+    /// The label in metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoBase => "no_base",
+            Self::NotNewer => "not_newer",
+            Self::Unmoved { .. } => "unmoved",
+            Self::Moved { .. } => "moved",
+            Self::Contradicted => "contradicted",
+        }
+    }
+}
+
 // === impl ProbedCampaign ===
 
 impl ProbedCampaign {

@@ -40,5 +40,7 @@ pub(crate) use lifetime::{Lifetime, LifetimeReason, Observed};
 pub use negative_answer::{NegativeAnswer, NegativeStatus};
 pub use quota_pressure::{QuotaPressure, QuotaPressureFn};
 pub(crate) use representation::Representation;
-pub use statistics::{ActivityClicks, FetchedStatistics, StatisticsAnswer, StatisticsCall, parse_statistics};
+pub use statistics::{
+    ActivityClicks, CountedClicks, FetchedStatistics, StatisticsAnswer, StatisticsCall, parse_statistics,
+};
 pub use unreachable::Unreachable;

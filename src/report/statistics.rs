@@ -1,5 +1,5 @@
 //! Statistics of campaign activities, of the vendor's endpoint that answers for up to ten in one call. Of its statistics
-//! only `em_clicks` is read: whether that has risen tells whether a report is worth a call.
+//! only the clicks are read: whether their count has risen tells whether a report is worth a call.
 
 use std::{
     borrow::Cow,
@@ -35,10 +35,21 @@ pub enum StatisticsAnswer {
 pub struct ActivityClicks {
     /// The activity.
     pub id: ActivityId,
-    /// `em_clicks`. It is not the sum of `unique_clicks` in the activity's report: compare it only with itself.
-    pub em_clicks: u32,
+    /// Its clicks. They are not the sum of `unique_clicks` in the activity's report: compare them only with themselves.
+    pub clicks: u32,
+    /// Which of the vendor's counts this is.
+    pub counted: CountedClicks,
     /// `last_refresh_time`: when the upstream computed them, by its own clock.
     pub last_refresh_time: SystemTime,
+}
+
+/// What a count of clicks in the statistics is of. Two of different kinds cannot be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountedClicks {
+    /// All clicks: `em_clicks.all`, in other descriptions of the API `em_clicks_all`. Read where there is one.
+    All,
+    /// `em_clicks`. It may be the contacts who clicked any link, and would not move with a contact's second link.
+    EmClicks,
 }
 
 /// An answer of the upstream.
@@ -73,6 +84,9 @@ struct ActivityResult<'a> {
 #[derive(Deserialize)]
 struct StatisticsCounts {
     em_clicks: Option<u32>,
+    #[serde(rename = "em_clicks.all")]
+    all: Option<u32>,
+    em_clicks_all: Option<u32>,
 }
 
 // === impl StatisticsCall ===
@@ -155,14 +169,24 @@ pub fn parse_statistics(call: &StatisticsCall, body: &[u8]) -> Result<Vec<Activi
 
 impl ActivityResult<'_> {
     fn read(&self) -> Result<Option<ActivityClicks>, InvalidReport> {
-        let (Some(id), Some(StatisticsCounts { em_clicks: Some(em_clicks) }), Some(time)) =
-            (&self.campaign_activity_id, &self.stats, &self.last_refresh_time)
+        let counted = self.stats.as_ref().and_then(StatisticsCounts::read);
+        let (Some(id), Some((counted, clicks)), Some(time)) =
+            (&self.campaign_activity_id, counted, &self.last_refresh_time)
         else {
             return Ok(None);
         };
         let id = ActivityId::parse(id.as_bytes()).map_err(|_| InvalidReport::NoStatistics)?;
         let last_refresh_time = humantime::parse_rfc3339(time).map_err(|_| InvalidReport::NoStatistics)?;
-        Ok(Some(ActivityClicks { id, em_clicks: *em_clicks, last_refresh_time }))
+        Ok(Some(ActivityClicks { id, clicks, counted, last_refresh_time }))
+    }
+}
+
+// === impl StatisticsCounts ===
+
+impl StatisticsCounts {
+    fn read(&self) -> Option<(CountedClicks, u32)> {
+        let all = self.all.or(self.em_clicks_all).map(|clicks| (CountedClicks::All, clicks));
+        all.or_else(|| Some((CountedClicks::EmClicks, self.em_clicks?)))
     }
 }
 
@@ -182,7 +206,7 @@ mod tests {
         let found = parse_statistics(&StatisticsCall::new(ids.to_vec()).unwrap(), body.as_bytes())?;
         Ok(found
             .iter()
-            .map(|found| (ids.iter().position(|id| *id == found.id).unwrap(), found.em_clicks))
+            .map(|found| (ids.iter().position(|id| *id == found.id).unwrap(), found.clicks))
             .collect())
     }
 
@@ -228,6 +252,24 @@ mod tests {
     }
 
     #[test]
+    fn the_count_of_all_clicks_is_read_where_there_is_one() {
+        let id = ActivityId::parse(IDS[0].as_bytes()).unwrap();
+        for (stats, expected) in [
+            (r#""em_clicks":7,"em_clicks.all":9"#, (CountedClicks::All, 9)),
+            (r#""em_clicks_all":9,"em_clicks":7"#, (CountedClicks::All, 9)),
+            (r#""em_clicks.all":9,"em_clicks_all":8"#, (CountedClicks::All, 9)),
+            (r#""em_clicks.all":null,"em_clicks":7"#, (CountedClicks::EmClicks, 7)),
+        ] {
+            let body = format!(
+                r#"{{"results":[{{"campaign_activity_id":"{id}","stats":{{{stats}}},"last_refresh_time":"{TIME}"}}]}}"#
+            );
+            let found = parse_statistics(&StatisticsCall::new(vec![id]).unwrap(), body.as_bytes()).unwrap();
+            let found: Vec<_> = found.iter().map(|found| (found.counted, found.clicks)).collect();
+            assert_eq!(found, [expected], "{stats}");
+        }
+    }
+
+    #[test]
     fn anything_unexpected_makes_the_whole_body_invalid() {
         let good = result(IDS[0], "7", TIME);
         for body in [
@@ -254,7 +296,12 @@ mod tests {
     #[test]
     fn the_age_of_statistics_is_by_the_upstream_s_clock_and_never_negative() {
         let time = |text| humantime::parse_rfc3339(text).unwrap();
-        let statistics = ActivityClicks { id: ids(1)[0], em_clicks: 1, last_refresh_time: time(TIME) };
+        let statistics = ActivityClicks {
+            id: ids(1)[0],
+            clicks: 1,
+            counted: CountedClicks::All,
+            last_refresh_time: time(TIME),
+        };
         for (clock, seconds) in [("2020-09-24T16:27:00Z", 4), (TIME, 0), ("2020-09-24T16:26:00Z", 0)] {
             let fetched = FetchedStatistics {
                 answer: StatisticsAnswer::Rejected,

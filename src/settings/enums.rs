@@ -61,6 +61,18 @@ words! {
 }
 
 words! {
+    /// `upstream.change_probe`
+    ProbeMode {
+        /// Not at all.
+        Off = "off",
+        /// Probes are made and compared with the reports, and decide nothing.
+        Verify = "verify",
+        /// They decide which reports are fetched, once enough comparisons have agreed.
+        On = "on",
+    }
+}
+
+words! {
     /// `cache.client_no_cache`
     ClientNoCache {
         /// A caller's `no-cache` has no effect.

@@ -26,8 +26,8 @@ mod tests;
 mod token;
 mod url;
 
-pub use enums::RefreshMode;
 pub(crate) use enums::{ClientNoCache, HostName, LogFormat, TokenSourceKind};
+pub use enums::{ProbeMode, RefreshMode};
 pub use model::Settings;
 pub(crate) use model::{Circuit, Cors, Quota};
 pub(crate) use printable::is_printable;

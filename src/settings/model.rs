@@ -9,7 +9,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use secrecy::SecretString;
 
-use super::enums::{ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, RefreshMode, TokenSourceKind};
+use super::enums::{
+    ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, ProbeMode, RefreshMode, TokenSourceKind,
+};
 use super::secret_file::SecretFile;
 use super::section::section;
 use super::url::{BaseUrl, Endpoint};
@@ -107,6 +109,8 @@ section! {
         max_body: ByteSize,
         /// A PEM file of more trusted certificates. Its content is checked where it is loaded.
         extra_ca_file: Option<PathBuf>,
+        /// Planned: whether reports are fetched only when the statistics endpoint shows new clicks.
+        change_probe: ProbeMode,
     }
 }
 

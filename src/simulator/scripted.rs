@@ -26,6 +26,8 @@ pub struct ScriptedCampaign {
     pub statistics_recomputed: Recomputed,
     /// What `em_clicks` of the statistics endpoint counts.
     pub em_clicks: EmClicks,
+    /// What `em_clicks.all` counts there.
+    pub all_clicks: EmClicks,
 }
 
 /// When the vendor computes click counts: between two times they stay as they are.
@@ -61,14 +63,14 @@ pub struct Fall {
     pub clicks: u32,
 }
 
-/// What `em_clicks` counts. It is never the sum of the report's `unique_clicks`, and nothing was observed of the vendor's:
+/// What a count of the statistics endpoint counts. It is never the sum of the report's `unique_clicks`, and nothing was observed of the vendor's:
 /// a client must not rely on either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmClicks {
     /// All clicks, repeated ones included: it moves with each click that the report shows, and by two with each fourth.
     Every,
     /// It moves with each n-th click of the report only. So it would if it counted, as the vendor's page says, the contacts
-    /// who clicked any link: a contact's second link moves the report alone. `em_clicks.all` still moves with each.
+    /// who clicked any link: a contact's second link moves the report alone.
     Nth(NonZeroU32),
 }
 
@@ -87,6 +89,7 @@ impl ScriptedCampaign {
             falls: None,
             statistics_recomputed: Recomputed::AtEachClick,
             em_clicks: EmClicks::Every,
+            all_clicks: EmClicks::Every,
         }
     }
 
@@ -110,7 +113,8 @@ impl ScriptedCampaign {
             return None;
         }
         let computed_at = self.statistics_recomputed.last(at);
-        Some(EmailStatistics::of(self.clicks(computed_at), self.em_clicks, computed_at))
+        let counts = [self.em_clicks, self.all_clicks];
+        Some(EmailStatistics::of(self.clicks(computed_at), counts, computed_at))
     }
 
     fn clicks(&self, at: Duration) -> u32 {
@@ -156,9 +160,10 @@ impl Recomputed {
 // === impl EmailStatistics ===
 
 impl EmailStatistics {
-    /// For a report that shows so many clicks.
-    pub(super) fn of(clicks: u32, em_clicks: EmClicks, computed_at: Duration) -> Self {
-        Self { em_clicks: em_clicks.of(clicks), all_clicks: EmClicks::Every.of(clicks), computed_at }
+    /// For a report that shows so many clicks; `counts` are what `em_clicks` and `em_clicks.all` count.
+    pub(super) fn of(clicks: u32, counts: [EmClicks; 2], computed_at: Duration) -> Self {
+        let [em_clicks, all_clicks] = counts.map(|count| count.of(clicks));
+        Self { em_clicks, all_clicks, computed_at }
     }
 }
 

@@ -56,7 +56,7 @@ fn totals(
         return campaign.statistics(now.since_epoch);
     }
     let counts = ClickCounts::of(&campaigns::find(id)?, options.seed, started, now)?;
-    Some(EmailStatistics::of(counts.sum(), EmClicks::Every, counts.computed_at))
+    Some(EmailStatistics::of(counts.sum(), [EmClicks::Every; 2], counts.computed_at))
 }
 
 /// One activity's part, with the field names of the vendor's page.

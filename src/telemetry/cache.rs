@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use prometheus::{Counter, Gauge, Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use super::series::{SeriesFactory, start_at_zero};
+use super::{
+    probes::ProbeMetrics,
+    series::{SeriesFactory, start_at_zero},
+};
 
 /// From fresh to the longest an old copy may be answered (`cache.stale_if_error`).
 const AGES: [f64; 12] =
@@ -23,6 +26,8 @@ pub struct CacheMetrics {
     unpaired: IntGauge,
     price: Gauge,
     planned_calls: Gauge,
+    /// Those of the change probe.
+    pub probes: ProbeMetrics,
 }
 
 /// Why an entry was dropped: a label of `cache_evictions_total`.
@@ -118,6 +123,7 @@ impl CacheMetrics {
                 "cache_unpaired_campaigns",
                 "Activities whose reports with and without no_clicks show different sums of clicks.",
             ),
+            probes: ProbeMetrics::new(series),
         };
         start_at_zero(&metrics.evictions, &EvictionCause::ALL.map(EvictionCause::as_str));
         start_at_zero(&metrics.refreshes, &RefreshResult::ALL.map(RefreshResult::as_str));

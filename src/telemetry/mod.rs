@@ -9,6 +9,7 @@ mod calls;
 mod log_writer;
 pub mod logging;
 mod metrics;
+mod probes;
 mod requests;
 mod series;
 mod state;

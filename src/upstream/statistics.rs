@@ -121,8 +121,9 @@ mod tests {
     /// A response of the vendor's, answering for both ids.
     fn body() -> String {
         let result = |id: &str, clicks: u32, second: u32| {
+            let all = clicks + 2;
             format!(
-                r#"{{"campaign_id":"x","campaign_activity_id":"{id}","stats":{{"em_clicks":{clicks},"em_clicks.all":99}},"last_refresh_time":"2020-09-24T16:26:{second}.000Z"}}"#
+                r#"{{"campaign_id":"x","campaign_activity_id":"{id}","stats":{{"em_clicks":{clicks},"em_clicks.all":{all}}},"last_refresh_time":"2020-09-24T16:26:{second}.000Z"}}"#
             )
         };
         format!(r#"{{"errors":[],"results":[{},{}]}}"#, result(IDS[0], 7, 56), result(IDS[1], 0, 30))
@@ -175,9 +176,9 @@ mod tests {
         let StatisticsAnswer::Statistics(found) = &fetched.answer else { panic!("rejected") };
         let told: Vec<_> = found
             .iter()
-            .map(|found: &ActivityClicks| (found.id, found.em_clicks, fetched.age_of(found).as_secs()))
+            .map(|found: &ActivityClicks| (found.id, found.clicks, fetched.age_of(found).as_secs()))
             .collect();
-        assert_eq!(told, [(id(IDS[0]), 7, 4 + 9), (id(IDS[1]), 0, 30 + 9)]);
+        assert_eq!(told, [(id(IDS[0]), 9, 4 + 9), (id(IDS[1]), 2, 30 + 9)]);
         let text = metrics.render().unwrap();
         assert!(text.contains("upstream_requests_total{code=\"200\",reason=\"probe\"} 1\n"), "{text}");
     }

@@ -3,6 +3,7 @@
 
 mod bounded;
 mod cache;
+mod change_probe;
 mod contract;
 mod cycles;
 mod day;

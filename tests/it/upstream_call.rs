@@ -62,7 +62,7 @@ impl UpstreamFixture {
         let clock = WallClock::starting_at(vendor.options().now);
         let quota =
             Quota::new(quota_limits(&SETTINGS.quota), InitialCount::Unspent, clock, metrics.quota.clone());
-        let calls = calls(&SETTINGS, connector.connector(), &tokens, &quota, &metrics);
+        let calls = calls(&SETTINGS, connector.connector(), &tokens, &quota, &metrics).reports;
         Self { vendor, calls, quota, tokens, metrics, connector }
     }
 

@@ -6,6 +6,7 @@ mod flights;
 mod harness;
 mod oracle;
 mod planned;
+mod probed;
 mod quota_pressure;
 mod refusals;
 mod report_cache;

@@ -2,7 +2,7 @@
 
 use link_report_proxy::{
     cache::{CacheOptions, QuotaUse, RefreshPlanOptions, RefreshSchedule, RefreshWaiting},
-    refresh::{PriceLimits, RefreshPolicy},
+    refresh::{PriceLimits, RefreshPolicy, ShadowMode},
     report::{NoClicks, QuotaPressure, QuotaPressureFn, Reason, ReportKey, UpstreamFailure},
 };
 use std::sync::{
@@ -17,17 +17,18 @@ use crate::support::in_process::key;
 
 const PER_DAY: u32 = 10_000;
 
-fn plan(waiting: RefreshWaiting) -> RefreshPlanOptions {
+pub(super) fn plan(waiting: RefreshWaiting) -> RefreshPlanOptions {
     RefreshPlanOptions {
         policy: RefreshPolicy { min_refresh_interval: seconds(10), stale_while_revalidate: seconds(600) },
         unexpected_clicks: 7.0,
         limits: PriceLimits { per_day: PER_DAY, reserve: 0.02 },
         hour_share: 0.15,
         waiting,
+        probes: ShadowMode::Off,
     }
 }
 
-fn planned_options(plan: RefreshPlanOptions) -> CacheOptions {
+pub(super) fn planned_options(plan: RefreshPlanOptions) -> CacheOptions {
     CacheOptions { refresh: RefreshSchedule::Planned(plan), ..options() }
 }
 
