@@ -17,6 +17,7 @@ pub(super) struct ProbeControl {
     pub(super) benefit: ProbeBenefit,
     /// As it was last logged.
     told: ShadowStatus<ProbeOffReason>,
+    confirmations_counted: u32,
 }
 
 // === impl ProbeControl ===
@@ -25,7 +26,7 @@ impl ProbeControl {
     pub(super) fn new(mode: ShadowMode) -> Self {
         let change_probe = ChangeProbe::new(mode);
         let told = change_probe.status();
-        Self { change_probe, benefit: ProbeBenefit::judged(), told }
+        Self { change_probe, benefit: ProbeBenefit::judged(), told, confirmations_counted: 0 }
     }
 
     /// Whether there are probes, or may be again: what reports show is compared with them.
@@ -52,8 +53,11 @@ impl ProbeControl {
             && !copy.is_worth_a_fetch_of_its_own(answers, now, price, &self.benefit)
     }
 
-    /// Logs and counts a change of the status.
+    /// Counts the confirmations since the last time, and logs and counts a change of the status.
     pub(super) fn tell(&mut self, metrics: &CacheMetrics) {
+        let confirmations = self.change_probe.confirmations();
+        let before = std::mem::replace(&mut self.confirmations_counted, confirmations);
+        metrics.probes.confirmed(confirmations.saturating_sub(before));
         let status = self.change_probe.status();
         if status == self.told {
             return;

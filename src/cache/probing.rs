@@ -13,9 +13,7 @@ use super::{
     statistics::{count, form_of},
 };
 use crate::{
-    refresh::{
-        CacheHit, EmailClicks, ProbeOffReason, ProbeSelection, ProbeVerdict, ShadowStatus, UnmovedCheck,
-    },
+    refresh::{CacheHit, EmailClicks, ProbeOffReason, ProbeSelection, ProbeVerdict, ShadowStatus},
     report::{
         ActivityClicks, ActivityId, Cause, FailureStage, FetchError, FetchedStatistics, NoClicks,
         QuotaPressure, Reason, ReportKey, StatisticsAnswer, StatisticsCall, UpstreamFailure,
@@ -137,14 +135,11 @@ impl ReportCache {
             return;
         }
         let at = self.options.clock.at(asked_at);
-        let check = self
+        // What it confirms is counted by `tell`.
+        let _check = self
             .store
             .statistics()
             .record_report(id, |campaign| probes.change_probe.report_fetched(campaign, clicks, at));
-        match check {
-            Some(UnmovedCheck::Confirmed) => self.metrics.probes.confirmed(),
-            Some(UnmovedCheck::Open) | None => {}
-        }
         probes.tell(&self.metrics);
     }
 

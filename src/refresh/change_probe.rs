@@ -2,8 +2,8 @@
 //! what its failures mean.
 //!
 //! Verdicts are not relied on before fifty *unmoved* have been confirmed, each by the next report that is fetched of its
-//! campaign. Until then campaigns are refreshed as if there were no probes, so that no call is made only to confirm one.
-//! A campaign is not probed again while its verdict waits for that. The contradiction of a single verdict switches
+//! campaign; or, where that shows new clicks, by the next probe, which must count them too. Until then campaigns are refreshed as if there were no probes, so that no call is made only to confirm one.
+//! A campaign is not probed again before its next report is fetched. The contradiction of a single verdict switches
 //! probes off, also later: reports and probes of a campaign are compared for as long as there are both.
 
 use std::{hash::Hash, time::Duration};
@@ -87,6 +87,11 @@ impl<Id: Copy + Eq + Hash> ChangeProbe<Id> {
         self.check.status()
     }
 
+    /// How many verdicts *unmoved* have been confirmed.
+    pub const fn confirmations(&self) -> u32 {
+        self.check.comparisons_agreed()
+    }
+
     /// How many campaigns are left out of probes.
     pub fn left_out(&self, now: Duration) -> usize {
         self.suspects.left_out(now)
@@ -110,7 +115,7 @@ impl<Id: Copy + Eq + Hash> ChangeProbe<Id> {
     pub fn admit(&self, id: Id, campaign: &ProbedCampaign, now: Duration) -> bool {
         let waits = match self.check.status() {
             ShadowStatus::Off | ShadowStatus::SwitchedOff(_) => return false,
-            ShadowStatus::Verifying => campaign.is_unconfirmed(),
+            ShadowStatus::Verifying => campaign.has_verdict(),
             ShadowStatus::Trusted => false,
         };
         !waits && campaign.can_tell(self.lag(), now) && self.suspects.admit(id, now)
@@ -150,9 +155,11 @@ impl<Id: Copy + Eq + Hash> ChangeProbe<Id> {
 
     /// What a campaign's statistics tell. The verdict is to be applied only if the [`status`](Self::status) is `Trusted`.
     pub fn verdict(&mut self, campaign: &mut ProbedCampaign, clicks: EmailClicks) -> ProbeVerdict {
+        let was_open = campaign.has_open_verdict();
         let verdict = campaign.probed(clicks);
         match verdict {
             ProbeVerdict::Contradicted => self.check.switch_off(ProbeOffReason::Contradicted),
+            ProbeVerdict::Unmoved { .. } | ProbeVerdict::Moved { .. } if was_open => self.check.agreed(),
             ProbeVerdict::NoBase
             | ProbeVerdict::NotNewer
             | ProbeVerdict::Unmoved { .. }
@@ -199,134 +206,4 @@ impl<Id: Copy + Eq + Hash> ChangeProbe<Id> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    const fn clicks(count: u32, seconds: u64) -> EmailClicks {
-        EmailClicks { count, as_of: at(seconds) }
-    }
-
-    /// A campaign that was probed at 1 s and fetched at 2 s.
-    fn campaign(probe: &mut ChangeProbe<u32>) -> ProbedCampaign {
-        let mut campaign = ProbedCampaign::default();
-        probe.verdict(&mut campaign, clicks(5, 1));
-        probe.report_fetched(&mut campaign, 9, at(2));
-        campaign
-    }
-
-    /// With so many verdicts confirmed.
-    fn confirmed(mode: ShadowMode, count: u32) -> ChangeProbe<u32> {
-        let mut probe = ChangeProbe::new(mode);
-        for _ in 0..count {
-            let mut campaign = campaign(&mut probe);
-            assert_eq!(probe.verdict(&mut campaign, clicks(5, 3)), ProbeVerdict::Unmoved { as_of: at(3) });
-            assert_eq!(probe.report_fetched(&mut campaign, 9, at(4)), UnmovedCheck::Confirmed);
-        }
-        probe
-    }
-
-    #[test]
-    fn verdicts_are_relied_on_after_fifty_are_confirmed_and_never_to_verify() {
-        assert_eq!(confirmed(ShadowMode::On, CONFIRMED - 1).status(), ShadowStatus::Verifying);
-        assert_eq!(confirmed(ShadowMode::On, CONFIRMED).status(), ShadowStatus::Trusted);
-        assert_eq!(confirmed(ShadowMode::Verify, CONFIRMED).status(), ShadowStatus::Verifying);
-    }
-
-    #[test]
-    fn an_em_clicks_that_does_not_move_with_every_link_is_found_and_switches_probes_off() {
-        for mut probe in [confirmed(ShadowMode::Verify, 0), confirmed(ShadowMode::On, CONFIRMED)] {
-            let mut campaign = campaign(&mut probe);
-            probe.verdict(&mut campaign, clicks(5, 30));
-            assert_eq!(probe.report_fetched(&mut campaign, 10, at(40)), UnmovedCheck::Open);
-            assert_eq!(probe.verdict(&mut campaign, clicks(5, 60)), ProbeVerdict::Contradicted);
-            assert_eq!(probe.status(), ShadowStatus::SwitchedOff(ProbeOffReason::Contradicted));
-            assert!(!probe.is_due(at(100)) && !probe.admit(1, &ProbedCampaign::default(), at(100)));
-        }
-    }
-
-    #[test]
-    fn a_probe_that_is_not_relied_on_is_made_less_often() {
-        for (mut probe, interval) in [
-            (confirmed(ShadowMode::On, CONFIRMED), 5),
-            (confirmed(ShadowMode::On, 0), 60),
-            (confirmed(ShadowMode::Verify, 0), 60),
-            (confirmed(ShadowMode::Verify, CONFIRMED), 600),
-        ] {
-            assert!(probe.is_due(at(1_000)));
-            probe.begin(at(1_000));
-            assert_eq!([interval - 1, interval].map(|s| probe.is_due(at(1_000 + s))), [false, true]);
-        }
-        assert!(!confirmed(ShadowMode::Off, 0).is_due(at(1_000)));
-    }
-
-    #[test]
-    fn a_campaign_whose_verdict_waits_to_be_confirmed_is_not_probed_again_before_verdicts_are_relied_on() {
-        for (confirmations, admitted) in [(0, false), (CONFIRMED, true)] {
-            let mut probe = confirmed(ShadowMode::On, confirmations);
-            let mut campaign = campaign(&mut probe);
-            assert!(probe.admit(1, &campaign, at(3)));
-            probe.verdict(&mut campaign, clicks(5, 3));
-            assert_eq!(probe.admit(1, &campaign, at(10)), admitted);
-        }
-    }
-
-    #[test]
-    fn a_campaign_fetched_after_the_statistics_are_as_of_is_not_probed() {
-        let mut probe = confirmed(ShadowMode::On, CONFIRMED);
-        let campaign = campaign(&mut probe);
-        for _ in 0..100 {
-            probe.answered(&[1], &[(1, clicks(5, 700))], at(1_000));
-        }
-        assert!((probe.lag().as_secs_f64() - 300.0).abs() < 1.0, "{:?}", probe.lag());
-        assert!(!probe.admit(1, &campaign, at(300)) && probe.admit(1, &campaign, at(303)));
-    }
-
-    #[test]
-    fn a_campaign_without_statistics_is_left_out_and_a_rejected_batch_is_searched() {
-        let mut probe = confirmed(ShadowMode::On, CONFIRMED);
-        let new = ProbedCampaign::default();
-        probe.answered(&[1, 2], &[(2, clicks(5, 9))], at(10));
-        assert_eq!([1, 2].map(|id| probe.admit(id, &new, at(11))), [false, true]);
-        probe.rejected(&[2, 3, 4, 5], at(20));
-        assert_eq!(probe.demanded_batch(), Some(&[2, 3][..]));
-        probe.answered(&[2, 3], &[(2, clicks(5, 9)), (3, clicks(1, 9))], at(30));
-        probe.rejected(&[4], at(40));
-        assert_eq!((probe.demanded_batch(), probe.left_out(at(40))), (None, 2));
-        assert_eq!(probe.status(), ShadowStatus::Trusted);
-    }
-
-    #[test]
-    fn a_403_or_twenty_rejected_probes_in_a_row_switch_probes_off() {
-        let mut probe = confirmed(ShadowMode::On, CONFIRMED);
-        probe.forbidden();
-        assert_eq!(probe.status(), ShadowStatus::SwitchedOff(ProbeOffReason::Forbidden));
-        for (answered, off) in [(Vec::new(), true), (vec![100], false)] {
-            let mut probe = confirmed(ShadowMode::Verify, 0);
-            (1..REJECTED_IN_A_ROW).for_each(|id| probe.rejected(&[id], at(10)));
-            assert_eq!(probe.status(), ShadowStatus::Verifying);
-            if !answered.is_empty() {
-                probe.answered(&answered, &[], at(10));
-            }
-            probe.rejected(&[101], at(10));
-            assert_eq!(probe.status() == ShadowStatus::SwitchedOff(ProbeOffReason::Rejected), off);
-        }
-    }
-
-    #[test]
-    fn failures_pause_probes_longer_and_longer_until_one_is_answered() {
-        let mut probe = confirmed(ShadowMode::On, CONFIRMED);
-        for pause in [10, 20, 40, 80, 160, 320, 600, 600] {
-            probe.begin(at(1_000));
-            probe.failed(at(1_000));
-            assert_eq!([pause - 1, pause].map(|s| probe.is_due(at(1_000 + s))), [false, true]);
-            probe.next_at = at(0);
-        }
-        probe.answered(&[1], &[], at(2_000));
-        probe.failed(at(2_000));
-        assert!(probe.is_due(at(2_010)));
-    }
-}
+mod tests;

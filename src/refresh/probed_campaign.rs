@@ -44,6 +44,9 @@ struct ProbedReport {
     lacks: u32,
     /// Whether a probe since has shown it to be current.
     claim: Claim,
+    /// Whether there was such a probe of the report before, and this one showed new clicks. If the next probe counts them
+    /// too, they came after that probe.
+    open: Claim,
     timeliness: Timeliness,
 }
 
@@ -90,7 +93,8 @@ pub enum ProbeVerdict {
 pub enum UnmovedCheck {
     /// It shows no new clicks.
     Confirmed,
-    /// There was no such verdict. Or the report shows new clicks, which may have come after it: the next probe tells.
+    /// There was no such verdict. Or the report shows new clicks, which may have come after it: the next probe confirms it
+    /// if it counts them.
     Open,
 }
 
@@ -124,6 +128,13 @@ impl ProbedCampaign {
         // A sum that fell shows nothing about `em_clicks`.
         let risen =
             before.and_then(|before| Some(before.least?.saturating_add(clicks.checked_sub(before.clicks)?)));
+        let open = match before {
+            Some(ProbedReport { claim: Claim::Current, clicks: shown, .. }) if shown != clicks => {
+                Claim::Current
+            }
+            Some(ProbedReport { claim: Claim::None, open, .. }) => open,
+            Some(ProbedReport { claim: Claim::Current, .. }) | None => Claim::None,
+        };
         let read = self.last_probe.filter(|probe| probe.as_of <= fetched_at).map(|probe| probe.count);
         self.report = Some(ProbedReport {
             clicks,
@@ -131,6 +142,7 @@ impl ProbedCampaign {
             least: risen.max(read),
             lacks: 0,
             claim: Claim::None,
+            open: if risen.is_some() { open } else { Claim::None },
             timeliness: Timeliness::Timely,
         });
         match before {
@@ -169,16 +181,17 @@ impl ProbedCampaign {
         }
         if before.is_some_and(|before| now.count < before.count) {
             // The upstream corrected its count: what was known of it is void.
-            report.least = None;
+            (report.least, report.open) = (None, Claim::None);
         }
         let Some(least) = report.least else { return ProbeVerdict::NoBase };
         let Some(lacks) = now.count.checked_sub(least) else {
             if now.as_of <= report.fetched_at + ORDER_UNCERTAIN {
                 return ProbeVerdict::NotNewer;
             }
-            report.least = Some(now.count);
+            (report.least, report.open) = (Some(now.count), Claim::None);
             return ProbeVerdict::Contradicted;
         };
+        report.open = Claim::None;
         let new = lacks.saturating_sub(report.lacks);
         report.lacks = lacks;
         match NonZeroU32::new(new) {
@@ -215,9 +228,14 @@ impl ProbedCampaign {
         self.last_probe.is_some()
     }
 
-    /// Whether a verdict waits for the next fetched report to confirm it.
-    pub fn is_unconfirmed(&self) -> bool {
-        self.report.is_some_and(|report| report.claim == Claim::Current)
+    /// Whether a probe has told something of the last fetched report.
+    pub fn has_verdict(&self) -> bool {
+        self.report.is_some_and(|report| report.claim == Claim::Current || report.lacks > 0)
+    }
+
+    /// Whether the next probe that counts the clicks of the last fetched report confirms a verdict *unmoved* before it.
+    pub fn has_open_verdict(&self) -> bool {
+        self.report.is_some_and(|report| report.open == Claim::Current)
     }
 }
 

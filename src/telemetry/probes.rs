@@ -30,7 +30,7 @@ impl ProbeMetrics {
             ),
             confirmed: series.counter(
                 "probe_confirmed_total",
-                "Verdicts that a campaign has no new clicks, confirmed by the report fetched next.",
+                "Verdicts that a campaign has no new clicks, confirmed by the next report or probe.",
             ),
             switched_off: series.counters(
                 "probe_switched_off_total",
@@ -63,9 +63,9 @@ impl ProbeMetrics {
         self.verdicts.with_label_values(&[verdict]).inc();
     }
 
-    /// A report has confirmed a verdict.
-    pub fn confirmed(&self) {
-        self.confirmed.inc();
+    /// So many more verdicts were confirmed.
+    pub fn confirmed(&self, verdicts: u32) {
+        self.confirmed.inc_by(verdicts.into());
     }
 
     /// It was switched off.

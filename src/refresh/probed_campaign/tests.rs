@@ -63,7 +63,7 @@ fn each_new_click_is_told_once() {
     let mut campaign = campaign();
     assert_eq!(probe(&mut campaign, 13, 110), moved(3, 110));
     assert_eq!(probe(&mut campaign, 13, 120), unmoved(120));
-    assert!(!campaign.is_unconfirmed(), "known to lack clicks");
+    assert!(campaign.has_verdict(), "known to lack clicks");
     assert_eq!(probe(&mut campaign, 15, 130), moved(2, 130));
 }
 
@@ -82,7 +82,7 @@ fn a_report_without_new_clicks_confirms_that_the_campaign_had_not_moved() {
     let mut campaign = campaign();
     assert_eq!(campaign.report_fetched(12, at(101)), UnmovedCheck::Open, "nothing to confirm");
     probe(&mut campaign, 10, 130);
-    assert!(campaign.is_unconfirmed());
+    assert!(campaign.has_verdict());
     assert_eq!(campaign.report_fetched(12, at(90)), UnmovedCheck::Open, "overtaken");
     assert_eq!(campaign.report_fetched(12, at(140)), UnmovedCheck::Confirmed);
     assert_eq!(campaign.report_fetched(12, at(150)), UnmovedCheck::Open, "once");

@@ -56,3 +56,23 @@ async fn the_app_makes_the_calls_of_the_replay_and_misses_the_same_clicks() {
     assert!((missed - 1.0).abs() < TOLERANCE, "{missed} of the clicks that the replay misses");
     assert!((calls - 1.0).abs() < TOLERANCE, "{calls} of the calls of the replay");
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_the_change_probe_the_app_misses_fewer_clicks_with_no_more_calls() {
+    let workload = dashboards().workload(1);
+    let begin = |mode| [NO_EXPIRY, ("UPSTREAM__CHANGE_PROBE", mode)];
+    let mut missed = Vec::new();
+    for mode in ["off", "on"] {
+        let figures = PlayedDay::begin(workload.clone(), &begin(mode)).await.play_to_end().await;
+        keeps_the_limits(&figures, &workload);
+        println!(
+            "{mode}: {} answers, {:.4} missed, {} calls, {} refused",
+            figures.measured.answered,
+            figures.measured.missed_per_answer(),
+            figures.calls_in(workload.measured_from..workload.end),
+            figures.measured.refused,
+        );
+        missed.push(figures.measured.missed_per_answer());
+    }
+    assert!(missed[1] < missed[0], "{missed:?}");
+}
