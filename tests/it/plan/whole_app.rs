@@ -60,7 +60,7 @@ async fn the_app_makes_the_calls_of_the_replay_and_misses_the_same_clicks() {
 #[tokio::test(start_paused = true)]
 async fn with_the_change_probe_the_app_misses_fewer_clicks_with_no_more_calls() {
     let workload = dashboards().workload(1);
-    let begin = |mode| [NO_EXPIRY, ("UPSTREAM__CHANGE_PROBE", mode)];
+    let begin = |mode| [("UPSTREAM__CHANGE_PROBE", mode)];
     let mut missed = Vec::new();
     for mode in ["off", "on"] {
         let figures = PlayedDay::begin(workload.clone(), &begin(mode)).await.play_to_end().await;
