@@ -119,7 +119,10 @@ where
                     match timeout(SHORT_WAIT, fetch).await {
                         Ok(fetched) => fetched?,
                         // The fetch goes on in its own task.
-                        Err(_late) => return Ok(self.memory.serve_stale(entry, Instant::now())),
+                        Err(_late) => {
+                            let age = entry.age(Instant::now());
+                            return Ok(self.memory.serve_stale(entry, age));
+                        }
                     }
                 }
                 (Patience::Short | Patience::UntilEnd, held) => {

@@ -58,10 +58,14 @@ impl ReportCache {
     }
 
     fn look_up_stale(&self, held: Arc<Entry>, age: Duration, now: Instant) -> Lookup {
-        let from = from_stale(&held);
-        self.count(&held, age);
-        let served = Served { entry: Arc::clone(&held), from, age };
-        match self.refresh(&held, now) {
+        let refresh = self.refresh(&held, now);
+        self.answer_stale(held, age, refresh)
+    }
+
+    /// Serves a report whose refresh is due, and has it refreshed if `refresh` allows that now.
+    pub(super) fn answer_stale(&self, held: Arc<Entry>, age: Duration, refresh: Refresh) -> Lookup {
+        let served = self.serve_stale(Arc::clone(&held), age);
+        match refresh {
             Refresh::Due => Lookup::Due { served, held },
             Refresh::Backoff(_)
             | Refresh::Deferred(_)
@@ -208,9 +212,8 @@ impl ReportCache {
         }
     }
 
-    /// The response for a caller that has waited long enough for a refresh of this entry.
-    pub(super) fn serve_stale(&self, held: Arc<Entry>, now: Instant) -> Served {
-        let age = held.age(now);
+    /// The response with a report of this age whose refresh is due.
+    pub(super) fn serve_stale(&self, held: Arc<Entry>, age: Duration) -> Served {
         self.count(&held, age);
         Served { from: from_stale(&held), entry: held, age }
     }
@@ -223,7 +226,7 @@ impl ReportCache {
 }
 
 /// How a report is served whose refresh is due.
-pub(super) fn from_stale(held: &Entry) -> ServedFrom {
+fn from_stale(held: &Entry) -> ServedFrom {
     match held.refresh_failure() {
         // A refresh that was only deferred for the quota did not fail.
         Some(RefreshFailure { error, .. }) if error.cause.kind() != FailureKind::Rationed => {

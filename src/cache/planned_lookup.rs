@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom,
-    copy_cell::PlannedCopy, lookup::from_stale, plan::RefreshPlan, statistics::count,
+    copy_cell::PlannedCopy, plan::RefreshPlan, statistics::count,
 };
 use crate::{
     refresh::{CacheHit, CopyStats, Lack, Price, RefreshDecision},
@@ -93,16 +93,7 @@ impl ReportCache {
         if let (Refresh::Due, None, Some(patience)) = (refresh, held.refresh_failure(), patience) {
             return Lookup::Awaited { held, patience };
         }
-        self.count(&held, age);
-        let served = Served { from: from_stale(&held), entry: Arc::clone(&held), age };
-        match refresh {
-            Refresh::Due => Lookup::Due { served, held },
-            Refresh::Backoff(_)
-            | Refresh::Deferred(_)
-            | Refresh::Stopped
-            | Refresh::Planned(_)
-            | Refresh::AfterProbe => Lookup::Answered(served),
-        }
+        self.answer_stale(held, age, refresh)
     }
 
     /// When an entry that the plan decides on is refreshed: what a request at this time would find.
