@@ -25,6 +25,9 @@ const VERIFY_INTERVAL: Duration = Duration::from_mins(10);
 const AFTER_FAILURE: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_mins(10));
 /// After this many rejected probes in a row it is not a few bad campaigns: one costs at most five.
 const REJECTED_IN_A_ROW: u32 = 20;
+/// Statistics as old as the last look tell nothing, and half as old they tell only of half the time since. So a campaign is
+/// probed only this many times their age after a look; until then its reports are refreshed as if there were no probes.
+const LAGS: u32 = 2;
 /// The weight of a probe in the smoothed age of the statistics.
 const NEW_LAG: f64 = 0.1;
 
@@ -118,7 +121,7 @@ impl<Id: Copy + Eq + Hash> ChangeProbe<Id> {
             ShadowStatus::Verifying => campaign.has_verdict(),
             ShadowStatus::Trusted => false,
         };
-        !waits && campaign.can_tell(self.lag(), now) && self.suspects.admit(id, now)
+        !waits && campaign.can_tell(self.lag() * LAGS, now) && self.suspects.admit(id, now)
     }
 
     /// The campaigns that the next probe must be of, whatever they are worth, to find the one that the endpoint rejects.

@@ -208,16 +208,16 @@ impl ProbedCampaign {
         }
     }
 
-    /// Whether a probe at `now` is likely to tell something, if its count is `lag` old. If not, a report that is worth a
+    /// Whether a probe at `now` is likely to tell something: the campaign was looked at more than `lag` ago. If not, a report that is worth a
     /// call is fetched.
     pub fn can_tell(&self, lag: Duration, now: Duration) -> bool {
         match (self.last_probe, self.report) {
             // The first probe is what later ones are compared with.
             (None, _) => true,
-            (Some(_), Some(report)) => {
+            (Some(probe), Some(report)) => {
                 report.least.is_some()
                     && report.timeliness == Timeliness::Timely
-                    && report.fetched_at + lag < now
+                    && report.fetched_at.max(probe.as_of) + lag < now
             }
             (Some(_), None) => false,
         }

@@ -8,7 +8,7 @@ use std::{
 use http_body_util::BodyExt as _;
 use link_report_proxy::{
     inbound::ResponseFuture,
-    simulator::{EmClicks, LinkListing, Options, Scope, ScriptedCampaign},
+    simulator::{EmClicks, LinkListing, Options, Recomputed, Scope, ScriptedCampaign},
 };
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
@@ -220,4 +220,20 @@ async fn one_campaign_that_the_endpoint_does_not_know_is_left_out_and_the_others
     let (probes, asked) = day.probes_of(deleted, 9 * HOUR);
     assert!(probes > 20 && asked == 0, "{probes} {asked}");
     assert_eq!(day.status().await, "trusted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_as_old_as_the_reports_cost_few_clicks() {
+    let mut day = Polled::begin("on", |number, campaign| {
+        let (period, phase) = (Duration::from_mins(10), Duration::from_secs(u64::from(number) * 53));
+        campaign.statistics_recomputed = Recomputed::Every { period, phase };
+    });
+    let before = day.poll_until(10 * HOUR).await;
+    let figures = day.poll_until(16 * HOUR).await - before;
+    assert_eq!(day.told("contradicted").await, 0.0);
+    let mut day = Polled::usual("off");
+    let before = day.poll_until(10 * HOUR).await;
+    let without = day.poll_until(16 * HOUR).await - before;
+    println!("{figures:?}, without {without:?}");
+    assert!(figures.missed < without.missed * 6 / 5, "{figures:?} {without:?}");
 }

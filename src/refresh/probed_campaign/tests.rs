@@ -55,7 +55,7 @@ fn a_count_from_before_the_report_tells_nothing_of_it() {
     let mut campaign = campaign();
     assert_eq!(probe(&mut campaign, 12, 90), ProbeVerdict::NotNewer);
     assert_eq!(probe(&mut campaign, 12, 110), unmoved(110), "the two clicks came before the report");
-    assert!(!campaign.can_tell(at(60), at(160)) && campaign.can_tell(at(60), at(161)));
+    assert!(!campaign.can_tell(at(60), at(170)) && campaign.can_tell(at(60), at(171)));
 }
 
 #[test]
