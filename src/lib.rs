@@ -17,6 +17,7 @@
 //! | 3 | [`server`] | the HTTP/1 server of both ports: header and idle timeouts, graceful drain, bearer auth |
 //! | 2 | [`upstream`] | the HTTP client: connect, request, response, body |
 //! | 2 | [`state`] | the state that outlives the process: the token's record, the day's calls, the refresh plan; in files or in memory |
+//! | 2 | [`shared`] | what the replicas of one API key share, over Redis or Valkey: calls, reports, flights, the sealed token |
 //! | 1 | [`report`] | the domain: keys, reports, negative answers, errors, lifetimes; no I/O, no clock |
 //! | 1 | [`refresh`] | when a report is worth a call: campaigns, the rule, the price of a call; pure |
 //! | 1 | [`middleware`] | layers made of an `async fn(request, next)` |
@@ -46,6 +47,7 @@ pub mod report;
 pub mod resilience;
 pub mod server;
 pub mod settings;
+pub mod shared;
 #[cfg(any(test, feature = "demo"))]
 pub mod simulator;
 pub mod state;

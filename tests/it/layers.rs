@@ -4,7 +4,7 @@ use crate::repo::{Source, sources};
 
 /// Every module and its layer. `main` and `lib` stand outside: the first may call
 /// commands alone, the second only maps.
-const LAYERS: [(&str, u8); 21] = [
+const LAYERS: [(&str, u8); 22] = [
     ("commands", 6),
     ("app", 5),
     ("inbound", 4),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u8); 21] = [
     ("token", 3),
     ("upstream", 2),
     ("state", 2),
+    ("shared", 2),
     ("telemetry", 1),
     ("report", 1),
     ("refresh", 1),

@@ -1,0 +1,67 @@
+//! The change feed: a bounded stream of what other replicas have changed, without bodies.
+
+use super::{Epoch, Fence};
+use crate::report::ReportKey;
+
+/// A position in the feed: the last change that was read. Redis's `ms-n`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct ChangeId {
+    /// Milliseconds by the store's clock.
+    pub ms: u64,
+    /// The number within the millisecond.
+    pub n: u64,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its position.
+    pub id: ChangeId,
+    /// What changed.
+    pub kind: ChangeKind,
+}
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A report was stored.
+    Report {
+        /// Its key.
+        key: ReportKey,
+        /// Its fence.
+        fence: Fence,
+    },
+    /// A flight failed.
+    Failure {
+        /// Its key.
+        key: ReportKey,
+        /// Why.
+        why: Box<str>,
+    },
+    /// Reports were purged.
+    Purge {
+        /// `None`: all.
+        key: Option<ReportKey>,
+        /// Older ones are not to be served.
+        fence: Fence,
+    },
+    /// The token record was written.
+    Token {
+        /// Its version.
+        version: u64,
+    },
+    /// A lockout began or ended.
+    Lockout,
+    /// A new epoch began.
+    Epoch(Epoch),
+}
+
+/// What a read of the feed returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedPage {
+    /// In order; empty if nothing changed while the read waited.
+    pub changes: Vec<Change>,
+    /// FeedPage after the position that was asked for are not in the feed any more, or the position is ahead of it: read
+    /// on from here, and take every report as possibly outdated.
+    pub restart_at: Option<ChangeId>,
+}

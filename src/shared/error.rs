@@ -1,0 +1,21 @@
+//! Why the store could not be used.
+
+/// Why an operation on the store failed. Unless it says otherwise it may or may not have taken effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SharedStoreError {
+    /// There is no connection, and none is waited for: nothing was sent.
+    #[error("the shared store is away")]
+    Away,
+    /// No reply within `shared.timeout`.
+    #[error("the shared store did not reply in time")]
+    TimedOut,
+    /// The connection was lost before the reply.
+    #[error("the connection to the shared store was lost")]
+    Lost,
+    /// The server refused the operation: its word (READONLY, OOM, NOPERM, …).
+    #[error("the shared store refused the operation: {0}")]
+    Refused(Box<str>),
+    /// The reply is not one of this operation.
+    #[error("the shared store's reply cannot be read: {0}")]
+    Malformed(&'static str),
+}

@@ -1,0 +1,32 @@
+//! The shared store: what the replicas of one API key share through Redis or Valkey: the day's calls, the second's
+//! calls, reports, flights, and the sealed token.
+//!
+//! [`SharedStore`] is the port; each of its operations is one atomic script. Backends: the model (in memory, pure, time is
+//! an argument) and Redis. One conformance suite runs against both.
+//!
+//! Rules that hold everywhere: the store's own clock is the only one; ages and waits are durations that the store worked
+//! out. Each write is idempotent (by a nonce, a fence or a maximum), because a reply can be lost after the write; only
+//! [`SharedStore::take_call`] is not: a lost reply counts one call too many, which is the safe side. The policy (limits,
+//! lanes, intervals, lifetimes) stays with the replica and is passed in as numbers.
+//!
+//! This module must not know what a token or a report is: they are bytes here.
+
+mod call;
+mod change;
+mod epoch;
+mod error;
+mod member;
+mod shared_report;
+mod shared_token;
+mod store;
+
+pub use call::{CallRequest, CallTurn, LockoutRequest, ThrottleRequest};
+pub use change::{Change, ChangeId, ChangeKind, FeedPage};
+pub use epoch::{Epoch, Fence, Guarded, Sequence, StoreChanged, StoreSeen};
+pub use error::SharedStoreError;
+pub use member::{FleetState, Heartbeat, MemberId, Recovery, SpentDay, StoreIdentity};
+pub use shared_report::{
+    FlightFailure, FlightLease, LookUp, LookedUp, Nonce, ReportKind, ReportToStore, SharedReport, StoreReport,
+};
+pub use shared_token::{SealedToken, SharedToken, TokenSwap, TokenSwapped};
+pub use store::{PurgeScope, SharedStore};

@@ -1,0 +1,51 @@
+//! The shared token: a sealed record with compare-and-set, which is also the lock of a renewal.
+
+use bytes::Bytes;
+
+/// A token record, encrypted; only replicas with the fleet's key can open it. Safe to print: it shows its length.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedToken(pub Bytes);
+
+/// The token record of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedToken {
+    /// Increases with each write.
+    pub version: u64,
+    /// Increases with each pair of tokens.
+    pub generation: u64,
+    /// The record.
+    pub token: SealedToken,
+    /// A second answer of the token endpoint to the same refresh token, if there was one: it may be the valid one.
+    pub sibling: Option<SealedToken>,
+}
+
+/// Replaces the record, if its version still is `expected`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSwap {
+    /// 0: there is no record.
+    pub expected: u64,
+    /// The new record; its version is one more than `expected`.
+    pub generation: u64,
+    /// The new record.
+    pub token: SealedToken,
+    /// Its sibling.
+    pub sibling: Option<SealedToken>,
+}
+
+/// The result of a [`TokenSwap`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSwapped {
+    /// Written, with this version. Also if the record of that version has the same bytes already: the reply to an
+    /// earlier try was lost.
+    Done(u64),
+    /// Nothing was written: the store has this record (`None`: no record).
+    Conflict(Option<SharedToken>),
+}
+
+// === impl SealedToken ===
+
+impl std::fmt::Debug for SealedToken {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "SealedToken({} bytes)", self.0.len())
+    }
+}
