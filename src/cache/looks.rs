@@ -62,18 +62,19 @@ impl ReportCache {
             None => entry,
         };
         let generated_at = self.options.clock.at(entry.generated_at());
-        entry.with_copy(CopyStats::fetched(&history, clicks, count(hits)), generated_at)
+        entry.with_copy(CopyStats::fetched(&history, clicks, count(hits)), generated_at, before)
     }
 
     /// Another look at the campaign of this key has shown these clicks. It may be of a time long ago: the responses since
     /// may miss more.
     pub(super) fn tell(&self, key: ReportKey, history: &ClickHistory) {
         let Some(entry) = self.store.get(&key) else { return };
-        let Some(PlannedCopy { cell, .. }) = entry.copy() else { return };
+        let Some(PlannedCopy { cell, check, .. }) = entry.copy() else { return };
         let (copy, now) = (cell.get(), self.options.clock.at(Instant::now()));
         let answers = copy.answers_at(count(entry.hits()), history.looked_at(), now);
         self.count_missed(&copy, history.clicks(), answers);
         cell.set(copy.campaign_looked(history, answers));
+        check.end_pause();
     }
 
     fn count_missed(&self, copy: &CopyStats, clicks: u32, answers: u32) {

@@ -66,6 +66,15 @@ pub enum Lookup {
         /// The entry to refresh.
         held: Arc<Entry>,
     },
+    /// Served from memory; a refresh will be due just before the next request that is expected.
+    Scheduled {
+        /// What the caller gets.
+        served: Served,
+        /// The entry to refresh.
+        held: Arc<Entry>,
+        /// The time of the refresh.
+        at: Instant,
+    },
     /// A refresh is due, and the caller waits for it.
     Awaited {
         /// The entry to refresh, served if the call fails or takes too long.

@@ -93,7 +93,7 @@ impl Default for PlanOptions {
             reserve: 0.02,
             hour_share: 0.15,
             derivation: Derivation::Off,
-            timing: RefreshTiming::Behind,
+            timing: RefreshTiming::default(),
             probing: Probing::Off,
             exchange: None,
         }
@@ -223,7 +223,7 @@ impl Strategy for Planned {
         };
         let replica = self.options.exchange.map_or(0, |exchange| usize::from(viewer % exchange.replicas));
         let polls = &mut self.polls[replica][key.campaign as usize][key.form.index()];
-        polls.record(now);
+        polls.record(polls.last().wrapping_add(1), now);
         let (policy, hit) = (&self.options.policy, CacheHit { answers, age, now });
         let decision = match (self.options.timing, pending) {
             (RefreshTiming::Behind, _) | (RefreshTiming::AheadOfPolls, PendingRefresh::PutOff) => {

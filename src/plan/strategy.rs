@@ -55,9 +55,9 @@ pub enum Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RefreshTiming {
     /// In the background, at the poll that finds it worth a call.
-    #[default]
     Behind,
     /// Just before the poll that will find it worth a call, if polls are regular enough to predict it.
+    #[default]
     AheadOfPolls,
 }
 

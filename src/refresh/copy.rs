@@ -81,6 +81,11 @@ impl CopyStats {
         answers.saturating_sub(self.answers_when_current)
     }
 
+    /// The count of responses at which so many were served since the report was last known to be current, rounded up.
+    pub(super) fn answers_after_current(&self, answers: f64) -> u32 {
+        self.answers_when_current.saturating_add(answers.ceil() as u32)
+    }
+
     /// The responses served since the last look.
     pub const fn answers_since_look(&self, answers: u32) -> u32 {
         answers.saturating_sub(self.answers_at_look)

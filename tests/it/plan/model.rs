@@ -5,7 +5,8 @@
 use std::{fs, path::Path, time::Duration};
 
 use link_report_proxy::plan::{
-    AnswerExchange, Derivation, Outcome, PlanOptions, Planned, Probing, Waiting, Workload, read_trace, replay,
+    AnswerExchange, Derivation, Outcome, PlanOptions, Planned, Probing, RefreshTiming, Waiting, Workload,
+    read_trace, replay,
 };
 
 /// Largest relative difference from the model.
@@ -44,7 +45,8 @@ fn recorded(line: &str) -> Recorded {
 }
 
 fn run(workload: &Workload, policy: &str) -> Outcome {
-    let usual = PlanOptions::default();
+    // The model knows no prediction of polls.
+    let usual = PlanOptions { timing: RefreshTiming::Behind, ..PlanOptions::default() };
     let options = match policy {
         "owed" => usual,
         "owed-derive" => PlanOptions { derivation: Derivation::On, ..usual },
