@@ -14,13 +14,15 @@ const EXACT_TO_MS: u32 = 500;
 /// So many polls within the second before the last one are many.
 const MANY: u32 = 4;
 
-/// The times of the last polls of a cached report, in 36 bytes.
+/// The times of the last polls of a cached report, in 40 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PollTimes {
     /// Times in milliseconds, wrapping; 0 is an empty slot.
     slots: [u32; REMEMBERED],
     /// The number of the last poll, as the entry counts its responses; its time is in [`Self::slot`] of this number.
     last: u32,
+    /// The number of the first poll after a gap; 0 before the first poll.
+    first: u32,
 }
 
 // === impl PollTimes ===
@@ -34,8 +36,8 @@ impl PollTimes {
     /// Records the poll that is the response of this number. Where polls before it were not recorded, the older ones are
     /// forgotten: with a gap they would show a wrong period.
     pub const fn record(&mut self, number: u32, now: Duration) {
-        if number != self.last.wrapping_add(1) {
-            self.slots = [0; REMEMBERED];
+        if self.first == 0 || number != self.last.wrapping_add(1) {
+            (self.slots, self.first) = ([0; REMEMBERED], number);
         }
         self.last = number;
         self.slots[Self::slot(number)] = match now.as_millis() as u32 {
@@ -70,9 +72,8 @@ impl PollTimes {
 
     /// An upper bound of [`Self::next`], cheaper to compute.
     pub fn longest_wait(&self) -> Duration {
-        let oldest =
-            (0..REMEMBERED as u32).map(|polls| self.back(polls)).take_while(|poll| *poll != 0).last();
-        Duration::from_millis(oldest.map_or(0, |oldest| self.back(0).wrapping_sub(oldest)).into())
+        let kept = self.last.wrapping_sub(self.first).min(REMEMBERED as u32 - 1);
+        Duration::from_millis(self.back(0).wrapping_sub(self.back(kept)).into())
     }
 
     /// The index of the slot for the poll of this number.
@@ -125,6 +126,15 @@ mod tests {
     }
 
     #[test]
+    fn no_wait_is_longer_than_the_time_since_the_oldest_poll_kept() {
+        let waits = [1, 2, 5, 8, 9].map(|polls| {
+            let seconds: Vec<_> = (1..=polls).map(|poll| f64::from(poll) * 10.0).collect();
+            polls_at(&seconds).longest_wait().as_secs()
+        });
+        assert_eq!(waits, [0, 10, 40, 70, 70]);
+    }
+
+    #[test]
     fn polls_before_a_gap_are_forgotten() {
         let mut polls = polls_at(&[10.0, 40.0, 70.0]);
         polls.record(5, Duration::from_secs(100));
@@ -151,6 +161,6 @@ mod tests {
             polls.record(number, at);
         }
         assert_eq!(polls.next(), Some(Duration::from_secs(30)));
-        assert_eq!(size_of::<PollTimes>(), 36);
+        assert_eq!(size_of::<PollTimes>(), 40);
     }
 }
