@@ -16,6 +16,7 @@ mod change;
 mod epoch;
 mod error;
 mod member;
+mod membership;
 mod shared_report;
 mod shared_token;
 mod store;
@@ -25,6 +26,7 @@ pub use change::{Change, ChangeId, ChangeKind, FeedPage};
 pub use epoch::{Epoch, Fence, Guarded, Sequence, StoreChanged, StoreSeen};
 pub use error::SharedStoreError;
 pub use member::{FleetState, Heartbeat, MemberId, Recovery, SpentDay, StoreIdentity};
+pub use membership::Membership;
 pub use shared_report::{
     FlightFailure, FlightLease, LookUp, LookedUp, Nonce, ReportKind, ReportToStore, SharedReport, StoreReport,
 };
