@@ -15,11 +15,23 @@ mod call;
 mod change;
 mod epoch;
 mod error;
+mod feed_window;
 mod member;
 mod membership;
+mod memory_store;
+mod millis;
+mod model;
+mod redis_store;
+mod scripts;
 mod shared_report;
 mod shared_token;
+mod short_word;
 mod store;
+mod store_keys;
+mod store_script;
+#[cfg(test)]
+mod tests;
+mod wire;
 
 pub use call::{CallRequest, CallTurn, LockoutRequest, ThrottleRequest};
 pub use change::{Change, ChangeId, ChangeKind, FeedPage};
@@ -27,8 +39,12 @@ pub use epoch::{Epoch, Fence, Guarded, Sequence, StoreChanged, StoreSeen};
 pub use error::SharedStoreError;
 pub use member::{FleetState, Heartbeat, MemberId, Recovery, SpentDay, StoreIdentity};
 pub use membership::Membership;
+pub use memory_store::{MemorySharedStore, StoreCopy};
+pub use model::StoreValue;
+pub use redis_store::RedisStore;
 pub use shared_report::{
     FlightFailure, FlightLease, LookUp, LookedUp, Nonce, ReportKind, ReportToStore, SharedReport, StoreReport,
 };
 pub use shared_token::{SealedToken, SharedToken, TokenSwap, TokenSwapped};
 pub use store::{PurgeScope, SharedStore};
+pub use store_keys::{InvalidNamespace, StoreNamespace};

@@ -1,0 +1,32 @@
+-- ARGV[1]: the epoch that the replica knows, or ''. ARGV[2]: the highest sequence that it was told. ARGV[3]: the epoch to
+-- begin. ARGV[4], ARGV[5]: the day and the count that it was told. ARGV[6]: the calls that can be lost. ARGV[7]: '1' if
+-- the server has changed.
+local known, seen = ARGV[1], tonumber(ARGV[2])
+local told_day, told, margin = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+turn_day(told_day)
+if not epoch or (epoch == known and (sequence < seen or ARGV[7] == '1')) then
+  -- The margin is what ten seconds can lose. After less time since the last recovery, less can be lost.
+  local recovered_at = tonumber(redis.call('HGET', fleet, 'recovered_at'))
+  if recovered_at and now >= recovered_at then
+    margin = math.min(margin, math.ceil(margin * (now - recovered_at) / 10000) + 1)
+  end
+  if told_day == day then spent = math.max(spent, told) end
+  epoch, spent, sequence = ARGV[3], spent + margin, math.max(sequence, seen) + 1048576
+  -- Calls of the last second may be unknown too.
+  local next_call = math.max(ahead(fields[6]), now + 1100)
+  redis.call('HSET', fleet, 'epoch', epoch, 'sequence', sequence, 'day', day, 'spent', spent, 'next_call', next_call,
+    'recovered_at', now, 'charged', margin)
+  tell('epoch', epoch)
+else
+  if told_day == day then
+    -- It knows what was counted up to its last contact, and others may have called since.
+    if known ~= '' and known ~= epoch then
+      told = told + math.min(margin, tonumber(redis.call('HGET', fleet, 'charged')) or 0)
+    end
+    spent = math.max(spent, told)
+  end
+  -- What this replica holds would be newer than all that is to come.
+  if sequence < seen then sequence = seen + 1048576 end
+  redis.call('HSET', fleet, 'spent', spent, 'sequence', sequence)
+end
+return fleet_state()

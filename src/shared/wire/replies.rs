@@ -1,0 +1,162 @@
+//! Parses the reply of each script. Whoever can write to the server could have planted it: every length has a limit.
+
+use redis::Value;
+
+use super::reply_fields::ReplyFields;
+use crate::shared::{
+    CallTurn, Fence, FleetState, FlightLease, Guarded, LookedUp, ReportKind, SealedToken, Sequence,
+    SharedReport, SharedStoreError, SharedToken, SpentDay, TokenSwapped, short_word::LONGEST_WORD,
+};
+
+/// A sealed record is a few kilobytes.
+const LARGEST_TOKEN: usize = 64 << 10;
+
+const LARGEST_MAC: usize = 256;
+
+const UNKNOWN_WORD: SharedStoreError = SharedStoreError::Malformed("an unknown word");
+
+/// The limits that are settings.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::shared) struct ReplyLimits {
+    /// The largest body.
+    pub(in crate::shared) max_body: usize,
+}
+
+type Parsed<T> = Result<T, SharedStoreError>;
+
+pub(in crate::shared) fn parse_guarded_fleet_state(value: Value) -> Parsed<Guarded<FleetState>> {
+    ReplyFields::read_guarded(value, fleet_state)
+}
+
+pub(in crate::shared) fn parse_fleet_state(value: Value) -> Parsed<FleetState> {
+    ReplyFields::read(value, fleet_state)
+}
+
+pub(in crate::shared) fn parse_guarded_done(value: Value) -> Parsed<Guarded<()>> {
+    ReplyFields::read_guarded(value, done)
+}
+
+pub(in crate::shared) fn parse_done(value: Value) -> Parsed<()> {
+    ReplyFields::read(value, done)
+}
+
+pub(in crate::shared) fn parse_call_turn(value: Value) -> Parsed<Guarded<CallTurn>> {
+    ReplyFields::read_guarded(value, |word, fields| match word {
+        "granted" => Ok(CallTurn::Granted {
+            wait: fields.duration()?,
+            spent: fields.integer()?,
+            probe: match fields.integer()? {
+                0 => false,
+                1 => true,
+                _ => return Err(SharedStoreError::Malformed("neither 0 nor 1")),
+            },
+        }),
+        "exhausted" => Ok(CallTurn::Exhausted { spent: fields.integer()? }),
+        "late" => Ok(CallTurn::Late { wait: fields.duration()? }),
+        "locked_out" => Ok(CallTurn::LockedOut { ends_in: fields.duration()? }),
+        "day_is_over" => Ok(CallTurn::DayIsOver),
+        "day_not_begun" => Ok(CallTurn::DayNotBegun { begins_in: fields.duration()? }),
+        _ => Err(UNKNOWN_WORD),
+    })
+}
+
+pub(in crate::shared) fn parse_looked_up(value: Value, limits: ReplyLimits) -> Parsed<Guarded<LookedUp>> {
+    ReplyFields::read_guarded(value, |word, fields| match word {
+        "report" => report(fields, limits).map(LookedUp::Newer),
+        "leased" => Ok(LookedUp::Leased(FlightLease { fence: fields.fence()?, answers: fields.integer()? })),
+        "in_flight" => Ok(LookedUp::InFlight { ends_in: fields.duration()? }),
+        "back_off" => Ok(LookedUp::BackOff { ends_in: fields.duration()?, why: fields.text(LONGEST_WORD)? }),
+        _ => Err(UNKNOWN_WORD),
+    })
+}
+
+pub(in crate::shared) fn parse_report(value: Value, limits: ReplyLimits) -> Parsed<Option<SharedReport>> {
+    ReplyFields::read(value, |word, fields| match word {
+        "none" => Ok(None),
+        "report" => report(fields, limits).map(Some),
+        _ => Err(UNKNOWN_WORD),
+    })
+}
+
+pub(in crate::shared) fn parse_stored(value: Value) -> Parsed<Guarded<Option<Fence>>> {
+    ReplyFields::read_guarded(value, |word, fields| match word {
+        "stored" => fields.fence().map(Some),
+        "superseded" => Ok(None),
+        _ => Err(UNKNOWN_WORD),
+    })
+}
+
+pub(in crate::shared) fn parse_fence(value: Value) -> Parsed<Guarded<Fence>> {
+    ReplyFields::read_guarded(value, |word, fields| match word {
+        "purged" => fields.fence(),
+        _ => Err(UNKNOWN_WORD),
+    })
+}
+
+pub(in crate::shared) fn parse_token(value: Value) -> Parsed<Option<SharedToken>> {
+    ReplyFields::read(value, |word, fields| match word {
+        "none" => Ok(None),
+        "token" => token(fields).map(Some),
+        _ => Err(UNKNOWN_WORD),
+    })
+}
+
+pub(in crate::shared) fn parse_swapped(value: Value) -> Parsed<Guarded<TokenSwapped>> {
+    ReplyFields::read_guarded(value, |word, fields| match word {
+        "done" => fields.integer().map(TokenSwapped::Done),
+        "none" => Ok(TokenSwapped::Conflict(None)),
+        "token" => Ok(TokenSwapped::Conflict(Some(token(fields)?))),
+        _ => Err(UNKNOWN_WORD),
+    })
+}
+
+pub(in crate::shared) fn parse_restored(value: Value) -> Parsed<Guarded<u64>> {
+    ReplyFields::read_guarded(value, |word, fields| match word {
+        "done" => fields.integer(),
+        _ => Err(UNKNOWN_WORD),
+    })
+}
+
+fn done(word: &str, _: &mut ReplyFields) -> Parsed<()> {
+    if word == "done" { Ok(()) } else { Err(UNKNOWN_WORD) }
+}
+
+fn fleet_state(word: &str, fields: &mut ReplyFields) -> Parsed<FleetState> {
+    if word != "fleet" {
+        return Err(UNKNOWN_WORD);
+    }
+    Ok(FleetState {
+        epoch: fields.epoch()?,
+        sequence: Sequence(fields.integer()?),
+        today: SpentDay { day: fields.integer()?, spent: fields.integer()? },
+        locked_out_for: Some(fields.duration()?).filter(|left| !left.is_zero()),
+        members: fields.integer()?,
+        token_version: fields.integer()?,
+        purged: fields.fence()?,
+        clock: fields.duration()?,
+    })
+}
+
+fn report(fields: &mut ReplyFields, limits: ReplyLimits) -> Parsed<SharedReport> {
+    Ok(SharedReport {
+        fence: fields.fence()?,
+        kind: match &*fields.text(LONGEST_WORD)? {
+            "report" => ReportKind::Report,
+            "negative" => ReportKind::Negative,
+            _ => return Err(SharedStoreError::Malformed("an unknown kind of report")),
+        },
+        age: fields.duration()?,
+        unchanged_for: fields.duration()?,
+        body: fields.bytes(limits.max_body)?,
+        mac: fields.bytes(LARGEST_MAC)?,
+    })
+}
+
+fn token(fields: &mut ReplyFields) -> Parsed<SharedToken> {
+    Ok(SharedToken {
+        version: fields.integer()?,
+        generation: fields.integer()?,
+        token: SealedToken(fields.bytes(LARGEST_TOKEN)?),
+        sibling: fields.optional_bytes(LARGEST_TOKEN)?.map(SealedToken),
+    })
+}
