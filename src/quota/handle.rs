@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZeroU32,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     budget::{DailyBudget, DayLimits},
     clock::WallClock,
+    fleet_quota::FleetQuota,
     pacer::{Pacer, Priority},
     quota_day::QuotaDay,
     quota_pressure::ScarcityCell,
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     report::QuotaPressure,
+    shared::SpentDay,
     state::{CallCounter, CallCounterError, Durability, LedgerRecord},
     telemetry::QuotaMetrics,
 };
@@ -68,6 +70,8 @@ pub(super) struct SharedQuota {
     pub(super) day: SharedDay,
     /// The per-second pacer.
     pub(super) second: SharedPacer,
+    /// Empty: this process shares its calls with no other.
+    pub(super) fleet: OnceLock<FleetQuota>,
     quota_pressure: ScarcityCell,
     pub(super) metrics: QuotaMetrics,
 }
@@ -121,10 +125,21 @@ impl Quota {
             limits,
             day: SharedDay::new(quota_day, clock, counter, metrics.clone()),
             second: SharedPacer::new(pacer, limits.max_wait),
+            fleet: OnceLock::new(),
             quota_pressure: ScarcityCell::new(),
             metrics,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// From now on the calls are shared with a fleet. Only the first time counts.
+    pub fn join(&self, fleet: FleetQuota) {
+        let _joined_before = self.shared.fleet.set(fleet);
+    }
+
+    /// The fleet has counted so many calls on a day.
+    pub fn learn(&self, SpentDay { day, spent }: SpentDay) {
+        self.shared.day.with(|quota_day, _now| quota_day.learn(day, spent));
     }
 
     /// The current numbers of both limits.

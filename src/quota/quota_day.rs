@@ -140,6 +140,16 @@ impl QuotaDay {
         self.budget.lease_failed(lease);
     }
 
+    /// As [`DailyBudget::learn`].
+    pub(super) fn learn(&mut self, day: u64, spent: u64) {
+        self.budget.learn(day, spent);
+    }
+
+    /// As [`DailyBudget::ceiling`].
+    pub(super) fn ceiling(&self, priority: Priority, now: SystemTime) -> Option<u32> {
+        self.budget.ceiling(priority, now)
+    }
+
     /// As [`DailyBudget::ration`].
     pub(super) fn ration(&mut self, planned: PlannedRationing) {
         self.budget.ration(planned);
