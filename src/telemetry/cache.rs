@@ -117,7 +117,7 @@ impl CacheMetrics {
             ),
             planned_calls: series.gauge(
                 "refresh_planned_calls",
-                "Refreshes that the plan expects to make until midnight UTC; 0 while it knows no demand.",
+                "Refreshes until midnight UTC at the present price; while they are more than the calls left, the price rises.",
             ),
             unpaired: series.int_gauge(
                 "cache_unpaired_campaigns",
@@ -152,7 +152,7 @@ impl CacheMetrics {
         self.clicks_missed.inc_by(clicks_missed);
     }
 
-    /// The price of a call, and the refreshes planned for the rest of the UTC day.
+    /// The price of a call, and the refreshes until midnight UTC at that price.
     pub fn planned(&self, price: f64, calls: f64) {
         self.price.set(price);
         self.planned_calls.set(calls);
