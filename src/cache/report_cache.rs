@@ -200,7 +200,7 @@ impl ReportCache {
     /// Sets the gauges of the cache and of the refresh plan; `utc` is the calendar time.
     pub fn observe(&self, utc: SystemTime) {
         if let Some(plan) = self.plan_status(utc) {
-            self.metrics.planned(plan.price.clicks_missed(), plan.calls_rest_of_day().unwrap_or(0.0));
+            self.metrics.planned(plan.price.clicks_missed(), plan.calls_at_this_price().unwrap_or(0.0));
         }
         let (entries, bytes) = self.store.size();
         self.metrics.size(entries, bytes);

@@ -159,6 +159,7 @@ impl<S: Strategy> Replay<'_, S> {
         match coming {
             Some(coming) if waits => {
                 self.outcome.waited += 1;
+                self.strategy.waited(key);
                 Some(coming)
             }
             Some(_) | None => Some(copy),

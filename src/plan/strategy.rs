@@ -81,6 +81,9 @@ pub trait Strategy {
     /// Decides about a refresh at a cache hit.
     fn polled(&mut self, poll: CachedPoll) -> RefreshDecision;
 
+    /// A poll of this report got no cached response: it waited for the refresh that it caused.
+    fn waited(&mut self, key: CopyKey);
+
     /// Is a delayed refresh that is now due still worth a call?
     fn still_worth_it(&self, key: CopyKey, age: Duration, now: Duration) -> bool;
 
