@@ -35,7 +35,7 @@ async fn beat(membership: Arc<Membership>, quota: Quota) {
         .heartbeats(|beaten| match beaten {
             Ok(fleet) => {
                 outage.ends();
-                quota.learn(fleet.today);
+                quota.learn(&fleet);
             }
             Err(error) if outage.begins() => {
                 tracing::warn!(

@@ -21,7 +21,8 @@ use crate::shared::{
 /// the way to the vendor.
 const WINDOW: Duration = Duration::from_millis(1_100);
 
-/// A call that leaves later than this after its place has lost it.
+/// A call that leaves later than this after its place has lost it. Where the store has been slower to reply, the place is
+/// made longer instead.
 const LATEST: Duration = Duration::from_millis(50);
 
 /// A refresh that would have to wait longer is put off: it can come again, and a miss must not wait for it.
@@ -43,6 +44,10 @@ struct FleetView {
     offline: OfflineShare,
     /// No call before this time: another replica has heard `quota_exceeded`, or is finding out whether it still holds.
     locked_until: Option<Instant>,
+    /// The store knows of the `quota_exceeded` that this replica has heard: so it knows its end too.
+    announced: bool,
+    /// By how much longer than [`LATEST`] the store last took to reply.
+    slow_by: Duration,
 }
 
 /// What a call needs to know of the day.
@@ -75,6 +80,15 @@ pub(super) enum LockoutRole {
     Probe,
 }
 
+/// What has become of the lockout that this replica began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnLockout {
+    /// Nothing, as far as the store knows; or there was none.
+    Unchanged,
+    /// Another replica's probe was answered.
+    Over,
+}
+
 /// Why the fleet makes no call now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FleetDenial {
@@ -100,6 +114,11 @@ impl FleetQuota {
         Self { membership, limits, view: Mutex::default() }
     }
 
+    /// So many calls are known on a day.
+    pub(super) fn learn_spent(&self, spent: SpentDay) {
+        self.membership.learn_spent(spent);
+    }
+
     /// Counts a call of the fleet and waits for its place. A call that leaves late takes another place; it is then counted
     /// twice, which is the safe side.
     ///
@@ -114,6 +133,7 @@ impl FleetQuota {
             {
                 return Err(FleetDenial::DayClosed(Some(locked)));
             }
+            let slow_by = self.view().slow_by;
             let horizon = match call.priority {
                 Priority::Miss => latest.saturating_duration_since(asked),
                 Priority::Refresh => REFRESH_HORIZON.min(latest.saturating_duration_since(asked)),
@@ -121,16 +141,18 @@ impl FleetQuota {
             let request = CallRequest {
                 day: call.day,
                 ceiling: call.ceiling.map_or(u64::MAX >> 12, u64::from),
-                interval: self.limits.interval,
+                interval: self.limits.interval + slow_by,
                 horizon,
             };
             let turn = match self.membership.run(|store, seen| store.take_call(seen, request)).await {
                 Ok(turn) => turn,
                 Err(error) => return self.offline_turn(call, horizon, &error).await,
             };
+            // A quarter more, since the next reply may take a little longer.
+            self.view().slow_by = (asked.elapsed() * 5 / 4).saturating_sub(LATEST);
             let (wait, turn) = self.granted(call, turn)?;
             sleep(wait).await;
-            if asked.elapsed() <= wait + LATEST {
+            if asked.elapsed() <= wait + LATEST + slow_by {
                 return Ok(turn);
             }
         }
@@ -185,8 +207,25 @@ impl FleetQuota {
     pub(super) async fn lock_out(&self, day: u64, lasts: Duration) {
         self.view().locked_until = None;
         let request = LockoutRequest { day, lasts };
-        if let Err(error) = self.membership.run(|store, seen| store.lock_out(seen, request)).await {
-            tracing::warn!(%error, "the other replicas were not told of the quota's state; each will find out itself");
+        match self.membership.run(|store, seen| store.lock_out(seen, request)).await {
+            Ok(()) => self.view().announced = !lasts.is_zero(),
+            Err(error) => {
+                tracing::warn!(%error, "the other replicas were not told of the quota's state; each will find out itself");
+            }
+        }
+    }
+
+    /// The fleet has a lockout for this time, or none. Says whether the lockout that this replica began is over.
+    pub(super) fn learn_lockout(&self, ends_in: Option<Duration>) -> OwnLockout {
+        let mut view = self.view();
+        view.locked_until = ends_in.map(|ends_in| Instant::now() + ends_in);
+        match (ends_in, std::mem::take(&mut view.announced)) {
+            (Some(_), announced) => {
+                view.announced = announced;
+                OwnLockout::Unchanged
+            }
+            (None, true) => OwnLockout::Over,
+            (None, false) => OwnLockout::Unchanged,
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     budget::{DailyBudget, DayLimits},
     clock::WallClock,
-    fleet_quota::FleetQuota,
+    fleet_quota::{FleetQuota, OwnLockout},
     pacer::{Pacer, Priority},
     quota_day::QuotaDay,
     quota_pressure::ScarcityCell,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     report::QuotaPressure,
-    shared::SpentDay,
+    shared::{FleetState, SpentDay},
     state::{CallCounter, CallCounterError, Durability, LedgerRecord},
     telemetry::QuotaMetrics,
 };
@@ -134,12 +134,25 @@ impl Quota {
 
     /// From now on the calls are shared with a fleet. Only the first time counts.
     pub fn join(&self, fleet: FleetQuota) {
+        // What is known or assumed of today, if the store knows less.
+        fleet.learn_spent(self.shared.day.with(|day, now| {
+            let used = day.today(now).used;
+            SpentDay { day: day.day(), spent: used.into() }
+        }));
         let _joined_before = self.shared.fleet.set(fleet);
     }
 
-    /// The fleet has counted so many calls on a day.
-    pub fn learn(&self, SpentDay { day, spent }: SpentDay) {
-        self.shared.day.with(|quota_day, _now| quota_day.learn(day, spent));
+    /// A heartbeat has told the fleet's state.
+    pub fn learn(&self, fleet: &FleetState) {
+        let SpentDay { day, spent } = fleet.today;
+        let lockout = self.shared.fleet.get().map(|own| own.learn_lockout(fleet.locked_out_for));
+        self.shared.day.with(|quota_day, _now| {
+            quota_day.learn(day, spent);
+            match lockout {
+                Some(OwnLockout::Over) => quota_day.end_lockout(),
+                Some(OwnLockout::Unchanged) | None => {}
+            }
+        });
     }
 
     /// The current numbers of both limits.

@@ -145,6 +145,17 @@ impl QuotaDay {
         self.budget.learn(day, spent);
     }
 
+    /// Another replica's probe was answered.
+    pub(super) fn end_lockout(&mut self) {
+        self.lockout = UpstreamLockout::None;
+        let _mark = self.budget.reopen();
+    }
+
+    /// The day of the count: days since 1970-01-01.
+    pub(super) fn day(&self) -> u64 {
+        self.budget.day()
+    }
+
     /// As [`DailyBudget::ceiling`].
     pub(super) fn ceiling(&self, priority: Priority, now: SystemTime) -> Option<u32> {
         self.budget.ceiling(priority, now)
