@@ -48,6 +48,7 @@ fn planned((plan, probe): &(PriceStatus, ShadowStatus<ProbeOffReason>)) -> Value
         "demand_rest_of_day": plan.demand_rest_of_day.map(rounded),
         "calls_rest_of_day": plan.calls_rest_of_day().map(f64::round),
         "calls_by_hour_utc": hours.as_ref().map(|hours| &hours[..]),
+        "usual_demand_by_hour_utc": plan.usual_demand.map(|hours| hours.map(rounded)),
         "call_ratio": rounded(plan.call_ratio),
         "unseen_by_others": plan.unseen_by_others.round(),
         "change_probe": probe.as_str(),

@@ -28,13 +28,15 @@ pub enum Pairing {
     Separate,
 }
 
-/// The statistics of a campaign, in 88 bytes. They are kept after its reports are evicted from the cache.
+/// The statistics of a campaign, in 96 bytes. They are kept after its reports are evicted from the cache.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CampaignStats {
     /// By form; equal while the forms are paired.
     histories: [ClickHistory; 2],
     /// The responses served from the cached report of each form, as of the last demand slice.
     answers_before: [u32; 2],
+    /// The polls of each form in about the last hour; 0 before the first.
+    polls_per_second: [f32; 2],
     /// The time of the last poll, in seconds since the origin; `None` before the first.
     last_polled: Option<u32>,
     last_look: LastLook,
@@ -101,6 +103,7 @@ impl CampaignStats {
         Self {
             histories: [ClickHistory::first_look(clicks, at); 2],
             answers_before: [0; 2],
+            polls_per_second: [0.0; 2],
             last_polled: None,
             last_look: LastLook::Report(form),
             pairing: Pairing::Paired,
@@ -124,6 +127,7 @@ impl CampaignStats {
         Some(Self {
             histories,
             answers_before: [0; 2],
+            polls_per_second: [0.0; 2],
             last_polled: last_polled.map(whole_seconds),
             last_look,
             pairing,
@@ -185,6 +189,18 @@ impl CampaignStats {
     pub(super) fn take_new_answers(&mut self, form: ReportForm, answers: u32) -> u32 {
         let before = std::mem::replace(&mut self.answers_before[form.index()], answers);
         answers.checked_sub(before).unwrap_or(answers)
+    }
+
+    /// Updates the rate of polls from those of a demand slice, which has this `share` in it.
+    pub(super) fn count_polls(&mut self, form: ReportForm, per_second: f64, share: f64) {
+        let rate = &mut self.polls_per_second[form.index()];
+        let share = if *rate == 0.0 { 1.0 } else { share };
+        *rate += (per_second as f32 - *rate) * share as f32;
+    }
+
+    /// The polls of a form in about the last hour that were answered from the cache; `None` if there were none yet.
+    pub fn polls_per_second(&self, form: ReportForm) -> Option<f64> {
+        Some(self.polls_per_second[form.index()]).filter(|rate| *rate > 0.0).map(f64::from)
     }
 
     pub(super) fn polled(&mut self, now: Duration) {

@@ -167,6 +167,7 @@ impl PriceController {
             demand_now: self.forecast.last(),
             demand_rest_of_day: self.rest_of_day,
             planned_calls: self.forecast.by_hour(&self.profile, now).map(|hours| hours.map(calls)),
+            usual_demand: self.profile.usual().copied(),
             call_ratio: self.call_ratio(),
             busyness: self.profile.usual().map(|usual| self.forecast.ratio(usual)),
             profile_days: self.profile.days().len(),

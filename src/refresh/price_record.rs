@@ -34,6 +34,8 @@ pub struct PriceStatus {
     pub demand_rest_of_day: Option<f64>,
     /// The refreshes planned for each hour of this UTC day (0 for past hours); `None` while there is no profile.
     pub planned_calls: Option<[f64; 24]>,
+    /// The usual demand of each hour of a UTC day, in calls at u = 1; `None` while there is no profile.
+    pub usual_demand: Option<[f64; 24]>,
     /// Calls made ÷ calls predicted, within the controller's limits.
     pub call_ratio: f64,
     /// The demand of the last hour ÷ the usual demand; `None` while there is no profile.

@@ -3,5 +3,6 @@
 mod command;
 mod hostile;
 mod model;
+mod running;
 mod whole_app;
 mod whole_app_hostile;

@@ -88,6 +88,8 @@ pub(crate) struct Figures {
     pub(crate) measured: Answers,
     /// When the vendor got each call, since the start.
     pub(crate) calls: Vec<Duration>,
+    /// The reports: the index of the poll, and the clicks that its report shows.
+    pub(crate) answers: Vec<(usize, u32)>,
 }
 
 /// The answers of a span of time.
@@ -104,7 +106,12 @@ pub(crate) struct Answers {
 
 /// The same workload in the replay, with the default settings.
 pub(crate) fn replayed(workload: &Workload) -> Outcome {
-    let options = PlanOptions { unexpected_clicks: 7.0, ..PlanOptions::default() };
+    replayed_with(workload, PlanOptions::default())
+}
+
+/// The same with other options.
+pub(crate) fn replayed_with(workload: &Workload, options: PlanOptions) -> Outcome {
+    let options = PlanOptions { unexpected_clicks: 7.0, ..options };
     replay(workload, &mut Planned::new(workload, options), Waiting::Seldom, |_| {})
 }
 
@@ -253,8 +260,9 @@ impl PlayedDay {
     fn count(&mut self, poll: usize, response: Response<Body>) {
         let (campaign, form, at) = self.polled(poll);
         let answer = if response.status() == 200 {
-            let truth = self.workload.shown_in(campaign, form, at);
-            let missed = truth.saturating_sub(self.read(poll, response)).into();
+            let (truth, clicks) = (self.workload.shown_in(campaign, form, at), self.read(poll, response));
+            self.figures.answers.push((poll, clicks));
+            let missed = truth.saturating_sub(clicks).into();
             Answers { answered: 1, missed, ..Answers::default() }
         } else {
             Answers { refused: 1, ..Answers::default() }
