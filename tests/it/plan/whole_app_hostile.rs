@@ -74,6 +74,117 @@ async fn at_midnight_with_every_report_due_the_calls_are_spread() {
     assert!((10..=keys).contains(&first), "{first} calls in the first ten minutes, of {keys} reports");
 }
 
+const HOURS_OF_CLOCK: i64 = 3_600;
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_whose_clock_is_set_at_noon_changes_neither_the_calls_nor_what_answers_miss() {
+    let workload = first_day();
+    let undisturbed = PlayedDay::begin(workload.clone(), &[]).await.play_to_end().await;
+    let day = PlayedDay::begin(workload.clone(), &[]).await;
+    let figures = with_clock_steps(day).await;
+    is_calm(&figures, &workload);
+    day_is_used(&figures, &workload);
+    assert_eq!(figures.of_hours(0..24).refused, 0);
+    let ratio = figures.measured.missed_per_answer() / undisturbed.measured.missed_per_answer();
+    println!("{ratio} {} {}", figures.busiest_second(), figures.most_in_a_day());
+    assert!(ratio < 1.05, "{ratio} times the clicks missed without steps");
+}
+
+/// Twenty hours ahead at noon, past midnight; an hour later three hours behind; and right again.
+async fn with_clock_steps(mut day: PlayedDay) -> Figures {
+    for (hour, ahead) in [(12, 20), (13, -3), (14, 0), (15, 20), (16, 0)] {
+        day.play_until(hour * HOUR).await;
+        day.set_clock_ahead(ahead * HOURS_OF_CLOCK);
+    }
+    day.play_to_end().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_with_a_wrong_clock_costs_little_more_than_one_with_the_right_clock() {
+    let workload = first_day();
+    let mut missed = Vec::new();
+    for ahead in [0, 20, -3, -30] {
+        let mut day = PlayedDay::begin_with_state(workload.clone(), &[]).await;
+        for (hour, ahead) in [(12, ahead), (14, 0)] {
+            day.play_until(hour * HOUR).await;
+            day.set_clock_ahead(ahead * HOURS_OF_CLOCK);
+            day.restart(Kept::State).await;
+        }
+        let figures = day.play_to_end().await;
+        let rest = figures.of_hours(12..24);
+        println!(
+            "{ahead}: {} refused {} used {} busiest {} hour {}",
+            rest.missed_per_answer(),
+            rest.refused,
+            figures.most_in_a_day(),
+            figures.busiest_second(),
+            figures.busiest(HOUR)
+        );
+        for h in 11..24 {
+            println!(
+                "   {h} {} {:.3}",
+                figures.calls_in(HOUR * h..HOUR * (h + 1)),
+                figures.hours[h as usize].missed_per_answer()
+            );
+        }
+        is_calm(&figures, &workload);
+        assert!(figures.most_in_a_day() <= 700, "{ahead}: {}", figures.most_in_a_day());
+        assert_eq!(rest.refused, 0, "{ahead}");
+        missed.push(rest.missed_per_answer());
+    }
+    assert!(missed.iter().all(|missed_with| *missed_with < missed[0] * 1.5), "{missed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_reports_are_all_fetched_and_then_none_is_refused_and_all_calls_are_used() {
+    let mut population = Population::new(1, 0, 20_000);
+    let until = population.end();
+    for index in 0..5_000 {
+        let campaign = population.campaign(f64::from(index) * -900.0, 300.0);
+        for form in ReportForm::BOTH {
+            population.watch(&watching(campaign, form, HOUR, 0.0, until));
+        }
+    }
+    let workload = population.finish();
+    let mut day = PlayedDay::begin(workload.clone(), &[]).await;
+    day.play_until(4 * HOUR).await;
+    let cold = day.figures().of_hours(0..4);
+    println!("cold: {cold:?}");
+    let figures = day.play_to_end().await;
+    println!("{:?} {} {}", figures.of_hours(4..24), figures.most_in_a_day(), figures.busiest_second());
+    for hour in 0..24 {
+        println!(
+            "{hour} {} {:?}",
+            figures.calls_in(HOUR * hour..HOUR * (hour + 1)),
+            figures.hours[hour as usize]
+        );
+    }
+    assert!(figures.busiest_second() < 5, "{}", figures.busiest_second());
+    day_is_used(&figures, &workload);
+    assert_eq!(figures.of_hours(4..24).refused, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_drafts_polled_all_day() {
+    let mut population = Population::new(1, 0, 5_000);
+    let until = population.end();
+    for index in 0..1_020_u32 {
+        let (sent, period) =
+            if index < 20 { (f64::from(index) * -43_200.0, 2 * MINUTE) } else { (until + 1.0, 10 * MINUTE) };
+        let campaign = population.campaign(sent, 800.0);
+        population.watch(&watching(campaign, ReportForm::Clicked, period, 0.0, until));
+    }
+    let workload = population.finish();
+    let figures = PlayedDay::begin(workload.clone(), &[]).await.play_to_end().await;
+    is_calm(&figures, &workload);
+    println!("{:?} {}", figures.measured, figures.most_in_a_day());
+    day_is_used(&figures, &workload);
+    let outcome = replayed(&workload);
+    println!("replay {} {} {}", outcome.missed_per_answer(), outcome.refused, outcome.calls);
+    let ratio = figures.measured.missed_per_answer() / outcome.missed_per_answer();
+    assert!(ratio < 1.05, "{ratio} of the clicks that the replay misses");
+}
+
 async fn restarted(workload: &Workload, kept: Kept) -> Figures {
     let mut day = PlayedDay::begin_with_state(workload.clone(), &[]).await;
     day.play_until(12 * HOUR).await;
