@@ -1,8 +1,12 @@
-//! What a hit and its pieces cost, in time.
+//! What a hit and its pieces cost, in time; and the refresh plan's pass over all reports, each five minutes.
 
 mod support;
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    cell::RefCell,
+    hint::black_box,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -10,7 +14,11 @@ use futures_util::FutureExt;
 use http::{Request, header::HOST};
 use http_body_util::Empty;
 use hyper::service::Service;
-use link_report_proxy::{report::ReportKey, simulator::synthetic_id};
+use link_report_proxy::{
+    cache::{QuotaUse, SliceDone},
+    report::ReportKey,
+    simulator::synthetic_id,
+};
 use support::BenchProxy;
 use tokio::time::Instant;
 
@@ -61,5 +69,34 @@ fn hit(criterion: &mut Criterion) {
     group.bench_function("304 for 50 links", |bencher| bencher.iter(|| proxy.ask(&request).len()));
 }
 
-criterion_group!(benches, pieces, hit);
+/// Each report was answered once since the pass before.
+fn plan(criterion: &mut Criterion) {
+    const KEYS: u32 = 10_000;
+    let proxy = BenchProxy::warm(KEYS, 2);
+    let requests: Vec<_> = (0..KEYS).map(|key| proxy.request(key, "")).collect();
+    let memory = proxy.inside().admin.memory.clone();
+    let no_calls = QuotaUse { used: 0, yesterday_exceeded_after: None };
+    // Set up and measured in turns.
+    let proxy = RefCell::new(proxy);
+    let mut group = criterion.benchmark_group("plan");
+    group.sample_size(20);
+    group.bench_function("pass over 10,000 reports", |bencher| {
+        bencher.iter_batched(
+            || {
+                let mut proxy = proxy.borrow_mut();
+                requests.iter().for_each(|request| {
+                    proxy.ask(request);
+                });
+                proxy.pass(Duration::from_mins(5));
+            },
+            |()| {
+                let minute = proxy.borrow().within(|| memory.plan_minute(no_calls, SystemTime::UNIX_EPOCH));
+                assert_eq!(minute.slice, SliceDone::Yes);
+            },
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+criterion_group!(benches, pieces, hit, plan);
 criterion_main!(benches);

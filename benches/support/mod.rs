@@ -1,7 +1,7 @@
 //! The whole proxy on one thread with a warm cache, asked over a pipe: what a hit costs without a kernel in between. And
 //! hyper alone, to compare.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{cell::Cell, convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -41,6 +41,8 @@ pub(crate) struct BenchProxy {
     answer: Vec<u8>,
     links: u32,
     inside: Option<Inside>,
+    /// Whether the clock is.
+    stopped: Cell<bool>,
 }
 
 /// The pieces of a hit, without hyper and the pipe.
@@ -86,7 +88,8 @@ impl BenchProxy {
             tokio::spawn(serve_connection(server, app.front, LIMITS, CancellationToken::new()));
             (client, Some(inside))
         });
-        let mut proxy = Self { runtime, client, answer: vec![0; 64 * 1024], links, inside };
+        let mut proxy =
+            Self { runtime, client, answer: vec![0; 64 * 1024], links, inside, stopped: Cell::default() };
         for key in 0..keys {
             proxy.ask(&proxy.request(key, ""));
         }
@@ -102,7 +105,7 @@ impl BenchProxy {
         let connection = http1::Builder::new()
             .serve_connection(TokioIo::new(server), service_fn(|_| std::future::ready(fixed())));
         runtime.spawn(connection);
-        Self { runtime, client, answer: vec![0; 64 * 1024], links, inside: None }
+        Self { runtime, client, answer: vec![0; 64 * 1024], links, inside: None, stopped: Cell::default() }
     }
 
     /// The request for one key's report, as curl would send it, with some more header lines.
@@ -129,6 +132,23 @@ impl BenchProxy {
     /// What is behind hyper, with a warm memory.
     pub(crate) fn inside(&self) -> Inside {
         self.inside.clone().expect("not bare")
+    }
+
+    /// Stops the clock, but for this time.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.runtime.block_on(async {
+            // Panics if it is stopped already.
+            if !self.stopped.replace(true) {
+                tokio::time::pause();
+            }
+            tokio::time::advance(time).await;
+        });
+    }
+
+    /// Runs something by the proxy's clock.
+    pub(crate) fn within<T>(&self, run: impl FnOnce() -> T) -> T {
+        let _clock = self.runtime.enter();
+        run()
     }
 
     /// The `ETag` of an answer.
