@@ -70,6 +70,7 @@ impl BenchProxy {
                 &format!("http://{}", listener.local_addr().expect("the bench proxy starts")),
                 &vendor.access_token(),
                 refresh,
+                keys,
             );
             tokio::spawn(vendor.serve(listener));
             let options = ConnectOptions {
@@ -173,14 +174,16 @@ fn fixed() -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(response)
 }
 
-fn settings(base_url: &str, token: &str, refresh: &str) -> Settings {
+fn settings(base_url: &str, token: &str, refresh: &str, keys: u32) -> Settings {
+    // Enough to fetch each once, but so few that none is worth a second call.
+    let per_day = (keys + keys / 5).max(6_000).to_string();
     let given = [
         ("UPSTREAM__BASE_URL", base_url),
         ("TOKEN__ACCESS_TOKEN", token),
         ("CACHE__REFRESH", refresh),
         ("CACHE__MIN_REFRESH_INTERVAL", "1s"),
         ("QUOTA__PER_SECOND", "0"),
-        ("QUOTA__PER_DAY", "6000"),
+        ("QUOTA__PER_DAY", &per_day),
     ];
     Settings::load(None, given.map(|(key, value)| (format!("LINK_REPORT_PROXY__{key}"), value)))
         .expect("the bench proxy starts")
