@@ -4,6 +4,7 @@ mod support;
 
 use std::{
     hint::black_box,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -70,7 +71,7 @@ fn hit(criterion: &mut Criterion) {
 
 fn plan(criterion: &mut Criterion) {
     let proxy = BenchProxy::warm(10_000, 2);
-    let memory = proxy.inside().admin.memory;
+    let memory = Arc::clone(&proxy.inside().admin.memory);
     let no_calls = QuotaUse { used: 0, yesterday_exceeded_after: None };
     let mut group = criterion.benchmark_group("plan");
     group.sample_size(20).sampling_mode(SamplingMode::Flat);
