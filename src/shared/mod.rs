@@ -16,6 +16,8 @@ mod change;
 mod epoch;
 mod error;
 mod member;
+#[cfg_attr(not(test), expect(dead_code, reason = "the backend that uses it follows"))]
+mod seal;
 mod shared_report;
 mod shared_token;
 mod store;
