@@ -15,12 +15,15 @@ mod call;
 mod change;
 mod epoch;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the backend that uses it follows"))]
+mod link;
 mod member;
 #[cfg_attr(not(test), expect(dead_code, reason = "the backend that uses it follows"))]
 mod seal;
 mod shared_report;
 mod shared_token;
 mod store;
+mod store_script;
 
 pub use call::{CallRequest, CallTurn, LockoutRequest, ThrottleRequest};
 pub use change::{Change, ChangeId, ChangeKind, FeedPage};
