@@ -58,7 +58,8 @@ impl CommandFailure {
     }
 
     fn of_reply(word: &str, detail: &str) -> Self {
-        let shown: Box<str> = word.chars().take(LONGEST_WORD).collect::<String>().into();
+        let shown = word.chars().filter(char::is_ascii_graphic).take(LONGEST_WORD);
+        let shown: Box<str> = shown.collect::<String>().into();
         match word {
             "NOSCRIPT" => Self::NoScript,
             "MOVED" => Redirect::parse(detail).map_or(Self::Refused(shown), Self::Moved),
@@ -112,6 +113,8 @@ mod tests {
     fn an_error_of_one_command_shows_its_word_and_nothing_else() {
         let failure = CommandFailure::of_reply("WRONGTYPE", "hush");
         assert_eq!(failure, CommandFailure::Refused("WRONGTYPE".into()));
+        let odd = CommandFailure::of_reply("E\u{1b}[1mRR\u{7}", "");
+        assert_eq!(odd, CommandFailure::Refused("E[1mRR".into()));
         let long = CommandFailure::of_reply(&"X".repeat(500), "");
         assert_eq!(long, CommandFailure::Refused("X".repeat(LONGEST_WORD).into()));
     }

@@ -17,7 +17,7 @@ pub(in crate::shared) enum StoreFault {
     CutBefore,
     /// The connection is closed after it was executed.
     CutAfter,
-    /// It is answered with this error.
+    /// It is answered with this error; `HTTP…`: with this line, which is no RESP.
     Error(&'static str),
 }
 
@@ -30,7 +30,7 @@ pub(in crate::shared) struct FakeServer {
     pub(in crate::shared) eviction: &'static str,
     /// It needs this password.
     pub(in crate::shared) password: Option<&'static str>,
-    /// Each command but AUTH is answered with this error.
+    /// Each command but AUTH is answered with this error; `HTTP…`: with this line, which is no RESP.
     pub(in crate::shared) error: Option<&'static str>,
     /// Nothing is answered.
     pub(in crate::shared) hangs: bool,

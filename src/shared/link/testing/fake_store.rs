@@ -67,6 +67,15 @@ enum After {
     Close,
 }
 
+// === impl After ===
+
+impl After {
+    fn error(text: &str) -> Self {
+        let sign = if text.starts_with("HTTP") { "" } else { "-" };
+        Self::Reply(Value::SimpleString(format!("{sign}{text}")))
+    }
+}
+
 // === impl FakeStore ===
 
 impl FakeStore {
@@ -170,7 +179,7 @@ impl FakeStore {
             |at: usize| String::from_utf8_lossy(command.get(at).map_or(&[][..], Vec::as_slice)).into_owned();
         let name = text(0).to_uppercase();
         self.inner().commands.push(name.clone());
-        let error = |text: &str| After::Reply(Value::SimpleString(format!("-{text}")));
+        let error = After::error;
         match server.password {
             Some(password) if name == "AUTH" => {
                 *authenticated = text(command.len() - 1) == password;
@@ -241,7 +250,7 @@ impl FakeStore {
                 execute();
                 After::Close
             }
-            Some(StoreFault::Error(text)) => After::Reply(Value::SimpleString(format!("-{text}"))),
+            Some(StoreFault::Error(text)) => After::error(text),
         }
     }
 

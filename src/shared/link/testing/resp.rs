@@ -23,7 +23,7 @@ async fn number<R: AsyncRead + Unpin>(stream: &mut BufReader<R>, sign: char) -> 
     line.strip_prefix(sign)?.trim_end().parse().ok()
 }
 
-/// A reply's bytes. An error is a simple string that begins with `-`.
+/// A reply's bytes. A simple string that begins with `-` is an error, and one that begins with `HTTP` no RESP at all.
 pub(super) fn encode(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     write(value, &mut bytes);
@@ -43,7 +43,9 @@ fn write(value: &Value, bytes: &mut Vec<u8>) {
             bytes.extend(format!("*{}\r\n", items.len()).bytes());
             items.iter().for_each(|item| write(item, bytes));
         }
-        Value::SimpleString(text) if text.starts_with('-') => bytes.extend(format!("{text}\r\n").bytes()),
+        Value::SimpleString(text) if text.starts_with('-') || text.starts_with("HTTP") => {
+            bytes.extend(format!("{text}\r\n").bytes());
+        }
         Value::SimpleString(text) => bytes.extend(format!("+{text}\r\n").bytes()),
         Value::Okay => bytes.extend(b"+OK\r\n"),
         other => panic!("not in RESP2: {other:?}"),

@@ -172,3 +172,15 @@ async fn a_script_that_the_server_has_forgotten_is_loaded_and_run_in_one_operati
     assert_eq!(fixture.count().await, Ok(Value::Int(1)));
     assert_eq!(fixture.store.connects().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_redis_is_named_and_left() {
+    let fixture = Fixture::up().await;
+    fixture.store.fail_next(&[StoreFault::Error("HTTP/1.1 400 Bad Request")]);
+    assert!(matches!(fixture.count().await, Err(SharedStoreError::Malformed(_))));
+    assert!(fixture.count().await.is_ok());
+    assert_eq!(fixture.store.connects().len(), 2, "on a new connection");
+    fixture.store.server(NODE, |server| server.error = Some("HTTP/1.1 400 Bad Request"));
+    fixture.store.cut();
+    fixture.until_down_because(DownReason::Malformed).await;
+}

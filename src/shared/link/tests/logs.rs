@@ -84,6 +84,8 @@ async fn an_outage_is_logged_once_and_its_end_once() {
         assert_eq!(lines.with("the shared store is away: it is loading its data (LOADING)"), outage);
     }
     assert_eq!(lines.with("the shared store"), 4);
+    let shown = format!("{:?}", fixture.link);
+    assert!(shown.contains("valkey") && !shown.contains("hush"), "{shown}");
 }
 
 #[tokio::test(start_paused = true)]
