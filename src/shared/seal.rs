@@ -2,8 +2,9 @@
 //! neither read a token nor plant a report.
 //!
 //! The token: ChaCha20-Poly1305 with a random nonce, bound to namespace and generation. A report: HMAC-SHA256, bound to
-//! namespace, key and kind; so an older report of the same key can be put in a newer one's place, but no other one. The key
-//! of each use is derived from the fleet's (HKDF-SHA256). What was made says with which key: a fleet may have two.
+//! namespace, key and kind. So whoever writes to the store can put an older report of the same key in a newer one's place, or
+//! lie about its age, but not make one up. The key of each use is derived from the fleet's (HKDF-SHA256). What was made says
+//! with which key: a fleet may have two.
 
 use std::fmt;
 

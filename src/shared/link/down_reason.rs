@@ -35,7 +35,7 @@ pub(crate) enum DownReason {
     OutOfMemory,
     /// Its ACL does not permit an operation.
     NotPermitted,
-    /// The user or the password is wrong.
+    /// The user or the password is wrong, or it has none.
     WrongPassword,
     /// It needs a password.
     PasswordMissing,
@@ -73,6 +73,9 @@ impl DownReason {
     /// How Redis 7 says that the ACL does not permit a command inside a script: with the word ERR.
     const NOT_PERMITTED_IN_SCRIPT: &'static str = "The user executing the script can't";
 
+    /// How it says that there is a password in the URL and none on the server.
+    const NO_PASSWORD: &'static str = "without any password configured";
+
     /// What an error reply says of the whole store; `None`: it concerns its command alone.
     pub(super) fn of_error(word: &str, detail: &str) -> Option<Self> {
         if let Some((_, reason)) = Self::WORDS.iter().find(|(known, _)| *known == word) {
@@ -80,9 +83,9 @@ impl DownReason {
         }
         // Redis 6.2 puts an error inside a script behind its own: "ERR Error running script …: -OOM command not allowed".
         let inner = Self::WORDS.iter().find(|(known, _)| detail.contains(&format!("-{known} ")));
-        inner
-            .map(|(_, reason)| *reason)
-            .or_else(|| detail.contains(Self::NOT_PERMITTED_IN_SCRIPT).then_some(Self::NotPermitted))
+        let others =
+            [(Self::NOT_PERMITTED_IN_SCRIPT, Self::NotPermitted), (Self::NO_PASSWORD, Self::WrongPassword)];
+        inner.or_else(|| others.iter().find(|(text, _)| detail.contains(text))).map(|(_, reason)| *reason)
     }
 
     /// Whether one is enough: the server said it, and would say it again.
@@ -158,7 +161,9 @@ impl DownReason {
             Self::DiskFailing => "it cannot write to its disk (MISCONF)",
             Self::OutOfMemory => "its memory is full (OOM): raise maxmemory",
             Self::NotPermitted => "its ACL does not permit an operation (NOPERM)",
-            Self::WrongPassword => "the user or the password in shared.url is wrong (WRONGPASS)",
+            Self::WrongPassword => {
+                "the user or the password in shared.url is wrong (WRONGPASS), or the store has none"
+            }
             Self::PasswordMissing => "it needs a password in shared.url (NOAUTH)",
             Self::Busy => "a script blocks it (BUSY)",
             Self::ClusterDown => "its cluster is down (CLUSTERDOWN)",

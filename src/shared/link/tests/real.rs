@@ -186,7 +186,10 @@ async fn a_wrong_password_and_a_wrong_acl_are_named_and_the_right_ones_suffice()
     user("noincrement", &ACL.replace("+hincrby ", "")).await;
     let url = |login: &str| format!("redis://{login}@127.0.0.1:{}", server.port());
     RealLink::start(&url("lrp:hush")).until_counted().await;
-    RealLink::start(&url("lrp:other")).until_down_because(DownReason::WrongPassword).await;
+    // The second: the default user has no password yet.
+    for login in ["lrp:other", ":hush"] {
+        RealLink::start(&url(login)).until_down_because(DownReason::WrongPassword).await;
+    }
     for name in ["noscripts", "noincrement"] {
         let link = RealLink::start(&url(&format!("{name}:hush")));
         link.until_refused().await;
