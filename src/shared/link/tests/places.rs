@@ -150,3 +150,18 @@ async fn the_feed_follows_the_commands_to_another_server() {
     assert!(refused.is_err());
     assert_eq!(fixture.link.listen(ChangeId::default(), SECOND).await, Err(SharedStoreError::Away));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_s_connection_is_not_older_than_the_commands_one() {
+    let fixture = Fixture::up().await;
+    let after = ChangeId { ms: 1, n: 0 };
+    assert_eq!(fixture.link.listen(after, SECOND).await, Ok(Value::Nil));
+    assert_eq!(fixture.link.listen(after, SECOND).await, Ok(Value::Nil));
+    assert_eq!(fixture.store.connects().len(), 2);
+    // It may have led to a primary of the past, as the command connection did.
+    fixture.store.fail_next(&[StoreFault::LostRequest]);
+    assert_eq!(fixture.count().await, Err(SharedStoreError::TimedOut));
+    fixture.until_up().await;
+    assert_eq!(fixture.link.listen(after, SECOND).await, Ok(Value::Nil));
+    assert_eq!(fixture.store.connects().len(), 4);
+}
