@@ -11,6 +11,7 @@ mod check;
 #[cfg(test)]
 mod default_keys;
 mod enums;
+mod host_port;
 mod load;
 mod model;
 mod namespace;
@@ -34,6 +35,7 @@ mod url;
 
 pub(crate) use enums::{ClientNoCache, HostName, LogFormat, TokenSourceKind};
 pub use enums::{ProbeMode, RefreshMode};
+pub use host_port::HostPort;
 pub use model::Settings;
 pub(crate) use model::{Circuit, Cors, Quota};
 pub use namespace::StoreNamespace;
@@ -44,5 +46,5 @@ pub use secret_file::SecretFile;
 pub(crate) use secret_file::{SecretContent, SecretFileError};
 pub(crate) use secret_watch::{SecretWatch, WATCH_INTERVAL};
 pub use shared::StoreLocation;
-pub use store_url::{HostPort, StoreEncryption, StorePlace, StoreUrl};
+pub use store_url::{StoreEncryption, StorePlace, StoreUrl};
 pub(crate) use url::BaseUrl;

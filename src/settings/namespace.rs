@@ -15,6 +15,11 @@ const DEFAULT_BYTES: usize = 6;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreNamespace(String);
 
+/// A namespace is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to {LONGEST} letters, digits, dots, hyphens or underscores")]
+pub struct InvalidNamespace;
+
 // === impl StoreNamespace ===
 
 impl StoreNamespace {
@@ -32,15 +37,20 @@ impl StoreNamespace {
     }
 }
 
-impl Scalar for StoreNamespace {
-    fn parse(text: &str) -> Result<Self, String> {
+impl TryFrom<&str> for StoreNamespace {
+    type Error = InvalidNamespace;
+
+    fn try_from(text: &str) -> Result<Self, InvalidNamespace> {
         // No braces: they would end the hash tag. No glob characters: they would widen an ACL rule.
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || [b'.', b'-', b'_'].contains(&byte);
-        if text.len() <= LONGEST && text.bytes().all(allowed) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(format!("must be 1 to {LONGEST} letters, digits, dots, hyphens or underscores"))
-        }
+        let length = (1..=LONGEST).contains(&text.len());
+        if length && text.bytes().all(allowed) { Ok(Self(text.to_owned())) } else { Err(InvalidNamespace) }
+    }
+}
+
+impl Scalar for StoreNamespace {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::try_from(text).map_err(|error| error.to_string())
     }
 
     fn show(&self) -> Json {

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
 
+use super::host_port::HostPort;
 use super::printable::is_printable;
 use super::secret_file::{SecretContent, SecretFileError};
 use super::section::Scalar;
@@ -38,15 +39,6 @@ pub enum StorePlace {
     Socket(PathBuf),
     /// `redis+sentinel://`, `rediss+sentinel://`: the sentinels know the primary of this service.
     Sentinels(Vec<HostPort>, String, StoreEncryption),
-}
-
-/// A host's name or address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HostPort {
-    /// An IPv6 address has no brackets here.
-    pub host: String,
-    /// The port.
-    pub port: u16,
 }
 
 /// Whether a connection is encrypted.
@@ -117,7 +109,7 @@ impl TryFrom<&str> for StoreUrl {
         let (user, password) = login.map_or(Ok((None, None)), credentials)?;
         let (hosts, path) = rest.split_once('/').map_or((rest, ""), |(hosts, path)| (hosts, path));
         let one = |encryption| {
-            let server = StorePlace::Server(host_port(hosts, REDIS_PORT)?, encryption);
+            let server = StorePlace::Server(server(hosts, REDIS_PORT)?, encryption);
             Ok((server, database(path)?))
         };
         let (place, database) = match scheme.as_str() {
@@ -197,7 +189,7 @@ fn sentinels(
     path: &str,
     encryption: StoreEncryption,
 ) -> Result<(StorePlace, u32), InvalidStoreUrl> {
-    let hosts = hosts.split(',').map(|host| host_port(host, SENTINEL_PORT)).collect::<Result<_, _>>()?;
+    let hosts = hosts.split(',').map(|host| server(host, SENTINEL_PORT)).collect::<Result<_, _>>()?;
     let (service, number) = path.split_once('/').unwrap_or((path, ""));
     if service.is_empty() {
         return Err(InvalidStoreUrl::Service);
@@ -205,32 +197,8 @@ fn sentinels(
     Ok((StorePlace::Sentinels(hosts, decode(service)?, encryption), database(number)?))
 }
 
-fn host_port(text: &str, default_port: u16) -> Result<HostPort, InvalidStoreUrl> {
-    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let (host, port) = match bracketed {
-        Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
-            match rest.strip_prefix(':') {
-                Some(port) => (address, Some(port)),
-                None if rest.is_empty() => (address, None),
-                None => return Err(InvalidStoreUrl::Host),
-            }
-        }
-        Some(_) => return Err(InvalidStoreUrl::Host),
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
-    };
-    let named = |host: &str| {
-        let part = |byte: u8| byte.is_ascii_alphanumeric() || [b'.', b'-', b'_'].contains(&byte);
-        !host.is_empty() && host.len() <= 253 && host.bytes().all(part)
-    };
-    if bracketed.is_none() && !named(host) {
-        return Err(InvalidStoreUrl::Host);
-    }
-    let port = match port.map(str::parse::<u16>) {
-        None => default_port,
-        Some(Ok(port)) if port > 0 => port,
-        Some(_) => return Err(InvalidStoreUrl::Host),
-    };
-    Ok(HostPort { host: host.to_owned(), port })
+fn server(text: &str, default_port: u16) -> Result<HostPort, InvalidStoreUrl> {
+    HostPort::parse(text, default_port).ok_or(InvalidStoreUrl::Host)
 }
 
 fn database(path: &str) -> Result<u32, InvalidStoreUrl> {
@@ -250,20 +218,10 @@ fn decode(text: &str) -> Result<String, InvalidStoreUrl> {
     Ok(decoded.into_owned())
 }
 
-// === impl HostPort ===
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn shown(text: &str) -> String {
@@ -321,6 +279,25 @@ mod tests {
             ("unix://", InvalidStoreUrl::Path),
         ] {
             assert_eq!(StoreUrl::try_from(text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_read_again_as_it_is_shown(text in "(redis|unix|rediss\\+sentinel)://[a-z0-9.:,/\\[\\]%]{0,30}") {
+            if let Ok(url) = StoreUrl::try_from(text.as_str()) {
+                let again = StoreUrl::try_from(url.to_string().as_str()).map(|again| again.place);
+                let escaped = text.contains('%');
+                prop_assert!(escaped || again == Ok(url.place));
+            }
+        }
+
+        #[test]
+        fn any_password_can_be_written(password in ".+") {
+            let escaped: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let url = StoreUrl::try_from(format!("redis://user:{escaped}@host").as_str()).unwrap();
+            let read = url.password.unwrap();
+            prop_assert_eq!(read.expose_secret(), password);
         }
     }
 }

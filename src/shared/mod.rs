@@ -16,6 +16,8 @@ mod change;
 mod epoch;
 mod error;
 mod feed_window;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the backend that uses it follows"))]
+mod link;
 mod member;
 mod membership;
 mod memory_store;
@@ -24,6 +26,8 @@ mod model;
 mod purge_queue;
 mod redis_store;
 mod scripts;
+#[cfg_attr(not(test), expect(dead_code, reason = "the backend that uses it follows"))]
+mod seal;
 mod shared_report;
 mod shared_token;
 mod short_word;

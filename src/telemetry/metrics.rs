@@ -8,8 +8,8 @@ use std::{
 use prometheus::{Registry, TextEncoder, process_collector::ProcessCollector};
 
 use super::{
-    CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, StateMetrics, TokenMetrics, UpstreamMetrics,
-    logging, series::SeriesFactory,
+    CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, SharedMetrics, StateMetrics, TokenMetrics,
+    UpstreamMetrics, logging, series::SeriesFactory,
 };
 
 /// All metrics, grouped by the module that changes them.
@@ -69,6 +69,14 @@ impl Metrics {
             Some(revision) => revision,
             None => "unknown",
         }
+    }
+
+    /// The series of the shared store, which exist from now on. Once: where `shared.url` is set.
+    ///
+    /// # Panics
+    /// If it is called again.
+    pub fn shared(&self) -> SharedMetrics {
+        SharedMetrics::new(&SeriesFactory(&self.registry))
     }
 
     /// Calls `observe` before each scrape: for gauges that are cheaper to read then than to keep up to date.

@@ -12,6 +12,7 @@ mod metrics;
 mod probes;
 mod requests;
 mod series;
+mod shared;
 mod state;
 mod token;
 
@@ -20,5 +21,6 @@ pub(crate) use cache::{CacheMetrics, RefreshResult};
 pub(crate) use calls::{CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetrics};
 pub use metrics::Metrics;
 pub(crate) use requests::{RequestMetrics, RequestSeries};
+pub use shared::SharedMetrics;
 pub(crate) use state::StateMetrics;
 pub(crate) use token::TokenMetrics;
