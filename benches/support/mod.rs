@@ -79,7 +79,8 @@ impl BenchProxy {
                 Connector::new(settings.upstream.base_url.uri(), &options).expect("the bench proxy starts");
             let world = Environment { opening: InitialCount::Unspent, ..Environment::default() };
             let (api, authority, stores) = (connector.clone(), connector, StateStores::in_memory());
-            let app = App::build(&settings, Dependencies { api, authority, stores, world }).await;
+            let app =
+                App::build(&settings, Dependencies { api, authority, stores, shared: None, world }).await;
             let app = app.expect("the bench proxy starts");
             let (client, server) = tokio::io::duplex(64 * 1024);
             let inside = Inside { front: Arc::clone(&app.front), admin: app.admin };

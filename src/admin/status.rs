@@ -11,6 +11,10 @@ use crate::{
     token::{RenewalSnapshot, TokenSnapshot},
 };
 
+/// The price follows the demand so closely that the calls at a price are within a tenth of those left; beyond, a person
+/// is told that it rises.
+const RISES_FROM: f64 = 1.1;
+
 /// `plan` is absent with fixed lifetimes.
 pub(super) fn quota(
     snapshot: QuotaSnapshot,
@@ -41,12 +45,13 @@ pub(super) fn quota(
 
 /// The price of a call in clicks missed, and what it follows from.
 fn planned((plan, probe): &(PriceStatus, ShadowStatus<ProbeOffReason>)) -> Value {
-    let hours = plan.planned_calls.map(|hours| hours.map(f64::round));
+    let hours = plan.planned_calls_by_hour().map(|hours| hours.map(f64::round));
     json!({
         "price": rounded(plan.price.clicks_missed()),
         "demand_now": rounded(plan.demand_now),
         "demand_rest_of_day": plan.demand_rest_of_day.map(rounded),
-        "calls_rest_of_day": plan.calls_rest_of_day().map(f64::round),
+        "calls_left": plan.calls_left.round(),
+        "calls_rest_of_day": plan.planned_calls().map(f64::round),
         "calls_by_hour_utc": hours.as_ref().map(|hours| &hours[..]),
         "call_ratio": rounded(plan.call_ratio),
         "unseen_by_others": plan.unseen_by_others.round(),
@@ -56,7 +61,7 @@ fn planned((plan, probe): &(PriceStatus, ShadowStatus<ProbeOffReason>)) -> Value
 }
 
 fn why(plan: &PriceStatus) -> String {
-    match (plan.demand_rest_of_day, plan.busyness) {
+    let demand = match (plan.demand_rest_of_day, plan.busyness) {
         (None, _) => "nothing is known of the demand yet".to_owned(),
         (Some(_), None) => {
             "no day is known yet: the demand of the last hour is assumed until midnight UTC".to_owned()
@@ -66,6 +71,15 @@ fn why(plan: &PriceStatus) -> String {
             let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
             format!("the usual demand of {days}; the last hour was {busyness} times as busy as usual")
         }
+    };
+    match plan.calls_at_this_price() {
+        Some(calls) if calls > RISES_FROM * plan.calls_left => {
+            format!(
+                "{demand}; the price rises, since at this one it would be {calls:.0} calls and {:.0} are left",
+                plan.calls_left
+            )
+        }
+        Some(_) | None => demand,
     }
 }
 
@@ -116,6 +130,7 @@ mod tests {
     use super::*;
     use crate::{
         quota::{InitialCount, Quota, QuotaLimits, WallClock},
+        refresh::{PriceController, PriceLimits, UtcTime},
         telemetry::Metrics,
     };
 
@@ -136,5 +151,18 @@ mod tests {
             let unused = Quota::new(limits, InitialCount::Unspent, clock, Metrics::new().quota);
             assert_eq!(quota(unused.snapshot(), None)["day"]["resets_at"], shown);
         }
+    }
+
+    #[test]
+    fn why_tells_of_a_price_that_has_yet_to_rise() {
+        let now = UtcTime::since_epoch(Duration::ZERO);
+        let controller = PriceController::new(PriceLimits { per_day: 10_000, reserve: 0.0 }, now);
+        let status = |demand| PriceStatus { demand_rest_of_day: Some(demand), ..controller.status(now) };
+        let enough = why(&status(3.0 * 9_000.0));
+        assert_eq!(enough, "no day is known yet: the demand of the last hour is assumed until midnight UTC");
+        let expected = format!(
+            "{enough}; the price rises, since at this one it would be 50000 calls and 10000 are left"
+        );
+        assert_eq!(why(&status(3.0 * 50_000.0)), expected);
     }
 }

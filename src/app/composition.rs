@@ -10,7 +10,7 @@ use super::{
     calls::{UpstreamCalls, calls, pressure_of},
     change_prober::ChangeProber,
     credentials::{bearer_auth, tokens},
-    labels, options,
+    fleet, labels, options,
     plan_keeper::PlanKeeper,
     stack::data_port,
 };
@@ -51,7 +51,7 @@ impl App {
     {
         let (api, authority) = (connector.clone(), connector);
         let (stores, world) = (StateStores::in_memory(), Environment::default());
-        Self::build(settings, Dependencies { api, authority, stores, world }).await
+        Self::build(settings, Dependencies { api, authority, stores, shared: None, world }).await
     }
 
     /// Builds the app. Reads the files that the settings name, blocking this thread; needs a tokio runtime.
@@ -62,7 +62,8 @@ impl App {
     where
         C: Connect + Clone + Send + Sync + 'static,
     {
-        let Dependencies { api, authority, stores, world: Environment { clock, opening } } = dependencies;
+        let Dependencies { api, authority, stores, shared, world: Environment { clock, opening } } =
+            dependencies;
         let StateStores { token_store, call_counter, plan_store, damaged_files } = stores;
         let metrics = Arc::new(Metrics::new());
         labels::announce(&metrics);
@@ -73,6 +74,9 @@ impl App {
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
+        if let Some(store) = shared {
+            fleet::join(store, settings, &quota, &mut background);
+        }
         let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),

@@ -1,8 +1,11 @@
 //! What the app is built with besides the settings: connectors, stores, clock. And the errors of building it.
 
+use std::sync::Arc;
+
 use crate::{
     quota::{InitialCount, WallClock},
     settings::SecretFileError,
+    shared::SharedStore,
     state::{CallCounterError, StateStores},
     token::TokenSetupError,
 };
@@ -16,6 +19,8 @@ pub struct Dependencies<C> {
     pub authority: C,
     /// The state that outlives the process, if it is in a file.
     pub stores: StateStores,
+    /// The store that this replica shares with others; `None`: it shares nothing.
+    pub shared: Option<Arc<dyn SharedStore>>,
     /// The clock, and what is known about the day's calls.
     pub world: Environment,
 }

@@ -7,6 +7,7 @@ mod change_prober;
 mod composition;
 mod credentials;
 mod dependencies;
+mod fleet;
 mod labels;
 mod options;
 mod plan_keeper;

@@ -5,21 +5,36 @@ use std::{
     time::Duration,
 };
 
+use super::next_check::NextCheck;
 use crate::refresh::CopyStats;
 
 /// The refresh statistics of a report.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct PlannedCopy {
     /// When the upstream generated the report, by the plan's clock. A hit knows the report's age already: with this it
     /// need not ask the clock again.
     pub(super) generated_at: Duration,
     pub(super) cell: CopyCell,
+    pub(super) check: NextCheck,
 }
 
 /// [`CopyStats`] in five atomics. It is written when a fetch or a probe has shown the campaign's clicks, never by a hit. A
 /// hit that reads in the middle of a write may see some old words: then it causes one refresh too early or too late.
 #[derive(Debug)]
 pub(super) struct CopyCell([AtomicU64; 5]);
+
+// === impl PlannedCopy ===
+
+impl PlannedCopy {
+    /// For an entry with the same report.
+    pub(super) fn carried_over(&self) -> Self {
+        Self {
+            generated_at: self.generated_at,
+            cell: CopyCell::new(self.cell.get()),
+            check: NextCheck::after(Some(&self.check)),
+        }
+    }
+}
 
 // === impl CopyCell ===
 
@@ -45,11 +60,5 @@ impl CopyCell {
         for (word, value) in self.0.iter().zip(copy.to_words()) {
             word.store(value, Ordering::Relaxed);
         }
-    }
-}
-
-impl Clone for CopyCell {
-    fn clone(&self) -> Self {
-        Self::new(self.get())
     }
 }

@@ -14,6 +14,7 @@ use tokio::{sync::OnceCell, time::Instant};
 use super::{
     RefreshFailure,
     copy_cell::{CopyCell, PlannedCopy},
+    next_check::NextCheck,
 };
 use crate::{
     refresh::CopyStats,
@@ -114,10 +115,11 @@ impl Entry {
         }
     }
 
-    /// The same entry of a report, with its refresh statistics.
+    /// The same entry of a report, with its refresh statistics, in place of the entry `before`.
     /// `generated_at` is by the plan's clock.
-    pub(super) fn with_copy(self, copy: CopyStats, generated_at: Duration) -> Self {
-        Self { copy: Some(PlannedCopy { generated_at, cell: CopyCell::new(copy) }), ..self }
+    pub(super) fn with_copy(self, copy: CopyStats, generated_at: Duration, before: Option<&Self>) -> Self {
+        let check = NextCheck::after(before.and_then(Self::copy).map(|before| &before.check));
+        Self { copy: Some(PlannedCopy { generated_at, cell: CopyCell::new(copy), check }), ..self }
     }
 
     /// The same entry with another lifetime.
@@ -137,7 +139,7 @@ impl Entry {
             refresh_failure: Some(Box::new(RefreshFailure::after(self.refresh_failure(), error, now))),
             gzip: self.gzip.clone(),
             hits: AtomicU64::new(self.hits()),
-            copy: self.copy.clone(),
+            copy: self.copy.as_ref().map(PlannedCopy::carried_over),
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::{Layer, Service, ServiceExt};
 use tracing::{Instrument as _, Span};
 
@@ -16,7 +16,7 @@ use super::{
     ServedFrom,
     flight::{FlightAudience, Joined, Landed},
 };
-use crate::report::{Call, FetchError, Fetched, Reason};
+use crate::report::{Call, FetchError, Fetched, Reason, ReportKey};
 
 /// For so long a client waits for a refresh, with `cache.refresh = "before"`.
 const SHORT_WAIT: Duration = Duration::from_millis(500);
@@ -65,7 +65,7 @@ impl<S> Layer<S> for CacheLayer {
 
 impl<S> Cache<S>
 where
-    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
+    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
     /// Serves from memory, without waiting. If a refresh is due, starts it in the background.
@@ -86,9 +86,11 @@ where
         match self.memory.lookup(&key, now) {
             Lookup::Answered(served) => Ok(served),
             Lookup::Due { served, held } => {
-                let (call, mut free) = (Call { key, reason: Reason::Refresh }, Permit::default());
-                let _background =
-                    self.join_or_start(call, Some(&held), FlightAudience::Background, &mut free);
+                self.refresh(key, &held);
+                Ok(served)
+            }
+            Lookup::Scheduled { served, held, at } => {
+                self.schedule_refresh(key, held, at);
                 Ok(served)
             }
             Lookup::Awaited { held, patience } => {
@@ -101,6 +103,23 @@ where
             }
             Lookup::Failed(error) => Err(Unanswered::Failed(error)),
         }
+    }
+
+    /// Starts a refresh in the background.
+    fn refresh(&self, key: ReportKey, held: &Arc<Entry>) {
+        let (call, mut free) = (Call { key, reason: Reason::Refresh }, Permit::default());
+        let _background = self.join_or_start(call, Some(held), FlightAudience::Background, &mut free);
+    }
+
+    /// Refreshes at that time what is then still worth a call. There is one such task per entry at most.
+    fn schedule_refresh(&self, key: ReportKey, held: Arc<Entry>, at: Instant) {
+        let cache = self.clone();
+        tokio::spawn(async move {
+            sleep_until(at).await;
+            if cache.memory.scheduled_is_due(&key, &held, Instant::now()) {
+                cache.refresh(key, &held);
+            }
+        });
     }
 
     /// The entries, shared with other layers.

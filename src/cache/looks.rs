@@ -44,7 +44,7 @@ impl ReportCache {
     ) -> Entry {
         let copy_before = before.and_then(Entry::copy).map(|copy| copy.cell.get());
         if let Some(copy) = &copy_before {
-            self.count_missed(copy, clicks, count(hits));
+            self.count_missed(key, copy, (clicks, history.looked_at()), count(hits));
         }
         match pairing {
             Pairing::Paired => {
@@ -62,22 +62,27 @@ impl ReportCache {
             None => entry,
         };
         let generated_at = self.options.clock.at(entry.generated_at());
-        entry.with_copy(CopyStats::fetched(&history, clicks, count(hits)), generated_at)
+        entry.with_copy(CopyStats::fetched(&history, clicks, count(hits)), generated_at, before)
     }
 
     /// Another look at the campaign of this key has shown these clicks. It may be of a time long ago: the responses since
     /// may miss more.
     pub(super) fn tell(&self, key: ReportKey, history: &ClickHistory) {
         let Some(entry) = self.store.get(&key) else { return };
-        let Some(PlannedCopy { cell, .. }) = entry.copy() else { return };
+        let Some(PlannedCopy { cell, check, .. }) = entry.copy() else { return };
         let (copy, now) = (cell.get(), self.options.clock.at(Instant::now()));
         let answers = copy.answers_at(count(entry.hits()), history.looked_at(), now);
-        self.count_missed(&copy, history.clicks(), answers);
+        self.count_missed(key, &copy, (history.clicks(), history.looked_at()), answers);
         cell.set(copy.campaign_looked(history, answers));
+        check.end_pause();
     }
 
-    fn count_missed(&self, copy: &CopyStats, clicks: u32, answers: u32) {
-        self.metrics.looked(copy.answers_since_look(answers), copy.clicks_missed(clicks, answers));
+    /// A look at `at` has shown `clicks`.
+    fn count_missed(&self, key: ReportKey, copy: &CopyStats, (clicks, at): (u32, Duration), answers: u32) {
+        let sliced_at = self.plan.as_ref().map(|plan| plan.control().last_slice);
+        let times = sliced_at.and_then(|sliced_at| self.store.statistics().answer_times(key, sliced_at));
+        let missed = copy.clicks_missed(clicks, answers, at, times);
+        self.metrics.looked(copy.answers_since_look(answers), missed);
     }
 
     /// The lifetime of a report under the plan: it is fresh for about as long as it takes until it is worth a call, by the

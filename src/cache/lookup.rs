@@ -21,14 +21,13 @@ impl ReportCache {
     pub fn lookup(&self, key: &ReportKey, now: Instant) -> Lookup {
         let Some(held) = self.store.get(key) else { return self.look_up_absent(key, now) };
         let age = held.age(now);
-        if let Some(planned) = self.planned(&held) {
-            let hit = planned.hit(&held, age);
-            if !planned.is_worth_a_call(hit) {
+        if let (Some(_plan), Some(copy)) = (&self.plan, held.copy()) {
+            if !copy.check.is_due(held.hits(), age) {
                 self.count(&held, age);
                 return Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age });
             }
-            if age < held.lifetime().revalidate {
-                return self.look_up_due(key.id, planned, held, hit, now);
+            if let Some(lookup) = self.apply_rule(key, &held, age, now) {
+                return lookup;
             }
         }
         match held.freshness_at(age) {

@@ -17,6 +17,7 @@ mod index;
 mod layer;
 mod looks;
 mod lookup;
+mod next_check;
 mod plan;
 mod plan_clock;
 mod plan_minute;

@@ -6,11 +6,14 @@ use tokio::time::Instant;
 
 use super::{
     Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom,
-    copy_cell::PlannedCopy, plan::RefreshPlan, statistics::count,
+    copy_cell::PlannedCopy,
+    next_check::{NextCheck, Scheduled},
+    plan::RefreshPlan,
+    statistics::count,
 };
 use crate::{
     refresh::{CacheHit, CopyStats, Lack, Price, RefreshDecision},
-    report::{ActivityId, QuotaPressure},
+    report::{ActivityId, QuotaPressure, ReportKey},
 };
 
 /// An entry that the plan decides on.
@@ -18,6 +21,7 @@ use crate::{
 pub(super) struct PlannedEntry<'a> {
     pub(super) plan: &'a RefreshPlan,
     pub(super) copy: CopyStats,
+    check: &'a NextCheck,
     generated_at: Duration,
 }
 
@@ -42,14 +46,29 @@ pub struct PlannedView {
 
 impl PlannedEntry<'_> {
     /// A request for this entry, whose report has this age.
-    #[inline]
     pub(super) fn hit(&self, entry: &Entry, age: Duration) -> CacheHit {
         CacheHit { answers: count(entry.hits() + 1), age, now: self.generated_at + age }
     }
 
-    /// The refresh rule. Each hit runs this.
-    #[inline]
-    pub(super) fn is_worth_a_call(&self, hit: CacheHit) -> bool {
+    /// Applies the refresh rule, and decides when it has to be applied again.
+    fn decide(&self, entry: &Entry, hit: CacheHit) -> RefreshDecision {
+        let Some(mut polls) = self.check.polls() else { return self.plan.decide(&self.copy, hit) };
+        polls.record(hit.answers, hit.now);
+        let (policy, terms) = (&self.plan.options.policy, self.plan.terms());
+        let decision = match (self.check.scheduled(), entry.refresh_failure()) {
+            (Scheduled::No, None) => policy.decide_ahead(&self.copy, hit, &terms, &polls),
+            (Scheduled::Yes, _) | (_, Some(_)) => policy.decide(&self.copy, hit, &terms),
+        };
+        if decision == RefreshDecision::NotWorthIt && polls.are_many() {
+            let until = NextCheck::pause_end(hit);
+            self.check.pause(hit, policy.answers_to_be_worth_a_call(&self.copy, until, &terms));
+        } else {
+            self.check.end_pause();
+        }
+        decision
+    }
+
+    fn is_worth_a_call(&self, hit: CacheHit) -> bool {
         self.plan.options.policy.is_worth_a_call(&self.copy, hit, &self.plan.terms())
     }
 
@@ -67,28 +86,74 @@ impl PlannedEntry<'_> {
 
 impl ReportCache {
     /// The plan, if it decides on this entry: not on a negative answer, and not with fixed lifetimes.
-    #[inline]
-    pub(super) fn planned<'a>(&'a self, entry: &Entry) -> Option<PlannedEntry<'a>> {
-        let (plan, PlannedCopy { generated_at, cell }) = (self.plan.as_ref()?, entry.copy()?);
-        Some(PlannedEntry { plan, copy: cell.get(), generated_at: *generated_at })
+    pub(super) fn planned<'a>(&'a self, entry: &'a Entry) -> Option<PlannedEntry<'a>> {
+        let (plan, PlannedCopy { generated_at, cell, check }) = (self.plan.as_ref()?, entry.copy()?);
+        Some(PlannedEntry { plan, copy: cell.get(), check, generated_at: *generated_at })
+    }
+
+    /// Looks up an entry to which the refresh rule has to be applied. `None`: its age decides, since no plan does, or it is
+    /// worth a call and too old to be served before that.
+    #[inline(never)]
+    pub(super) fn apply_rule(
+        &self,
+        key: &ReportKey,
+        held: &Arc<Entry>,
+        age: Duration,
+        now: Instant,
+    ) -> Option<Lookup> {
+        let planned = self.planned(held)?;
+        let (hit, too_old) = (planned.hit(held, age), age >= held.lifetime().revalidate);
+        match planned.decide(held, hit) {
+            RefreshDecision::NotWorthIt => Some(Lookup::Answered(self.serve_hit(held, age))),
+            RefreshDecision::RefreshIn(_) if too_old && !planned.is_worth_a_call(hit) => {
+                Some(Lookup::Answered(self.serve_hit(held, age)))
+            }
+            RefreshDecision::RefreshIn(_) | RefreshDecision::Refresh | RefreshDecision::RefreshFirst
+                if too_old =>
+            {
+                None
+            }
+            RefreshDecision::RefreshIn(wait) => {
+                planned.check.set_scheduled(Scheduled::Yes);
+                let (served, held) = (self.serve_hit(held, age), Arc::clone(held));
+                Some(Lookup::Scheduled { served, held, at: now + wait })
+            }
+            RefreshDecision::Refresh | RefreshDecision::RefreshFirst => {
+                Some(self.look_up_due(key.id, planned, held, hit, now))
+            }
+        }
+    }
+
+    fn serve_hit(&self, held: &Arc<Entry>, age: Duration) -> Served {
+        self.count(held, age);
+        Served { entry: Arc::clone(held), from: ServedFrom::Hit, age }
+    }
+
+    /// Whether a refresh scheduled for this time is to be made: the report is still the same and worth a call.
+    pub(super) fn scheduled_is_due(&self, key: &ReportKey, held: &Arc<Entry>, now: Instant) -> bool {
+        let Some(planned) = self.planned(held) else { return false };
+        planned.check.set_scheduled(Scheduled::No);
+        let hit = planned.hit(held, held.age(now));
+        self.is_as_seen(key, Some(held))
+            && planned.is_worth_a_call(hit)
+            && !self.waits_for_probe(&planned, key.id, hit)
+            && self.due(planned.plan, held, now) == Refresh::Due
     }
 
     /// A hit whose report is worth a call. The client waits for it only if the call is possible.
-    #[cold]
-    pub(super) fn look_up_due(
+    fn look_up_due(
         &self,
         id: ActivityId,
         planned: PlannedEntry<'_>,
-        held: Arc<Entry>,
+        held: &Arc<Entry>,
         hit: CacheHit,
         now: Instant,
     ) -> Lookup {
         let (plan, age, patience) = (planned.plan, hit.age, planned.patience(hit));
         if self.waits_for_probe(&planned, id, hit) {
-            self.count(&held, age);
-            return Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age });
+            return Lookup::Answered(self.serve_hit(held, age));
         }
-        let refresh = self.due(plan, &held, now);
+        let (held, refresh) = (Arc::clone(held), self.due(plan, held, now));
         // No client waits for a call that is likely to fail.
         if let (Refresh::Due, None, Some(patience)) = (refresh, held.refresh_failure(), patience) {
             return Lookup::Awaited { held, patience };
@@ -99,7 +164,7 @@ impl ReportCache {
     /// When an entry that the plan decides on is refreshed: what a request at this time would find.
     pub(super) fn planned_refresh(
         &self,
-        PlannedEntry { plan, copy, generated_at }: PlannedEntry<'_>,
+        PlannedEntry { plan, copy, generated_at, .. }: PlannedEntry<'_>,
         entry: &Entry,
         now: Instant,
     ) -> Refresh {
@@ -110,7 +175,7 @@ impl ReportCache {
             RefreshDecision::NotWorthIt => {
                 Refresh::Planned(plan.options.policy.worth_a_call_in(&copy, hit, &plan.terms()))
             }
-            RefreshDecision::Refresh | RefreshDecision::RefreshFirst | RefreshDecision::RefreshAt(_) => {
+            RefreshDecision::Refresh | RefreshDecision::RefreshFirst | RefreshDecision::RefreshIn(_) => {
                 self.due(plan, entry, now)
             }
         }
@@ -118,7 +183,7 @@ impl ReportCache {
 
     /// What the rule has to decide on for the next request; `None` where no plan decides.
     pub fn planned_view(&self, entry: &Entry, now: Instant) -> Option<PlannedView> {
-        let PlannedEntry { plan, copy, generated_at } = self.planned(entry)?;
+        let PlannedEntry { plan, copy, generated_at, .. } = self.planned(entry)?;
         let (now, terms, answers) = (generated_at + entry.age(now), plan.terms(), count(entry.hits()));
         let lack = copy.lack(now, terms.unexpected);
         Some(PlannedView {

@@ -66,6 +66,15 @@ pub enum Lookup {
         /// The entry to refresh.
         held: Arc<Entry>,
     },
+    /// Served from memory; a refresh will be due just before the next request that is expected.
+    Scheduled {
+        /// What the caller gets.
+        served: Served,
+        /// The entry to refresh.
+        held: Arc<Entry>,
+        /// The time of the refresh.
+        at: Instant,
+    },
     /// A refresh is due, and the caller waits for it.
     Awaited {
         /// The entry to refresh, served if the call fails or takes too long.
@@ -191,7 +200,7 @@ impl ReportCache {
     /// Sets the gauges of the cache and of the refresh plan; `utc` is the calendar time.
     pub fn observe(&self, utc: SystemTime) {
         if let Some(plan) = self.plan_status(utc) {
-            self.metrics.planned(plan.price.clicks_missed(), plan.calls_rest_of_day().unwrap_or(0.0));
+            self.metrics.planned(plan.price.clicks_missed(), plan.calls_at_this_price().unwrap_or(0.0));
         }
         let (entries, bytes) = self.store.size();
         self.metrics.size(entries, bytes);

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{FormStatistics, PlanClock, Removed, probed_activity::ProbedActivity, recent_map::RecentMap};
 use crate::{
-    refresh::{CampaignRecord, CampaignStats, ClickHistory, DemandSlice, Pairing, ReportForm},
+    refresh::{AnswerTimes, CampaignRecord, CampaignStats, ClickHistory, DemandSlice, Pairing, ReportForm},
     report::{ActivityId, NoClicks, ReportKey},
 };
 
@@ -162,6 +162,11 @@ impl Statistics {
             }
         });
         self.unpaired.store(unpaired, Ordering::Relaxed);
+    }
+
+    /// When the hits of a report came; `sliced_at` is the time of the last slice. `None` before the first hit.
+    pub(super) fn answer_times(&self, key: ReportKey, sliced_at: Duration) -> Option<AnswerTimes> {
+        self.activities().peek(&key.id)?.campaign()?.answer_times(form_of(key.no_clicks), sliced_at)
     }
 
     /// What is known of the clicks of each activity, to be stored.

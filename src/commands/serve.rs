@@ -72,7 +72,7 @@ pub(super) async fn build(
 ) -> Result<App, Failure> {
     let api = connector(settings, settings.upstream.base_url.uri())?;
     let authority = connector(settings, settings.token.token_url.uri())?;
-    Ok(App::build(settings, Dependencies { api, authority, stores, world }).await?)
+    Ok(App::build(settings, Dependencies { api, authority, stores, shared: None, world }).await?)
 }
 
 /// Opens the state: the file in `state.dir`, which is locked against other processes; in memory without `state.dir`.

@@ -72,6 +72,8 @@ impl Strategy for FixedLifetime {
         if due { RefreshDecision::Refresh } else { RefreshDecision::NotWorthIt }
     }
 
+    fn waited(&mut self, _key: CopyKey) {}
+
     fn still_worth_it(&self, _: CopyKey, _: Duration, _: Duration) -> bool {
         true
     }

@@ -66,6 +66,8 @@ pub struct Planned {
     unshared: Vec<Vec<[u32; 2]>>,
     /// All responses from the cache, by campaign and form.
     all_answers: Vec<[u32; 2]>,
+    /// Of these, the responses since the last fetch that waited for it, by campaign and form.
+    waited: Vec<[u32; 2]>,
     /// Poll times by replica, campaign and form.
     polls: Vec<Vec<[PollTimes; 2]>>,
     next_exchange: Duration,
@@ -93,7 +95,7 @@ impl Default for PlanOptions {
             reserve: 0.02,
             hour_share: 0.15,
             derivation: Derivation::Off,
-            timing: RefreshTiming::Behind,
+            timing: RefreshTiming::default(),
             probing: Probing::Off,
             exchange: None,
         }
@@ -126,6 +128,7 @@ impl Planned {
                 options.exchange.map_or(0, |exchange| exchange.replicas.into())
             ],
             all_answers: vec![[0; 2]; count],
+            waited: vec![[0; 2]; count],
             polls: vec![vec![Default::default(); count]; replicas],
             next_exchange: options.exchange.map_or(Duration::MAX, |exchange| exchange.interval),
             terms: RefreshTerms {
@@ -186,7 +189,8 @@ impl Planned {
         let Some(stats) = &self.campaigns[campaign] else { return };
         let Some(copy) = &mut self.copies[campaign][form.index()] else { return };
         let history = stats.history(form);
-        self.estimated_missed += copy.clicks_missed(history.clicks(), answers);
+        let times = stats.answer_times(form, self.last_slice);
+        self.estimated_missed += copy.clicks_missed(history.clicks(), answers, history.looked_at(), times);
         *copy = copy.campaign_looked(history, answers);
         if copy.known_missing() == 0 {
             self.forget_unshared(campaign, form);
@@ -223,7 +227,7 @@ impl Strategy for Planned {
         };
         let replica = self.options.exchange.map_or(0, |exchange| usize::from(viewer % exchange.replicas));
         let polls = &mut self.polls[replica][key.campaign as usize][key.form.index()];
-        polls.record(now);
+        polls.record(polls.last().wrapping_add(1), now);
         let (policy, hit) = (&self.options.policy, CacheHit { answers, age, now });
         let decision = match (self.options.timing, pending) {
             (RefreshTiming::Behind, _) | (RefreshTiming::AheadOfPolls, PendingRefresh::PutOff) => {
@@ -240,6 +244,10 @@ impl Strategy for Planned {
                 if fetched { decision } else { RefreshDecision::NotWorthIt }
             }
         }
+    }
+
+    fn waited(&mut self, key: CopyKey) {
+        self.waited[key.campaign as usize][key.form.index()] += 1;
     }
 
     fn still_worth_it(&self, key: CopyKey, age: Duration, now: Duration) -> bool {
@@ -264,8 +272,10 @@ impl Strategy for Planned {
     fn landed(&mut self, key: CopyKey, clicks: u32, as_of: Duration) {
         let (campaign, form) = (key.campaign as usize, key.form.index());
         let answers = self.answers[campaign][form];
-        if let Some(copy) = &self.copies[campaign][form] {
-            self.estimated_missed += copy.clicks_missed(clicks, answers);
+        let from_cache = answers.saturating_sub(std::mem::take(&mut self.waited[campaign][form]));
+        if let (Some(copy), Some(stats)) = (&self.copies[campaign][form], &self.campaigns[campaign]) {
+            let times = stats.answer_times(key.form, self.last_slice);
+            self.estimated_missed += copy.clicks_missed(clicks, from_cache, as_of, times);
         }
         let pairing_before = self.campaigns[campaign].as_ref().map(CampaignStats::pairing);
         let stats = self.campaigns[campaign]

@@ -143,7 +143,8 @@ impl<S: Strategy> Replay<'_, S> {
         if decision == RefreshDecision::NotWorthIt || self.coming[campaign][form].is_some() {
             return Some(copy);
         }
-        if let RefreshDecision::RefreshAt(then) = decision {
+        if let RefreshDecision::RefreshIn(wait) = decision {
+            let then = now + wait;
             self.put_off_until[campaign][form] = Some(then);
             self.put_off.insert((then, key.campaign, form), key);
             return Some(copy);
@@ -158,6 +159,7 @@ impl<S: Strategy> Replay<'_, S> {
         match coming {
             Some(coming) if waits => {
                 self.outcome.waited += 1;
+                self.strategy.waited(key);
                 Some(coming)
             }
             Some(_) | None => Some(copy),

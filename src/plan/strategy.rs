@@ -55,9 +55,9 @@ pub enum Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RefreshTiming {
     /// In the background, at the poll that finds it worth a call.
-    #[default]
     Behind,
     /// Just before the poll that will find it worth a call, if polls are regular enough to predict it.
+    #[default]
     AheadOfPolls,
 }
 
@@ -80,6 +80,9 @@ pub trait Strategy {
 
     /// Decides about a refresh at a cache hit.
     fn polled(&mut self, poll: CachedPoll) -> RefreshDecision;
+
+    /// A poll of this report got no cached response: it waited for the refresh that it caused.
+    fn waited(&mut self, key: CopyKey);
 
     /// Is a delayed refresh that is now due still worth a call?
     fn still_worth_it(&self, key: CopyKey, age: Duration, now: Duration) -> bool;

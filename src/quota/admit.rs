@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     budget::DailyQuotaExhausted,
+    fleet_quota::{FleetCall, FleetDenial, FleetQuota, FleetTurn},
     handle::{Quota, Window},
     pacer::{Priority, QueueFull},
     permit::CallPermit,
@@ -23,13 +24,54 @@ impl Quota {
             // come must not wait for a disk write.
             let counted = shared.day.reserve(priority).await.map_err(|spent| self.denied_day(spent))?;
             // From here on dropping the permit undoes the count, also when this future is cancelled.
-            let permit = CallPermit::new(self.clone(), counted);
-            let turn =
-                shared.second.turn(priority, arrived).await.map_err(|full| self.denied_second(full))?;
+            let mut permit = CallPermit::new(self.clone(), counted);
+            permit
+                .hold(shared.second.turn(priority, arrived).await.map_err(|full| self.denied_second(full))?);
+            if let Some(fleet) = shared.fleet.get() {
+                let turn = self.fleet_turn(fleet, &permit, priority, arrived).await?;
+                permit.fleet_turn(turn.role);
+            }
             // While the call waited, midnight may have passed or a lockout may have begun: then start over.
-            if let Some(permit) = permit.begin(turn) {
+            if let Some(permit) = permit.begin() {
                 shared.metrics.waited(arrived.elapsed());
                 return Ok(permit);
+            }
+        }
+    }
+
+    /// Has the fleet count and place the call; other calls of this process wait meanwhile.
+    async fn fleet_turn(
+        &self,
+        fleet: &FleetQuota,
+        permit: &CallPermit,
+        priority: Priority,
+        arrived: Instant,
+    ) -> Result<FleetTurn, LocalDenial> {
+        let (shared, day) = (&*self.shared, permit.day());
+        let call = FleetCall {
+            day,
+            ceiling: shared.day.with(|day, now| day.ceiling(priority, now)),
+            priority,
+            patience: shared.limits.max_wait.saturating_sub(arrived.elapsed()),
+        };
+        let learn = |spent| shared.day.with(|quota_day, _now| quota_day.learn(day, spent));
+        let till_midnight = || shared.day.with(|quota_day, now| quota_day.today(now).resets_in);
+        match fleet.turn(call).await {
+            Ok(turn) => {
+                turn.spent.into_iter().for_each(learn);
+                Ok(turn)
+            }
+            Err(FleetDenial::Exhausted { spent }) => {
+                learn(spent);
+                Err(self.denied_day(DailyQuotaExhausted { retry_in: till_midnight() }))
+            }
+            Err(FleetDenial::DayClosed(ends_in)) => {
+                let retry_in = ends_in.unwrap_or_else(till_midnight);
+                Err(self.denied_day(DailyQuotaExhausted { retry_in }))
+            }
+            Err(FleetDenial::Late(wait)) => {
+                shared.metrics.denied(Window::Second.as_str());
+                Err(LocalDenial::RateLimit { retry_after: wait })
             }
         }
     }

@@ -148,6 +148,22 @@ impl DailyBudget {
         }
     }
 
+    /// The fleet has counted so many calls on a day: those of this process among them.
+    pub(super) fn learn(&mut self, day: u64, spent: u64) {
+        if let Some(usage) = self.usage.of(day) {
+            usage.used = usage.used.max(u32::try_from(spent).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// The count of the day up to which a call is made; `None`: not limited.
+    pub(super) fn ceiling(&self, priority: Priority, now: SystemTime) -> Option<u32> {
+        let limit = self.limits.calls?.get();
+        Some(match priority {
+            Priority::Miss => limit,
+            Priority::Refresh => limit.saturating_sub(self.reserved(now)),
+        })
+    }
+
     /// The upstream said `quota_exceeded`: closes the day. The calls missing from our count up to the limit must be
     /// other programs'. Returns the mark that the store has to record, if it changed.
     pub(super) fn close(&mut self) -> Option<DayMark> {
@@ -222,18 +238,13 @@ impl DailyBudget {
             }
             QuotaMode::Exhausted => 0,
         });
-        let reserved = match self.rationing {
-            // The cast fits: it is a share of a u32.
-            Rationing::EvenPace => self.pace().map_or(0, |pace| pace.reserved(left_of(now)) as u32),
-            Rationing::Planned(planned) => planned.reserved,
-        };
         let exceeded_after =
             |usage: &DayUsage| self.limits.calls.and_then(|limit| usage.exceeded_after(limit.get()));
         DayCount {
             limit: self.limits.calls,
             used: today.used,
             remaining: left,
-            reserved: left.map_or(0, |left| left.min(reserved)),
+            reserved: left.map_or(0, |left| left.min(self.reserved(now))),
             external: today.external,
             exceeded_after: exceeded_after(&today),
             yesterday_exceeded_after: self.usage.yesterday().and_then(exceeded_after),
@@ -248,6 +259,15 @@ impl DailyBudget {
                 }
                 QuotaMode::Exhausted => Forecast::Exhausted,
             },
+        }
+    }
+
+    /// The calls reserved for misses during the rest of the day.
+    fn reserved(&self, now: SystemTime) -> u32 {
+        match self.rationing {
+            // The cast fits: it is a share of a u32.
+            Rationing::EvenPace => self.pace().map_or(0, |pace| pace.reserved(left_of(now)) as u32),
+            Rationing::Planned(planned) => planned.reserved,
         }
     }
 

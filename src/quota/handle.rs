@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZeroU32,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     budget::{DailyBudget, DayLimits},
     clock::WallClock,
+    fleet_quota::{FleetQuota, OwnLockout},
     pacer::{Pacer, Priority},
     quota_day::QuotaDay,
     quota_pressure::ScarcityCell,
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     report::QuotaPressure,
+    shared::{FleetState, SpentDay},
     state::{CallCounter, CallCounterError, Durability, LedgerRecord},
     telemetry::QuotaMetrics,
 };
@@ -68,6 +70,8 @@ pub(super) struct SharedQuota {
     pub(super) day: SharedDay,
     /// The per-second pacer.
     pub(super) second: SharedPacer,
+    /// Empty: this process shares its calls with no other.
+    pub(super) fleet: OnceLock<FleetQuota>,
     quota_pressure: ScarcityCell,
     pub(super) metrics: QuotaMetrics,
 }
@@ -121,10 +125,34 @@ impl Quota {
             limits,
             day: SharedDay::new(quota_day, clock, counter, metrics.clone()),
             second: SharedPacer::new(pacer, limits.max_wait),
+            fleet: OnceLock::new(),
             quota_pressure: ScarcityCell::new(),
             metrics,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// From now on the calls are shared with a fleet. Only the first time counts.
+    pub fn join(&self, fleet: FleetQuota) {
+        // What is known or assumed of today, if the store knows less.
+        fleet.learn_spent(self.shared.day.with(|day, now| {
+            let used = day.today(now).used;
+            SpentDay { day: day.day(), spent: used.into() }
+        }));
+        let _joined_before = self.shared.fleet.set(fleet);
+    }
+
+    /// A heartbeat has told the fleet's state.
+    pub fn learn(&self, fleet: &FleetState) {
+        let SpentDay { day, spent } = fleet.today;
+        let lockout = self.shared.fleet.get().map(|own| own.learn_lockout(fleet.locked_out_for));
+        self.shared.day.with(|quota_day, _now| {
+            quota_day.learn(day, spent);
+            match lockout {
+                Some(OwnLockout::Over) => quota_day.end_lockout(),
+                Some(OwnLockout::Unchanged) | None => {}
+            }
+        });
     }
 
     /// The current numbers of both limits.

@@ -5,7 +5,9 @@
 //! day ends by the `UpstreamClock`.
 //! `UpstreamLockout` stops calls after the upstream's `quota_exceeded`, except for probes. `Pacer` spaces calls within
 //! the second, by a queue with priorities. `QuotaDay` joins the first two. `SharedDay` and `SharedPacer` share them
-//! between all calls: the former leases calls from the store that keeps the count, the latter does the waiting.
+//! between all calls: the former leases calls from the store that keeps the count, the latter does the waiting. Where
+//! replicas share a store, `FleetQuota` has the last word: it counts and places each call there; `OfflineShare` is what
+//! a replica may do while that store is away.
 //!
 //! This module must not depend on HTTP, the token or the cache. The cache learns how scarce calls are through a
 //! function that the composition root passes to it.
@@ -17,12 +19,14 @@ mod clock;
 #[cfg(test)]
 mod clock_steps;
 mod day;
+mod fleet_quota;
 mod forecast;
 mod gate;
 mod handle;
 mod lease;
 mod lease_write;
 mod lockout;
+mod offline_share;
 mod pacer;
 mod permit;
 #[cfg(test)]
@@ -42,6 +46,7 @@ mod usage;
 
 pub(crate) use burn_rate::{BurnRate, QuotaMode, factor};
 pub use clock::WallClock;
+pub use fleet_quota::FleetQuota;
 pub(crate) use forecast::Forecast;
 pub(crate) use gate::QuotaGate;
 pub use handle::{InitialCount, Quota};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    fleet_quota::LockoutRole,
     handle::Quota,
     lease::Reservation,
     pacer::{Priority, QueueTicket},
@@ -18,6 +19,8 @@ pub(super) struct CallPermit {
     end: CallEnd,
     /// Its place in the pacer, once that has let it go.
     turn: Option<QueueTicket>,
+    /// Whether its answer ends the fleet's lockout.
+    role: LockoutRole,
 }
 
 /// How a call ended.
@@ -35,12 +38,26 @@ enum CallEnd {
 
 impl CallPermit {
     pub(super) fn new(quota: Quota, counted: Reservation) -> Self {
-        Self { quota, counted, end: CallEnd::Refunded, turn: None }
+        Self { quota, counted, end: CallEnd::Refunded, turn: None, role: LockoutRole::None }
     }
 
-    /// The pacer has let the call go. `None`: it must not be made any more, and is no longer counted.
-    pub(super) fn begin(mut self, turn: QueueTicket) -> Option<Self> {
+    /// The pacer has let the call go.
+    pub(super) fn hold(&mut self, turn: QueueTicket) {
         self.turn = Some(turn);
+    }
+
+    /// The fleet has let the call go too.
+    pub(super) fn fleet_turn(&mut self, role: LockoutRole) {
+        self.role = role;
+    }
+
+    /// The day on which it is counted: days since 1970-01-01.
+    pub(super) const fn day(&self) -> u64 {
+        self.counted.day
+    }
+
+    /// `None`: it must not be made any more, and is no longer counted.
+    pub(super) fn begin(mut self) -> Option<Self> {
         let valid = self.quota.shared.day.with(|day, now| day.is_valid(self.counted, now));
         valid.then(|| {
             self.end = CallEnd::Inconclusive;
@@ -60,7 +77,11 @@ impl CallPermit {
         let wait = match limit {
             Some((UpstreamLimit::PerDay, asked)) => return Some(self.exceeded(asked).await),
             Some((limit @ (UpstreamLimit::PerSecond | UpstreamLimit::Unspecified), asked)) => {
-                Some(self.slowed(limit, asked))
+                let wait = self.slowed(limit, asked);
+                if let Some(fleet) = self.quota.shared.fleet.get() {
+                    fleet.throttle(wait).await;
+                }
+                Some(wait)
             }
             None => None,
         };
@@ -82,6 +103,9 @@ impl CallPermit {
         self.end = CallEnd::Used;
         if let Some(reopening) = reopening {
             self.quota.shared.day.mark(reopening).await;
+        }
+        if let (LockoutRole::Probe, Some(fleet)) = (self.role, self.quota.shared.fleet.get()) {
+            fleet.lock_out(self.day(), Duration::ZERO).await;
         }
     }
 
@@ -105,6 +129,9 @@ impl CallPermit {
         self.end = CallEnd::Used;
         if let Some(closing) = closing {
             self.quota.shared.day.mark(closing).await;
+        }
+        if let Some(fleet) = self.quota.shared.fleet.get() {
+            fleet.lock_out(self.day(), wait).await;
         }
         wait
     }

@@ -140,6 +140,27 @@ impl QuotaDay {
         self.budget.lease_failed(lease);
     }
 
+    /// As [`DailyBudget::learn`].
+    pub(super) fn learn(&mut self, day: u64, spent: u64) {
+        self.budget.learn(day, spent);
+    }
+
+    /// Another replica's probe was answered.
+    pub(super) fn end_lockout(&mut self) {
+        self.lockout = UpstreamLockout::None;
+        let _mark = self.budget.reopen();
+    }
+
+    /// The day of the count: days since 1970-01-01.
+    pub(super) fn day(&self) -> u64 {
+        self.budget.day()
+    }
+
+    /// As [`DailyBudget::ceiling`].
+    pub(super) fn ceiling(&self, priority: Priority, now: SystemTime) -> Option<u32> {
+        self.budget.ceiling(priority, now)
+    }
+
     /// As [`DailyBudget::ration`].
     pub(super) fn ration(&mut self, planned: PlannedRationing) {
         self.budget.ration(planned);

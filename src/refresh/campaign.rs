@@ -41,6 +41,17 @@ pub struct CampaignStats {
     pairing: Pairing,
 }
 
+/// When the responses for a report came, as far as the demand slices show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerTimes {
+    /// The responses up to the last slice.
+    pub(super) before_slice: u32,
+    /// When they had all come: the end of the last slice in which the campaign was polled.
+    pub(super) polled_until: Duration,
+    /// The end of the last slice.
+    pub(super) sliced_at: Duration,
+}
+
 /// The last look at a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastLook {
@@ -185,6 +196,12 @@ impl CampaignStats {
     pub(super) fn take_new_answers(&mut self, form: ReportForm, answers: u32) -> u32 {
         let before = std::mem::replace(&mut self.answers_before[form.index()], answers);
         answers.checked_sub(before).unwrap_or(answers)
+    }
+
+    /// When the responses of a form came; `sliced_at` is the end of the last slice. `None` before the first poll.
+    pub fn answer_times(&self, form: ReportForm, sliced_at: Duration) -> Option<AnswerTimes> {
+        let polled_until = Duration::from_secs(self.last_polled?.into());
+        Some(AnswerTimes { before_slice: self.answers_before[form.index()], polled_until, sliced_at })
     }
 
     pub(super) fn polled(&mut self, now: Duration) {

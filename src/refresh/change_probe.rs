@@ -95,11 +95,6 @@ impl<Id: Copy + Eq + Hash> ChangeProbe<Id> {
         self.check.comparisons_agreed()
     }
 
-    /// How many campaigns are left out of probes.
-    pub fn left_out(&self, now: Duration) -> usize {
-        self.suspects.left_out(now)
-    }
-
     /// How old the statistics are when they are read, on average.
     pub const fn lag(&self) -> Duration {
         Duration::from_millis((self.lag * 1e3) as u64)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ClickHistory, ClickRate, click_history::nanos};
+use super::{AnswerTimes, ClickHistory, ClickRate, click_history::nanos};
 
 /// The statistics of a cached report, in 40 bytes: five words, each in an atomic. They are written on each look at
 /// the campaign, and read on each hit. A hit may read a mixture of two writes; that costs at most one early refresh.
@@ -81,6 +81,11 @@ impl CopyStats {
         answers.saturating_sub(self.answers_when_current)
     }
 
+    /// The count of responses at which so many were served since the report was last known to be current, rounded up.
+    pub(super) fn answers_after_current(&self, answers: f64) -> u32 {
+        self.answers_when_current.saturating_add(answers.ceil() as u32)
+    }
+
     /// The responses served since the last look.
     pub const fn answers_since_look(&self, answers: u32) -> u32 {
         answers.saturating_sub(self.answers_at_look)
@@ -108,12 +113,30 @@ impl CopyStats {
         self.looked_clicks.saturating_sub(self.shown_clicks)
     }
 
-    /// The clicks that the responses since the last look have missed, now that a new look shows `clicks`: counted by
-    /// `cache_clicks_missed_total`. Call it before the statistics are replaced or updated by that look.
-    pub fn clicks_missed(&self, clicks: u32, answers: u32) -> f64 {
+    /// The clicks that the responses since the last look have missed, now that a look at `at` shows `clicks`: counted by
+    /// `cache_clicks_missed_total`. Call it before the statistics are replaced or updated by that look. The clicks are
+    /// taken to have come evenly between the two looks, the responses by `times`.
+    pub fn clicks_missed(&self, clicks: u32, answers: u32, at: Duration, times: Option<AnswerTimes>) -> f64 {
         let new = f64::from(clicks.saturating_sub(self.looked_clicks));
         let given = f64::from(self.answers_since_look(answers));
-        given * (f64::from(self.known_missing()) + new / 2.0)
+        given * (f64::from(self.known_missing()) + new * self.mean_answer_time(answers, at, times))
+    }
+
+    /// When the responses since the last look came, on average: from 0, at that look, to 1, at `at`. Evenly in between,
+    /// unless it is known that none came for a while, as in a night: those before it missed few of its clicks.
+    fn mean_answer_time(&self, answers: u32, at: Duration, times: Option<AnswerTimes>) -> f64 {
+        const EVENLY: f64 = 0.5;
+        let since_look = |time: Duration| time.saturating_sub(self.looked_at()).as_secs_f64();
+        let (given, length) = (self.answers_since_look(answers), since_look(at));
+        let before_slice = times.map_or(0, |times| self.answers_since_look(times.before_slice).min(given));
+        match times {
+            Some(AnswerTimes { polled_until, sliced_at, .. }) if before_slice > 0 && length > 0.0 => {
+                let before = f64::from(before_slice) * since_look(polled_until) / 2.0;
+                let after = f64::from(given - before_slice) * f64::midpoint(since_look(sliced_at), length);
+                ((before + after) / f64::from(given) / length).min(1.0)
+            }
+            Some(_) | None => EVENLY,
+        }
     }
 
     /// The statistics as five words, to be stored in atomics.
@@ -180,10 +203,26 @@ mod tests {
     fn clicks_missed_are_those_known_and_half_of_those_that_came_for_each_answer_since_the_last_look() {
         let mut history = ClickHistory::first_look(10, at(0));
         let copy = CopyStats::fetched(&history, 10, 0);
-        assert!((copy.clicks_missed(14, 8) - 16.0).abs() < 1e-9);
+        assert!((copy.clicks_missed(14, 8, at(60), None) - 16.0).abs() < 1e-9);
         history.look(14, at(60));
         let copy = copy.campaign_looked(&history, 8);
-        assert!((copy.clicks_missed(16, 10) - 2.0 * 5.0).abs() < 1e-9);
+        assert!((copy.clicks_missed(16, 10, at(90), None) - 2.0 * 5.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_responses_before_a_quiet_night_miss_few_of_its_clicks() {
+        let (evening, morning) = (at(0), at(40_000));
+        let copy = CopyStats::fetched(&ClickHistory::first_look(10, evening), 10, 100);
+        let missed = |before_slice, answers| {
+            let times = AnswerTimes { before_slice, polled_until: at(400), sliced_at: at(39_900) };
+            copy.clicks_missed(1_010, answers, morning, Some(times))
+        };
+        assert!((missed(104, 104) - 4.0 * 5.0).abs() < 1e-9, "four in the evening");
+        assert!((missed(104, 105) - (20.0 + 998.75)).abs() < 1e-9, "and one in the morning");
+        assert!(
+            (missed(90, 102) - 2.0 * 500.0).abs() < 1e-9,
+            "none up to the last slice: nothing is known of them"
+        );
     }
 
     #[test]

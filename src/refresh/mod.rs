@@ -60,7 +60,7 @@ mod shadow_check;
 mod utc;
 
 pub use campaign::ReportForm;
-pub(crate) use campaign::{CampaignRecord, CampaignStats, HistoriesRecord, LastLook, Pairing};
+pub(crate) use campaign::{AnswerTimes, CampaignRecord, CampaignStats, HistoriesRecord, LastLook, Pairing};
 pub(crate) use ceiling::RefreshCeiling;
 pub use change_probe::{ChangeProbe, ProbeOffReason};
 pub(crate) use click_history::{ClickHistory, ClickHistoryRecord, ClickRate};

@@ -43,9 +43,9 @@ pub enum RefreshDecision {
     NotWorthIt,
     /// Serve it and refresh it in the background.
     Refresh,
-    /// Serve it, and refresh it at that time, just before the next poll, if it is still worth a call then. If a poll
+    /// Serve it, and refresh it after this time, just before the next poll, if it is still worth a call then. If a poll
     /// comes earlier and the report is then worth a call, it is refreshed in the background at that poll.
-    RefreshAt(Duration),
+    RefreshIn(Duration),
     /// Refresh it before responding: this response alone misses clicks worth a call, and the report is old.
     RefreshFirst,
 }
@@ -85,6 +85,9 @@ impl RefreshPolicy {
         terms: &RefreshTerms,
         polls: &PollTimes,
     ) -> RefreshDecision {
+        if polls.are_many() {
+            return self.decide(copy, hit, terms);
+        }
         // Most hits end here: even after the longest wait the report would not be worth a call.
         let longest = hit.next_in(polls.longest_wait());
         if self.decide(copy, longest, terms) == RefreshDecision::NotWorthIt {
@@ -98,10 +101,18 @@ impl RefreshPolicy {
         if self.decide(copy, hit.next_in(wait), terms) == RefreshDecision::NotWorthIt {
             decision
         } else if wait > 2 * LEAD {
-            RefreshDecision::RefreshAt(hit.now + wait - LEAD)
+            RefreshDecision::RefreshIn(wait - LEAD)
         } else {
             RefreshDecision::Refresh
         }
+    }
+
+    /// With fewer responses than this the report is not worth a call up to `until`, if the terms stay as they are.
+    pub fn answers_to_be_worth_a_call(&self, copy: &CopyStats, until: Duration, terms: &RefreshTerms) -> u32 {
+        let needed = terms.price.clicks_missed() / copy.lack(until, terms.unexpected).each();
+        let most = copy.counted_answers(u32::MAX, until);
+        // A response more is counted for the next one.
+        if needed <= most { copy.answers_after_current(needed - 1.0) } else { u32::MAX }
     }
 
     /// The time between two refreshes of a report at this price, if its campaign gets clicks at this rate and it is
@@ -213,19 +224,32 @@ mod tests {
     fn a_refresh_comes_just_before_the_poll_that_will_find_it_worth_a_call() {
         let copy = copy();
         let mut polls = PollTimes::default();
-        [1_000, 1_020, 1_040].into_iter().for_each(|poll| polls.record(at(poll)));
+        (52..).zip([1_000, 1_020, 1_040]).for_each(|(number, poll)| polls.record(number, at(poll)));
         let decide = |polls, price| POLICY.decide_ahead(&copy, hit(&copy, 54, 1_040), &terms(price), polls);
         let worth = |answers, now| {
             copy.counted_answers(answers, at(now)) * copy.lack(at(now), terms(1.0).unexpected).each()
         };
-        assert_eq!(decide(&polls, worth(55, 1_060) * 0.999), RefreshDecision::RefreshAt(at(1_059)));
-        assert_eq!(decide(&polls, worth(54, 1_040) * 0.999), RefreshDecision::RefreshAt(at(1_059)));
+        assert_eq!(decide(&polls, worth(55, 1_060) * 0.999), RefreshDecision::RefreshIn(at(19)));
+        assert_eq!(decide(&polls, worth(54, 1_040) * 0.999), RefreshDecision::RefreshIn(at(19)));
         assert_eq!(decide(&polls, worth(55, 1_060) * 1.001), RefreshDecision::NotWorthIt);
         assert_eq!(
             decide(&PollTimes::default(), worth(54, 1_040) * 0.999),
             RefreshDecision::Refresh,
             "no poll is foreseen"
         );
+    }
+
+    #[test]
+    fn with_fewer_answers_than_needed_nothing_is_worth_a_call_until_then() {
+        let (copy, until) = (copy(), at(1_020));
+        for price in [30.0, 100.0, 400.0, 900.0] {
+            let needed = POLICY.answers_to_be_worth_a_call(&copy, until, &terms(price));
+            let worth = |answers, now| POLICY.is_worth_a_call(&copy, hit(&copy, answers, now), &terms(price));
+            assert!((1_010..=1_020).all(|now| !worth(needed - 1, now)), "{price}: {needed}");
+            assert!(worth(needed, 1_020), "{price}: {needed}");
+        }
+        let never = POLICY.answers_to_be_worth_a_call(&copy, until, &terms(1e9));
+        assert_eq!(never, u32::MAX, "more than ten responses a second do not count");
     }
 
     #[test]

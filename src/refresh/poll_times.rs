@@ -11,41 +11,45 @@ const REMEMBERED: usize = 8;
 /// The largest difference, in milliseconds, between two intervals that count as the same period.
 const EXACT_TO_MS: u32 = 500;
 
-/// The times of the last polls of a cached report, in 36 bytes. `last` (four bytes) may be the entry's own count of
-/// responses: then a hit writes only that count and one slot next to it.
+/// So many polls within the second before the last one are many.
+const MANY: u32 = 4;
+
+/// The times of the last polls of a cached report, in 40 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PollTimes {
-    /// Times in milliseconds, wrapping; 0 is an empty slot. The first poll has the number 1.
+    /// Times in milliseconds, wrapping; 0 is an empty slot.
     slots: [u32; REMEMBERED],
-    /// The number of the last poll; its time is in [`Self::slot`] of this number.
+    /// The number of the last poll, as the entry counts its responses; its time is in [`Self::slot`] of this number.
     last: u32,
+    /// The number of the first poll after a gap; 0 before the first poll.
+    first: u32,
 }
 
 // === impl PollTimes ===
 
 impl PollTimes {
-    /// The polls from the slots of a cache entry; `last` is the number of the last poll.
-    pub const fn from_slots(slots: [u32; REMEMBERED], last: u32) -> Self {
-        Self { slots, last }
+    /// The number of the last poll recorded.
+    pub const fn last(&self) -> u32 {
+        self.last
     }
 
-    /// The index of the slot for the poll of this number.
-    pub const fn slot(number: u32) -> usize {
-        number as usize % REMEMBERED
-    }
-
-    /// The value of a slot for a poll at `now`; never 0, which means an empty slot.
-    pub const fn stamp(now: Duration) -> u32 {
-        match now.as_millis() as u32 {
+    /// Records the poll that is the response of this number. Where polls before it were not recorded, the older ones are
+    /// forgotten: with a gap they would show a wrong period.
+    pub const fn record(&mut self, number: u32, now: Duration) {
+        if self.first == 0 || number != self.last.wrapping_add(1) {
+            (self.slots, self.first) = ([0; REMEMBERED], number);
+        }
+        self.last = number;
+        self.slots[Self::slot(number)] = match now.as_millis() as u32 {
             0 => 1,
             millis => millis,
-        }
+        };
     }
 
-    /// Records a poll.
-    pub const fn record(&mut self, now: Duration) {
-        self.last = self.last.wrapping_add(1);
-        self.slots[Self::slot(self.last)] = Self::stamp(now);
+    /// Whether the last polls came so quickly that there is no next one to predict: more than four a second.
+    pub fn are_many(&self) -> bool {
+        let before = self.back(MANY);
+        before != 0 && self.back(0).wrapping_sub(before) < 1_000
     }
 
     /// The time from the last poll to the next one expected; `None` if no period was found.
@@ -68,9 +72,13 @@ impl PollTimes {
 
     /// An upper bound of [`Self::next`], cheaper to compute.
     pub fn longest_wait(&self) -> Duration {
-        let oldest = self.back(REMEMBERED as u32 - 1);
-        let oldest = if oldest == 0 { self.slots[Self::slot(1)] } else { oldest };
-        Duration::from_millis(self.back(0).wrapping_sub(oldest).into())
+        let kept = self.last.wrapping_sub(self.first).min(REMEMBERED as u32 - 1);
+        Duration::from_millis(self.back(0).wrapping_sub(self.back(kept)).into())
+    }
+
+    /// The index of the slot for the poll of this number.
+    const fn slot(number: u32) -> usize {
+        number as usize % REMEMBERED
     }
 
     /// The slot of the poll `polls` before the last; 0 if there was none.
@@ -83,11 +91,17 @@ impl PollTimes {
 mod tests {
     use super::*;
 
+    fn polls_at(seconds: &[f64]) -> PollTimes {
+        let mut polls = PollTimes::default();
+        for (number, seconds) in (1..).zip(seconds) {
+            polls.record(number, Duration::from_secs_f64(*seconds));
+        }
+        polls
+    }
+
     /// The seconds from the last of these polls to the next expected one.
     fn expected_after(seconds: &[f64]) -> Option<f64> {
-        let mut polls = PollTimes::default();
-        seconds.iter().for_each(|seconds| polls.record(Duration::from_secs_f64(*seconds)));
-        polls.next().map(|next| next.as_secs_f64())
+        polls_at(seconds).next().map(|next| next.as_secs_f64())
     }
 
     #[test]
@@ -112,12 +126,41 @@ mod tests {
     }
 
     #[test]
+    fn no_wait_is_longer_than_the_time_since_the_oldest_poll_kept() {
+        let waits = [1, 2, 5, 8, 9].map(|polls| {
+            let seconds: Vec<_> = (1..=polls).map(|poll| f64::from(poll) * 10.0).collect();
+            polls_at(&seconds).longest_wait().as_secs()
+        });
+        assert_eq!(waits, [0, 10, 40, 70, 70]);
+    }
+
+    #[test]
+    fn polls_before_a_gap_are_forgotten() {
+        let mut polls = polls_at(&[10.0, 40.0, 70.0]);
+        polls.record(5, Duration::from_secs(100));
+        assert_eq!((polls.next(), polls.longest_wait()), (None, Duration::ZERO));
+        polls.record(6, Duration::from_secs(120));
+        polls.record(7, Duration::from_secs(140));
+        assert_eq!(polls.next(), Some(Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn five_polls_within_a_second_are_many() {
+        assert!(polls_at(&[9.0, 9.2, 9.4, 9.6, 9.8]).are_many());
+        assert!(!polls_at(&[9.2, 9.4, 9.6, 9.8]).are_many(), "there may have been none before them");
+        assert!(!polls_at(&[8.8, 9.2, 9.4, 9.6, 9.8]).are_many());
+        assert!(!PollTimes::default().are_many());
+    }
+
+    #[test]
     fn the_clock_of_the_slots_may_wrap() {
         let mut polls = PollTimes::default();
         let wrap = Duration::from_millis(1 << 32);
         let (before, after) = (wrap - Duration::from_secs(40), wrap + Duration::from_secs(20));
-        [before, before + Duration::from_secs(30), after].into_iter().for_each(|at| polls.record(at));
+        for (number, at) in (7..).zip([before, before + Duration::from_secs(30), after]) {
+            polls.record(number, at);
+        }
         assert_eq!(polls.next(), Some(Duration::from_secs(30)));
-        assert_eq!(size_of::<PollTimes>(), 36);
+        assert_eq!(size_of::<PollTimes>(), 40);
     }
 }

@@ -45,6 +45,8 @@ pub struct PriceController {
     /// The calls a day that other programs use of the same quota, estimated at a `quota_exceeded`.
     unseen: f64,
     reserved: f64,
+    /// The calls left for refreshes and probes.
+    left: f64,
     rest_of_day: Option<f64>,
     last_tick: UtcTime,
 }
@@ -57,6 +59,8 @@ impl PriceController {
 
     /// A controller without any history.
     pub fn new(limits: PriceLimits, now: UtcTime) -> Self {
+        let per_day = f64::from(limits.per_day);
+        let reserved = per_day * limits.reserve * LAST_SHARE;
         Self {
             limits,
             u: first_u(limits),
@@ -64,7 +68,8 @@ impl PriceController {
             forecast: DemandForecast::default(),
             calls: CallRatio::default(),
             unseen: 0.0,
-            reserved: f64::from(limits.per_day) * limits.reserve * LAST_SHARE,
+            reserved,
+            left: per_day - reserved,
             rest_of_day: None,
             last_tick: now,
         }
@@ -153,20 +158,20 @@ impl PriceController {
         self.rest_of_day = rest.demand;
         let per_day = f64::from(self.limits.per_day);
         self.reserved = per_day * self.limits.reserve * rest.share.max(LAST_SHARE);
-        let left = per_day - self.reserved - f64::from(used) - self.unseen;
+        self.left = per_day - self.reserved - f64::from(used) - self.unseen;
         if let Some(demand) = rest.demand.filter(|demand| *demand > 0.0) {
-            self.move_to(self.call_ratio() * demand / left.max(0.5), passed);
+            self.move_to(self.call_ratio() * demand / self.left.max(0.5), passed);
         }
     }
 
     /// The price and the values it is computed from.
     pub fn status(&self, now: UtcTime) -> PriceStatus {
-        let calls = |demand: f64| self.call_ratio() * demand / self.u;
         PriceStatus {
             price: self.price(),
             demand_now: self.forecast.last(),
             demand_rest_of_day: self.rest_of_day,
-            planned_calls: self.forecast.by_hour(&self.profile, now).map(|hours| hours.map(calls)),
+            demand_by_hour: self.forecast.by_hour(&self.profile, now),
+            calls_left: self.left.max(0.0),
             call_ratio: self.call_ratio(),
             busyness: self.profile.usual().map(|usual| self.forecast.ratio(usual)),
             profile_days: self.profile.days().len(),

@@ -223,11 +223,6 @@ impl ProbedCampaign {
         }
     }
 
-    /// Whether the endpoint has had statistics of this campaign before.
-    pub const fn was_probed(&self) -> bool {
-        self.last_probe.is_some()
-    }
-
     /// Whether a probe has told something of the last fetched report.
     pub fn has_verdict(&self) -> bool {
         self.report.is_some_and(|report| report.claim == Claim::Current || report.lacks > 0)

@@ -10,6 +10,7 @@ use http::Uri;
 use super::model::{Admin, Cache, Circuit, Clients, Quota, Server, Settings, State, Upstream};
 use super::problem::SettingProblems;
 use super::secret_file::SecretFile;
+use super::shared;
 use super::token;
 use super::url::is_in_clear;
 
@@ -36,6 +37,7 @@ pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
     encrypted("token.device_authorization_url", token.device_authorization_url.uri(), problems);
     callers(server, clients, problems);
     token::check(token, state, problems);
+    shared::check(settings, problems);
     directory(state, problems);
     SecretFile::check(admin.token_file.as_ref(), "admin.token_file", problems);
     SecretFile::check(clients.tokens_file.as_ref(), "clients.tokens_file", problems);

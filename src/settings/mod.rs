@@ -13,14 +13,20 @@ mod default_keys;
 mod enums;
 mod load;
 mod model;
+mod namespace;
 #[cfg(test)]
 mod plan_tests;
 mod printable;
 mod problem;
 mod scalar;
+mod seal_keys;
 mod secret_file;
 mod secret_watch;
 mod section;
+mod shared;
+#[cfg(test)]
+mod shared_tests;
+mod store_url;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -30,9 +36,13 @@ pub(crate) use enums::{ClientNoCache, HostName, LogFormat, TokenSourceKind};
 pub use enums::{ProbeMode, RefreshMode};
 pub use model::Settings;
 pub(crate) use model::{Circuit, Cors, Quota};
+pub use namespace::StoreNamespace;
 pub(crate) use printable::is_printable;
 pub(crate) use problem::SettingsError;
+pub use seal_keys::{SealKeyBytes, SealKeys};
 pub use secret_file::SecretFile;
 pub(crate) use secret_file::{SecretContent, SecretFileError};
 pub(crate) use secret_watch::{SecretWatch, WATCH_INTERVAL};
+pub use shared::StoreLocation;
+pub use store_url::{HostPort, StoreEncryption, StorePlace, StoreUrl};
 pub(crate) use url::BaseUrl;

@@ -12,8 +12,11 @@ use secrecy::SecretString;
 use super::enums::{
     ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, ProbeMode, RefreshMode, TokenSourceKind,
 };
+use super::namespace::StoreNamespace;
+use super::seal_keys::SealKeys;
 use super::secret_file::SecretFile;
 use super::section::section;
+use super::store_url::StoreUrl;
 use super::url::{BaseUrl, Endpoint};
 
 section! {
@@ -39,6 +42,8 @@ section! {
         circuit: Circuit,
         /// Where state that outlives the process is kept.
         state: State,
+        /// The store that the replicas of one API key share.
+        shared: SharedSettings,
         /// What is logged.
         log: Log,
         /// How the process ends.
@@ -204,6 +209,28 @@ section! {
     State {
         /// Where the refresh token and the day's count are kept; unset: in memory.
         dir: Option<PathBuf>,
+    }
+}
+
+section! {
+    /// `shared.*`
+    SharedSettings {
+        /// Redis or Valkey; unset, and no `url_file` either: this replica shares nothing.
+        url: Option<StoreUrl>,
+        /// A file that holds the URL; read at each connect.
+        url_file: Option<SecretFile<StoreUrl>>,
+        /// Separates the fleets of one store; unset: made of `token.client_id` and `upstream.base_url`.
+        namespace: Option<StoreNamespace>,
+        /// A file of one or two keys, which seal the token and sign reports.
+        key_file: Option<SecretFile<SealKeys>>,
+        /// A PEM file of more trusted certificates. Its content is checked where it is loaded.
+        ca_file: Option<PathBuf>,
+        /// The replicas that are expected: each one's share of the quota while the store is away.
+        replicas: NonZeroUsize,
+        /// The longest that an operation on the store may take, from 1 ms to 5 s.
+        timeout: Duration,
+        /// Calls that are added to the day's count when the store may have lost some.
+        margin: u32,
     }
 }
 

@@ -48,6 +48,9 @@ pub enum SecretFileError {
         /// Counted from 1.
         line: usize,
     },
+    /// It is text, but not what its key needs.
+    #[error("{0}")]
+    Malformed(String),
 }
 
 // === impl SecretFile ===

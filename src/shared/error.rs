@@ -6,6 +6,9 @@ pub enum SharedStoreError {
     /// There is no connection, and none is waited for: nothing was sent.
     #[error("the shared store is away")]
     Away,
+    /// The store has lost writes, and the replicas have not yet told it what they know. Nothing was done.
+    #[error("the shared store has lost writes and is being restored")]
+    Recovering,
     /// No reply within `shared.timeout`.
     #[error("the shared store did not reply in time")]
     TimedOut,

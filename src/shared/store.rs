@@ -12,7 +12,7 @@ use super::{
 use crate::report::ReportKey;
 
 /// The result of an operation.
-type StoreReply<'a, T> = BoxFuture<'a, Result<T, SharedStoreError>>;
+pub(super) type StoreReply<'a, T> = BoxFuture<'a, Result<T, SharedStoreError>>;
 
 /// What a purge removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! A simulated Constant Contact: the upstream of `demo` and of the tests. Not in a build without the feature `demo`: it
-//! is 391 KiB of the release binary.
+//! A simulated Constant Contact: the upstream of `demo` and of the tests. Only in a build with the feature
+//! `demo`.
 //!
 //! It knows what the vendor documents and nothing of the proxy: it imports no other module, so that a
 //! mistake in our code can't hide behind the same mistake here. Where the documents say nothing it does what a careless

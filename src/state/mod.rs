@@ -2,8 +2,9 @@
 //! refresh plan ([`PlanStore`]).
 //!
 //! Backends: memory, and files in `state.dir` (redb, and JSON for the refresh plan; one process at a time; after a kill
-//! at any instant there is either the old or the new record). `conformance` tests what each backend must do; a third backend is added to it with one
-//! function. The inbox is separate: there the `login` command leaves a refresh token for the running process.
+//! at any instant there is either the old or the new record). `conformance` tests what each backend must do; a third
+//! backend is added to it with one function. The inbox is separate: there the `login` command leaves a refresh token for
+//! the running process.
 //!
 //! This module must not know how a token is used, when a day ends or what a call costs: the caller passes the time, the
 //! day and the number. The ports are async and do not block their caller: disk work has its own queue. `serve`

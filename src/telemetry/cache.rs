@@ -44,9 +44,9 @@ pub enum EvictionCause {
 /// What a refresh brought: a label of `refreshes_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshResult {
-    /// Another report than the one that was held.
+    /// It differs from the cached report.
     Changed,
-    /// The same report.
+    /// It equals the cached report.
     Unchanged,
     /// No report.
     Error,
@@ -85,39 +85,39 @@ impl RefreshResult {
 impl CacheMetrics {
     pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
         let metrics = Self {
-            entries: series.int_gauge("cache_entries", "Reports and refusals held in memory."),
+            entries: series.int_gauge("cache_entries", "Reports and refusals in the cache."),
             bytes: series
-                .int_gauge("cache_bytes", "What the held entries weigh, bodies and book-keeping together."),
+                .int_gauge("cache_bytes", "Size of the cached entries: bodies and the memory to manage them."),
             evictions: series.counters(
                 "cache_evictions_total",
-                "Entries dropped: for room, too old for anything, or purged by hand.",
+                "Entries removed from the cache, by cause.",
                 &["cause"],
             ),
             refreshes: series.counters(
                 "refreshes_total",
-                "Fetches of a report that was already held, by what they brought.",
+                "Fetches of a report that was already cached, by result.",
                 &["result"],
             ),
             served_age: series.histogram(
                 "cache_served_age_seconds",
-                "Age of the reports answered from memory.",
+                "Age of the reports served from the cache.",
                 &AGES,
             ),
             looked_answers: series.counter(
                 "cache_answers_total",
-                "Reports answered from memory, counted when the next look at their clicks shows what they missed.",
+                "Reports served from the cache, counted when the next look at their clicks shows what they missed.",
             ),
             clicks_missed: series.float_counter(
                 "cache_clicks_missed_total",
-                "Clicks that these answers did not show yet, as the next look at them shows.",
+                "Clicks that these responses did not show yet, as the next look at their clicks shows.",
             ),
             price: series.gauge(
                 "refresh_price",
-                "Clicks that the answers for a report must have missed to be worth a call; 0 with fixed lifetimes.",
+                "Clicks that the responses for a report must have missed to be worth a call; 0 with fixed lifetimes.",
             ),
             planned_calls: series.gauge(
                 "refresh_planned_calls",
-                "Refreshes that the plan expects to make until midnight UTC; 0 while it knows no demand.",
+                "Refreshes until midnight UTC at the present price; while they are more than the calls left, the price rises.",
             ),
             unpaired: series.int_gauge(
                 "cache_unpaired_campaigns",
@@ -130,7 +130,7 @@ impl CacheMetrics {
         metrics
     }
 
-    /// The cache now holds this many entries, of this weight.
+    /// The number of entries in the cache, and their size.
     pub fn size(&self, entries: u64, bytes: u64) {
         self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -141,18 +141,18 @@ impl CacheMetrics {
         self.evictions.with_label_values(&[cause.as_str()]).inc();
     }
 
-    /// A fetch of a held report has ended.
+    /// A fetch of a cached report has ended.
     pub fn refreshed(&self, result: RefreshResult) {
         self.refreshes.with_label_values(&[result.as_str()]).inc();
     }
 
-    /// A look at a campaign has shown that so many answers since the last look missed so many clicks, together.
+    /// A look at a campaign has shown that so many responses since the last look missed so many clicks in total.
     pub fn looked(&self, answers: u32, clicks_missed: f64) {
         self.looked_answers.inc_by(answers.into());
         self.clicks_missed.inc_by(clicks_missed);
     }
 
-    /// The price of a call, and the refreshes planned for the rest of the UTC day.
+    /// The price of a call, and the refreshes until midnight UTC at that price.
     pub fn planned(&self, price: f64, calls: f64) {
         self.price.set(price);
         self.planned_calls.set(calls);
@@ -163,7 +163,7 @@ impl CacheMetrics {
         self.unpaired.set(i64::try_from(activities).unwrap_or(i64::MAX));
     }
 
-    /// A report of this age was answered from memory.
+    /// A report of this age was served from the cache.
     pub fn served(&self, age: Duration) {
         self.served_age.observe(age.as_secs_f64());
     }

@@ -25,7 +25,7 @@ impl ProbeMetrics {
             ),
             verdicts: series.counters(
                 "probe_verdicts_total",
-                "What the change probes told, of each of their campaigns.",
+                "Verdicts of change probes: one for each campaign in a probe.",
                 &["verdict"],
             ),
             confirmed: series.counter(

@@ -136,6 +136,7 @@ impl DayFixture {
             api: connector.connector(),
             authority: connector.connector(),
             stores: StateStores::in_file(store),
+            shared: None,
             world: Environment { clock, opening: InitialCount::Unknown },
         };
         let App { front, admin, background, plan: _ } =

@@ -1,13 +1,16 @@
 //! The busy day of `demo --busy`: campaigns that are sent, clicked and sent again, and the polls of three viewers.
 //! Clicks are sped up: an hour of a campaign's life takes a minute.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use uuid::Uuid;
 
 use crate::{
-    plan::{CampaignSchedule, OpeningHours, Population, Watching},
-    refresh::ReportForm,
+    plan::{CampaignSchedule, OpeningHours, Population, Watching, Workload},
+    refresh::{DemandSlice, ReportForm},
     simulator::{LinkListing, Recomputed, ScriptedCampaign, Simulator},
 };
 
@@ -21,6 +24,8 @@ const STARTS_AT: f64 = 9.0 * HOUR;
 /// Campaigns that are shown at any time; of these the newest are polled often.
 const SHOWN: u32 = 24;
 const NEWEST: u32 = 8;
+/// The demand is the average of so many slices of five minutes.
+const DEMAND_SLICES: u32 = 3;
 const SEND_EVERY: f64 = 3.0 * HOUR;
 const POLL_NEWEST: Duration = Duration::from_mins(5);
 const POLL_OLDER: Duration = Duration::from_mins(20);
@@ -29,6 +34,8 @@ const POLL_OLDER: Duration = Duration::from_mins(20);
 pub(super) struct BusyDay {
     pub(super) campaigns: Vec<BusyCampaign>,
     pub(super) polls: Vec<BusyPoll>,
+    /// The demand for calls as the price controller sums it, on average of the first minutes.
+    pub(super) demand: f64,
     started: SystemTime,
 }
 
@@ -81,7 +88,7 @@ impl BusyDay {
             let (at, campaign) = (since_start / SPEED_UP, poll.campaign as usize);
             Some(BusyPoll { at, campaign, listing, viewer: poll.viewer })
         });
-        Self { polls: polls.collect(), campaigns, started }
+        Self { demand: demand(&workload), polls: polls.collect(), campaigns, started }
     }
 
     /// The time of the sped-up day, as a person reads it.
@@ -156,6 +163,25 @@ fn watch_seldom(population: &mut Population, campaign: u32, since: f64, until: f
         let period = POLL_OLDER;
         population.watch(&Watching { campaign, form, period, since, until, viewer: 0, hours: None });
     }
+}
+
+/// The sum over all reports of sqrt(polls a second × clicks a second), in real seconds.
+fn demand(workload: &Workload) -> f64 {
+    let slice = DemandSlice::LENGTH * SPEED_UP;
+    let slices = (0..DEMAND_SLICES).map(|slice_number| {
+        let begins = Duration::from_secs_f64(STARTS_AT) + slice * slice_number;
+        let ends = begins + slice;
+        let mut polls = BTreeMap::<(u32, usize), u32>::new();
+        for poll in workload.polls.iter().filter(|poll| (begins..ends).contains(&poll.at)) {
+            *polls.entry((poll.campaign, poll.form.index())).or_default() += 1;
+        }
+        let of_report = |((campaign, _), polls): (&(u32, usize), &u32)| {
+            let clicks = workload.shown(*campaign, ends) - workload.shown(*campaign, begins);
+            (f64::from(*polls) * f64::from(clicks)).sqrt()
+        };
+        polls.iter().map(of_report).sum::<f64>() / DemandSlice::LENGTH.as_secs_f64()
+    });
+    slices.sum::<f64>() / f64::from(DEMAND_SLICES)
 }
 
 /// The real time of a time of the sped-up day, which may be long before its start.

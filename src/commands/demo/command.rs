@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use super::{
     answers::AnswerLog,
     busy_day::BusyDay,
-    greeting,
+    day_before, greeting,
     options::{DemoOptions, DemoTraffic},
     progress, viewers,
 };
@@ -34,8 +34,10 @@ cache.empty_ttl = "15s"
 "#;
 
 /// On a busy day the quota is that of a partner's API key: with 10,000 calls a day there is one call in 8.6 s, too few to
-/// watch. A line for each call would hide the lines about them.
+/// watch. A campaign gets 60 times as many clicks in a second as in life, so its report may be worth a call each second. A
+/// line for each call would hide the lines about them.
 const BUSY_DEFAULTS: &str = r#"
+cache.min_refresh_interval = "1s"
 quota.per_day = 250000
 quota.per_second = 10
 log.level = "warn"
@@ -60,18 +62,31 @@ pub(in crate::commands) fn run(config: Option<&Path>, options: &DemoOptions) -> 
             upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
         let settings = Settings::load_with(&defaults, config, environment(&simulator, upstream_address))?;
         let _written_at_the_end = serve::start_logging(&settings)?;
-        // The simulated API key has no calls used before this process started.
-        let world = Environment { opening: InitialCount::Unspent, ..Environment::default() };
-        let app = serve::build(&settings, StateStores::in_memory(), world).await?;
+        let stores = StateStores::in_memory();
+        let (opening, day) = match traffic {
+            // The simulated API key has no calls used before this process started.
+            DemoTraffic::ByHand => (InitialCount::Unspent, None),
+            // In the evening a whole day's calls would be so many that none is worth thinking about.
+            DemoTraffic::Busy => {
+                let day = BusyDay::play(&simulator, SEED);
+                let plan = day_before::plan_after(day.demand, settings.quota.per_day, simulator.now());
+                stores
+                    .plan_store
+                    .write(plan)
+                    .await
+                    .context("the plan of the day before")
+                    .map_err(Failure::Bug)?;
+                (InitialCount::Unknown, Some(Arc::new(day)))
+            }
+        };
+        let world = Environment { opening, ..Environment::default() };
+        let app = serve::build(&settings, stores, world).await?;
         let simulated = tokio::spawn(simulator.clone().serve(upstream));
         let mut busy = JoinSet::new();
         let greet = |ports: Ports| {
-            let greeting = match traffic {
-                DemoTraffic::ByHand => {
-                    greeting::by_hand(&simulator, ports, upstream_address, settings.cache.ttl)
-                }
-                DemoTraffic::Busy => {
-                    let day = Arc::new(BusyDay::play(&simulator, SEED));
+            let greeting = match day {
+                None => greeting::by_hand(&simulator, ports, upstream_address, settings.cache.ttl),
+                Some(day) => {
                     let answers = AnswerLog::default();
                     busy = viewers::start(&day, ports.data, &simulator, &answers);
                     let greeting = greeting::busy(&day, ports, upstream_address);

@@ -54,10 +54,11 @@ pub(super) fn busy(day: &BusyDay, Ports { data, admin }: Ports, upstream: Socket
          \x20 data port      http://{data}\n\
          \x20 admin port     http://{admin}\n\
          \x20 Constant Contact, simulated: http://{upstream}\n\n\
-         Campaigns age {SPEED_UP} times faster than in life: an hour of clicks comes in a minute, and a campaign is sent \
-         each 3 minutes.\nPolls and calls are in real time: three viewers poll the newest campaigns each 5 s, and one of \
-         them the older ones each 20 s.\nThe quota is a partner's, 250,000 calls a day: 2.9 a second. In half a minute a \
-         large campaign is sent, in two minutes an old one again.\n\n\
+         Campaigns age {SPEED_UP} times faster than in life: an hour of clicks comes in a minute, and a campaign is sent each \
+         3 minutes.\nPolls and calls are in real time: three viewers poll the newest campaigns each 5 s, and one of them the \
+         older\nones each 20 s. In half a minute a large campaign is sent, in two minutes an old one again.\n\
+         The quota is a partner's, 250,000 calls a day: 2.9 a second. The proxy knows the demand of the day before, which was \
+         as busy.\n\n\
          Each 10 s follows a line: calls to Constant Contact, answers to viewers, and how many clicks an answer missed on \
          average.\nEach 30 s follow the campaigns that got the most calls and the fewest.\n\n"
     );

@@ -8,6 +8,8 @@ mod busy_day;
 #[cfg(feature = "demo")]
 mod command;
 #[cfg(feature = "demo")]
+mod day_before;
+#[cfg(feature = "demo")]
 mod greeting;
 #[cfg(not(feature = "demo"))]
 mod not_built;

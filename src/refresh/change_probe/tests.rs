@@ -118,7 +118,9 @@ fn a_campaign_without_statistics_is_left_out_and_a_rejected_batch_is_searched() 
     assert_eq!(probe.demanded_batch(), Some(&[2, 3][..]));
     probe.answered(&[2, 3], &[(2, clicks(5, 9)), (3, clicks(1, 9))], at(30));
     probe.rejected(&[4], at(40));
-    assert_eq!((probe.demanded_batch(), probe.left_out(at(40))), (None, 2));
+    assert_eq!(probe.demanded_batch(), None);
+    let admitted = [1, 2, 3, 4, 5].map(|id| probe.admit(id, &new, at(40)));
+    assert_eq!(admitted, [false, true, true, false, true]);
     assert_eq!(probe.status(), ShadowStatus::Trusted);
 }
 

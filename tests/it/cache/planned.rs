@@ -140,6 +140,32 @@ async fn the_first_request_after_a_pause_waits_if_its_answer_alone_would_miss_cl
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_clicks_of_a_night_without_polls_are_not_counted_as_missed_by_the_evening_s_responses() {
+    const NIGHT: u64 = 36_000;
+    let mut options = planned_options(plan(RefreshWaiting::Rarely));
+    options.lifetimes.stale_if_error = seconds(2 * NIGHT);
+    let mut harness = CacheHarness::with(options);
+    hold_busy(&mut harness, key(1)).await;
+    for _request in 0..4 {
+        sleep(seconds(2)).await;
+        assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "hit");
+    }
+    let slice = |at| {
+        let quota_use = QuotaUse { used: 0, yesterday_exceeded_after: None };
+        harness.memory().plan_minute(quota_use, noon() + seconds(at));
+    };
+    sleep(seconds(300 - 8)).await;
+    slice(300);
+    sleep(seconds(NIGHT - 300)).await;
+    slice(NIGHT);
+    assert_eq!(harness.ask_and_answer(key(1), &with_clicks(key(1), 37_000)).await, "fetched", "it waits");
+    assert_eq!(harness.metric("cache_answers_total"), 4.0);
+    // They came within five minutes of the look before: on average they miss the clicks of half of that.
+    let missed = harness.metric("cache_clicks_missed_total");
+    assert!((missed - 4.0 * 150.0).abs() < 20.0, "{missed}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quiet_campaign_s_first_request_after_a_pause_does_not_wait() {
     let mut harness = planned();
     hold_quiet(&mut harness, key(1)).await;

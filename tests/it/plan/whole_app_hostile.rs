@@ -190,20 +190,28 @@ async fn a_dashboard_of_400_campaigns_opened_at_once_is_filled_in_minutes_and_le
 
 #[tokio::test(start_paused = true)]
 async fn two_hundred_drafts_polled_all_day_do_not_starve_the_reports_of_those_that_were_sent() {
-    let mut population = Population::new(1, 0, 1_000);
-    let until = population.end();
-    for index in 0..210_u32 {
-        let (sent, period) =
-            if index < 10 { (f64::from(index) * -43_200.0, 2 * MINUTE) } else { (until + 1.0, 10 * MINUTE) };
-        let campaign = population.campaign(sent, 800.0);
-        population.watch(&watching(campaign, ReportForm::Clicked, period, 0.0, until));
+    // On one day the app and the replay differ by chance: which of two equal reports is refreshed first.
+    let (mut missed, mut missed_in_replay) = (0.0, 0.0);
+    for seed in [1, 2] {
+        let mut population = Population::new(seed, 0, 1_000);
+        let until = population.end();
+        for index in 0..210_u32 {
+            let (sent, period) = if index < 10 {
+                (f64::from(index) * -43_200.0, 2 * MINUTE)
+            } else {
+                (until + 1.0, 10 * MINUTE)
+            };
+            let campaign = population.campaign(sent, 800.0);
+            population.watch(&watching(campaign, ReportForm::Clicked, period, 0.0, until));
+        }
+        let workload = population.finish();
+        let figures = PlayedDay::begin(workload.clone(), &[]).await.play_to_end().await;
+        is_calm(&figures, &workload);
+        day_is_used(&figures, &workload);
+        assert_eq!(figures.of_hours(0..24).refused, 0);
+        missed += figures.measured.missed_per_answer();
+        missed_in_replay += replayed(&workload).missed_per_answer();
     }
-    let workload = population.finish();
-    let figures = PlayedDay::begin(workload.clone(), &[]).await.play_to_end().await;
-    is_calm(&figures, &workload);
-    day_is_used(&figures, &workload);
-    assert_eq!(figures.of_hours(0..24).refused, 0);
-    let outcome = replayed(&workload);
-    let ratio = figures.measured.missed_per_answer() / outcome.missed_per_answer();
+    let ratio = missed / missed_in_replay;
     assert!(ratio < 1.05, "{ratio} of the clicks that the replay misses");
 }

@@ -22,6 +22,7 @@ use link_report_proxy::{
     report::{ActivityId, NoClicks, ReportKey, Unreachable},
     server::{Body, ConnectionLimits, serve_connection},
     settings::Settings,
+    shared::SharedStore,
     simulator::{BodyShape, Fault, Options, Scope, Simulator, synthetic_id},
     state::StateStores,
 };
@@ -68,6 +69,11 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+/// When each test starts.
+pub(crate) fn start() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
 // === impl InProcess ===
 
 impl InProcess {
@@ -91,8 +97,17 @@ impl InProcess {
         settings: &[(&str, &str)],
         before: impl FnOnce(&Simulator),
     ) -> Self {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let vendor = Simulator::new(Options { now, per_second: 0, ..vendor });
+        let vendor = Simulator::new(Options { now: start(), per_second: 0, ..vendor });
+        before(&vendor);
+        Self::replica(vendor, None, settings)
+    }
+
+    /// One of the replicas in front of this vendor that share a store.
+    pub(crate) fn replica(
+        vendor: Simulator,
+        shared: Option<Arc<dyn SharedStore>>,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let (url, token) = (format!("https://{UPSTREAM_HOST}"), vendor.access_token());
         let given: Vec<_> = if settings.iter().any(|(key, _)| key.starts_with("TOKEN__")) {
             vec![("UPSTREAM__BASE_URL", url.as_str())]
@@ -101,13 +116,13 @@ impl InProcess {
         };
         let settings: Vec<_> = STEADY.iter().chain(&given).chain(settings).copied().collect();
         let settings = load_settings(&settings);
-        before(&vendor);
         let connector = PipeConnector::to(&vendor);
-        let world = Environment { clock: WallClock::starting_at(now), opening: InitialCount::Unspent };
+        let world = Environment { clock: WallClock::starting_at(start()), opening: InitialCount::Unspent };
         let dependencies = Dependencies {
             api: connector.connector(),
             authority: connector.connector(),
             stores: StateStores::in_memory(),
+            shared,
             world,
         };
         let App { front, admin, background, plan: _ } = {

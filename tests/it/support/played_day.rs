@@ -302,6 +302,7 @@ impl Run {
             api: connector.connector(),
             authority: connector.connector(),
             stores,
+            shared: None,
             world: Environment { clock, opening: InitialCount::Unspent },
         };
         let App { front, background, .. } = App::build(settings, dependencies).await.expect("an app");

@@ -1,0 +1,249 @@
+//! The fleet's quota: where replicas share a store, each call is counted and placed there, just before it leaves.
+
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    handle::QuotaLimits,
+    offline_share::{FleetLimits, OfflineShare, ShareUsed},
+    pacer::Priority,
+};
+use crate::shared::{
+    CallRequest, CallTurn, LockoutRequest, Membership, SharedStoreError, SpentDay, ThrottleRequest,
+};
+
+/// The window of the fleet's second: a tenth more than the vendor's. Half of it is for calls that leave late, and half for
+/// the way to the vendor.
+const WINDOW: Duration = Duration::from_millis(1_100);
+
+/// A call that leaves later than this after its place has lost it. Where the store has been slower to reply, the place is
+/// made longer instead.
+const LATEST: Duration = Duration::from_millis(50);
+
+/// A refresh that would have to wait longer is put off: it can come again, and a miss must not wait for it.
+const REFRESH_HORIZON: Duration = Duration::from_millis(300);
+
+/// A replica whose day is over, or has not begun, by the others' clocks asks again after this time.
+const OTHER_DAY: Duration = Duration::from_secs(1);
+
+/// This replica's part in the quota of the fleet.
+#[derive(Debug)]
+pub struct FleetQuota {
+    membership: Arc<Membership>,
+    limits: FleetLimits,
+    view: Mutex<FleetView>,
+}
+
+#[derive(Debug, Default)]
+struct FleetView {
+    offline: OfflineShare,
+    /// No call before this time: another replica has heard `quota_exceeded`, or is finding out whether it still holds.
+    locked_until: Option<Instant>,
+    /// The store knows of the `quota_exceeded` that this replica has heard: so it knows its end too.
+    announced: bool,
+    /// By how much longer than [`LATEST`] the store last took to reply.
+    slow_by: Duration,
+}
+
+/// What a call needs to know of the day.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FleetCall {
+    /// Days since 1970-01-01.
+    pub(super) day: u64,
+    /// It is made only while fewer calls are counted; `None`: always.
+    pub(super) ceiling: Option<u32>,
+    pub(super) priority: Priority,
+    /// How long it may still wait.
+    pub(super) patience: Duration,
+}
+
+/// The fleet's consent to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FleetTurn {
+    /// The calls counted on the day; `None`: the store is away.
+    pub(super) spent: Option<u64>,
+    /// The first call after a lockout.
+    pub(super) role: LockoutRole,
+}
+
+/// Whether a call ends the fleet's lockout, if it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LockoutRole {
+    /// There is no lockout.
+    None,
+    /// It does.
+    Probe,
+}
+
+/// What has become of the lockout that this replica began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnLockout {
+    /// Nothing, as far as the store knows; or there was none.
+    Unchanged,
+    /// Another replica's probe was answered.
+    Over,
+}
+
+/// Why the fleet makes no call now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FleetDenial {
+    /// So many calls are counted, as many as this call's lane may use.
+    Exhausted {
+        /// On the day of the call.
+        spent: u64,
+    },
+    /// There is a lockout, or this replica's share of a day without the store is used; for this time, or until midnight.
+    DayClosed(Option<Duration>),
+    /// It would have to wait too long.
+    Late(Duration),
+}
+
+// === impl FleetQuota ===
+
+impl FleetQuota {
+    /// The part of a replica in a fleet of at least so many.
+    pub fn new(membership: Arc<Membership>, limits: &QuotaLimits, replicas: NonZeroU32) -> Self {
+        let reserved = limits.per_day.map_or(0, |per_day| (f64::from(per_day.get()) * limits.reserve) as u32);
+        let interval = limits.per_second.map_or(Duration::ZERO, |calls| WINDOW / calls.get());
+        let limits = FleetLimits { per_day: limits.per_day, reserved, interval, replicas };
+        Self { membership, limits, view: Mutex::default() }
+    }
+
+    /// So many calls are known on a day.
+    pub(super) fn learn_spent(&self, spent: SpentDay) {
+        self.membership.learn_spent(spent);
+    }
+
+    /// Counts a call of the fleet and waits for its place. A call that leaves late takes another place; it is then counted
+    /// twice, which is the safe side.
+    ///
+    /// # Errors
+    /// [`FleetDenial`]
+    pub(super) async fn turn(&self, call: FleetCall) -> Result<FleetTurn, FleetDenial> {
+        let latest = Instant::now() + call.patience;
+        loop {
+            let asked = Instant::now();
+            if let Some(locked) =
+                self.view().locked_until.and_then(|until| until.checked_duration_since(asked))
+            {
+                return Err(FleetDenial::DayClosed(Some(locked)));
+            }
+            let slow_by = self.view().slow_by;
+            let horizon = match call.priority {
+                Priority::Miss => latest.saturating_duration_since(asked),
+                Priority::Refresh => REFRESH_HORIZON.min(latest.saturating_duration_since(asked)),
+            };
+            let request = CallRequest {
+                day: call.day,
+                ceiling: call.ceiling.map_or(u64::MAX >> 12, u64::from),
+                interval: self.limits.interval + slow_by,
+                horizon,
+            };
+            let turn = match self.membership.run(|store, seen| store.take_call(seen, request)).await {
+                Ok(turn) => turn,
+                Err(error) => return self.offline_turn(call, horizon, &error).await,
+            };
+            // A quarter more, since the next reply may take a little longer.
+            self.view().slow_by = (asked.elapsed() * 5 / 4).saturating_sub(LATEST);
+            let (wait, turn) = self.granted(call, turn)?;
+            sleep(wait).await;
+            if asked.elapsed() <= wait + LATEST + slow_by {
+                return Ok(turn);
+            }
+        }
+    }
+
+    fn granted(&self, call: FleetCall, turn: CallTurn) -> Result<(Duration, FleetTurn), FleetDenial> {
+        match turn {
+            CallTurn::Granted { wait, spent, probe } => {
+                self.membership.learn_spent(SpentDay { day: call.day, spent });
+                let role = if probe { LockoutRole::Probe } else { LockoutRole::None };
+                Ok((wait, FleetTurn { spent: Some(spent), role }))
+            }
+            CallTurn::Exhausted { spent } => {
+                self.membership.learn_spent(SpentDay { day: call.day, spent });
+                Err(FleetDenial::Exhausted { spent })
+            }
+            CallTurn::Late { wait } => Err(FleetDenial::Late(wait)),
+            CallTurn::LockedOut { ends_in } => {
+                self.view().locked_until = Some(Instant::now() + ends_in);
+                Err(FleetDenial::DayClosed(Some(ends_in)))
+            }
+            CallTurn::DayIsOver => Err(FleetDenial::Late(OTHER_DAY)),
+            CallTurn::DayNotBegun { begins_in } => Err(FleetDenial::Late(begins_in.max(OTHER_DAY))),
+        }
+    }
+
+    /// The store is away: this replica's share of the reserve is left, for misses and refreshes alike.
+    async fn offline_turn(
+        &self,
+        call: FleetCall,
+        horizon: Duration,
+        error: &SharedStoreError,
+    ) -> Result<FleetTurn, FleetDenial> {
+        let told = self.membership.told();
+        let spent = if told.day == call.day { told.spent } else { 0 };
+        let offline = self.membership.offline_on(call.day);
+        let limits = FleetLimits { replicas: self.replicas(), ..self.limits };
+        let taken = self.view().offline.take(limits, spent, offline, horizon, Instant::now());
+        match taken {
+            Ok(wait) => {
+                self.membership.count_offline(call.day);
+                tracing::debug!(%error, "call made without the shared store");
+                sleep(wait).await;
+                Ok(FleetTurn { spent: None, role: LockoutRole::None })
+            }
+            Err(ShareUsed::Day) => Err(FleetDenial::DayClosed(None)),
+            Err(ShareUsed::Second(wait)) => Err(FleetDenial::Late(wait)),
+        }
+    }
+
+    /// The upstream said `quota_exceeded`: no replica makes a call for this time. Zero: a probe was answered.
+    pub(super) async fn lock_out(&self, day: u64, lasts: Duration) {
+        self.view().locked_until = None;
+        let request = LockoutRequest { day, lasts };
+        match self.membership.run(|store, seen| store.lock_out(seen, request)).await {
+            Ok(()) => self.view().announced = !lasts.is_zero(),
+            Err(error) => {
+                tracing::warn!(%error, "the other replicas were not told of the quota's state; each will find out itself");
+            }
+        }
+    }
+
+    /// The fleet has a lockout for this time, or none. Says whether the lockout that this replica began is over.
+    pub(super) fn learn_lockout(&self, ends_in: Option<Duration>) -> OwnLockout {
+        let mut view = self.view();
+        view.locked_until = ends_in.map(|ends_in| Instant::now() + ends_in);
+        match (ends_in, std::mem::take(&mut view.announced)) {
+            (Some(_), announced) => {
+                view.announced = announced;
+                OwnLockout::Unchanged
+            }
+            (None, true) => OwnLockout::Over,
+            (None, false) => OwnLockout::Unchanged,
+        }
+    }
+
+    /// The upstream said `throttled`: no replica makes a call for this time.
+    pub(super) async fn throttle(&self, hold: Duration) {
+        let request = ThrottleRequest { hold };
+        if let Err(error) = self.membership.run(|store, seen| store.throttle(seen, request)).await {
+            tracing::debug!(%error, "the other replicas were not told of the upstream's `throttled`");
+        }
+    }
+
+    /// The replicas that share the calls: those configured, or more if more are seen.
+    fn replicas(&self) -> NonZeroU32 {
+        let seen = self.membership.fleet().and_then(|fleet| u32::try_from(fleet.members).ok());
+        seen.and_then(NonZeroU32::new).map_or(self.limits.replicas, |seen| seen.max(self.limits.replicas))
+    }
+
+    fn view(&self) -> MutexGuard<'_, FleetView> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

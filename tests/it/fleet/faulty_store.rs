@@ -1,0 +1,123 @@
+//! A replica's link to the shared store, which can be cut, slow, or lose what it carries.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use link_report_proxy::{
+    report::ReportKey,
+    shared::{
+        CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
+        LockoutRequest, LookUp, LookedUp, MemberId, MemorySharedStore, PurgeScope, Recovery, SharedReport,
+        SharedStore, SharedStoreError, SharedToken, StoreIdentity, StoreReport, StoreSeen, ThrottleRequest,
+        TokenSwap, TokenSwapped,
+    },
+};
+use tokio::time::sleep;
+
+type Reply<'a, T> = BoxFuture<'a, Result<T, SharedStoreError>>;
+
+/// What happens to an operation on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkFault {
+    /// Nothing.
+    None,
+    /// There is no connection: it fails at once, and is not done.
+    Cut,
+    /// It is not done, and fails when the client gives up.
+    RequestLost,
+    /// It is done, and fails when the client gives up.
+    ReplyLost,
+    /// It is done after this time.
+    Slow(Duration),
+}
+
+/// When the client gives up (`shared.timeout`).
+const TIMEOUT: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub(super) struct FaultyStore {
+    store: Arc<MemorySharedStore>,
+    fault: Mutex<LinkFault>,
+    operations: AtomicU64,
+}
+
+// === impl FaultyStore ===
+
+impl FaultyStore {
+    pub(super) fn to(store: &Arc<MemorySharedStore>) -> Self {
+        Self { store: Arc::clone(store), fault: Mutex::new(LinkFault::None), operations: AtomicU64::new(0) }
+    }
+
+    pub(super) fn set(&self, fault: LinkFault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    /// The operations that were begun.
+    pub(super) fn operations(&self) -> u64 {
+        self.operations.load(Ordering::Relaxed)
+    }
+
+    fn carry<'a, T: Send + 'a>(&self, operation: impl FnOnce() -> Reply<'a, T> + Send + 'a) -> Reply<'a, T> {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        let fault = *self.fault.lock().unwrap();
+        Box::pin(async move {
+            match fault {
+                LinkFault::None => operation().await,
+                LinkFault::Cut => Err(SharedStoreError::Away),
+                LinkFault::RequestLost => {
+                    sleep(TIMEOUT).await;
+                    Err(SharedStoreError::TimedOut)
+                }
+                LinkFault::ReplyLost => {
+                    let _lost = operation().await;
+                    sleep(TIMEOUT).await;
+                    Err(SharedStoreError::TimedOut)
+                }
+                LinkFault::Slow(by) if by >= TIMEOUT => {
+                    sleep(TIMEOUT).await;
+                    Err(SharedStoreError::TimedOut)
+                }
+                LinkFault::Slow(by) => {
+                    sleep(by).await;
+                    operation().await
+                }
+            }
+        })
+    }
+}
+
+macro_rules! carried {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $reply:ty;)*) => {
+        impl SharedStore for FaultyStore {
+            $(fn $name(&self, $($argument: $type),*) -> Reply<'_, $reply> {
+                self.carry(move || self.store.$name($($argument),*))
+            })*
+        }
+    };
+}
+
+carried! {
+    identity() -> StoreIdentity;
+    heartbeat(seen: StoreSeen, heartbeat: Heartbeat) -> Guarded<FleetState>;
+    recover(recovery: Recovery) -> FleetState;
+    leave(member: MemberId) -> ();
+    take_call(seen: StoreSeen, request: CallRequest) -> Guarded<CallTurn>;
+    lock_out(seen: StoreSeen, request: LockoutRequest) -> Guarded<()>;
+    throttle(seen: StoreSeen, request: ThrottleRequest) -> Guarded<()>;
+    look_up(seen: StoreSeen, look_up: LookUp) -> Guarded<LookedUp>;
+    get(key: ReportKey, have: Fence) -> Option<SharedReport>;
+    store(seen: StoreSeen, report: StoreReport) -> Guarded<Option<Fence>>;
+    fail(seen: StoreSeen, failure: FlightFailure) -> Guarded<()>;
+    purge(seen: StoreSeen, scope: PurgeScope) -> Guarded<Fence>;
+    read_token() -> Option<SharedToken>;
+    swap_token(seen: StoreSeen, swap: TokenSwap) -> Guarded<TokenSwapped>;
+    restore_token(seen: StoreSeen, token: SharedToken) -> Guarded<u64>;
+    changes(after: ChangeId, wait: Duration) -> FeedPage;
+    newest_change() -> ChangeId;
+}

@@ -1,0 +1,61 @@
+//! Replicas that share a store, in one runtime under paused time: the same vendor behind them, and a store that can be
+//! cut off, slow or emptied.
+
+mod faulty_store;
+mod quota;
+
+use std::{sync::Arc, time::Duration};
+
+use link_report_proxy::{
+    shared::MemorySharedStore,
+    simulator::{Options, Simulator},
+};
+
+use crate::support::in_process::{InProcess, start};
+use faulty_store::FaultyStore;
+
+/// Several replicas of the proxy.
+struct Fleet {
+    vendor: Simulator,
+    store: Arc<MemorySharedStore>,
+    /// One link each.
+    links: Vec<Arc<FaultyStore>>,
+    replicas: Vec<InProcess>,
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// So many replicas, and the vendor's own limits.
+    fn of(replicas: usize, settings: &[(&str, &str)]) -> Self {
+        Self::facing(Options::default(), replicas, settings)
+    }
+
+    fn facing(vendor: Options, replicas: usize, settings: &[(&str, &str)]) -> Self {
+        let vendor = Simulator::new(Options { now: start(), ..vendor });
+        let now = start().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let store = Arc::new(MemorySharedStore::new(now));
+        let links: Vec<_> = (0..replicas).map(|_| Arc::new(FaultyStore::to(&store))).collect();
+        let replicas = links
+            .iter()
+            .map(|link| InProcess::replica(vendor.clone(), Some(Arc::clone(link) as Arc<_>), settings))
+            .collect();
+        Self { vendor, store, links, replicas }
+    }
+
+    /// Until each replica has had a heartbeat.
+    async fn has_met() {
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+
+    /// The most calls that the vendor saw within any second.
+    fn busiest_second(&self) -> usize {
+        let times: Vec<_> = self.vendor.seen().iter().map(|request| request.at).collect();
+        (0..times.len())
+            .map(|from| {
+                times[from..].iter().take_while(|at| **at < times[from] + Duration::from_secs(1)).count()
+            })
+            .max()
+            .unwrap_or(0)
+    }
+}

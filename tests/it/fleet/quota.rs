@@ -1,0 +1,190 @@
+//! The fleet's day and second.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use link_report_proxy::simulator::{Fault, Limit, Options, Scope};
+use tokio::{task::JoinSet, time::sleep};
+
+use super::{Fleet, faulty_store::LinkFault};
+use crate::support::in_process::path;
+
+/// The vendor's limits, as the proxy has them by default.
+const LIMITED: [(&str, &str); 3] =
+    [("QUOTA__PER_SECOND", "4"), ("QUOTA__PER_DAY", "10000"), ("SHARED__MARGIN", "0")];
+
+/// Each replica is asked for reports of its own at once. Returns the statuses of the answers.
+async fn ask_all(fleet: &Fleet, reports_each: u32, from: u32) -> Vec<u16> {
+    let mut asking = JoinSet::new();
+    for (replica, keys) in fleet.replicas.iter().zip(0..) {
+        for report in 0..reports_each {
+            asking.spawn(replica.get_meanwhile(&path(from + keys * reports_each + report)));
+        }
+    }
+    asking.join_all().await.into_iter().map(|answer| answer.unwrap().status).collect()
+}
+
+async fn used(fleet: &Fleet, replica: usize) -> u64 {
+    fleet.replicas[replica].admin("/quota").await.json()["day"]["used"].as_u64().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn together_the_replicas_make_four_calls_a_second() {
+    let fleet = Fleet::of(3, &LIMITED);
+    Fleet::has_met().await;
+    let statuses = ask_all(&fleet, 5, 0).await;
+    assert_eq!(statuses, [200; 15]);
+    assert_eq!(fleet.vendor.calls(), 15);
+    assert!(fleet.busiest_second() <= 4, "{}", fleet.busiest_second());
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_slow_store_they_make_fewer_calls_a_second_but_not_more() {
+    let fleet = Fleet::of(3, &LIMITED);
+    Fleet::has_met().await;
+    for (link, latency) in fleet.links.iter().zip([0, 120, 240]) {
+        link.set(LinkFault::Slow(Duration::from_millis(latency)));
+    }
+    let mut served = 0;
+    for round in 0..4 {
+        served += ask_all(&fleet, 3, round * 9).await.iter().filter(|status| **status == 200).count();
+    }
+    assert_eq!(served, 36);
+    assert!(fleet.busiest_second() <= 4, "{}", fleet.busiest_second());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_replica_knows_what_all_have_used() {
+    let fleet = Fleet::of(3, &LIMITED);
+    Fleet::has_met().await;
+    ask_all(&fleet, 3, 0).await;
+    sleep(Duration::from_secs(6)).await;
+    for replica in 0..3 {
+        assert_eq!(used(&fleet, replica).await, 9);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn together_they_use_the_day_up_and_no_more() {
+    let settings = [LIMITED[0], LIMITED[2], ("QUOTA__PER_DAY", "40")];
+    let fleet = Fleet::facing(Options { per_day: 40, ..Options::default() }, 4, &settings);
+    Fleet::has_met().await;
+    let mut served = 0;
+    for round in 0..5 {
+        served += ask_all(&fleet, 3, round * 12).await.iter().filter(|status| **status == 200).count();
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!((served, fleet.vendor.calls()), (40, 40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_exceeded_that_one_has_heard_silences_all() {
+    let fleet = Fleet::of(3, &LIMITED);
+    Fleet::has_met().await;
+    fleet.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::All);
+    assert_eq!(fleet.replicas[0].get(&path(0)).await.status, 503);
+    for replica in &fleet.replicas {
+        for report in 1..4 {
+            assert_eq!(replica.get(&path(report)).await.status, 503);
+        }
+    }
+    assert_eq!(fleet.vendor.calls(), 1);
+    // Far below the limit the answer may be wrong. After an hour one call finds out, for all.
+    fleet.vendor.clear_faults();
+    sleep(Duration::from_secs(3_700)).await;
+    assert!(ask_all(&fleet, 1, 10).await.contains(&200));
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(ask_all(&fleet, 1, 20).await, [200; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_that_one_has_heard_holds_all_back() {
+    let fleet = Fleet::of(2, &LIMITED);
+    Fleet::has_met().await;
+    fleet.vendor.inject(Fault::Throttle { limit: Limit::PerSecond, retry_after: None }, Scope::Next(1));
+    let of_first = path(0);
+    let (first, second) = tokio::join!(fleet.replicas[0].get(&of_first), async {
+        sleep(Duration::from_millis(300)).await;
+        fleet.replicas[1].get(&path(1)).await
+    });
+    assert_eq!(second.status, StatusCode::OK);
+    let times: Vec<_> = fleet.vendor.seen().iter().map(|seen| seen.at).collect();
+    assert!(
+        times[1] - times[0] >= Duration::from_secs(1),
+        "{:?} after {}",
+        times[1] - times[0],
+        first.status
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_store_each_has_its_share_of_the_reserve_which_the_store_hears_of_later() {
+    let settings = [LIMITED[0], LIMITED[2], ("QUOTA__PER_DAY", "400")];
+    let fleet = Fleet::facing(Options { per_day: 400, ..Options::default() }, 4, &settings);
+    Fleet::has_met().await;
+    for link in &fleet.links {
+        link.set(LinkFault::Cut);
+    }
+    // The tests' reserve is a tenth: 40 calls, ten each.
+    let mut served = 0;
+    for round in 0..15 {
+        served += ask_all(&fleet, 1, round * 4).await.iter().filter(|status| **status == 200).count();
+        sleep(Duration::from_secs(2)).await;
+    }
+    assert_eq!((served, fleet.vendor.calls()), (40, 40));
+    assert!(fleet.busiest_second() <= 4, "{}", fleet.busiest_second());
+    for link in &fleet.links {
+        link.set(LinkFault::None);
+    }
+    sleep(Duration::from_secs(12)).await;
+    for replica in 0..4 {
+        assert_eq!(used(&fleet, replica).await, 40);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_lost_begins_with_what_the_replicas_know() {
+    let fleet = Fleet::of(3, &LIMITED[..2]);
+    Fleet::has_met().await;
+    ask_all(&fleet, 4, 0).await;
+    sleep(Duration::from_secs(6)).await;
+    // A new store has lost nobody knows how many calls: the margin of 40 is added.
+    assert_eq!(used(&fleet, 0).await, 40 + 12);
+    fleet.store.restart_empty();
+    sleep(Duration::from_secs(30)).await;
+    for replica in 0..3 {
+        assert_eq!(used(&fleet, replica).await, 40 + 12 + 40);
+    }
+    assert_eq!(ask_all(&fleet, 1, 50).await, [200; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_on_the_way_counts_a_call_too_many_and_none_too_few() {
+    for (fault, counted) in [
+        (LinkFault::RequestLost, 1),
+        (LinkFault::ReplyLost, 2),
+        (LinkFault::Slow(Duration::from_millis(300)), 1),
+        // Its place is gone when the reply comes. The next one is longer.
+        (LinkFault::Slow(Duration::from_millis(200)), 2),
+    ] {
+        let fleet = Fleet::of(2, &LIMITED);
+        Fleet::has_met().await;
+        fleet.links[0].set(fault);
+        assert_eq!(fleet.replicas[0].get(&path(0)).await.status, 200);
+        fleet.links[0].set(LinkFault::None);
+        sleep(Duration::from_secs(12)).await;
+        assert_eq!((used(&fleet, 1).await, fleet.vendor.calls()), (counted, 1), "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hit_asks_nothing_of_the_store() {
+    let fleet = Fleet::of(1, &LIMITED);
+    Fleet::has_met().await;
+    fleet.replicas[0].get(&path(0)).await;
+    let before = fleet.links[0].operations();
+    for _hit in 0..100 {
+        assert_eq!(fleet.replicas[0].get(&path(0)).await.status, 200);
+    }
+    assert_eq!(fleet.links[0].operations(), before);
+}
