@@ -1,16 +1,24 @@
-//! What a hit and its pieces cost, in time.
+//! What a hit and its pieces cost, in time; and the refresh plan's pass over all reports, each five minutes.
 
 mod support;
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, SamplingMode, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use http::{Request, header::HOST};
 use http_body_util::Empty;
 use hyper::service::Service;
-use link_report_proxy::{report::ReportKey, simulator::synthetic_id};
+use link_report_proxy::{
+    cache::{QuotaUse, SliceDone},
+    report::ReportKey,
+    simulator::synthetic_id,
+};
 use support::BenchProxy;
 use tokio::time::Instant;
 
@@ -61,5 +69,23 @@ fn hit(criterion: &mut Criterion) {
     group.bench_function("304 for 50 links", |bencher| bencher.iter(|| proxy.ask(&request).len()));
 }
 
-criterion_group!(benches, pieces, hit);
+fn plan(criterion: &mut Criterion) {
+    let proxy = BenchProxy::warm(10_000, 2);
+    let memory = Arc::clone(&proxy.inside().admin.memory);
+    let no_calls = QuotaUse { used: 0, yesterday_exceeded_after: None };
+    let mut group = criterion.benchmark_group("plan");
+    group.sample_size(20).sampling_mode(SamplingMode::Flat);
+    group.bench_function("pass over 10,000 reports", |bencher| {
+        bencher.iter_batched(
+            || proxy.pass(Duration::from_mins(5)),
+            |()| {
+                let minute = proxy.within(|| memory.plan_minute(no_calls, SystemTime::UNIX_EPOCH));
+                assert_eq!(minute.slice, SliceDone::Yes);
+            },
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+criterion_group!(benches, pieces, hit, plan);
 criterion_main!(benches);

@@ -1,7 +1,7 @@
 //! The whole proxy on one thread with a warm cache, asked over a pipe: what a hit costs without a kernel in between. And
 //! hyper alone, to compare.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{cell::Cell, convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -41,6 +41,8 @@ pub(crate) struct BenchProxy {
     answer: Vec<u8>,
     links: u32,
     inside: Option<Inside>,
+    /// Whether the clock is.
+    stopped: Cell<bool>,
 }
 
 /// The pieces of a hit, without hyper and the pipe.
@@ -68,6 +70,7 @@ impl BenchProxy {
                 &format!("http://{}", listener.local_addr().expect("the bench proxy starts")),
                 &vendor.access_token(),
                 refresh,
+                keys,
             );
             tokio::spawn(vendor.serve(listener));
             let options = ConnectOptions {
@@ -87,7 +90,8 @@ impl BenchProxy {
             tokio::spawn(serve_connection(server, app.front, LIMITS, CancellationToken::new()));
             (client, Some(inside))
         });
-        let mut proxy = Self { runtime, client, answer: vec![0; 64 * 1024], links, inside };
+        let mut proxy =
+            Self { runtime, client, answer: vec![0; 64 * 1024], links, inside, stopped: Cell::default() };
         for key in 0..keys {
             proxy.ask(&proxy.request(key, ""));
         }
@@ -103,7 +107,7 @@ impl BenchProxy {
         let connection = http1::Builder::new()
             .serve_connection(TokioIo::new(server), service_fn(|_| std::future::ready(fixed())));
         runtime.spawn(connection);
-        Self { runtime, client, answer: vec![0; 64 * 1024], links, inside: None }
+        Self { runtime, client, answer: vec![0; 64 * 1024], links, inside: None, stopped: Cell::default() }
     }
 
     /// The request for one key's report, as curl would send it, with some more header lines.
@@ -132,6 +136,23 @@ impl BenchProxy {
         self.inside.clone().expect("not bare")
     }
 
+    /// Stops the clock, but for this time.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.runtime.block_on(async {
+            // Panics if it is stopped already.
+            if !self.stopped.replace(true) {
+                tokio::time::pause();
+            }
+            tokio::time::advance(time).await;
+        });
+    }
+
+    /// Runs something by the proxy's clock.
+    pub(crate) fn within<T>(&self, run: impl FnOnce() -> T) -> T {
+        let _clock = self.runtime.enter();
+        run()
+    }
+
     /// The `ETag` of an answer.
     pub(crate) fn etag(answer: &[u8]) -> String {
         let head = String::from_utf8_lossy(answer);
@@ -154,14 +175,16 @@ fn fixed() -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(response)
 }
 
-fn settings(base_url: &str, token: &str, refresh: &str) -> Settings {
+fn settings(base_url: &str, token: &str, refresh: &str, keys: u32) -> Settings {
+    // Enough to fetch each once, but so few that none is worth a second call.
+    let per_day = (keys + keys / 5).max(6_000).to_string();
     let given = [
         ("UPSTREAM__BASE_URL", base_url),
         ("TOKEN__ACCESS_TOKEN", token),
         ("CACHE__REFRESH", refresh),
         ("CACHE__MIN_REFRESH_INTERVAL", "1s"),
         ("QUOTA__PER_SECOND", "0"),
-        ("QUOTA__PER_DAY", "6000"),
+        ("QUOTA__PER_DAY", &per_day),
     ];
     Settings::load(None, given.map(|(key, value)| (format!("LINK_REPORT_PROXY__{key}"), value)))
         .expect("the bench proxy starts")

@@ -3,10 +3,11 @@
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::reply::Refused;
+use super::reply::{Refused, rounded};
 use crate::{
-    cache::{Entry, ReportCache},
-    report::{ActivityId, ReportKey},
+    cache::{ActivityStatistics, Entry, ReportCache},
+    refresh::{ClickHistory, ReportForm},
+    report::{ActivityId, NoClicks, ReportKey},
 };
 
 const PER_PAGE: usize = 100;
@@ -36,6 +37,12 @@ struct EntryRow {
     ttl_seconds: i64,
     bytes: usize,
     hits: u64,
+    /// Answers from the cache in about the last hour; with fixed lifetimes, and in the first minutes, since it was fetched.
+    requests_per_hour: f64,
+    /// The sum of unique clicks when the activity was last looked at; `None` of a refusal.
+    clicks: Option<u32>,
+    /// `None` while it is a guess.
+    clicks_per_hour: Option<f64>,
 }
 
 // === impl Page ===
@@ -64,8 +71,9 @@ impl Page {
         let keys = memory.keys();
         let on_page = keys.iter().skip((page - 1).saturating_mul(per_page)).take(per_page);
         // An entry removed since the keys were listed is left out.
-        let items =
-            on_page.filter_map(|key| memory.peek(key).map(|entry| EntryRow::of(key, &entry, now))).collect();
+        let items = on_page
+            .filter_map(|key| memory.peek(key).map(|entry| EntryRow::of(key, &entry, memory, now)))
+            .collect();
         EntryList { entries: keys.len(), page, pages: keys.len().div_ceil(per_page), items }
     }
 }
@@ -73,7 +81,9 @@ impl Page {
 // === impl EntryRow ===
 
 impl EntryRow {
-    fn of(key: &ReportKey, entry: &Entry, now: Instant) -> Self {
+    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> Self {
+        let statistics = memory.statistics(key.id).unwrap_or_default();
+        let look = entry.report().and_then(|_| statistics.last_look());
         Self {
             id: key.id,
             no_clicks: key.no_clicks.as_str(),
@@ -82,8 +92,25 @@ impl EntryRow {
             ttl_seconds: seconds(entry.lifetime().fresh) - seconds(entry.age(now)),
             bytes: entry.weight(),
             hits: entry.hits(),
+            requests_per_hour: rounded(requests_per_second(key, entry, &statistics, now) * 3_600.0),
+            clicks: look.map(ClickHistory::clicks),
+            clicks_per_hour: look
+                .filter(|history| history.is_rate_known())
+                .map(|history| rounded(history.rate().per_hour())),
         }
     }
+}
+
+fn requests_per_second(key: &ReportKey, entry: &Entry, statistics: &ActivityStatistics, now: Instant) -> f64 {
+    let form = match key.no_clicks {
+        NoClicks::Omitted => ReportForm::Clicked,
+        NoClicks::Listed => ReportForm::AllLinks,
+    };
+    let planned = statistics.campaign().and_then(|campaign| campaign.polls_per_second(form));
+    planned.unwrap_or_else(|| {
+        let hits = statistics.form(key.no_clicks).hits_since_last_fetch(Some(entry.hits()));
+        hits as f64 / entry.stored_for(now).as_secs_f64().max(1.0)
+    })
 }
 
 pub(super) fn kind_of(entry: &Entry) -> &'static str {

@@ -17,8 +17,9 @@ use super::{
 use crate::{
     cache::ReportCache,
     quota::Quota,
-    report::ActivityId,
+    report::{ActivityId, NoClicks, ReportKey},
     server::{BearerAuth, Body, BrowserGuard, BrowserRefusal},
+    shared::{PurgeQueue, PurgeScope},
     telemetry::Metrics,
     token::TokenManager,
 };
@@ -46,6 +47,8 @@ pub struct AdminState {
     pub settings: Value,
     /// The token that purging requires; `None`: any client on this machine may purge, and no other.
     pub purge_auth: Option<BearerAuth>,
+    /// Tells the other replicas of a purge; `None`: nothing is shared.
+    pub purges: Option<Arc<PurgeQueue>>,
 }
 
 /// The service of one connection on the admin port.
@@ -56,6 +59,27 @@ pub struct Admin {
 }
 
 type Reply = Result<Response<Body>, Refused>;
+
+/// What a request purges.
+#[derive(Debug, Clone, Copy)]
+enum PurgedEntries {
+    All,
+    /// Both reports of this activity.
+    Of(ActivityId),
+}
+
+// === impl PurgedEntries ===
+
+impl PurgedEntries {
+    fn scopes(self) -> Vec<PurgeScope> {
+        match self {
+            Self::All => vec![PurgeScope::All],
+            Self::Of(id) => [NoClicks::Omitted, NoClicks::Listed]
+                .map(|no_clicks| PurgeScope::Key(ReportKey { id, no_clicks }))
+                .into(),
+        }
+    }
+}
 
 // === impl Admin ===
 
@@ -76,7 +100,7 @@ impl Admin {
         if path == CACHE {
             return match *request.method() {
                 Method::GET => Ok(json(&Page::from_query(request.uri().query())?.list(&self.state.memory))),
-                Method::DELETE => self.purge(request, ReportCache::purge_all),
+                Method::DELETE => self.purge(request, PurgedEntries::All),
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
         }
@@ -86,7 +110,7 @@ impl Admin {
                 Method::GET => Ok(json(&Explanation::of(id?, &self.state.memory))),
                 Method::DELETE => {
                     let id = id?;
-                    self.purge(request, |memory| memory.purge(id))
+                    self.purge(request, PurgedEntries::Of(id))
                 }
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
@@ -115,7 +139,7 @@ impl Admin {
         }
     }
 
-    fn purge<B>(&self, request: &Request<B>, purge: impl FnOnce(&ReportCache) -> usize) -> Reply {
+    fn purge<B>(&self, request: &Request<B>, entries: PurgedEntries) -> Reply {
         match &self.state.purge_auth {
             Some(purge_auth) if !purge_auth.admit(request.headers()) => return Err(Refused::Unauthenticated),
             None if !self.peer.ip().to_canonical().is_loopback() => return Err(Refused::NotLoopback),
@@ -125,7 +149,13 @@ impl Admin {
             }
             Some(_) | None => {}
         }
-        let purged = purge(&self.state.memory);
+        let purged = match entries {
+            PurgedEntries::All => self.state.memory.purge_all(),
+            PurgedEntries::Of(id) => self.state.memory.purge(id),
+        };
+        if let Some(purges) = &self.state.purges {
+            entries.scopes().into_iter().for_each(|scope| purges.add(scope));
+        }
         tracing::info!(purged, peer = %self.peer, "cache purged by a request to the admin port");
         Ok(json(&serde_json::json!({ "purged": purged })))
     }

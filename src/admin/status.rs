@@ -53,6 +53,7 @@ fn planned((plan, probe): &(PriceStatus, ShadowStatus<ProbeOffReason>)) -> Value
         "calls_left": plan.calls_left.round(),
         "calls_rest_of_day": plan.planned_calls().map(f64::round),
         "calls_by_hour_utc": hours.as_ref().map(|hours| &hours[..]),
+        "usual_demand_by_hour_utc": plan.usual_demand.map(|hours| hours.map(rounded)),
         "call_ratio": rounded(plan.call_ratio),
         "unseen_by_others": plan.unseen_by_others.round(),
         "change_probe": probe.as_str(),

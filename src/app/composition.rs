@@ -74,15 +74,17 @@ impl App {
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
-        if let Some(store) = shared {
-            fleet::join(store, settings, &quota, &mut background);
-        }
+        let membership = shared.map(|store| fleet::join(store, settings, &quota, &mut background));
         let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),
             pressure_of(&quota),
             metrics.cache.clone(),
         ));
+        let reports = match &membership {
+            Some(fleet) => fleet::share_reports(fleet, &memory, reports, settings, &mut background),
+            None => reports,
+        };
         let clients = bearer_auth(
             "clients.tokens_file",
             settings.clients.tokens_file.as_ref(),
@@ -125,6 +127,7 @@ impl App {
             tokens,
             settings: settings.effective(),
             purge_auth,
+            purges: membership.as_ref().map(|fleet| fleet::share_purges(fleet, &mut background)),
         };
         Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, background })
     }

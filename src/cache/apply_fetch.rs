@@ -13,7 +13,9 @@ use super::{
     statistics::Recorded,
 };
 use crate::{
-    report::{Call, FailureKind, FetchError, Fetched, InvalidReport, LinkReport, ReportKey, UpstreamFailure},
+    report::{
+        Call, FailureKind, FetchError, Fetched, InvalidReport, LinkReport, Origin, ReportKey, UpstreamFailure,
+    },
     telemetry::RefreshResult,
 };
 
@@ -23,8 +25,10 @@ impl ReportCache {
     /// Decides what is stored of a fetch: an answer replaces the entry, a failure never does.
     pub(super) fn apply_fetch(&self, call: Call, outcome: FetchOutcome, keep: Retain) -> FlightResult {
         let (Call { key, reason }, now) = (call, Instant::now());
-        if let Some(plan) = &self.plan {
-            plan.fetched(reason, outcome.as_ref().err());
+        let exchange = outcome.as_ref().map_or_else(|error| &error.exchange, |fetched| &fetched.exchange);
+        match (&self.plan, exchange.origin) {
+            (Some(plan), Origin::Upstream) => plan.fetched(reason, outcome.as_ref().err()),
+            (Some(_), Origin::SharedStore) | (None, _) => {}
         }
         let before = self.store.get(&key);
         match outcome {

@@ -30,6 +30,8 @@ mod recent_map;
 mod refresh_failure;
 mod report_cache;
 mod served;
+mod shared_answer;
+mod shared_tier;
 mod statistics;
 
 pub use derivation_check::{ClickedSource, DerivationCheck};
@@ -46,4 +48,6 @@ pub use report_cache::{CacheOptions, RefreshSchedule, ReportCache};
 pub(crate) use report_cache::{Lookup, Refresh};
 pub(crate) use served::StoreOutcome;
 pub use served::{CacheRequest, Forward, Miss, Patience, Permit, Revalidate, Role, Served, ServedFrom};
+pub(crate) use shared_tier::SharedFetch;
+pub use shared_tier::{SharedLifetimes, SharedTier};
 pub(crate) use statistics::ActivityStatistics;

@@ -60,10 +60,11 @@ impl ReportCache {
             |id, campaign| change_probe.admit(id, campaign, at),
             |key| {
                 let entry = self.store.get(&key)?;
-                // A report that is too old to be served is fetched anyway.
-                let is_served = entry.age(now) < entry.lifetime().revalidate;
-                let copy = entry.copy().filter(|_| is_served)?.cell.get();
-                Some((copy, count(entry.hits())))
+                let copy = entry.copy()?.cell.get();
+                // A report that is worth a call and was not known to be current for so long is fetched anyway. One that
+                // probes have shown to be current has no age: it would be fetched each day though nothing changes.
+                let unknown_for = at.saturating_sub(copy.current_at());
+                (unknown_for < entry.lifetime().revalidate).then(|| (copy, count(entry.hits())))
             },
         );
         benefit.observe(&selection);

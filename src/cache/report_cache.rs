@@ -9,11 +9,17 @@ use tokio::time::Instant;
 
 use super::{
     ActivityStatistics, Entry, Patience, PlanClock, RefreshFailure, RefreshPlanOptions, Served,
-    failures::Failures, flight::Flights, gzip::Encoded, index::EntryIndex, plan::RefreshPlan,
+    failures::Failures,
+    flight::{FlightAudience, Flights},
+    gzip::Encoded,
+    index::EntryIndex,
+    plan::RefreshPlan,
 };
 use crate::{
     refresh::{ClickHistory, UtcTime},
-    report::{ActivityId, FetchError, LifetimePolicy, NoClicks, QuotaPressureFn, ReportKey},
+    report::{
+        ActivityId, Call, FetchError, Fetched, LifetimePolicy, NoClicks, QuotaPressureFn, Reason, ReportKey,
+    },
     telemetry::CacheMetrics,
 };
 
@@ -129,6 +135,17 @@ impl ReportCache {
             quota_pressure,
             metrics,
         }
+    }
+
+    /// Stores an answer that another replica has fetched, as if a refresh here had brought it. Does nothing while the key
+    /// is in flight.
+    pub(super) fn install(self: &Arc<Self>, key: ReportKey, fetched: Fetched) {
+        let (memory, call) = (Arc::clone(self), Call { key, reason: Reason::Refresh });
+        let start = || {
+            let apply = move |outcome, keep| memory.apply_fetch(call, outcome, keep);
+            (std::future::ready(Ok(fetched)), apply)
+        };
+        let _background = self.flights.join_or_start(key, FlightAudience::Background, || true, start);
     }
 
     /// Makes the gzip variant of a stored report, if there is none yet; goes on if the caller disconnects.

@@ -6,14 +6,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
-use bytes::Bytes;
-use http::{Request, StatusCode, header::HOST};
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, runtime, time::timeout};
+use http::StatusCode;
+use tokio::runtime;
 
-use super::{CommandOutcome, Failure};
+use super::{CommandOutcome, Failure, admin_port};
 use crate::settings::Settings;
 
 /// The timeout of the probe.
@@ -24,23 +20,14 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     let address = reachable(settings.admin.listen);
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::Bug(error.into()))?.block_on(async {
-        let probed = timeout(PROBE_TIMEOUT, probe(address)).await.context("no response within 2 s").flatten();
-        probed.map_err(|error| Failure::Unavailable(format!("not ready: {address}: {error:#}")))
-    })
-}
-
-async fn probe(address: SocketAddr) -> anyhow::Result<()> {
-    let stream = TcpStream::connect(address).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get("/readyz").header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
-    let response = tokio::select! {
-        response = sender.send_request(request) => response?,
-        _closed = connection => bail!("the connection was closed"),
-    };
-    match response.status() {
-        StatusCode::OK => Ok(()),
-        status => bail!("/readyz responds with {status}"),
+    let authority = address.to_string();
+    let probe = admin_port::get(&authority, "/readyz", PROBE_TIMEOUT);
+    let not_ready =
+        |why: &dyn std::fmt::Display| Failure::Unavailable(format!("not ready: {address}: {why}"));
+    match runtime.map_err(|error| Failure::Bug(error.into()))?.block_on(probe) {
+        Ok(response) if response.status == StatusCode::OK => Ok(()),
+        Ok(response) => Err(not_ready(&format_args!("/readyz responds with {}", response.status))),
+        Err(error) => Err(not_ready(&error)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The commands of the binary: `serve`, `check`, `login`, `demo`, `healthcheck`, and their exit codes.
 
+mod admin_port;
 mod arguments;
 mod check;
 mod demo;

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use super::prebuilt::PrebuiltSeconds;
 use crate::{
     cache::{Forward, Role, Served, ServedFrom, StoreOutcome},
-    report::FetchError,
+    report::{FetchError, Origin},
 };
 
 /// The header's name.
@@ -27,6 +27,10 @@ pub(super) fn of(served: &Served) -> HeaderValue {
         // A report that the plan does not refresh yet is fresh, also when that was expected sooner.
         ServedFrom::Hit => hit(ttl(served.entry.lifetime().fresh, served.age).max(0)),
         ServedFrom::Stale => hit(ttl(served.entry.lifetime().fresh, served.age)),
+        ServedFrom::Fetched { exchange, .. } if exchange.origin == Origin::SharedStore => {
+            let ttl = ttl(served.entry.lifetime().fresh, served.age);
+            value(|text| write!(text, "hit; ttl={ttl}; detail=shared"))
+        }
         ServedFrom::Fetched { role, forward, exchange, stored } => value(|text| {
             write!(text, "fwd={}", forward_word(*forward))?;
             if let (Forward::Stale | Forward::Request, Some(status)) = (forward, exchange.status) {

@@ -8,15 +8,23 @@ use crate::{
     refresh::{RefreshDecision, ReportForm, UtcTime},
 };
 
-/// The defaults of `cache.ttl`, `cache.empty_ttl` and `cache.ttl_jitter`, and the `quota.reserve` that suits them.
-const TTL: Duration = Duration::from_mins(5);
-const EMPTY_TTL: Duration = Duration::from_mins(1);
-const JITTER: f64 = 0.1;
-const RESERVE: f64 = 0.1;
+/// The settings of fixed lifetimes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct FixedOptions {
+    /// `cache.ttl`
+    pub(crate) ttl: Duration,
+    /// `cache.empty_ttl`
+    pub(crate) empty_ttl: Duration,
+    /// `cache.ttl_jitter`
+    pub(crate) jitter: f64,
+    /// `quota.reserve`
+    pub(crate) reserve: f64,
+}
 
 /// The strategy that refreshes a cached report at the first poll after its lifetime has ended.
 #[derive(Debug)]
 pub(crate) struct FixedLifetime {
+    options: FixedOptions,
     burn_rate: BurnRate,
     used: u32,
     lifetimes: Vec<[Duration; 2]>,
@@ -26,15 +34,26 @@ pub(crate) struct FixedLifetime {
     random: fastrand::Rng,
 }
 
+// === impl FixedOptions ===
+
+impl Default for FixedOptions {
+    /// The defaults of the settings, and the reserve that suits them.
+    fn default() -> Self {
+        Self { ttl: Duration::from_mins(5), empty_ttl: Duration::from_mins(1), jitter: 0.1, reserve: 0.1 }
+    }
+}
+
 // === impl FixedLifetime ===
 
 impl FixedLifetime {
-    /// The default lifetimes, made longer when calls run short, as by the proxy.
-    pub(crate) fn stretched(workload: &Workload) -> Self {
+    /// These lifetimes, made longer when calls run short, as by the proxy.
+    pub(crate) fn stretched(workload: &Workload, options: FixedOptions) -> Self {
+        let per_day = NonZeroU32::new(workload.per_day).unwrap_or(NonZeroU32::MIN);
         Self {
-            burn_rate: BurnRate::new(NonZeroU32::new(workload.per_day).unwrap_or(NonZeroU32::MIN), RESERVE),
+            options,
+            burn_rate: BurnRate::new(per_day, options.reserve),
             used: 0,
-            lifetimes: vec![[TTL; 2]; workload.campaigns.len()],
+            lifetimes: vec![[options.ttl; 2]; workload.campaigns.len()],
             mode: QuotaMode::Normal,
             factor: 1.0,
             factor_at: None,
@@ -87,9 +106,10 @@ impl Strategy for FixedLifetime {
     }
 
     fn landed(&mut self, key: CopyKey, clicks: u32, _: Duration) {
+        let FixedOptions { ttl, empty_ttl, jitter, reserve: _ } = self.options;
         let empty = clicks == 0 && key.form == ReportForm::Clicked;
         self.lifetimes[key.campaign as usize][key.form.index()] =
-            if empty { EMPTY_TTL } else { TTL.mul_f64(1.0 + JITTER * (2.0 * self.random.f64() - 1.0)) };
+            if empty { empty_ttl } else { ttl.mul_f64(1.0 + jitter * (2.0 * self.random.f64() - 1.0)) };
     }
 
     fn minute_passed(&mut self, used: u32, _: Duration) {

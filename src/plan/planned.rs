@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{CachedPoll, CopyKey, PendingRefresh, Probing, RefreshTiming, Strategy, Workload};
 use crate::refresh::{
     CacheHit, CampaignStats, CopyStats, DemandSlice, Pairing, PollTimes, PriceController, PriceLimits,
-    ProbeBenefit, ProbeSelection, RefreshCeiling, RefreshDecision, RefreshPolicy, RefreshTerms, ReportForm,
-    UnexpectedClicks, UtcTime,
+    PriceRecord, ProbeBenefit, ProbeSelection, RefreshCeiling, RefreshDecision, RefreshPolicy, RefreshTerms,
+    ReportForm, UnexpectedClicks, UtcTime,
 };
 
 /// Campaigns per call of the statistics endpoint.
@@ -32,6 +32,8 @@ pub struct PlanOptions {
     pub probing: Probing,
     /// How replicas exchange their response counts. `None`: one replica, or replicas that share nothing.
     pub exchange: Option<AnswerExchange>,
+    /// The usual demand of each hour, as it is known at the start. `None`: learned in the replay.
+    pub usual_demand: Option<[f64; 24]>,
 }
 
 /// Do both reports of a campaign have one cache key?
@@ -98,6 +100,7 @@ impl Default for PlanOptions {
             timing: RefreshTiming::default(),
             probing: Probing::Off,
             exchange: None,
+            usual_demand: None,
         }
     }
 }
@@ -113,10 +116,8 @@ impl Planned {
             Probing::Off | Probing::Always => ProbeBenefit::ALWAYS,
             Probing::WhenItPays => ProbeBenefit::judged(),
         };
-        let controller = PriceController::new(
-            PriceLimits { per_day, reserve: options.reserve },
-            UtcTime::since_epoch(Duration::ZERO),
-        );
+        let limits = PriceLimits { per_day, reserve: options.reserve };
+        let controller = controller(limits, options.usual_demand);
         Self {
             options,
             per_day,
@@ -208,6 +209,19 @@ impl Planned {
         let summary = slice.finish();
         self.controller.observe(&summary, UtcTime::since_epoch(now));
         self.terms.unexpected = summary.unexpected(self.options.unexpected_clicks);
+    }
+}
+
+/// As at the end of a week of usual days, if these are known.
+fn controller(limits: PriceLimits, usual_demand: Option<[f64; 24]>) -> PriceController {
+    let start = UtcTime::since_epoch(Duration::ZERO);
+    let new = PriceController::new(limits, start);
+    match usual_demand {
+        Some(usual) => {
+            let days = vec![usual.map(Some); 7];
+            PriceController::restore(limits, PriceRecord { days, ..new.record(start) }, start)
+        }
+        None => new,
     }
 }
 

@@ -8,6 +8,10 @@ use crate::refresh::ReportForm;
 /// How clicks decay after a send: (share of the clicks, half-life in hours).
 const CLICK_CURVE: [(f64, f64); 3] = [(0.80, 3.5), (0.18, 24.0), (0.02, 14.0 * 24.0)];
 
+/// The limits of a campaign's age as it is estimated from its clicks and their rate.
+const YOUNGEST: Duration = Duration::from_mins(10);
+const OLDEST: Duration = Duration::from_hours(60 * 24);
+
 /// The builder of a [`Workload`]. The same seed and the same calls give the same workload.
 #[derive(Debug)]
 pub struct Population {
@@ -63,7 +67,8 @@ pub struct CampaignSchedule {
 // === impl OpeningHours ===
 
 impl OpeningHours {
-    fn contain(self, seconds: f64) -> bool {
+    /// Whether clients poll at this time, in seconds since a midnight UTC.
+    pub(crate) fn contain(self, seconds: f64) -> bool {
         let hour = (seconds / 3600.0 + self.ahead_of_utc).rem_euclid(24.0);
         if self.open <= self.close {
             (self.open..self.close).contains(&hour)
@@ -219,6 +224,31 @@ impl Population {
 // === impl CampaignWave ===
 
 impl CampaignWave {
+    /// The send that has brought so many clicks by `now`, and brings so many a second then.
+    pub(crate) fn observed(clicks: f64, per_second: f64, now: f64) -> Self {
+        // The rate in relation to the clicks falls with the age.
+        let (mut young, mut old) = (YOUNGEST.as_secs_f64(), OLDEST.as_secs_f64());
+        for _ in 0..50 {
+            let age = (young * old).sqrt();
+            let whole = Self { sent: -age, clicks: 1.0 };
+            if whole.rate(0.0) / whole.brought(0.0) > per_second / clicks { young = age } else { old = age }
+        }
+        Self::of_age(Duration::from_secs_f64(old), clicks, now)
+    }
+
+    /// The send of this age at `now` that has brought so many clicks.
+    pub(crate) fn of_age(age: Duration, clicks: f64, now: f64) -> Self {
+        let whole = Self { sent: now - age.as_secs_f64(), clicks: 1.0 };
+        Self { clicks: clicks / whole.brought(now), ..whole }
+    }
+
+    /// The expected clicks until a time.
+    fn brought(&self, seconds: f64) -> f64 {
+        let hours = (seconds - self.sent).max(0.0) / 3600.0;
+        let shares = CLICK_CURVE.iter().map(|(share, half_life)| share * (1.0 - (-hours / half_life).exp2()));
+        self.clicks * shares.sum::<f64>()
+    }
+
     /// Expected clicks per second at a time.
     pub(super) fn rate(&self, seconds: f64) -> f64 {
         let age = seconds - self.sent;
@@ -261,6 +291,23 @@ mod tests {
             assert!((clicks / expected - 1.0).abs() < 0.05, "{hours} h: {clicks} of {expected}");
         }
         assert_eq!(workload.polls.len(), 60);
+    }
+
+    #[test]
+    fn a_send_is_found_again_from_its_clicks_and_their_rate() {
+        let wave = CampaignWave { sent: 5_000.0, clicks: 4_000.0 };
+        for hours in [0.5, 4.0, 30.0, 400.0] {
+            let now = wave.sent + hours * 3600.0;
+            let found = CampaignWave::observed(wave.brought(now), wave.rate(now), now);
+            assert!(
+                (found.sent - wave.sent).abs() < 1.0 && (found.clicks - 4_000.0).abs() < 1.0,
+                "{found:?}"
+            );
+        }
+        let silent = CampaignWave::observed(10.0, 0.0, 0.0);
+        assert!(silent.sent >= -OLDEST.as_secs_f64() - 1.0 && silent.clicks < 11.0, "{silent:?}");
+        let sudden = CampaignWave::observed(10.0, 1e9, 0.0);
+        assert!(sudden.clicks < 500.0, "{sudden:?}");
     }
 
     #[test]

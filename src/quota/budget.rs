@@ -292,4 +292,9 @@ impl DailyBudget {
     pub(super) fn roll_over(&mut self, now: SystemTime) -> Option<DateChange> {
         self.usage.change_to(day_of(now))
     }
+
+    /// The same, where the clock turned out to have been wrong until now.
+    pub(super) fn correct_to(&mut self, now: SystemTime) -> Option<DateChange> {
+        self.usage.correct_to(day_of(now))
+    }
 }

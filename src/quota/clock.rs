@@ -23,8 +23,7 @@ impl WallClock {
     }
 
     /// A clock that shows what this function returns.
-    #[cfg(test)]
-    pub(super) fn told_by(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+    pub fn told_by(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 

@@ -40,6 +40,40 @@ async fn a_restart_with_a_clock_ahead_keeps_today_s_count_for_the_one_that_is_ri
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_with_a_clock_a_day_behind_counts_its_calls_for_today() {
+    let host = Host::at(DAY / 2);
+    let quota = host.run();
+    let before = day(&quota).used;
+    host.spend(&quota, 50).await;
+    host.set_clock(-(DAY.as_secs() as i64));
+    let quota = host.run();
+    host.spend(&quota, 30).await;
+    answered_at(&quota, host.true_time()).await;
+    advance(MINUTE).await;
+    answered_at(&quota, host.true_time()).await;
+    assert!(day(&quota).used >= before + 82, "{} before, {} now", before, day(&quota).used);
+    host.spend(&quota, 1).await;
+    host.set_clock(0);
+    assert!(day(&host.run()).used >= before + 83, "a restart does not lose them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_night_slept_through_is_a_midnight_even_if_the_upstream_s_clock_tells_it() {
+    let host = Host::at(DAY - 4 * MINUTE * 60);
+    let quota = host.run();
+    answered_at(&quota, host.true_time()).await;
+    advance(MINUTE).await;
+    answered_at(&quota, host.true_time()).await;
+    host.spend(&quota, 50).await;
+    // The machine sleeps for ten hours: its clock goes on, tokio's does not.
+    host.sleep(10 * HOUR);
+    answered_at(&quota, host.true_time()).await;
+    advance(MINUTE).await;
+    answered_at(&quota, host.true_time()).await;
+    assert!(day(&quota).used <= 2, "{}", day(&quota).used);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_bogus_date_less_than_a_day_off_changes_nothing() {
     let host = Host::at(DAY / 2);
     let quota = host.run();

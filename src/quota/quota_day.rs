@@ -188,7 +188,18 @@ impl QuotaDay {
 
     /// Changes to the day that `now` is in, with its own count. A lockout is about one day, and ends or is renewed.
     fn roll_over(&mut self, now: SystemTime) {
-        self.lockout = match self.budget.roll_over(now) {
+        let change = self.budget.roll_over(now);
+        self.meet_day(change, now);
+    }
+
+    /// The clock turned out to have been wrong: it is `now`. The calls since it was wrong count for the day of `now` too.
+    pub(super) fn correct_to(&mut self, now: SystemTime) {
+        let change = self.budget.correct_to(now);
+        self.meet_day(change, now);
+    }
+
+    fn meet_day(&mut self, change: Option<DateChange>, now: SystemTime) {
+        self.lockout = match change {
             None => return,
             Some(DateChange::Midnight) => self.lockout.into_next_day(),
             Some(DateChange::ClockSet) => UpstreamLockout::None,

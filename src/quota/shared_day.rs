@@ -88,7 +88,12 @@ impl SharedDay {
             let mut day = self.day();
             let before = day.upstream_clock.skew(ours, at);
             day.upstream_clock.observe(date, ours, at);
-            (before, day.upstream_clock.skew(ours, at))
+            let after = day.upstream_clock.skew(ours, at);
+            if before.is_none() && !after.is_none() {
+                let now = day.upstream_clock.now(ours, at);
+                day.quota_day.correct_to(now);
+            }
+            (before, after)
         };
         if before.is_none() && !after.is_none() {
             let ahead_seconds = after.ahead_seconds();

@@ -29,6 +29,8 @@ pub(super) struct Host {
     began: Instant,
     /// By how many seconds the clock is ahead of the true time.
     wrong_by: Arc<AtomicI64>,
+    /// Seconds in which the machine slept.
+    slept: Arc<AtomicI64>,
     counter: Arc<dyn CallCounter>,
 }
 
@@ -41,12 +43,18 @@ impl Host {
             start: SystemTime::UNIX_EPOCH + DAY * 20_000 + into_day,
             began: Instant::now(),
             wrong_by: Arc::default(),
+            slept: Arc::default(),
             counter: Arc::new(MemoryStore::default()),
         }
     }
 
     pub(super) fn true_time(&self) -> SystemTime {
-        self.start + self.began.elapsed()
+        self.start + self.began.elapsed() + seconds(&self.slept)
+    }
+
+    /// The true time and the clock go on, the process does not.
+    pub(super) fn sleep(&self, seconds: i64) {
+        self.slept.fetch_add(seconds, Ordering::SeqCst);
     }
 
     pub(super) fn set_clock(&self, wrong_by_seconds: i64) {
@@ -55,11 +63,11 @@ impl Host {
 
     /// Starts a process now, with the store's record.
     pub(super) fn run(&self) -> Quota {
-        let (start, began, wrong_by) = (self.start, self.began, Arc::clone(&self.wrong_by));
+        let (start, began) = (self.start, self.began);
+        let (wrong_by, slept) = (Arc::clone(&self.wrong_by), Arc::clone(&self.slept));
         let clock = WallClock::told_by(move || {
-            let (truth, wrong_by) = (start + began.elapsed(), wrong_by.load(Ordering::SeqCst));
-            let apart = Duration::from_secs(wrong_by.unsigned_abs());
-            if wrong_by < 0 { truth - apart } else { truth + apart }
+            let (truth, apart) = (start + began.elapsed() + seconds(&slept), seconds(&wrong_by));
+            if wrong_by.load(Ordering::SeqCst) < 0 { truth - apart } else { truth + apart }
         });
         let limits = QuotaLimits {
             per_second: None,
@@ -82,6 +90,10 @@ impl Host {
             quota.admit(Reason::Miss).await.unwrap().learn(&Ok(good())).await;
         }
     }
+}
+
+fn seconds(count: &AtomicI64) -> Duration {
+    Duration::from_secs(count.load(Ordering::SeqCst).unsigned_abs())
 }
 
 pub(super) async fn answered_at(quota: &Quota, date: SystemTime) {

@@ -178,12 +178,20 @@ impl UsageByDay {
 
     /// Makes `day` the current one. `None`: it was before.
     pub(super) fn change_to(&mut self, day: u64) -> Option<DateChange> {
+        let is_next = self.current.day.checked_add(1) == Some(day);
+        self.change(day, if is_next { DateChange::Midnight } else { DateChange::ClockSet })
+    }
+
+    /// The same, where the clock turned out to be wrong: so the next day is no midnight either.
+    pub(super) fn correct_to(&mut self, day: u64) -> Option<DateChange> {
+        self.change(day, DateChange::ClockSet)
+    }
+
+    fn change(&mut self, day: u64, change: DateChange) -> Option<DateChange> {
         let before = self.current.day;
         if day == before {
             return None;
         }
-        let change =
-            if before.checked_add(1) == Some(day) { DateChange::Midnight } else { DateChange::ClockSet };
         let known = self.others.iter().position(|usage| usage.day == day).map(|at| self.others.remove(at));
         let missed = match change {
             // The next day may be known already, from a clock that was ahead; the calls of the day before do not

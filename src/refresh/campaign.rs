@@ -9,6 +9,10 @@ use super::{ClickHistory, ClickHistoryRecord};
 /// difference.
 const ORDER_UNCERTAIN: Duration = Duration::from_secs(10);
 
+/// A restart rarely takes longer. After one that seems to, the first look says nothing of the rate: were the clock ahead by
+/// hours, the rate would fall to almost nothing, and there would be no next look that mends it for as long.
+const LONGEST_RESTART: Duration = Duration::from_hours(1);
+
 /// The two forms of a campaign's report. Both have the same clicks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportForm {
@@ -28,17 +32,29 @@ pub enum Pairing {
     Separate,
 }
 
-/// The statistics of a campaign, in 88 bytes. They are kept after its reports are evicted from the cache.
+/// The statistics of a campaign, in 96 bytes. They are kept after its reports are evicted from the cache.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CampaignStats {
     /// By form; equal while the forms are paired.
     histories: [ClickHistory; 2],
     /// The responses served from the cached report of each form, as of the last demand slice.
     answers_before: [u32; 2],
+    /// The polls of each form in about the last hour; 0 before the first.
+    polls_per_second: [f32; 2],
     /// The time of the last poll, in seconds since the origin; `None` before the first.
     last_polled: Option<u32>,
     last_look: LastLook,
     pairing: Pairing,
+    since_look: SinceLook,
+}
+
+/// Whether the time since the last look is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SinceLook {
+    /// It is.
+    Known,
+    /// An earlier process looked last, seemingly long ago: the clock of one of the two may have been wrong.
+    Doubtful,
 }
 
 /// When the responses for a report came, as far as the demand slices show it.
@@ -112,9 +128,11 @@ impl CampaignStats {
         Self {
             histories: [ClickHistory::first_look(clicks, at); 2],
             answers_before: [0; 2],
+            polls_per_second: [0.0; 2],
             last_polled: None,
             last_look: LastLook::Report(form),
             pairing: Pairing::Paired,
+            since_look: SinceLook::Known,
         }
     }
 
@@ -132,12 +150,17 @@ impl CampaignStats {
         if last_polled.is_some_and(|polled| polled > now) {
             return None;
         }
+        let looked_at = histories.each_ref().map(ClickHistory::looked_at).into_iter().max()?;
+        let since_look =
+            if now - looked_at < LONGEST_RESTART { SinceLook::Known } else { SinceLook::Doubtful };
         Some(Self {
             histories,
             answers_before: [0; 2],
+            polls_per_second: [0.0; 2],
             last_polled: last_polled.map(whole_seconds),
             last_look,
             pairing,
+            since_look,
         })
     }
 
@@ -166,18 +189,29 @@ impl CampaignStats {
             self.pairing = Pairing::Separate;
         }
         self.last_look = LastLook::Report(form);
-        self.histories[form.index()].look(clicks, at);
+        self.look_again(form, clicks, at);
         if self.pairing == Pairing::Paired {
             self.histories[form.other().index()] = self.histories[form.index()];
         }
+        self.since_look = SinceLook::Known;
         self.pairing
     }
 
     /// Records a probe that showed `new_clicks` since the last look; they count for both forms.
     pub fn probed(&mut self, new_clicks: u32, as_of: Duration) {
         self.last_look = LastLook::Probe;
-        for history in &mut self.histories {
-            history.look(history.clicks().saturating_add(new_clicks), as_of);
+        for form in ReportForm::BOTH {
+            let clicks = self.history(form).clicks().saturating_add(new_clicks);
+            self.look_again(form, clicks, as_of);
+        }
+        self.since_look = SinceLook::Known;
+    }
+
+    fn look_again(&mut self, form: ReportForm, clicks: u32, at: Duration) {
+        let history = &mut self.histories[form.index()];
+        match self.since_look {
+            SinceLook::Known => history.look(clicks, at),
+            SinceLook::Doubtful => history.look_after_unknown_time(clicks, at),
         }
     }
 
@@ -204,6 +238,18 @@ impl CampaignStats {
         Some(AnswerTimes { before_slice: self.answers_before[form.index()], polled_until, sliced_at })
     }
 
+    /// Updates the rate of polls from those of a demand slice, which has this `share` in it.
+    pub(super) fn count_polls(&mut self, form: ReportForm, per_second: f64, share: f64) {
+        let rate = &mut self.polls_per_second[form.index()];
+        let share = if *rate == 0.0 { 1.0 } else { share };
+        *rate += (per_second as f32 - *rate) * share as f32;
+    }
+
+    /// The polls of a form in about the last hour that were answered from the cache; `None` if there were none yet.
+    pub fn polls_per_second(&self, form: ReportForm) -> Option<f64> {
+        Some(self.polls_per_second[form.index()]).filter(|rate| *rate > 0.0).map(f64::from)
+    }
+
     pub(super) fn polled(&mut self, now: Duration) {
         self.last_polled = Some(whole_seconds(now));
     }
@@ -219,97 +265,4 @@ fn whole_seconds(time: Duration) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn a_look_through_one_form_counts_for_the_other() {
-        let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 10, at(0));
-        assert_eq!(campaign.look(ReportForm::AllLinks, 20, at(100)), Pairing::Paired);
-        assert_eq!(campaign.history(ReportForm::Clicked), campaign.history(ReportForm::AllLinks));
-        assert_eq!(campaign.history(ReportForm::Clicked).clicks(), 20);
-        assert!(size_of::<CampaignStats>() <= 96);
-    }
-
-    #[test]
-    fn forms_with_contradicting_clicks_are_separated_and_each_counts_only_its_own_looks() {
-        let mut campaign = CampaignStats::first_look(ReportForm::AllLinks, 17, at(0));
-        assert_eq!(campaign.look(ReportForm::Clicked, 10, at(100)), Pairing::Separate);
-        assert_eq!(campaign.history(ReportForm::AllLinks).clicks(), 17);
-        assert_eq!(campaign.history(ReportForm::AllLinks).looked_at(), at(0));
-        campaign.look(ReportForm::Clicked, 12, at(200));
-        assert_eq!(campaign.history(ReportForm::Clicked).clicks(), 12);
-        assert_eq!(campaign.history(ReportForm::AllLinks).clicks(), 17);
-    }
-
-    #[test]
-    fn a_form_whose_own_clicks_fall_and_answers_in_the_wrong_order_separate_nothing() {
-        let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 17, at(0));
-        assert_eq!(campaign.look(ReportForm::Clicked, 10, at(100)), Pairing::Paired);
-        campaign.look(ReportForm::AllLinks, 30, at(200));
-        assert_eq!(campaign.look(ReportForm::Clicked, 29, at(201)), Pairing::Paired);
-    }
-
-    #[test]
-    fn clicks_shown_by_a_probe_do_not_separate_the_forms() {
-        let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 10, at(0));
-        campaign.probed(5, at(100));
-        assert_eq!(campaign.history(ReportForm::AllLinks).clicks(), 15);
-        assert_eq!(campaign.look(ReportForm::AllLinks, 14, at(200)), Pairing::Paired);
-    }
-
-    #[test]
-    fn answers_are_counted_from_the_start_again_when_the_copy_is_a_new_one() {
-        let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 10, at(0));
-        let answers = [5, 9, 9, 2].map(|answers| campaign.take_new_answers(ReportForm::Clicked, answers));
-        assert_eq!(answers, [5, 4, 0, 2]);
-    }
-
-    #[test]
-    fn stored_statistics_continue_where_they_were_except_for_the_answers_of_the_last_process() {
-        let mut campaign = CampaignStats::first_look(ReportForm::AllLinks, 17, at(1_000));
-        let restored =
-            |campaign: &CampaignStats| CampaignStats::restore(&campaign.record(), at(2_000)).unwrap();
-        assert_eq!(restored(&campaign), campaign);
-        campaign.polled(at(1_050));
-        campaign.probed(3, at(1_060));
-        assert_eq!(restored(&campaign), campaign);
-        assert!(restored(&campaign).was_polled_within(Duration::from_secs(951), at(2_000)));
-        campaign.look(ReportForm::AllLinks, 22, at(1_100));
-        let mut unaware = restored(&campaign);
-        assert_eq!(
-            unaware.look(ReportForm::Clicked, 10, at(1_200)),
-            Pairing::Separate,
-            "it knows the last look"
-        );
-        campaign.look(ReportForm::Clicked, 10, at(1_200));
-        assert_eq!(restored(&campaign), campaign);
-        assert_eq!(restored(&campaign).history(ReportForm::AllLinks).clicks(), 22);
-        campaign.take_new_answers(ReportForm::Clicked, 5);
-        assert_eq!(restored(&campaign).take_new_answers(ReportForm::Clicked, 3), 3);
-    }
-
-    #[test]
-    fn stored_statistics_that_cannot_be_true_are_refused() {
-        let mut campaign = CampaignStats::first_look(ReportForm::AllLinks, 17, at(100));
-        campaign.look(ReportForm::Clicked, 10, at(200));
-        campaign.polled(at(300));
-        let record = campaign.record();
-        assert!(CampaignStats::restore(&record, at(300)).is_some());
-        assert_eq!(CampaignStats::restore(&record, at(299)), None, "polled later than now");
-        let HistoriesRecord::Separate([clicked, all]) = record.histories else { panic!("still paired") };
-        let wrong = ClickHistoryRecord { seen_seconds: f64::NAN, ..all };
-        for histories in [
-            HistoriesRecord::Paired(wrong),
-            HistoriesRecord::Separate([clicked, wrong]),
-            HistoriesRecord::Separate([wrong, all]),
-        ] {
-            let record = CampaignRecord { histories, ..record };
-            assert_eq!(CampaignStats::restore(&record, at(300)), None, "{record:?}");
-        }
-    }
-}
+mod tests;

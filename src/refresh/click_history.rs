@@ -89,6 +89,13 @@ impl ClickHistory {
         self.clicks = clicks;
     }
 
+    /// Records a look after a time that is not known well: the rate stays as it was.
+    pub(super) fn look_after_unknown_time(&mut self, clicks: u32, at: Duration) {
+        if nanos(at) > self.looked_at_ns {
+            (self.looked_at_ns, self.clicks) = (nanos(at), clicks);
+        }
+    }
+
     /// The clicks at the last look.
     pub const fn clicks(&self) -> u32 {
         self.clicks

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use super::{CampaignStats, ReportForm, UnexpectedClicks, UtcTime};
 
+/// The time that the rate of a campaign's polls is taken over.
+const POLLS_MEMORY: Duration = Duration::from_hours(1);
+
 /// One pass over all campaigns, every few minutes: sums the demand from their polls since the last pass and their
 /// clicks.
 #[derive(Debug)]
 pub(crate) struct DemandSlice {
     now: Duration,
     seconds: f64,
+    /// The share of this slice in the rate of polls, which is of about the last hour.
+    share: f64,
     demand: f64,
     clicked: u32,
     unclicked: u32,
@@ -34,7 +39,9 @@ impl DemandSlice {
 
     /// Begins a pass, `length` after the last one.
     pub(crate) fn new(now: Duration, length: Duration) -> Self {
-        Self { now, seconds: length.as_secs_f64().max(1.0), demand: 0.0, clicked: 0, unclicked: 0 }
+        let seconds = length.as_secs_f64().max(1.0);
+        let share = 1.0 - (-seconds / POLLS_MEMORY.as_secs_f64()).exp();
+        Self { now, seconds, share, demand: 0.0, clicked: 0, unclicked: 0 }
     }
 
     /// Adds a campaign; `answers` are the responses served so far from the cached report of each form (0 if the form
@@ -42,6 +49,7 @@ impl DemandSlice {
     pub(crate) fn add(&mut self, campaign: &mut CampaignStats, answers: [u32; 2]) {
         for form in ReportForm::BOTH {
             let new = campaign.take_new_answers(form, answers[form.index()]);
+            campaign.count_polls(form, f64::from(new) / self.seconds, self.share);
             if new == 0 {
                 continue;
             }
@@ -61,7 +69,7 @@ impl DemandSlice {
 
     /// Ends the pass.
     pub(crate) fn finish(self) -> DemandSummary {
-        let Self { now: _, seconds, demand, clicked, unclicked } = self;
+        let Self { now: _, seconds, share: _, demand, clicked, unclicked } = self;
         DemandSummary { demand, length: Duration::from_secs_f64(seconds), clicked, unclicked }
     }
 }
@@ -98,6 +106,25 @@ mod tests {
             (slice.finish().demand - 2.0 * (0.1 * rate).sqrt()).abs() < 1e-9,
             "both forms, new answers only"
         );
+    }
+
+    #[test]
+    fn the_rate_of_polls_is_that_of_about_the_last_hour() {
+        let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 5, at(0));
+        assert_eq!(campaign.polls_per_second(ReportForm::Clicked), None);
+        let mut answers = 0;
+        let mut rate_after = |slices: u32, new: u32| {
+            for _ in 0..slices {
+                answers += new;
+                DemandSlice::new(at(300), DemandSlice::LENGTH).add(&mut campaign, [answers, 0]);
+            }
+            assert_eq!(campaign.polls_per_second(ReportForm::AllLinks), None);
+            campaign.polls_per_second(ReportForm::Clicked).expect("it is polled")
+        };
+        assert!((rate_after(1, 30) - 0.1).abs() < 1e-6);
+        let after_an_hour = rate_after(12, 60);
+        assert!((0.15..0.19).contains(&after_an_hour), "{after_an_hour}");
+        assert!(rate_after(36, 0) < 0.02);
     }
 
     #[test]

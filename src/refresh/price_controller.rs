@@ -172,6 +172,7 @@ impl PriceController {
             demand_rest_of_day: self.rest_of_day,
             demand_by_hour: self.forecast.by_hour(&self.profile, now),
             calls_left: self.left.max(0.0),
+            usual_demand: self.profile.usual().copied(),
             call_ratio: self.call_ratio(),
             busyness: self.profile.usual().map(|usual| self.forecast.ratio(usual)),
             profile_days: self.profile.days().len(),

@@ -36,6 +36,8 @@ pub struct PriceStatus {
     pub demand_by_hour: Option<[f64; 24]>,
     /// The calls left for refreshes until midnight UTC: without those reserved, or used by other programs.
     pub calls_left: f64,
+    /// The usual demand of each hour of a UTC day, in calls at u = 1; `None` while there is no profile.
+    pub usual_demand: Option<[f64; 24]>,
     /// Calls made ÷ calls predicted, within the controller's limits.
     pub call_ratio: f64,
     /// The demand of the last hour ÷ the usual demand; `None` while there is no profile.

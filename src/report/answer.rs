@@ -67,6 +67,18 @@ pub struct Exchange {
     pub date: Option<SystemTime>,
     /// From sending the request to the end of the body.
     pub elapsed: Duration,
+    /// Who made the exchange.
+    pub origin: Origin,
+}
+
+/// Who made the exchange that brought an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// This replica called the upstream.
+    #[default]
+    Upstream,
+    /// Another replica did; the answer comes from the store that the replicas share.
+    SharedStore,
 }
 
 /// Which access token a call carried: each newer one has a higher number.

@@ -168,6 +168,11 @@ impl Membership {
         Ok(fleet)
     }
 
+    /// The next heartbeat is sent at once.
+    pub fn beat_soon(&self) {
+        self.beat_now.notify_one();
+    }
+
     /// Sends heartbeats for ever. `beaten` gets the result of each.
     pub async fn heartbeats(&self, mut beaten: impl FnMut(Result<FleetState, SharedStoreError>)) {
         loop {

@@ -26,6 +26,7 @@ mod membership;
 mod memory_store;
 mod millis;
 mod model;
+mod purge_queue;
 mod redis_store;
 mod scripts;
 mod shared_report;
@@ -46,6 +47,7 @@ pub use member::{FleetState, Heartbeat, MemberId, Recovery, SpentDay, StoreIdent
 pub use membership::Membership;
 pub use memory_store::{MemorySharedStore, StoreCopy};
 pub use model::StoreValue;
+pub use purge_queue::PurgeQueue;
 pub use redis_store::RedisStore;
 pub use shared_report::{
     FlightFailure, FlightLease, LookUp, LookedUp, Nonce, ReportKind, ReportToStore, SharedReport, StoreReport,

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use super::{
     PlanArguments,
     comparison::compare,
-    day,
+    day::PlannedDay,
     options::OutputFormat,
     plot::day_plot,
     progress::ProgressBar,
@@ -13,11 +13,11 @@ use super::{
 };
 use crate::commands::{CommandOutcome, Failure};
 
-/// Does not contact a running proxy and reads no settings file.
+/// Reads no settings file, and contacts a running proxy only with `--from`.
 pub(in crate::commands) fn run(arguments: PlanArguments) -> CommandOutcome {
     let options = arguments.parse()?;
-    let workload = day::workload(&options)?;
-    let comparison = compare(&workload, options.replicas, &mut ProgressBar::at_terminal());
+    let day = PlannedDay::of(&options)?;
+    let comparison = compare(&day.workload, &day.settings, options.replicas, &mut ProgressBar::at_terminal());
     if let Some(path) = &options.svg {
         let written = std::fs::write(path, day_plot(&comparison));
         written.map_err(|error| Failure::Settings(format!("--svg: {}: {error}", path.display())))?;

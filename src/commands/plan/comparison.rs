@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::progress::ProgressBar;
 use crate::plan::{
-    AnswerExchange, Derivation, FixedLifetime, Outcome, PlanOptions, Planned, Probing, SquareRootLaw,
-    Waiting, Workload, replay, replay_apart,
+    AnswerExchange, Derivation, FixedLifetime, FixedOptions, Outcome, PlanOptions, Planned, Probing,
+    SquareRootLaw, Waiting, Workload, replay, replay_apart,
 };
 
 /// The result of all replays.
@@ -17,6 +17,16 @@ pub(super) struct PlanComparison {
     pub(super) measured_from: Duration,
     pub(super) per_day: u32,
     pub(super) replicas: u16,
+    /// `cache.ttl`
+    pub(super) ttl: Duration,
+}
+
+/// The settings of the proxy that matter to a replay.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ReplaySettings {
+    pub(super) planned: PlanOptions,
+    pub(super) waiting: Waiting,
+    pub(super) fixed: FixedOptions,
 }
 
 /// A row of the table: one replay.
@@ -50,7 +60,12 @@ pub(super) enum Sharing {
 /// How often replicas that share a cache exchange their response counts.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
 
-pub(super) fn compare(workload: &Workload, replicas: u16, progress: &mut ProgressBar) -> PlanComparison {
+pub(super) fn compare(
+    workload: &Workload,
+    settings: &ReplaySettings,
+    replicas: u16,
+    progress: &mut ProgressBar,
+) -> PlanComparison {
     let sharings: &[Sharing] =
         if replicas == 1 { &[Sharing::Alone] } else { &[Sharing::Shared, Sharing::Apart] };
     let ways: Vec<_> = RefreshWay::ALL
@@ -63,7 +78,7 @@ pub(super) fn compare(workload: &Workload, replicas: u16, progress: &mut Progres
         .map(|(done, (refresh, sharing))| {
             let shown = |share: f64| progress.show((f64::from(done) + share) / whole, refresh.as_str());
             shown(0.0);
-            let outcome = refresh.run(workload, replicas, sharing, shown);
+            let outcome = refresh.run(workload, settings, (replicas, sharing), shown);
             ComparedWay { refresh, sharing, outcome }
         })
         .collect();
@@ -73,6 +88,7 @@ pub(super) fn compare(workload: &Workload, replicas: u16, progress: &mut Progres
         measured_from: workload.measured_from,
         per_day: workload.per_day,
         replicas,
+        ttl: settings.fixed.ttl,
     }
 }
 
@@ -91,36 +107,50 @@ impl RefreshWay {
         }
     }
 
-    fn run(self, day: &Workload, replicas: u16, sharing: Sharing, progress: impl FnMut(f64)) -> Outcome {
+    fn run(
+        self,
+        day: &Workload,
+        settings: &ReplaySettings,
+        (replicas, sharing): (u16, Sharing),
+        progress: impl FnMut(f64),
+    ) -> Outcome {
         let exchange = match sharing {
             Sharing::Alone | Sharing::Apart => None,
             Sharing::Shared => Some(AnswerExchange { replicas, interval: EXCHANGE_INTERVAL }),
         };
-        let usual = PlanOptions { exchange, ..PlanOptions::default() };
+        let usual = PlanOptions { exchange, ..settings.planned };
         let options = match self {
             // Like the proxy with a fixed lifetime: cached reports are refreshed in the background, no client waits.
-            Self::FixedLifetime => return fixed(day, replicas, sharing, progress),
+            Self::FixedLifetime => return fixed(day, settings.fixed, (replicas, sharing), progress),
             Self::Planned => usual,
             Self::PlannedWithDerivation => PlanOptions { derivation: Derivation::On, ..usual },
             Self::PlannedWithProbe => PlanOptions { probing: Probing::WhenItPays, ..usual },
         };
         match sharing {
             Sharing::Alone | Sharing::Shared => {
-                replay(day, &mut Planned::new(day, options), Waiting::Seldom, progress)
+                replay(day, &mut Planned::new(day, options), settings.waiting, progress)
             }
             Sharing::Apart => {
-                replay_apart(day, replicas, Waiting::Seldom, |part| Planned::new(part, options))
+                // Demand grows with the square root of the polls.
+                let share = f64::from(replicas).sqrt().recip();
+                let usual_demand = options.usual_demand.map(|hours| hours.map(|demand| demand * share));
+                let options = PlanOptions { usual_demand, ..options };
+                replay_apart(day, replicas, settings.waiting, |part| Planned::new(part, options))
             }
         }
     }
 }
 
-fn fixed(day: &Workload, replicas: u16, sharing: Sharing, progress: impl FnMut(f64)) -> Outcome {
+fn fixed(
+    day: &Workload,
+    options: FixedOptions,
+    (replicas, sharing): (u16, Sharing),
+    progress: impl FnMut(f64),
+) -> Outcome {
+    let stretched = |part: &Workload| FixedLifetime::stretched(part, options);
     match sharing {
-        Sharing::Alone | Sharing::Shared => {
-            replay(day, &mut FixedLifetime::stretched(day), Waiting::Never, progress)
-        }
-        Sharing::Apart => replay_apart(day, replicas, Waiting::Never, FixedLifetime::stretched),
+        Sharing::Alone | Sharing::Shared => replay(day, &mut stretched(day), Waiting::Never, progress),
+        Sharing::Apart => replay_apart(day, replicas, Waiting::Never, stretched),
     }
 }
 

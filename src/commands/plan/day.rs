@@ -3,29 +3,100 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    options::DayOptions,
+    comparison::ReplaySettings,
+    observed_day::observed_workload,
+    options::{DayOptions, DaySource},
     polls::{LoggedPolls, read_polls},
+    running_proxy::{RunningProxy, RunningRefresh, RunningSettings, SettingDuration},
 };
 use crate::{
     commands::Failure,
-    plan::{Dashboards, Poll, Population, Workload},
+    plan::{Dashboards, FixedOptions, PlanOptions, Poll, Population, Waiting, Workload},
+    refresh::RefreshPolicy,
 };
+
+/// The workload, and the settings that it is replayed with.
+#[derive(Debug)]
+pub(super) struct PlannedDay {
+    pub(super) workload: Workload,
+    pub(super) settings: ReplaySettings,
+}
+
+/// The calls of a day, if neither an option nor a proxy says how many.
+const PER_DAY: u32 = 10_000;
 
 /// Time between the sends of two campaigns.
 const SEND_EVERY: Duration = Duration::from_hours(12);
 /// Total clicks of a campaign are log-normal: the median, and the standard deviation of the logarithm.
 const MEDIAN_CLICKS: f64 = 800.0;
 const SPREAD: f64 = 1.2;
-/// Warm-up days: the price controller learns the demand of each hour from them.
-const WARM_DAYS: u32 = 2;
 
-pub(super) fn workload(options: &DayOptions) -> Result<Workload, Failure> {
-    if let Some(path) = &options.polls {
-        let logged = read_polls(path)
-            .map_err(|error| Failure::Settings(format!("--polls: {}: {error}", path.display())))?;
-        return Ok(logged_workload(&logged, options));
+// === impl PlannedDay ===
+
+impl PlannedDay {
+    pub(super) fn of(options: &DayOptions) -> Result<Self, Failure> {
+        let per_day = options.per_day.unwrap_or(PER_DAY);
+        let day = match &options.source {
+            DaySource::Dashboards => {
+                let workload = dashboards(options, per_day).workload(options.seed);
+                Self { workload, settings: ReplaySettings::default() }
+            }
+            DaySource::Log(path) => {
+                let logged = read_polls(path)
+                    .map_err(|error| Failure::Settings(format!("--polls: {}: {error}", path.display())))?;
+                let workload = logged_workload(&logged, options, per_day);
+                Self { workload, settings: ReplaySettings::default() }
+            }
+            DaySource::Running(address) => {
+                let proxy = RunningProxy::read(address)?;
+                let per_day = options.per_day.unwrap_or(proxy.settings.quota.per_day);
+                if per_day == 0 {
+                    let why = "is needed: that proxy has quota.per_day = 0, so its calls are not limited";
+                    return Err(Failure::Settings(format!("--budget: {why}")));
+                }
+                let workload = observed_workload(&proxy, options, per_day)?;
+                Self { workload, settings: ReplaySettings::of(&proxy) }
+            }
+        };
+        if u32::from(options.replicas) > day.workload.per_day {
+            return Err(Failure::Settings("--budget: is less than one call for each replica".to_owned()));
+        }
+        Ok(day)
     }
-    let dashboards = Dashboards {
+}
+
+// === impl ReplaySettings ===
+
+impl ReplaySettings {
+    fn of(proxy: &RunningProxy) -> Self {
+        let RunningSettings { cache, quota } = &proxy.settings;
+        let SettingDuration(min_refresh_interval) = cache.min_refresh_interval;
+        let SettingDuration(stale_while_revalidate) = cache.stale_while_revalidate;
+        Self {
+            planned: PlanOptions {
+                policy: RefreshPolicy { min_refresh_interval, stale_while_revalidate },
+                unexpected_clicks: cache.unexpected_clicks,
+                reserve: quota.reserve,
+                hour_share: quota.refresh_hour_share,
+                usual_demand: proxy.usual_demand,
+                ..PlanOptions::default()
+            },
+            waiting: match cache.refresh {
+                RunningRefresh::Planned | RunningRefresh::Fixed => Waiting::Seldom,
+                RunningRefresh::Before => Waiting::WhenDue,
+            },
+            fixed: FixedOptions {
+                ttl: cache.ttl.0,
+                empty_ttl: cache.empty_ttl.0,
+                jitter: cache.ttl_jitter,
+                reserve: quota.reserve,
+            },
+        }
+    }
+}
+
+fn dashboards(options: &DayOptions, per_day: u32) -> Dashboards {
+    Dashboards {
         campaigns: options.campaigns,
         often: options.often(),
         viewers: options.viewers,
@@ -34,16 +105,15 @@ pub(super) fn workload(options: &DayOptions) -> Result<Workload, Failure> {
         send_every: SEND_EVERY,
         median_clicks: MEDIAN_CLICKS,
         hours: options.hours,
-        per_day: options.per_day,
-        warm_days: WARM_DAYS,
-    };
-    Ok(dashboards.workload(options.seed))
+        per_day,
+        warm_days: DayOptions::WARM_DAYS,
+    }
 }
 
 /// Logged polls with simulated clicks. Campaigns first polled within the first hour of the log are assumed to be sent
 /// before it, the most polled last; each other campaign is assumed to be sent at its first poll.
-fn logged_workload(logged: &LoggedPolls, options: &DayOptions) -> Workload {
-    let mut population = Population::new(options.seed, logged.days - 1, options.per_day);
+fn logged_workload(logged: &LoggedPolls, options: &DayOptions, per_day: u32) -> Workload {
+    let mut population = Population::new(options.seed, logged.days - 1, per_day);
     let mut asked = BTreeMap::<u32, (Duration, u32)>::new();
     for (at, key) in &logged.polls {
         let (first, polls) = asked.entry(key.campaign).or_insert((*at, 0));

@@ -5,6 +5,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 
+use super::running_proxy::AdminAddress;
 use crate::{commands::Failure, plan::OpeningHours};
 
 /// The options as text, before they are parsed.
@@ -25,9 +26,9 @@ pub(crate) struct PlanArguments {
     /// Poll only between these hours, UTC; past midnight if the second is smaller than the first
     #[arg(long, value_name = "FROM-TO", default_value = "0-24")]
     hours: String,
-    /// Daily budget: calls per UTC day
-    #[arg(long, value_name = "CALLS", default_value = "10000")]
-    budget: String,
+    /// Daily budget: calls per UTC day [default: 10000, or quota.per_day of the proxy of --from]
+    #[arg(long, value_name = "CALLS")]
+    budget: Option<String>,
     /// Seed of the random numbers; another seed gives other clicks
     #[arg(long, value_name = "N", default_value = "1")]
     seed: String,
@@ -35,6 +36,11 @@ pub(crate) struct PlanArguments {
     /// no_clicks"; replaces --campaigns, --viewers, --poll and --hours; the clicks are still simulated
     #[arg(long, value_name = "FILE")]
     polls: Option<PathBuf>,
+    /// Plan the day of a running proxy: the URL of its admin port, such as http://127.0.0.1:9090. Its campaigns, requests,
+    /// hours and settings replace --campaigns, --viewers, --poll and --hours; the clicks are simulated from the rates it has
+    /// seen
+    #[arg(long, value_name = "URL")]
+    from: Option<String>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -51,11 +57,23 @@ pub(super) struct DayOptions {
     pub(super) poll: Duration,
     pub(super) replicas: u16,
     pub(super) hours: Option<OpeningHours>,
-    pub(super) per_day: u32,
+    /// `None`: not given.
+    pub(super) per_day: Option<u32>,
     pub(super) seed: u64,
-    pub(super) polls: Option<PathBuf>,
+    pub(super) source: DaySource,
     pub(super) output: OutputFormat,
     pub(super) svg: Option<PathBuf>,
+}
+
+/// Where the polls come from.
+#[derive(Debug)]
+pub(super) enum DaySource {
+    /// The other options.
+    Dashboards,
+    /// An access log.
+    Log(PathBuf),
+    /// The admin port of a running proxy.
+    Running(AdminAddress),
 }
 
 /// Format of the output.
@@ -78,28 +96,28 @@ impl PlanArguments {
             poll: duration("--poll", &self.poll)?,
             replicas: number("--replicas", &self.replicas, 1, 32)?,
             hours: opening_hours(&self.hours)?,
-            per_day: number("--budget", &self.budget, 1, 1_000_000)?,
+            per_day: self.budget.map(|text| number("--budget", &text, 1, 1_000_000)).transpose()?,
             seed: number("--seed", &self.seed, 0, u64::MAX)?,
-            polls: self.polls,
+            source: day_source(self.polls, self.from)?,
             output: if self.json { OutputFormat::Json } else { OutputFormat::Table },
             svg: self.svg,
         };
-        if u32::from(options.replicas) > options.per_day {
-            return Err(wrong("--budget", "is less than one call for each replica"));
-        }
-        if options.polls.is_none() && options.expected_polls() > MOST_POLLS {
-            return Err(wrong(
+        match options.source {
+            DaySource::Dashboards if options.expected_polls() > MOST_POLLS => Err(wrong(
                 "--poll",
                 "so many campaigns and viewers make more than 10,000,000 polls in three days: poll less often",
-            ));
+            )),
+            DaySource::Dashboards | DaySource::Log(_) | DaySource::Running(_) => Ok(options),
         }
-        Ok(options)
     }
 }
 
 // === impl DayOptions ===
 
 impl DayOptions {
+    /// Warm-up days: the price controller learns the demand of each hour from them.
+    pub(super) const WARM_DAYS: u32 = 2;
+
     /// Number of campaigns, the newest, that are polled at each interval; the others are polled a tenth as often.
     pub(super) fn often(&self) -> u32 {
         self.campaigns.div_ceil(3)
@@ -109,6 +127,18 @@ impl DayOptions {
         let often = f64::from(self.often()) * f64::from(self.viewers);
         let seldom = f64::from(self.campaigns - self.often()) / 10.0;
         (often + seldom) * 2.0 * 3.0 * 86_400.0 / self.poll.as_secs_f64()
+    }
+}
+
+fn day_source(polls: Option<PathBuf>, from: Option<String>) -> Result<DaySource, Failure> {
+    match (polls, from) {
+        (None, None) => Ok(DaySource::Dashboards),
+        (Some(path), None) => Ok(DaySource::Log(path)),
+        (None, Some(url)) => match AdminAddress::from_url(&url) {
+            Some(address) => Ok(DaySource::Running(address)),
+            None => Err(wrong("--from", "must be the URL of an admin port, such as http://127.0.0.1:9090")),
+        },
+        (Some(_), Some(_)) => Err(wrong("--from", "cannot be combined with --polls")),
     }
 }
 

@@ -27,10 +27,11 @@ pub(super) fn as_table(comparison: &PlanComparison) -> String {
     let answers = comparison.rows.first().map_or(0, |row| row.outcome.answers + row.outcome.refused);
     text.push_str(&format!(
         "\n{} polls, {} calls a day. missed/answer: clicks that an answer lacks, on average; worst: the most that one \
-         lacks;\n× law: times what the square-root law could reach with all calls; fixed lifetime: cache.ttl = 5m, \
+         lacks;\n× law: times what the square-root law could reach with all calls; fixed lifetime: cache.ttl = {}, \
          longer when calls are scarce;\nmean age: since a report was fetched; a change probe that finds nothing new leaves it as old.\n",
         grouped(answers),
         grouped(comparison.per_day.into()),
+        humantime::format_duration(comparison.ttl),
     ));
     text
 }

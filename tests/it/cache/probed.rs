@@ -174,6 +174,19 @@ async fn statistics_of_an_earlier_time_tell_nothing_of_the_answers_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_report_that_probes_show_to_be_current_is_not_fetched_at_any_age() {
+    let mut probed = Probed::trusted().await;
+    for _ in 0..32 {
+        sleep(Duration::from_mins(15)).await;
+        let call = probed.poll_until_probed().await;
+        probed.memory().probed(&call, Ok(statistics(&call, Duration::ZERO, |_| COUNTED)));
+    }
+    let ages = probed.keys.iter().map(|key| probed.memory().peek(key).unwrap().age(Instant::now()));
+    let youngest = ages.min().unwrap();
+    assert!(youngest > Duration::from_hours(5), "{youngest:?}, though nothing has changed for eight hours");
+}
+
+#[tokio::test(start_paused = true)]
 async fn verify_changes_nothing_of_a_report() {
     let mut probed = Probed::hold(ShadowMode::Verify).await;
     for _ in 0..10 {

@@ -202,6 +202,33 @@ async fn the_list_of_entries_is_paged_in_the_order_of_their_keys() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_list_says_how_often_a_report_is_requested_and_clicked() {
+    for refresh in ["planned", "fixed"] {
+        let proxy = InProcess::with(&[("CACHE__REFRESH", refresh), ("QUOTA__PER_DAY", "10000")]);
+        proxy.get(&path(2)).await;
+        let refused = "/v3/reports/email_reports/1ead98be-0000-0000-0000-000000000000/links";
+        proxy.get(refused).await;
+        let row = async |at: usize| {
+            let list = proxy.admin("/cache").await.json();
+            let row = &list["items"][at];
+            ["requests_per_hour", "clicks", "clicks_per_hour"].map(|figure| row[figure].as_f64())
+        };
+        assert!(matches!(row(0).await, [Some(0.0), Some(_), None]), "{refresh}: {:?}", row(0).await);
+        assert_eq!(row(1).await, [Some(0.0), None, None], "{refresh}: a refusal");
+        for _ in 0..66 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            proxy.get(&path(2)).await;
+        }
+        let [requests, clicks, per_hour_clicked] = row(0).await;
+        assert!(
+            requests.is_some_and(|requests| (340.0..=380.0).contains(&requests)),
+            "{refresh}: {requests:?}"
+        );
+        assert!(clicks.is_some() && per_hour_clicked.is_some(), "{refresh}: {clicks:?} {per_hour_clicked:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn readiness_is_tied_to_listening_and_draining_and_to_nothing_else() {
     let proxy = InProcess::new();
     assert_eq!(proxy.admin("/readyz").await.status, 503, "not listening yet");

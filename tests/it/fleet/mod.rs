@@ -3,6 +3,7 @@
 
 mod faulty_store;
 mod quota;
+mod reports;
 
 use std::{sync::Arc, time::Duration};
 

@@ -3,5 +3,8 @@
 mod command;
 mod hostile;
 mod model;
+mod running;
 mod whole_app;
+mod whole_app_clock;
 mod whole_app_hostile;
+mod whole_app_many;

@@ -1,7 +1,10 @@
 //! The whole proxy in memory, under paused time, in front of a vendor that plays a workload; and the score of its answers.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -48,6 +51,8 @@ pub(crate) struct PlayedDay {
     /// `None` while it restarts.
     run: Option<Run>,
     start: Instant,
+    /// By how many seconds the machine's clock is ahead.
+    clock_ahead: Arc<AtomicI64>,
     next_poll: usize,
     next_unseen: usize,
     reports: Vec<[Option<ReadReport>; 2]>,
@@ -88,6 +93,8 @@ pub(crate) struct Figures {
     pub(crate) measured: Answers,
     /// When the vendor got each call, since the start.
     pub(crate) calls: Vec<Duration>,
+    /// The reports: the index of the poll, and the clicks that its report shows.
+    pub(crate) answers: Vec<(usize, u32)>,
 }
 
 /// The answers of a span of time.
@@ -104,12 +111,26 @@ pub(crate) struct Answers {
 
 /// The same workload in the replay, with the default settings.
 pub(crate) fn replayed(workload: &Workload) -> Outcome {
-    let options = PlanOptions { unexpected_clicks: 7.0, ..PlanOptions::default() };
+    replayed_with(workload, PlanOptions::default())
+}
+
+/// The same with other options.
+pub(crate) fn replayed_with(workload: &Workload, options: PlanOptions) -> Outcome {
+    let options = PlanOptions { unexpected_clicks: 7.0, ..options };
     replay(workload, &mut Planned::new(workload, options), Waiting::Seldom, |_| {})
 }
 
 fn midnight() -> SystemTime {
     SystemTime::UNIX_EPOCH + DAY * 20_000
+}
+
+fn machine_clock(start: Instant, ahead: &Arc<AtomicI64>) -> WallClock {
+    let ahead = Arc::clone(ahead);
+    WallClock::told_by(move || {
+        let (right, seconds) = (midnight() + start.elapsed(), ahead.load(Ordering::Relaxed));
+        let wrong_by = Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 { right - wrong_by } else { right + wrong_by }
+    })
 }
 
 // === impl PlayedDay ===
@@ -142,7 +163,8 @@ impl PlayedDay {
         let settings = Settings::load(None, settings).expect("good settings");
         let start = Instant::now();
         let ids = play(&vendor, &workload, midnight());
-        let run = Run::begin(&settings, &vendor, state.as_ref(), start).await;
+        let clock_ahead = Arc::new(AtomicI64::new(0));
+        let run = Run::begin(&settings, &vendor, state.as_ref(), machine_clock(start, &clock_ahead)).await;
         let reports = ids.iter().map(|_| [None, None]).collect();
         Self {
             vendor,
@@ -152,6 +174,7 @@ impl PlayedDay {
             state,
             run: Some(run),
             start,
+            clock_ahead,
             next_poll: 0,
             next_unseen: 0,
             reports,
@@ -216,8 +239,14 @@ impl PlayedDay {
                 sleep(Duration::from_millis(1)).await;
             }
         }
-        let run = Run::begin(&self.settings, &self.vendor, self.state.as_ref(), self.start);
+        let clock = machine_clock(self.start, &self.clock_ahead);
+        let run = Run::begin(&self.settings, &self.vendor, self.state.as_ref(), clock);
         self.run = Some(run.await);
+    }
+
+    /// Sets the machine's clock: so many seconds ahead of the vendor's, which is right.
+    pub(crate) fn set_clock_ahead(&self, seconds: i64) {
+        self.clock_ahead.store(seconds, Ordering::Relaxed);
     }
 
     /// Nothing reaches the vendor any more, or all again.
@@ -253,8 +282,9 @@ impl PlayedDay {
     fn count(&mut self, poll: usize, response: Response<Body>) {
         let (campaign, form, at) = self.polled(poll);
         let answer = if response.status() == 200 {
-            let truth = self.workload.shown_in(campaign, form, at);
-            let missed = truth.saturating_sub(self.read(poll, response)).into();
+            let (truth, clicks) = (self.workload.shown_in(campaign, form, at), self.read(poll, response));
+            self.figures.answers.push((poll, clicks));
+            let missed = truth.saturating_sub(clicks).into();
             Answers { answered: 1, missed, ..Answers::default() }
         } else {
             Answers { refused: 1, ..Answers::default() }
@@ -292,12 +322,16 @@ impl PlayedDay {
 // === impl Run ===
 
 impl Run {
-    async fn begin(settings: &Settings, vendor: &Simulator, state: Option<&TempDir>, start: Instant) -> Self {
+    async fn begin(
+        settings: &Settings,
+        vendor: &Simulator,
+        state: Option<&TempDir>,
+        clock: WallClock,
+    ) -> Self {
         let store = state.map(|state| Arc::new(FileStore::open(state.path()).expect("a state.dir")));
         let held = store.as_ref().map_or_else(Weak::new, Arc::downgrade);
         let stores = store.map_or_else(StateStores::in_memory, StateStores::in_file);
         let connector = PipeConnector::to(vendor);
-        let clock = WallClock::starting_at(midnight() + start.elapsed());
         let dependencies = Dependencies {
             api: connector.connector(),
             authority: connector.connector(),

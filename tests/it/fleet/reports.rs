@@ -1,0 +1,163 @@
+//! Reports and flights of the fleet: one call for a key, whichever replica is asked.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use link_report_proxy::simulator::{BodyShape, Fault, Scope, synthetic_id};
+use tokio::{task::JoinSet, time::sleep};
+
+use super::{Fleet, faulty_store::LinkFault};
+use crate::support::in_process::{path, request};
+
+/// What the data port of a replica answers: status, `Age` in seconds, `Cache-Status`.
+async fn ask(fleet: &Fleet, replica: usize, report: u32) -> (u16, u64, String) {
+    let answer = fleet.replicas[replica].get(&path(report)).await;
+    let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+    (answer.status, header("age").parse().unwrap_or(0), header("cache-status"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_another_replica_has_fetched_costs_no_call_and_has_its_true_age() {
+    let fleet = Fleet::of(3, &[]);
+    Fleet::has_met().await;
+    assert_eq!(ask(&fleet, 0, 1).await.2, "link-report-proxy; fwd=uri-miss; stored");
+    sleep(Duration::from_secs(40)).await;
+    let (status, age, how) = ask(&fleet, 1, 1).await;
+    assert_eq!((status, age, how.as_str()), (200, 40, "link-report-proxy; hit; ttl=260; detail=shared"));
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(ask(&fleet, 1, 1).await.1, 50, "from its own memory");
+    assert_eq!(fleet.vendor.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_uncached_report_that_is_asked_for_everywhere_at_once_costs_one_call() {
+    let fleet = Fleet::of(3, &[]);
+    Fleet::has_met().await;
+    fleet.vendor.inject(Fault::Latency(Duration::from_secs(3)), Scope::All);
+    let mut asking = JoinSet::new();
+    for _caller in 0..20 {
+        for replica in &fleet.replicas {
+            asking.spawn(replica.get_meanwhile(&path(1)));
+        }
+    }
+    for answer in asking.join_all().await {
+        assert_eq!(answer.unwrap().status, StatusCode::OK);
+    }
+    assert_eq!(fleet.vendor.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refreshed_report_reaches_every_memory_that_holds_it_within_a_second() {
+    let fleet = Fleet::of(3, &[]);
+    Fleet::has_met().await;
+    for replica in 0..3 {
+        ask(&fleet, replica, 1).await;
+    }
+    sleep(Duration::from_secs(310)).await;
+    ask(&fleet, 0, 1).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(fleet.vendor.calls(), 2);
+    for replica in 0..3 {
+        assert_eq!(ask(&fleet, replica, 1).await.1, 1);
+    }
+    assert_eq!(fleet.vendor.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_replicas_make_as_many_calls_for_polled_reports_as_one() {
+    let mut calls = Vec::new();
+    for replicas in [1, 10] {
+        let fleet = Fleet::of(replicas, &[]);
+        Fleet::has_met().await;
+        for _round in 0..240 {
+            for replica in 0..replicas {
+                for report in 0..4 {
+                    assert_eq!(ask(&fleet, replica, report).await.0, 200);
+                }
+            }
+            sleep(Duration::from_secs(30)).await;
+        }
+        calls.push(fleet.vendor.calls());
+    }
+    assert_eq!(calls[0], calls[1], "in two hours");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_key_costs_one_call_a_pause_and_not_one_for_each_replica() {
+    let fleet = Fleet::of(5, &[]);
+    Fleet::has_met().await;
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    fleet.vendor.inject(Fault::Status { status, shape: BodyShape::Array }, Scope::All);
+    for _second in 0..60 {
+        for replica in 0..5 {
+            assert_eq!(ask(&fleet, replica, 1).await.0, 502);
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(fleet.vendor.calls(), 4, "after 0, 5, 15 and 35 seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_reaches_every_replica() {
+    let fleet = Fleet::of(3, &[]);
+    Fleet::has_met().await;
+    for replica in 0..3 {
+        ask(&fleet, replica, 1).await;
+    }
+    let target = format!("/cache/{}", synthetic_id(1, 2));
+    let purged = fleet.replicas[1].admin_as("127.0.0.1:5", request(Method::DELETE, &target, &[])).await;
+    assert!(purged.status < 300, "{}", purged.status);
+    sleep(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(30)).await;
+    for replica in 0..3 {
+        let (status, age, _) = ask(&fleet, replica, 1).await;
+        assert_eq!((status, age), (200, 0));
+    }
+    assert_eq!(fleet.vendor.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_that_the_store_did_not_hear_is_told_when_it_is_back() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    for replica in 0..2 {
+        ask(&fleet, replica, 1).await;
+    }
+    fleet.links[0].set(LinkFault::Cut);
+    let purged = fleet.replicas[0].admin_as("127.0.0.1:5", request(Method::DELETE, "/cache", &[])).await;
+    assert!(purged.status < 300, "{}", purged.status);
+    sleep(Duration::from_secs(20)).await;
+    fleet.links[0].set(LinkFault::None);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(ask(&fleet, 1, 1).await.1, 0, "purged here too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_store_each_replica_fetches_for_itself() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    for link in &fleet.links {
+        link.set(LinkFault::Cut);
+    }
+    for replica in 0..2 {
+        assert_eq!(ask(&fleet, replica, 1).await.0, 200);
+    }
+    assert_eq!(fleet.vendor.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_dies_in_a_flight_delays_the_others_by_its_lease_at_most() {
+    let mut fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    fleet.vendor.inject(Fault::Hang, Scope::Next(1));
+    let asking = fleet.replicas[0].get_meanwhile(&path(1));
+    sleep(Duration::from_millis(100)).await;
+    fleet.links[0].set(LinkFault::Cut);
+    drop(fleet.replicas.remove(0));
+    asking.abort();
+    let mut waited = 0;
+    while ask(&fleet, 0, 1).await.0 != 200 {
+        waited += 1;
+        assert!(waited < 5);
+    }
+}
