@@ -54,4 +54,3 @@ pub use shared_report::{
 };
 pub use shared_token::{SealedToken, SharedToken, TokenSwap, TokenSwapped};
 pub use store::{PurgeScope, SharedStore};
-pub use store_keys::{InvalidNamespace, StoreNamespace};

@@ -17,6 +17,7 @@ use super::{
     operation::LIMITS,
     test_server::{Engine, TestClock, TestServer, connect},
 };
+use crate::settings::StoreNamespace;
 
 /// A day, and noon of it: when the tests begin.
 pub(in crate::shared) const DAY: u64 = 20_783;
@@ -58,7 +59,7 @@ struct ServerFaults {
 }
 
 pub(in crate::shared) fn namespace() -> StoreNamespace {
-    StoreNamespace::parse("test").expect("a namespace")
+    StoreNamespace::fixed("test")
 }
 
 pub(in crate::shared) async fn memory() -> Backend {
