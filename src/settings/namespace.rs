@@ -31,6 +31,12 @@ impl StoreNamespace {
         Self(hex.collect())
     }
 
+    /// A test's.
+    #[cfg(test)]
+    pub(crate) fn fixed(text: &'static str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0

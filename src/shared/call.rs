@@ -10,9 +10,9 @@ pub struct CallRequest {
     /// It is granted only while fewer calls than this are counted on the day. The caller's lane decides it: misses have
     /// the whole limit, refreshes leave a reserve.
     pub ceiling: u64,
-    /// The least time between two calls of the fleet. Zero: calls are not spaced.
+    /// The least time between two calls of the fleet, at most 25 s. Zero: calls are not spaced.
     pub interval: Duration,
-    /// The longest time that the call may have to wait for its place.
+    /// The longest time that the call may have to wait for its place, at most 30 s.
     pub horizon: Duration,
 }
 
@@ -25,7 +25,7 @@ pub enum CallTurn {
         wait: Duration,
         /// The calls counted on the day, this one included.
         spent: u64,
-        /// The first call after a lockout: all others wait for its result.
+        /// The first call after a lockout: all others wait for its result, but no longer than 30 s.
         probe: bool,
     },
     /// Refused: the count has reached the ceiling.
@@ -57,13 +57,14 @@ pub enum CallTurn {
 pub struct LockoutRequest {
     /// The day that is used up; ignored if the store counts a later one.
     pub day: u64,
-    /// How long the lockout lasts. Zero: it is over, since a probe was answered.
+    /// How long the lockout lasts, unless its day ends before: after either, the first call is a probe. A shorter one does
+    /// not shorten a longer one. Zero: it is over, since a probe was answered.
     pub lasts: Duration,
 }
 
 /// The upstream said `throttled`: all replicas wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThrottleRequest {
-    /// No call of the fleet leaves for this time.
+    /// No call of the fleet leaves for this time, at most a minute. A shorter one does not shorten a longer one.
     pub hold: Duration,
 }

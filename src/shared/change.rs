@@ -59,9 +59,9 @@ pub enum ChangeKind {
 /// What a read of the feed returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedPage {
-    /// In order; empty if nothing changed while the read waited.
+    /// In order, at most 256; empty if nothing changed while the read waited.
     pub changes: Vec<Change>,
-    /// FeedPage after the position that was asked for are not in the feed any more, or the position is ahead of it: read
-    /// on from here, and take every report as possibly outdated.
+    /// Changes after the position that was asked for, or after `changes`, are not in the feed any more or cannot be read,
+    /// or the position is ahead of it: read on from here, and take every report as possibly outdated.
     pub restart_at: Option<ChangeId>,
 }

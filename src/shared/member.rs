@@ -30,6 +30,7 @@ pub struct Heartbeat {
     /// The highest count that it was told. The store's is raised to it.
     pub told: SpentDay,
     /// The calls that it made on `told.day` while the store was away: all of them, so a repeated heartbeat adds nothing.
+    /// A store that was recovered since may add them twice, which is the safe side.
     pub offline: u64,
 }
 
@@ -63,10 +64,13 @@ pub struct Recovery {
     pub seen: Sequence,
     /// The epoch to begin.
     pub fresh: Epoch,
-    /// The highest count that it was told.
+    /// The highest count that it was told. The day is today's even if it was told nothing: else the day is only known
+    /// when the next call is taken.
     pub told: SpentDay,
-    /// Added to the count: calls that nobody remembers can have been made.
+    /// Added to the count: the calls that can be made in ten seconds, and then be forgotten by all. Less is added if the
+    /// last recovery was less than ten seconds ago.
     pub margin: u64,
-    /// Begin it though the sequence looks right: the server's identity has changed.
+    /// Begin it though the sequence looks right: the server's identity has changed. Not again for the same change: a
+    /// replica that has joined the new epoch forgets the old identity.
     pub force: bool,
 }

@@ -1,8 +1,13 @@
 //! The shared store: what the replicas of one API key share through Redis or Valkey: the day's calls, the second's
 //! calls, reports, flights, and the sealed token.
 //!
-//! [`SharedStore`] is the port; each of its operations is one atomic script. Backends: the model (in memory, pure, time is
-//! an argument) and Redis. One conformance suite runs against both.
+//! [`SharedStore`] is the port; each of its operations is one atomic script. Backends: [`MemorySharedStore`] runs the model
+//! (pure, time is an argument), [`RedisStore`] the Lua scripts. One conformance suite runs on both, and random operations
+//! have the same replies.
+//!
+//! What a server loses, replicas bring back. Epoch, sequence and the day's count are one value, so they are lost together;
+//! a replica that was told more than the store knows is refused ([`StoreChanged`]), and recovers. Times that the store
+//! keeps never outlive a clock that was put back: a place in the second for a minute, a lease for a second.
 //!
 //! Rules that hold everywhere: the store's own clock is the only one; ages and waits are durations that the store worked
 //! out. Each write is idempotent (by a nonce, a fence or a maximum), because a reply can be lost after the write; only
@@ -53,4 +58,3 @@ pub use shared_report::{
 };
 pub use shared_token::{SealedToken, SharedToken, TokenSwap, TokenSwapped};
 pub use store::{PurgeScope, SharedStore};
-pub use store_keys::{InvalidNamespace, StoreNamespace};

@@ -16,11 +16,10 @@ use super::{
     TokenSwapped,
     feed_window::PAGE_LENGTH,
     millis::millis_up,
-    store_keys::StoreNamespace,
     store_script::StoreScript,
     wire::{self, FeedRead, ReplyLimits, ScriptCall, ScriptRequests},
 };
-use crate::report::ReportKey;
+use crate::{report::ReportKey, settings::StoreNamespace};
 
 /// What the store needs of a connection. It adds no time limit to [`Scripts::run`] and [`Scripts::query`]: they have
 /// their own.

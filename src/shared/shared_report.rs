@@ -23,7 +23,8 @@ pub struct LookUp {
     pub have: Fence,
     /// How long the lease lasts.
     pub lease: Duration,
-    /// The answers that this replica gave with its report since it last said so.
+    /// The answers that this replica gave with its report since it last said so. They are statistics: a repeated
+    /// operation adds them again, unless this flight has the lease.
     pub answers: u64,
 }
 
@@ -32,7 +33,7 @@ pub struct LookUp {
 pub enum LookedUp {
     /// The store has a newer report than this replica.
     Newer(SharedReport),
-    /// This replica has the lease: it fetches. The same nonce again prolongs it.
+    /// This replica has the lease: it fetches. The same nonce again prolongs it, whatever was stored meanwhile.
     Leased(FlightLease),
     /// Another replica fetches.
     InFlight {
@@ -51,9 +52,10 @@ pub enum LookedUp {
 /// The right to fetch a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlightLease {
-    /// To be passed with the result.
+    /// To be passed with the result. A prolonged lease keeps its fence, unless it had ended or the key was purged: what
+    /// was asked for before is not to be stored with the new one.
     pub fence: Fence,
-    /// The answers that the other replicas gave with the report before.
+    /// The answers that all replicas gave with the report before, as far as they said so.
     pub answers: u64,
 }
 
@@ -106,7 +108,8 @@ pub struct StoreReport {
     pub key: ReportKey,
     /// The flight: its lease ends.
     pub nonce: Nonce,
-    /// The lease's fence. The report is not stored if the store has a newer one, or the key was purged since.
+    /// The lease's fence. The report is not stored if the store has a newer one, or the key was purged since. It is
+    /// stored though the lease has ended.
     pub fence: Fence,
     /// For how long the store keeps it.
     pub keep: Duration,
@@ -119,11 +122,11 @@ pub struct StoreReport {
 pub struct FlightFailure {
     /// The key.
     pub key: ReportKey,
-    /// The flight: ignored if another one has the lease.
+    /// The flight: ignored if another one has the lease, or a minute after it ended.
     pub nonce: Nonce,
     /// For how long no replica fetches the key.
     pub back_off: Duration,
-    /// Why, for the other replicas: a word, at most 64 bytes.
+    /// Why, for the other replicas: a word, cut at 64 bytes.
     pub why: Box<str>,
 }
 

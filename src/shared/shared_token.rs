@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// A token record, encrypted; only replicas with the fleet's key can open it. Safe to print: it shows its length.
+/// A token record, encrypted, at most 64 KiB; only replicas with the fleet's key can open it. Safe to print: it shows its length.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedToken(pub Bytes);
 

@@ -1,41 +1,15 @@
-//! The names of the store's keys: `lrp:{namespace}:…`.
+//! The names of the store's keys: `lrp:{namespace}:…`. The braces make the namespace the hash tag of all of them, so a
+//! cluster keeps them in one slot.
 
-use crate::report::{ActivityId, NoClicks, ReportKey};
-
-/// Tells the fleets apart that share one server. In braces it is the hash tag of all keys, so a cluster keeps them in one
-/// slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreNamespace(Box<str>);
-
-/// The text is no namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to 64 of the characters a-z, 0-9, - and _")]
-pub struct InvalidNamespace;
+use crate::{
+    report::{ActivityId, NoClicks, ReportKey},
+    settings::StoreNamespace,
+};
 
 /// Makes the keys of one namespace.
 #[derive(Debug, Clone)]
 pub(super) struct StoreKeys {
     prefix: Box<str>,
-}
-
-// === impl StoreNamespace ===
-
-impl StoreNamespace {
-    const LONGEST: usize = 64;
-
-    /// # Errors
-    /// [`InvalidNamespace`], also for braces, which would end the hash tag, and for what an ACL's pattern would read as
-    /// a wildcard.
-    pub fn parse(text: &str) -> Result<Self, InvalidNamespace> {
-        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-        let valid = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(allowed);
-        if valid { Ok(Self(text.into())) } else { Err(InvalidNamespace) }
-    }
-
-    /// The namespace itself.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 // === impl StoreKeys ===
@@ -100,18 +74,8 @@ mod tests {
     use crate::report::testing::key;
 
     #[test]
-    fn a_namespace_has_nothing_that_ends_the_hash_tag_or_is_a_wildcard() {
-        for text in ["", "a{b", "a}b", "a:b", "a*", "a?", "a[b]", "A", "a b", "a\n", "é", &"a".repeat(65)] {
-            assert_eq!(StoreNamespace::parse(text), Err(InvalidNamespace), "{text}");
-        }
-        for text in ["a", "0f3a-b_c", &"a".repeat(64)] {
-            assert_eq!(StoreNamespace::parse(text).unwrap().as_str(), text);
-        }
-    }
-
-    #[test]
     fn all_keys_carry_one_hash_tag() {
-        let keys = StoreKeys::new(&StoreNamespace::parse("fleet-7").unwrap());
+        let keys = StoreKeys::new(&StoreNamespace::fixed("fleet-7"));
         let (key, other) = (key(1), key(2));
         let all = [
             keys.fleet(),

@@ -29,7 +29,7 @@ const HOLD_AFTER_RECOVERY: u64 = 1_100;
 /// The margin of a recovery is what can be lost in this time.
 const MARGIN_WINDOW: u64 = 10_000;
 
-/// More than all fences that can have been granted and lost.
+/// More than all fences that can have been granted in a second.
 const SEQUENCE_STEP: u64 = 1 << 20;
 
 /// All times in milliseconds by the store's clock.
@@ -117,7 +117,7 @@ impl ModelFleet {
             elapsed.map_or(margin, |elapsed| margin.min((margin * elapsed).div_ceil(MARGIN_WINDOW) + 1));
         self.today.spent = self.today.spent.max(told.unwrap_or_default()) + self.charged;
         self.epoch = Some(fresh);
-        self.sequence = self.sequence.max(seen.0) + SEQUENCE_STEP;
+        self.sequence = (self.sequence.max(seen.0) + SEQUENCE_STEP).max(now / 1_000 * SEQUENCE_STEP);
         self.next_call = ahead(now, self.next_call).max(now + HOLD_AFTER_RECOVERY);
         self.recovered_at = Some(now);
         true

@@ -25,6 +25,10 @@ const FLIGHT_REMEMBERED: u64 = 60_000;
 /// A lease may have so much more time left than it was given for: a small step back of the clock ends none.
 const CLOCK_SLACK: u64 = 1_000;
 
+/// What has expired is dropped so much later: it may be asked for again after the clock was put back.
+const DROPPED_AFTER: u64 = 3_600_000;
+
+/// The reports and flights of all keys.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ModelKeys {
     reports: HashMap<ReportKey, StoredReport, RandomState>,
@@ -190,8 +194,8 @@ impl ModelKeys {
     }
 
     pub(super) fn drop_expired(&mut self, now: u64) {
-        self.reports.retain(|_, report| now < report.until);
-        self.flights.retain(|_, flight| now < flight.until + FLIGHT_REMEMBERED);
+        self.reports.retain(|_, report| now < report.until + DROPPED_AFTER);
+        self.flights.retain(|_, flight| now < flight.until + DROPPED_AFTER);
     }
 
     pub(super) fn evict_report(&mut self, key: ReportKey) {

@@ -17,19 +17,20 @@ use super::{
     operation::LIMITS,
     test_server::{Engine, TestClock, TestServer, connect},
 };
+use crate::settings::StoreNamespace;
 
 /// A day, and noon of it: when the tests begin.
-pub(super) const DAY: u64 = 20_783;
-pub(super) const NOON: Duration = Duration::from_secs(DAY * 86_400 + 43_200);
+pub(in crate::shared) const DAY: u64 = 20_783;
+pub(in crate::shared) const NOON: Duration = Duration::from_secs(DAY * 86_400 + 43_200);
 
 /// An empty store, and what a test does to it.
-pub(super) struct Backend {
-    pub(super) store: Arc<dyn SharedStore>,
-    pub(super) faults: Box<dyn Faults>,
+pub(in crate::shared) struct Backend {
+    pub(in crate::shared) store: Arc<dyn SharedStore>,
+    pub(in crate::shared) faults: Box<dyn Faults>,
 }
 
 /// What can happen to a store.
-pub(super) trait Faults: Send + Sync {
+pub(in crate::shared) trait Faults: Send + Sync {
     fn put_clock_forward(&self, by: Duration);
 
     fn put_clock_back(&self, by: Duration);
@@ -57,28 +58,28 @@ struct ServerFaults {
     _server: TestServer,
 }
 
-pub(super) fn namespace() -> StoreNamespace {
-    StoreNamespace::parse("test").expect("a namespace")
+pub(in crate::shared) fn namespace() -> StoreNamespace {
+    StoreNamespace::fixed("test")
 }
 
-pub(super) async fn memory() -> Backend {
+pub(in crate::shared) async fn memory() -> Backend {
     let store = Arc::new(MemorySharedStore::new(NOON));
     Backend { store: Arc::clone(&store) as _, faults: memory_faults(store) }
 }
 
 /// The model behind the wire format.
-pub(super) async fn wire() -> Backend {
+pub(in crate::shared) async fn wire() -> Backend {
     let store = Arc::new(MemorySharedStore::new(NOON));
     let server = FakeServer(Arc::clone(&store));
     let redis = RedisStore::new(server, &namespace(), LIMITS.max_body);
     Backend { store: Arc::new(redis), faults: memory_faults(store) }
 }
 
-pub(super) async fn redis() -> Backend {
+pub(in crate::shared) async fn redis() -> Backend {
     on_server(Engine::Redis).await
 }
 
-pub(super) async fn valkey() -> Backend {
+pub(in crate::shared) async fn valkey() -> Backend {
     on_server(Engine::Valkey).await
 }
 

@@ -13,6 +13,7 @@ macro_rules! conforms {
                 an_older_copy_that_others_have_overtaken_is_found_by_the_server_s_identity
                 recoveries_soon_after_one_another_charge_what_can_have_been_lost_since
                 a_survivor_that_knows_more_than_the_new_epoch_raises_count_and_sequence
+                fences_rise_though_nobody_remembers_the_last_one
                 a_new_replica_is_charged_nothing_for_joining
                 what_is_charged_while_the_day_is_unknown_counts_on_the_day_that_begins
                 no_call_leaves_in_the_second_after_a_recovery

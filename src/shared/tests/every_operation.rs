@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::{store_script::StoreScript, *};
 use crate::report::testing::key;
 
-pub(super) fn all_scripts() -> [&'static StoreScript; 16] {
+pub(in crate::shared) fn all_scripts() -> [&'static StoreScript; 16] {
     [
         &scripts::HEARTBEAT,
         &scripts::RECOVER,
@@ -26,7 +26,7 @@ pub(super) fn all_scripts() -> [&'static StoreScript; 16] {
     ]
 }
 
-pub(super) fn recovery() -> Recovery {
+pub(in crate::shared) fn recovery() -> Recovery {
     Recovery {
         known: None,
         seen: Sequence(0),
@@ -38,7 +38,7 @@ pub(super) fn recovery() -> Recovery {
 }
 
 /// Performs each; `Err` with the first error.
-pub(super) async fn every_operation(store: &dyn SharedStore) -> Result<(), SharedStoreError> {
+pub(in crate::shared) async fn every_operation(store: &dyn SharedStore) -> Result<(), SharedStoreError> {
     let (key, why) = (key(1), "a guarded operation is not refused here");
     store.identity().await?;
     let state = store.recover(recovery()).await?;

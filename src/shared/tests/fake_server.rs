@@ -18,7 +18,7 @@ use crate::report::ReportKey;
 
 /// The model behind the wire format.
 #[derive(Debug)]
-pub(super) struct FakeServer(pub(super) Arc<MemorySharedStore>);
+pub(in crate::shared) struct FakeServer(pub(in crate::shared) Arc<MemorySharedStore>);
 
 // === impl FakeServer ===
 

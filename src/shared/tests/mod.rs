@@ -1,13 +1,14 @@
 //! Tests of the store's backends: one conformance suite for the model, for the wire format and for real servers.
 
-mod backend;
+pub(super) mod backend;
 mod cases;
 mod conformance;
-mod every_operation;
-mod fake_server;
+pub(super) mod every_operation;
+pub(super) mod fake_server;
 mod hostile;
-mod operation;
+mod memory_faults;
+pub(super) mod operation;
 mod random_replica;
 mod servers;
-mod test_server;
-mod wire_values;
+pub(super) mod test_server;
+pub(super) mod wire_values;

@@ -172,7 +172,7 @@ impl RandomReplica {
         match choice {
             FenceChoice::Nothing => Fence(0),
             FenceChoice::Last => self.last.get(&key).map_or(Fence(0), |(_, fence)| *fence),
-            FenceChoice::Huge => Fence(1 << 40),
+            FenceChoice::Huge => Fence(1 << 52),
         }
     }
 

@@ -25,24 +25,24 @@ const TEST_CLOCK: &str = "local now = tonumber(ARGV[#ARGV])\n";
 
 /// Which server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Engine {
+pub(in crate::shared) enum Engine {
     Redis,
     Valkey,
 }
 
 /// A server that runs.
-pub(super) struct TestServer {
+pub(in crate::shared) struct TestServer {
     process: Child,
     directory: TempDir,
 }
 
 /// The store's clock, in milliseconds.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TestClock(pub(super) Arc<AtomicU64>);
+pub(in crate::shared) struct TestClock(pub(in crate::shared) Arc<AtomicU64>);
 
 /// Runs scripts on a real server, by its own clock or by a test's.
 #[derive(Debug)]
-pub(super) struct ServerScripts {
+pub(in crate::shared) struct ServerScripts {
     commands: MultiplexedConnection,
     blocking: MultiplexedConnection,
     clock: Option<TestClock>,
@@ -78,11 +78,11 @@ fn installed_valkey() -> PathBuf {
 // === impl TestServer ===
 
 impl TestServer {
-    pub(super) fn start(engine: Engine) -> Self {
+    pub(in crate::shared) fn start(engine: Engine) -> Self {
         Self::start_with(engine, &[])
     }
 
-    pub(super) fn start_with(engine: Engine, options: &[&str]) -> Self {
+    pub(in crate::shared) fn start_with(engine: Engine, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(engine.program());
         command.current_dir(&directory).args(["--port", "0", "--unixsocket", "socket"]);
@@ -104,20 +104,20 @@ impl TestServer {
         server
     }
 
-    pub(super) fn connection_info(&self, user: RedisConnectionInfo) -> ConnectionInfo {
+    pub(in crate::shared) fn connection_info(&self, user: RedisConnectionInfo) -> ConnectionInfo {
         let socket = ConnectionAddr::Unix(self.directory.path().join("socket"));
         socket.into_connection_info().expect("an address").set_redis_settings(user)
     }
 
-    pub(super) fn client(&self) -> Client {
+    pub(in crate::shared) fn client(&self) -> Client {
         Client::open(self.connection_info(RedisConnectionInfo::default())).expect("a client")
     }
 
-    pub(super) async fn scripts(&self, clock: Option<TestClock>) -> ServerScripts {
+    pub(in crate::shared) async fn scripts(&self, clock: Option<TestClock>) -> ServerScripts {
         self.scripts_of(RedisConnectionInfo::default(), clock).await
     }
 
-    pub(super) async fn scripts_of(
+    pub(in crate::shared) async fn scripts_of(
         &self,
         user: RedisConnectionInfo,
         clock: Option<TestClock>,
@@ -134,7 +134,7 @@ impl Drop for TestServer {
     }
 }
 
-pub(super) async fn connect(client: &Client) -> MultiplexedConnection {
+pub(in crate::shared) async fn connect(client: &Client) -> MultiplexedConnection {
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     client.get_multiplexed_async_connection_with_config(&config).await.expect("a connection")
 }
@@ -142,7 +142,7 @@ pub(super) async fn connect(client: &Client) -> MultiplexedConnection {
 // === impl TestClock ===
 
 impl TestClock {
-    pub(super) fn millis(&self) -> u64 {
+    pub(in crate::shared) fn millis(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -183,7 +183,7 @@ impl Scripts for ServerScripts {
 }
 
 /// The script as it is sent, or with a test's clock.
-pub(super) fn compiled(script: &StoreScript, clock: Option<&TestClock>) -> Script {
+pub(in crate::shared) fn compiled(script: &StoreScript, clock: Option<&TestClock>) -> Script {
     match clock {
         None => Script::new(script.text),
         Some(_) => Script::new(&script.text.replacen(CLOCK, TEST_CLOCK, 1)),

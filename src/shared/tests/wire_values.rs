@@ -70,7 +70,7 @@ fn key_of(store_key: &[u8]) -> ReportKey {
 }
 
 /// The operation of a call, if it is not one of the change feed.
-pub(super) fn decode(call: &ScriptCall) -> Option<StoreOperation> {
+pub(in crate::shared) fn decode(call: &ScriptCall) -> Option<StoreOperation> {
     let mut args = ScriptArguments(call.args.iter());
     let args = &mut args;
     let operation = match call.script.name {
@@ -170,11 +170,11 @@ pub(super) fn decode(call: &ScriptCall) -> Option<StoreOperation> {
     Some(operation)
 }
 
-pub(super) fn word(text: &str) -> Value {
+pub(in crate::shared) fn word(text: &str) -> Value {
     Value::BulkString(text.into())
 }
 
-pub(super) fn integer(integer: u64) -> Value {
+pub(in crate::shared) fn integer(integer: u64) -> Value {
     Value::Int(integer.try_into().expect("a small integer"))
 }
 
@@ -196,7 +196,7 @@ fn guarded<T>(result: Guarded<T>, encode: impl FnOnce(T) -> Value) -> Value {
 }
 
 /// The reply of a script.
-pub(super) fn encode(result: OperationResult) -> Value {
+pub(in crate::shared) fn encode(result: OperationResult) -> Value {
     match result {
         OperationResult::Heartbeat(state) => guarded(state, fleet_state),
         OperationResult::Recovered(state) => fleet_state(state),

@@ -22,25 +22,25 @@ pub(in crate::shared) struct ReplyLimits {
     pub(in crate::shared) max_body: usize,
 }
 
-type Parsed<T> = Result<T, SharedStoreError>;
+type ReplyParsed<T> = Result<T, SharedStoreError>;
 
-pub(in crate::shared) fn parse_guarded_fleet_state(value: Value) -> Parsed<Guarded<FleetState>> {
+pub(in crate::shared) fn parse_guarded_fleet_state(value: Value) -> ReplyParsed<Guarded<FleetState>> {
     ReplyFields::read_guarded(value, fleet_state)
 }
 
-pub(in crate::shared) fn parse_fleet_state(value: Value) -> Parsed<FleetState> {
+pub(in crate::shared) fn parse_fleet_state(value: Value) -> ReplyParsed<FleetState> {
     ReplyFields::read(value, fleet_state)
 }
 
-pub(in crate::shared) fn parse_guarded_done(value: Value) -> Parsed<Guarded<()>> {
+pub(in crate::shared) fn parse_guarded_done(value: Value) -> ReplyParsed<Guarded<()>> {
     ReplyFields::read_guarded(value, done)
 }
 
-pub(in crate::shared) fn parse_done(value: Value) -> Parsed<()> {
+pub(in crate::shared) fn parse_done(value: Value) -> ReplyParsed<()> {
     ReplyFields::read(value, done)
 }
 
-pub(in crate::shared) fn parse_call_turn(value: Value) -> Parsed<Guarded<CallTurn>> {
+pub(in crate::shared) fn parse_call_turn(value: Value) -> ReplyParsed<Guarded<CallTurn>> {
     ReplyFields::read_guarded(value, |word, fields| match word {
         "granted" => Ok(CallTurn::Granted {
             wait: fields.duration()?,
@@ -60,7 +60,10 @@ pub(in crate::shared) fn parse_call_turn(value: Value) -> Parsed<Guarded<CallTur
     })
 }
 
-pub(in crate::shared) fn parse_looked_up(value: Value, limits: ReplyLimits) -> Parsed<Guarded<LookedUp>> {
+pub(in crate::shared) fn parse_looked_up(
+    value: Value,
+    limits: ReplyLimits,
+) -> ReplyParsed<Guarded<LookedUp>> {
     ReplyFields::read_guarded(value, |word, fields| match word {
         "report" => report(fields, limits).map(LookedUp::Newer),
         "leased" => Ok(LookedUp::Leased(FlightLease { fence: fields.fence()?, answers: fields.integer()? })),
@@ -70,7 +73,10 @@ pub(in crate::shared) fn parse_looked_up(value: Value, limits: ReplyLimits) -> P
     })
 }
 
-pub(in crate::shared) fn parse_report(value: Value, limits: ReplyLimits) -> Parsed<Option<SharedReport>> {
+pub(in crate::shared) fn parse_report(
+    value: Value,
+    limits: ReplyLimits,
+) -> ReplyParsed<Option<SharedReport>> {
     ReplyFields::read(value, |word, fields| match word {
         "none" => Ok(None),
         "report" => report(fields, limits).map(Some),
@@ -78,7 +84,7 @@ pub(in crate::shared) fn parse_report(value: Value, limits: ReplyLimits) -> Pars
     })
 }
 
-pub(in crate::shared) fn parse_stored(value: Value) -> Parsed<Guarded<Option<Fence>>> {
+pub(in crate::shared) fn parse_stored(value: Value) -> ReplyParsed<Guarded<Option<Fence>>> {
     ReplyFields::read_guarded(value, |word, fields| match word {
         "stored" => fields.fence().map(Some),
         "superseded" => Ok(None),
@@ -86,14 +92,14 @@ pub(in crate::shared) fn parse_stored(value: Value) -> Parsed<Guarded<Option<Fen
     })
 }
 
-pub(in crate::shared) fn parse_fence(value: Value) -> Parsed<Guarded<Fence>> {
+pub(in crate::shared) fn parse_fence(value: Value) -> ReplyParsed<Guarded<Fence>> {
     ReplyFields::read_guarded(value, |word, fields| match word {
         "purged" => fields.fence(),
         _ => Err(UNKNOWN_WORD),
     })
 }
 
-pub(in crate::shared) fn parse_token(value: Value) -> Parsed<Option<SharedToken>> {
+pub(in crate::shared) fn parse_token(value: Value) -> ReplyParsed<Option<SharedToken>> {
     ReplyFields::read(value, |word, fields| match word {
         "none" => Ok(None),
         "token" => token(fields).map(Some),
@@ -101,7 +107,7 @@ pub(in crate::shared) fn parse_token(value: Value) -> Parsed<Option<SharedToken>
     })
 }
 
-pub(in crate::shared) fn parse_swapped(value: Value) -> Parsed<Guarded<TokenSwapped>> {
+pub(in crate::shared) fn parse_swapped(value: Value) -> ReplyParsed<Guarded<TokenSwapped>> {
     ReplyFields::read_guarded(value, |word, fields| match word {
         "done" => fields.integer().map(TokenSwapped::Done),
         "none" => Ok(TokenSwapped::Conflict(None)),
@@ -110,18 +116,18 @@ pub(in crate::shared) fn parse_swapped(value: Value) -> Parsed<Guarded<TokenSwap
     })
 }
 
-pub(in crate::shared) fn parse_restored(value: Value) -> Parsed<Guarded<u64>> {
+pub(in crate::shared) fn parse_restored(value: Value) -> ReplyParsed<Guarded<u64>> {
     ReplyFields::read_guarded(value, |word, fields| match word {
         "done" => fields.integer(),
         _ => Err(UNKNOWN_WORD),
     })
 }
 
-fn done(word: &str, _: &mut ReplyFields) -> Parsed<()> {
+fn done(word: &str, _: &mut ReplyFields) -> ReplyParsed<()> {
     if word == "done" { Ok(()) } else { Err(UNKNOWN_WORD) }
 }
 
-fn fleet_state(word: &str, fields: &mut ReplyFields) -> Parsed<FleetState> {
+fn fleet_state(word: &str, fields: &mut ReplyFields) -> ReplyParsed<FleetState> {
     if word != "fleet" {
         return Err(UNKNOWN_WORD);
     }
@@ -137,7 +143,7 @@ fn fleet_state(word: &str, fields: &mut ReplyFields) -> Parsed<FleetState> {
     })
 }
 
-fn report(fields: &mut ReplyFields, limits: ReplyLimits) -> Parsed<SharedReport> {
+fn report(fields: &mut ReplyFields, limits: ReplyLimits) -> ReplyParsed<SharedReport> {
     Ok(SharedReport {
         fence: fields.fence()?,
         kind: match &*fields.text(LONGEST_WORD)? {
@@ -152,7 +158,7 @@ fn report(fields: &mut ReplyFields, limits: ReplyLimits) -> Parsed<SharedReport>
     })
 }
 
-fn token(fields: &mut ReplyFields) -> Parsed<SharedToken> {
+fn token(fields: &mut ReplyFields) -> ReplyParsed<SharedToken> {
     Ok(SharedToken {
         version: fields.integer()?,
         generation: fields.integer()?,

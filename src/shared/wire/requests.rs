@@ -3,13 +3,14 @@
 use super::script_call::{ScriptCall, hex};
 use crate::{
     report::ReportKey,
+    settings::StoreNamespace,
     shared::{
         CallRequest, ChangeId, Fence, FlightFailure, Heartbeat, LockoutRequest, LookUp, MemberId, Nonce,
         PurgeScope, Recovery, ReportKind, SharedToken, StoreReport, StoreSeen, ThrottleRequest, TokenSwap,
         millis::{millis, millis_up},
         scripts,
         short_word::short_word,
-        store_keys::{StoreKeys, StoreNamespace},
+        store_keys::StoreKeys,
     },
 };
 

@@ -5,7 +5,7 @@ use super::{
         super::*,
         backend::{Backend, DAY},
     },
-    replica::{MARGIN, Replica, call, granted, ms, secs},
+    replica::{MARGIN, Replica, call, granted, ms, one, secs},
 };
 
 pub(in super::super) async fn a_store_without_an_epoch_refuses_everything_until_it_is_recovered(
@@ -34,12 +34,12 @@ pub(in super::super) async fn of_three_replicas_that_recover_at_once_one_begins_
     }
     on.faults.put_clock_forward(secs(60));
     on.faults.flush().await;
-    let mut epochs = Vec::new();
-    for replica in &mut replicas {
-        assert!(replica.try_beat(0).await.is_err());
-        epochs.push(replica.recover().await.epoch);
+    for replica in &replicas {
+        assert_eq!(replica.try_beat(0).await, Err(StoreChanged::Empty));
     }
-    assert_eq!(epochs, [epochs[0]; 3]);
+    let [one, two, three] = &mut replicas;
+    let (one, two, three) = tokio::join!(one.recover(), two.recover(), three.recover());
+    assert_eq!([two.epoch, three.epoch], [one.epoch; 2]);
     // The first was told 3, the second 5, the third 6; each adds what it cannot know.
     let spent = replicas[0].beat().await.today.spent;
     assert_eq!(spent, 6 + MARGIN);
@@ -144,7 +144,7 @@ pub(in super::super) async fn a_survivor_that_knows_more_than_the_new_epoch_rais
     on.faults.flush().await;
     survivor.recover().await;
     let before = survivor.beat().await;
-    on.faults.put_clock_forward(secs(60));
+    on.faults.put_clock_back(secs(3_600));
     on.faults.flush().await;
     let mut new = Replica::new(on, 9);
     let fork = new.recover().await;
@@ -153,6 +153,19 @@ pub(in super::super) async fn a_survivor_that_knows_more_than_the_new_epoch_rais
     assert_eq!(merged.epoch, fork.epoch);
     assert_eq!(merged.today.spent, before.today.spent + MARGIN);
     assert!(merged.sequence > before.sequence, "what is stored next is newer than what the survivor holds");
+}
+
+pub(in super::super) async fn fences_rise_though_nobody_remembers_the_last_one(on: &Backend) {
+    let [replica] = Replica::fleet(on).await;
+    let before = replica.fetch(1, "before").await;
+    on.faults.evict(StoreValue::Fleet).await;
+    let mut new = Replica::new(on, 9);
+    new.recover().await;
+    assert_eq!(new.body().await.as_deref(), Some("before"));
+    let after = new.fetch(1, "after").await;
+    assert!(after > before);
+    assert_eq!(new.body().await.as_deref(), Some("after"));
+    assert_eq!(new.store.get(one(), before).await.map(|report| report.is_some()), Ok(true));
 }
 
 pub(in super::super) async fn a_new_replica_is_charged_nothing_for_joining(on: &Backend) {

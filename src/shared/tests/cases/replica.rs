@@ -54,7 +54,7 @@ impl Replica {
         Recovery {
             known: self.seen.epoch,
             seen: self.seen.sequence,
-            fresh: Epoch(self.number << 32 | (self.seen.sequence.0 + 1)),
+            fresh: Epoch(self.number + 16 * (self.seen.sequence.0 + 1)),
             told: self.told,
             margin: MARGIN,
             force: false,

@@ -87,7 +87,7 @@ async fn least_rights(engine: Engine) {
         assert_eq!(code.as_deref(), Some("NOPERM"), "{refused}");
     }
     // Nor the keys of another fleet.
-    let other = crate::shared::StoreNamespace::parse("other").unwrap();
+    let other = crate::settings::StoreNamespace::fixed("other");
     let other = RedisStore::new(server.scripts_of(user(), None).await, &other, LIMITS.max_body);
     assert!(matches!(other.read_token().await, Err(SharedStoreError::Refused(_))));
 }

@@ -3,14 +3,14 @@
 //!
 //! The model's replies say what the replicas do next, so all of a case goes to the server in one pipeline.
 
-use std::{sync::Mutex, time::Duration};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use redis::{Connection, Value};
 use tokio::runtime::Runtime;
 
 use crate::shared::{
-    ChangeId, ChangeKind, MemorySharedStore, SharedStore as _, StoreValue,
+    ChangeId, MemorySharedStore, SharedStore as _, StoreValue,
     feed_window::PAGE_LENGTH,
     store_keys::StoreKeys,
     tests::{
@@ -44,8 +44,15 @@ enum Step {
 
 /// What goes to the server.
 enum Sent {
-    Script { operation: StoreOperation, call: ScriptCall, now: u64, expected: OperationResult },
+    Script(Box<SentScript>),
     Command(redis::Cmd),
+}
+
+struct SentScript {
+    operation: StoreOperation,
+    call: ScriptCall,
+    now: u64,
+    expected: OperationResult,
 }
 
 /// One case: the model's side of it, and what the server is to be sent.
@@ -148,7 +155,8 @@ impl Played {
         let call = operation.call(&self.requests);
         let expected = operation.clone().perform(&self.store).await.expect("the model does not fail");
         let now = self.now.as_millis().try_into().expect("milliseconds");
-        self.sent.push(Sent::Script { operation, call, now, expected: expected.clone() });
+        let script = SentScript { operation, call, now, expected: expected.clone() };
+        self.sent.push(Sent::Script(Box::new(script)));
         expected
     }
 
@@ -161,17 +169,14 @@ impl Played {
     }
 
     /// Sends everything, and compares the replies and then the change feed.
-    async fn compare(self, connection: &mut Connection) -> Result<(), TestCaseError> {
+    async fn compare(self, Server { connection, hashes }: &mut Server) -> Result<(), TestCaseError> {
         let mut pipeline = redis::pipe();
         for sent in &self.sent {
             match sent {
-                Sent::Script { call, now, .. } => {
-                    let script = compiled(call.script, Some(&TestClock::default()));
-                    let command = pipeline.cmd("EVALSHA").arg(script.get_hash()).arg(call.keys.len());
-                    call.keys.iter().chain(&call.args).for_each(|arg| {
-                        command.arg(arg);
-                    });
-                    command.arg(now);
+                Sent::Script(script) => {
+                    let mut command = evalsha(&script.call, hashes);
+                    command.arg(script.now);
+                    pipeline.add_command(command);
                 }
                 Sent::Command(command) => {
                     pipeline.add_command(command.clone());
@@ -181,29 +186,37 @@ impl Played {
         let replies: Vec<Value> = pipeline.query(connection).expect("replies");
         prop_assert_eq!(replies.len(), self.sent.len());
         for (at, (sent, reply)) in self.sent.iter().zip(replies).enumerate() {
-            if let Sent::Script { operation, expected, .. } = sent {
+            if let Sent::Script(script) = sent {
+                let SentScript { operation, expected, .. } = &**script;
                 let parsed = operation.parse(reply);
                 prop_assert_eq!(parsed.as_ref(), Ok(expected), "reply {} to {:?}", at, operation);
             }
         }
         let feed = self.store.changes(ChangeId::default(), Duration::ZERO).await.expect("a page");
         let feed: Vec<_> = feed.changes.into_iter().map(|change| change.kind).collect();
-        prop_assert_eq!(read_feed(&self.requests, connection), feed);
+        // The ids of the server are by its own clock.
+        let call = self.requests.changes(ChangeId::default(), PAGE_LENGTH);
+        let page = evalsha(&call, hashes).query(connection).expect("a page");
+        let page = parse_feed(page, ChangeId::default()).expect("a page").page;
+        let read: Vec<_> = page.changes.into_iter().map(|change| change.kind).collect();
+        prop_assert_eq!(read, feed);
         Ok(())
     }
 }
 
-/// The first page of the server's feed; its ids are by its own clock.
-fn read_feed(requests: &ScriptRequests, connection: &mut Connection) -> Vec<ChangeKind> {
-    let call = requests.changes(ChangeId::default(), PAGE_LENGTH);
+/// A connection, and the hashes of the scripts that are loaded, by name.
+struct Server {
+    connection: Connection,
+    hashes: HashMap<&'static str, String>,
+}
+
+fn evalsha(call: &ScriptCall, hashes: &HashMap<&'static str, String>) -> redis::Cmd {
     let mut command = redis::cmd("EVALSHA");
-    command.arg(compiled(call.script, Some(&TestClock::default())).get_hash()).arg(call.keys.len());
+    command.arg(&hashes[call.script.name]).arg(call.keys.len());
     call.keys.iter().chain(&call.args).for_each(|arg| {
         command.arg(arg);
     });
-    let page =
-        parse_feed(command.query(connection).expect("a page"), ChangeId::default()).expect("a page").page;
-    page.changes.into_iter().map(|change| change.kind).collect()
+    command
 }
 
 fn all_keys(store_keys: &StoreKeys) -> Vec<Vec<u8>> {
@@ -218,22 +231,26 @@ fn copy_key(key: &[u8]) -> Vec<u8> {
 
 fn every_reply_is_the_model_s(engine: Engine) {
     let server = TestServer::start(engine);
-    let connection = Mutex::new(server.client().get_connection().expect("a connection"));
-    for script in all_scripts() {
-        let script = compiled(script, Some(&TestClock::default()));
-        script.load(&mut *connection.lock().unwrap()).expect("loaded");
-    }
+    let mut connection = server.client().get_connection().expect("a connection");
+    let hashes = all_scripts().into_iter().map(|script| {
+        let compiled = compiled(script, Some(&TestClock::default()));
+        (script.name, compiled.load(&mut connection).expect("loaded"))
+    });
+    let hashes = hashes.collect();
+    let server = (Mutex::new(Server { connection, hashes }), server);
     let runtime: Runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) };
+    // PROPTEST_CASES asks for more.
+    let cases = ProptestConfig::default().cases.max(CASES);
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
     TestRunner::new(config)
         .run(&steps(), |steps| {
-            let connection = &mut *connection.lock().unwrap();
-            redis::cmd("FLUSHALL").exec(connection).expect("flushed");
-            runtime.block_on(async { Played::play(steps).await.compare(connection).await })
+            let server = &mut *server.0.lock().unwrap();
+            redis::cmd("FLUSHALL").exec(&mut server.connection).expect("flushed");
+            runtime.block_on(async { Played::play(steps).await.compare(server).await })
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
