@@ -257,7 +257,7 @@ impl OperationResult {
     const fn of<T>(result: &Result<T, SharedStoreError>) -> Self {
         match result {
             Ok(_) => Self::Ok,
-            Err(SharedStoreError::Away) => Self::Away,
+            Err(SharedStoreError::Away | SharedStoreError::Recovering) => Self::Away,
             Err(SharedStoreError::TimedOut) => Self::TimedOut,
             Err(SharedStoreError::Lost) => Self::Lost,
             Err(SharedStoreError::Refused(_)) => Self::Refused,
