@@ -83,12 +83,22 @@ pub(super) struct PlanControl {
     pub(super) day: Option<u64>,
     /// As of the last minute.
     pub(super) price_level: PriceLevel,
+    shared_answers: SharedAnswers,
+}
+
+/// Whether one call renews both reports of an activity, so that the answers of both count for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SharedAnswers {
+    Yes,
+    No,
 }
 
 /// [`RefreshTerms`] in atomics.
 #[derive(Debug)]
 struct TermsCell {
     price: AtomicU64,
+    /// The price below which a hit need not be looked at more closely.
+    hit_price: AtomicU64,
     unexpected: [AtomicU64; 2],
 }
 
@@ -110,6 +120,7 @@ impl RefreshPlan {
             last_minute: now,
             day: None,
             price_level: PriceLevel::Ample,
+            shared_answers: SharedAnswers::No,
         });
         let probes = match options.probes {
             ShadowMode::Off => None,
@@ -122,23 +133,48 @@ impl RefreshPlan {
     pub(super) fn restore(&self, record: PriceRecord, utc: UtcTime) {
         let mut control = self.control();
         control.controller = PriceController::restore(self.options.limits, record, utc);
-        self.set_price(control.controller.price());
+        self.set_price(&control);
     }
 
     /// Applies the refresh rule to a hit.
-    #[inline]
     pub(super) fn decide(&self, copy: &CopyStats, hit: CacheHit) -> RefreshDecision {
         self.options.policy.decide(copy, hit, &self.terms())
     }
 
     /// The current price and the allowance for unexpected clicks.
-    #[inline]
     pub(super) fn terms(&self) -> RefreshTerms {
-        self.terms.get()
+        self.terms.get(&self.terms.price)
     }
 
-    pub(super) fn set_price(&self, price: Price) {
+    /// The terms by which each hit is sorted out that is surely not worth a call.
+    #[inline]
+    pub(super) fn hit_terms(&self) -> RefreshTerms {
+        self.terms.get(&self.terms.hit_price)
+    }
+
+    /// Takes over the controller's price.
+    pub(super) fn set_price(&self, control: &PlanControl) {
+        let price = control.controller.price();
+        let hit_price = match control.shared_answers {
+            SharedAnswers::No => price,
+            // Where the answers of two reports together miss clicks worth a call, those of one miss half of them.
+            SharedAnswers::Yes => price.half(),
+        };
         self.terms.price.store(price.to_bits(), Ordering::Relaxed);
+        self.terms.hit_price.store(hit_price.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Whether the answers of both reports of an activity count together, where one is derived.
+    pub(super) fn shares_answers(&self) -> bool {
+        let [hit_price, price] = [&self.terms.hit_price, &self.terms.price];
+        hit_price.load(Ordering::Relaxed) != price.load(Ordering::Relaxed)
+    }
+
+    /// Whether the answers of both reports of an activity count together from now on.
+    pub(super) fn share_answers(&self, shared: SharedAnswers) {
+        let mut control = self.control();
+        control.shared_answers = shared;
+        self.set_price(&control);
     }
 
     pub(super) fn set_unexpected(&self, unexpected: UnexpectedClicks) {
@@ -182,14 +218,16 @@ impl RefreshPlan {
 
 impl TermsCell {
     fn new(RefreshTerms { price, unexpected }: RefreshTerms) -> Self {
-        Self { price: AtomicU64::new(price.to_bits()), unexpected: unexpected.to_words().map(AtomicU64::new) }
+        let price = || AtomicU64::new(price.to_bits());
+        let unexpected = unexpected.to_words().map(AtomicU64::new);
+        Self { price: price(), hit_price: price(), unexpected }
     }
 
     #[inline]
-    fn get(&self) -> RefreshTerms {
+    fn get(&self, price: &AtomicU64) -> RefreshTerms {
         let [clicked, unclicked] = &self.unexpected;
         RefreshTerms {
-            price: Price::from_bits(self.price.load(Ordering::Relaxed)),
+            price: Price::from_bits(price.load(Ordering::Relaxed)),
             unexpected: UnexpectedClicks::from_words([
                 clicked.load(Ordering::Relaxed),
                 unclicked.load(Ordering::Relaxed),

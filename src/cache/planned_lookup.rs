@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use super::{
     Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom,
-    copy_cell::PlannedCopy, plan::RefreshPlan, statistics::count,
+    copy_cell::PlannedCopy, entry::EntrySource, plan::RefreshPlan, statistics::count,
 };
 use crate::{
     refresh::{CacheHit, CopyStats, Lack, Price, RefreshDecision},
-    report::{ActivityId, QuotaPressure},
+    report::{ActivityId, QuotaPressure, ReportKey},
 };
 
 /// An entry that the plan decides on.
@@ -24,7 +24,7 @@ pub(super) struct PlannedEntry<'a> {
 /// Why an entry is refreshed or not, for the admin port.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlannedView {
-    /// The responses served since the report was last known to be current.
+    /// The responses served since the report was last known to be current; with derivation those of both reports.
     pub answers: u32,
     /// The clicks that each of them has missed, on average.
     pub lack: Lack,
@@ -47,10 +47,10 @@ impl PlannedEntry<'_> {
         CacheHit { answers: count(entry.hits() + 1), age, now: self.generated_at + age }
     }
 
-    /// The refresh rule. Each hit runs this.
+    /// The refresh rule, as each hit runs it: if not, the hit is surely not worth a call.
     #[inline]
-    pub(super) fn is_worth_a_call(&self, hit: CacheHit) -> bool {
-        self.plan.options.policy.is_worth_a_call(&self.copy, hit, &self.plan.terms())
+    pub(super) fn may_be_worth_a_call(&self, hit: CacheHit) -> bool {
+        self.plan.options.policy.is_worth_a_call(&self.copy, hit, &self.plan.hit_terms())
     }
 
     /// Whether the client waits for the refresh that this hit causes, and for how long.
@@ -71,6 +71,45 @@ impl ReportCache {
     pub(super) fn planned<'a>(&'a self, entry: &Entry) -> Option<PlannedEntry<'a>> {
         let (plan, PlannedCopy { generated_at, cell }) = (self.plan.as_ref()?, entry.copy()?);
         Some(PlannedEntry { plan, copy: cell.get(), generated_at: *generated_at })
+    }
+
+    /// The hit, if it is worth a call, with all answers that count for that.
+    #[cold]
+    pub(super) fn hit_worth_a_call(
+        &self,
+        key: &ReportKey,
+        planned: &PlannedEntry<'_>,
+        held: &Entry,
+        hit: CacheHit,
+    ) -> Option<CacheHit> {
+        let hit = self.with_other_answers(key, planned, held, hit);
+        match planned.plan.decide(&planned.copy, hit) {
+            RefreshDecision::NotWorthIt => None,
+            RefreshDecision::Refresh | RefreshDecision::RefreshFirst | RefreshDecision::RefreshAt(_) => {
+                Some(hit)
+            }
+        }
+    }
+
+    /// The hit with the answers of the activity's other report too, where one call renews both. They have missed the same
+    /// clicks.
+    fn with_other_answers(
+        &self,
+        key: &ReportKey,
+        PlannedEntry { plan, .. }: &PlannedEntry<'_>,
+        held: &Entry,
+        hit: CacheHit,
+    ) -> CacheHit {
+        let other = || {
+            let other = self.store.get(&key.other_form())?;
+            let is_derived = |entry: &Entry| entry.source() == EntrySource::Derived;
+            let shared =
+                is_derived(held) || is_derived(&other) || self.store.statistics().is_derivable(key.id);
+            let copy = other.copy().filter(|_| shared)?.cell.get();
+            Some(copy.answers_since_current(count(other.hits())))
+        };
+        let others = if plan.shares_answers() { other() } else { None };
+        CacheHit { answers: hit.answers.saturating_add(others.unwrap_or(0)), ..hit }
     }
 
     /// A hit whose report is worth a call. The client waits for it only if the call is possible.
@@ -99,14 +138,15 @@ impl ReportCache {
     /// When an entry that the plan decides on is refreshed: what a request at this time would find.
     pub(super) fn planned_refresh(
         &self,
-        PlannedEntry { plan, copy, generated_at }: PlannedEntry<'_>,
+        key: &ReportKey,
+        planned: PlannedEntry<'_>,
         entry: &Entry,
         now: Instant,
     ) -> Refresh {
-        let answers = count(entry.hits());
-        let age = entry.age(now);
-        let hit = CacheHit { answers, age, now: generated_at + age };
-        match plan.decide(&copy, CacheHit { answers: answers.saturating_add(1), ..hit }) {
+        let (PlannedEntry { plan, copy, generated_at }, age) = (planned, entry.age(now));
+        let hit = CacheHit { answers: count(entry.hits()), age, now: generated_at + age };
+        let hit = self.with_other_answers(key, &planned, entry, hit);
+        match plan.decide(&copy, CacheHit { answers: hit.answers.saturating_add(1), ..hit }) {
             RefreshDecision::NotWorthIt => {
                 Refresh::Planned(plan.options.policy.worth_a_call_in(&copy, hit, &plan.terms()))
             }
@@ -117,9 +157,12 @@ impl ReportCache {
     }
 
     /// What the rule has to decide on for the next request; `None` where no plan decides.
-    pub fn planned_view(&self, entry: &Entry, now: Instant) -> Option<PlannedView> {
-        let PlannedEntry { plan, copy, generated_at } = self.planned(entry)?;
-        let (now, terms, answers) = (generated_at + entry.age(now), plan.terms(), count(entry.hits()));
+    pub fn planned_view(&self, key: &ReportKey, entry: &Entry, now: Instant) -> Option<PlannedView> {
+        let planned = self.planned(entry)?;
+        let (PlannedEntry { plan, copy, generated_at }, age) = (planned, entry.age(now));
+        let (now, terms) = (generated_at + age, plan.terms());
+        let hit = CacheHit { answers: count(entry.hits()), age, now };
+        let answers = self.with_other_answers(key, &planned, entry, hit).answers;
         let lack = copy.lack(now, terms.unexpected);
         Some(PlannedView {
             answers: copy.answers_since_current(answers),

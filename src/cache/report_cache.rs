@@ -1,7 +1,7 @@
 //! The state of the cache: the entries and the fetches in flight. Everything here is answered without a call.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use super::{
     ActivityStatistics, Entry, Patience, PlanClock, RefreshFailure, RefreshPlanOptions, Served,
-    failures::Failures, flight::Flights, gzip::Encoded, index::EntryIndex, plan::RefreshPlan,
+    derivation_control::DerivationControl, failures::Failures, flight::Flights, gzip::Encoded,
+    index::EntryIndex, plan::RefreshPlan,
 };
 use crate::{
-    refresh::{ClickHistory, UtcTime},
+    refresh::{ClickHistory, ShadowMode, UtcTime},
     report::{ActivityId, FetchError, LifetimePolicy, NoClicks, QuotaPressureFn, ReportKey},
     telemetry::CacheMetrics,
 };
@@ -28,6 +29,8 @@ pub struct CacheOptions {
     pub client_no_cache_interval: Duration,
     /// When a report is refreshed.
     pub refresh: RefreshSchedule,
+    /// `cache.derive_clicked`
+    pub derivation: ShadowMode,
     /// The clock of the refresh plan.
     pub clock: PlanClock,
 }
@@ -50,6 +53,8 @@ pub struct ReportCache {
     pub(super) failures: Failures,
     /// `None`: reports have fixed lifetimes.
     pub(super) plan: Option<RefreshPlan>,
+    /// `None`: no report is derived. No other lock is taken while this is held.
+    pub(super) derivation: Option<Mutex<DerivationControl>>,
     pub(super) quota_pressure: QuotaPressureFn,
     pub(super) metrics: CacheMetrics,
 }
@@ -111,12 +116,14 @@ impl ReportCache {
                 Some(RefreshPlan::new(planned, now, UtcTime::since_epoch(now)))
             }
         };
+        let derivation = DerivationControl::new(options.derivation, &metrics).map(Mutex::new);
         Self {
             options,
             flights: Arc::default(),
             store,
             failures: Failures::new(),
             plan,
+            derivation,
             quota_pressure,
             metrics,
         }

@@ -19,6 +19,12 @@ impl Price {
         self.0
     }
 
+    /// Half the price.
+    #[must_use]
+    pub const fn half(self) -> Self {
+        Self(self.0 / 2.0)
+    }
+
     /// The price as bits, to be stored in an atomic.
     pub const fn to_bits(self) -> u64 {
         self.0.to_bits()

@@ -27,7 +27,7 @@ mod token;
 mod url;
 
 pub(crate) use enums::{ClientNoCache, HostName, LogFormat, TokenSourceKind};
-pub use enums::{ProbeMode, RefreshMode};
+pub use enums::{DerivationMode, ProbeMode, RefreshMode};
 pub use model::Settings;
 pub(crate) use model::{Circuit, Cors, Quota};
 pub(crate) use printable::is_printable;

@@ -1,5 +1,6 @@
 //! The cache at its seam: calls behind it are scripted, and nothing here is HTTP.
 
+mod derived;
 mod eviction;
 mod failing;
 mod flights;
