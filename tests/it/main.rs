@@ -7,6 +7,7 @@ mod change_probe;
 mod contract;
 mod cycles;
 mod day;
+mod derivation;
 mod kill;
 mod labels;
 mod layers;

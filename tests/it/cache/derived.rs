@@ -1,16 +1,19 @@
 //! `cache.derive_clicked`: one call for the two reports of an activity.
 
 use link_report_proxy::{
-    cache::CacheOptions,
+    cache::{CacheOptions, RefreshWaiting},
     refresh::{ShadowMode, ShadowStatus},
     report::{
         Answer, Cause, DerivationMismatch, FetchError, InvalidReport, LinkReport, NoClicks, Reason,
         ReportKey, UpstreamFailure,
     },
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::harness::{CacheHarness, at_rest, from, negative_answer, options, seconds};
+use super::{
+    harness::{CacheHarness, at_rest, from, negative_answer, options, seconds},
+    planned::{plan, planned_options},
+};
 use crate::support::in_process::{key, timed};
 
 /// So many campaigns are compared before derivation is relied on.
@@ -49,7 +52,11 @@ async fn agree(harness: &mut CacheHarness, number: u32) {
 
 /// Once derivation is relied on.
 async fn trusted() -> CacheHarness {
-    let mut harness = harness(ShadowMode::On);
+    trusted_with(options()).await
+}
+
+async fn trusted_with(options: CacheOptions) -> CacheHarness {
+    let mut harness = CacheHarness::with(CacheOptions { derivation: ShadowMode::On, ..options });
     for number in 1..=COMPARED {
         assert_eq!(harness.memory().derivation_status(), ShadowStatus::Verifying, "{number}");
         agree(&mut harness, 1_000 + number).await;
@@ -345,4 +352,43 @@ async fn a_fetch_of_both_that_ends_after_a_mismatch_leaves_the_clicked_links_to_
     assert_eq!(clicked.await.unwrap().unwrap().entry.report().unwrap().clicks(), 8);
     assert_eq!(all.await.unwrap().unwrap().entry.report().unwrap().clicks(), 1);
     harness.is_clear().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_the_plan_the_answers_of_both_reports_together_are_worth_the_call_that_renews_both() {
+    let options = planned_options(plan(RefreshWaiting::Rarely));
+    let mut harness = trusted_with(options).await;
+    // A click each five minutes, known from two looks.
+    for (clicks, pause) in [("0", 1_000), ("3", 0)] {
+        let asking = harness.ask_anew(all(1));
+        harness.call().await.answers(with_links(all(1), &[clicks, "0"]));
+        asking.await.unwrap().unwrap();
+        sleep(seconds(pause)).await;
+    }
+    let view = |harness: &CacheHarness, key: ReportKey| {
+        let entry = harness.memory().peek(&key).unwrap();
+        harness.memory().planned_view(&key, &entry, Instant::now()).unwrap()
+    };
+    for polls in 1..1_000 {
+        sleep(seconds(1)).await;
+        for key in [key(1), all(1)] {
+            let before = view(&harness, key);
+            let (price, hits) = (before.price.clicks_missed(), harness.memory().peek(&key).unwrap().hits());
+            // With this answer and the next.
+            let each = before.owes / f64::from(before.answers + 1);
+            let (owes, owes_alone) = (each * f64::from(before.answers + 2), each * (hits + 2) as f64);
+            if from(&harness.ask(key).await.unwrap()) == "stale" {
+                assert!(owes >= price && owes_alone < price, "{before:?} {owes_alone}");
+                assert!(before.answers + 1 >= 2 * polls - 1, "{before:?} {polls}");
+                let call = harness.call().await;
+                assert_eq!(call.call.reason, Reason::Refresh);
+                call.answers(with_links(all(1), &["4", "0"]));
+                at_rest().await;
+                assert_eq!([key, key.other_form()].map(|key| view(&harness, key).answers), [0; 2]);
+                return harness.is_clear().await;
+            }
+            assert!(owes < price * 1.1, "{before:?}");
+        }
+    }
+    panic!("it was never worth a call");
 }

@@ -12,7 +12,7 @@ use hyper::service::Service as _;
 use link_report_proxy::{
     app::{App, Calls, Dependencies, Environment},
     inbound::{ReportService, ResponseFuture},
-    plan::{Outcome, PlanOptions, Planned, Waiting, Workload, replay},
+    plan::{Derivation, Outcome, PlanOptions, Planned, Waiting, Workload, replay},
     quota::{InitialCount, WallClock},
     refresh::ReportForm,
     server::Body,
@@ -104,7 +104,12 @@ pub(crate) struct Answers {
 
 /// The same workload in the replay, with the default settings.
 pub(crate) fn replayed(workload: &Workload) -> Outcome {
-    let options = PlanOptions { unexpected_clicks: 7.0, ..PlanOptions::default() };
+    replayed_with(workload, Derivation::Off)
+}
+
+/// The same with derivation, or without.
+pub(crate) fn replayed_with(workload: &Workload, derivation: Derivation) -> Outcome {
+    let options = PlanOptions { unexpected_clicks: 7.0, derivation, ..PlanOptions::default() };
     replay(workload, &mut Planned::new(workload, options), Waiting::Seldom, |_| {})
 }
 
