@@ -113,7 +113,11 @@ impl ReportCache {
         let landed_other = other_answer.zip(recorded_other).map(|(answer, recorded)| {
             let before = before_other.as_ref();
             let arrival = NewEntry { times, source: EntrySource::Derived, before, recorded, polls };
-            self.land(other, self.new_entry(answer, arrival), &exchange, keep, now)
+            let (entry, lifetime) = (self.new_entry(answer, arrival), *landed.entry.lifetime());
+            // Without a jitter of its own: a refresh of either renews both.
+            let same = entry.lifetime().reason == lifetime.reason;
+            let entry = if same { entry.with_lifetime(lifetime) } else { entry };
+            self.land(other, entry, &exchange, keep, now)
         });
         let next = match (scope, keep) {
             (FlightScope::One(_), Retain::Yes) => {

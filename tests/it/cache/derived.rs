@@ -4,8 +4,8 @@ use link_report_proxy::{
     cache::{CacheOptions, RefreshWaiting},
     refresh::{ShadowMode, ShadowStatus},
     report::{
-        Answer, Cause, DerivationMismatch, FetchError, InvalidReport, LinkReport, NoClicks, Reason,
-        ReportKey, UpstreamFailure,
+        Answer, Cause, DerivationMismatch, FetchError, InvalidReport, LifetimePolicy, LinkReport, NoClicks,
+        Reason, ReportKey, UpstreamFailure,
     },
 };
 use tokio::time::{Instant, sleep};
@@ -391,4 +391,16 @@ async fn under_the_plan_the_answers_of_both_reports_together_are_worth_the_call_
         }
     }
     panic!("it was never worth a call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_reports_of_one_call_are_due_at_the_same_time() {
+    let lifetimes = LifetimePolicy { ttl_jitter: 0.5, ..options().lifetimes };
+    let mut harness = trusted_with(CacheOptions { lifetimes, ..options() }).await;
+    for number in 1..10 {
+        harness.hold(key(number), with_links(all(number), &["3", "0", "1"])).await;
+        let [all, clicked] =
+            [all(number), key(number)].map(|key| *harness.memory().peek(&key).unwrap().lifetime());
+        assert_eq!(all, clicked);
+    }
 }

@@ -92,3 +92,17 @@ async fn with_the_change_probe_the_app_misses_fewer_clicks_with_no_more_calls() 
     }
     assert!(missed[1] < missed[0], "{missed:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn derivation_and_the_change_probe_together_miss_fewer_clicks_than_derivation_alone() {
+    let workload = dashboards().workload(1);
+    let mut missed = Vec::new();
+    for probe in ["off", "on"] {
+        let settings = [("CACHE__DERIVE_CLICKED", "on"), ("UPSTREAM__CHANGE_PROBE", probe)];
+        let figures = PlayedDay::begin(workload.clone(), &settings).await.play_to_end().await;
+        keeps_the_limits(&figures, &workload);
+        println!("derivation, probe {probe}: {:.4} missed", figures.measured.missed_per_answer());
+        missed.push(figures.measured.missed_per_answer());
+    }
+    assert!(missed[1] < missed[0], "{missed:?}");
+}
