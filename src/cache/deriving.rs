@@ -1,4 +1,4 @@
-//! Derivation in the cache: comparing derived with fetched reports.
+//! Derivation in the cache: which flights bring both reports of an activity, and the comparison of derived with fetched ones.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -48,7 +48,10 @@ impl ReportCache {
             NoClicks::Omitted => (other, Arc::clone(fetched)),
             NoClicks::Listed => (Arc::clone(fetched), other),
         };
-        all.report().and(clicked.report())?;
+        match clicked.source() {
+            EntrySource::Fetched => all.report().and(clicked.report())?,
+            EntrySource::Derived => return None,
+        };
         let at = |entry: &Entry| self.options.clock.at(entry.generated_at());
         let order = derivation.check.comparable(at(&all), at(&clicked))?;
         Some(FetchedPair { key, all, clicked, order })
@@ -60,13 +63,12 @@ impl ReportCache {
         let compared = off_the_workers(sizes.into_iter().sum(), move || pair.compare()).await;
         let Some(comparison) = compared.flatten() else { return };
         let Some(mut derivation) = self.derivation() else { return };
-        let change = derivation.compared(id, comparison, &self.metrics);
-        drop(derivation);
-        match change {
+        match derivation.compared(id, comparison, &self.metrics) {
             DerivationChange::None => {}
             DerivationChange::Trusted => self.share_answers(SharedAnswers::Yes),
             DerivationChange::SwitchedOff => {
                 self.share_answers(SharedAnswers::No);
+                drop(derivation);
                 self.distrust_derived();
             }
         }

@@ -53,7 +53,7 @@ pub struct ReportCache {
     pub(super) failures: Failures,
     /// `None`: reports have fixed lifetimes.
     pub(super) plan: Option<RefreshPlan>,
-    /// `None`: no report is derived. No other lock is taken while this is held.
+    /// `None`: no report is derived. Locked after the flights and before the plan's `control`.
     pub(super) derivation: Option<Mutex<DerivationControl>>,
     pub(super) quota_pressure: QuotaPressureFn,
     pub(super) metrics: CacheMetrics,

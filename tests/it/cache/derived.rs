@@ -404,3 +404,30 @@ async fn both_reports_of_one_call_are_due_at_the_same_time() {
         assert_eq!(all, clicked);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_was_derived_is_not_compared_with_a_later_one() {
+    let mut harness = trusted().await;
+    harness.hold(all(1), with_links(all(1), &["5", "0"])).await;
+    // The second leaves the derived report as it was. Clicks that the vendor takes back are no mismatch.
+    for clicks in [["null", "0"], ["2", "0"]] {
+        sleep(seconds(61)).await;
+        let asking = harness.ask_anew(all(1));
+        harness.call().await.answers(with_links(all(1), &clicks));
+        asking.await.unwrap().unwrap();
+        at_rest().await;
+    }
+    assert_eq!(held(&harness, key(1)), with_links(key(1), &["5"]));
+    assert_eq!(harness.memory().derivation_status(), ShadowStatus::Trusted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_purged_before_it_is_fetched_in_both_forms_costs_no_call() {
+    let mut harness = trusted().await;
+    for number in 1..=SPOT_CHECK {
+        harness.hold(all(number), with_links(all(number), &["3", "0", "1"])).await;
+    }
+    harness.memory().purge(key(SPOT_CHECK).id);
+    sleep(seconds(60)).await;
+    harness.is_clear().await;
+}
