@@ -48,7 +48,7 @@ struct Explained {
     /// What the next request will do, as a sentence.
     next: String,
     /// Responses of the upstream since the statistics of this activity began.
-    fetches: u64,
+    fetches: u32,
     hits_since_last_fetch: u64,
     /// Why there is no entry, if calls for it fail.
     last_fetch_error: Option<RefreshFailureView>,
@@ -58,6 +58,8 @@ struct Explained {
 #[derive(Debug, Serialize)]
 struct HeldView {
     answer: &'static str,
+    /// Whether it was fetched, or derived from the activity's report of all links.
+    source: &'static str,
     freshness: &'static str,
     links: Option<usize>,
     clicks: Option<u32>,
@@ -167,6 +169,7 @@ impl HeldView {
         let lifetime = entry.lifetime();
         Self {
             answer: kind_of(entry),
+            source: entry.source().as_str(),
             freshness: freshness(key, entry, memory, now),
             links: entry.report().map(LinkReport::links),
             clicks: entry.report().map(LinkReport::clicks),
@@ -184,7 +187,7 @@ impl HeldView {
             },
             hits: entry.hits(),
             bytes: entry.weight(),
-            plan: memory.planned_view(entry, now).map(PlanView::of),
+            plan: memory.planned_view(key, entry, now).map(PlanView::of),
             report_behind_age_seconds: entry.behind(now).map(|report| seconds(report.age(now))),
             last_refresh_error: entry
                 .refresh_failure()

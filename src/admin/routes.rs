@@ -12,7 +12,7 @@ use super::{
     explain::Explanation,
     list::Page,
     reply::{Refused, json, respond, text},
-    status,
+    status::{self, PlanStatus},
 };
 use crate::{
     cache::ReportCache,
@@ -128,6 +128,8 @@ impl Admin {
             "/quota" => |state| {
                 let snapshot = state.quota.snapshot();
                 let plan = state.memory.plan_status(snapshot.now()).zip(state.memory.probe_status());
+                let derivation = state.memory.derivation_status();
+                let plan = plan.map(|(price, probe)| PlanStatus { price, probe, derivation });
                 json(&status::quota(snapshot, plan.as_ref()))
             },
             "/token" => |state| json(&status::token(state.tokens.snapshot())),

@@ -8,6 +8,7 @@ use super::reply::rounded;
 use crate::{
     quota::{Forecast, QuotaSnapshot, SecondCount},
     refresh::{PriceStatus, ProbeOffReason, ShadowStatus},
+    report::DerivationMismatch,
     token::{RenewalSnapshot, TokenSnapshot},
 };
 
@@ -15,11 +16,15 @@ use crate::{
 /// is told that it rises.
 const RISES_FROM: f64 = 1.1;
 
+/// The refresh plan, and what saves calls beside it.
+pub(super) struct PlanStatus {
+    pub(super) price: PriceStatus,
+    pub(super) probe: ShadowStatus<ProbeOffReason>,
+    pub(super) derivation: ShadowStatus<DerivationMismatch>,
+}
+
 /// `plan` is absent with fixed lifetimes.
-pub(super) fn quota(
-    snapshot: QuotaSnapshot,
-    plan: Option<&(PriceStatus, ShadowStatus<ProbeOffReason>)>,
-) -> Value {
+pub(super) fn quota(snapshot: QuotaSnapshot, plan: Option<&PlanStatus>) -> Value {
     const HOUR_SECONDS: f64 = 3_600.0;
     let QuotaSnapshot { second: SecondCount { limit, used, waiting, wait }, day, skew } = snapshot;
     let hours_left = day.resets_in.as_secs_f64() / HOUR_SECONDS;
@@ -44,7 +49,7 @@ pub(super) fn quota(
 }
 
 /// The price of a call in clicks missed, and what it follows from.
-fn planned((plan, probe): &(PriceStatus, ShadowStatus<ProbeOffReason>)) -> Value {
+fn planned(PlanStatus { price: plan, probe, derivation }: &PlanStatus) -> Value {
     let hours = plan.planned_calls_by_hour().map(|hours| hours.map(f64::round));
     json!({
         "price": rounded(plan.price.clicks_missed()),
@@ -57,6 +62,7 @@ fn planned((plan, probe): &(PriceStatus, ShadowStatus<ProbeOffReason>)) -> Value
         "call_ratio": rounded(plan.call_ratio),
         "unseen_by_others": plan.unseen_by_others.round(),
         "change_probe": probe.as_str(),
+        "derive_clicked": derivation.as_str(),
         "why": why(plan),
     })
 }

@@ -5,7 +5,7 @@ use crate::{
     inbound::RequestOutcome,
     quota::{QuotaMode, Window},
     refresh::{ProbeOffReason, ProbeVerdict, ShadowStatus},
-    report::Reason,
+    report::{DerivationMismatch, DerivedComparison, Reason},
     resilience::CircuitState,
     telemetry::Metrics,
     token::TokenStatus,
@@ -24,6 +24,8 @@ pub(super) fn announce(metrics: &Metrics) {
     let (states, off) = (ShadowStatus::<ProbeOffReason>::WORDS, ShadowStatus::<ProbeOffReason>::Off.as_str());
     let reasons = ProbeOffReason::ALL.map(ProbeOffReason::as_str);
     metrics.cache.probes.announce(&states, off, &ProbeVerdict::WORDS, &reasons);
+    let reasons = DerivationMismatch::ALL.map(DerivationMismatch::as_str);
+    metrics.cache.derivation.announce(&states, off, &DerivedComparison::WORDS, &reasons);
     metrics.circuit.announce(&CircuitState::ALL.map(CircuitState::as_str), CircuitState::Closed.as_str());
     metrics.token.announce(&TokenStatus::ALL.map(TokenStatus::as_str), TokenStatus::Missing.as_str());
 }

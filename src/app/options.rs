@@ -49,6 +49,11 @@ pub fn cache_options(settings: &Settings, now: SystemTime) -> CacheOptions {
         max_bytes: cache.max_bytes.as_u64(),
         client_no_cache_interval: cache.client_no_cache_interval,
         refresh: refresh_schedule(settings),
+        derivation: match cache.derive_clicked {
+            settings::DerivationMode::Off => ShadowMode::Off,
+            settings::DerivationMode::Verify => ShadowMode::Verify,
+            settings::DerivationMode::On => ShadowMode::On,
+        },
         clock: PlanClock::starting_at(now),
     }
 }

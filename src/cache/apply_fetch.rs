@@ -5,81 +5,212 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    Entry, ReportCache, StoreOutcome,
-    entry::EntryTimes,
-    flight::{FetchOutcome, FlightResult, Landed, Retain},
+    ClickedSource, Entry, ReportCache, StoreOutcome,
+    derivable::Derivable,
+    deriving::FetchedPair,
+    entry::{EntrySource, EntryTimes},
+    flight::{Arrived, FetchOutcome, FlightResult, FlightResults, FlightScope, Landed, Retain},
     index::TooHeavy,
-    looks::FetchedClicks,
+    looks::{FetchedClicks, KnownOfReport},
     statistics::Recorded,
 };
 use crate::{
     report::{
-        Call, FailureKind, FetchError, Fetched, InvalidReport, LinkReport, Origin, ReportKey, UpstreamFailure,
+        Answer, Cause, Exchange, FailureKind, FetchError, Fetched, InvalidReport, LinkReport, NotDerivable,
+        Origin, Reason, ReportKey, UpstreamFailure,
     },
     telemetry::RefreshResult,
 };
+
+/// What a fetch has changed.
+#[derive(Debug)]
+pub(super) struct Applied {
+    pub(super) results: FlightResults,
+    pub(super) next: Option<Verification>,
+}
+
+/// What is to be done to verify derivation.
+#[derive(Debug)]
+pub(super) enum Verification {
+    /// Both reports of an activity were fetched: compare them.
+    Compare(FetchedPair),
+    /// Fetch the report that was derived, which will be compared then.
+    Fetch { clicked: ReportKey, derived: Arc<Entry> },
+}
+
+/// Where a new entry comes from.
+struct NewEntry<'a> {
+    times: EntryTimes,
+    source: EntrySource,
+    before: Option<&'a Arc<Entry>>,
+    recorded: Recorded,
+    /// The requests a second for the reports that this fetch renews; `None`: not known.
+    polls: Option<f64>,
+}
 
 // === impl ReportCache ===
 
 impl ReportCache {
     /// Decides what is stored of a fetch: an answer replaces the entry, a failure never does.
-    pub(super) fn apply_fetch(&self, call: Call, outcome: FetchOutcome, keep: Retain) -> FlightResult {
-        let (Call { key, reason }, now) = (call, Instant::now());
-        let exchange = outcome.as_ref().map_or_else(|error| &error.exchange, |fetched| &fetched.exchange);
+    pub(super) fn apply_fetch(
+        &self,
+        scope: FlightScope,
+        reason: Reason,
+        outcome: FetchOutcome,
+        keep: Retain,
+    ) -> Applied {
+        let now = Instant::now();
+        let exchange =
+            outcome.as_ref().map_or_else(|error| &error.exchange, |arrived| &arrived.fetched.exchange);
         match (&self.plan, exchange.origin) {
             (Some(plan), Origin::Upstream) => plan.fetched(reason, outcome.as_ref().err()),
             (Some(_), Origin::SharedStore) | (None, _) => {}
         }
-        let before = self.store.get(&key);
         match outcome {
-            Ok(fetched) => {
-                let generated_at = fetched.generated_at();
-                let Fetched { answer, exchange, .. } = fetched;
-                match &before {
-                    Some(before) if before.answer() == &answer => {
-                        self.metrics.refreshed(RefreshResult::Unchanged);
-                    }
-                    Some(_) => self.metrics.refreshed(RefreshResult::Changed),
-                    None => {}
-                }
-                let asked_at = generated_at.checked_sub(exchange.elapsed).unwrap_or(generated_at);
-                let clicks = answer.report().map(LinkReport::clicks);
-                let hits = before.as_ref().map(|before| before.hits());
-                let Recorded { hits, looked } =
-                    self.store.statistics().record_fetch(key, clicks, generated_at, hits);
-                let times = EntryTimes { generated_at, stored_at: now };
-                let entry = Entry::new(answer, times, before.as_ref(), hits, &self.options.lifetimes);
-                let entry = match (clicks, looked) {
-                    (Some(clicks), Some(looked)) => {
-                        let fetched = FetchedClicks { clicks, looked, hits, asked_at };
-                        self.with_plan(entry, key, before.as_deref(), fetched)
-                    }
-                    (_, _) => entry,
-                };
-                let entry = Arc::new(entry);
-                let stored = match keep {
-                    Retain::Yes => self.store_entry(key, before.as_deref(), &entry, now),
-                    Retain::No => StoreOutcome::No,
-                };
-                Ok(Landed { entry, exchange, stored })
+            Ok(arrived) => self.apply_answer(scope, arrived, keep, now),
+            Err(error) => Applied { results: self.apply_failure(scope, error, keep, now), next: None },
+        }
+    }
+
+    fn apply_answer(
+        &self,
+        scope: FlightScope,
+        Arrived { fetched, clicked }: Arrived,
+        keep: Retain,
+        now: Instant,
+    ) -> Applied {
+        let (key, id, generated_at) = (scope.fetched(), scope.fetched().id, fetched.generated_at());
+        let Fetched { answer, exchange, .. } = fetched;
+        let asked_at = generated_at.checked_sub(exchange.elapsed).unwrap_or(generated_at);
+        let times = EntryTimes { generated_at, stored_at: now };
+        if let Some(clicked) = &clicked {
+            self.store.statistics().set_derivable(id, Derivable::of(clicked));
+        }
+        let (source, other_answer) = self.answer_for_other(scope, &answer, clicked);
+        let other = key.other_form();
+        self.count_refresh(scope, &answer, other_answer.as_ref());
+
+        let before = self.store.get(&key);
+        let before_other = other_answer.as_ref().and_then(|_| self.store.get(&other));
+        let polls = self.polls_per_second([before.as_deref(), before_other.as_deref()]);
+        let clicks = answer.report().map(LinkReport::clicks);
+        let statistics = self.store.statistics();
+        let hits_of = |entry: &Option<Arc<Entry>>| entry.as_ref().map(|entry| entry.hits());
+        let mut recorded = statistics.record_fetch(key, clicks, generated_at, hits_of(&before));
+        let recorded_other = other_answer.as_ref().map(|answer| {
+            let recorded_other = statistics.record_derived(other, answer.report(), hits_of(&before_other));
+            recorded.looked = recorded_other.looked.or(recorded.looked);
+            recorded_other
+        });
+        if let (Some(clicks), Some(looked)) = (clicks, recorded.looked) {
+            self.look(
+                key,
+                before.as_deref(),
+                FetchedClicks { clicks, looked, hits: recorded.hits, asked_at },
+            );
+        }
+
+        let arrival =
+            NewEntry { times, source: EntrySource::Fetched, before: before.as_ref(), recorded, polls };
+        let landed = self.land(key, self.new_entry(answer, arrival), &exchange, keep, now);
+        let landed_other = other_answer.zip(recorded_other).map(|(answer, recorded)| {
+            let before = before_other.as_ref();
+            let arrival = NewEntry { times, source: EntrySource::Derived, before, recorded, polls };
+            let (entry, lifetime) = (self.new_entry(answer, arrival), *landed.entry.lifetime());
+            // Without a jitter of its own: a refresh of either renews both.
+            let same = entry.lifetime().reason == lifetime.reason;
+            let entry = if same { entry.with_lifetime(lifetime) } else { entry };
+            self.land(other, entry, &exchange, keep, now)
+        });
+        let next = match (scope, keep) {
+            (FlightScope::One(_), Retain::Yes) => {
+                self.fetched_pair(key, &landed.entry).map(Verification::Compare)
             }
-            Err(error) => {
-                match keep {
-                    Retain::Yes => self.note(key, before.as_deref(), error.clone(), now),
-                    Retain::No => {}
+            (FlightScope::BothForms(_), Retain::Yes) if source == ClickedSource::DerivedAndFetched => {
+                let derived = landed_other.as_ref().map(|landed| Arc::clone(&landed.entry));
+                derived.map(|derived| Verification::Fetch { clicked: other, derived })
+            }
+            (FlightScope::One(_) | FlightScope::BothForms(_), Retain::Yes | Retain::No) => None,
+        };
+        let results = match scope {
+            FlightScope::One(_) => FlightResults::Same(FlightResult::Landed(landed)),
+            FlightScope::BothForms(_) => FlightResults::ByForm {
+                all: FlightResult::Landed(landed),
+                clicked: landed_other.map_or(FlightResult::Nothing, FlightResult::Landed),
+            },
+        };
+        Applied { results, next }
+    }
+
+    /// What the answer for all links says of the other report of the activity.
+    fn answer_for_other(
+        &self,
+        scope: FlightScope,
+        answer: &Answer,
+        clicked: Option<Result<LinkReport, NotDerivable>>,
+    ) -> (ClickedSource, Option<Answer>) {
+        match (scope, answer, clicked) {
+            (FlightScope::One(_), _, _) => (ClickedSource::Fetched, None),
+            // There is no such activity, in whatever form.
+            (FlightScope::BothForms(_), Answer::Negative(_), _) => {
+                (ClickedSource::Derived, Some(answer.clone()))
+            }
+            (FlightScope::BothForms(_), Answer::Report(_), Some(Ok(clicked))) => {
+                match self.clicked_source() {
+                    // It was switched off during the fetch.
+                    ClickedSource::Fetched => (ClickedSource::Fetched, None),
+                    source @ (ClickedSource::Derived | ClickedSource::DerivedAndFetched) => {
+                        self.metrics.derivation.derived();
+                        (source, Some(Answer::Report(clicked)))
+                    }
                 }
-                Err(error)
+            }
+            (FlightScope::BothForms(_), Answer::Report(_), Some(Err(_)) | None) => {
+                (ClickedSource::Fetched, None)
             }
         }
     }
 
-    fn store_entry(
+    /// Counts the refresh of the report that was asked for, if it was held.
+    fn count_refresh(&self, scope: FlightScope, fetched: &Answer, derived: Option<&Answer>) {
+        let asked = scope.asked();
+        let answer = if asked == scope.fetched() { Some(fetched) } else { derived };
+        if let (Some(answer), Some(before)) = (answer, self.store.get(&asked)) {
+            self.metrics.refreshed(if before.answer() == answer {
+                RefreshResult::Unchanged
+            } else {
+                RefreshResult::Changed
+            });
+        }
+    }
+
+    fn new_entry(
         &self,
-        key: ReportKey,
-        before: Option<&Entry>,
-        entry: &Arc<Entry>,
-        now: Instant,
-    ) -> StoreOutcome {
+        answer: Answer,
+        NewEntry { times, source, before, recorded: Recorded { hits, looked }, polls }: NewEntry<'_>,
+    ) -> Entry {
+        let clicks = answer.report().map(LinkReport::clicks);
+        let entry = Entry::new(answer, times, before, hits, &self.options.lifetimes).from(source);
+        match (clicks, looked) {
+            (Some(clicks), Some(looked)) => {
+                let known = KnownOfReport { history: &looked.history, clicks, hits, polls };
+                self.with_plan(entry, before.map(|before| &**before), known)
+            }
+            (_, _) => entry,
+        }
+    }
+
+    fn land(&self, key: ReportKey, entry: Entry, exchange: &Exchange, keep: Retain, now: Instant) -> Landed {
+        let entry = Arc::new(entry);
+        let stored = match keep {
+            Retain::Yes => self.store_entry(key, &entry, now),
+            Retain::No => StoreOutcome::No,
+        };
+        Landed { entry, exchange: exchange.clone(), stored }
+    }
+
+    fn store_entry(&self, key: ReportKey, entry: &Arc<Entry>, now: Instant) -> StoreOutcome {
+        let before = self.store.get(&key);
         match self.store.insert(key, Arc::clone(entry), now) {
             Ok(()) => {
                 self.failures.forget(&key);
@@ -89,14 +220,49 @@ impl ReportCache {
             Err(TooHeavy { weight }) => {
                 let limit = self.store.max_bytes();
                 tracing::warn!(%key, weight, limit, "the report does not fit into cache.max_bytes and is not kept");
-                self.note(
-                    key,
-                    before,
-                    UpstreamFailure::Invalid(InvalidReport::TooLarge { limit }).into(),
-                    now,
-                );
+                let error = UpstreamFailure::Invalid(InvalidReport::TooLarge { limit }).into();
+                self.count_failed_refresh(before.as_deref(), &error, now);
+                self.note(key, before.as_deref(), error, now);
                 StoreOutcome::No
             }
+        }
+    }
+
+    /// Notes a failure for each key of the flight: whichever is requested next, the same call would be made.
+    fn apply_failure(
+        &self,
+        scope: FlightScope,
+        error: FetchError,
+        keep: Retain,
+        now: Instant,
+    ) -> FlightResults {
+        let asked = self.store.get(&scope.asked());
+        let note = |key| match keep {
+            Retain::Yes => self.note(key, self.store.get(&key).as_deref(), error.clone(), now),
+            Retain::No => {}
+        };
+        if keep == Retain::Yes {
+            self.count_failed_refresh(asked.as_deref(), &error, now);
+        }
+        match (scope, &error.cause) {
+            // The report of the clicked links is a smaller one: the upstream may have a valid one.
+            (FlightScope::BothForms(_), Cause::Upstream(UpstreamFailure::Invalid(_))) => {
+                let all = scope.fetched();
+                self.store.statistics().set_derivable(all.id, Derivable::No);
+                note(all);
+                FlightResults::ByForm { all: FlightResult::Failed(error), clicked: FlightResult::Nothing }
+            }
+            (FlightScope::One(_) | FlightScope::BothForms(_), _) => {
+                scope.keys().for_each(note);
+                FlightResults::Same(FlightResult::Failed(error))
+            }
+        }
+    }
+
+    fn count_failed_refresh(&self, before: Option<&Entry>, error: &FetchError, now: Instant) {
+        let is_held = before.is_some_and(|before| !before.is_dead(now));
+        if is_held && error.cause.kind() != FailureKind::Rationed {
+            self.metrics.refreshed(RefreshResult::Error);
         }
     }
 
@@ -106,9 +272,6 @@ impl ReportCache {
         let good = before.filter(|before| !before.is_dead(now));
         match (good, kind) {
             (Some(before), _) => {
-                if kind != FailureKind::Rationed {
-                    self.metrics.refreshed(RefreshResult::Error);
-                }
                 let with_failure = Arc::new(before.with_failure(error, now));
                 // It weighs no more than the entry that it replaces.
                 let _fits = self.store.insert(key, with_failure, now);

@@ -12,7 +12,7 @@ const CAMPAIGNS: u32 = 20;
 /// Afterwards one in this many derived reports is fetched too.
 const THEN_ONE_IN: u32 = 50;
 /// Reports fetched less than this apart may have been served in the other order.
-const ORDER_UNCERTAIN: Duration = Duration::from_secs(10);
+pub(super) const ORDER_UNCERTAIN: Duration = Duration::from_secs(10);
 /// Reports fetched more than this apart are not compared: the campaign itself may have been edited between them.
 const COMPARABLE: Duration = Duration::from_mins(10);
 

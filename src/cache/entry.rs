@@ -37,6 +37,7 @@ pub struct Entry {
     answer: Answer,
     lifetime: Lifetime,
     times: EntryTimes,
+    source: EntrySource,
     /// When the upstream generated the first of the equal answers that this one is the last of.
     changed_at: Instant,
     /// How many equal answers in a row came before this one.
@@ -59,12 +60,33 @@ pub(super) struct EntryTimes {
     pub(super) stored_at: Instant,
 }
 
+/// Which call brought an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntrySource {
+    /// That for its report.
+    Fetched,
+    /// That for the activity's report of all links: the links without clicks were cut out.
+    Derived,
+}
+
 /// The report that was stored when a negative answer came.
 #[derive(Debug, Clone)]
 struct ReportBehind {
     report: Arc<Entry>,
     /// When the first of the negative answers was stored.
     negative_since: Instant,
+}
+
+// === impl EntrySource ===
+
+impl EntrySource {
+    /// The word in `GET /cache/{id}`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetched => "fetched",
+            Self::Derived => "derived",
+        }
+    }
 }
 
 // === impl Entry ===
@@ -102,6 +124,7 @@ impl Entry {
         Self {
             lifetime: policy.lifetime(Observed { reason, repeats, age, random: fastrand::f64() }),
             times,
+            source: EntrySource::Fetched,
             changed_at: unchanged.map_or(generated_at, |before| before.changed_at),
             repeats,
             behind: before
@@ -122,6 +145,12 @@ impl Entry {
         Self { copy: Some(PlannedCopy { generated_at, cell: CopyCell::new(copy), check }), ..self }
     }
 
+    /// The same entry, which this call brought.
+    pub(super) const fn from(mut self, source: EntrySource) -> Self {
+        self.source = source;
+        self
+    }
+
     /// The same entry with another lifetime.
     pub(super) fn with_lifetime(self, lifetime: Lifetime) -> Self {
         Self { lifetime, ..self }
@@ -129,14 +158,27 @@ impl Entry {
 
     /// The same answer, whose refresh has failed.
     pub(super) fn with_failure(&self, error: FetchError, now: Instant) -> Self {
+        let failure = RefreshFailure::after(self.refresh_failure(), error, now);
+        Self { refresh_failure: Some(Box::new(failure)), ..self.again() }
+    }
+
+    /// The same report, which is served only instead of an error, up to the age `keep`.
+    pub(super) fn distrusted(&self, keep: Duration) -> Self {
+        let (never, reason) = (Duration::ZERO, LifetimeReason::NotTrusted);
+        let lifetime = Lifetime { fresh: never, revalidate: never, keep, reason };
+        Self { lifetime, copy: None, ..self.again() }
+    }
+
+    fn again(&self) -> Self {
         Self {
             answer: self.answer.clone(),
             lifetime: self.lifetime,
             times: self.times,
+            source: self.source,
             changed_at: self.changed_at,
             repeats: self.repeats,
             behind: self.behind.clone(),
-            refresh_failure: Some(Box::new(RefreshFailure::after(self.refresh_failure(), error, now))),
+            refresh_failure: self.refresh_failure.clone(),
             gzip: self.gzip.clone(),
             hits: AtomicU64::new(self.hits()),
             copy: self.copy.as_ref().map(PlannedCopy::carried_over),
@@ -184,6 +226,11 @@ impl Entry {
     /// For how long the upstream has given this same answer.
     pub fn unchanged_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.changed_at)
+    }
+
+    /// Which call brought it.
+    pub const fn source(&self) -> EntrySource {
+        self.source
     }
 
     /// The ages at which its freshness changes.

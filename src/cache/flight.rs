@@ -1,4 +1,5 @@
-//! Single flight: at most one fetch per key at a time; concurrent misses of the key wait for it.
+//! Single flight: at most one fetch per key at a time; concurrent misses of the key wait for it. Where derivation is relied
+//! on, one fetch is the flight of both keys of an activity.
 //!
 //! Each fetch runs in its own task, so a client that disconnects does not cancel it. If the fetch panics, its waiters
 //! get an internal error. If the key is purged during the fetch, the waiters get the result, but it is not stored.
@@ -15,17 +16,51 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 
 use super::{Entry, StoreOutcome};
-use crate::report::{Cause, Exchange, FetchError, Fetched, ReportKey};
+use crate::report::{Cause, Exchange, FetchError, Fetched, LinkReport, NoClicks, NotDerivable, ReportKey};
 
 /// The number of fetches in flight from which on no background refresh starts; a later hit will start it. Fetches that
 /// a caller waits for are limited by the callers' permits instead.
 const MAX_WITH_REFRESH: usize = 1_024;
 
-/// What the service below the cache returned.
-pub(super) type FetchOutcome = Result<Fetched, FetchError>;
+/// What a flight fetches, and which keys wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FlightScope {
+    /// The report of this key.
+    One(ReportKey),
+    /// The report of all links, from which the other report of the activity is derived; this key was asked for.
+    BothForms(ReportKey),
+}
 
-/// The result of a flight; each waiter gets a clone.
-pub(super) type FlightResult = Result<Landed, FetchError>;
+/// What the service below the cache returned.
+pub(super) type FetchOutcome = Result<Arrived, FetchError>;
+
+/// What a fetch brought.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) fetched: Fetched,
+    /// From a report of all links: the report of the clicked links. `None`: it was not tried.
+    pub(super) clicked: Option<Result<LinkReport, NotDerivable>>,
+}
+
+/// The result of a flight for one key; each waiter gets a clone.
+#[derive(Debug, Clone)]
+pub(super) enum FlightResult {
+    Landed(Landed),
+    Failed(FetchError),
+    /// It brought nothing for this key: look the key up again.
+    Nothing,
+}
+
+/// The results of a flight, by key.
+#[derive(Debug)]
+pub(super) enum FlightResults {
+    /// For all its keys.
+    Same(FlightResult),
+    ByForm {
+        all: FlightResult,
+        clicked: FlightResult,
+    },
+}
 
 /// The result of a successful flight.
 #[derive(Debug, Clone)]
@@ -56,10 +91,10 @@ struct Flight {
     keep: Retain,
 }
 
-/// The result of a flight, and its waiters. (A `watch` channel is larger: it keeps eight lists of waiters.)
+/// The results of a flight, and its waiters. (A `watch` channel is larger: it keeps eight lists of waiters.)
 #[derive(Debug, Default)]
 struct FlightEnd {
-    result: OnceLock<FlightResult>,
+    results: OnceLock<FlightResults>,
     ended: Notify,
 }
 
@@ -86,39 +121,86 @@ pub(super) enum Joined {
 
 /// Waits for the end of a flight.
 #[derive(Debug)]
-pub(super) struct FlightWaiter(Arc<FlightEnd>);
+pub(super) struct FlightWaiter {
+    end: Arc<FlightEnd>,
+    form: NoClicks,
+}
 
 /// Owned by the task of a fetch. When it is dropped, also after a panic, the flight is removed and every waiter has a
 /// result.
 #[derive(Debug)]
 struct FlightGuard {
     flights: Arc<Flights>,
-    key: ReportKey,
+    scope: FlightScope,
     end: Arc<FlightEnd>,
+}
+
+// === impl FlightScope ===
+
+impl FlightScope {
+    /// The key that was asked for.
+    pub(super) const fn asked(self) -> ReportKey {
+        match self {
+            Self::One(key) | Self::BothForms(key) => key,
+        }
+    }
+
+    /// The key of the report that is fetched.
+    pub(super) const fn fetched(self) -> ReportKey {
+        match self {
+            Self::One(key) => key,
+            Self::BothForms(key) => ReportKey { no_clicks: NoClicks::Listed, ..key },
+        }
+    }
+
+    /// The key whose requests wait for the flight beside those of the key that was asked for.
+    pub(super) const fn other(self) -> Option<ReportKey> {
+        match self {
+            Self::One(_) => None,
+            Self::BothForms(key) => Some(key.other_form()),
+        }
+    }
+
+    pub(super) fn keys(self) -> impl Iterator<Item = ReportKey> {
+        std::iter::once(self.asked()).chain(self.other())
+    }
+}
+
+// === impl FlightResults ===
+
+impl FlightResults {
+    const fn of(&self, form: NoClicks) -> &FlightResult {
+        match (self, form) {
+            (Self::Same(result), _)
+            | (Self::ByForm { all: result, .. }, NoClicks::Listed)
+            | (Self::ByForm { clicked: result, .. }, NoClicks::Omitted) => result,
+        }
+    }
 }
 
 // === impl Flights ===
 
 impl Flights {
-    /// Joins the flight of `key`. If there is none and one is still `needed`, starts one. `start` returns the fetch,
-    /// and the function that stores its outcome; that function runs before another flight of this key can start.
+    /// Joins the flight of the key that `scope` asks for. If there is none and one is still `needed`, starts one; of that
+    /// key alone if the activity's other report is in flight. `start` returns the fetch, and the function that stores its
+    /// outcome; that function runs before another flight of these keys can start.
     pub(super) fn join_or_start<F, S>(
         self: &Arc<Self>,
-        key: ReportKey,
+        scope: FlightScope,
         audience: FlightAudience,
         needed: impl FnOnce() -> bool,
-        start: impl FnOnce() -> (F, S),
+        start: impl FnOnce(FlightScope) -> (F, S),
     ) -> Joined
     where
         F: Future<Output = FetchOutcome> + Send + 'static,
-        S: FnOnce(FetchOutcome, Retain) -> FlightResult + Send + 'static,
+        S: FnOnce(FetchOutcome, Retain) -> FlightResults + Send + 'static,
     {
-        let mut in_flight = self.in_flight();
-        if let Some(flight) = in_flight.get(&key) {
-            let waiter = FlightWaiter(Arc::clone(&flight.end));
+        let (mut in_flight, asked) = (self.in_flight(), scope.asked());
+        let waiter = |end: &Arc<FlightEnd>| FlightWaiter { end: Arc::clone(end), form: asked.no_clicks };
+        if let Some(flight) = in_flight.get(&asked) {
             return match flight.keep {
-                Retain::Yes => Joined::Waiter(waiter),
-                Retain::No => Joined::Outdated(waiter),
+                Retain::Yes => Joined::Waiter(waiter(&flight.end)),
+                Retain::No => Joined::Outdated(waiter(&flight.end)),
             };
         }
         let room = match audience {
@@ -129,18 +211,23 @@ impl Flights {
         if !room || !needed() {
             return Joined::Declined;
         }
+        let scope = match scope.other() {
+            Some(other) if in_flight.contains_key(&other) => FlightScope::One(asked),
+            Some(_) | None => scope,
+        };
         let end = Arc::<FlightEnd>::default();
-        in_flight.insert(key, Flight { end: Arc::clone(&end), keep: Retain::Yes });
+        in_flight.extend(scope.keys().map(|key| (key, Flight { end: Arc::clone(&end), keep: Retain::Yes })));
         drop(in_flight);
-        let guard = FlightGuard { flights: Arc::clone(self), key, end: Arc::clone(&end) };
-        let (fetch, apply_fetch) = start();
+        let joined = Joined::Leader(waiter(&end));
+        let guard = FlightGuard { flights: Arc::clone(self), scope, end };
+        let (fetch, apply_fetch) = start(scope);
         tokio::spawn(async move {
             // A panic counts as a failure, so that a key whose fetch panics is backed off.
             let fetched = AssertUnwindSafe(fetch).catch_unwind().await;
             let outcome = fetched.unwrap_or_else(|_panic| Err(Cause::Internal.into()));
             guard.finish(|keep| apply_fetch(outcome, keep));
         });
-        Joined::Leader(FlightWaiter(end))
+        joined
     }
 
     /// Is a fetch of this key in flight?
@@ -159,6 +246,12 @@ impl Flights {
         purge()
     }
 
+    /// Runs `change` while no flight lands.
+    pub(super) fn undisturbed(&self, change: impl FnOnce()) {
+        let _in_flight = self.in_flight();
+        change();
+    }
+
     fn in_flight(&self) -> MutexGuard<'_, HashMap<ReportKey, Flight, RandomState>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,13 +262,14 @@ impl Flights {
 impl FlightWaiter {
     /// Waits for the end of the flight; returns its result.
     pub(super) async fn result(self) -> FlightResult {
-        let Self(end) = self;
+        let Self { end, form } = self;
         // Created before the check: so it is also woken by a flight that ends between the check and the await.
         let ended = end.ended.notified();
-        if end.result.get().is_none() {
+        if end.results.get().is_none() {
             ended.await;
         }
-        end.result.get().cloned().unwrap_or_else(|| Err(Cause::Internal.into()))
+        let result = end.results.get().map(|results| results.of(form).clone());
+        result.unwrap_or_else(|| FlightResult::Failed(Cause::Internal.into()))
     }
 }
 
@@ -183,32 +277,39 @@ impl FlightWaiter {
 
 impl FlightGuard {
     /// Stores the outcome and removes the flight under one lock, then wakes the waiters.
-    fn finish(self, apply_fetch: impl FnOnce(Retain) -> FlightResult) {
+    fn finish(self, apply_fetch: impl FnOnce(Retain) -> FlightResults) {
         let mut in_flight = self.flights.in_flight();
-        let keep = in_flight.get(&self.key).map_or(Retain::No, |flight| flight.keep);
-        let result = apply_fetch(keep);
-        in_flight.remove(&self.key);
+        let kept = |key| in_flight.get(&key).is_some_and(|flight| flight.keep == Retain::Yes);
+        let keep = if self.scope.keys().all(kept) { Retain::Yes } else { Retain::No };
+        let results = apply_fetch(keep);
+        self.remove_from(&mut in_flight);
         drop(in_flight);
-        self.end.finish(result);
+        self.end.finish(results);
+    }
+
+    fn remove_from(&self, in_flight: &mut HashMap<ReportKey, Flight, RandomState>) {
+        for key in self.scope.keys() {
+            in_flight.remove(&key);
+        }
     }
 }
 
 impl Drop for FlightGuard {
     fn drop(&mut self) {
-        if self.end.result.get().is_some() {
+        if self.end.results.get().is_some() {
             return;
         }
         // `apply_fetch` panicked, or the runtime is shutting down.
-        self.flights.in_flight().remove(&self.key);
-        self.end.finish(Err(Cause::Internal.into()));
+        self.remove_from(&mut self.flights.in_flight());
+        self.end.finish(FlightResults::Same(FlightResult::Failed(Cause::Internal.into())));
     }
 }
 
 // === impl FlightEnd ===
 
 impl FlightEnd {
-    fn finish(&self, result: FlightResult) {
-        let _first = self.result.set(result);
+    fn finish(&self, results: FlightResults) {
+        let _first = self.results.set(results);
         self.ended.notify_waiters();
     }
 }

@@ -2,15 +2,18 @@
 
 use tokio::time::Instant;
 
+use super::derivable::Derivable;
 use crate::telemetry::EvictionCause;
 
 /// The statistics of one of the two reports of an activity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FormStatistics {
     /// How often the upstream has answered for it: with a report, or with a 400 or 404.
-    pub fetches: u64,
+    pub fetches: u32,
     /// The last removal of its entry.
     pub removed: Option<Removed>,
+    /// Whether it can be derived from the activity's other report.
+    pub(super) derivable: Derivable,
     /// The entry's count of hits as it was last seen here.
     pub(super) hits: u64,
     pub(super) hits_at_last_fetch: u64,

@@ -7,14 +7,16 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower::{Layer, Service, ServiceExt};
 use tracing::{Instrument as _, Span};
 
 use super::{
     CacheRequest, Entry, Forward, Lookup, Miss, Patience, Permit, ReportCache, Revalidate, Role, Served,
     ServedFrom,
-    flight::{FlightAudience, Joined, Landed},
+    apply_fetch::{Applied, Verification},
+    derivation_check::ORDER_UNCERTAIN,
+    flight::{FlightAudience, FlightResult, FlightScope, Joined, Landed},
 };
 use crate::report::{Call, FetchError, Fetched, Reason, ReportKey};
 
@@ -33,6 +35,16 @@ pub struct Cache<S> {
     memory: Arc<ReportCache>,
     /// Shared, so that a clone of the cache is cheap; only a flight that starts clones the service.
     calls: Arc<S>,
+}
+
+/// A flight that a caller wants.
+#[derive(Debug, Clone, Copy)]
+struct WantedFlight<'a> {
+    scope: FlightScope,
+    reason: Reason,
+    /// The entry that the caller's lookup found.
+    held: Option<&'a Arc<Entry>>,
+    audience: FlightAudience,
 }
 
 /// Why a lookup served nothing.
@@ -163,7 +175,8 @@ where
         }
     }
 
-    /// Waits for a flight that started after the last purge of the key. `None`: the caller must look the key up again.
+    /// Waits for a flight that started after the last purge of the key. `None`: it brought nothing for this key, so the
+    /// caller must look it up again.
     async fn fetched(
         &self,
         call: Call,
@@ -179,30 +192,22 @@ where
             }
             Joined::Declined => return Ok(None),
         };
-        Ok(Some((role, waiter.result().await?)))
+        match waiter.result().await {
+            FlightResult::Landed(landed) => Ok(Some((role, landed))),
+            FlightResult::Failed(error) => Err(error),
+            FlightResult::Nothing => Ok(None),
+        }
     }
 
-    /// Joins or starts the flight of the key. `held` is the entry that the caller's lookup found: if that has changed
-    /// since, no flight starts.
     fn join_or_start(
         &self,
-        call: Call,
+        Call { key, reason }: Call,
         held: Option<&Arc<Entry>>,
         audience: FlightAudience,
         permit: &mut Permit,
     ) -> Joined {
-        let key = call.key;
-        let needed = || self.memory.is_as_seen(&key, held);
-        let start = || {
-            let (memory, permit) = (Arc::clone(&self.memory), std::mem::take(permit));
-            let fetch = S::clone(&self.calls).oneshot(call).instrument(flight_span(call));
-            (fetch, move |outcome, keep| {
-                let result = memory.apply_fetch(call, outcome, keep);
-                drop(permit);
-                result
-            })
-        };
-        self.memory.flights.join_or_start(key, audience, needed, start)
+        let wanted = WantedFlight { scope: self.memory.flight_scope(key), reason, held, audience };
+        join_or_start(&self.memory, &*self.calls, wanted, permit)
     }
 }
 
@@ -223,6 +228,57 @@ where
 
     fn call(&mut self, miss: Miss) -> Self::Future {
         Box::pin(self.clone().fetch(miss))
+    }
+}
+
+/// Joins or starts the flight of a key. If the key's entry has changed since the lookup, no flight starts.
+fn join_or_start<S>(
+    memory: &Arc<ReportCache>,
+    calls: &S,
+    WantedFlight { scope, reason, held, audience }: WantedFlight<'_>,
+    permit: &mut Permit,
+) -> Joined
+where
+    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let needed = || memory.is_as_seen(&scope.asked(), held);
+    let start = |scope: FlightScope| {
+        let (memory, calls, permit) = (Arc::clone(memory), calls.clone(), std::mem::take(permit));
+        let (deriving, call) = (Arc::clone(&memory), Call { key: scope.fetched(), reason });
+        let fetch = calls.clone().oneshot(call);
+        let fetch = async move { Ok(deriving.derive(call.key, fetch.await?).await) };
+        (fetch.instrument(flight_span(call)), move |outcome, keep| {
+            let Applied { results, next } = memory.apply_fetch(scope, reason, outcome, keep);
+            drop(permit);
+            if let Some(next) = next {
+                tokio::spawn(verify(memory, calls, next));
+            }
+            results
+        })
+    };
+    memory.flights.join_or_start(scope, audience, needed, start)
+}
+
+/// Verifies derivation by what a flight has brought.
+async fn verify<S>(memory: Arc<ReportCache>, calls: S, next: Verification)
+where
+    S: Service<Call, Response = Fetched, Error = FetchError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    match next {
+        Verification::Compare(pair) => memory.compare(pair).await,
+        Verification::Fetch { clicked, derived } => {
+            // Any sooner, and more clicks of a link could be newer ones in either report.
+            sleep(ORDER_UNCERTAIN).await;
+            let wanted = WantedFlight {
+                scope: FlightScope::One(clicked),
+                reason: Reason::Refresh,
+                held: Some(&derived),
+                audience: FlightAudience::Background,
+            };
+            let _in_background = join_or_start(&memory, &calls, wanted, &mut Permit::default());
+        }
     }
 }
 

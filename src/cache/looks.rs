@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     refresh::{ClickHistory, CopyStats, Pairing},
-    report::{Lifetime, LifetimeReason, NoClicks, ReportKey},
+    report::{Lifetime, LifetimeReason, ReportKey},
 };
 
 /// When a report will be worth a call is not foreseen for longer than this.
@@ -30,39 +30,63 @@ pub(super) struct FetchedClicks {
     pub(super) asked_at: Instant,
 }
 
+/// What the plan has to know of a report that becomes an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KnownOfReport<'a> {
+    pub(super) history: &'a ClickHistory,
+    /// The sum of unique clicks in the report.
+    pub(super) clicks: u32,
+    /// The hits of the key so far.
+    pub(super) hits: u64,
+    /// The requests a second, if they are known.
+    pub(super) polls: Option<f64>,
+}
+
 // === impl ReportCache ===
 
 impl ReportCache {
-    /// The entry with its refresh statistics. Counts the clicks that responses have missed until now, and updates the
-    /// entry of the activity's other report: it is as good as refreshed if it shows all clicks, or known to lack some.
-    pub(super) fn with_plan(
+    /// Counts the clicks that responses have missed until this fetch, and updates the entry of the activity's other
+    /// report: it is as good as refreshed if it shows all clicks, or known to lack some.
+    pub(super) fn look(
         &self,
-        entry: Entry,
         key: ReportKey,
         before: Option<&Entry>,
         FetchedClicks { clicks, looked: Looked { history, pairing }, hits, asked_at }: FetchedClicks,
-    ) -> Entry {
-        let copy_before = before.and_then(Entry::copy).map(|copy| copy.cell.get());
-        if let Some(copy) = &copy_before {
-            self.count_missed(key, copy, (clicks, history.looked_at()), count(hits));
+    ) {
+        if let Some(copy) = before.and_then(copy_of) {
+            self.count_missed(key, &copy, (clicks, history.looked_at()), count(hits));
         }
         match pairing {
-            Pairing::Paired => {
-                let other = match key.no_clicks {
-                    NoClicks::Omitted => NoClicks::Listed,
-                    NoClicks::Listed => NoClicks::Omitted,
-                };
-                self.tell(ReportKey { no_clicks: other, ..key }, &history);
-            }
+            Pairing::Paired => self.tell(key.other_form(), &history),
             Pairing::Separate => {}
         }
         self.compare_with_probes(key.id, clicks, asked_at);
-        let entry = match self.lifetime(&entry, copy_before.as_ref(), &history, hits) {
+    }
+
+    /// The entry with its refresh statistics.
+    pub(super) fn with_plan(
+        &self,
+        entry: Entry,
+        before: Option<&Entry>,
+        KnownOfReport { history, clicks, hits, polls }: KnownOfReport<'_>,
+    ) -> Entry {
+        let entry = match self.lifetime(&entry, history, polls) {
             Some(lifetime) => entry.with_lifetime(lifetime),
             None => entry,
         };
         let generated_at = self.options.clock.at(entry.generated_at());
-        entry.with_copy(CopyStats::fetched(&history, clicks, count(hits)), generated_at, before)
+        entry.with_copy(CopyStats::fetched(history, clicks, count(hits)), generated_at, before)
+    }
+
+    /// The requests a second for these reports since each was last current; `None`: nothing is known of them.
+    pub(super) fn polls_per_second(&self, reports: [Option<&Entry>; 2]) -> Option<f64> {
+        let now = self.options.clock.at(Instant::now());
+        let polls = reports.into_iter().flatten().filter_map(|entry| {
+            let copy = copy_of(entry)?;
+            let since = now.saturating_sub(copy.current_at());
+            Some(f64::from(copy.answers_since_current(count(entry.hits()))) / since.as_secs_f64().max(1.0))
+        });
+        polls.reduce(|sum, polls| sum + polls)
     }
 
     /// Another look at the campaign of this key has shown these clicks. It may be of a time long ago: the responses since
@@ -87,21 +111,11 @@ impl ReportCache {
 
     /// The lifetime of a report under the plan: it is fresh for about as long as it takes until it is worth a call, by the
     /// requests since it was last current. `None`: lifetimes are fixed, or nothing is known of the requests.
-    fn lifetime(
-        &self,
-        entry: &Entry,
-        before: Option<&CopyStats>,
-        history: &ClickHistory,
-        hits: u64,
-    ) -> Option<Lifetime> {
+    fn lifetime(&self, entry: &Entry, history: &ClickHistory, polls: Option<f64>) -> Option<Lifetime> {
         let plan = self.plan.as_ref()?;
         let lifetimes = &self.options.lifetimes;
         let longest = lifetimes.stale_if_error.max(lifetimes.stale_while_revalidate);
-        let polls_per_second = before.map(|before| {
-            let since = self.options.clock.at(Instant::now()).saturating_sub(before.current_at());
-            f64::from(before.answers_since_current(count(hits))) / since.as_secs_f64().max(1.0)
-        });
-        let fresh = match polls_per_second {
+        let fresh = match polls {
             Some(polls) => plan.options.policy.interval(polls, history.rate(), plan.terms().price),
             None => entry.lifetime().fresh,
         };
@@ -112,4 +126,8 @@ impl ReportCache {
             reason: LifetimeReason::Planned,
         })
     }
+}
+
+fn copy_of(entry: &Entry) -> Option<CopyStats> {
+    entry.copy().map(|copy| copy.cell.get())
 }

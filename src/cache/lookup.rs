@@ -35,11 +35,11 @@ impl ReportCache {
                 self.count(&held, age);
                 Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age })
             }
-            Freshness::Stale => self.look_up_stale(held, age, now),
-            Freshness::StaleIfError => self.look_up_stale_if_error(held, now),
+            Freshness::Stale => self.look_up_stale(key, held, age, now),
+            Freshness::StaleIfError => self.look_up_stale_if_error(key, held, now),
             // The negative answer has expired, but the older report kept with it may still be served.
             Freshness::Expired if held.stale_if_error(now).is_some() => {
-                self.look_up_stale_if_error(held, now)
+                self.look_up_stale_if_error(key, held, now)
             }
             Freshness::Expired => {
                 if let Some(refresh_failure) = held.refresh_failure() {
@@ -56,8 +56,8 @@ impl ReportCache {
         self.failures.resting(key, now).map_or(Lookup::Absent(None), failed)
     }
 
-    fn look_up_stale(&self, held: Arc<Entry>, age: Duration, now: Instant) -> Lookup {
-        let refresh = self.refresh(&held, now);
+    fn look_up_stale(&self, key: &ReportKey, held: Arc<Entry>, age: Duration, now: Instant) -> Lookup {
+        let refresh = self.refresh(key, &held, now);
         self.answer_stale(held, age, refresh)
     }
 
@@ -76,10 +76,10 @@ impl ReportCache {
 
     /// An entry too old to be served without a fetch: a report, or a negative answer with or without an older report.
     /// It is served only if a refresh failed recently or is deferred.
-    fn look_up_stale_if_error(&self, held: Arc<Entry>, now: Instant) -> Lookup {
+    fn look_up_stale_if_error(&self, key: &ReportKey, held: Arc<Entry>, now: Instant) -> Lookup {
         let rationed = |retry_after| LocalDenial::DailyQuota { retry_after }.into();
         let recent = held.refresh_failure().filter(|refresh_failure| self.is_recent(refresh_failure, now));
-        let error = match (recent, self.refresh(&held, now)) {
+        let error = match (recent, self.refresh(key, &held, now)) {
             (Some(refresh_failure), Refresh::Backoff(_)) => refresh_failure.error.clone().remembered(),
             // The last refresh failed: serve the stale report at once, and retry the refresh in the background, so that
             // no caller waits for another failure.
@@ -115,7 +115,7 @@ impl ReportCache {
 
     /// As [`ReportCache::refresh`], for the next request of this key: its report may wait for a change probe.
     pub fn refresh_of(&self, key: &ReportKey, entry: &Entry, now: Instant) -> Refresh {
-        match (self.refresh(entry, now), self.planned(entry)) {
+        match (self.refresh(key, entry, now), self.planned(entry)) {
             (Refresh::Due, Some(planned))
                 if self.waits_for_probe(&planned, key.id, planned.hit(entry, entry.age(now))) =>
             {
@@ -126,9 +126,9 @@ impl ReportCache {
     }
 
     /// When this entry may be refreshed: depends on its age, its back-off and how scarce calls are.
-    pub(super) fn refresh(&self, entry: &Entry, now: Instant) -> Refresh {
+    pub(super) fn refresh(&self, key: &ReportKey, entry: &Entry, now: Instant) -> Refresh {
         match self.planned(entry) {
-            Some(planned) => self.planned_refresh(planned, entry, now),
+            Some(planned) => self.planned_refresh(key, planned, entry, now),
             None => self.refresh_by_age(entry, now),
         }
     }

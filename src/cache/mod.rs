@@ -5,7 +5,11 @@
 
 mod apply_fetch;
 mod copy_cell;
+mod derivable;
 mod derivation_check;
+mod derivation_control;
+mod derived_statistics;
+mod deriving;
 mod entry;
 mod eviction;
 mod failures;

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -66,6 +66,8 @@ pub(super) struct RefreshPlan {
     pub(super) options: RefreshPlanOptions,
     terms: TermsCell,
     control: Mutex<PlanControl>,
+    /// Whether one call renews both reports of an activity.
+    shared_answers: AtomicBool,
     /// `None`: there are no probes. Locked before the statistics and before `control`, for some milliseconds at a time.
     probes: Option<Mutex<ProbeControl>>,
 }
@@ -83,6 +85,13 @@ pub(super) struct PlanControl {
     pub(super) day: Option<u64>,
     /// As of the last minute.
     pub(super) price_level: PriceLevel,
+}
+
+/// Whether one call renews both reports of an activity, so that the answers of both count for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SharedAnswers {
+    Yes,
+    No,
 }
 
 /// [`RefreshTerms`] in atomics.
@@ -115,7 +124,7 @@ impl RefreshPlan {
             ShadowMode::Off => None,
             mode @ (ShadowMode::Verify | ShadowMode::On) => Some(Mutex::new(ProbeControl::new(mode))),
         };
-        Self { options, terms, control, probes }
+        Self { options, terms, control, shared_answers: AtomicBool::new(false), probes }
     }
 
     /// Continues a stored plan.
@@ -126,19 +135,27 @@ impl RefreshPlan {
     }
 
     /// Applies the refresh rule to a hit.
-    #[inline]
     pub(super) fn decide(&self, copy: &CopyStats, hit: CacheHit) -> RefreshDecision {
         self.options.policy.decide(copy, hit, &self.terms())
     }
 
     /// The current price and the allowance for unexpected clicks.
-    #[inline]
     pub(super) fn terms(&self) -> RefreshTerms {
         self.terms.get()
     }
 
     pub(super) fn set_price(&self, price: Price) {
         self.terms.price.store(price.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Whether the answers of both reports of an activity count together, where one is derived.
+    pub(super) fn shares_answers(&self) -> bool {
+        self.shared_answers.load(Ordering::Relaxed)
+    }
+
+    /// Whether the answers of both reports of an activity count together from now on.
+    pub(super) fn share_answers(&self, shared: SharedAnswers) {
+        self.shared_answers.store(shared == SharedAnswers::Yes, Ordering::Relaxed);
     }
 
     pub(super) fn set_unexpected(&self, unexpected: UnexpectedClicks) {

@@ -62,17 +62,17 @@ impl ReportCache {
         let (now, utc) = (self.options.clock.at(Instant::now()), utc_time(utc));
         let slice = self.slice(plan, now, utc);
         let mut control = plan.control();
-        let PlanControl { controller, ceiling, last_minute, day, price_level, last_slice: _ } = &mut *control;
+        let PlanControl { controller, ceiling, last_minute, day, price_level, .. } = &mut *control;
         let is_new_day = day.replace(utc.day()) != Some(utc.day());
         if let Some(used) = quota.yesterday_exceeded_after.filter(|_| is_new_day) {
             controller.quota_exceeded(used);
         }
         controller.tick(quota.used, utc);
         ceiling.pass(now.saturating_sub(std::mem::replace(last_minute, now)));
-        plan.set_price(controller.price());
         *price_level = price_level.next(controller.scarcity());
-        let reserved = controller.reserved() as u32;
-        PlanMinute { rationing: Some(PlannedCalls { reserved, price_level: *price_level }), slice }
+        let rationing = PlannedCalls { reserved: controller.reserved() as u32, price_level: *price_level };
+        plan.set_price(control.controller.price());
+        PlanMinute { rationing: Some(rationing), slice }
     }
 
     /// Each five minutes: sums the demand.
@@ -82,7 +82,8 @@ impl ReportCache {
             return SliceDone::NotYet;
         }
         let mut slice = DemandSlice::new(now, since);
-        self.store.statistics().add_to(&mut slice, |key| Some(self.store.get(&key)?.hits()));
+        let keys = self.keys_per_campaign();
+        self.store.statistics().add_to(&mut slice, keys, |key| Some(self.store.get(&key)?.hits()));
         let summary = slice.finish();
         plan.set_unexpected(summary.unexpected(plan.options.unexpected_clicks));
         let mut control = plan.control();

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{
     Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom,
     copy_cell::PlannedCopy,
+    entry::EntrySource,
     next_check::{NextCheck, Scheduled},
     plan::RefreshPlan,
     statistics::count,
@@ -28,7 +29,7 @@ pub(super) struct PlannedEntry<'a> {
 /// Why an entry is refreshed or not, for the admin port.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlannedView {
-    /// The responses served since the report was last known to be current.
+    /// The responses served since the report was last known to be current; with derivation those of both reports.
     pub answers: u32,
     /// The clicks that each of them has missed, on average.
     pub lack: Lack,
@@ -51,17 +52,19 @@ impl PlannedEntry<'_> {
     }
 
     /// Applies the refresh rule, and decides when it has to be applied again.
-    fn decide(&self, entry: &Entry, hit: CacheHit) -> RefreshDecision {
+    /// `number` is that of the response; `hit` has the answers of the activity's other report too, where they count.
+    fn decide(&self, entry: &Entry, number: u32, hit: CacheHit) -> RefreshDecision {
         let Some(mut polls) = self.check.polls() else { return self.plan.decide(&self.copy, hit) };
-        polls.record(hit.answers, hit.now);
+        polls.record(number, hit.now);
         let (policy, terms) = (&self.plan.options.policy, self.plan.terms());
         let decision = match (self.check.scheduled(), entry.refresh_failure()) {
             (Scheduled::No, None) => policy.decide_ahead(&self.copy, hit, &terms, &polls),
             (Scheduled::Yes, _) | (_, Some(_)) => policy.decide(&self.copy, hit, &terms),
         };
         if decision == RefreshDecision::NotWorthIt && polls.are_many() {
-            let until = NextCheck::pause_end(hit);
-            self.check.pause(hit, policy.answers_to_be_worth_a_call(&self.copy, until, &terms));
+            let (until, others) = (NextCheck::pause_end(hit), hit.answers.saturating_sub(number));
+            let needed = policy.answers_to_be_worth_a_call(&self.copy, until, &terms);
+            self.check.pause(hit, needed.saturating_sub(others));
         } else {
             self.check.end_pause();
         }
@@ -102,8 +105,9 @@ impl ReportCache {
         now: Instant,
     ) -> Option<Lookup> {
         let planned = self.planned(held)?;
-        let (hit, too_old) = (planned.hit(held, age), age >= held.lifetime().revalidate);
-        match planned.decide(held, hit) {
+        let (own, too_old) = (planned.hit(held, age), age >= held.lifetime().revalidate);
+        let hit = self.with_other_answers(key, &planned, held, own);
+        match planned.decide(held, own.answers, hit) {
             RefreshDecision::NotWorthIt => Some(Lookup::Answered(self.serve_hit(held, age))),
             RefreshDecision::RefreshIn(_) if too_old && !planned.is_worth_a_call(hit) => {
                 Some(Lookup::Answered(self.serve_hit(held, age)))
@@ -133,11 +137,32 @@ impl ReportCache {
     pub(super) fn scheduled_is_due(&self, key: &ReportKey, held: &Arc<Entry>, now: Instant) -> bool {
         let Some(planned) = self.planned(held) else { return false };
         planned.check.set_scheduled(Scheduled::No);
-        let hit = planned.hit(held, held.age(now));
+        let hit = self.with_other_answers(key, &planned, held, planned.hit(held, held.age(now)));
         self.is_as_seen(key, Some(held))
             && planned.is_worth_a_call(hit)
             && !self.waits_for_probe(&planned, key.id, hit)
             && self.due(planned.plan, held, now) == Refresh::Due
+    }
+
+    /// The hit with the answers of the activity's other report too, where one call renews both. They have missed the same
+    /// clicks.
+    fn with_other_answers(
+        &self,
+        key: &ReportKey,
+        PlannedEntry { plan, .. }: &PlannedEntry<'_>,
+        held: &Entry,
+        hit: CacheHit,
+    ) -> CacheHit {
+        let other = || {
+            let other = self.store.get(&key.other_form())?;
+            let is_derived = |entry: &Entry| entry.source() == EntrySource::Derived;
+            let shared =
+                is_derived(held) || is_derived(&other) || self.store.statistics().is_derivable(key.id);
+            let copy = other.copy().filter(|_| shared)?.cell.get();
+            Some(copy.answers_since_current(count(other.hits())))
+        };
+        let others = if plan.shares_answers() { other() } else { None };
+        CacheHit { answers: hit.answers.saturating_add(others.unwrap_or(0)), ..hit }
     }
 
     /// A hit whose report is worth a call. The client waits for it only if the call is possible.
@@ -164,14 +189,15 @@ impl ReportCache {
     /// When an entry that the plan decides on is refreshed: what a request at this time would find.
     pub(super) fn planned_refresh(
         &self,
-        PlannedEntry { plan, copy, generated_at, .. }: PlannedEntry<'_>,
+        key: &ReportKey,
+        planned: PlannedEntry<'_>,
         entry: &Entry,
         now: Instant,
     ) -> Refresh {
-        let answers = count(entry.hits());
-        let age = entry.age(now);
-        let hit = CacheHit { answers, age, now: generated_at + age };
-        match plan.decide(&copy, CacheHit { answers: answers.saturating_add(1), ..hit }) {
+        let (PlannedEntry { plan, copy, generated_at, .. }, age) = (planned, entry.age(now));
+        let hit = CacheHit { answers: count(entry.hits()), age, now: generated_at + age };
+        let hit = self.with_other_answers(key, &planned, entry, hit);
+        match plan.decide(&copy, CacheHit { answers: hit.answers.saturating_add(1), ..hit }) {
             RefreshDecision::NotWorthIt => {
                 Refresh::Planned(plan.options.policy.worth_a_call_in(&copy, hit, &plan.terms()))
             }
@@ -182,9 +208,12 @@ impl ReportCache {
     }
 
     /// What the rule has to decide on for the next request; `None` where no plan decides.
-    pub fn planned_view(&self, entry: &Entry, now: Instant) -> Option<PlannedView> {
-        let PlannedEntry { plan, copy, generated_at, .. } = self.planned(entry)?;
-        let (now, terms, answers) = (generated_at + entry.age(now), plan.terms(), count(entry.hits()));
+    pub fn planned_view(&self, key: &ReportKey, entry: &Entry, now: Instant) -> Option<PlannedView> {
+        let planned = self.planned(entry)?;
+        let (PlannedEntry { plan, copy, generated_at, .. }, age) = (planned, entry.age(now));
+        let (now, terms) = (generated_at + age, plan.terms());
+        let hit = CacheHit { answers: count(entry.hits()), age, now };
+        let answers = self.with_other_answers(key, &planned, entry, hit).answers;
         let lack = copy.lack(now, terms.unexpected);
         Some(PlannedView {
             answers: copy.answers_since_current(answers),

@@ -1,7 +1,7 @@
 //! The state of the cache: the entries and the fetches in flight. Everything here is answered without a call.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -9,17 +9,16 @@ use tokio::time::Instant;
 
 use super::{
     ActivityStatistics, Entry, Patience, PlanClock, RefreshFailure, RefreshPlanOptions, Served,
+    derivation_control::DerivationControl,
     failures::Failures,
-    flight::{FlightAudience, Flights},
+    flight::{FlightAudience, FlightScope, Flights},
     gzip::Encoded,
     index::EntryIndex,
     plan::RefreshPlan,
 };
 use crate::{
-    refresh::{ClickHistory, UtcTime},
-    report::{
-        ActivityId, Call, FetchError, Fetched, LifetimePolicy, NoClicks, QuotaPressureFn, Reason, ReportKey,
-    },
+    refresh::{ClickHistory, ShadowMode, UtcTime},
+    report::{ActivityId, FetchError, Fetched, LifetimePolicy, NoClicks, QuotaPressureFn, Reason, ReportKey},
     telemetry::CacheMetrics,
 };
 
@@ -34,6 +33,8 @@ pub struct CacheOptions {
     pub client_no_cache_interval: Duration,
     /// When a report is refreshed.
     pub refresh: RefreshSchedule,
+    /// `cache.derive_clicked`
+    pub derivation: ShadowMode,
     /// The clock of the refresh plan.
     pub clock: PlanClock,
 }
@@ -56,6 +57,8 @@ pub struct ReportCache {
     pub(super) failures: Failures,
     /// `None`: reports have fixed lifetimes.
     pub(super) plan: Option<RefreshPlan>,
+    /// `None`: no report is derived. Locked after the flights and before the plan's `control`.
+    pub(super) derivation: Option<Mutex<DerivationControl>>,
     pub(super) quota_pressure: QuotaPressureFn,
     pub(super) metrics: CacheMetrics,
 }
@@ -126,12 +129,14 @@ impl ReportCache {
                 Some(RefreshPlan::new(planned, now, UtcTime::since_epoch(now)))
             }
         };
+        let derivation = DerivationControl::new(options.derivation, &metrics).map(Mutex::new);
         Self {
             options,
             flights: Arc::default(),
             store,
             failures: Failures::new(),
             plan,
+            derivation,
             quota_pressure,
             metrics,
         }
@@ -140,12 +145,20 @@ impl ReportCache {
     /// Stores an answer that another replica has fetched, as if a refresh here had brought it. Does nothing while the key
     /// is in flight.
     pub(super) fn install(self: &Arc<Self>, key: ReportKey, fetched: Fetched) {
-        let (memory, call) = (Arc::clone(self), Call { key, reason: Reason::Refresh });
-        let start = || {
-            let apply = move |outcome, keep| memory.apply_fetch(call, outcome, keep);
-            (std::future::ready(Ok(fetched)), apply)
+        let scope = match key.no_clicks {
+            NoClicks::Listed => self.flight_scope(key),
+            NoClicks::Omitted => FlightScope::One(key),
         };
-        let _background = self.flights.join_or_start(key, FlightAudience::Background, || true, start);
+        let memory = Arc::clone(self);
+        let start = |scope| {
+            let deriving = Arc::clone(&memory);
+            let arrived = async move { Ok(deriving.derive(key, fetched).await) };
+            // What another replica has fetched verifies nothing here.
+            let apply =
+                move |outcome, keep| memory.apply_fetch(scope, Reason::Refresh, outcome, keep).results;
+            (arrived, apply)
+        };
+        let _background = self.flights.join_or_start(scope, FlightAudience::Background, || true, start);
     }
 
     /// Makes the gzip variant of a stored report, if there is none yet; goes on if the caller disconnects.

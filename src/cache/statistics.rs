@@ -13,9 +13,15 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{FormStatistics, PlanClock, Removed, probed_activity::ProbedActivity, recent_map::RecentMap};
+use super::{
+    FormStatistics, PlanClock, Removed, derivable::Derivable, probed_activity::ProbedActivity,
+    recent_map::RecentMap,
+};
 use crate::{
-    refresh::{AnswerTimes, CampaignRecord, CampaignStats, ClickHistory, DemandSlice, Pairing, ReportForm},
+    refresh::{
+        AnswerTimes, CampaignRecord, CampaignStats, ClickHistory, DemandSlice, KeysPerCampaign, Pairing,
+        ReportForm,
+    },
     report::{ActivityId, NoClicks, ReportKey},
 };
 
@@ -111,11 +117,8 @@ impl Statistics {
         let mut activities = self.activities();
         let of_activity = activities.get_or_insert_with(key.id, ActivityStatistics::default);
         let look = clicks.map(|clicks| of_activity.look(key.no_clicks, clicks, at, self.clock.at(at)));
-        let form = of_activity.form_mut(key.no_clicks);
-        form.fetches += 1;
-        form.hits = hits.unwrap_or(form.hits);
-        form.hits_at_last_fetch = form.hits;
-        let hits = form.hits;
+        of_activity.form_mut(key.no_clicks).fetches += 1;
+        let hits = of_activity.renewed(key.no_clicks, hits);
         drop(activities);
         let looked = look.map(|(looked, unpaired)| {
             match unpaired {
@@ -148,8 +151,14 @@ impl Statistics {
         self.activities().peek(&id).cloned()
     }
 
-    /// Sums the demand of all activities for the time since the last slice. `hits` returns the hits of an entry.
-    pub(super) fn add_to(&self, slice: &mut DemandSlice, hits: impl Fn(ReportKey) -> Option<u64>) {
+    /// Sums the demand of all activities for the time since the last slice. `keys` is for those whose reports are
+    /// derivable; `hits` returns the hits of an entry.
+    pub(super) fn add_to(
+        &self,
+        slice: &mut DemandSlice,
+        keys: KeysPerCampaign,
+        hits: impl Fn(ReportKey) -> Option<u64>,
+    ) {
         let mut unpaired = 0;
         self.activities().for_each_mut(|id, of_activity| {
             let answers = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| {
@@ -157,7 +166,11 @@ impl Statistics {
                 count(hits.unwrap_or(of_activity.form(no_clicks).hits))
             });
             if let Some(campaign) = &mut of_activity.campaign {
-                slice.add(campaign, answers);
+                let keys = match of_activity.omitted.derivable {
+                    Derivable::Yes => keys,
+                    Derivable::No => KeysPerCampaign::Two,
+                };
+                slice.add(campaign, answers, keys);
                 unpaired += u64::from(campaign.pairing() == Pairing::Separate);
             }
         });
@@ -231,7 +244,15 @@ impl ActivityStatistics {
         }
     }
 
-    const fn form_mut(&mut self, no_clicks: NoClicks) -> &mut FormStatistics {
+    /// A report was renewed, whose entry had so many hits. Returns the hits that the new entry begins with.
+    pub(super) fn renewed(&mut self, no_clicks: NoClicks, hits: Option<u64>) -> u64 {
+        let form = self.form_mut(no_clicks);
+        form.hits = hits.unwrap_or(form.hits);
+        form.hits_at_last_fetch = form.hits;
+        form.hits
+    }
+
+    pub(super) const fn form_mut(&mut self, no_clicks: NoClicks) -> &mut FormStatistics {
         match no_clicks {
             NoClicks::Omitted => &mut self.omitted,
             NoClicks::Listed => &mut self.listed,

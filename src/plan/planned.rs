@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{CachedPoll, CopyKey, PendingRefresh, Probing, RefreshTiming, Strategy, Workload};
 use crate::refresh::{
-    CacheHit, CampaignStats, CopyStats, DemandSlice, Pairing, PollTimes, PriceController, PriceLimits,
-    PriceRecord, ProbeBenefit, ProbeSelection, RefreshCeiling, RefreshDecision, RefreshPolicy, RefreshTerms,
-    ReportForm, UnexpectedClicks, UtcTime,
+    CacheHit, CampaignStats, CopyStats, DemandSlice, KeysPerCampaign, Pairing, PollTimes, PriceController,
+    PriceLimits, PriceRecord, ProbeBenefit, ProbeSelection, RefreshCeiling, RefreshDecision, RefreshPolicy,
+    RefreshTerms, ReportForm, UnexpectedClicks, UtcTime,
 };
 
 /// Campaigns per call of the statistics endpoint.
@@ -203,7 +203,7 @@ impl Planned {
         self.last_slice = now;
         for (campaign, answers) in self.campaigns.iter_mut().zip(&self.all_answers) {
             if let Some(campaign) = campaign {
-                slice.add(campaign, *answers);
+                slice.add(campaign, *answers, KeysPerCampaign::Two);
             }
         }
         let summary = slice.finish();

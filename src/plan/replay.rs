@@ -140,8 +140,18 @@ impl<S: Strategy> Replay<'_, S> {
         };
         let age = now.saturating_sub(copy.as_of);
         let decision = self.strategy.polled(CachedPoll { key, viewer, age, now, pending });
-        if decision == RefreshDecision::NotWorthIt || self.coming[campaign][form].is_some() {
+        if decision == RefreshDecision::NotWorthIt {
             return Some(copy);
+        }
+        let waits = match self.waiting {
+            Waiting::Seldom => decision == RefreshDecision::RefreshFirst,
+            Waiting::WhenDue => true,
+            Waiting::Never => false,
+        };
+        if let Some(coming) = self.coming[campaign][form] {
+            // Whoever waits joins the fetch in flight.
+            self.outcome.waited += u64::from(waits);
+            return Some(if waits { coming.copy } else { copy });
         }
         if let RefreshDecision::RefreshIn(wait) = decision {
             let then = now + wait;
@@ -151,11 +161,6 @@ impl<S: Strategy> Replay<'_, S> {
         }
         self.take_back_what_was_put_off(key);
         let coming = self.fetch(key, Some(key), now);
-        let waits = match self.waiting {
-            Waiting::Seldom => decision == RefreshDecision::RefreshFirst,
-            Waiting::WhenDue => true,
-            Waiting::Never => false,
-        };
         match coming {
             Some(coming) if waits => {
                 self.outcome.waited += 1;

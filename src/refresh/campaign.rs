@@ -197,6 +197,13 @@ impl CampaignStats {
         self.pairing
     }
 
+    /// The report of the clicked links was derived from the report of all links that was last looked at, so both show the
+    /// same clicks.
+    pub fn derived(&mut self) {
+        self.pairing = Pairing::Paired;
+        self.histories[ReportForm::Clicked.index()] = self.histories[ReportForm::AllLinks.index()];
+    }
+
     /// Records a probe that showed `new_clicks` since the last look; they count for both forms.
     pub fn probed(&mut self, new_clicks: u32, as_of: Duration) {
         self.last_look = LastLook::Probe;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CampaignStats, ReportForm, UnexpectedClicks, UtcTime};
+use super::{CampaignStats, ClickHistory, ReportForm, UnexpectedClicks, UtcTime};
 
 /// The time that the rate of a campaign's polls is taken over.
 const POLLS_MEMORY: Duration = Duration::from_hours(1);
@@ -18,6 +18,15 @@ pub(crate) struct DemandSlice {
     demand: f64,
     clicked: u32,
     unclicked: u32,
+}
+
+/// How many calls renew the two forms of a campaign's report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeysPerCampaign {
+    /// One: one form is derived from the other.
+    One,
+    /// One for each form.
+    Two,
 }
 
 /// The result of a pass over all campaigns.
@@ -45,18 +54,21 @@ impl DemandSlice {
     }
 
     /// Adds a campaign; `answers` are the responses served so far from the cached report of each form (0 if the form
-    /// is not cached). With derivation both forms are one key: its responses are counted under the first form.
-    pub(crate) fn add(&mut self, campaign: &mut CampaignStats, answers: [u32; 2]) {
+    /// is not cached).
+    pub(crate) fn add(&mut self, campaign: &mut CampaignStats, answers: [u32; 2], keys: KeysPerCampaign) {
+        let new = ReportForm::BOTH.map(|form| campaign.take_new_answers(form, answers[form.index()]));
         for form in ReportForm::BOTH {
-            let new = campaign.take_new_answers(form, answers[form.index()]);
-            campaign.count_polls(form, f64::from(new) / self.seconds, self.share);
-            if new == 0 {
-                continue;
-            }
+            campaign.count_polls(form, f64::from(new[form.index()]) / self.seconds, self.share);
+        }
+        if new == [0; 2] {
+            // Nobody asked.
+        } else if keys == KeysPerCampaign::One {
             campaign.polled(self.now);
-            let history = campaign.history(form);
-            if history.is_rate_known() {
-                self.demand += (f64::from(new) * history.rate().per_second() / self.seconds).sqrt();
+            self.add_key(campaign.history(ReportForm::AllLinks), f64::from(new[0]) + f64::from(new[1]));
+        } else {
+            campaign.polled(self.now);
+            for form in ReportForm::BOTH {
+                self.add_key(campaign.history(form), f64::from(new[form.index()]));
             }
         }
         if campaign.was_polled_within(UtcTime::DAY, self.now) {
@@ -64,6 +76,12 @@ impl DemandSlice {
                 Some(0) | None => self.unclicked += 1,
                 Some(_) => self.clicked += 1,
             }
+        }
+    }
+
+    fn add_key(&mut self, history: &ClickHistory, new_answers: f64) {
+        if history.is_rate_known() {
+            self.demand += (new_answers * history.rate().per_second() / self.seconds).sqrt();
         }
     }
 
@@ -98,10 +116,10 @@ mod tests {
         campaign.look(ReportForm::Clicked, 1_000, at(100));
         let rate = campaign.history(ReportForm::Clicked).rate().per_second();
         let mut slice = DemandSlice::new(at(300), DemandSlice::LENGTH);
-        slice.add(&mut campaign, [30, 0]);
+        slice.add(&mut campaign, [30, 0], KeysPerCampaign::Two);
         assert!((slice.finish().demand - (0.1 * rate).sqrt()).abs() < 1e-9);
         let mut slice = DemandSlice::new(at(600), DemandSlice::LENGTH);
-        slice.add(&mut campaign, [60, 30]);
+        slice.add(&mut campaign, [60, 30], KeysPerCampaign::Two);
         assert!(
             (slice.finish().demand - 2.0 * (0.1 * rate).sqrt()).abs() < 1e-9,
             "both forms, new answers only"
@@ -116,7 +134,11 @@ mod tests {
         let mut rate_after = |slices: u32, new: u32| {
             for _ in 0..slices {
                 answers += new;
-                DemandSlice::new(at(300), DemandSlice::LENGTH).add(&mut campaign, [answers, 0]);
+                DemandSlice::new(at(300), DemandSlice::LENGTH).add(
+                    &mut campaign,
+                    [answers, 0],
+                    KeysPerCampaign::Two,
+                );
             }
             assert_eq!(campaign.polls_per_second(ReportForm::AllLinks), None);
             campaign.polls_per_second(ReportForm::Clicked).expect("it is polled")
@@ -128,10 +150,26 @@ mod tests {
     }
 
     #[test]
+    fn the_answers_of_both_forms_are_the_demand_of_one_key_where_one_call_renews_both() {
+        let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 0, at(0));
+        campaign.look(ReportForm::Clicked, 1_000, at(100));
+        let rate = campaign.history(ReportForm::Clicked).rate().per_second();
+        for (now, answers, keys, expected) in [
+            (300, [30, 0], KeysPerCampaign::Two, (0.1 * rate).sqrt()),
+            (600, [60, 30], KeysPerCampaign::One, (0.2 * rate).sqrt()),
+            (900, [90, 60], KeysPerCampaign::Two, 2.0 * (0.1 * rate).sqrt()),
+        ] {
+            let mut slice = DemandSlice::new(at(now), DemandSlice::LENGTH);
+            slice.add(&mut campaign, answers, keys);
+            assert!((slice.finish().demand - expected).abs() < 1e-9, "{now}");
+        }
+    }
+
+    #[test]
     fn a_rate_that_is_a_guess_adds_no_demand() {
         let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 5, at(0));
         let mut slice = DemandSlice::new(at(300), DemandSlice::LENGTH);
-        slice.add(&mut campaign, [30, 0]);
+        slice.add(&mut campaign, [30, 0], KeysPerCampaign::Two);
         assert_eq!(slice.finish().demand, 0.0);
     }
 
@@ -142,7 +180,7 @@ mod tests {
         let mut walk = |now: u64, answers: u32, polled: usize| {
             let mut slice = DemandSlice::new(at(now), DemandSlice::LENGTH);
             for (index, campaign) in campaigns.iter_mut().enumerate() {
-                slice.add(campaign, [if index < polled { answers } else { 1 }, 0]);
+                slice.add(campaign, [if index < polled { answers } else { 1 }, 0], KeysPerCampaign::Two);
             }
             slice.finish().unexpected(7.0)
         };

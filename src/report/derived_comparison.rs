@@ -51,6 +51,18 @@ type LinkAndClicks<'a> = ((&'a str, &'a str), u32);
 // === impl DerivedComparison ===
 
 impl DerivedComparison {
+    /// Each label of `derivation_comparisons_total{result}`.
+    pub const WORDS: [&str; 3] = ["same", "clicks_between", "differs"];
+
+    /// The label in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::ClicksBetween => "clicks_between",
+            Self::Differs(_) => "differs",
+        }
+    }
+
     /// Compares the report that was `derived` with the report of clicked links that was `fetched`.
     pub fn of(derived: &LinkReport, fetched: &LinkReport, order: FetchOrder) -> Self {
         if derived.representation().body() == fetched.representation().body() {

@@ -99,6 +99,16 @@ impl NoClicks {
 // === impl ReportKey ===
 
 impl ReportKey {
+    /// The key of the activity's other report.
+    #[must_use]
+    pub const fn other_form(self) -> Self {
+        let no_clicks = match self.no_clicks {
+            NoClicks::Omitted => NoClicks::Listed,
+            NoClicks::Listed => NoClicks::Omitted,
+        };
+        Self { no_clicks, ..self }
+    }
+
     /// Parses the raw path and query of a request. The path is compared byte by byte, without decoding or normalising
     /// and without a trailing slash, so that the proxy and the upstream cannot read one path differently.
     ///

@@ -54,6 +54,8 @@ pub enum LifetimeReason {
     Refused,
     /// A report that is refreshed when that is worth a call.
     Planned,
+    /// A derived report, since derivation was switched off.
+    NotTrusted,
 }
 
 /// The ages at which the freshness of an answer changes. `fresh <= revalidate`; `keep` is independent of both.
@@ -80,6 +82,7 @@ impl LifetimePolicy {
             LifetimeReason::Empty => Backoff::new(self.empty_ttl, LONGEST_EMPTY).pause(repeats),
             LifetimeReason::Refused => Backoff::new(self.negative_ttl, LONGEST_REFUSED).pause(repeats),
             LifetimeReason::Planned => self.ttl,
+            LifetimeReason::NotTrusted => Duration::ZERO,
         };
         // An answer that is older than its lifetime when it comes would be fetched again with each request, and be as old
         // again.
@@ -88,6 +91,7 @@ impl LifetimePolicy {
             LifetimeReason::Links | LifetimeReason::Empty | LifetimeReason::Planned => {
                 (self.stale_while_revalidate, self.stale_if_error)
             }
+            LifetimeReason::NotTrusted => (Duration::ZERO, self.stale_if_error),
             // Negative answers are cached to save calls, and are never served stale.
             LifetimeReason::Refused => (Duration::ZERO, fresh + REFUSED_KNOWN),
         };
@@ -124,6 +128,9 @@ impl LifetimeReason {
             }
             Self::Planned => {
                 "planned: refreshed when the responses until then miss clicks worth a call; the times are expected ones"
+            }
+            Self::NotTrusted => {
+                "derived, and cache.derive_clicked has switched itself off: served only if a call fails"
             }
             Self::Refused => {
                 "refused by the upstream: cache.negative_ttl, doubled up to 1h with each refusal in a row"

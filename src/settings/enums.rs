@@ -73,6 +73,18 @@ words! {
 }
 
 words! {
+    /// `cache.derive_clicked`
+    DerivationMode {
+        /// Not at all: each report is fetched.
+        Off = "off",
+        /// Derived reports are compared with fetched ones, and none is served.
+        Verify = "verify",
+        /// They are served, once enough comparisons have agreed.
+        On = "on",
+    }
+}
+
+words! {
     /// `cache.client_no_cache`
     ClientNoCache {
         /// A caller's `no-cache` has no effect.

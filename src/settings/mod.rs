@@ -34,7 +34,7 @@ mod token;
 mod url;
 
 pub(crate) use enums::{ClientNoCache, HostName, LogFormat, TokenSourceKind};
-pub use enums::{ProbeMode, RefreshMode};
+pub use enums::{DerivationMode, ProbeMode, RefreshMode};
 pub use host_port::HostPort;
 pub use model::Settings;
 pub(crate) use model::{Circuit, Cors, Quota};

@@ -10,7 +10,8 @@ use bytesize::ByteSize;
 use secrecy::SecretString;
 
 use super::enums::{
-    ClientNoCache, CorsOrigin, HostName, LogFilter, LogFormat, ProbeMode, RefreshMode, TokenSourceKind,
+    ClientNoCache, CorsOrigin, DerivationMode, HostName, LogFilter, LogFormat, ProbeMode, RefreshMode,
+    TokenSourceKind,
 };
 use super::namespace::StoreNamespace;
 use super::seal_keys::SealKeys;
@@ -154,6 +155,8 @@ section! {
         min_refresh_interval: Duration,
         /// Planned: clicks that a report fetched a day ago may lack unexpectedly, from 0 to 1000.
         unexpected_clicks: f64,
+        /// Whether the report without `no_clicks` is made from the one with it, so that both cost one call.
+        derive_clicked: DerivationMode,
         /// Lifetime of a report, where `refresh` is `fixed` or `quota.per_day` is 0.
         ttl: Duration,
         /// Spread of those lifetimes around their mean, as a fraction from 0 to 0.5.

@@ -250,7 +250,11 @@ impl Known {
     fn learn(&mut self, fleet: &FleetState) {
         let sequence = match self.seen.epoch {
             Some(epoch) if epoch == fleet.epoch => self.seen.sequence.max(fleet.sequence),
-            _ => fleet.sequence,
+            Some(_) | None => {
+                // The server that the lost epoch was on says nothing of this one.
+                self.identity = None;
+                fleet.sequence
+            }
         };
         self.seen = StoreSeen { epoch: Some(fleet.epoch), sequence };
         self.learn_spent(fleet.today);

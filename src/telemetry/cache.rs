@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{Counter, Gauge, Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::{
+    derivation::DerivationMetrics,
     probes::ProbeMetrics,
     series::{SeriesFactory, start_at_zero},
 };
@@ -28,6 +29,8 @@ pub struct CacheMetrics {
     planned_calls: Gauge,
     /// Those of the change probe.
     pub probes: ProbeMetrics,
+    /// Those of derivation.
+    pub derivation: DerivationMetrics,
 }
 
 /// Why an entry was dropped: a label of `cache_evictions_total`.
@@ -124,6 +127,7 @@ impl CacheMetrics {
                 "Activities whose reports with and without no_clicks show different sums of clicks.",
             ),
             probes: ProbeMetrics::new(series),
+            derivation: DerivationMetrics::new(series),
         };
         start_at_zero(&metrics.evictions, &EvictionCause::ALL.map(EvictionCause::as_str));
         start_at_zero(&metrics.refreshes, &RefreshResult::ALL.map(RefreshResult::as_str));

@@ -6,6 +6,7 @@
 
 mod cache;
 mod calls;
+mod derivation;
 mod log_writer;
 pub mod logging;
 mod metrics;

@@ -184,9 +184,8 @@ def alerts(*names):
 
 
 # Not here, but tested by promtool: RefreshTokenUnused, which takes half a year; RefreshPriceHigh and ClicksMissed, which
-# compare with the last week; ReportsDisagree, which the simulated vendor's reports do not; ProbeSwitchedOff, for which
-# change probes must be on; and StateFileDamaged, whose
-# cause is in tests/it.
+# compare with the last week; ReportsDisagree, which the simulated vendor's reports do not; ProbeSwitchedOff and
+# DerivationSwitchedOff, for which change probes and derivation must be on; and StateFileDamaged, whose cause is in tests/it.
 ALL = [
     Scenario("well", alerts(), demo(cache__ttl="3s", cache__negative_ttl="10s"), all_is_well),
     Scenario(

@@ -7,6 +7,7 @@ mod change_probe;
 mod contract;
 mod cycles;
 mod day;
+mod derivation;
 mod fleet;
 mod kill;
 mod labels;

@@ -14,6 +14,7 @@ use link_report_proxy::{
         Cache, CacheLayer, CacheOptions, CacheRequest, Miss, PlanClock, RefreshSchedule, ReportCache,
         Revalidate, Served, ServedFrom, Unanswered,
     },
+    refresh::ShadowMode,
     report::{
         Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
         NegativeStatus, QuotaPressure, QuotaPressureFn, ReportKey,
@@ -76,6 +77,7 @@ pub(super) fn options() -> CacheOptions {
         max_bytes: 64 << 20,
         client_no_cache_interval: seconds(60),
         refresh: RefreshSchedule::Fixed,
+        derivation: ShadowMode::Off,
         clock: PlanClock::starting_at(noon()),
     }
 }

@@ -1,6 +1,7 @@
 //! The cache at its seam: calls behind it are scripted, and nothing here is HTTP.
 
 mod ahead;
+mod derived;
 mod eviction;
 mod failing;
 mod flights;

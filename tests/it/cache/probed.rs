@@ -112,7 +112,8 @@ impl Probed {
 
     /// The responses since the report was last known to be current, and how long ago its campaign was looked at.
     fn answers_and_look(&self, key: &ReportKey) -> (u32, Duration) {
-        let view = self.memory().planned_view(&self.memory().peek(key).unwrap(), Instant::now()).unwrap();
+        let view =
+            self.memory().planned_view(key, &self.memory().peek(key).unwrap(), Instant::now()).unwrap();
         (view.answers, view.looked_ago)
     }
 }
@@ -140,7 +141,7 @@ async fn a_report_that_is_worth_a_call_is_a_plain_hit_until_the_next_probe_tells
     assert_eq!(
         probed
             .memory()
-            .planned_view(&probed.memory().peek(&key).unwrap(), Instant::now())
+            .planned_view(&key, &probed.memory().peek(&key).unwrap(), Instant::now())
             .unwrap()
             .lack
             .known,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use link_report_proxy::{
     plan::{
-        Dashboards, Outcome, PlanOptions, Planned, Population, RefreshTiming, Scenario, SquareRootLaw,
-        Waiting, Watching, Workload, replay,
+        Dashboards, Derivation, Outcome, PlanOptions, Planned, Population, RefreshTiming, Scenario,
+        SquareRootLaw, Waiting, Watching, Workload, replay,
     },
     refresh::ReportForm,
 };
@@ -90,6 +90,21 @@ fn a_thousand_drafts_polled_all_day_do_not_starve_other_reports() {
     assert!(outcome.refused == 0 && outcome.calls > 5_000, "{} {}", outcome.refused, outcome.calls);
     let sent_only = outcome.missed_per_answer() * 1_020.0 / 20.0;
     assert!(sent_only < 0.4, "a report that was sent misses {sent_only}");
+}
+
+#[test]
+fn the_first_polls_of_a_morning_wait_for_one_refresh_together() {
+    let mut population = Population::new(1, 0, 10_000);
+    let campaign = population.campaign(0.0, 3_000.0);
+    for (form, hours) in
+        [(ReportForm::Clicked, 1.0), (ReportForm::Clicked, 14.0), (ReportForm::AllLinks, 14.000_005)]
+    {
+        population.poll(campaign, form, 0, hours * 3_600.0);
+    }
+    let workload = population.finish();
+    let options = PlanOptions { derivation: Derivation::On, ..PlanOptions::default() };
+    let outcome = replay(&workload, &mut Planned::new(&workload, options), Waiting::Seldom, |_| {});
+    assert_eq!((outcome.answers, outcome.calls, outcome.waited, outcome.worst()), (3, 2, 3, 0));
 }
 
 #[test]
