@@ -125,11 +125,13 @@ where
 
     /// Refreshes at that time what is then still worth a call. There is one such task per entry at most.
     fn schedule_refresh(&self, key: ReportKey, held: Arc<Entry>, at: Instant) {
-        let cache = self.clone();
+        // Weak: the task must not outlive the cache.
+        let (memory, calls) = (Arc::downgrade(&self.memory), Arc::downgrade(&self.calls));
         tokio::spawn(async move {
             sleep_until(at).await;
-            if cache.memory.scheduled_is_due(&key, &held, Instant::now()) {
-                cache.refresh(key, &held);
+            let (Some(memory), Some(calls)) = (memory.upgrade(), calls.upgrade()) else { return };
+            if memory.scheduled_is_due(&key, &held, Instant::now()) {
+                Self { memory, calls }.refresh(key, &held);
             }
         });
     }

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    handle::QuotaLimits,
+    limits::QuotaLimits,
     offline_share::{FleetLimits, OfflineShare, ShareUsed},
     pacer::Priority,
 };

@@ -3,7 +3,7 @@
 use std::{
     num::NonZeroU32,
     sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use super::{
     budget::{DailyBudget, DayLimits},
     clock::WallClock,
     fleet_quota::{FleetQuota, OwnLockout},
+    limits::QuotaLimits,
     pacer::{Pacer, Priority},
     quota_day::QuotaDay,
     quota_pressure::ScarcityCell,
@@ -27,19 +28,6 @@ use crate::{
     state::{CallCounter, CallCounterError, Durability, LedgerRecord},
     telemetry::QuotaMetrics,
 };
-
-/// The configured limits of upstream calls.
-#[derive(Debug, Clone, Copy)]
-pub struct QuotaLimits {
-    /// Calls per second; `None`: not limited here.
-    pub per_second: Option<NonZeroU32>,
-    /// Calls per UTC day; `None`: not limited here.
-    pub per_day: Option<NonZeroU32>,
-    /// The share of the day's calls that is reserved for misses, in `0.0..=0.9`, until [`Quota::ration`] says how many.
-    pub reserve: f64,
-    /// The longest time that a call waits in the pacer's queue.
-    pub max_wait: Duration,
-}
 
 /// What is known at start about the calls made today.
 #[derive(Debug, Clone)]

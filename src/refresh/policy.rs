@@ -97,13 +97,15 @@ impl RefreshPolicy {
         if decision == RefreshDecision::RefreshFirst {
             return decision;
         }
-        let Some(wait) = polls.next() else { return decision };
-        if self.decide(copy, hit.next_in(wait), terms) == RefreshDecision::NotWorthIt {
-            decision
-        } else if wait > 2 * LEAD {
-            RefreshDecision::RefreshIn(wait - LEAD)
-        } else {
-            RefreshDecision::Refresh
+        match polls.next() {
+            Some(wait) if wait > 2 * LEAD => match self.decide(copy, hit.next_in(wait), terms) {
+                RefreshDecision::NotWorthIt => decision,
+                RefreshDecision::Refresh | RefreshDecision::RefreshFirst | RefreshDecision::RefreshIn(_) => {
+                    RefreshDecision::RefreshIn(wait - LEAD)
+                }
+            },
+            // The next poll comes too soon to gain anything.
+            Some(_) | None => decision,
         }
     }
 

@@ -98,8 +98,7 @@ impl InProcess {
         before: impl FnOnce(&Simulator),
     ) -> Self {
         let vendor = Simulator::new(Options { now: start(), per_second: 0, ..vendor });
-        before(&vendor);
-        Self::replica(vendor, None, settings)
+        Self::build(vendor, None, settings, before)
     }
 
     /// One of the replicas in front of this vendor that share a store.
@@ -107,6 +106,15 @@ impl InProcess {
         vendor: Simulator,
         shared: Option<Arc<dyn SharedStore>>,
         settings: &[(&str, &str)],
+    ) -> Self {
+        Self::build(vendor, shared, settings, |_vendor| ())
+    }
+
+    fn build(
+        vendor: Simulator,
+        shared: Option<Arc<dyn SharedStore>>,
+        settings: &[(&str, &str)],
+        before: impl FnOnce(&Simulator),
     ) -> Self {
         let (url, token) = (format!("https://{UPSTREAM_HOST}"), vendor.access_token());
         let given: Vec<_> = if settings.iter().any(|(key, _)| key.starts_with("TOKEN__")) {
@@ -116,6 +124,7 @@ impl InProcess {
         };
         let settings: Vec<_> = STEADY.iter().chain(&given).chain(settings).copied().collect();
         let settings = load_settings(&settings);
+        before(&vendor);
         let connector = PipeConnector::to(&vendor);
         let world = Environment { clock: WallClock::starting_at(start()), opening: InitialCount::Unspent };
         let dependencies = Dependencies {
