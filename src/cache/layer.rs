@@ -118,12 +118,14 @@ where
     }
 
     /// Starts a refresh in the background.
+    #[cold]
     fn refresh(&self, key: ReportKey, held: &Arc<Entry>) {
         let (call, mut free) = (Call { key, reason: Reason::Refresh }, Permit::default());
         let _background = self.join_or_start(call, Some(held), FlightAudience::Background, &mut free);
     }
 
     /// Refreshes at that time what is then still worth a call. There is one such task per entry at most.
+    #[cold]
     fn schedule_refresh(&self, key: ReportKey, held: Arc<Entry>, at: Instant) {
         // Weak: the task must not outlive the cache.
         let (memory, calls) = (Arc::downgrade(&self.memory), Arc::downgrade(&self.calls));
