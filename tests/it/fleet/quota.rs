@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use link_report_proxy::simulator::{Fault, Limit, Options, Scope};
+use link_report_proxy::{
+    shared::{MemorySharedStore, StoreCopy},
+    simulator::{Fault, Limit, Options, Scope},
+};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{Fleet, faulty_store::LinkFault};
@@ -156,6 +159,31 @@ async fn a_store_that_is_lost_begins_with_what_the_replicas_know() {
         assert_eq!(used(&fleet, replica).await, 40 + 12 + 40);
     }
     assert_eq!(ask_all(&fleet, 1, 50).await, [200; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_goes_on_from_an_older_copy_forgets_no_call() {
+    type Loss = fn(&MemorySharedStore, StoreCopy);
+    let losses: [(&str, Loss); 3] = [
+        ("a failover", MemorySharedStore::fail_over),
+        ("a restore that nothing tells of", MemorySharedStore::put_back),
+        ("FLUSHALL", |store, _copy| store.flush()),
+    ];
+    for (what, lose) in losses {
+        let fleet = Fleet::of(3, &LIMITED[..2]);
+        Fleet::has_met().await;
+        ask_all(&fleet, 1, 0).await;
+        let copy = fleet.store.copy();
+        ask_all(&fleet, 4, 10).await;
+        let before = used(&fleet, 0).await.max(used(&fleet, 1).await).max(used(&fleet, 2).await);
+        lose(&fleet.store, copy);
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(ask_all(&fleet, 1, 50).await, [200; 3], "{what}");
+        sleep(Duration::from_secs(6)).await;
+        let after = [used(&fleet, 0).await, used(&fleet, 1).await, used(&fleet, 2).await];
+        assert!(after[0] >= before + 3 && after[0] <= before + 3 + 40, "{what}: {before}, then {after:?}");
+        assert_eq!(after, [after[0]; 3], "{what}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
