@@ -4,6 +4,7 @@
 mod faulty_store;
 mod quota;
 mod reports;
+mod schedules;
 
 use std::{sync::Arc, time::Duration};
 
