@@ -28,6 +28,9 @@ const LATEST: Duration = Duration::from_millis(50);
 /// A refresh that would have to wait longer is put off: it can come again, and a miss must not wait for it.
 const REFRESH_HORIZON: Duration = Duration::from_millis(300);
 
+/// While the store is being restored, a call asks again after this time.
+const RECOVERY: Duration = Duration::from_millis(500);
+
 /// A replica whose day is over, or has not begun, by the others' clocks asks again after this time.
 const OTHER_DAY: Duration = Duration::from_secs(1);
 
@@ -146,6 +149,12 @@ impl FleetQuota {
             };
             let turn = match self.membership.run(|store, seen| store.take_call(seen, request)).await {
                 Ok(turn) => turn,
+                // It is there, so that the other replicas may call: this one waits until it has been told what all know.
+                Err(SharedStoreError::Recovering) if horizon > RECOVERY => {
+                    sleep(RECOVERY).await;
+                    continue;
+                }
+                Err(SharedStoreError::Recovering) => return Err(FleetDenial::Late(RECOVERY)),
                 Err(error) => return self.offline_turn(call, horizon, &error).await,
             };
             // A quarter more, since the next reply may take a little longer.
