@@ -74,7 +74,10 @@ impl App {
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
-        let membership = shared.map(|store| fleet::join(store, settings, &quota, &mut background));
+        let membership = shared.map(|backend| {
+            let store = fleet::store(backend, &metrics, &mut background);
+            fleet::join(store, settings, &quota, &mut background)
+        });
         let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),

@@ -23,9 +23,7 @@ pub(crate) struct LinkOptions {
     /// The longest that an operation may take (`shared.timeout`).
     pub(crate) timeout: Duration,
     /// A hash of ours: read once on each connection. All keys are in its slot.
-    pub(crate) book_key: Vec<u8>,
-    /// The stream of the change feed.
-    pub(crate) feed_key: Vec<u8>,
+    pub(crate) probe_key: Vec<u8>,
     /// Loaded on each connection.
     pub(crate) scripts: &'static [&'static StoreScript],
 }
