@@ -89,6 +89,9 @@ async fn a_hundred_callers_of_three_replicas_cost_one_call_which_all_three_count
     assert_eq!(fleet.vendor.sim.calls(), 1);
     fleet.until_each_beats_again().await;
     assert_eq!(fleet.used().await, before + 1);
+    for replica in &fleet.replicas {
+        assert!(!replica.log().concat().contains("shared store"), "a start is no outage");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

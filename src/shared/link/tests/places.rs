@@ -90,6 +90,12 @@ async fn a_store_that_needs_a_password_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_for_the_server_s_identity_at_the_start_waits_for_the_first_connection() {
+    let fixture = Fixture::start("redis://valkey", |_store| ());
+    assert_eq!(fixture.link.identity().await, Ok(StoreIdentity("one".into())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_server_s_identity_is_asked_anew_and_a_replica_s_is_refused() {
     let fixture = Fixture::up().await;
     assert_eq!(fixture.link.identity().await, Ok(StoreIdentity("one".into())));
