@@ -22,6 +22,7 @@ use crate::{
     refresh::ShadowStatus,
     server::BearerAuth,
     settings::Settings,
+    shared::Membership,
     state::StateStores,
     telemetry::Metrics,
 };
@@ -34,6 +35,8 @@ pub struct App {
     pub admin: Arc<AdminState>,
     /// The refresh plan, to be stored at the end.
     pub plan: Arc<PlanKeeper>,
+    /// This replica's membership in the fleet that shares a store, to be ended at the end.
+    pub membership: Option<Arc<Membership>>,
     /// Background tasks, to be run while the ports are open; none of them completes.
     pub background: Vec<BoxFuture<'static, ()>>,
 }
@@ -132,6 +135,6 @@ impl App {
             purge_auth,
             purges: membership.as_ref().map(|fleet| fleet::share_purges(fleet, &mut background)),
         };
-        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, background })
+        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, membership, background })
     }
 }

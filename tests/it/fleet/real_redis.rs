@@ -150,6 +150,16 @@ async fn an_empty_redis_goes_on_with_the_day_that_the_replicas_know() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_ends_leaves_the_fleet() {
+    let mut fleet = RealFleet::start().await;
+    assert_eq!(fleet.redis.members().await, 3);
+    let last = fleet.replicas.pop().expect("a replica");
+    last.sigterm();
+    assert!(last.finished().await.status.success());
+    assert_eq!(fleet.redis.members().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replica_starts_and_serves_before_there_is_a_store() {
     let vendor = Upstream::start().await;
     let dir = tempfile::tempdir().expect("a directory");

@@ -33,6 +33,14 @@ impl RedisServer {
         format!("unix://{}", self.socket().display())
     }
 
+    /// How many replicas are known.
+    pub(super) async fn members(&self) -> u64 {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+        let members = redis::cmd("ZCARD").arg("lrp:{test}:members").query_async(&mut connection).await;
+        members.expect("a count")
+    }
+
     pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).expect("a living child");
     }

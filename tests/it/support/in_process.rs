@@ -125,7 +125,7 @@ impl InProcess {
             shared: shared.map(SharedBackend::Store),
             world,
         };
-        let App { front, admin, background, plan: _ } = {
+        let App { front, admin, background, .. } = {
             let built = App::build(&settings, dependencies).now_or_never();
             built.expect("state in memory keeps nobody waiting").unwrap()
         };
