@@ -22,6 +22,7 @@ use crate::{
     refresh::ShadowStatus,
     server::BearerAuth,
     settings::Settings,
+    shared::Membership,
     state::StateStores,
     telemetry::Metrics,
 };
@@ -34,6 +35,8 @@ pub struct App {
     pub admin: Arc<AdminState>,
     /// The refresh plan, to be stored at the end.
     pub plan: Arc<PlanKeeper>,
+    /// This replica's membership in the fleet that shares a store, to be ended at the end.
+    pub membership: Option<Arc<Membership>>,
     /// Background tasks, to be run while the ports are open; none of them completes.
     pub background: Vec<BoxFuture<'static, ()>>,
 }
@@ -74,7 +77,10 @@ impl App {
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
-        let membership = shared.map(|store| fleet::join(store, settings, &quota, &mut background));
+        let membership = shared.map(|backend| {
+            let store = fleet::store(backend, &metrics, &mut background);
+            fleet::join(store, settings, &quota, &mut background)
+        });
         let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),
@@ -129,6 +135,6 @@ impl App {
             purge_auth,
             purges: membership.as_ref().map(|fleet| fleet::share_purges(fleet, &mut background)),
         };
-        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, background })
+        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, membership, background })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     quota::{InitialCount, WallClock},
     settings::SecretFileError,
-    shared::SharedStore,
+    shared::{SharedStore, StoreServer},
     state::{CallCounterError, StateStores},
     token::TokenSetupError,
 };
@@ -20,9 +20,18 @@ pub struct Dependencies<C> {
     /// The state that outlives the process, if it is in a file.
     pub stores: StateStores,
     /// The store that this replica shares with others; `None`: it shares nothing.
-    pub shared: Option<Arc<dyn SharedStore>>,
+    pub shared: Option<SharedBackend>,
     /// The clock, and what is known about the day's calls.
     pub world: Environment,
+}
+
+/// Where the replicas' shared store is.
+#[derive(Debug)]
+pub enum SharedBackend {
+    /// On a server, to be connected to.
+    Server(StoreServer),
+    /// It is this one; for tests.
+    Store(Arc<dyn SharedStore>),
 }
 
 /// The clock, and what is known about the day's calls.

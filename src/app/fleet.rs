@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 use tower::Layer as _;
 
-use super::{Calls, options};
+use super::{Calls, SharedBackend, options};
 use crate::{
     cache::{ReportCache, SharedFetch, SharedLifetimes, SharedTier},
     middleware::{TowerService, step},
@@ -15,6 +15,7 @@ use crate::{
     quota::{FleetQuota, Quota},
     settings::Settings,
     shared::{Change, ChangeId, ChangeKind, Membership, PurgeQueue, SharedStore, SharedStoreError},
+    telemetry::Metrics,
 };
 
 /// A read of the feed waits for this time; then it is read again.
@@ -25,6 +26,22 @@ const FEED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Added to the times that a call may take: reading and writing the store.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
+
+/// The shared store; one on a server is connected in the background.
+pub(super) fn store(
+    backend: SharedBackend,
+    metrics: &Metrics,
+    background: &mut Vec<BoxFuture<'static, ()>>,
+) -> Arc<dyn SharedStore> {
+    match backend {
+        SharedBackend::Server(server) => {
+            let (store, connected) = server.connect(metrics.shared());
+            background.push(connected);
+            store
+        }
+        SharedBackend::Store(store) => store,
+    }
+}
 
 /// Joins the fleet of this store. Nothing waits for the store: its absence is noticed by the first operation.
 pub(super) fn join(
@@ -131,13 +148,20 @@ async fn beat(membership: Arc<Membership>, quota: Quota) {
                 outage.ends();
                 quota.learn(&fleet);
             }
-            Err(error) if outage.begins() => {
-                tracing::warn!(
-                    %error,
-                    "the shared store is away: until it is back, this replica makes at most its share of the reserved calls"
-                );
+            // The link reports these.
+            Err(SharedStoreError::Away | SharedStoreError::TimedOut | SharedStoreError::Lost) => {}
+            Err(
+                error @ (SharedStoreError::Recovering
+                | SharedStoreError::Refused(_)
+                | SharedStoreError::Malformed(_)),
+            ) => {
+                if outage.begins() {
+                    tracing::warn!(
+                        %error,
+                        "the shared store refuses heartbeats: until it takes them, this replica makes at most its share of the reserved calls"
+                    );
+                }
             }
-            Err(_again) => {}
         })
         .await;
 }

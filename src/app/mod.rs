@@ -17,7 +17,7 @@ mod stack;
 pub use calls::{Calls, StatisticsCalls, UpstreamCalls, calls};
 pub use composition::App;
 pub(crate) use dependencies::SetupError;
-pub use dependencies::{Dependencies, Environment};
+pub use dependencies::{Dependencies, Environment, SharedBackend};
 pub use options::{cache_options, quota_limits};
 pub use run::{Ports, RunError, run};
 pub use stack::{RequestLimits, data_port, misses};

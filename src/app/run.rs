@@ -45,7 +45,7 @@ pub async fn run(
     listening: impl FnOnce(Ports),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let App { front, admin, plan, background } = app;
+    let App { front, admin, plan, membership, background } = app;
     let limits =
         ConnectionLimits { head: settings.server.header_timeout, idle: settings.server.idle_timeout };
     let (data, data_address) =
@@ -98,6 +98,9 @@ pub async fn run(
         tracing::warn!(
             "shutdown.grace elapsed while the refresh plan was stored: the next start continues an older one"
         );
+    }
+    if let Some(membership) = membership {
+        membership.leave().await;
     }
     second_drain.cancel();
     second_accepting.abort();

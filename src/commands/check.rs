@@ -10,7 +10,8 @@ use crate::{app::Environment, settings::Settings, state::StateStores};
 pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     serve::block_on(&settings, async {
-        serve::build(&settings, StateStores::in_memory(), Environment::default()).await.map(drop)
+        let (stores, shared) = (StateStores::in_memory(), serve::shared_backend(&settings)?);
+        serve::build(&settings, stores, shared, Environment::default()).await.map(drop)
     })?;
     let effective =
         serde_json::to_string_pretty(&settings.effective()).map_err(|error| Failure::Bug(error.into()))?;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::{
     app::{RunError, SetupError},
     settings::SettingsError,
+    shared::StoreTlsError,
     state::StateError,
     upstream::ConnectSetupError,
 };
@@ -63,6 +64,12 @@ impl From<StateError> for Failure {
 
 impl From<ConnectSetupError> for Failure {
     fn from(error: ConnectSetupError) -> Self {
+        Self::Settings(error.to_string())
+    }
+}
+
+impl From<StoreTlsError> for Failure {
+    fn from(error: StoreTlsError) -> Self {
         Self::Settings(error.to_string())
     }
 }

@@ -15,8 +15,9 @@ use tokio::runtime::Builder;
 
 use super::{CommandOutcome, Failure, signals::Signals};
 use crate::{
-    app::{self, App, Dependencies, Environment, Ports},
+    app::{self, App, Dependencies, Environment, Ports, SharedBackend},
     settings::{LogFormat, Settings},
+    shared::StoreServer,
     state::{Contents, FileStore, SetAside, StateStores},
     telemetry::logging::{self, LogGuard},
     upstream::{ConnectOptions, Connector},
@@ -30,7 +31,8 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let settings = Settings::load(config, std::env::vars_os())?;
     let _written_at_the_end = start_logging(&settings)?;
     block_on(&settings, async {
-        let app = build(&settings, open_state(&settings)?, Environment::default()).await?;
+        let (stores, shared) = (open_state(&settings)?, shared_backend(&settings)?);
+        let app = build(&settings, stores, shared, Environment::default()).await?;
         until_signalled(app, &settings, |_| ()).await
     })
 }
@@ -68,11 +70,17 @@ pub(super) async fn until_signalled(
 pub(super) async fn build(
     settings: &Settings,
     stores: StateStores,
+    shared: Option<SharedBackend>,
     world: Environment,
 ) -> Result<App, Failure> {
     let api = connector(settings, settings.upstream.base_url.uri())?;
     let authority = connector(settings, settings.token.token_url.uri())?;
-    Ok(App::build(settings, Dependencies { api, authority, stores, shared: None, world }).await?)
+    Ok(App::build(settings, Dependencies { api, authority, stores, shared, world }).await?)
+}
+
+/// The store that the settings name. Connects to nothing.
+pub(super) fn shared_backend(settings: &Settings) -> Result<Option<SharedBackend>, Failure> {
+    Ok(StoreServer::of(settings)?.map(SharedBackend::Server))
 }
 
 /// Opens the state: the file in `state.dir`, which is locked against other processes; in memory without `state.dir`.

@@ -3,7 +3,6 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::enums::TokenSourceKind;
 use super::model::{Settings, SharedSettings};
 use super::namespace::StoreNamespace;
 use super::problem::SettingProblems;
@@ -40,12 +39,6 @@ pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
         problems.add(
             "shared.namespace",
             "is missing: its default is made of token.client_id, which is not set: give the replicas of one API key the same name",
-        );
-    }
-    if settings.token.source == TokenSourceKind::Refresh && shared.key_file.is_none() {
-        problems.add(
-            "shared.key_file",
-            "is missing: token.source = \"refresh\" shares the token through the store, and never in clear text",
         );
     }
     match location.read() {

@@ -21,8 +21,7 @@ use super::{
 };
 use crate::{report::ReportKey, settings::StoreNamespace};
 
-/// What the store needs of a connection. It adds no time limit to [`Scripts::run`] and [`Scripts::query`]: they have
-/// their own.
+/// What the store needs of a connection. It adds no time limit: each of these has its own.
 pub(super) trait Scripts: Debug + Send + Sync + 'static {
     /// Runs a script, which may be loaded first.
     fn run(
@@ -32,8 +31,8 @@ pub(super) trait Scripts: Debug + Send + Sync + 'static {
         args: Vec<Vec<u8>>,
     ) -> BoxFuture<'_, Result<Value, SharedStoreError>>;
 
-    /// Runs a command.
-    fn query(&self, command: Cmd) -> BoxFuture<'_, Result<Value, SharedStoreError>>;
+    /// Who the server is now; a server that is no primary is an error.
+    fn identity(&self) -> BoxFuture<'_, Result<StoreIdentity, SharedStoreError>>;
 
     /// Runs a command that blocks for up to `wait`, on a connection of its own. Dropped before it ends, the command must
     /// not delay the next one by more than that.
@@ -64,9 +63,7 @@ impl<L: Debug> Debug for RedisStore<L> {
 
 impl<L: Scripts> SharedStore for RedisStore<L> {
     fn identity(&self) -> BoxFuture<'_, Result<StoreIdentity, SharedStoreError>> {
-        let mut command = cmd("INFO");
-        command.arg("replication");
-        self.scripts.query(command).map(|reply| wire::parse_identity(&reply?)).boxed()
+        self.scripts.identity()
     }
 
     fn heartbeat(

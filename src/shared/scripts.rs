@@ -38,3 +38,23 @@ pub(super) static SWAP_TOKEN: StoreScript = script!("swap_token": "clock" "fleet
 pub(super) static RESTORE_TOKEN: StoreScript =
     script!("restore_token": "clock" "fleet" "guard" "restore_token");
 pub(super) static CHANGES: StoreScript = script!("changes": "changes");
+
+/// All of them.
+pub(super) static ALL: &[&StoreScript] = &[
+    &HEARTBEAT,
+    &RECOVER,
+    &LEAVE,
+    &TAKE_CALL,
+    &LOCK_OUT,
+    &THROTTLE,
+    &LOOK_UP,
+    &GET,
+    &STORE,
+    &FAIL,
+    &PURGE_KEY,
+    &PURGE_ALL,
+    &READ_TOKEN,
+    &SWAP_TOKEN,
+    &RESTORE_TOKEN,
+    &CHANGES,
+];

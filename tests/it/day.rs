@@ -139,8 +139,7 @@ impl DayFixture {
             shared: None,
             world: Environment { clock, opening: InitialCount::Unknown },
         };
-        let App { front, admin, background, plan: _ } =
-            App::build(&self.settings, dependencies).await.unwrap();
+        let App { front, admin, background, .. } = App::build(&self.settings, dependencies).await.unwrap();
         Run { front, admin, connector, held, _background: background.into_iter().collect() }
     }
 

@@ -80,7 +80,7 @@ pub(in crate::commands) fn run(config: Option<&Path>, options: &DemoOptions) -> 
             }
         };
         let world = Environment { opening, ..Environment::default() };
-        let app = serve::build(&settings, stores, world).await?;
+        let app = serve::build(&settings, stores, None, world).await?;
         let simulated = tokio::spawn(simulator.clone().serve(upstream));
         let mut busy = JoinSet::new();
         let greet = |ports: Ports| {

@@ -23,9 +23,7 @@ pub(crate) struct LinkOptions {
     /// The longest that an operation may take (`shared.timeout`).
     pub(crate) timeout: Duration,
     /// A hash of ours: read once on each connection. All keys are in its slot.
-    pub(crate) book_key: Vec<u8>,
-    /// The stream of the change feed.
-    pub(crate) feed_key: Vec<u8>,
+    pub(crate) probe_key: Vec<u8>,
     /// Loaded on each connection.
     pub(crate) scripts: &'static [&'static StoreScript],
 }
@@ -98,10 +96,10 @@ impl CurrentConnection {
         self.view.subscribe()
     }
 
-    /// The connection; waits for it while the link is up, and not at all while it is down.
+    /// The connection; waits for it while the link is up, and for the first one; not at all while the link is down.
     pub(super) async fn get(&self) -> Result<Arc<StoreConnection>, SharedStoreError> {
         let mut view = self.view.subscribe();
-        let settled = |view: &LinkView| view.connection.is_some() || !view.state().is_up();
+        let settled = |view: &LinkView| view.connection.is_some() || view.state().is_outage();
         let view = view.wait_for(settled).await.map_err(|_ended| SharedStoreError::Away)?;
         view.connection.clone().filter(|_| view.state().is_up()).ok_or(SharedStoreError::Away)
     }

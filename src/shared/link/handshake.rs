@@ -37,7 +37,7 @@ pub(super) async fn greet(
     }
     // Reads a key of ours: a node of a cluster that has other keys says so, and so does an ACL that does not allow it.
     let mut probe = cmd("HGET");
-    probe.arg(options.book_key.as_slice()).arg("epoch");
+    probe.arg(options.probe_key.as_slice()).arg("epoch");
     commands.add_command(probe);
     for script in options.scripts {
         commands.add_command(load(script));

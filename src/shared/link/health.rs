@@ -53,6 +53,14 @@ impl LinkState {
             Self::Down { .. } => false,
         }
     }
+
+    /// Whether connecting has failed: before the first attempt has ended it has not.
+    pub(crate) fn is_outage(self) -> bool {
+        match self {
+            Self::Up => false,
+            Self::Down { why, .. } => why != DownReason::NotYetConnected,
+        }
+    }
 }
 
 // === impl LinkHealth ===

@@ -27,7 +27,7 @@ const MOST_REDIRECTS: usize = 3;
 
 /// Keeps the link connected, until it is dropped.
 #[derive(Debug)]
-pub(super) struct LinkKeeper {
+pub(crate) struct LinkKeeper {
     pub(super) options: Arc<LinkOptions>,
     pub(super) connector: Arc<dyn StoreConnector>,
     pub(super) current: Arc<CurrentConnection>,
@@ -48,7 +48,7 @@ impl LinkKeeper {
     }
 
     /// Never returns.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let view = self.current.watch();
         loop {
             let (due, moved_to) = {

@@ -1,19 +1,15 @@
-//! What the store's backend does over the link: run a script, ask who the server is, listen to the change feed.
+//! What the store does over the link: run a script, ask who the server is, wait for the change feed.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use redis::{Value, cmd};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout_at},
-};
-use tokio_util::task::AbortOnDropHandle;
+use redis::{Cmd, Value};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
-    DownReason, LinkOptions, LinkView, StoreConnector, StoreUnreachable,
+    DownReason, LinkOptions, StoreConnector, StoreUnreachable,
     connection::StoreConnection,
     current_connection::CurrentConnection,
     failure::CommandFailure,
@@ -21,7 +17,7 @@ use super::{
     keeper::{LinkKeeper, url},
 };
 use crate::{
-    shared::{ChangeId, SharedStoreError, StoreIdentity, store_script::StoreScript},
+    shared::{SharedStoreError, StoreIdentity, store_script::StoreScript},
     telemetry::SharedMetrics,
 };
 
@@ -30,19 +26,16 @@ const IDENTITY: &str = "identity";
 const LISTEN: &str = "listen";
 /// The server ends a blocking read by itself; one that takes so much longer is on a dead connection.
 const LISTEN_GRACE: Duration = Duration::from_secs(2);
-/// Changes in one reply.
-const MOST_CHANGES: usize = 2_048;
 
-/// The link to the store. It connects by itself; it is closed when it is dropped.
+/// The link to the store.
 #[derive(Debug)]
 pub(crate) struct Link {
     options: Arc<LinkOptions>,
     connector: Arc<dyn StoreConnector>,
-    current: Arc<CurrentConnection>,
+    pub(super) current: Arc<CurrentConnection>,
     /// The connection of the change feed between two reads, with the command connection that was current when it was made.
     listener: Mutex<Option<FeedConnection>>,
     metrics: SharedMetrics,
-    _keeper: AbortOnDropHandle<()>,
 }
 
 /// A connection for blocking reads.
@@ -66,25 +59,19 @@ enum OperationResult {
 // === impl Link ===
 
 impl Link {
-    /// Begins to connect, and does not wait for it.
-    pub(crate) fn start(
+    /// A link without a connection, and the task that connects for as long as it runs.
+    pub(crate) fn new(
         options: LinkOptions,
         connector: Arc<dyn StoreConnector>,
         metrics: SharedMetrics,
-    ) -> Self {
+    ) -> (Self, LinkKeeper) {
         let operations: Vec<_> = options.scripts.iter().map(|script| script.name).collect();
         let timed = [operations.as_slice(), &[IDENTITY]].concat();
         metrics.announce(&timed, &[LISTEN], &OperationResult::ALL.map(OperationResult::as_str));
         let options = Arc::new(options);
         let current = Arc::new(CurrentConnection::none(metrics.clone()));
         let keeper = LinkKeeper::new(Arc::clone(&options), Arc::clone(&connector), Arc::clone(&current));
-        let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
-        Self { options, connector, current, listener: Mutex::default(), metrics, _keeper: keeper }
-    }
-
-    /// The link's state and what the server says of itself, now and whenever they change.
-    pub(crate) fn watch(&self) -> watch::Receiver<LinkView> {
-        self.current.watch()
+        (Self { options, connector, current, listener: Mutex::default(), metrics }, keeper)
     }
 
     /// Runs a script. Dropping the future does not undo it.
@@ -97,7 +84,8 @@ impl Link {
         keys: Vec<Vec<u8>>,
         args: Vec<Vec<u8>>,
     ) -> Result<Value, SharedStoreError> {
-        let operation = self.in_time(async |connection| connection.run(script, &keys, &args).await);
+        let (keys, args) = (keys.as_slice(), args.as_slice());
+        let operation = self.in_time(|connection| async move { connection.run(script, keys, args).await });
         let reply = self.measured(script.name, operation).await;
         if reply.is_ok() {
             self.current.succeeded();
@@ -110,35 +98,41 @@ impl Link {
     /// # Errors
     /// [`SharedStoreError`].
     pub(crate) async fn identity(&self) -> Result<StoreIdentity, SharedStoreError> {
-        let known = self.current.watch().borrow().info().cloned().ok_or(SharedStoreError::Away)?;
-        let operation = self.in_time(async |connection| renew(connection, &known).await);
+        let operation = self.in_time(|connection| async move {
+            // Known since the handshake of this connection.
+            let known = self.current.watch().borrow().info().cloned();
+            renew(&connection, &known.ok_or(CommandFailure::Lost)?).await
+        });
         let info = self.measured(IDENTITY, operation).await?;
         self.current.renewed(&info);
         Ok(info.identity)
     }
 
-    /// The changes after this one: the reply of XREAD, nil if there was none within `block`. On a connection of its own.
+    /// Runs a command that the server ends within `wait`, on a connection of its own.
     ///
     /// # Errors
     /// [`SharedStoreError`].
-    pub(crate) async fn listen(&self, after: ChangeId, block: Duration) -> Result<Value, SharedStoreError> {
-        let reply = self.read_feed(after, block).await;
+    pub(crate) async fn listen(&self, command: Cmd, wait: Duration) -> Result<Value, SharedStoreError> {
+        let reply = self.read_feed(&command, wait).await;
         // Not timed: it waits for changes.
         self.metrics.ended(LISTEN, OperationResult::of(&reply).as_str());
         reply
     }
 
     /// With the current connection, within the timeout, the wait for a connection included.
-    async fn in_time<T>(
+    async fn in_time<T, F>(
         &self,
-        operation: impl AsyncFn(&StoreConnection) -> Result<T, CommandFailure>,
-    ) -> Result<T, SharedStoreError> {
+        operation: impl Fn(Arc<StoreConnection>) -> F,
+    ) -> Result<T, SharedStoreError>
+    where
+        F: Future<Output = Result<T, CommandFailure>>,
+    {
         let mut used = None;
         let attempts = async {
             loop {
                 let connection = self.current.get().await?;
                 used = Some(Arc::clone(&connection));
-                match operation(&connection).await {
+                match operation(Arc::clone(&connection)).await {
                     Ok(reply) => return Ok(reply),
                     // It was not executed. Two nodes that refer to one another take the link down.
                     Err(CommandFailure::Moved(redirect)) => {
@@ -182,7 +176,7 @@ impl Link {
         error
     }
 
-    async fn read_feed(&self, after: ChangeId, block: Duration) -> Result<Value, SharedStoreError> {
+    async fn read_feed(&self, command: &Cmd, wait: Duration) -> Result<Value, SharedStoreError> {
         let beside = timeout_at(Instant::now() + self.options.timeout, self.current.get()).await;
         let beside = beside.unwrap_or(Err(SharedStoreError::Away))?;
         let taken = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -191,14 +185,7 @@ impl Link {
             Some(feed) if Arc::ptr_eq(&feed.beside, &beside) => feed.connection,
             Some(_) | None => self.connect_feed(&beside).await?,
         };
-        let mut command = cmd("XREAD");
-        command.arg("COUNT").arg(MOST_CHANGES);
-        // BLOCK 0 would wait for ever.
-        if let Ok(millis @ 1..) = u64::try_from(block.as_millis()) {
-            command.arg("BLOCK").arg(millis);
-        }
-        command.arg("STREAMS").arg(self.options.feed_key.as_slice()).arg(format!("{}-{}", after.ms, after.n));
-        let read = timeout_at(Instant::now() + block + LISTEN_GRACE, connection.send(&command));
+        let read = timeout_at(Instant::now() + wait + LISTEN_GRACE, connection.send(command));
         let mut view = self.current.watch();
         let replaced = view.wait_for(|view| view.connection().is_none_or(|now| !Arc::ptr_eq(now, &beside)));
         let reply = tokio::select! {

@@ -2,29 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::{store_script::StoreScript, *};
+use super::super::*;
 use crate::report::testing::key;
-
-pub(in crate::shared) fn all_scripts() -> [&'static StoreScript; 16] {
-    [
-        &scripts::HEARTBEAT,
-        &scripts::RECOVER,
-        &scripts::LEAVE,
-        &scripts::TAKE_CALL,
-        &scripts::LOCK_OUT,
-        &scripts::THROTTLE,
-        &scripts::LOOK_UP,
-        &scripts::GET,
-        &scripts::STORE,
-        &scripts::FAIL,
-        &scripts::PURGE_KEY,
-        &scripts::PURGE_ALL,
-        &scripts::READ_TOKEN,
-        &scripts::SWAP_TOKEN,
-        &scripts::RESTORE_TOKEN,
-        &scripts::CHANGES,
-    ]
-}
 
 pub(in crate::shared) fn recovery() -> Recovery {
     Recovery {

@@ -60,11 +60,8 @@ impl Scripts for FakeServer {
         .boxed()
     }
 
-    fn query(&self, _: Cmd) -> BoxFuture<'_, Result<Value, SharedStoreError>> {
-        let identity = self.0.identity();
-        identity
-            .map(|identity| Ok(word(&format!("role:master\r\nmaster_replid:{}\r\n", identity?.0))))
-            .boxed()
+    fn identity(&self) -> BoxFuture<'_, Result<StoreIdentity, SharedStoreError>> {
+        self.0.identity()
     }
 
     fn query_blocking(&self, command: Cmd, wait: Duration) -> BoxFuture<'_, Result<Value, SharedStoreError>> {

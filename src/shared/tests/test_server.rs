@@ -18,7 +18,9 @@ use redis::{
 };
 use tempfile::TempDir;
 
-use super::super::{SharedStoreError, redis_store::Scripts, scripts::CLOCK, store_script::StoreScript};
+use super::super::{
+    SharedStoreError, StoreIdentity, redis_store::Scripts, scripts::CLOCK, store_script::StoreScript,
+};
 
 /// Takes the place of the first part of a script: the time is its last argument.
 const TEST_CLOCK: &str = "local now = tonumber(ARGV[#ARGV])\n";
@@ -173,8 +175,15 @@ impl Scripts for ServerScripts {
         .boxed()
     }
 
-    fn query(&self, command: Cmd) -> BoxFuture<'_, Result<Value, SharedStoreError>> {
-        async move { command.query_async(&mut self.commands.clone()).await.map_err(refused) }.boxed()
+    fn identity(&self) -> BoxFuture<'_, Result<StoreIdentity, SharedStoreError>> {
+        async move {
+            let mut info = redis::cmd("INFO");
+            info.arg("replication");
+            let info: String = info.query_async(&mut self.commands.clone()).await.map_err(refused)?;
+            let id = info.lines().find_map(|line| line.strip_prefix("master_replid:")).expect("an identity");
+            Ok(StoreIdentity(id.trim_end().into()))
+        }
+        .boxed()
     }
 
     fn query_blocking(&self, command: Cmd, _: Duration) -> BoxFuture<'_, Result<Value, SharedStoreError>> {

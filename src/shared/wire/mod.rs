@@ -4,14 +4,12 @@
 //! numbers cannot hold: they are hexadecimal text.
 
 mod feed_page;
-mod identity;
 mod replies;
 mod reply_fields;
 mod requests;
 mod script_call;
 
 pub(super) use feed_page::{FeedRead, parse_feed};
-pub(super) use identity::parse_identity;
 pub(super) use replies::{
     ReplyLimits, parse_call_turn, parse_done, parse_fence, parse_fleet_state, parse_guarded_done,
     parse_guarded_fleet_state, parse_looked_up, parse_report, parse_restored, parse_stored, parse_swapped,

@@ -16,7 +16,7 @@ use hyper::{body::Incoming, client::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use link_report_proxy::{
     admin::{Admin, AdminState},
-    app::{App, Calls, Dependencies, Environment},
+    app::{App, Calls, Dependencies, Environment, SharedBackend},
     inbound::{ReportService, ResponseFuture},
     quota::{InitialCount, WallClock},
     report::{ActivityId, NoClicks, ReportKey, Unreachable},
@@ -131,10 +131,10 @@ impl InProcess {
             api: connector.connector(),
             authority: connector.connector(),
             stores: StateStores::in_memory(),
-            shared,
+            shared: shared.map(SharedBackend::Store),
             world,
         };
-        let App { front, admin, background, plan: _ } = {
+        let App { front, admin, background, .. } = {
             let built = App::build(&settings, dependencies).now_or_never();
             built.expect("state in memory keeps nobody waiting").unwrap()
         };

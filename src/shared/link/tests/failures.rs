@@ -36,7 +36,7 @@ async fn a_timeout_leads_to_a_new_connection_and_its_late_reply_answers_nobody()
     assert_eq!((reply, took), (Err(SharedStoreError::TimedOut), TIMEOUT));
     assert_eq!(fixture.echo("next").await, Ok("next".to_owned()));
     assert_eq!(fixture.store.connects().len(), 2);
-    assert!(fixture.link.watch().borrow().state().is_up(), "one failure is none");
+    assert!(fixture.link.current.watch().borrow().state().is_up(), "one failure is none");
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +92,7 @@ async fn operations_that_share_a_lost_connection_are_one_failure() {
     let (replies, ()) = tokio::join!(many, cut);
     assert!(replies.iter().all(|reply| reply == &Err(SharedStoreError::Lost)), "{replies:?}");
     assert!(fixture.count().await.is_ok());
-    assert!(fixture.link.watch().borrow().state().is_up());
+    assert!(fixture.link.current.watch().borrow().state().is_up());
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,7 @@ async fn a_demoted_primary_is_left_by_name_and_asked_for_its_role_with_back_off(
     let connects = fixture.store.connects().len();
     tokio::time::sleep(10 * SECOND).await;
     assert!(fixture.store.connects().len() - connects <= 6, "with back-off");
-    assert!(!fixture.link.watch().borrow().state().is_up(), "SCRIPT LOAD succeeds on a replica");
+    assert!(!fixture.link.current.watch().borrow().state().is_up(), "SCRIPT LOAD succeeds on a replica");
     fixture.store.server(NODE, |server| server.role = "master");
     fixture.until_up().await;
     assert_eq!(fixture.count().await, Ok(Value::Int(1)));

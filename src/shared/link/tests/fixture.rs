@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
-use redis::Value;
+use redis::{Cmd, Value, cmd};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{
     DownReason, Link, LinkOptions, LinkState, LinkView,
@@ -33,6 +34,7 @@ pub(super) struct Fixture {
     pub(super) store: FakeStore,
     counted: Counter,
     pub(super) link: Link,
+    _keeper: AbortOnDropHandle<()>,
     metrics: Metrics,
 }
 
@@ -67,15 +69,11 @@ impl Fixture {
         let store = FakeStore::new(NODE, SCRIPTS, counted.clone());
         prepare(&store);
         let metrics = Metrics::new();
-        let options = LinkOptions {
-            location,
-            timeout: TIMEOUT,
-            book_key: b"{x}:book".to_vec(),
-            feed_key: b"{x}:feed".to_vec(),
-            scripts: SCRIPTS,
-        };
-        let link = Link::start(options, Arc::new(store.clone()), metrics.shared());
-        Self { store, counted, link, metrics }
+        let options =
+            LinkOptions { location, timeout: TIMEOUT, probe_key: b"{x}:book".to_vec(), scripts: SCRIPTS };
+        let (link, keeper) = Link::new(options, Arc::new(store.clone()), metrics.shared());
+        let _keeper = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
+        Self { store, counted, link, _keeper, metrics }
     }
 
     /// Up, and an operation has succeeded.
@@ -87,7 +85,7 @@ impl Fixture {
     }
 
     pub(super) async fn until(&self, reached: impl Fn(&LinkView) -> bool) -> LinkView {
-        let mut view = self.link.watch();
+        let mut view = self.link.current.watch();
         let view = tokio::time::timeout(60 * SECOND, view.wait_for(reached)).await;
         view.expect("within a minute").unwrap().clone()
     }
@@ -124,6 +122,11 @@ impl Fixture {
         Ok(redis::from_redis_value(reply).unwrap())
     }
 
+    /// Waits for a change after this one.
+    pub(super) async fn listen(&self, after: &str, wait: Duration) -> Result<Value, SharedStoreError> {
+        self.link.listen(wait_for_change("{x}:feed", after, wait), wait).await
+    }
+
     pub(super) fn counted(&self) -> i64 {
         *self.counted.0.lock().unwrap()
     }
@@ -132,6 +135,13 @@ impl Fixture {
         let text = self.metrics.render().unwrap();
         text.lines().any(|other| other == format!("link_report_proxy_{line}"))
     }
+}
+
+/// XREAD.
+pub(super) fn wait_for_change(feed: &str, after: &str, wait: Duration) -> Cmd {
+    let mut command = cmd("XREAD");
+    command.arg("BLOCK").arg(wait.as_millis().to_string()).arg("STREAMS").arg(feed).arg(after);
+    command
 }
 
 pub(super) async fn timed<T>(operation: impl Future<Output = T>) -> (T, Duration) {

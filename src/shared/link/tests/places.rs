@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     settings::{SecretFile, StoreLocation},
-    shared::{ChangeId, SharedStoreError, StoreIdentity},
+    shared::{SharedStoreError, StoreIdentity},
 };
 
 #[tokio::test(start_paused = true)]
@@ -90,6 +90,12 @@ async fn a_store_that_needs_a_password_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_for_the_server_s_identity_at_the_start_waits_for_the_first_connection() {
+    let fixture = Fixture::start("redis://valkey", |_store| ());
+    assert_eq!(fixture.link.identity().await, Ok(StoreIdentity("one".into())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_server_s_identity_is_asked_anew_and_a_replica_s_is_refused() {
     let fixture = Fixture::up().await;
     assert_eq!(fixture.link.identity().await, Ok(StoreIdentity("one".into())));
@@ -98,7 +104,7 @@ async fn the_server_s_identity_is_asked_anew_and_a_replica_s_is_refused() {
         server.rewriting = true;
     });
     assert_eq!(fixture.link.identity().await, Ok(StoreIdentity("two".into())));
-    let info = fixture.link.watch().borrow().info().cloned().unwrap();
+    let info = fixture.link.current.watch().borrow().info().cloned().unwrap();
     assert!(info.rewriting && info.identity == StoreIdentity("two".into()));
     fixture.store.server(NODE, |server| server.role = "slave");
     assert!(matches!(fixture.link.identity().await, Err(SharedStoreError::Refused(_))));
@@ -109,7 +115,7 @@ async fn the_server_s_identity_is_asked_anew_and_a_replica_s_is_refused() {
 async fn the_feed_is_read_on_its_own_connection_and_holds_up_no_operation() {
     let fixture = Fixture::up().await;
     let block = 5 * SECOND;
-    let reading = fixture.link.listen(ChangeId::default(), block);
+    let reading = fixture.listen("0-0", block);
     let counting = async {
         tokio::time::sleep(SECOND).await;
         timed(fixture.count()).await
@@ -117,7 +123,7 @@ async fn the_feed_is_read_on_its_own_connection_and_holds_up_no_operation() {
     let ((changes, waited), counted) = tokio::join!(timed(reading), counting);
     assert_eq!(counted, (Ok(Value::Int(1)), Duration::ZERO));
     assert_eq!((changes, waited), (Ok(Value::Array(vec![Value::Int(1)])), SECOND));
-    let none = timed(fixture.link.listen(ChangeId { ms: 1, n: 0 }, block)).await;
+    let none = timed(fixture.listen("1-0", block)).await;
     assert_eq!(none, (Ok(Value::Nil), block));
     assert_eq!(fixture.store.connects().len(), 2, "one for each");
     assert_eq!(fixture.store.count("XREAD"), 2);
@@ -127,19 +133,19 @@ async fn the_feed_is_read_on_its_own_connection_and_holds_up_no_operation() {
 async fn a_feed_that_is_silent_for_longer_than_it_blocks_is_given_up() {
     let fixture = Fixture::up().await;
     let block = 5 * SECOND;
-    assert_eq!(fixture.link.listen(ChangeId { ms: 1, n: 0 }, block).await, Ok(Value::Nil));
+    assert_eq!(fixture.listen("1-0", block).await, Ok(Value::Nil));
     fixture.store.server(NODE, |server| server.hangs = true);
-    let silent = timed(fixture.link.listen(ChangeId { ms: 1, n: 0 }, block)).await;
+    let silent = timed(fixture.listen("1-0", block)).await;
     assert_eq!(silent, (Err(SharedStoreError::TimedOut), block + 2 * SECOND));
     fixture.store.server(NODE, |server| server.hangs = false);
-    assert_eq!(fixture.link.listen(ChangeId { ms: 1, n: 0 }, block).await, Ok(Value::Nil));
+    assert_eq!(fixture.listen("1-0", block).await, Ok(Value::Nil));
     assert_eq!(fixture.store.connects().len(), 3, "on a new connection");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_feed_follows_the_commands_to_another_server() {
     let fixture = Fixture::up().await;
-    let reading = fixture.link.listen(ChangeId { ms: 1, n: 0 }, 5 * SECOND);
+    let reading = fixture.listen("1-0", 5 * SECOND);
     let failing = async {
         tokio::time::sleep(SECOND).await;
         fixture.store.server(NODE, |server| server.role = "slave");
@@ -148,20 +154,19 @@ async fn the_feed_follows_the_commands_to_another_server() {
     let ((reply, waited), refused) = tokio::join!(timed(reading), failing);
     assert_eq!((reply, waited), (Err(SharedStoreError::Lost), SECOND));
     assert!(refused.is_err());
-    assert_eq!(fixture.link.listen(ChangeId::default(), SECOND).await, Err(SharedStoreError::Away));
+    assert_eq!(fixture.listen("0-0", SECOND).await, Err(SharedStoreError::Away));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_feed_s_connection_is_not_older_than_the_commands_one() {
     let fixture = Fixture::up().await;
-    let after = ChangeId { ms: 1, n: 0 };
-    assert_eq!(fixture.link.listen(after, SECOND).await, Ok(Value::Nil));
-    assert_eq!(fixture.link.listen(after, SECOND).await, Ok(Value::Nil));
+    assert_eq!(fixture.listen("1-0", SECOND).await, Ok(Value::Nil));
+    assert_eq!(fixture.listen("1-0", SECOND).await, Ok(Value::Nil));
     assert_eq!(fixture.store.connects().len(), 2);
     // It may have led to a primary of the past, as the command connection did.
     fixture.store.fail_next(&[StoreFault::LostRequest]);
     assert_eq!(fixture.count().await, Err(SharedStoreError::TimedOut));
     fixture.until_up().await;
-    assert_eq!(fixture.link.listen(after, SECOND).await, Ok(Value::Nil));
+    assert_eq!(fixture.listen("1-0", SECOND).await, Ok(Value::Nil));
     assert_eq!(fixture.store.connects().len(), 4);
 }

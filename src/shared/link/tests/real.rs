@@ -5,13 +5,15 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use redis::Value;
 use rustix::process::Signal;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{
     DownReason, Link, LinkOptions, LinkState, LinkView, SocketConnector, testing::RealServer,
 };
+use super::fixture::wait_for_change;
 use crate::{
     settings::{StoreLocation, StoreUrl},
-    shared::{ChangeId, SharedStoreError, store_script::StoreScript},
+    shared::{SharedStoreError, store_script::StoreScript},
     telemetry::Metrics,
 };
 
@@ -24,7 +26,7 @@ const SCRIPTS: &[&StoreScript] = &[&COUNT];
 const ACL: &str = "+evalsha +script|load +auth +client|setname +ping +time +info +hget +hincrby +xadd +xread";
 const SLOTS: [&str; 4] = ["CLUSTER", "ADDSLOTSRANGE", "0", "16383"];
 
-struct RealLink(Link);
+struct RealLink(Link, #[expect(dead_code, reason = "keeps the link connected")] AbortOnDropHandle<()>);
 
 // === impl RealLink ===
 
@@ -38,18 +40,20 @@ impl RealLink {
             location: StoreLocation::Url(StoreUrl::try_from(url).unwrap()),
             // The machine may be busy.
             timeout: Duration::from_secs(1),
-            book_key: b"lrp:{x}:book".to_vec(),
-            feed_key: b"lrp:{x}:news".to_vec(),
+            probe_key: b"lrp:{x}:book".to_vec(),
             scripts: SCRIPTS,
         };
         let connector = SocketConnector::new(ca_file).unwrap();
-        Self(Link::start(options, Arc::new(connector), Metrics::new().shared()))
+        let (link, keeper) = Link::new(options, Arc::new(connector), Metrics::new().shared());
+        Self(link, AbortOnDropHandle::new(tokio::spawn(keeper.run())))
     }
 
     async fn until(&self, reached: impl Fn(&LinkView) -> bool) {
-        let mut view = self.0.watch();
+        let mut view = self.0.current.watch();
         let reached = timeout(Duration::from_secs(60), view.wait_for(reached)).await;
-        drop(reached.unwrap_or_else(|_elapsed| panic!("still {:?}", self.0.watch().borrow().state())));
+        drop(
+            reached.unwrap_or_else(|_elapsed| panic!("still {:?}", self.0.current.watch().borrow().state())),
+        );
     }
 
     async fn until_up(&self) {
@@ -87,7 +91,7 @@ impl RealLink {
     }
 
     fn replid(&self) -> String {
-        self.0.watch().borrow().info().unwrap().identity.0.to_string()
+        self.0.current.watch().borrow().info().unwrap().identity.0.to_string()
     }
 }
 
@@ -98,12 +102,14 @@ async fn a_real_server_runs_scripts_and_tells_of_changes() {
     assert_eq!(link.until_counted().await, Value::Int(1));
     server.command(&["SCRIPT", "FLUSH"]).await;
     assert_eq!(link.count().await, Ok(Value::Int(2)));
-    let info = link.0.watch().borrow().info().cloned().unwrap();
+    let info = link.0.current.watch().borrow().info().cloned().unwrap();
     assert_eq!((info.engine, &*info.eviction.unwrap(), info.append_only), ("redis", "noeviction", true));
     assert_eq!(link.0.identity().await.unwrap().0.len(), 40);
-    let changes = link.0.listen(ChangeId::default(), Duration::from_secs(5)).await.unwrap();
+    let wait = Duration::from_secs(5);
+    let changes = link.0.listen(wait_for_change("lrp:{x}:news", "0-0", wait), wait).await.unwrap();
     assert!(format!("{changes:?}").contains("lrp:{x}:news"), "{changes:?}");
-    let none = link.0.listen(ChangeId { ms: 1 << 50, n: 0 }, Duration::from_millis(1)).await;
+    let (last, wait) = (format!("{}-0", 1_u64 << 50), Duration::from_millis(1));
+    let none = link.0.listen(wait_for_change("lrp:{x}:news", &last, wait), wait).await;
     assert_eq!(none, Ok(Value::Nil));
 }
 
@@ -245,7 +251,7 @@ async fn a_cluster_s_node_refers_to_the_one_that_has_the_keys() {
     other.command(&SLOTS).await;
     one.command(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string()]).await;
     link.until_counted().await;
-    let connection = link.0.watch().borrow().connection().cloned().unwrap();
+    let connection = link.0.current.watch().borrow().connection().cloned().unwrap();
     assert_eq!(connection.node().to_string(), format!("127.0.0.1:{}", other.port()));
 }
 

@@ -12,10 +12,10 @@ use tokio::runtime::Runtime;
 use crate::shared::{
     ChangeId, MemorySharedStore, SharedStore as _, StoreValue,
     feed_window::PAGE_LENGTH,
+    scripts,
     store_keys::StoreKeys,
     tests::{
         backend::{NOON, namespace},
-        every_operation::all_scripts,
         operation::{OperationResult, StoreOperation},
         random_replica::{Act, RandomReplica, act, keys},
         test_server::{Engine, TestClock, TestServer, compiled},
@@ -232,7 +232,7 @@ fn copy_key(key: &[u8]) -> Vec<u8> {
 fn every_reply_is_the_model_s(engine: Engine) {
     let server = TestServer::start(engine);
     let mut connection = server.client().get_connection().expect("a connection");
-    let hashes = all_scripts().into_iter().map(|script| {
+    let hashes = scripts::ALL.iter().map(|script| {
         let compiled = compiled(script, Some(&TestClock::default()));
         (script.name, compiled.load(&mut connection).expect("loaded"))
     });

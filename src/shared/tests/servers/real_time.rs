@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::shared::{
     RedisStore, SharedStore as _,
-    scripts::CLOCK,
+    scripts::{self, CLOCK},
     tests::{
         backend::namespace,
-        every_operation::{all_scripts, every_operation, recovery},
+        every_operation::{every_operation, recovery},
         operation::LIMITS,
         test_server::{Engine, TestServer},
     },
@@ -38,7 +38,7 @@ async fn identity(engine: Engine) {
 #[test]
 fn only_the_first_part_of_a_script_knows_the_time_and_no_argument_replaces_it() {
     assert!(CLOCK.contains("'TIME'") && !CLOCK.contains("ARGV"));
-    for script in all_scripts() {
+    for script in scripts::ALL {
         let rest = script.text.strip_prefix(CLOCK).unwrap_or(script.text);
         assert!(!rest.contains("'TIME'"), "{}", script.name);
         assert_eq!(rest.contains("now"), script.text.starts_with(CLOCK), "{}", script.name);

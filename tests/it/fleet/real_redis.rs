@@ -1,0 +1,195 @@
+//! Three real binaries that share a real redis-server.
+
+use std::{io::ErrorKind, os::unix::net::UnixListener, time::Duration};
+
+use link_report_proxy::simulator::{Fault, Scope};
+use rustix::process::Signal;
+use tokio::task::JoinSet;
+
+use super::redis_server::RedisServer;
+use crate::support::{Proxy, Run, Upstream, Wire, environment, get, path, request, soon, synthetic, until};
+
+/// The machine may be busy.
+const SETTINGS: [(&str, &str); 3] =
+    [("quota.per_day", "10000"), ("shared.namespace", "test"), ("shared.timeout", "1s")];
+
+/// Three replicas in front of one vendor.
+struct RealFleet {
+    vendor: Upstream,
+    redis: RedisServer,
+    replicas: Vec<Proxy>,
+}
+
+// === impl RealFleet ===
+
+impl RealFleet {
+    /// Each of them has told the others that it is there.
+    async fn start() -> Self {
+        let (vendor, redis) = (Upstream::start().await, RedisServer::start().await);
+        let url = redis.url();
+        let settings: Vec<_> = SETTINGS.into_iter().chain([("shared.url", url.as_str())]).collect();
+        let mut replicas = Vec::new();
+        for _replica in 0..3 {
+            replicas.push(Proxy::start(&vendor, &settings).await);
+        }
+        let fleet = Self { vendor, redis, replicas };
+        fleet.until_each_beats_again().await;
+        fleet
+    }
+
+    async fn until_each_beats_again(&self) {
+        let beats = "link_report_proxy_shared_operations_total{op=\"heartbeat\",result=\"ok\"}";
+        let mut before = Vec::new();
+        for replica in &self.replicas {
+            before.push(replica.metric(beats).await);
+        }
+        for (replica, before) in self.replicas.iter().zip(before) {
+            until("a heartbeat", async || (replica.metric(beats).await > before).then_some(())).await;
+        }
+    }
+
+    async fn until_shared_up_is(&self, up: f64) {
+        for replica in &self.replicas {
+            until("the link to change", async || {
+                (replica.metric("link_report_proxy_shared_up").await == up).then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// So many callers, spread over the replicas; all are served.
+    async fn ask(&self, callers: usize, report: u32) {
+        let mut asking = JoinSet::new();
+        for replica in self.replicas.iter().cycle().take(callers) {
+            let (address, target) = (replica.data, path(&synthetic(report, 2)));
+            asking.spawn(async move { get(address, &target, &[]).await.status });
+        }
+        assert_eq!(asking.join_all().await, vec![200; callers]);
+    }
+
+    /// The day's calls, once all replicas agree on them.
+    async fn used(&self) -> u64 {
+        until("the replicas to agree on the day's calls", async || {
+            let mut counts = Vec::new();
+            for replica in &self.replicas {
+                counts.push(replica.admin("/quota").await.json()["day"]["used"].as_u64().expect("a count"));
+            }
+            counts.iter().all(|count| *count == counts[0]).then_some(counts[0])
+        })
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_callers_of_three_replicas_cost_one_call_which_all_three_count() {
+    let fleet = RealFleet::start().await;
+    let before = fleet.used().await;
+    fleet.vendor.sim.inject(Fault::Latency(Duration::from_millis(500)), Scope::All);
+    fleet.ask(100, 1).await;
+    assert_eq!(fleet.vendor.sim.calls(), 1);
+    fleet.until_each_beats_again().await;
+    assert_eq!(fleet.used().await, before + 1);
+    for replica in &fleet.replicas {
+        assert!(!replica.log().concat().contains("shared store"), "a start is no outage");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_of_one_replica_empties_all_three() {
+    let fleet = RealFleet::start().await;
+    fleet.ask(3, 1).await;
+    let mut wire = Wire::connect(fleet.replicas[1].admin).await;
+    wire.send(&request("DELETE", &format!("/cache/{}", synthetic(1, 2)), &[])).await;
+    let purged = wire.answer().await.expect("an answer").status;
+    assert!(purged < 300, "{purged}");
+    for replica in &fleet.replicas {
+        until("the purge", async || {
+            (replica.metric("link_report_proxy_cache_entries").await == 0.0).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(fleet.vendor.sim.calls(), 1);
+    fleet.ask(3, 1).await;
+    assert_eq!(fleet.vendor.sim.calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_redis_is_stopped_hits_are_served_and_each_replica_fetches_for_itself() {
+    let fleet = RealFleet::start().await;
+    fleet.ask(3, 1).await;
+    fleet.redis.signal(Signal::STOP);
+    for replica in &fleet.replicas {
+        let hit = replica.get(&path(&synthetic(1, 2))).await;
+        let how = hit.header("cache-status").expect("a Cache-Status");
+        assert!(hit.status == 200 && how.starts_with("link-report-proxy; hit"), "{how}");
+    }
+    fleet.ask(3, 2).await;
+    assert_eq!(fleet.vendor.sim.calls(), 1 + 3);
+    fleet.until_shared_up_is(0.0).await;
+    fleet.redis.signal(Signal::CONT);
+    fleet.until_shared_up_is(1.0).await;
+    fleet.until_each_beats_again().await;
+    fleet.ask(30, 3).await;
+    assert_eq!(fleet.vendor.sim.calls(), 1 + 3 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_redis_goes_on_with_the_day_that_the_replicas_know() {
+    let mut fleet = RealFleet::start().await;
+    fleet.ask(3, 1).await;
+    fleet.until_each_beats_again().await;
+    let before = fleet.used().await;
+    fleet.redis.replace_by_an_empty_one().await;
+    fleet.until_each_beats_again().await;
+    // `shared.margin`
+    assert_eq!(fleet.used().await, before + 40);
+    fleet.ask(30, 2).await;
+    assert_eq!(fleet.vendor.sim.calls(), 2);
+    fleet.ask(3, 1).await;
+    assert_eq!(fleet.vendor.sim.calls(), 2, "held in memory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_ends_leaves_the_fleet() {
+    let mut fleet = RealFleet::start().await;
+    assert_eq!(fleet.redis.members().await, 3);
+    let last = fleet.replicas.pop().expect("a replica");
+    last.sigterm();
+    assert!(last.finished().await.status.success());
+    assert_eq!(fleet.redis.members().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_starts_and_serves_before_there_is_a_store() {
+    let vendor = Upstream::start().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let url = format!("unix://{}", dir.path().join("none").display());
+    let settings: Vec<_> = SETTINGS.into_iter().chain([("shared.url", url.as_str())]).collect();
+    let replica = Proxy::start(&vendor, &settings).await;
+    assert_eq!(replica.admin("/readyz").await.status, 200);
+    assert_eq!(replica.get(&path(&synthetic(1, 2))).await.status, 200);
+    until("a line in the log", async || {
+        replica.log().iter().any(|line| line.contains("the shared store is away")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn check_names_a_wrong_ca_file_and_connects_to_no_store() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let socket = dir.path().join("socket");
+    let listener = UnixListener::bind(&socket).expect("a socket");
+    listener.set_nonblocking(true).expect("an option");
+    let url = format!("unix://{}", socket.display());
+    let check = async |store: &[(&str, &str)]| {
+        let mut settings = vec![("token.access_token", "x"), ("shared.namespace", "test")];
+        settings.extend_from_slice(store);
+        soon("check", Run::finish(&["check"], &environment(&settings))).await
+    };
+    let fine = check(&[("shared.url", &url)]).await;
+    assert!(fine.status.success(), "{:?}", fine.stderr);
+    assert_eq!(listener.accept().expect_err("no connection").kind(), ErrorKind::WouldBlock);
+    let wrong = check(&[("shared.url", "rediss://localhost"), ("shared.ca_file", "/nowhere/ca")]).await;
+    assert_eq!(wrong.status.code(), Some(78));
+    assert!(wrong.stderr.concat().contains("shared.ca_file: cannot be read"), "{:?}", wrong.stderr);
+}
