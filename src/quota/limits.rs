@@ -9,7 +9,8 @@ pub struct QuotaLimits {
     pub per_second: Option<NonZeroU32>,
     /// Calls per UTC day; `None`: not limited here.
     pub per_day: Option<NonZeroU32>,
-    /// The share of the day's calls that is reserved for misses, in `0.0..=0.9`, until [`Quota::ration`] says how many.
+    /// The share of the day's calls that is reserved for misses, in `0.0..=0.9`, until
+    /// [`Quota::ration`](super::Quota::ration) says how many.
     pub reserve: f64,
     /// The longest time that a call waits in the pacer's queue.
     pub max_wait: Duration,
