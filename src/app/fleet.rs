@@ -3,7 +3,6 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-
 use tokio::time::sleep;
 use tower::Layer as _;
 

@@ -210,7 +210,6 @@ impl ReportCache {
     }
 
     fn store_entry(&self, key: ReportKey, entry: &Arc<Entry>, now: Instant) -> StoreOutcome {
-        let before = self.store.get(&key);
         match self.store.insert(key, Arc::clone(entry), now) {
             Ok(()) => {
                 self.failures.forget(&key);
@@ -221,6 +220,7 @@ impl ReportCache {
                 let limit = self.store.max_bytes();
                 tracing::warn!(%key, weight, limit, "the report does not fit into cache.max_bytes and is not kept");
                 let error = UpstreamFailure::Invalid(InvalidReport::TooLarge { limit }).into();
+                let before = self.store.get(&key);
                 self.count_failed_refresh(before.as_deref(), &error, now);
                 self.note(key, before.as_deref(), error, now);
                 StoreOutcome::No

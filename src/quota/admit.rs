@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     budget::DailyQuotaExhausted,
+    day::till_midnight,
     fleet_quota::{FleetCall, FleetDenial, FleetQuota, FleetTurn},
     handle::{Quota, Window},
     pacer::{Priority, QueueFull},
@@ -55,7 +56,7 @@ impl Quota {
             patience: shared.limits.max_wait.saturating_sub(arrived.elapsed()),
         };
         let learn = |spent| shared.day.with(|quota_day, _now| quota_day.learn(day, spent));
-        let till_midnight = || shared.day.with(|quota_day, now| quota_day.today(now).resets_in);
+        let till_midnight = || shared.day.with(|_quota_day, now| till_midnight(now));
         match fleet.turn(call).await {
             Ok(turn) => {
                 turn.spent.into_iter().for_each(learn);

@@ -31,6 +31,9 @@ const REFRESH_HORIZON: Duration = Duration::from_millis(300);
 /// While the store is being restored, a call asks again after this time.
 const RECOVERY: Duration = Duration::from_millis(500);
 
+/// The ceiling of a day without a limit. Less than 2^53: the store's scripts count in doubles.
+const UNLIMITED: u64 = u64::MAX >> 12;
+
 /// A replica whose day is over, or has not begun, by the others' clocks asks again after this time.
 const OTHER_DAY: Duration = Duration::from_secs(1);
 
@@ -143,7 +146,7 @@ impl FleetQuota {
             };
             let request = CallRequest {
                 day: call.day,
-                ceiling: call.ceiling.map_or(u64::MAX >> 12, u64::from),
+                ceiling: call.ceiling.map_or(UNLIMITED, u64::from),
                 interval: self.limits.interval + slow_by,
                 horizon,
             };

@@ -5,18 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http_body_util::BodyExt as _;
-use link_report_proxy::{
-    inbound::ResponseFuture,
-    simulator::{EmClicks, LinkListing, Options, Recomputed, Scope, ScriptedCampaign},
-};
+use link_report_proxy::simulator::{EmClicks, LinkListing, Options, Recomputed, Scope, ScriptedCampaign};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use crate::support::{
-    in_process::{InProcess, failure},
-    played::clicks_of,
-};
+use crate::support::in_process::{InProcess, failure};
 
 const HOUR: Duration = Duration::from_hours(1);
 /// The time between two rounds of polls.
@@ -76,14 +69,7 @@ impl Polled {
             sleep_until(self.start + POLL * self.rounds).await;
             self.rounds += 1;
             for id in &self.ids {
-                let answer = match self.proxy.call(&format!("/v3/reports/email_reports/{id}/links")) {
-                    ResponseFuture::Ready(answer) => answer,
-                    ResponseFuture::Later(answer) => Some(answer.await.unwrap()),
-                };
-                let (head, body) = answer.expect("an answer").into_parts();
-                assert_eq!(head.status, 200, "{head:?}");
-                let body = body.collect().await.expect("a body").to_bytes();
-                let clicks = clicks_of(&serde_json::from_slice(&body).expect("JSON"));
+                let clicks = self.proxy.clicks_served(&format!("/v3/reports/email_reports/{id}/links")).await;
                 let shown =
                     self.proxy.vendor.clicks_shown(*id, LinkListing::Clicked, self.proxy.vendor.now());
                 self.missed += u64::from(shown.expect("it is played").saturating_sub(clicks));

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http_body_util::BodyExt as _;
 use link_report_proxy::{
-    inbound::ResponseFuture,
     plan::{Dashboards, Workload},
     refresh::ReportForm,
     simulator::{LinkListing, Options, ScriptedCampaign},
@@ -14,7 +12,6 @@ use uuid::Uuid;
 
 use crate::support::{
     in_process::InProcess,
-    played::clicks_of,
     played_day::{Kept, PlayedDay},
 };
 
@@ -81,14 +78,7 @@ impl Polled {
     }
 
     async fn poll(&mut self, id: Uuid, listing: LinkListing, query: &str) {
-        let answer = match self.proxy.call(&format!("/v3/reports/email_reports/{id}/links{query}")) {
-            ResponseFuture::Ready(answer) => answer,
-            ResponseFuture::Later(answer) => Some(answer.await.unwrap()),
-        };
-        let (head, body) = answer.expect("an answer").into_parts();
-        assert_eq!(head.status, 200, "{head:?}");
-        let body = body.collect().await.expect("a body").to_bytes();
-        let clicks = clicks_of(&serde_json::from_slice(&body).expect("JSON"));
+        let clicks = self.proxy.clicks_served(&format!("/v3/reports/email_reports/{id}/links{query}")).await;
         let vendor = &self.proxy.vendor;
         let shown = vendor.clicks_shown(id, listing, vendor.now()).expect("it is played");
         self.missed += u64::from(shown.saturating_sub(clicks));

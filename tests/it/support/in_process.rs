@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     pipe::{Connection, PipeConnector},
+    played::clicks_of,
     sum_of_series,
 };
 
@@ -158,6 +159,18 @@ impl InProcess {
     pub(crate) fn call(&self, target: &str) -> ResponseFuture {
         let request = Request::get(target).header("host", "127.0.0.1:8080");
         hyper::service::Service::call(&*self.front, request.body(Empty::<Bytes>::new()).unwrap())
+    }
+
+    /// The clicks in the report that the data port's service itself answers with.
+    pub(crate) async fn clicks_served(&self, target: &str) -> u32 {
+        let answer = match self.call(target) {
+            ResponseFuture::Ready(answer) => answer,
+            ResponseFuture::Later(answer) => Some(answer.await.unwrap()),
+        };
+        let (head, body) = answer.expect("an answer").into_parts();
+        assert_eq!(head.status, 200, "{head:?}");
+        let body = body.collect().await.expect("a body").to_bytes();
+        clicks_of(&serde_json::from_slice(&body).expect("JSON"))
     }
 
     /// Asks without waiting for the answer.
