@@ -83,6 +83,9 @@ pub enum ServedFrom {
         /// Is the answer in the cache now?
         stored: StoreOutcome,
     },
+    /// From memory, too old to be stale-while-revalidate, because the day's calls are rationed: its refresh is put off, and
+    /// nothing has failed.
+    Rationed,
     /// From memory, stale, instead of this error. (Boxed: it is rare, and the others are small.)
     StaleIfError(Box<FetchError>),
 }
@@ -122,7 +125,7 @@ impl Served {
     /// A report from memory that is neither negative nor served because of an error: the fast path answers it.
     pub fn is_plain_hit(&self) -> bool {
         match self.from {
-            ServedFrom::Hit | ServedFrom::Stale => self.entry.report().is_some(),
+            ServedFrom::Hit | ServedFrom::Stale | ServedFrom::Rationed => self.entry.report().is_some(),
             ServedFrom::Fetched { .. } | ServedFrom::StaleIfError(_) => false,
         }
     }

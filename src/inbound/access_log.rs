@@ -34,7 +34,7 @@ pub(super) struct RequestInfo<'a> {
 pub struct AccessLog {
     metrics: RequestMetrics,
     /// The series of the usual outcomes, resolved once: 200 and 304 for each. Looking one up by label costs a hash.
-    usual: [[RequestSeries; 2]; 5],
+    usual: [[RequestSeries; 2]; 6],
 }
 
 // === impl AccessLogEntry ===
@@ -45,7 +45,7 @@ impl AccessLogEntry {
         let exchange = match served.from {
             ServedFrom::Fetched { exchange, .. } => Some(exchange),
             ServedFrom::StaleIfError(error) => Some(error.exchange),
-            ServedFrom::Hit | ServedFrom::Stale => None,
+            ServedFrom::Hit | ServedFrom::Stale | ServedFrom::Rationed => None,
         };
         Self { outcome, age: Some(served.age), exchange, error_key: None }
     }
@@ -89,6 +89,7 @@ impl AccessLog {
             RequestOutcome::StaleIfError,
             RequestOutcome::Miss,
             RequestOutcome::Collapsed,
+            RequestOutcome::Rationed,
         ];
         let usual = usual.map(|outcome| ["200", "304"].map(|code| metrics.series(outcome.as_str(), code)));
         Self { metrics, usual }

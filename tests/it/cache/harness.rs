@@ -117,6 +117,7 @@ pub(super) fn from(served: &Result<Served, FetchError>) -> &'static str {
         Ok(Served { from: ServedFrom::Hit, .. }) => "hit",
         Ok(Served { from: ServedFrom::Stale, .. }) => "stale",
         Ok(Served { from: ServedFrom::Fetched { .. }, .. }) => "fetched",
+        Ok(Served { from: ServedFrom::Rationed, .. }) => "rationed",
         Ok(Served { from: ServedFrom::StaleIfError(_), .. }) => "fallback",
         Err(_) => "error",
     }
