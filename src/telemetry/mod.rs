@@ -6,6 +6,7 @@
 
 mod cache;
 mod calls;
+mod clients;
 mod derivation;
 mod log_writer;
 pub mod logging;
@@ -20,6 +21,7 @@ mod token;
 pub use cache::EvictionCause;
 pub(crate) use cache::{CacheMetrics, RefreshResult};
 pub(crate) use calls::{CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetrics};
+pub(crate) use clients::ClientMetrics;
 pub use metrics::Metrics;
 pub(crate) use requests::{RequestMetrics, RequestSeries};
 pub use shared::SharedMetrics;

@@ -36,11 +36,15 @@ async fn refreshes_are_put_off_and_cold_keys_go_on_until_the_reserve_is_spent_to
     let old = proxy.get(&path(1)).await;
     assert_eq!((old.status, old.cache_status()), (200, "hit; ttl=-1210; detail=rationed"));
     assert_eq!(
-        proxy.metric("link_report_proxy_requests_total{code=\"200\",outcome=\"rationed\"}").await,
+        proxy
+            .metric(
+                "link_report_proxy_requests_total{client=\"anonymous\",code=\"200\",outcome=\"rationed\"}"
+            )
+            .await,
         1.0
     );
     assert_eq!(
-        proxy.metric("link_report_proxy_requests_total{code=\"200\",outcome=\"stale_if_error\"}").await,
+        proxy.metric("link_report_proxy_requests_total{client=\"anonymous\",code=\"200\",outcome=\"stale_if_error\"}").await,
         0.0
     );
     proxy.settled(key(1)).await;
