@@ -68,10 +68,15 @@ impl App {
     {
         let Dependencies { api, authority, stores, shared, world: Environment { clock, opening } } =
             dependencies;
-        let StateStores { token_store, call_counter, plan_store, damaged_files } = stores;
+        let StateStores { token_store, call_counter, plan_store, damaged_files, disk } = stores;
         let metrics = Arc::new(Metrics::new());
         labels::announce(&metrics);
         metrics.state.damaged_files(damaged_files);
+        metrics.requests.connections_limit(settings.server.max_connections.get());
+        if let Some(disk) = disk {
+            let durable = metrics.durable_state();
+            metrics.before_scrape(move || durable.set(disk.is_good().into()));
+        }
         let mut background = Vec::new();
 
         let tokens = tokens(settings, authority, token_store, metrics.token.clone()).await?;
@@ -99,12 +104,14 @@ impl App {
                 let metrics = Arc::clone(&metrics);
                 move |tokens| named_tokens(&metrics, tokens)
             },
+            &metrics,
             &mut background,
         )?;
         let purge_auth = bearer_auth(
             "admin.token_file",
             settings.admin.token_file.as_ref(),
             |token| vec![(token, ClientNumber::ANONYMOUS)],
+            &metrics,
             &mut background,
         )?;
 

@@ -1,6 +1,9 @@
 //! Builds client authentication (bearer tokens from files, reloaded when they change) and the upstream token's manager.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::Connect;
@@ -26,10 +29,13 @@ pub(super) fn bearer_auth<T: SecretContent + Send + 'static>(
     key: &'static str,
     file: Option<&SecretFile<T>>,
     tokens: impl Fn(T) -> Vec<(SecretString, ClientNumber)> + Send + 'static,
+    metrics: &Metrics,
     background: &mut Vec<BoxFuture<'static, ()>>,
 ) -> Result<Option<BearerAuth>, SetupError> {
     let Some(file) = file else { return Ok(None) };
     let (first, mut watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
+    let (failing, readable) = (watch.failing(), metrics.state.secret_file(key));
+    metrics.before_scrape(move || readable.set((!failing.load(Relaxed)).into()));
     let bearer_auth = BearerAuth::with_tokens(&tokens(first));
     let held = bearer_auth.clone();
     background.push(Box::pin(async move {

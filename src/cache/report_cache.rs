@@ -121,6 +121,7 @@ impl ReportCache {
     /// An empty cache.
     pub fn new(options: CacheOptions, quota_pressure: QuotaPressureFn, metrics: CacheMetrics) -> Self {
         let clock = options.clock;
+        metrics.max_bytes(options.max_bytes);
         let store = EntryIndex::new(options.max_bytes, clock, metrics.clone());
         let plan = match options.refresh {
             RefreshSchedule::Fixed => None,

@@ -12,6 +12,7 @@ use super::{
     budget::{DailyBudget, DayLimits},
     clock::WallClock,
     fleet_quota::{FleetQuota, OwnLockout},
+    forecast::Forecast,
     limits::QuotaLimits,
     pacer::{Pacer, Priority},
     quota_day::QuotaDay,
@@ -158,7 +159,8 @@ impl Quota {
 
     /// Sets the gauges; to be called before each scrape.
     pub fn observe(&self) {
-        let QuotaSnapshot { second, day, skew: _ } = self.snapshot();
+        let snapshot = self.snapshot();
+        let QuotaSnapshot { second, day, skew } = snapshot;
         let (limit, used) = (second.limit.map_or(0, NonZeroU32::get), second.used);
         let metrics = &self.shared.metrics;
         metrics.window(Window::Second.as_str(), limit.into(), used.into(), limit.saturating_sub(used).into());
@@ -168,9 +170,15 @@ impl Quota {
             day.used.into(),
             day.remaining.unwrap_or(0).into(),
         );
-        metrics.reset_at(
-            day.resets_at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        );
+        let unix =
+            |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        metrics.reset_at(unix(day.resets_at));
+        metrics.exhausted_at(match day.forecast {
+            Forecast::Enough => None,
+            Forecast::ExhaustedAt(at) => Some(unix(at)),
+            Forecast::Exhausted => Some(unix(snapshot.now())),
+        });
+        metrics.clock_ahead(skew.ahead_seconds());
         metrics.external(day.external.into());
     }
 

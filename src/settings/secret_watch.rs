@@ -1,6 +1,8 @@
 //! Notices the new content of a secret file, on one interval for all of them.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -25,6 +27,7 @@ pub struct SecretWatch<T> {
     reading: Option<JoinHandle<Result<SecretString, SecretFileError>>>,
     known: Option<SecretString>,
     outage: Outage,
+    failing: Arc<AtomicBool>,
     acceptance: Acceptance,
 }
 
@@ -65,6 +68,7 @@ impl<T: SecretContent> SecretWatch<T> {
             reading: None,
             known: None,
             outage: Outage::default(),
+            failing: Arc::default(),
             acceptance: Acceptance::One,
         }
     }
@@ -72,6 +76,11 @@ impl<T: SecretContent> SecretWatch<T> {
     /// Accepts a content only when two reads in a row agree: a file that is written in place can be read half written.
     pub fn settled(self) -> Self {
         Self { acceptance: Acceptance::Two { first: None }, ..self }
+    }
+
+    /// `true` while the file cannot be used, and an older content is.
+    pub fn failing(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.failing)
     }
 
     /// Waits for a new content; cancel safe: a read that has begun is finished by the next call.
@@ -125,10 +134,12 @@ impl<T: SecretContent> SecretWatch<T> {
         match text.and_then(|text| self.news(text)) {
             Ok(news) => {
                 self.outage.ends();
+                self.failing.store(false, Relaxed);
                 news.map(Ok)
             }
             Err(error) => {
                 self.acceptance.start_over();
+                self.failing.store(true, Relaxed);
                 self.outage.begins().then_some(Err(error))
             }
         }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::{
     call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant},
     damage::SetAside,
+    disk_health::DiskHealth,
     disk_queue::DiskQueue,
     durability::Durability,
     error::StateError,
@@ -33,6 +34,7 @@ pub struct FileStore {
 struct Queued<F> {
     file: Arc<F>,
     queue: DiskQueue,
+    health: DiskHealth,
 }
 
 // === impl FileStore ===
@@ -65,6 +67,11 @@ impl FileStore {
 
     fn of(state: StateFile, plan: PlanFile) -> Self {
         Self { state: Queued::of(state), plan: Queued::of(plan), version: watch::Sender::default() }
+    }
+
+    /// Whether tokens and calls are stored durably at the moment.
+    pub(super) fn health(&self) -> DiskHealth {
+        self.state.health.clone()
     }
 
     /// The number of damaged files in the directory that were set aside. Blocks.
@@ -162,7 +169,7 @@ impl fmt::Debug for FileStore {
 
 impl<F: Send + Sync + 'static> Queued<F> {
     fn of(file: F) -> Self {
-        Self { file: Arc::new(file), queue: DiskQueue::default() }
+        Self { file: Arc::new(file), queue: DiskQueue::default(), health: DiskHealth::default() }
     }
 
     async fn run<T, E>(
@@ -174,10 +181,12 @@ impl<F: Send + Sync + 'static> Queued<F> {
         T: Send + 'static,
     {
         let file = Arc::clone(&self.file);
-        match self.queue.run(move || work(&file)).await {
+        let done = match self.queue.run(move || work(&file)).await {
             Ok(done) => done.map_err(|wrong| error(wrong.into())),
             Err(interrupted) => Err(error(interrupted.into())),
-        }
+        };
+        self.health.note(&done);
+        done
     }
 }
 
@@ -186,6 +195,21 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_disk_that_refuses_once_is_not_good_until_it_takes_the_next_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FileStore::open(dir.path()).unwrap();
+        let health = store.health();
+        assert!(health.is_good());
+        let full = |_file: &StateFile| -> Result<(), StateError> {
+            Err(StateError::Io { path: "state".into(), source: std::io::ErrorKind::StorageFull.into() })
+        };
+        store.state.run(full, TokenStoreError::new).await.unwrap_err();
+        assert!(!health.is_good());
+        store.mark(20_000, DayStatus::Closed).await.unwrap();
+        assert!(health.is_good());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_plan_that_hangs_on_the_disk_delays_no_token_and_keeps_the_directory_locked() {

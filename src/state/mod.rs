@@ -15,6 +15,7 @@ mod call_counter;
 mod conformance;
 mod damage;
 mod directory;
+mod disk_health;
 mod disk_queue;
 mod durability;
 mod error;
@@ -33,6 +34,7 @@ mod token_store;
 
 pub(crate) use call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant};
 pub(crate) use damage::{Contents, SetAside};
+pub use disk_health::DiskHealth;
 pub(crate) use durability::Durability;
 pub(crate) use error::StateError;
 pub use file::FileStore;

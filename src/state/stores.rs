@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    call_counter::CallCounter, file::FileStore, memory::MemoryStore, plan_store::PlanStore,
-    token_store::TokenStore,
+    call_counter::CallCounter, disk_health::DiskHealth, file::FileStore, memory::MemoryStore,
+    plan_store::PlanStore, token_store::TokenStore,
 };
 
 /// The ports, in memory or in files; their users do not know which.
@@ -18,6 +18,8 @@ pub struct StateStores {
     pub plan_store: Arc<dyn PlanStore>,
     /// The number of damaged files that were set aside in the directory, counted when this value was made.
     pub damaged_files: usize,
+    /// Whether the disk takes what is written; `None` in memory.
+    pub disk: Option<DiskHealth>,
 }
 
 // === impl StateStores ===
@@ -31,17 +33,19 @@ impl StateStores {
             call_counter: Arc::clone(&memory) as Arc<dyn CallCounter>,
             plan_store: memory,
             damaged_files: 0,
+            disk: None,
         }
     }
 
     /// All stores in this directory. Blocks on the disk.
     pub fn in_file(file: Arc<FileStore>) -> Self {
-        let damaged_files = file.damaged_files();
+        let (damaged_files, disk) = (file.damaged_files(), Some(file.health()));
         Self {
             token_store: Arc::clone(&file) as Arc<dyn TokenStore>,
             call_counter: Arc::clone(&file) as Arc<dyn CallCounter>,
             plan_store: file,
             damaged_files,
+            disk,
         }
     }
 }

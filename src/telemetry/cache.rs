@@ -19,6 +19,7 @@ const AGES: [f64; 12] =
 pub struct CacheMetrics {
     entries: IntGauge,
     bytes: IntGauge,
+    max_bytes: IntGauge,
     evictions: IntCounterVec,
     refreshes: IntCounterVec,
     served_age: Histogram,
@@ -91,6 +92,8 @@ impl CacheMetrics {
             entries: series.int_gauge("cache_entries", "Reports and refusals in the cache."),
             bytes: series
                 .int_gauge("cache_bytes", "Size of the cached entries: bodies and the memory to manage them."),
+            max_bytes: series
+                .int_gauge("cache_max_bytes", "The size at which entries are evicted (cache.max_bytes)."),
             evictions: series.counters(
                 "cache_evictions_total",
                 "Entries removed from the cache, by cause.",
@@ -132,6 +135,11 @@ impl CacheMetrics {
         start_at_zero(&metrics.evictions, &EvictionCause::ALL.map(EvictionCause::as_str));
         start_at_zero(&metrics.refreshes, &RefreshResult::ALL.map(RefreshResult::as_str));
         metrics
+    }
+
+    /// The size at which entries are evicted.
+    pub fn max_bytes(&self, bytes: u64) {
+        self.max_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// The number of entries in the cache, and their size.

@@ -11,9 +11,10 @@ use super::{
 
 const CALL_BUCKETS: [f64; 11] = [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 5.0, 10.0, 15.0];
 const WAIT_BUCKETS: [f64; 9] = [0.001, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0];
-/// The values of `code`: `none` is a call without a status, `other` any status that is not listed here.
-const CODES: [&str; 12] =
-    ["200", "400", "401", "403", "404", "429", "500", "502", "503", "504", "none", "other"];
+/// The values of `code`: `none` is a call without a status, `other` any status that is not listed here, `invalid` a 200
+/// that is no report.
+const CODES: [&str; 13] =
+    ["200", "400", "401", "403", "404", "429", "500", "502", "503", "504", "invalid", "none", "other"];
 
 /// Calls sent to the upstream.
 #[derive(Debug, Clone)]
@@ -22,6 +23,17 @@ pub struct UpstreamMetrics {
     requests: IntCounterVec,
     duration: Histogram,
     throttled: IntCounterVec,
+}
+
+/// How a call ended: the label `code`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallEnd {
+    /// With this status, and a body as that status has it.
+    Status(u16),
+    /// With a 200 that is not what was asked for.
+    Invalid,
+    /// Without a status.
+    NoStatus,
 }
 
 /// Limits, use and denials, by window (a second, a day).
@@ -35,6 +47,8 @@ pub struct QuotaMetrics {
     wait: Histogram,
     mode: StateGauges,
     external: IntGauge,
+    exhaustion: Gauge,
+    clock_ahead: Gauge,
 }
 
 /// The circuit breaker.
@@ -73,7 +87,7 @@ impl UpstreamMetrics {
             clients,
             requests: series.counters(
                 "upstream_requests_total",
-                "Calls sent to the upstream, by why and by the status that came back (none: no status came).",
+                "Calls sent to the upstream, by why and by the status that came back (invalid: a 200 that is no report; none: no status).",
                 &["reason", "code"],
             ),
             duration: series.histogram(
@@ -100,11 +114,12 @@ impl UpstreamMetrics {
         }
     }
 
-    /// A call for the client with this number has ended, with this status if an answer came.
-    pub fn called(&self, reason: &'static str, client: usize, status: Option<u16>, elapsed: Duration) {
-        let code = match status {
-            None => "none",
-            Some(status) => {
+    /// A call for the client with this number has ended like this.
+    pub fn called(&self, reason: &'static str, client: usize, end: CallEnd, elapsed: Duration) {
+        let code = match end {
+            CallEnd::NoStatus => "none",
+            CallEnd::Invalid => "invalid",
+            CallEnd::Status(status) => {
                 let status = status.to_string();
                 CODES.into_iter().find(|code| *code == status).unwrap_or("other")
             }
@@ -153,6 +168,14 @@ impl QuotaMetrics {
                 "quota_external_calls",
                 "Calls made today by other users of the API key, inferred when the upstream reported quota_exceeded.",
             ),
+            exhaustion: series.gauge(
+                "quota_exhaustion_timestamp_seconds",
+                "When the day's calls are used up at the recent rate, in Unix time; 0: they last until the reset.",
+            ),
+            clock_ahead: series.gauge(
+                "upstream_clock_ahead_seconds",
+                "How far the upstream's clock is ahead of this machine's, by its Date header.",
+            ),
         }
     }
 
@@ -176,6 +199,16 @@ impl QuotaMetrics {
     /// When the day's window is reset, in seconds since the Unix epoch.
     pub fn reset_at(&self, unix_seconds: u64) {
         self.reset.set(unix_seconds as f64);
+    }
+
+    /// The day's calls are used up at this time, in seconds since the Unix epoch; `None`: not before the reset.
+    pub fn exhausted_at(&self, unix_seconds: Option<u64>) {
+        self.exhaustion.set(unix_seconds.map_or(0.0, |at| at as f64));
+    }
+
+    /// The upstream's clock is ahead of ours by this many seconds.
+    pub fn clock_ahead(&self, seconds: i64) {
+        self.clock_ahead.set(seconds as f64);
     }
 
     /// The mode is now this one.

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use prometheus::{Registry, TextEncoder, process_collector::ProcessCollector};
+use prometheus::{IntGauge, Registry, TextEncoder, process_collector::ProcessCollector};
 
 use super::{
     CacheMetrics, CircuitMetrics, ClientMetrics, QuotaMetrics, RequestMetrics, SharedMetrics, StateMetrics,
@@ -73,6 +73,17 @@ impl Metrics {
             Some(revision) => revision,
             None => "unknown",
         }
+    }
+
+    /// The series `state_durable`, which exists from now on: where `state.dir` is set.
+    ///
+    /// # Panics
+    /// If it is called again.
+    pub fn durable_state(&self) -> IntGauge {
+        SeriesFactory(&self.registry).int_gauge(
+            "state_durable",
+            "1: the last write to state.dir succeeded; 0: a restart now would lose calls that were counted, or the token.",
+        )
     }
 
     /// The series of the shared store, which exist from now on. Once: where `shared.url` is set.

@@ -19,6 +19,7 @@ pub struct RequestMetrics {
     duration: HistogramVec,
     in_flight: IntGauge,
     connections: IntGauge,
+    connections_limit: IntGauge,
 }
 
 /// One outcome with one code, resolved: recording it costs no label lookup.
@@ -47,6 +48,10 @@ impl RequestMetrics {
             in_flight: series
                 .int_gauge("requests_in_flight", "Requests on the data port that are not answered yet."),
             connections: series.int_gauge("connections_open", "Open connections on the data port."),
+            connections_limit: series.int_gauge(
+                "connections_limit",
+                "Connections on the data port at which another takes the place of the quietest (server.max_connections).",
+            ),
         }
     }
 
@@ -61,6 +66,11 @@ impl RequestMetrics {
     /// Requests that have arrived and are not answered.
     pub const fn in_flight(&self) -> &IntGauge {
         &self.in_flight
+    }
+
+    /// How many connections there may be.
+    pub fn connections_limit(&self, limit: usize) {
+        self.connections_limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
     }
 
     /// Open connections.

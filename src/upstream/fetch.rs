@@ -17,7 +17,7 @@ use crate::{
         UpstreamLimit,
     },
     settings::BaseUrl,
-    telemetry::{ThrottleKind, UpstreamMetrics},
+    telemetry::{CallEnd, ThrottleKind, UpstreamMetrics},
 };
 
 /// The limits of one attempt.
@@ -146,7 +146,12 @@ fn record<A>(
     exchange: &Exchange,
 ) {
     let Exchange { status, request_id, sent_generation: _, date: _, elapsed, origin: _ } = exchange;
-    metrics.called(reason.as_str(), client.index(), *status, *elapsed);
+    let end = match (result, *status) {
+        (Err(Cause::Upstream(UpstreamFailure::Invalid(_))), _) => CallEnd::Invalid,
+        (_, Some(status)) => CallEnd::Status(status),
+        (_, None) => CallEnd::NoStatus,
+    };
+    metrics.called(reason.as_str(), client.index(), end, *elapsed);
     if let Some((limit, _wait)) = result.as_ref().err().and_then(Cause::limit_reached) {
         metrics.throttled(match limit {
             UpstreamLimit::PerSecond | UpstreamLimit::Unspecified => ThrottleKind::Throttled,

@@ -154,6 +154,18 @@ async fn a_gzip_answer_is_read_and_a_failure_that_mends_is_not_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_200_that_is_no_report_is_not_counted_as_one() {
+    let fixture = UpstreamFixture::with_a_static_token();
+    fixture.vendor.inject(Fault::Html, Scope::All);
+    fixture.ask(1).await.unwrap_err();
+    let text = fixture.metrics.render().unwrap();
+    for (code, calls) in [("invalid", 1), ("200", 0)] {
+        let series = format!("upstream_requests_total{{code=\"{code}\",reason=\"miss\"}} {calls}\n");
+        assert!(text.contains(&series), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revoked_token_whose_file_holds_a_newer_one_costs_one_retry_and_no_failure() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let fixture = UpstreamFixture::new(|vendor| {

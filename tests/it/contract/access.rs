@@ -111,12 +111,17 @@ async fn where_client_tokens_are_asked_for_nobody_passes_without_one_not_even_to
     assert_eq!(ours.status, 401, "the vendor's token is no client token");
 
     // Looked at each second; what cannot be used leaves the old list in force.
-    for (content, first, third) in
-        [("first-token\nthird-token", true, true), ("third-token", false, true), ("", false, true)]
-    {
+    for (content, first, third, readable) in [
+        ("first-token\nthird-token", true, true, 1.0),
+        ("third-token", false, true, 1.0),
+        ("", false, true, 0.0),
+        ("third-token", false, true, 1.0),
+    ] {
         fs::write(file.path(), content).unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!((passes("first-token").await, passes("third-token").await), (first, third), "{content:?}");
+        let metric = "link_report_proxy_secret_file_readable{key=\"clients.tokens_file\"}";
+        assert_eq!(proxy.metric(metric).await, readable, "{content:?}");
     }
     assert_eq!(proxy.vendor.calls(), 1);
 }
