@@ -27,7 +27,7 @@ pub struct UpstreamMetrics {
 
 /// How a call ended: the label `code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallEnd {
+pub enum CallStatus {
     /// With this status, and a body as that status has it.
     Status(u16),
     /// With a 200 that is not what was asked for.
@@ -115,11 +115,11 @@ impl UpstreamMetrics {
     }
 
     /// A call for the client with this number has ended like this.
-    pub fn called(&self, reason: &'static str, client: usize, end: CallEnd, elapsed: Duration) {
+    pub fn called(&self, reason: &'static str, client: usize, end: CallStatus, elapsed: Duration) {
         let code = match end {
-            CallEnd::NoStatus => "none",
-            CallEnd::Invalid => "invalid",
-            CallEnd::Status(status) => {
+            CallStatus::NoStatus => "none",
+            CallStatus::Invalid => "invalid",
+            CallStatus::Status(status) => {
                 let status = status.to_string();
                 CODES.into_iter().find(|code| *code == status).unwrap_or("other")
             }

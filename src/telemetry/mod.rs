@@ -20,7 +20,7 @@ mod token;
 
 pub use cache::EvictionCause;
 pub(crate) use cache::{CacheMetrics, RefreshResult};
-pub(crate) use calls::{CallEnd, CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetrics};
+pub(crate) use calls::{CallStatus, CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetrics};
 pub(crate) use clients::ClientMetrics;
 pub use metrics::Metrics;
 pub(crate) use requests::{RequestMetrics, RequestSeries};

@@ -17,7 +17,7 @@ use crate::{
         UpstreamLimit,
     },
     settings::BaseUrl,
-    telemetry::{CallEnd, ThrottleKind, UpstreamMetrics},
+    telemetry::{CallStatus, ThrottleKind, UpstreamMetrics},
 };
 
 /// The limits of one attempt.
@@ -147,9 +147,9 @@ fn record<A>(
 ) {
     let Exchange { status, request_id, sent_generation: _, date: _, elapsed, origin: _ } = exchange;
     let end = match (result, *status) {
-        (Err(Cause::Upstream(UpstreamFailure::Invalid(_))), _) => CallEnd::Invalid,
-        (_, Some(status)) => CallEnd::Status(status),
-        (_, None) => CallEnd::NoStatus,
+        (Err(Cause::Upstream(UpstreamFailure::Invalid(_))), _) => CallStatus::Invalid,
+        (_, Some(status)) => CallStatus::Status(status),
+        (_, None) => CallStatus::NoStatus,
     };
     metrics.called(reason.as_str(), client.index(), end, *elapsed);
     if let Some((limit, _wait)) = result.as_ref().err().and_then(Cause::limit_reached) {
