@@ -8,7 +8,7 @@ use tracing::Level;
 use super::{RequestId, outcome::RequestOutcome};
 use crate::{
     cache::{Served, ServedFrom},
-    report::{Exchange, ReportKey},
+    report::{Exchange, Origin, ReportKey},
     telemetry::{RequestMetrics, RequestSeries},
 };
 
@@ -34,7 +34,7 @@ pub(super) struct RequestInfo<'a> {
 pub struct AccessLog {
     metrics: RequestMetrics,
     /// The series of the usual outcomes, resolved once: 200 and 304 for each. Looking one up by label costs a hash.
-    usual: [[RequestSeries; 2]; 5],
+    usual: [[RequestSeries; 2]; 6],
 }
 
 // === impl AccessLogEntry ===
@@ -54,7 +54,11 @@ impl AccessLogEntry {
     fn log(&self, about: &RequestInfo<'_>, status: StatusCode) {
         let Self { outcome, age, exchange, error_key } = self;
         let RequestInfo { key, id, elapsed } = about;
-        let exchange = exchange.as_ref().filter(|exchange| **exchange != Exchange::default());
+        let was_made_here = |exchange: &&Exchange| match exchange.origin {
+            Origin::Upstream => **exchange != Exchange::default(),
+            Origin::SharedStore => false,
+        };
+        let exchange = exchange.as_ref().filter(was_made_here);
         macro_rules! line {
             ($level:expr) => {
                 tracing::event!(
@@ -89,6 +93,7 @@ impl AccessLog {
             RequestOutcome::StaleIfError,
             RequestOutcome::Miss,
             RequestOutcome::Collapsed,
+            RequestOutcome::Shared,
         ];
         let usual = usual.map(|outcome| ["200", "304"].map(|code| metrics.series(outcome.as_str(), code)));
         Self { metrics, usual }

@@ -1,6 +1,6 @@
 //! The change feed: a bounded stream of what other replicas have changed, without bodies.
 
-use super::{Epoch, Fence};
+use super::{Epoch, Fence, feed_window::PAGE_LENGTH};
 use crate::report::ReportKey;
 
 /// A position in the feed: the last change that was read. Redis's `ms-n`.
@@ -64,4 +64,13 @@ pub struct FeedPage {
     /// Changes after the position that was asked for, or after `changes`, are not in the feed any more or cannot be read,
     /// or the position is ahead of it: read on from here, and take every report as possibly outdated.
     pub restart_at: Option<ChangeId>,
+}
+
+// === impl FeedPage ===
+
+impl FeedPage {
+    /// Whether there may be changes after this page already.
+    pub fn is_full(&self) -> bool {
+        self.changes.len() >= PAGE_LENGTH
+    }
 }

@@ -9,8 +9,9 @@ use self::{feed::ModelFeed, fleet::ModelFleet, keys::ModelKeys};
 use super::feed_window::FeedWindow;
 use super::{
     CallRequest, CallTurn, ChangeId, ChangeKind, FeedPage, Fence, FleetState, FlightFailure, Guarded,
-    Heartbeat, LockoutRequest, LookUp, LookedUp, MemberId, PurgeScope, Recovery, SharedReport, SharedToken,
-    StoreReport, StoreSeen, ThrottleRequest, TokenSwap, TokenSwapped, millis::millis, short_word::short_word,
+    Heartbeat, LockoutRequest, LookUp, LookedUp, MemberAbout, MemberId, MemberSeen, PurgeScope, Recovery,
+    SharedReport, SharedToken, StoreReport, StoreSeen, ThrottleRequest, TokenSwap, TokenSwapped,
+    millis::millis, short_word::short_word,
 };
 use crate::report::ReportKey;
 
@@ -27,7 +28,8 @@ pub(super) struct StoreModel {
     fleet: ModelFleet,
     keys: ModelKeys,
     feed: ModelFeed,
-    members: BTreeMap<MemberId, u64>,
+    /// With the times of their last heartbeats.
+    members: BTreeMap<MemberId, (u64, MemberAbout)>,
     token: Option<SharedToken>,
 }
 
@@ -60,7 +62,7 @@ impl StoreModel {
         let now = millis(now);
         self.fleet.guard(seen)?;
         self.fleet.merge(now, heartbeat);
-        self.members.insert(heartbeat.member, now);
+        self.members.insert(heartbeat.member, (now, heartbeat.about.clone()));
         self.keys.drop_expired(now);
         Ok(self.state(now))
     }
@@ -232,8 +234,13 @@ impl StoreModel {
     }
 
     fn state(&mut self, now: u64) -> FleetState {
-        self.members.retain(|_, last| *last + MEMBER_LIFETIME > now);
-        let members = u64::try_from(self.members.len()).unwrap_or(u64::MAX);
+        self.members.retain(|_, (last, _)| *last + MEMBER_LIFETIME > now);
+        let seen = self.members.iter().map(|(id, (last, about))| MemberSeen {
+            id: *id,
+            heartbeat_age: Duration::from_millis(now.saturating_sub(*last)),
+            about: about.clone(),
+        });
+        let members = seen.collect();
         self.fleet.state(now, members, self.token_version())
     }
 

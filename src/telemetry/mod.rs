@@ -7,6 +7,7 @@
 mod cache;
 mod calls;
 mod derivation;
+mod fleet;
 mod log_writer;
 pub mod logging;
 mod metrics;
@@ -20,6 +21,7 @@ mod token;
 pub use cache::EvictionCause;
 pub(crate) use cache::{CacheMetrics, RefreshResult};
 pub(crate) use calls::{CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetrics};
+pub use fleet::FleetMetrics;
 pub use metrics::Metrics;
 pub(crate) use requests::{RequestMetrics, RequestSeries};
 pub use shared::SharedMetrics;

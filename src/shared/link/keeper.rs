@@ -65,7 +65,7 @@ impl LinkKeeper {
                     self.until_lost(connection).await;
                 }
                 Err(StoreUnreachable { why, detail }) => {
-                    self.current.not_connected(why);
+                    self.current.not_connected(why, &detail);
                     self.report(&detail);
                 }
             }

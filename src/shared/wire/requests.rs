@@ -32,13 +32,14 @@ impl ScriptRequests {
     }
 
     pub(in crate::shared) fn heartbeat(&self, seen: StoreSeen, heartbeat: &Heartbeat) -> ScriptCall {
-        let Heartbeat { member, told, offline } = *heartbeat;
+        let Heartbeat { member, told, offline, about } = heartbeat;
         ScriptCall::new(&scripts::HEARTBEAT, self.fleet_keys())
             .seen(seen)
             .text(&hex(member.0))
             .integer(told.day)
             .integer(told.spent)
-            .integer(offline)
+            .integer(*offline)
+            .text(&about.to_string())
     }
 
     pub(in crate::shared) fn recover(&self, recovery: &Recovery) -> ScriptCall {
