@@ -253,10 +253,7 @@ impl FleetQuota {
     pub(super) fn share(&self, day: u64) -> FleetShare {
         let limits = FleetLimits { replicas: self.replicas(), ..self.limits };
         FleetShare {
-            backing: match self.membership.knowledge().outage() {
-                None => FleetBacking::Shared,
-                Some(_) => FleetBacking::Offline,
-            },
+            backing: if self.membership.is_away() { FleetBacking::Offline } else { FleetBacking::Shared },
             replicas: limits.replicas,
             day_share: limits.per_day.map(|_limited| limits.day_share(self.spent_on(day))),
             offline_calls: self.membership.offline_on(day),

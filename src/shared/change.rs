@@ -1,7 +1,10 @@
 //! The change feed: a bounded stream of what other replicas have changed, without bodies.
 
-use super::{Epoch, Fence, feed_window::PAGE_LENGTH};
+use super::{Epoch, Fence};
 use crate::report::ReportKey;
+
+/// One read of the feed returns at most so many changes.
+pub(super) const PAGE_LENGTH: usize = 256;
 
 /// A position in the feed: the last change that was read. Redis's `ms-n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -6,6 +6,9 @@ use tokio::time::Instant;
 
 use super::{Epoch, FleetState, MemberAbout, SharedStoreError, SpentDay, StoreIdentity, StoreSeen};
 
+/// So many attempts to begin an epoch are remembered: those of some minutes.
+const MOST_ATTEMPTS: usize = 64;
+
 /// What this replica knows.
 #[derive(Debug, Clone)]
 pub struct Knowledge {
@@ -18,8 +21,8 @@ pub struct Knowledge {
     pub(super) fleet: Option<FleetTold>,
     pub(super) contact: Option<Instant>,
     pub(super) outage: Option<StoreOutage>,
-    /// The epoch that this replica last tried to begin. If the reply was lost, it may have.
-    pub(super) attempted: Option<Epoch>,
+    /// The epochs that this replica has tried to begin since it learned one. Where the reply was lost, it may have.
+    pub(super) attempted: Vec<Epoch>,
     pub(super) feed_read_at: Instant,
     pub(super) other_versions: Vec<MemberAbout>,
 }
@@ -56,7 +59,7 @@ impl Knowledge {
             fleet: None,
             contact: None,
             outage: None,
-            attempted: None,
+            attempted: Vec::new(),
             feed_read_at: Instant::now(),
             other_versions: Vec::new(),
         }
@@ -113,7 +116,7 @@ impl Knowledge {
             Some(_) | None => {
                 // The server that the lost epoch was on says nothing of this one.
                 self.identity = None;
-                self.attempted = None;
+                self.attempted.clear();
                 state.sequence
             }
         };
@@ -130,6 +133,14 @@ impl Knowledge {
         } else if day == self.told.day {
             self.told.spent = self.told.spent.max(spent);
         }
+    }
+
+    /// This replica tries to begin this epoch.
+    pub(super) fn attempts(&mut self, epoch: Epoch) {
+        if self.attempted.len() == MOST_ATTEMPTS {
+            self.attempted.remove(0);
+        }
+        self.attempted.push(epoch);
     }
 
     pub(super) fn succeeded(&mut self) {

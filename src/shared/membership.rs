@@ -79,6 +79,11 @@ impl Membership {
         self.known().clone()
     }
 
+    /// Whether the store does not do what it is asked.
+    pub fn is_away(&self) -> bool {
+        self.known().outage.is_some()
+    }
+
     /// How many replicas the store knew when it last replied.
     pub fn replicas_seen(&self) -> usize {
         self.known().fleet.as_ref().map_or(0, |told| told.state.members.len())
@@ -244,24 +249,23 @@ impl Membership {
         if self.known().seen.epoch != seen.epoch {
             return Ok(());
         }
-        let (recovery, attempted) = {
+        let recovery = {
             let mut known = self.known();
             let fresh = Epoch(fastrand::u64(1..));
-            let recovery = Recovery {
+            known.attempts(fresh);
+            Recovery {
                 known: known.seen.epoch,
                 seen: known.seen.sequence,
                 fresh,
                 told: known.told,
                 margin: self.options.margin,
                 force: force == Force::Yes,
-            };
-            (recovery, known.attempted.replace(fresh))
+            }
         };
         let asked = Instant::now();
         let fleet = self.store.recover(recovery).await?;
-        // The reply to the attempt before may have been lost.
-        let begun_here =
-            seen.epoch != Some(fleet.epoch) && [Some(recovery.fresh), attempted].contains(&Some(fleet.epoch));
+        // It may be the epoch of an earlier attempt, whose reply was lost.
+        let begun_here = self.known().attempted.contains(&fleet.epoch);
         if begun_here {
             self.options.metrics.charged(fleet.begun.charged);
             if fleet.begun.origin == EpochOrigin::Fork {

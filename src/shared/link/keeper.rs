@@ -32,6 +32,8 @@ pub(crate) struct LinkKeeper {
     pub(super) connector: Arc<dyn StoreConnector>,
     pub(super) current: Arc<CurrentConnection>,
     outage: Outage,
+    /// The beginning of the outage that was reported last.
+    down_since: Instant,
     warned_of_eviction: Outage,
 }
 
@@ -44,7 +46,7 @@ impl LinkKeeper {
         current: Arc<CurrentConnection>,
     ) -> Self {
         let (outage, warned_of_eviction) = (Outage::default(), Outage::default());
-        Self { options, connector, current, outage, warned_of_eviction }
+        Self { options, connector, current, outage, down_since: Instant::now(), warned_of_eviction }
     }
 
     /// Never returns.
@@ -123,8 +125,11 @@ impl LinkKeeper {
                 _ended = view.wait_for(|view| view.connection().is_none()) => break,
                 () = sleep_until(stable_at), if is_reported => {
                     self.outage.ends();
-                    let seconds = since.elapsed().as_secs();
-                    tracing::info!(node = %connection.node(), "the shared store has been back for {seconds} s");
+                    let (seconds, away) = (since.elapsed().as_secs(), (since - self.down_since).as_secs());
+                    tracing::info!(
+                        node = %connection.node(),
+                        "the shared store has been back for {seconds} s, after an outage of {away} s"
+                    );
                 }
             }
         }
@@ -134,8 +139,9 @@ impl LinkKeeper {
     /// Once for an outage, however often it goes on.
     fn report(&mut self, detail: &str) {
         let state = self.current.watch().borrow().state();
-        let LinkState::Down { why, .. } = state else { return };
+        let LinkState::Down { why, since } = state else { return };
         if self.outage.begins() {
+            self.down_since = since;
             tracing::warn!(
                 reason = why.as_str(),
                 detail,

@@ -54,8 +54,14 @@ impl RedisServer {
         self.until_it_listens().await;
     }
 
+    /// kill -9, and nothing in its place.
+    pub(super) fn end(&mut self) {
+        self.kill();
+    }
+
     fn kill(&mut self) {
-        self.process.kill().expect("a living child");
+        // It may have ended before.
+        let _killed = self.process.kill();
         self.process.wait().expect("it ends");
     }
 

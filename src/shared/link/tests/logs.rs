@@ -80,7 +80,7 @@ async fn an_outage_is_logged_once_and_its_end_once() {
         assert!(fixture.count().await.is_ok());
         assert_eq!(lines.with("the shared store has been back"), outage - 1);
         tokio::time::sleep(11 * SECOND).await;
-        assert_eq!(lines.with("the shared store has been back for 10 s"), outage);
+        assert_eq!(lines.with("the shared store has been back for 10 s, after an outage of"), outage);
         assert_eq!(lines.with("the shared store is away: it is loading its data (LOADING)"), outage);
     }
     assert_eq!(lines.with("the shared store"), 4);
