@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
-    FleetView,
+    FleetStatus,
     list::{kind_of, seconds},
     next::{next, next_without_entry},
     reply::rounded,
@@ -132,7 +132,7 @@ struct RefreshFailureView {
 // === impl Explanation ===
 
 impl Explanation {
-    pub(super) fn of(id: ActivityId, memory: &ReportCache, fleet: Option<&FleetView>) -> Self {
+    pub(super) fn of(id: ActivityId, memory: &ReportCache, fleet: Option<&FleetStatus>) -> Self {
         let now = Instant::now();
         let statistics = memory.statistics(id).unwrap_or_default();
         let reports = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| {

@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// What the admin port shows of a replica that shares a store.
 #[derive(Debug)]
-pub struct FleetView {
+pub struct FleetStatus {
     pub(crate) membership: Arc<Membership>,
     /// `None`: the store is in this process.
     pub(crate) link: Option<StoreLink>,
@@ -42,9 +42,9 @@ pub(super) fn not_shared() -> Value {
     })
 }
 
-// === impl FleetView ===
+// === impl FleetStatus ===
 
-impl FleetView {
+impl FleetStatus {
     pub(super) fn show(&self, quota: &QuotaSnapshot, purges_waiting: usize) -> Value {
         let known = self.membership.knowledge();
         let told = known.fleet();

@@ -12,6 +12,6 @@ mod reply;
 mod routes;
 mod status;
 
-pub use fleet::FleetView;
+pub use fleet::FleetStatus;
 pub(crate) use readiness::Readiness;
 pub use routes::{Admin, AdminState};

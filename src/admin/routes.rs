@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::{
-    FleetView, Readiness,
+    FleetStatus, Readiness,
     explain::Explanation,
     fleet,
     list::Page,
@@ -49,7 +49,7 @@ pub struct AdminState {
     /// The token that purging requires; `None`: any client on this machine may purge, and no other.
     pub purge_auth: Option<BearerAuth>,
     /// Shown by `/fleet`; `None`: nothing is shared.
-    pub fleet: Option<FleetView>,
+    pub fleet: Option<FleetStatus>,
     /// Tells the other replicas of a purge; `None`: nothing is shared.
     pub purges: Option<Arc<PurgeQueue>>,
 }

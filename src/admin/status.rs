@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::SystemTime};
 
 use serde_json::{Value, json};
 
-use super::{FleetView, fleet::share, reply::rounded};
+use super::{FleetStatus, fleet::share, reply::rounded};
 use crate::{
     quota::{Forecast, QuotaSnapshot, SecondCount},
     refresh::{PriceStatus, ProbeOffReason, ShadowStatus},
@@ -24,7 +24,11 @@ pub(super) struct PlanStatus {
 }
 
 /// `plan` is absent with fixed lifetimes, `fleet` where nothing is shared.
-pub(super) fn quota(snapshot: QuotaSnapshot, plan: Option<&PlanStatus>, fleet: Option<&FleetView>) -> Value {
+pub(super) fn quota(
+    snapshot: QuotaSnapshot,
+    plan: Option<&PlanStatus>,
+    fleet: Option<&FleetStatus>,
+) -> Value {
     const HOUR_SECONDS: f64 = 3_600.0;
     let QuotaSnapshot { second: SecondCount { limit, used, waiting, wait }, day, skew, fleet: shared } =
         snapshot;
@@ -48,7 +52,7 @@ pub(super) fn quota(snapshot: QuotaSnapshot, plan: Option<&PlanStatus>, fleet: O
             "forecast": forecast(day.forecast),
         },
         "fleet": shared.as_ref().map(|shared| json!({
-            "last_charge": fleet.and_then(FleetView::last_charge),
+            "last_charge": fleet.and_then(FleetStatus::last_charge),
             "without_the_store": share(shared),
         })),
         "plan": plan.map(planned),

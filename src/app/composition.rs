@@ -90,7 +90,7 @@ impl App {
             Some(joined) => {
                 let (reports, tier) =
                     fleet::share_reports(&joined, &memory, reports, settings, &mut background);
-                (reports, Some(joined.view(tier, settings)))
+                (reports, Some(joined.status(tier, settings)))
             }
             None => (reports, None),
         };

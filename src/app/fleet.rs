@@ -8,7 +8,7 @@ use tower::Layer as _;
 
 use super::{Calls, SharedBackend, labels, options};
 use crate::{
-    admin::FleetView,
+    admin::FleetStatus,
     cache::{ReportCache, SharedFetch, SharedLifetimes, SharedTier},
     middleware::{TowerService, step},
     outage::Outage,
@@ -43,10 +43,10 @@ pub(super) struct JoinedFleet {
 
 impl JoinedFleet {
     /// For `GET /fleet`, and for the gauges.
-    pub(super) fn view(self, tier: Arc<SharedTier>, settings: &Settings) -> FleetView {
+    pub(super) fn status(self, tier: Arc<SharedTier>, settings: &Settings) -> FleetStatus {
         let Self { membership, link, metrics: _, clock } = self;
         let namespace = settings.namespace().map_or_else(Box::default, |namespace| namespace.as_str().into());
-        FleetView { membership, link, tier, namespace, replicas_configured: replicas(settings), clock }
+        FleetStatus { membership, link, tier, namespace, replicas_configured: replicas(settings), clock }
     }
 }
 
