@@ -82,7 +82,7 @@ def all_are_asked(fleet, stop):
     number = 0
     while not stop.is_set():
         number += 1
-        for _round in range(2):
+        for _round in range(4):
             for replica in fleet.replicas:
                 replica.report(cold(number))
         stop.wait(1)
