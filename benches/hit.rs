@@ -35,7 +35,7 @@ fn pieces(criterion: &mut Criterion) {
     group.bench_function("lookup, and the age's record", |bencher| {
         bencher.iter(|| inside.admin.memory.lookup(black_box(&key), Instant::now()));
     });
-    let series = inside.admin.metrics.requests.series("hit", "200");
+    let series = inside.admin.metrics.requests.series("hit", "200", "anonymous");
     group.bench_function("record", |bencher| {
         bencher.iter(|| series.record(black_box(Duration::from_micros(2))));
     });

@@ -151,7 +151,9 @@ impl Admin {
 
     fn purge<B>(&self, request: &Request<B>, entries: PurgedEntries) -> Reply {
         match &self.state.purge_auth {
-            Some(purge_auth) if !purge_auth.admit(request.headers()) => return Err(Refused::Unauthenticated),
+            Some(purge_auth) if purge_auth.admit(request.headers()).is_none() => {
+                return Err(Refused::Unauthenticated);
+            }
             None if !self.peer.ip().to_canonical().is_loopback() => return Err(Refused::NotLoopback),
             // A browser on this machine connects from loopback too, also to a listener that does not check `Host`.
             None if !self.state.browser_guard.names_this_machine(request) => {

@@ -9,7 +9,7 @@ use super::{
     Calls, Dependencies, Environment, SetupError,
     calls::{UpstreamCalls, calls, pressure_of},
     change_prober::ChangeProber,
-    credentials::{bearer_auth, tokens},
+    credentials::{bearer_auth, named_tokens, tokens},
     fleet, labels, options,
     plan_keeper::PlanKeeper,
     stack::data_port,
@@ -20,6 +20,7 @@ use crate::{
     inbound::ReportService,
     quota::{InitialCount, Quota},
     refresh::ShadowStatus,
+    report::ClientNumber,
     server::BearerAuth,
     settings::Settings,
     shared::Membership,
@@ -97,13 +98,16 @@ impl App {
         let clients = bearer_auth(
             "clients.tokens_file",
             settings.clients.tokens_file.as_ref(),
-            |tokens| tokens,
+            {
+                let metrics = Arc::clone(&metrics);
+                move |tokens| named_tokens(&metrics, tokens)
+            },
             &mut background,
         )?;
         let purge_auth = bearer_auth(
             "admin.token_file",
             settings.admin.token_file.as_ref(),
-            |token| vec![token],
+            |token| vec![(token, ClientNumber::ANONYMOUS)],
             &mut background,
         )?;
 

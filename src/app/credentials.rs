@@ -6,12 +6,13 @@ use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::Connect;
 use secrecy::SecretString;
 
-use super::SetupError;
+use super::{SetupError, labels};
 use crate::{
+    report::ClientNumber,
     server::BearerAuth,
-    settings::{SecretContent, SecretFile, Settings, TokenSourceKind},
+    settings::{ClientToken, SecretContent, SecretFile, Settings, TokenSourceKind},
     state::{Durability, Inbox, TokenStore},
-    telemetry::TokenMetrics,
+    telemetry::{Metrics, TokenMetrics},
     token::{RefreshTokenSources, RenewalConfig, TokenManager, TokenSetupError, TokenSource},
     upstream::FormClient,
 };
@@ -24,7 +25,7 @@ const TOKEN_DEADLINE: Duration = Duration::from_secs(20);
 pub(super) fn bearer_auth<T: SecretContent + Send + 'static>(
     key: &'static str,
     file: Option<&SecretFile<T>>,
-    tokens: impl Fn(T) -> Vec<SecretString> + Send + 'static,
+    tokens: impl Fn(T) -> Vec<(SecretString, ClientNumber)> + Send + 'static,
     background: &mut Vec<BoxFuture<'static, ()>>,
 ) -> Result<Option<BearerAuth>, SetupError> {
     let Some(file) = file else { return Ok(None) };
@@ -45,6 +46,18 @@ pub(super) fn bearer_auth<T: SecretContent + Send + 'static>(
         }
     }));
     Ok(Some(bearer_auth))
+}
+
+/// The tokens of `clients.tokens_file` with their clients, whose series exist from now on.
+pub(super) fn named_tokens(metrics: &Metrics, tokens: Vec<ClientToken>) -> Vec<(SecretString, ClientNumber)> {
+    let named = |ClientToken { name, token }| {
+        let client = name.map_or(ClientNumber::UNNAMED, |name: String| {
+            metrics.clients.number(&name).map_or(ClientNumber::OTHER, ClientNumber::from_index)
+        });
+        labels::announce_client(metrics, client);
+        (token, client)
+    };
+    tokens.into_iter().map(named).collect()
 }
 
 /// The OAuth token's manager, by `token.source`.

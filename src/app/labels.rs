@@ -8,7 +8,7 @@ use crate::{
     inbound::RequestOutcome,
     quota::{QuotaMode, Window},
     refresh::{ProbeOffReason, ProbeVerdict, ShadowStatus},
-    report::{DerivationMismatch, DerivedComparison, Reason},
+    report::{ClientNumber, DerivationMismatch, DerivedComparison, Reason},
     resilience::CircuitState,
     telemetry::{FleetMetrics, Metrics},
     token::TokenStatus,
@@ -16,11 +16,7 @@ use crate::{
 
 /// Creates the series.
 pub(super) fn announce(metrics: &Metrics) {
-    for outcome in RequestOutcome::ALL {
-        for code in outcome.codes() {
-            let _at_zero = metrics.requests.series(outcome.as_str(), code);
-        }
-    }
+    announce_client(metrics, ClientNumber::ANONYMOUS);
     metrics.upstream.announce(&Reason::ALL.map(Reason::as_str));
     let (windows, modes) = (Window::ALL.map(Window::as_str), QuotaMode::ALL.map(QuotaMode::as_str));
     metrics.quota.announce(&windows, &modes, QuotaMode::Normal.as_str());
@@ -39,9 +35,32 @@ pub(super) fn announce_fleet(metrics: &FleetMetrics, replicas: NonZeroU32) {
     metrics.announce(&results, replicas.get().into());
 }
 
+/// Creates the series of a client's requests.
+pub(super) fn announce_client(metrics: &Metrics, client: ClientNumber) {
+    for outcome in RequestOutcome::ALL {
+        for code in outcome.codes() {
+            let _at_zero =
+                metrics.requests.series(outcome.as_str(), code, metrics.clients.name(client.index()));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_client_that_no_token_names_has_its_number() {
+        let clients = Metrics::new().clients;
+        for (number, name) in [
+            (ClientNumber::ANONYMOUS, "anonymous"),
+            (ClientNumber::PROXY, "proxy"),
+            (ClientNumber::UNNAMED, "unnamed"),
+            (ClientNumber::OTHER, "other"),
+        ] {
+            assert_eq!(clients.name(number.index()), name);
+        }
+    }
 
     #[test]
     fn every_series_an_alert_could_use_exists_from_the_start() {

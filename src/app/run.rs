@@ -2,7 +2,7 @@
 
 use std::{future::Future, io, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
-use tokio::time::timeout;
+use tokio::{task::JoinSet, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::App;
@@ -53,7 +53,7 @@ pub async fn run(
     let (second, admin_address) = bind("admin.listen", settings.admin.listen, ADMIN_CONNECTIONS, limits)?;
     let data = data.counted_by(admin.metrics.requests.connections().clone());
 
-    let background: Vec<_> = background.into_iter().map(tokio::spawn).collect();
+    let mut background: JoinSet<()> = background.into_iter().collect();
     let (connections, drain) = (TaskTracker::new(), CancellationToken::new());
     let accepting = tokio::spawn(data.serve(move |_| Arc::clone(&front), drain.clone(), connections.clone()));
     // The admin port is open until the drain is over, so that the drain can be watched.
@@ -104,9 +104,8 @@ pub async fn run(
     }
     second_drain.cancel();
     second_accepting.abort();
-    for task in background {
-        task.abort();
-    }
+    // Ended before the runtime is: a task that outlives the runtime's threads would take their end for a failure.
+    background.shutdown().await;
     Ok(())
 }
 

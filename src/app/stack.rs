@@ -54,7 +54,7 @@ pub fn data_port(
         CrossOrigin::Off => HeaderValue::from_static("accept-encoding"),
         CrossOrigin::On => HeaderValue::from_static("accept-encoding, origin"),
     }));
-    let access_log = Arc::new(AccessLog::new(metrics.requests.clone()));
+    let access_log = Arc::new(AccessLog::new(metrics.requests.clone(), metrics.clients.clone()));
     let cache = ServiceBuilder::new().layer(CacheLayer::new(memory)).service(calls);
 
     let slow_path = slow_path(settings, &cache, &responder, &access_log);

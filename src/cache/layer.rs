@@ -18,7 +18,7 @@ use super::{
     derivation_check::ORDER_UNCERTAIN,
     flight::{FlightAudience, FlightResult, FlightScope, Joined, Landed},
 };
-use crate::report::{Call, FetchError, Fetched, Reason, ReportKey};
+use crate::report::{Call, ClientNumber, FetchError, Fetched, Reason, ReportKey};
 
 /// For so long a client waits for a refresh, with `cache.refresh = "before"`.
 const SHORT_WAIT: Duration = Duration::from_millis(500);
@@ -42,6 +42,7 @@ pub struct Cache<S> {
 struct WantedFlight<'a> {
     scope: FlightScope,
     reason: Reason,
+    client: ClientNumber,
     /// The entry that the caller's lookup found.
     held: Option<&'a Arc<Entry>>,
     audience: FlightAudience,
@@ -85,33 +86,33 @@ where
     /// # Errors
     /// [`Unanswered::Miss`], to be passed to `call`, or [`Unanswered::Failed`] while the key is backed off.
     pub fn lookup(&self, request: CacheRequest, now: Instant) -> Result<Served, Unanswered> {
-        let CacheRequest { key, revalidate } = request;
+        let CacheRequest { key, revalidate, client } = request;
         match revalidate {
             Revalidate::WhenStale => {}
             Revalidate::Force => {
                 let held = self.memory.peek(&key).filter(|held| self.memory.may_fetch_anew(held, now));
                 if let Some(held) = held {
-                    return Err(Unanswered::Miss(Miss::new(key, Some(held), Forward::Request)));
+                    return Err(Unanswered::Miss(Miss::new(request, Some(held), Forward::Request)));
                 }
             }
         }
         match self.memory.lookup(&key, now) {
             Lookup::Answered(served) => Ok(served),
             Lookup::Due { served, held } => {
-                self.refresh(key, &held);
+                self.refresh(key, &held, client);
                 Ok(served)
             }
             Lookup::Scheduled { served, held, at } => {
-                self.schedule_refresh(key, held, at);
+                self.schedule_refresh(request, held, at);
                 Ok(served)
             }
             Lookup::Awaited { held, patience } => {
-                let miss = Miss::new(key, Some(held), Forward::Stale);
+                let miss = Miss::new(request, Some(held), Forward::Stale);
                 Err(Unanswered::Miss(Miss { patience, ..miss }))
             }
             Lookup::Absent(held) => {
                 let forward = if held.is_some() { Forward::Stale } else { Forward::UriMiss };
-                Err(Unanswered::Miss(Miss::new(key, held, forward)))
+                Err(Unanswered::Miss(Miss::new(request, held, forward)))
             }
             Lookup::Failed(error) => Err(Unanswered::Failed(error)),
         }
@@ -119,21 +120,22 @@ where
 
     /// Starts a refresh in the background.
     #[cold]
-    fn refresh(&self, key: ReportKey, held: &Arc<Entry>) {
-        let (call, mut free) = (Call { key, reason: Reason::Refresh }, Permit::default());
+    fn refresh(&self, key: ReportKey, held: &Arc<Entry>, client: ClientNumber) {
+        let (call, mut free) = (Call { key, reason: Reason::Refresh, client }, Permit::default());
         let _background = self.join_or_start(call, Some(held), FlightAudience::Background, &mut free);
     }
 
     /// Refreshes at that time what is then still worth a call. There is one such task per entry at most.
     #[cold]
-    fn schedule_refresh(&self, key: ReportKey, held: Arc<Entry>, at: Instant) {
+    fn schedule_refresh(&self, request: CacheRequest, held: Arc<Entry>, at: Instant) {
+        let CacheRequest { key, revalidate: _, client } = request;
         // Weak: the task must not outlive the cache.
         let (memory, calls) = (Arc::downgrade(&self.memory), Arc::downgrade(&self.calls));
         tokio::spawn(async move {
             sleep_until(at).await;
             let (Some(memory), Some(calls)) = (memory.upgrade(), calls.upgrade()) else { return };
             if memory.scheduled_is_due(&key, &held, Instant::now()) {
-                Self { memory, calls }.refresh(key, &held);
+                Self { memory, calls }.refresh(key, &held, client);
             }
         });
     }
@@ -147,7 +149,7 @@ where
     /// it ends, also when the client disconnects.
     async fn fetch(self, mut miss: Miss) -> Result<Served, FetchError> {
         loop {
-            let call = Call { key: miss.key, reason: miss.reason() };
+            let call = Call { key: miss.key, reason: miss.reason(), client: miss.client };
             let fetched = match (miss.patience, &miss.held) {
                 (Patience::Short, Some(held)) => {
                     let (entry, fetch) = (Arc::clone(held), self.fetched(call, Some(held), &mut miss.permit));
@@ -205,12 +207,12 @@ where
 
     fn join_or_start(
         &self,
-        Call { key, reason }: Call,
+        Call { key, reason, client }: Call,
         held: Option<&Arc<Entry>>,
         audience: FlightAudience,
         permit: &mut Permit,
     ) -> Joined {
-        let wanted = WantedFlight { scope: self.memory.flight_scope(key), reason, held, audience };
+        let wanted = WantedFlight { scope: self.memory.flight_scope(key), reason, client, held, audience };
         join_or_start(&self.memory, &*self.calls, wanted, permit)
     }
 }
@@ -239,7 +241,7 @@ where
 fn join_or_start<S>(
     memory: &Arc<ReportCache>,
     calls: &S,
-    WantedFlight { scope, reason, held, audience }: WantedFlight<'_>,
+    WantedFlight { scope, reason, client, held, audience }: WantedFlight<'_>,
     permit: &mut Permit,
 ) -> Joined
 where
@@ -249,7 +251,7 @@ where
     let needed = || memory.is_as_seen(&scope.asked(), held);
     let start = |scope: FlightScope| {
         let (memory, calls, permit) = (Arc::clone(memory), calls.clone(), std::mem::take(permit));
-        let (deriving, call) = (Arc::clone(&memory), Call { key: scope.fetched(), reason });
+        let (deriving, call) = (Arc::clone(&memory), Call { key: scope.fetched(), reason, client });
         let fetch = calls.clone().oneshot(call);
         let fetch = async move { Ok(deriving.derive(call.key, fetch.await?).await) };
         (fetch.instrument(flight_span(call)), move |outcome, keep| {
@@ -278,6 +280,7 @@ where
             let wanted = WantedFlight {
                 scope: FlightScope::One(clicked),
                 reason: Reason::Refresh,
+                client: ClientNumber::PROXY,
                 held: Some(&derived),
                 audience: FlightAudience::Background,
             };
@@ -288,7 +291,7 @@ where
 
 /// The tracing span of a fetch. A fetch can outlive the request that started it, and other requests wait for it too, so
 /// it is not a child of that request's span: it only follows from it.
-fn flight_span(Call { key, reason }: Call) -> Span {
+fn flight_span(Call { key, reason, client: _ }: Call) -> Span {
     let (id, no_clicks, reason) = (key.id, key.no_clicks.as_str(), reason.as_str());
     let span = tracing::debug_span!(parent: None, "fetch", %id, no_clicks, reason);
     span.follows_from(Span::current());

@@ -205,7 +205,7 @@ impl ReportCache {
             Some(entry) => {
                 let age = entry.age(now);
                 self.count(held, age);
-                Ok(Served { entry: Arc::clone(entry), from: ServedFrom::StaleIfError(Box::new(error)), age })
+                Ok(Served { entry: Arc::clone(entry), from: from_error(error), age })
             }
             None => Err(error),
         }
@@ -221,6 +221,14 @@ impl ReportCache {
     pub(super) fn count(&self, held: &Entry, age: Duration) {
         held.count_hit();
         self.metrics.served(age);
+    }
+}
+
+/// How a report is served in place of this error.
+fn from_error(error: FetchError) -> ServedFrom {
+    match error.cause.is_daily_quota() && !error.went_forward() {
+        true => ServedFrom::Rationed,
+        false => ServedFrom::StaleIfError(Box::new(error)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Entry;
-use crate::report::{Exchange, FetchError, Reason, ReportKey};
+use crate::report::{ClientNumber, Exchange, FetchError, Reason, ReportKey};
 
 /// A caller's question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct CacheRequest {
     pub key: ReportKey,
     /// How new it must be.
     pub revalidate: Revalidate,
+    /// Who asks.
+    pub client: ClientNumber,
 }
 
 /// How new an answer a caller wants.
@@ -34,6 +36,8 @@ pub struct Miss {
     pub held: Option<Arc<Entry>>,
     /// Why memory does not answer.
     pub forward: Forward,
+    /// Who asks.
+    pub client: ClientNumber,
     /// The caller's.
     pub permit: Permit,
     /// How long the caller waits for the fetch.
@@ -83,6 +87,9 @@ pub enum ServedFrom {
         /// Is the answer in the cache now?
         stored: StoreOutcome,
     },
+    /// From memory, too old to be stale-while-revalidate, because the day's calls are rationed: its refresh is put off, and
+    /// nothing has failed.
+    Rationed,
     /// From memory, stale, instead of this error. (Boxed: it is rare, and the others are small.)
     StaleIfError(Box<FetchError>),
 }
@@ -122,7 +129,7 @@ impl Served {
     /// A report from memory that is neither negative nor served because of an error: the fast path answers it.
     pub fn is_plain_hit(&self) -> bool {
         match self.from {
-            ServedFrom::Hit | ServedFrom::Stale => self.entry.report().is_some(),
+            ServedFrom::Hit | ServedFrom::Stale | ServedFrom::Rationed => self.entry.report().is_some(),
             ServedFrom::Fetched { .. } | ServedFrom::StaleIfError(_) => false,
         }
     }
@@ -141,8 +148,9 @@ impl Permit {
 
 impl Miss {
     /// A miss without a permit.
-    pub(super) fn new(key: ReportKey, held: Option<Arc<Entry>>, forward: Forward) -> Self {
-        Self { key, held, forward, permit: Permit::default(), patience: Patience::UntilEnd }
+    pub(super) fn new(request: CacheRequest, held: Option<Arc<Entry>>, forward: Forward) -> Self {
+        let CacheRequest { key, revalidate: _, client } = request;
+        Self { key, held, forward, client, permit: Permit::default(), patience: Patience::UntilEnd }
     }
 
     /// What the fetch is for. Uncached is what nothing stands in for, not even the knowledge that there is nothing.
@@ -159,7 +167,7 @@ impl Miss {
             Forward::Request => Revalidate::Force,
             Forward::UriMiss | Forward::Stale => Revalidate::WhenStale,
         };
-        CacheRequest { key: self.key, revalidate }
+        CacheRequest { key: self.key, revalidate, client: self.client }
     }
 }
 
@@ -167,6 +175,6 @@ impl Miss {
 
 impl From<ReportKey> for CacheRequest {
     fn from(key: ReportKey) -> Self {
-        Self { key, revalidate: Revalidate::WhenStale }
+        Self { key, revalidate: Revalidate::WhenStale, client: ClientNumber::ANONYMOUS }
     }
 }

@@ -149,7 +149,7 @@ impl SharedTier {
     }
 
     /// The fence of what this replica has. A miss has nothing, whatever was held before.
-    fn have(&self, Call { key, reason }: Call) -> Fence {
+    fn have(&self, Call { key, reason, client: _ }: Call) -> Fence {
         match reason {
             Reason::Miss => Fence::default(),
             Reason::Refresh | Reason::Probe | Reason::Retry => self.fence(&key),

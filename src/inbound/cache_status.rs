@@ -27,6 +27,10 @@ pub(super) fn of(served: &Served) -> HeaderValue {
         // A report that the plan does not refresh yet is fresh, also when that was expected sooner.
         ServedFrom::Hit => hit(ttl(served.entry.lifetime().fresh, served.age).max(0)),
         ServedFrom::Stale => hit(ttl(served.entry.lifetime().fresh, served.age)),
+        ServedFrom::Rationed => {
+            let ttl = ttl(served.entry.lifetime().fresh, served.age);
+            value(|text| write!(text, "hit; ttl={ttl}; detail=rationed"))
+        }
         ServedFrom::Fetched { exchange, .. } if exchange.origin == Origin::SharedStore => {
             let ttl = ttl(served.entry.lifetime().fresh, served.age);
             value(|text| write!(text, "hit; ttl={ttl}; detail=shared"))

@@ -13,6 +13,8 @@ pub(crate) enum RequestOutcome {
     Hit,
     /// Served from the cache, stale; refreshed in the background if the quota and a back-off allow it.
     Stale,
+    /// Served from the cache, stale beyond `cache.stale_while_revalidate`: calls are rationed, so its refresh is put off.
+    Rationed,
     /// A stale entry was served instead of an error.
     StaleIfError,
     /// A negative answer (400 or 404 of the upstream) was served from the cache.
@@ -33,9 +35,10 @@ pub(crate) enum RequestOutcome {
 
 impl RequestOutcome {
     /// Every outcome: the values of the label `outcome`.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Hit,
         Self::Stale,
+        Self::Rationed,
         Self::StaleIfError,
         Self::NegativeHit,
         Self::Miss,
@@ -48,7 +51,7 @@ impl RequestOutcome {
     /// The status codes that can occur with this outcome: the values of the label `code`.
     pub(crate) const fn codes(self) -> &'static [&'static str] {
         match self {
-            Self::Hit | Self::Stale | Self::StaleIfError => &["200", "304"],
+            Self::Hit | Self::Stale | Self::Rationed | Self::StaleIfError => &["200", "304"],
             Self::NegativeHit => &["400", "404"],
             Self::Miss | Self::Collapsed | Self::Shared => &["200", "304", "400", "404"],
             Self::Rejected => &["400", "401", "403", "404", "405", "503"],
@@ -61,6 +64,7 @@ impl RequestOutcome {
         match self {
             Self::Hit => "hit",
             Self::Stale => "stale",
+            Self::Rationed => "rationed",
             Self::StaleIfError => "stale_if_error",
             Self::NegativeHit => "negative_hit",
             Self::Miss => "miss",
@@ -74,11 +78,14 @@ impl RequestOutcome {
     /// The outcome of a request that the cache served.
     pub(super) fn of(served: &Served) -> Self {
         match &served.from {
-            ServedFrom::Hit | ServedFrom::Stale if served.entry.negative_answer().is_some() => {
+            ServedFrom::Hit | ServedFrom::Stale | ServedFrom::Rationed
+                if served.entry.negative_answer().is_some() =>
+            {
                 Self::NegativeHit
             }
             ServedFrom::Hit => Self::Hit,
             ServedFrom::Stale => Self::Stale,
+            ServedFrom::Rationed => Self::Rationed,
             ServedFrom::StaleIfError(_) => Self::StaleIfError,
             ServedFrom::Fetched { exchange, .. } if exchange.origin == Origin::SharedStore => Self::Shared,
             ServedFrom::Fetched { role: Role::Leader, .. } => Self::Miss,
@@ -104,7 +111,7 @@ impl RequestOutcome {
     /// Was it served from the cache, without an error? Such requests are logged at debug level only.
     pub(super) const fn is_from_memory(self) -> bool {
         match self {
-            Self::Hit | Self::Stale | Self::NegativeHit => true,
+            Self::Hit | Self::Stale | Self::Rationed | Self::NegativeHit => true,
             Self::StaleIfError
             | Self::Miss
             | Self::Collapsed
@@ -122,7 +129,8 @@ impl RequestOutcome {
             Self::StaleIfError => Some(2),
             Self::Miss => Some(3),
             Self::Collapsed => Some(4),
-            Self::Shared => Some(5),
+            Self::Rationed => Some(5),
+            Self::Shared => Some(6),
             Self::NegativeHit | Self::Rejected | Self::Error => None,
         }
     }

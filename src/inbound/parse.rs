@@ -3,13 +3,12 @@
 use http::{Method, Request, header::ORIGIN};
 
 use super::{
-    Rejection,
-    negotiate::{self, Negotiated},
-    pending::BodyPresence,
+    Rejection, negotiate,
+    pending::{BodyPresence, Parsed},
 };
 use crate::{
     cache::{CacheRequest, Revalidate},
-    report::{KeyError, ReportKey},
+    report::KeyError,
     server::{BearerAuth, BrowserGuard},
 };
 
@@ -60,13 +59,12 @@ impl CrossOrigin {
 // === impl RequestParser ===
 
 impl RequestParser {
-    /// What to look up for a request with this `key`, or why it is rejected. If a request has several faults, the first
+    /// What to look up for a request, or why it is rejected. If a request has several faults, the first
     /// is reported: 403 (browser page), 404 (path), 405 (method), 401 (client token), then 400 (body, parameters).
     pub(super) fn parse(
         &self,
         request: &Request<BodyPresence>,
-        negotiated: Negotiated,
-        key: Result<ReportKey, KeyError>,
+        Parsed { key, negotiated, client, start: _ }: Parsed,
     ) -> Result<CacheRequest, Rejection> {
         self.browser_guard.check_host(request)?;
         negotiated.check_sender(request.headers(), &self.browser_guard)?;
@@ -76,9 +74,7 @@ impl RequestParser {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(Rejection::Method { allow: self.cross_origin.allow() });
         }
-        if !self.clients.admit(request.headers()) {
-            return Err(Rejection::Unauthenticated);
-        }
+        let client = client.ok_or(Rejection::Unauthenticated)?;
         match request.body() {
             BodyPresence::Absent => {}
             BodyPresence::Present => return Err(Rejection::UnexpectedBody),
@@ -87,7 +83,7 @@ impl RequestParser {
             NoCache::Limited if negotiate::asks_for_no_cache(request.headers()) => Revalidate::Force,
             NoCache::Limited | NoCache::Ignored => Revalidate::WhenStale,
         };
-        Ok(CacheRequest { key: key?, revalidate })
+        Ok(CacheRequest { key: key?, revalidate, client })
     }
 
     /// Does the CORS layer have to add headers to the response?

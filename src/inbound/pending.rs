@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use super::{Rejection, RequestId, negotiate::Negotiated};
 use crate::{
     cache::{Miss, Served},
-    report::{KeyError, ReportKey},
+    report::{ClientNumber, KeyError, ReportKey},
+    server::BearerAuth,
 };
 
 /// Does a request have a body? The body itself is never read.
@@ -23,6 +24,8 @@ pub(crate) enum BodyPresence {
 pub(super) struct Parsed {
     pub(super) key: Result<ReportKey, KeyError>,
     pub(super) negotiated: Negotiated,
+    /// Who asks; `None`: it has shown no accepted token, and one is required.
+    pub(super) client: Option<ClientNumber>,
     pub(super) start: Instant,
 }
 
@@ -60,10 +63,11 @@ impl BodyPresence {
 // === impl Parsed ===
 
 impl Parsed {
-    pub(super) fn of<B>(request: &Request<B>, start: Instant) -> Self {
+    pub(super) fn of<B>(request: &Request<B>, clients: &BearerAuth, start: Instant) -> Self {
         Self {
             key: ReportKey::parse(request.uri().path(), request.uri().query()),
             negotiated: Negotiated::of(request.headers()),
+            client: clients.admit(request.headers()),
             start,
         }
     }

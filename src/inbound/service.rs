@@ -72,7 +72,7 @@ where
     }
 
     fn respond(&self, request: Request<BodyPresence>) -> ResponseFuture {
-        let parsed = Parsed::of(&request, Instant::now());
+        let parsed = Parsed::of(&request, &self.parser.clients, Instant::now());
         // No layer catches a panic of the fast path: the slow path responds to it with 500, counts it and logs it.
         let step = match panic::catch_unwind(AssertUnwindSafe(|| self.fast_path(&request, &parsed))) {
             Ok(Ok(response)) => return ResponseFuture::Ready(Some(response)),
@@ -88,8 +88,8 @@ where
         request: &Request<BodyPresence>,
         parsed: &Parsed,
     ) -> Result<Response<Body>, NextStep> {
-        let Parsed { key, negotiated, start } = *parsed;
-        let wanted = self.parser.parse(request, negotiated, key).map_err(NextStep::Reject)?;
+        let Parsed { negotiated, start, .. } = *parsed;
+        let wanted = self.parser.parse(request, *parsed).map_err(NextStep::Reject)?;
         let served = match self.cache.lookup(wanted, start) {
             Ok(served) if self.parser.is_cross_origin(request) => {
                 return Err(NextStep::Respond(wanted.key, served));
@@ -103,7 +103,12 @@ where
         let id = negotiated.id(headers).or_else(|| (!served.is_plain_hit()).then(RequestId::new));
         match self.responder.respond(&served, negotiated, headers, id.as_ref()) {
             Some(mut response) => {
-                let info = RequestInfo { key: Some(wanted.key), id: id.as_ref(), elapsed: start.elapsed() };
+                let info = RequestInfo {
+                    key: Some(wanted.key),
+                    client: wanted.client,
+                    id: id.as_ref(),
+                    elapsed: start.elapsed(),
+                };
                 self.access_log.hit(&info, &served, response.status());
                 if let Some(id) = id {
                     response.headers_mut().insert(X_REQUEST_ID, id.into_header());

@@ -12,13 +12,13 @@ use tracing::Instrument;
 use super::{
     AccessLog, Responder,
     access_log::{AccessLogEntry, RequestInfo},
-    pending::{BodyPresence, NextStep, Pending, PendingRequest},
+    pending::{BodyPresence, NextStep, Parsed, Pending, PendingRequest},
     refuse::refuse,
     request_id::X_REQUEST_ID,
 };
 use crate::{
     cache::{Miss, ReportCache, Served},
-    report::{Cause, FetchError},
+    report::{Cause, ClientNumber, FetchError},
     server::Body,
 };
 
@@ -62,11 +62,16 @@ where
     S: Service<PendingRequest, Response = Answered, Error = Infallible>,
 {
     let Pending { id, parsed, .. } = &**request.body();
-    let (id, key, start) = (id.clone(), parsed.key.ok(), parsed.start);
+    let (id, Parsed { key, client, start, .. }) = (id.clone(), *parsed);
     let in_flight = InFlight::enter(access_log.metrics().in_flight());
     let (response, entry) = next.oneshot(request).await?;
     drop(in_flight);
-    let info = RequestInfo { key, id: Some(&id), elapsed: start.elapsed() };
+    let info = RequestInfo {
+        key: key.ok(),
+        client: client.unwrap_or(ClientNumber::ANONYMOUS),
+        id: Some(&id),
+        elapsed: start.elapsed(),
+    };
     access_log.answer(&info, &entry, response.status());
     Ok(response)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{LinkReport, NegativeAnswer, ReportKey};
+use super::{ClientNumber, LinkReport, NegativeAnswer, ReportKey};
 
 /// One call to the upstream, before it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Call {
     pub key: ReportKey,
     /// Decides what it may spend when calls are scarce, and is the label of its metrics.
     pub reason: Reason,
+    /// Whose request is the reason.
+    pub client: ClientNumber,
 }
 
 /// Why a call is made: the label `reason` of `upstream_requests_total`.

@@ -116,6 +116,15 @@ const fn row(
 // === impl Cause ===
 
 impl Cause {
+    /// Are the day's calls spent or reserved, here or at the upstream?
+    pub const fn is_daily_quota(&self) -> bool {
+        matches!(
+            self,
+            Self::Local(LocalDenial::DailyQuota { .. })
+                | Self::Upstream(UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, .. })
+        )
+    }
+
     /// The table. A new cause also needs a row in the status table of `inbound/problem.rs`.
     const fn consequences(&self) -> Consequences {
         use FailureKind::{Denied, Failed, Rationed};

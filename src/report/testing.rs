@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    ActivityId, Answer, Call, Exchange, Fetched, LifetimePolicy, LinkReport, NegativeAnswer, NegativeStatus,
-    NoClicks, Reason, ReportKey, StatisticsCall,
+    ActivityId, Answer, Call, ClientNumber, Exchange, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
+    NegativeStatus, NoClicks, Reason, ReportKey, StatisticsCall,
 };
 
 /// One of many keys.
@@ -21,7 +21,7 @@ pub(crate) fn call() -> Call {
 
 /// The same, for one of many keys.
 pub(crate) fn call_for(number: u128) -> Call {
-    Call { key: key(number), reason: Reason::Miss }
+    Call { key: key(number), reason: Reason::Miss, client: ClientNumber::ANONYMOUS }
 }
 
 /// A call for the statistics of one activity.

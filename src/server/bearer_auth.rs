@@ -1,5 +1,5 @@
-//! Bearer authentication of clients (RFC 6750): a list of accepted tokens (`clients.tokens_file`, `admin.token_file`), or
-//! none required.
+//! Bearer authentication of clients (RFC 6750): a list of accepted tokens (`clients.tokens_file`, `admin.token_file`), each
+//! of a client, or none required.
 
 use std::{
     fmt,
@@ -9,7 +9,9 @@ use std::{
 use http::{HeaderMap, header::AUTHORIZATION};
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use secrecy::{ExposeSecret, SecretString};
-use subtle::ConstantTimeEq;
+use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
+
+use crate::report::ClientNumber;
 
 /// The accepted tokens. Cheap to clone; all clones see a new list at once.
 #[derive(Clone)]
@@ -18,8 +20,13 @@ pub struct BearerAuth(AcceptedTokens);
 #[derive(Clone)]
 enum AcceptedTokens {
     Open,
-    /// Hashes: comparing two takes the same time for tokens of any length.
-    Tokens(Arc<RwLock<Vec<Hash>>>),
+    Tokens(Arc<RwLock<Vec<AcceptedToken>>>),
+}
+
+struct AcceptedToken {
+    /// Comparing two hashes takes the same time for tokens of any length.
+    hash: Hash,
+    client: ClientNumber,
 }
 
 type Hash = [u8; SHA256_OUTPUT_LEN];
@@ -33,30 +40,36 @@ impl BearerAuth {
     }
 
     /// Accepts requests with one of these tokens.
-    pub fn with_tokens(tokens: &[SecretString]) -> Self {
-        Self(AcceptedTokens::Tokens(Arc::new(RwLock::new(hashes(tokens)))))
+    pub fn with_tokens(tokens: &[(SecretString, ClientNumber)]) -> Self {
+        Self(AcceptedTokens::Tokens(Arc::new(RwLock::new(accepted(tokens)))))
     }
 
     /// Replaces the list of accepted tokens. Does nothing where no token is required.
-    pub fn replace(&self, tokens: &[SecretString]) {
+    pub fn replace(&self, tokens: &[(SecretString, ClientNumber)]) {
         match &self.0 {
             AcceptedTokens::Open => {}
             AcceptedTokens::Tokens(held) => {
-                *held.write().unwrap_or_else(PoisonError::into_inner) = hashes(tokens);
+                *held.write().unwrap_or_else(PoisonError::into_inner) = accepted(tokens);
             }
         }
     }
 
-    /// Do these headers contain an accepted token, or is none required?
-    pub fn admit(&self, headers: &HeaderMap) -> bool {
+    /// The client whose accepted token these headers contain; [`ClientNumber::ANONYMOUS`] where none is required. `None`: it is
+    /// not to be admitted.
+    pub fn admit(&self, headers: &HeaderMap) -> Option<ClientNumber> {
         match &self.0 {
-            AcceptedTokens::Open => true,
-            AcceptedTokens::Tokens(held) => bearer(headers).is_some_and(|token| {
-                let shown = hash(token);
+            AcceptedTokens::Open => Some(ClientNumber::ANONYMOUS),
+            AcceptedTokens::Tokens(held) => {
+                let shown = hash(bearer(headers)?);
                 let held = held.read().unwrap_or_else(PoisonError::into_inner);
                 // Every token is compared, so that the time does not show which one matched.
-                held.iter().fold(subtle::Choice::from(0), |found, token| found | token.ct_eq(&shown)).into()
-            }),
+                let none = (subtle::Choice::from(0), ClientNumber::ANONYMOUS);
+                let (found, client) = held.iter().fold(none, |(found, client), token| {
+                    let same = token.hash.ct_eq(&shown);
+                    (found | same, ClientNumber::conditional_select(&client, &token.client, same))
+                });
+                bool::from(found).then_some(client)
+            }
         }
     }
 }
@@ -77,8 +90,12 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-fn hashes(tokens: &[SecretString]) -> Vec<Hash> {
-    tokens.iter().map(|token| hash(token.expose_secret().as_bytes())).collect()
+fn accepted(tokens: &[(SecretString, ClientNumber)]) -> Vec<AcceptedToken> {
+    let accepted = |(token, client): &(SecretString, ClientNumber)| AcceptedToken {
+        hash: hash(token.expose_secret().as_bytes()),
+        client: *client,
+    };
+    tokens.iter().map(accepted).collect()
 }
 
 fn hash(token: &[u8]) -> Hash {
@@ -92,35 +109,39 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn admits(bearer_auth: &BearerAuth, authorization: &str) -> bool {
+    fn admitted(bearer_auth: &BearerAuth, authorization: &str) -> Option<ClientNumber> {
         bearer_auth
             .admit(&HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap())]))
     }
 
     #[test]
-    fn only_a_listed_token_is_admitted() {
-        let bearer_auth = BearerAuth::with_tokens(&["one".into(), "two".into()]);
-        for (authorization, admitted) in [
-            ("Bearer one", true),
-            ("bearer two", true),
-            ("Bearer  two", true),
-            ("Bearer three", false),
-            ("Bearer on", false),
-            ("Bearer ", false),
-            ("Basic one", false),
-            ("one", false),
+    fn only_a_listed_token_is_admitted_as_its_client() {
+        let [sales, ops] = [10, 11].map(ClientNumber::from_index);
+        let bearer_auth =
+            BearerAuth::with_tokens(&[("one".into(), sales), ("two".into(), ops), ("2".into(), ops)]);
+        for (authorization, client) in [
+            ("Bearer one", Some(sales)),
+            ("bearer two", Some(ops)),
+            ("Bearer  two", Some(ops)),
+            ("Bearer 2", Some(ops)),
+            ("Bearer three", None),
+            ("Bearer on", None),
+            ("Bearer ", None),
+            ("Basic one", None),
+            ("one", None),
         ] {
-            assert_eq!(admits(&bearer_auth, authorization), admitted, "{authorization}");
+            assert_eq!(admitted(&bearer_auth, authorization), client, "{authorization}");
         }
-        assert!(!bearer_auth.admit(&HeaderMap::new()));
-        bearer_auth.replace(&["three".into()]);
-        assert!(admits(&bearer_auth, "Bearer three") && !admits(&bearer_auth, "Bearer one"));
+        assert_eq!(bearer_auth.admit(&HeaderMap::new()), None);
+        bearer_auth.replace(&[("three".into(), sales)]);
+        assert_eq!(admitted(&bearer_auth, "Bearer three"), Some(sales));
+        assert_eq!(admitted(&bearer_auth, "Bearer one"), None);
     }
 
     #[test]
     fn where_no_token_is_required_a_new_list_changes_nothing() {
         let bearer_auth = BearerAuth::anybody();
-        bearer_auth.replace(&["one".into()]);
-        assert!(bearer_auth.admit(&HeaderMap::new()));
+        bearer_auth.replace(&[("one".into(), ClientNumber::UNNAMED)]);
+        assert_eq!(bearer_auth.admit(&HeaderMap::new()), Some(ClientNumber::ANONYMOUS));
     }
 }

@@ -8,6 +8,7 @@
 //! (`LINK_REPORT_PROXY__CACHE__TTL=5m`). Everything wrong is reported at once, one line a key.
 
 mod check;
+mod client_tokens;
 #[cfg(test)]
 mod default_keys;
 mod enums;
@@ -33,6 +34,7 @@ mod tests;
 mod token;
 mod url;
 
+pub use client_tokens::ClientToken;
 pub(crate) use enums::{ClientNoCache, HostName, LogFormat, TokenSourceKind};
 pub use enums::{DerivationMode, ProbeMode, RefreshMode};
 pub use host_port::HostPort;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use secrecy::SecretString;
 
+use super::client_tokens::ClientToken;
 use super::enums::{
     ClientNoCache, CorsOrigin, DerivationMode, HostName, LogFilter, LogFormat, ProbeMode, RefreshMode,
     TokenSourceKind,
@@ -87,8 +88,8 @@ section! {
 section! {
     /// `clients.*`
     Clients {
-        /// Bearer tokens of the callers, one a line.
-        tokens_file: Option<SecretFile<Vec<SecretString>>>,
+        /// Bearer tokens of the callers, one a line, with a name before it or without.
+        tokens_file: Option<SecretFile<Vec<ClientToken>>>,
         /// `true`: a data port that is not loopback needs no `tokens_file`.
         allow_anonymous: bool,
     }

@@ -14,7 +14,7 @@ use super::problem::SettingProblems;
 /// A token is about a kilobyte; anything past this is a wrong path.
 const MAX_BYTES: u64 = 64 * KIB;
 
-/// A file that holds one secret (`SecretString`) or one a line (`Vec<SecretString>`).
+/// A file that holds one secret (`SecretString`), one a line (`Vec<SecretString>`), or another [`SecretContent`].
 #[derive(Clone, Debug)]
 pub struct SecretFile<T> {
     path: PathBuf,
@@ -116,16 +116,19 @@ impl SecretContent for SecretString {
 /// Blank lines and lines that begin with `#` are skipped.
 impl SecretContent for Vec<SecretString> {
     fn parse(text: &str) -> Result<Self, SecretFileError> {
-        let lines = text.lines().map(str::trim).zip(1..);
-        let secrets: Self = lines
-            .filter(|(line, _)| !line.is_empty() && !line.starts_with('#'))
-            .map(|(line, number)| printable(line, number))
-            .collect::<Result<_, _>>()?;
+        let secrets: Self =
+            lines_of_secrets(text).map(|(line, number)| printable(line, number)).collect::<Result<_, _>>()?;
         if secrets.is_empty() { Err(SecretFileError::Empty) } else { Ok(secrets) }
     }
 }
 
-fn printable(secret: &str, line: usize) -> Result<SecretString, SecretFileError> {
+/// The lines that are neither blank nor begin with `#`, trimmed, with their numbers from 1.
+pub(super) fn lines_of_secrets(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// The secret of this line, if it can be sent in a header.
+pub(super) fn printable(secret: &str, line: usize) -> Result<SecretString, SecretFileError> {
     if is_printable(secret) { Ok(secret.into()) } else { Err(SecretFileError::NotPrintable { line }) }
 }
 

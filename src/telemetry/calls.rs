@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use prometheus::{Gauge, GaugeVec, Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::series::{SeriesFactory, StateGauges, start_at_zero};
+use super::{
+    ClientMetrics,
+    series::{SeriesFactory, StateGauges, start_at_zero},
+};
 
 const CALL_BUCKETS: [f64; 11] = [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 5.0, 10.0, 15.0];
 const WAIT_BUCKETS: [f64; 9] = [0.001, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0];
@@ -15,6 +18,7 @@ const CODES: [&str; 12] =
 /// Calls sent to the upstream.
 #[derive(Debug, Clone)]
 pub struct UpstreamMetrics {
+    clients: ClientMetrics,
     requests: IntCounterVec,
     duration: Histogram,
     throttled: IntCounterVec,
@@ -64,8 +68,9 @@ impl ThrottleKind {
 // === impl UpstreamMetrics ===
 
 impl UpstreamMetrics {
-    pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
+    pub(super) fn new(series: &SeriesFactory<'_>, clients: ClientMetrics) -> Self {
         let metrics = Self {
+            clients,
             requests: series.counters(
                 "upstream_requests_total",
                 "Calls sent to the upstream, by why and by the status that came back (none: no status came).",
@@ -95,8 +100,8 @@ impl UpstreamMetrics {
         }
     }
 
-    /// A call has ended, with this status if an answer came.
-    pub fn called(&self, reason: &'static str, status: Option<u16>, elapsed: Duration) {
+    /// A call for the client with this number has ended, with this status if an answer came.
+    pub fn called(&self, reason: &'static str, client: usize, status: Option<u16>, elapsed: Duration) {
         let code = match status {
             None => "none",
             Some(status) => {
@@ -105,6 +110,7 @@ impl UpstreamMetrics {
             }
         };
         self.requests.with_label_values(&[reason, code]).inc();
+        self.clients.called(client);
         self.duration.observe(elapsed.as_secs_f64());
     }
 

@@ -8,14 +8,16 @@ use std::{
 use prometheus::{Registry, TextEncoder, process_collector::ProcessCollector};
 
 use super::{
-    CacheMetrics, CircuitMetrics, FleetMetrics, QuotaMetrics, RequestMetrics, SharedMetrics, StateMetrics,
-    TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
+    CacheMetrics, CircuitMetrics, ClientMetrics, FleetMetrics, QuotaMetrics, RequestMetrics, SharedMetrics,
+    StateMetrics, TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
 };
 
 /// All metrics, grouped by the module that changes them.
 pub struct Metrics {
     /// Requests on the data port.
     pub requests: RequestMetrics,
+    /// The clients, and the calls that they cause.
+    pub clients: ClientMetrics,
     /// Entries, evictions and refreshes.
     pub cache: CacheMetrics,
     /// Calls sent to the upstream.
@@ -45,10 +47,12 @@ impl Metrics {
         let build = series.int_gauges("build_info", "The running build; always 1.", &["version", "revision"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), Self::revision()]).set(1);
         series.register(Ok(logging::lost_lines()));
+        let clients = ClientMetrics::new(&series);
         let metrics = Self {
             requests: RequestMetrics::new(&series),
+            upstream: UpstreamMetrics::new(&series, clients.clone()),
+            clients,
             cache: CacheMetrics::new(&series),
-            upstream: UpstreamMetrics::new(&series),
             quota: QuotaMetrics::new(&series),
             circuit: CircuitMetrics::new(&series),
             state: StateMetrics::new(&series),

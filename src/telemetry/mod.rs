@@ -6,6 +6,7 @@
 
 mod cache;
 mod calls;
+mod clients;
 mod derivation;
 mod fleet;
 mod log_writer;
@@ -21,6 +22,7 @@ mod token;
 pub use cache::EvictionCause;
 pub(crate) use cache::{CacheMetrics, RefreshResult};
 pub(crate) use calls::{CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetrics};
+pub(crate) use clients::ClientMetrics;
 pub use fleet::FleetMetrics;
 pub use metrics::Metrics;
 pub(crate) use requests::{RequestMetrics, RequestSeries};

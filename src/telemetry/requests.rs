@@ -35,8 +35,8 @@ impl RequestMetrics {
         Self {
             total: series.counters(
                 "requests_total",
-                "Requests answered on the data port, by outcome and status code.",
-                &["outcome", "code"],
+                "Requests answered on the data port, by outcome, status code and client.",
+                &["outcome", "code", "client"],
             ),
             duration: series.histograms(
                 "request_duration_seconds",
@@ -50,10 +50,10 @@ impl RequestMetrics {
         }
     }
 
-    /// The series of one outcome and status code, at zero if it is new. To be kept where it is recorded often.
-    pub fn series(&self, outcome: &'static str, code: &str) -> RequestSeries {
+    /// The series of one outcome, status code and client, at zero if it is new. To be kept where it is recorded often.
+    pub fn series(&self, outcome: &'static str, code: &str, client: &str) -> RequestSeries {
         RequestSeries {
-            total: self.total.with_label_values(&[outcome, code]),
+            total: self.total.with_label_values(&[outcome, code, client]),
             duration: self.duration.with_label_values(&[outcome]),
         }
     }

@@ -13,7 +13,8 @@ use super::{headers, request::request, response};
 use crate::{
     middleware::Next,
     report::{
-        Answer, Call, Cause, Exchange, FetchError, Fetched, Reason, ReportKey, UpstreamFailure, UpstreamLimit,
+        Answer, Call, Cause, ClientNumber, Exchange, FetchError, Fetched, Reason, ReportKey, UpstreamFailure,
+        UpstreamLimit,
     },
     settings::BaseUrl,
     telemetry::{ThrottleKind, UpstreamMetrics},
@@ -36,6 +37,15 @@ pub(crate) struct Fetch<C> {
     base_url: BaseUrl,
     limits: FetchLimits,
     metrics: UpstreamMetrics,
+}
+
+/// What the metrics and the log line of an attempt say about its call.
+#[derive(Clone, Copy)]
+pub(super) struct AttemptInfo<'a> {
+    pub(super) reason: Reason,
+    /// Whose request is the reason.
+    pub(super) client: ClientNumber,
+    pub(super) what: &'a dyn fmt::Display,
 }
 
 // === impl Fetch ===
@@ -75,7 +85,7 @@ impl<C> Fetch<C> {
     /// Records the metrics and the log line of an attempt that has ended, or has reached its timeout.
     pub(super) fn ended<A>(
         &self,
-        (reason, what): (Reason, &dyn fmt::Display),
+        about: AttemptInfo<'_>,
         started: Instant,
         result: Result<Result<A, Cause>, Elapsed>,
         mut exchange: Exchange,
@@ -84,7 +94,7 @@ impl<C> Fetch<C> {
         exchange.elapsed = started.elapsed();
         // A local denial is not a call: nothing was sent, and the module that denied it has logged and counted it.
         if !matches!(result, Err(Cause::Local(_))) {
-            record(&self.metrics, (reason, what), &result, &exchange);
+            record(&self.metrics, about, &result, &exchange);
         }
         match result {
             Ok(answer) => Ok((answer, exchange)),
@@ -123,20 +133,20 @@ where
         let started = Instant::now();
         let attempt = self.attempt(call.key, &mut exchange);
         let result = timeout(self.limits.attempt, attempt).await;
-        let ((answer, answered_at, age), exchange) =
-            self.ended((call.reason, &call.key), started, result, exchange)?;
+        let about = AttemptInfo { reason: call.reason, client: call.client, what: &call.key };
+        let ((answer, answered_at, age), exchange) = self.ended(about, started, result, exchange)?;
         Ok(Fetched { answer, answered_at, age, exchange })
     }
 }
 
 fn record<A>(
     metrics: &UpstreamMetrics,
-    (reason, what): (Reason, &dyn fmt::Display),
+    AttemptInfo { reason, client, what }: AttemptInfo<'_>,
     result: &Result<A, Cause>,
     exchange: &Exchange,
 ) {
     let Exchange { status, request_id, sent_generation: _, date: _, elapsed, origin: _ } = exchange;
-    metrics.called(reason.as_str(), *status, *elapsed);
+    metrics.called(reason.as_str(), client.index(), *status, *elapsed);
     if let Some((limit, _wait)) = result.as_ref().err().and_then(Cause::limit_reached) {
         metrics.throttled(match limit {
             UpstreamLimit::PerSecond | UpstreamLimit::Unspecified => ThrottleKind::Throttled,
@@ -192,7 +202,7 @@ mod tests {
         let base_url = BaseUrl::try_from("https://api.cc.email").unwrap();
         let key = ReportKey { id: ActivityId::parse(ID.as_bytes()).unwrap(), no_clicks: NoClicks::Omitted };
         let fetch = Fetch::new(client, base_url, LIMITS, metrics.upstream.clone());
-        fetch.run(Call { key, reason: Reason::Miss }).await
+        fetch.run(Call { key, reason: Reason::Miss, client: ClientNumber::ANONYMOUS }).await
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     body::{self, Encoding},
-    fetch::Fetch,
+    fetch::{AttemptInfo, Fetch},
     headers,
     request::request,
     response,
@@ -19,8 +19,8 @@ use super::{
 use crate::{
     middleware::Next,
     report::{
-        Cause, Exchange, FetchError, FetchedStatistics, Reason, StatisticsAnswer, StatisticsCall,
-        parse_statistics,
+        Cause, ClientNumber, Exchange, FetchError, FetchedStatistics, Reason, StatisticsAnswer,
+        StatisticsCall, parse_statistics,
     },
 };
 
@@ -63,8 +63,8 @@ where
         let started = Instant::now();
         let attempt = self.statistics(&call, &mut exchange);
         let result = timeout(self.limits().attempt, attempt).await;
-        let ((answer, answered_at, clock), exchange) =
-            self.ended((Reason::Probe, &call), started, result, exchange)?;
+        let about = AttemptInfo { reason: Reason::Probe, client: ClientNumber::PROXY, what: &call };
+        let ((answer, answered_at, clock), exchange) = self.ended(about, started, result, exchange)?;
         Ok(FetchedStatistics { answer, answered_at, clock, exchange })
     }
 }

@@ -34,7 +34,19 @@ async fn refreshes_are_put_off_and_cold_keys_go_on_until_the_reserve_is_spent_to
     assert_eq!((stale.status, stale.cache_status()), (200, "hit; ttl=-10"), "to be put off is no error");
     tokio::time::sleep(OLD).await;
     let old = proxy.get(&path(1)).await;
-    assert_eq!((old.status, old.cache_status()), (200, "hit; ttl=-1210; detail=quota_exhausted"));
+    assert_eq!((old.status, old.cache_status()), (200, "hit; ttl=-1210; detail=rationed"));
+    assert_eq!(
+        proxy
+            .metric(
+                "link_report_proxy_requests_total{client=\"anonymous\",code=\"200\",outcome=\"rationed\"}"
+            )
+            .await,
+        1.0
+    );
+    assert_eq!(
+        proxy.metric("link_report_proxy_requests_total{client=\"anonymous\",code=\"200\",outcome=\"stale_if_error\"}").await,
+        0.0
+    );
     proxy.settled(key(1)).await;
     assert_eq!(proxy.vendor.calls(), 965, "neither was refreshed");
     let explained = proxy.admin(&format!("/cache/{}", key(1).id)).await.text();

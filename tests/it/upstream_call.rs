@@ -6,8 +6,8 @@ use link_report_proxy::{
     app::{Calls, calls, quota_limits},
     quota::{InitialCount, Quota, WallClock},
     report::{
-        ActivityId, Answer, Call, Cause, InvalidReport, LocalDenial, NoClicks, Reason, ReportKey,
-        Unreachable, UpstreamFailure, UpstreamLimit,
+        ActivityId, Answer, Call, Cause, ClientNumber, InvalidReport, LocalDenial, NoClicks, Reason,
+        ReportKey, Unreachable, UpstreamFailure, UpstreamLimit,
     },
     settings::{SecretFile, Settings},
     simulator::{BodyShape, Fault, Limit, Options, Scope, Simulator, synthetic_id},
@@ -82,7 +82,11 @@ impl UpstreamFixture {
 
 fn call(key: u32) -> Call {
     let id = ActivityId::from(synthetic_id(key, 2));
-    Call { key: ReportKey { id, no_clicks: NoClicks::Omitted }, reason: Reason::Miss }
+    Call {
+        key: ReportKey { id, no_clicks: NoClicks::Omitted },
+        reason: Reason::Miss,
+        client: ClientNumber::ANONYMOUS,
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,8 +16,8 @@ use link_report_proxy::{
     },
     refresh::ShadowMode,
     report::{
-        Answer, Call, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport, NegativeAnswer,
-        NegativeStatus, QuotaPressure, QuotaPressureFn, ReportKey,
+        Answer, Call, ClientNumber, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport,
+        NegativeAnswer, NegativeStatus, QuotaPressure, QuotaPressureFn, ReportKey,
     },
     telemetry::Metrics,
 };
@@ -117,6 +117,7 @@ pub(super) fn from(served: &Result<Served, FetchError>) -> &'static str {
         Ok(Served { from: ServedFrom::Hit, .. }) => "hit",
         Ok(Served { from: ServedFrom::Stale, .. }) => "stale",
         Ok(Served { from: ServedFrom::Fetched { .. }, .. }) => "fetched",
+        Ok(Served { from: ServedFrom::Rationed, .. }) => "rationed",
         Ok(Served { from: ServedFrom::StaleIfError(_), .. }) => "fallback",
         Err(_) => "error",
     }
@@ -167,7 +168,11 @@ impl CacheHarness {
 
     /// The same, for an answer that is new.
     pub(super) fn ask_anew(&self, key: ReportKey) -> JoinHandle<Result<Served, FetchError>> {
-        tokio::spawn(self.answer(CacheRequest { key, revalidate: Revalidate::Force }))
+        tokio::spawn(self.answer(CacheRequest {
+            key,
+            revalidate: Revalidate::Force,
+            client: ClientNumber::ANONYMOUS,
+        }))
     }
 
     /// The next call. An hour in which nothing else happens passes at once: a call that never comes fails the test.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use link_report_proxy::{
     cache::ServedFrom,
-    report::{Cause, LocalDenial, QuotaPressure, QuotaPressureFn, Reason},
+    report::{LocalDenial, QuotaPressure, QuotaPressureFn, Reason},
 };
 use tokio::time::sleep;
 
@@ -32,15 +32,14 @@ async fn a_copy_is_refreshed_later_the_scarcer_calls_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_is_too_old_and_put_off_is_answered_at_once_as_one_whose_quota_is_exhausted() {
+async fn a_copy_that_is_too_old_and_put_off_is_answered_at_once_as_rationed_and_no_error() {
     let (mut harness, now) = scarce(QuotaPressure::Delayed { factor: 10.0 });
     harness.hold(key(1), report(key(1), 2, 1)).await;
     sleep(seconds(1_000)).await;
     for quota_pressure in [QuotaPressure::Delayed { factor: 10.0 }, QuotaPressure::Stopped] {
         *now.lock().unwrap() = quota_pressure;
         let served = harness.ask(key(1)).await.unwrap().unwrap();
-        let ServedFrom::StaleIfError(error) = &served.from else { panic!("not a fallback") };
-        assert!(matches!(error.cause, Cause::Local(LocalDenial::DailyQuota { .. })));
+        assert!(matches!(served.from, ServedFrom::Rationed), "{:?}", served.from);
         harness.is_clear().await;
     }
     *now.lock().unwrap() = QuotaPressure::Normal;

@@ -78,13 +78,14 @@ async fn an_expired_refusal_whose_refresh_is_put_off_is_the_answer_and_asked_abo
             harness.call().await.fails(cause.clone());
             let served = asking.await.unwrap().unwrap();
             assert_eq!(served.entry.answer(), &negative_answer());
-            assert!(
-                matches!(&served.from, ServedFrom::StaleIfError(error) if error.cause == cause),
-                "{:?}",
-                served.from
-            );
+            match &served.from {
+                ServedFrom::Rationed => assert!(cause.is_daily_quota()),
+                ServedFrom::StaleIfError(error) => assert!(error.cause == cause && !cause.is_daily_quota()),
+                other => panic!("{other:?}"),
+            }
             sleep(seconds(4)).await;
-            assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "fallback");
+            let again = if cause.is_daily_quota() { "rationed" } else { "fallback" };
+            assert_eq!(from(&harness.ask(key(1)).await.unwrap()), again);
             harness.is_clear().await;
             sleep(seconds(1)).await;
         }
@@ -102,7 +103,7 @@ async fn while_calls_are_scarce_an_expired_refusal_is_the_answer() {
     for quota_pressure in [QuotaPressure::Stopped, QuotaPressure::Delayed { factor: 3.0 }] {
         *now.lock().unwrap() = quota_pressure;
         let served = harness.ask(key(1)).await.unwrap();
-        assert_eq!((from(&served), served.unwrap().entry.answer()), ("fallback", &negative_answer()));
+        assert_eq!((from(&served), served.unwrap().entry.answer()), ("rationed", &negative_answer()));
         harness.is_clear().await;
     }
     sleep(seconds(60)).await;

@@ -1,6 +1,6 @@
 //! Who may ask, who may read the answer, and who may change what is held.
 
-use std::{fs, time::Duration};
+use std::{fs, io::Write as _, time::Duration};
 
 use http::Method;
 
@@ -119,6 +119,51 @@ async fn where_client_tokens_are_asked_for_nobody_passes_without_one_not_even_to
         assert_eq!((passes("first-token").await, passes("third-token").await), (first, third), "{content:?}");
     }
     assert_eq!(proxy.vendor.calls(), 1);
+}
+
+/// Three tokens of two clients, and one without a name.
+const NAMED: &str = "sales 0123456789abcdef\nsales fedcba9876543210\nops 00000000000000000000\nnameless";
+
+#[tokio::test(start_paused = true)]
+async fn requests_and_the_calls_they_cause_are_counted_by_the_token_s_name() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(NAMED.as_bytes()).unwrap();
+    let proxy = InProcess::with(&[("CLIENTS__TOKENS_FILE", file.path().to_str().unwrap())]);
+    let ask = async |token: &str, number| {
+        proxy.get_with(&path(number), &[("authorization", &bearer(token))]).await.status
+    };
+    // Two calls of sales, one of ops, none of nameless, whose request is a hit.
+    for (token, number) in [
+        ("0123456789abcdef", 1),
+        ("fedcba9876543210", 2),
+        ("00000000000000000000", 3),
+        ("00000000000000000000", 1),
+        ("nameless", 1),
+    ] {
+        assert_eq!(ask(token, number).await, 200, "{token}");
+    }
+    assert_eq!(ask("0000000000000000", 1).await, 401);
+    // The refresh in the background is for whoever asked first for the report that is due.
+    tokio::time::sleep(Duration::from_secs(310)).await;
+    assert_eq!(ask("nameless", 3).await, 200);
+    proxy.settled(key(3)).await;
+    let metrics = proxy.admin("/metrics").await.text();
+    for (series, value) in [
+        ("client_calls_total{client=\"sales\"}", 2),
+        ("client_calls_total{client=\"ops\"}", 1),
+        ("client_calls_total{client=\"unnamed\"}", 1),
+        ("client_calls_total{client=\"anonymous\"}", 0),
+        ("requests_total{client=\"sales\",code=\"200\",outcome=\"miss\"}", 2),
+        ("requests_total{client=\"ops\",code=\"200\",outcome=\"hit\"}", 1),
+        ("requests_total{client=\"unnamed\",code=\"200\",outcome=\"stale\"}", 1),
+        ("requests_total{client=\"anonymous\",code=\"401\",outcome=\"rejected\"}", 1),
+        ("requests_total{client=\"ops\",code=\"502\",outcome=\"error\"}", 0),
+    ] {
+        assert!(
+            metrics.contains(&format!("link_report_proxy_{series} {value}\n")),
+            "{series} {value}\n{metrics}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,7 +54,7 @@ async fn a_page_that_rebinds_its_name_to_this_machine_reads_nothing_and_spends_n
     }
     assert!(proxy.admin.memory.peek(&key(1)).is_some());
     assert_eq!(proxy.vendor.calls(), 1);
-    let refused = "link_report_proxy_requests_total{code=\"403\",outcome=\"rejected\"}";
+    let refused = "link_report_proxy_requests_total{client=\"anonymous\",code=\"403\",outcome=\"rejected\"}";
     assert_eq!(proxy.metric(refused).await, 60.0);
 }
 

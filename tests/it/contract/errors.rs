@@ -190,7 +190,9 @@ impl Row {
     /// `Cache-Status` of the copy that is answered instead.
     fn with_a_copy(&self, age: u64) -> String {
         if self.is_refused() {
-            format!("hit; ttl={}; detail={}", 300 - i64::try_from(age).unwrap(), self.error_key)
+            // That the day's calls are spent is no error.
+            let detail = if self.error_key == "quota_exhausted" { "rationed" } else { self.error_key };
+            format!("hit; ttl={}; detail={detail}", 300 - i64::try_from(age).unwrap())
         } else {
             self.forwarded_for("stale")
         }

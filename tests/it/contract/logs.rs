@@ -1,15 +1,31 @@
 //! What operators read: one line a request, and no secret in any.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use http::Method;
 use link_report_proxy::simulator::{Fault, Scope};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     in_process::{InProcess, OLD, key, path, request},
     log::Log,
 };
+
+#[tokio::test(start_paused = true)]
+async fn a_line_names_the_client_whose_token_was_shown() {
+    let (log, _guard) = Log::start();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    io::Write::write_all(&mut file, b"sales 0123456789abcdef\nnameless").unwrap();
+    let proxy = InProcess::with(&[("CLIENTS__TOKENS_FILE", file.path().to_str().unwrap())]);
+    for authorization in
+        ["Bearer 0123456789abcdef", "Bearer 0123456789abcdef", "Bearer nameless", "Bearer no"]
+    {
+        proxy.get_with(&path(1), &[("authorization", authorization)]).await;
+    }
+    let clients: Vec<_> = log.requests().iter().map(|line| line["client"].clone()).collect();
+    assert_eq!(clients, ["sales".into(), "sales".into(), "unnamed".into(), Value::Null]);
+    assert!(!log.text().contains("0123456789abcdef"));
+}
 
 #[tokio::test(start_paused = true)]
 async fn each_request_is_one_line_with_what_became_of_it_and_hits_are_for_debugging() {

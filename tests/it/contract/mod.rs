@@ -9,6 +9,7 @@ mod panics;
 mod renewal;
 mod representation;
 mod requests;
+mod shutdown;
 mod spans;
 
 /// Compares with the snapshot of this name; all of them lie in one place.

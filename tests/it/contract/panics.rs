@@ -78,7 +78,7 @@ async fn get(service: &Arc<ReportService<Calls>>, target: &str) -> HttpAnswer {
 fn is_a_counted_500(answer: &HttpAnswer, metrics: &Metrics) {
     assert_eq!((answer.status, answer.json()["error_key"].as_str()), (500, Some("internal_error")));
     assert_ne!(answer.header("x-request-id"), "");
-    let counted = "link_report_proxy_requests_total{code=\"500\",outcome=\"error\"} 1\n";
+    let counted = "link_report_proxy_requests_total{client=\"anonymous\",code=\"500\",outcome=\"error\"} 1\n";
     let rendered = metrics.render().unwrap();
     assert!(rendered.contains(counted), "{rendered}");
     assert!(rendered.contains("link_report_proxy_requests_in_flight 0\n"), "{rendered}");

@@ -2,17 +2,10 @@
 
 use std::time::Duration;
 
-use link_report_proxy::{
-    app::{self, App},
-    settings::Settings,
-    simulator::{Fault, Options, RefreshTokenPolicy, Scope, Simulator, TOKEN_PATH},
-};
+use link_report_proxy::simulator::{Fault, Options, RefreshTokenPolicy, Scope, Simulator, TOKEN_PATH};
 use secrecy::ExposeSecret as _;
 
-use crate::support::{
-    in_process::{InProcess, OLD, path, timed},
-    pipe::PipeConnector,
-};
+use crate::support::in_process::{InProcess, OLD, path, timed};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -144,30 +137,6 @@ async fn calls_whose_token_expires_while_they_queue_do_not_leave_together_when_t
     let times: Vec<_> = reports.map(|request| request.at).collect();
     assert!(times.windows(5).all(|five| five[4] - five[0] >= Duration::from_secs(1)), "{times:?}");
     assert!(unavailable > 0, "the token did expire while they queued");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_end_waits_for_a_renewal_no_longer_than_the_grace() {
-    let vendor = Simulator::new(Options::default());
-    vendor.inject(Fault::Hang, Scope::TokenCalls);
-    let seed = vendor.refresh_token();
-    let settings = Settings::load(
-        None,
-        [
-            ("LINK_REPORT_PROXY__SERVER__LISTEN", "127.0.0.1:0"),
-            ("LINK_REPORT_PROXY__ADMIN__LISTEN", "127.0.0.1:0"),
-            ("LINK_REPORT_PROXY__SHUTDOWN__GRACE", "5s"),
-            ("LINK_REPORT_PROXY__TOKEN__SOURCE", "refresh"),
-            ("LINK_REPORT_PROXY__TOKEN__CLIENT_ID", "simulated-client-id"),
-            ("LINK_REPORT_PROXY__TOKEN__REFRESH_TOKEN", &seed),
-        ],
-    )
-    .unwrap();
-    let app = App::new(&settings, PipeConnector::to(&vendor).connector()).await.unwrap();
-    let stop = tokio::time::sleep(Duration::from_secs(1));
-    let (ended, lived) = timed(app::run(app, &settings, |_ports| (), stop)).await;
-    ended.unwrap();
-    assert_eq!((vendor.token_calls(), lived), (1, Duration::from_secs(6)), "20 s are a renewal's deadline");
 }
 
 /// Asks for so many reports that nobody holds, four a second, of an upstream that refuses the token; returns how many

@@ -202,7 +202,7 @@ async fn what_another_replica_has_fetched_is_an_outcome_of_its_own_and_no_miss()
         );
     }
     for (replica, [miss, shared]) in fleet.replicas.iter().zip([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]) {
-        let requests = "requests_total{code=\"200\",outcome=";
+        let requests = "requests_total{client=\"anonymous\",code=\"200\",outcome=";
         assert_eq!(metric(replica, &format!("{requests}\"miss\"}}")).await, miss);
         assert_eq!(metric(replica, &format!("{requests}\"shared\"}}")).await, shared);
     }
@@ -330,7 +330,7 @@ async fn without_a_store_the_page_says_so_and_there_are_no_series_of_a_fleet() {
         assert!(!metrics.contains(&format!("link_report_proxy_{name}")), "{name}");
     }
     assert!(
-        metrics.contains("requests_total{code=\"200\",outcome=\"shared\"} 0"),
+        metrics.contains("requests_total{client=\"anonymous\",code=\"200\",outcome=\"shared\"} 0"),
         "the set of outcomes is closed"
     );
     let quota = proxy.admin("/quota").await.json();
