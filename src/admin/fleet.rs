@@ -119,13 +119,14 @@ impl FleetStatus {
 
     fn replicas(&self, told: &FleetTold) -> Vec<Value> {
         let since = told.at.elapsed();
-        let replicas = told.state.members.iter().map(|MemberSeen { id, heartbeat_age, about }| {
+        let replicas = told.state.members.iter().map(|MemberSeen { id, heartbeat_age, feed_lag, about }| {
             json!({
                 "id": id.to_string(),
                 "name": about.name(),
                 "version": about.version(),
                 "this": *id == self.membership.id(),
                 "last_heartbeat_seconds_ago": (*heartbeat_age + since).as_secs(),
+                "changes_read_seconds_before_it": feed_lag.as_secs(),
             })
         });
         replicas.collect()
@@ -189,9 +190,9 @@ fn server(info: &StoreInfo) -> Value {
 
 /// How this server can lose what it holds.
 fn dangers(info: &StoreInfo) -> Vec<&'static str> {
-    let evicts = info
-        .evicts_all()
-        .then_some("its maxmemory-policy may evict the day's count and the token: set it to noeviction");
+    let evicts = info.evicts_all().then_some(
+        "its maxmemory-policy (allkeys) may evict the day's count and the token: set it to noeviction",
+    );
     let forgets = (!info.append_only).then_some(
         "it has no append-only file: a restart empties it, and the replicas restore it and charge shared.margin calls",
     );
@@ -210,6 +211,31 @@ fn day(SpentDay { day, .. }: SpentDay) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::StoreIdentity;
+
+    #[test]
+    fn what_a_server_can_lose_is_said() {
+        let safe = StoreInfo {
+            identity: StoreIdentity("abc".into()),
+            engine: "valkey",
+            version: "9.0.1".into(),
+            replicas: 1,
+            append_only: true,
+            rewriting: false,
+            eviction: Some("noeviction".into()),
+        };
+        let words = |info: &StoreInfo| -> Vec<_> {
+            let said = dangers(info);
+            ["allkeys", "no append-only file", "rewriting"]
+                .map(|word| said.iter().any(|text| text.contains(word)))
+                .into()
+        };
+        assert_eq!(words(&safe), [false; 3]);
+        let eviction = Some("volatile-lru".into());
+        assert_eq!(words(&StoreInfo { eviction, ..safe.clone() }), [false; 3], "it takes reports first");
+        let eviction = Some("allkeys-lru".into());
+        assert_eq!(words(&StoreInfo { eviction, append_only: false, rewriting: true, ..safe }), [true; 3]);
+    }
 
     #[test]
     fn a_day_is_shown_as_a_date() {

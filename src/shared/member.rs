@@ -25,6 +25,8 @@ pub struct MemberSeen {
     pub id: MemberId,
     /// How long ago its last heartbeat was, by the store's clock.
     pub heartbeat_age: Duration,
+    /// How long before that heartbeat it had read all changes of the others.
+    pub feed_lag: Duration,
     /// What it says of itself.
     pub about: MemberAbout,
 }
@@ -53,7 +55,9 @@ pub struct Heartbeat {
     /// The calls that it made on `told.day` while the store was away: all of them, so a repeated heartbeat adds nothing.
     /// A store that was recovered since may add them twice, which is the safe side.
     pub offline: u64,
-    /// For the others' operators.
+    /// For operators: how long ago it had read all changes of the others.
+    pub feed_lag: Duration,
+    /// For operators: which one it is.
     pub about: MemberAbout,
 }
 

@@ -231,7 +231,7 @@ impl Membership {
     fn heartbeat(&self) -> Heartbeat {
         let known = self.known();
         let (told, offline, about) = (known.told, known.offline, self.options.about.clone());
-        Heartbeat { member: self.id, told, offline, about }
+        Heartbeat { member: self.id, told, offline, feed_lag: known.feed_lag(), about }
     }
 
     /// Who was told last knows most, and begins the epoch: the others wait, and then find it.

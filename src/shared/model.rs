@@ -28,9 +28,16 @@ pub(super) struct StoreModel {
     fleet: ModelFleet,
     keys: ModelKeys,
     feed: ModelFeed,
-    /// With the times of their last heartbeats.
-    members: BTreeMap<MemberId, (u64, MemberAbout)>,
+    members: BTreeMap<MemberId, ModelMember>,
     token: Option<SharedToken>,
+}
+
+#[derive(Debug, Clone)]
+struct ModelMember {
+    /// The time of its last heartbeat.
+    last: u64,
+    feed_lag: Duration,
+    about: MemberAbout,
 }
 
 /// One of the store's values, which a server can lose by itself: by eviction.
@@ -62,7 +69,10 @@ impl StoreModel {
         let now = millis(now);
         self.fleet.guard(seen)?;
         self.fleet.merge(now, heartbeat);
-        self.members.insert(heartbeat.member, (now, heartbeat.about.clone()));
+        self.members.insert(
+            heartbeat.member,
+            ModelMember { last: now, feed_lag: heartbeat.feed_lag, about: heartbeat.about.clone() },
+        );
         self.keys.drop_expired(now);
         Ok(self.state(now))
     }
@@ -234,11 +244,12 @@ impl StoreModel {
     }
 
     fn state(&mut self, now: u64) -> FleetState {
-        self.members.retain(|_, (last, _)| *last + MEMBER_LIFETIME > now);
-        let seen = self.members.iter().map(|(id, (last, about))| MemberSeen {
+        self.members.retain(|_, member| member.last + MEMBER_LIFETIME > now);
+        let seen = self.members.iter().map(|(id, member)| MemberSeen {
             id: *id,
-            heartbeat_age: Duration::from_millis(now.saturating_sub(*last)),
-            about: about.clone(),
+            heartbeat_age: Duration::from_millis(now.saturating_sub(member.last)),
+            feed_lag: Duration::from_millis(millis(member.feed_lag)),
+            about: member.about.clone(),
         });
         let members = seen.collect();
         self.fleet.state(now, members, self.token_version())

@@ -62,6 +62,7 @@ impl LinkKeeper {
             let connected = timeout(limit, self.connect(moved_to)).await;
             match connected.unwrap_or_else(|_elapsed| Err(DownReason::TimedOut.into())) {
                 Ok((connection, info)) => {
+                    self.tell_of_a_new_server(&connection, &info);
                     self.warn_of_eviction(&info);
                     self.current.connected(&connection, info);
                     self.until_lost(connection).await;
@@ -147,6 +148,22 @@ impl LinkKeeper {
                 detail,
                 "the shared store is away: {}; until it is back, this replica uses its own share of the quota",
                 why.explanation()
+            );
+        }
+    }
+
+    /// The first server, and any that has another history: after a restart or a failover.
+    fn tell_of_a_new_server(&self, connection: &StoreConnection, info: &StoreInfo) {
+        let is_known =
+            self.current.watch().borrow().info().is_some_and(|known| known.identity == info.identity);
+        if !is_known {
+            tracing::info!(
+                node = %connection.node(),
+                engine = info.engine,
+                version = &*info.version,
+                append_only_file = info.append_only,
+                maxmemory_policy = info.eviction.as_deref(),
+                "connected to a store that this replica did not know"
             );
         }
     }

@@ -2,12 +2,12 @@
 local function fleet_state()
   local members = {}
   for _, member in ipairs(redis.call('HKEYS', KEYS[3])) do
-    local at, about = string.match(redis.call('HGET', KEYS[3], member), '^(%d+) (.*)$')
+    local at, lag, about = string.match(redis.call('HGET', KEYS[3], member), '^(%d+) (%d+) (.*)$')
     at = tonumber(at) or 0
     if at <= now - 60000 then
       redis.call('HDEL', KEYS[3], member)
     else
-      members[#members + 1] = {member, math.max(now - at, 0), about}
+      members[#members + 1] = {member, math.max(now - at, 0), tonumber(lag), about}
     end
   end
   local version = tonumber(redis.call('HGET', KEYS[4], 'version')) or 0

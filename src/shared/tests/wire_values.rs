@@ -80,6 +80,7 @@ pub(in crate::shared) fn decode(call: &ScriptCall) -> Option<StoreOperation> {
                 member: MemberId(args.hex()),
                 told: args.told(),
                 offline: args.integer(),
+                feed_lag: args.duration(),
                 about: MemberAbout::parse(&args.text()),
             },
         ),
@@ -234,8 +235,13 @@ pub(in crate::shared) fn encode(result: OperationResult) -> Value {
 fn fleet_state(state: FleetState) -> Value {
     let FleetState { epoch, sequence, today, locked_out_for, members, token_version, purged, clock, begun } =
         state;
-    let member = |MemberSeen { id, heartbeat_age, about }: MemberSeen| {
-        Value::Array(vec![word(&id.to_string()), millis(heartbeat_age), word(&about.to_string())])
+    let member = |MemberSeen { id, heartbeat_age, feed_lag, about }: MemberSeen| {
+        Value::Array(vec![
+            word(&id.to_string()),
+            millis(heartbeat_age),
+            millis(feed_lag),
+            word(&about.to_string()),
+        ])
     };
     reply(
         "fleet",

@@ -175,6 +175,7 @@ fn member(value: Value) -> ReplyParsed<MemberSeen> {
     let seen = MemberSeen {
         id: MemberId(fields.epoch()?.0),
         heartbeat_age: fields.duration()?,
+        feed_lag: fields.duration()?,
         about: MemberAbout::parse(&fields.text(LARGEST_ABOUT)?),
     };
     fields.end()?;

@@ -32,13 +32,14 @@ impl ScriptRequests {
     }
 
     pub(in crate::shared) fn heartbeat(&self, seen: StoreSeen, heartbeat: &Heartbeat) -> ScriptCall {
-        let Heartbeat { member, told, offline, about } = heartbeat;
+        let Heartbeat { member, told, offline, feed_lag, about } = heartbeat;
         ScriptCall::new(&scripts::HEARTBEAT, self.fleet_keys())
             .seen(seen)
             .text(&hex(member.0))
             .integer(told.day)
             .integer(told.spent)
             .integer(*offline)
+            .integer(millis(*feed_lag))
             .text(&about.to_string())
     }
 

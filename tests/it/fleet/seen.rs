@@ -278,7 +278,8 @@ async fn beat_as(fleet: &Fleet, member: u64, version: &str) {
     let FleetState { epoch, sequence, .. } = fleet.store.recover(recovery).await.unwrap();
     let seen = StoreSeen { epoch: Some(epoch), sequence };
     let about = MemberAbout::new(version, "pod-7");
-    let heartbeat = Heartbeat { member: MemberId(member), told, offline: 0, about };
+    let heartbeat =
+        Heartbeat { member: MemberId(member), told, offline: 0, feed_lag: Duration::from_secs(77), about };
     fleet.store.heartbeat(seen, heartbeat).await.unwrap().unwrap();
 }
 
@@ -294,7 +295,9 @@ async fn replicas_of_another_version_are_logged_when_they_come_and_when_they_are
     let page = fleet_page(&fleet.replicas[0]).await;
     let list = page["replicas"]["list"].as_array().unwrap();
     assert!(
-        list.iter().any(|replica| replica["version"] == "9.9.9" && replica["name"] == "pod-7"),
+        list.iter().any(|replica| replica["version"] == "9.9.9"
+            && replica["changes_read_seconds_before_it"] == 77
+            && replica["name"] == "pod-7"),
         "{page:#}"
     );
     let said = |text: &str| log.lines(|line| line["message"] == text);

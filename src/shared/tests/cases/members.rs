@@ -30,6 +30,7 @@ pub(in super::super) async fn the_state_says_who_the_members_are_and_when_each_w
     let seen = |replica: &Replica, age| MemberSeen {
         id: MemberId(replica.number),
         heartbeat_age: secs(age),
+        feed_lag: ms(replica.number),
         about: replica.about(),
     };
     let members = second.beat().await.members;

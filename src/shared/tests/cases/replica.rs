@@ -88,7 +88,13 @@ impl Replica {
 
     pub(super) async fn try_beat(&self, offline: u64) -> Guarded<FleetState> {
         let about = self.about();
-        let heartbeat = Heartbeat { member: MemberId(self.number), told: self.told, offline, about };
+        let heartbeat = Heartbeat {
+            member: MemberId(self.number),
+            told: self.told,
+            offline,
+            feed_lag: ms(self.number),
+            about,
+        };
         self.store.heartbeat(self.seen, heartbeat).await.unwrap()
     }
 
