@@ -127,10 +127,10 @@ async fn the_series_an_alert_needs_exist_before_anything_happened() {
     let proxy = Proxy::start(&upstream, &[]).await;
     let text = proxy.metrics().await;
     let wanted = [
-        r#"requests_total{code="200",outcome="hit"} 0"#,
-        r#"requests_total{code="503",outcome="error"} 0"#,
-        r#"requests_total{code="502",outcome="error"} 0"#,
-        r#"requests_total{code="504",outcome="error"} 0"#,
+        r#"requests_total{client="anonymous",code="200",outcome="hit"} 0"#,
+        r#"requests_total{client="anonymous",code="503",outcome="error"} 0"#,
+        r#"requests_total{client="anonymous",code="502",outcome="error"} 0"#,
+        r#"requests_total{client="anonymous",code="504",outcome="error"} 0"#,
         r#"refreshes_total{result="error"} 0"#,
         r#"quota_denied_total{window="second"} 0"#,
         r#"quota_denied_total{window="day"} 0"#,
