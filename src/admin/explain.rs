@@ -5,12 +5,15 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
+    FleetStatus,
     list::{kind_of, seconds},
     next::{next, next_without_entry},
     reply::rounded,
 };
 use crate::{
-    cache::{ActivityStatistics, Entry, Freshness, PlannedView, Refresh, RefreshFailure, ReportCache},
+    cache::{
+        ActivityStatistics, Entry, Freshness, PlannedView, Refresh, RefreshFailure, ReportCache, SharedCopy,
+    },
     refresh::Pairing,
     report::{ActivityId, LinkReport, NoClicks, ReportKey},
 };
@@ -18,6 +21,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(super) struct Explanation {
     id: ActivityId,
+    /// Entries, hits and clicks are those of one replica, also in a fleet.
+    counted_for: &'static str,
     /// `None` until the upstream has responded with a report, for either value of `no_clicks`.
     clicks: Option<ClicksView>,
     reports: Vec<Explained>,
@@ -52,7 +57,17 @@ struct Explained {
     hits_since_last_fetch: u64,
     /// Why there is no entry, if calls for it fail.
     last_fetch_error: Option<RefreshFailureView>,
+    /// What the fleet has to do with it: `None` where nothing is shared, or if this replica has had no report of the key.
+    fleet: Option<FleetCopyView>,
     held: Option<HeldView>,
+}
+
+/// The report that this replica last had, as the shared store knows it.
+#[derive(Debug, Serialize)]
+struct FleetCopyView {
+    /// Increases with each flight of the fleet.
+    fence: u64,
+    fetched_by: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,7 +132,7 @@ struct RefreshFailureView {
 // === impl Explanation ===
 
 impl Explanation {
-    pub(super) fn of(id: ActivityId, memory: &ReportCache) -> Self {
+    pub(super) fn of(id: ActivityId, memory: &ReportCache, fleet: Option<&FleetStatus>) -> Self {
         let now = Instant::now();
         let statistics = memory.statistics(id).unwrap_or_default();
         let reports = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| {
@@ -136,10 +151,12 @@ impl Explanation {
                 hits_since_last_fetch: form.hits_since_last_fetch(entry.as_ref().map(|entry| entry.hits())),
                 last_fetch_error: refresh_failure
                     .map(|refresh_failure| RefreshFailureView::of(&refresh_failure, now)),
+                fleet: fleet.and_then(|fleet| fleet.copy(&key)).map(FleetCopyView::from),
                 held: entry.map(|entry| HeldView::of(&key, &entry, memory, now)),
             }
         });
-        Self { id, clicks: ClicksView::of(&statistics, memory, now), reports: reports.into() }
+        let counted_for = "this_replica";
+        Self { id, counted_for, clicks: ClicksView::of(&statistics, memory, now), reports: reports.into() }
     }
 }
 
@@ -159,6 +176,14 @@ impl ClicksView {
             reports_agree: campaign.pairing() == Pairing::Paired,
             changes: changes.collect(),
         })
+    }
+}
+
+// === impl FleetCopyView ===
+
+impl From<SharedCopy> for FleetCopyView {
+    fn from(SharedCopy { fence, fetched_by }: SharedCopy) -> Self {
+        Self { fence: fence.0, fetched_by: fetched_by.as_str() }
     }
 }
 

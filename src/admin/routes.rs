@@ -1,5 +1,5 @@
-//! The admin port's routes: `/metrics`, `/livez`, `/readyz`, `/version`, `/config`, `/quota`, `/token`, `/cache`, and
-//! `DELETE /cache` to purge.
+//! The admin port's routes: `/metrics`, `/livez`, `/readyz`, `/version`, `/config`, `/quota`, `/token`, `/fleet`,
+//! `/cache`, and `DELETE /cache` to purge.
 
 use std::{convert::Infallible, future::Ready, net::SocketAddr, sync::Arc};
 
@@ -8,8 +8,9 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::{
-    Readiness,
+    FleetStatus, Readiness,
     explain::Explanation,
+    fleet,
     list::Page,
     reply::{Refused, json, respond, text},
     status::{self, PlanStatus},
@@ -47,6 +48,8 @@ pub struct AdminState {
     pub settings: Value,
     /// The token that purging requires; `None`: any client on this machine may purge, and no other.
     pub purge_auth: Option<BearerAuth>,
+    /// Shown by `/fleet`; `None`: nothing is shared.
+    pub fleet: Option<FleetStatus>,
     /// Tells the other replicas of a purge; `None`: nothing is shared.
     pub purges: Option<Arc<PurgeQueue>>,
 }
@@ -107,7 +110,7 @@ impl Admin {
         if let Some(id) = path.strip_prefix("/cache/") {
             let id = ActivityId::parse(id.as_bytes()).map_err(|_| Refused::BadActivityId);
             return match *request.method() {
-                Method::GET => Ok(json(&Explanation::of(id?, &self.state.memory))),
+                Method::GET => Ok(json(&Explanation::of(id?, &self.state.memory, self.state.fleet.as_ref()))),
                 Method::DELETE => {
                     let id = id?;
                     self.purge(request, PurgedEntries::Of(id))
@@ -130,7 +133,12 @@ impl Admin {
                 let plan = state.memory.plan_status(snapshot.now()).zip(state.memory.probe_status());
                 let derivation = state.memory.derivation_status();
                 let plan = plan.map(|(price, probe)| PlanStatus { price, probe, derivation });
-                json(&status::quota(snapshot, plan.as_ref()))
+                json(&status::quota(snapshot, plan.as_ref(), state.fleet.as_ref()))
+            },
+            "/fleet" => |state| {
+                let purges = state.purges.as_ref().map_or(0, |purges| purges.len());
+                let shown = state.fleet.as_ref().map(|fleet| fleet.show(&state.quota.snapshot(), purges));
+                json(&shown.unwrap_or_else(fleet::not_shared))
             },
             "/token" => |state| json(&status::token(state.tokens.snapshot())),
             _ => return Err(Refused::NoSuchRoute),

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::SystemTime};
 
 use serde_json::{Value, json};
 
-use super::reply::rounded;
+use super::{FleetStatus, fleet::share, reply::rounded};
 use crate::{
     quota::{Forecast, QuotaSnapshot, SecondCount},
     refresh::{PriceStatus, ProbeOffReason, ShadowStatus},
@@ -23,12 +23,20 @@ pub(super) struct PlanStatus {
     pub(super) derivation: ShadowStatus<DerivationMismatch>,
 }
 
-/// `plan` is absent with fixed lifetimes.
-pub(super) fn quota(snapshot: QuotaSnapshot, plan: Option<&PlanStatus>) -> Value {
+/// `plan` is absent with fixed lifetimes, `fleet` where nothing is shared.
+pub(super) fn quota(
+    snapshot: QuotaSnapshot,
+    plan: Option<&PlanStatus>,
+    fleet: Option<&FleetStatus>,
+) -> Value {
     const HOUR_SECONDS: f64 = 3_600.0;
-    let QuotaSnapshot { second: SecondCount { limit, used, waiting, wait }, day, skew } = snapshot;
+    let QuotaSnapshot { second: SecondCount { limit, used, waiting, wait }, day, skew, fleet: shared } =
+        snapshot;
+    // The limits are the fleet's, and so is the day's count. The second's is this replica's own.
+    let of_day = if shared.is_some() { "fleet" } else { "this_replica" };
     let hours_left = day.resets_in.as_secs_f64() / HOUR_SECONDS;
     json!({
+        "counted_for": { "second": "this_replica", "day": of_day },
         "second": { "limit": limit, "used": used, "waiting": waiting, "wait_seconds": wait.as_secs_f64() },
         "day": {
             "limit": day.limit,
@@ -37,12 +45,16 @@ pub(super) fn quota(snapshot: QuotaSnapshot, plan: Option<&PlanStatus>) -> Value
             "reserved_for_misses": day.reserved,
             "external_calls": day.external,
             "resets_at": rfc3339(day.resets_at),
-            "backing": day.backing.as_str(),
+            "backing": shared.map_or(day.backing.as_str(), |shared| shared.backing.as_str()),
             "mode": day.mode.as_str(),
             "calls_per_hour": (day.per_second * HOUR_SECONDS).round(),
             "affordable_calls_per_hour": day.remaining.map(|left| (f64::from(left) / hours_left).round()),
             "forecast": forecast(day.forecast),
         },
+        "fleet": shared.as_ref().map(|shared| json!({
+            "last_charge": fleet.and_then(FleetStatus::last_charge),
+            "without_the_store": share(shared),
+        })),
         "plan": plan.map(planned),
         "upstream_clock_ahead_seconds": skew.ahead_seconds(),
     })
@@ -156,7 +168,7 @@ mod tests {
         ] {
             let clock = WallClock::starting_at(now);
             let unused = Quota::new(limits, InitialCount::Unspent, clock, Metrics::new().quota);
-            assert_eq!(quota(unused.snapshot(), None)["day"]["resets_at"], shown);
+            assert_eq!(quota(unused.snapshot(), None, None)["day"]["resets_at"], shown);
         }
     }
 

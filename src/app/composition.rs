@@ -83,19 +83,22 @@ impl App {
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
-        let membership = shared.map(|backend| {
-            let store = fleet::store(backend, &metrics, &mut background);
-            fleet::join(store, settings, &quota, &mut background)
-        });
+        let joined =
+            shared.map(|backend| fleet::join(backend, settings, &quota, (&metrics, &clock), &mut background));
+        let membership = joined.as_ref().map(|joined| Arc::clone(&joined.membership));
         let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),
             pressure_of(&quota),
             metrics.cache.clone(),
         ));
-        let reports = match &membership {
-            Some(fleet) => fleet::share_reports(fleet, &memory, reports, settings, &mut background),
-            None => reports,
+        let (reports, fleet) = match joined {
+            Some(joined) => {
+                let (reports, tier) =
+                    fleet::share_reports(&joined, &memory, reports, settings, &mut background);
+                (reports, Some(joined.status(tier, settings)))
+            }
+            None => (reports, None),
         };
         let clients = bearer_auth(
             "clients.tokens_file",
@@ -144,6 +147,7 @@ impl App {
             tokens,
             settings: settings.effective(),
             purge_auth,
+            fleet,
             purges: membership.as_ref().map(|fleet| fleet::share_purges(fleet, &mut background)),
         };
         Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, membership, background })

@@ -3,18 +3,22 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::Layer as _;
 
-use super::{Calls, SharedBackend, options};
+use super::{Calls, SharedBackend, labels, options};
 use crate::{
+    admin::FleetStatus,
     cache::{ReportCache, SharedFetch, SharedLifetimes, SharedTier},
     middleware::{TowerService, step},
     outage::Outage,
-    quota::{FleetQuota, Quota},
+    quota::{FleetQuota, Quota, WallClock},
     settings::Settings,
-    shared::{Change, ChangeId, ChangeKind, Membership, PurgeQueue, SharedStore, SharedStoreError},
-    telemetry::Metrics,
+    shared::{
+        ChangeId, ChangeKind, ConnectedStore, FeedPage, MemberAbout, Membership, MembershipOptions,
+        PurgeQueue, SharedStoreError, StoreLink,
+    },
+    telemetry::{FleetMetrics, Metrics},
 };
 
 /// A read of the feed waits for this time; then it is read again.
@@ -26,46 +30,89 @@ const FEED_PAUSE: Duration = Duration::from_secs(1);
 /// Added to the times that a call may take: reading and writing the store.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
-/// The shared store; one on a server is connected in the background.
-pub(super) fn store(
-    backend: SharedBackend,
-    metrics: &Metrics,
-    background: &mut Vec<BoxFuture<'static, ()>>,
-) -> Arc<dyn SharedStore> {
-    match backend {
-        SharedBackend::Server(server) => {
-            let (store, connected) = server.connect(metrics.shared());
-            background.push(connected);
-            store
-        }
-        SharedBackend::Store(store) => store,
+/// This replica's part in the fleet.
+pub(super) struct JoinedFleet {
+    pub(super) membership: Arc<Membership>,
+    /// `None`: the store is in this process.
+    link: Option<StoreLink>,
+    metrics: FleetMetrics,
+    clock: WallClock,
+}
+
+// === impl JoinedFleet ===
+
+impl JoinedFleet {
+    /// For `GET /fleet`, and for the gauges.
+    pub(super) fn status(self, tier: Arc<SharedTier>, settings: &Settings) -> FleetStatus {
+        let Self { membership, link, metrics: _, clock } = self;
+        let namespace = settings.namespace().map_or_else(Box::default, |namespace| namespace.as_str().into());
+        FleetStatus { membership, link, tier, namespace, replicas_configured: replicas(settings), clock }
     }
 }
 
 /// Joins the fleet of this store. Nothing waits for the store: its absence is noticed by the first operation.
 pub(super) fn join(
-    store: Arc<dyn SharedStore>,
+    backend: SharedBackend,
     settings: &Settings,
     quota: &Quota,
+    (metrics, clock): (&Metrics, &WallClock),
     background: &mut Vec<BoxFuture<'static, ()>>,
-) -> Arc<Membership> {
-    let shared = &settings.shared;
-    let membership = Arc::new(Membership::new(store, shared.margin.into()));
-    let replicas = u32::try_from(shared.replicas.get()).ok().and_then(NonZeroU32::new);
+) -> JoinedFleet {
+    let (store, link) = match backend {
+        SharedBackend::Server(server) => {
+            let ConnectedStore { store, link, keeper } = server.connect(metrics.shared());
+            background.push(keeper);
+            (store, Some(link))
+        }
+        SharedBackend::Store(store) => (store, None),
+    };
+    let (fleet_metrics, replicas) = (metrics.fleet(), replicas(settings));
+    labels::announce_fleet(&fleet_metrics, replicas);
+    let options = MembershipOptions {
+        margin: settings.shared.margin.into(),
+        about: MemberAbout::new(&version(), &host_name()),
+        metrics: fleet_metrics.clone(),
+    };
+    let membership = Arc::new(Membership::new(store, options));
     let limits = options::quota_limits(&settings.quota);
-    quota.join(FleetQuota::new(Arc::clone(&membership), &limits, replicas.unwrap_or(NonZeroU32::MAX)));
+    quota.join(FleetQuota::new(Arc::clone(&membership), &limits, replicas));
     background.push(Box::pin(beat(Arc::clone(&membership), quota.clone())));
-    membership
+    let (seen, shown, now) = (Arc::clone(&membership), fleet_metrics.clone(), clock.clone());
+    metrics.before_scrape(move || {
+        let known = seen.knowledge();
+        shown.feed_lag(known.feed_lag());
+        shown.replicas_seen(seen.replicas_seen());
+        known.clock_skew(now.now()).into_iter().for_each(|skew| shown.clock_skew(skew));
+    });
+    JoinedFleet { membership, link, metrics: fleet_metrics, clock: clock.clone() }
+}
+
+fn replicas(settings: &Settings) -> NonZeroU32 {
+    u32::try_from(settings.shared.replicas.get()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX)
+}
+
+/// With the revision, if the build knows it: that is what differs in a rollout.
+fn version() -> String {
+    match Metrics::revision() {
+        "unknown" => env!("CARGO_PKG_VERSION").to_owned(),
+        revision => format!("{}+{revision}", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+/// On Kubernetes, the pod's name. Linux only; elsewhere replicas are told apart by their ids.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default()
 }
 
 /// The upstream's stack with the store above it, so that a report that another replica has fetched costs no call.
 pub(super) fn share_reports(
-    membership: &Arc<Membership>,
+    fleet: &JoinedFleet,
     memory: &Arc<ReportCache>,
     calls: Calls,
     settings: &Settings,
     background: &mut Vec<BoxFuture<'static, ()>>,
-) -> Calls {
+) -> (Calls, Arc<SharedTier>) {
+    let membership = &fleet.membership;
     // A retry waits for its place again.
     let attempts = 2 * (settings.quota.max_wait + settings.upstream.attempt_timeout);
     let cache = &settings.cache;
@@ -73,9 +120,10 @@ pub(super) fn share_reports(
         lease: attempts + LEASE_MARGIN,
         keep: cache.stale_if_error.max(cache.stale_while_revalidate).max(cache.ttl),
     };
-    let tier = Arc::new(SharedTier::new(Arc::clone(memory), Arc::clone(membership), lifetimes));
+    let (below, metrics) = (Arc::clone(memory), fleet.metrics.clone());
+    let tier = Arc::new(SharedTier::new(below, Arc::clone(membership), lifetimes, metrics));
     background.push(Box::pin(follow(Arc::clone(membership), Arc::clone(memory), Arc::clone(&tier))));
-    Calls::new(step(SharedFetch(tier)).layer(TowerService(calls)))
+    (Calls::new(step(SharedFetch(Arc::clone(&tier))).layer(TowerService(calls))), tier)
 }
 
 /// Tells the other replicas of purges.
@@ -94,9 +142,13 @@ async fn follow(membership: Arc<Membership>, memory: Arc<ReportCache>, tier: Arc
     let mut at = None;
     loop {
         match read_on(&membership, &mut at).await {
-            Ok(changes) => {
-                for change in changes {
+            Ok(page) => {
+                let (read_at, is_full) = (Instant::now(), page.is_full());
+                for change in page.changes {
                     heed(change.kind, &membership, &memory, &tier).await;
+                }
+                if !is_full {
+                    membership.feed_was_read(read_at);
                 }
             }
             // The heartbeats tell of the outage.
@@ -106,10 +158,7 @@ async fn follow(membership: Arc<Membership>, memory: Arc<ReportCache>, tier: Arc
 }
 
 /// The next changes. What a feed has dropped is not missed for long: the next refresh of each report looks into the store.
-async fn read_on(
-    membership: &Membership,
-    at: &mut Option<ChangeId>,
-) -> Result<Vec<Change>, SharedStoreError> {
+async fn read_on(membership: &Membership, at: &mut Option<ChangeId>) -> Result<FeedPage, SharedStoreError> {
     let store = membership.store();
     let after = match *at {
         Some(after) => after,
@@ -119,7 +168,7 @@ async fn read_on(
     if let Some(last) = page.changes.last().map(|change| change.id).or(page.restart_at) {
         *at = Some(last);
     }
-    Ok(page.changes)
+    Ok(page)
 }
 
 async fn heed(

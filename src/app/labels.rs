@@ -1,13 +1,16 @@
 //! Creates every metric series at startup, at zero, with the label values of the enums that own them. An alert on
 //! `increase()` misses the first event of a series that only appears with it.
 
+use std::num::NonZeroU32;
+
 use crate::{
+    cache::SharedFlightResult,
     inbound::RequestOutcome,
     quota::{QuotaMode, Window},
     refresh::{ProbeOffReason, ProbeVerdict, ShadowStatus},
     report::{ClientNumber, DerivationMismatch, DerivedComparison, Reason},
     resilience::CircuitState,
-    telemetry::Metrics,
+    telemetry::{FleetMetrics, Metrics},
     token::TokenStatus,
 };
 
@@ -24,6 +27,12 @@ pub(super) fn announce(metrics: &Metrics) {
     metrics.cache.derivation.announce(&states, off, &DerivedComparison::WORDS, &reasons);
     metrics.circuit.announce(&CircuitState::ALL.map(CircuitState::as_str), CircuitState::Closed.as_str());
     metrics.token.announce(&TokenStatus::ALL.map(TokenStatus::as_str), TokenStatus::Missing.as_str());
+}
+
+/// Creates the series of the fleet.
+pub(super) fn announce_fleet(metrics: &FleetMetrics, replicas: NonZeroU32) {
+    let results = SharedFlightResult::ALL.map(SharedFlightResult::as_str);
+    metrics.announce(&results, replicas.get().into());
 }
 
 /// Creates the series of a client's requests.
@@ -57,6 +66,7 @@ mod tests {
     fn every_series_an_alert_could_use_exists_from_the_start() {
         let metrics = Metrics::new();
         announce(&metrics);
+        announce_fleet(&metrics.fleet(), NonZeroU32::new(4).unwrap());
         let text = metrics.render().unwrap();
         insta::assert_snapshot!(
             text.lines()

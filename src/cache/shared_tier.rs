@@ -13,6 +13,7 @@ use tokio::{
 use super::{
     RefreshFailure, ReportCache,
     shared_answer::{failure_of, failure_word, from_stored, to_stored},
+    shared_flight::{FetchedBy, SharedCopy, SharedFlightResult},
 };
 use crate::{
     middleware::{Middleware, Next},
@@ -21,6 +22,7 @@ use crate::{
         Fence, FlightFailure, FlightLease, LookUp, LookedUp, Membership, Nonce, ReportToStore, SharedReport,
         StoreReport,
     },
+    telemetry::FleetMetrics,
 };
 
 /// The store is asked again after this time while another replica fetches, if the feed says nothing; doubled each time.
@@ -30,8 +32,8 @@ const LONGEST_POLL: Duration = Duration::from_secs(1);
 /// So many changes wait for a flight that looks for its own key.
 const CHANGES: usize = 256;
 
-/// So many keys' fences are remembered. A fence that is forgotten costs one more look into the store.
-const FENCES: u64 = 20_000;
+/// So many keys' fences are remembered. One that is forgotten costs one more look into the store.
+const COPIES: u64 = 20_000;
 
 /// How long flights and reports last in the store.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +50,9 @@ pub struct SharedTier {
     memory: Arc<ReportCache>,
     membership: Arc<Membership>,
     lifetimes: SharedLifetimes,
-    /// The fence of the report that this replica last had of each key.
-    fences: Moka<ReportKey, Fence, RandomState>,
+    /// The report that this replica last had of each key.
+    copies: Moka<ReportKey, SharedCopy, RandomState>,
+    metrics: FleetMetrics,
     changed: broadcast::Sender<ReportKey>,
 }
 
@@ -61,9 +64,20 @@ pub(crate) struct SharedFetch(pub(crate) Arc<SharedTier>);
 
 impl SharedTier {
     /// A tier below this memory.
-    pub fn new(memory: Arc<ReportCache>, membership: Arc<Membership>, lifetimes: SharedLifetimes) -> Self {
-        let fences = Moka::builder().max_capacity(FENCES).build_with_hasher(RandomState::default());
-        Self { memory, membership, lifetimes, fences, changed: broadcast::Sender::new(CHANGES) }
+    pub fn new(
+        memory: Arc<ReportCache>,
+        membership: Arc<Membership>,
+        lifetimes: SharedLifetimes,
+        metrics: FleetMetrics,
+    ) -> Self {
+        let copies = Moka::builder().max_capacity(COPIES).build_with_hasher(RandomState::default());
+        let changed = broadcast::Sender::new(CHANGES);
+        Self { memory, membership, lifetimes, copies, metrics, changed }
+    }
+
+    /// The report that this replica last had of a key, as the store knows it.
+    pub(crate) fn copy(&self, key: &ReportKey) -> Option<SharedCopy> {
+        self.copies.get(key)
     }
 
     /// Another replica's flight of this key has ended. If it brought a report that is newer than the one held here, gets it:
@@ -72,7 +86,7 @@ impl SharedTier {
         // Without a flight that waits nobody listens.
         let _listeners = self.changed.send(key);
         let (Some(fence), Some(_held)) = (stored, self.memory.peek(&key)) else { return };
-        let have = self.fences.get(&key).unwrap_or_default();
+        let have = self.fence(&key);
         if fence <= have {
             return;
         }
@@ -90,6 +104,8 @@ impl SharedTier {
         N: Next<Call, Response = Fetched, Error = FetchError>,
     {
         let (key, nonce, mut poll) = (call.key, Nonce(random()), FIRST_POLL);
+        let ends = |result: SharedFlightResult| self.metrics.flight(result.as_str());
+        let mut without_a_call = SharedFlightResult::Newer;
         loop {
             // Before the store is asked, so that no change is missed.
             let mut changes = self.changed.subscribe();
@@ -98,12 +114,22 @@ impl SharedTier {
                 LookUp { key, nonce, have: self.have(call), lease: self.lifetimes.lease, answers: 0 };
             match self.membership.run(|store, seen| store.look_up(seen, look_up)).await {
                 // Away: each replica fetches for itself.
-                Err(_away) => return next.run(call).await,
+                Err(_away) => {
+                    ends(SharedFlightResult::Away);
+                    return next.run(call).await;
+                }
                 Ok(LookedUp::Newer(report)) => match self.taken(key, report, asked) {
-                    Some(fetched) => return Ok(fetched),
-                    None => return next.run(call).await,
+                    Some(fetched) => {
+                        ends(without_a_call);
+                        return Ok(fetched);
+                    }
+                    None => {
+                        ends(SharedFlightResult::Unusable);
+                        return next.run(call).await;
+                    }
                 },
                 Ok(LookedUp::Leased(lease)) => {
+                    ends(SharedFlightResult::Leased);
                     let result = next.run(call).await;
                     self.land(key, nonce, lease, &result).await;
                     return result;
@@ -111,8 +137,10 @@ impl SharedTier {
                 Ok(LookedUp::InFlight { ends_in }) => {
                     wait_for(&mut changes, key, poll.min(ends_in)).await;
                     poll = (2 * poll).min(LONGEST_POLL);
+                    without_a_call = SharedFlightResult::InFlight;
                 }
                 Ok(LookedUp::BackOff { ends_in: _, why }) => {
+                    ends(SharedFlightResult::BackOff);
                     let exchange = Exchange { origin: Origin::SharedStore, ..Exchange::default() };
                     return Err(FetchError { exchange, ..failure_of(&why).into() }.remembered());
                 }
@@ -124,8 +152,12 @@ impl SharedTier {
     fn have(&self, Call { key, reason, client: _ }: Call) -> Fence {
         match reason {
             Reason::Miss => Fence::default(),
-            Reason::Refresh | Reason::Probe | Reason::Retry => self.fences.get(&key).unwrap_or_default(),
+            Reason::Refresh | Reason::Probe | Reason::Retry => self.fence(&key),
         }
+    }
+
+    fn fence(&self, key: &ReportKey) -> Fence {
+        self.copies.get(key).map_or(Fence::default(), |copy| copy.fence)
     }
 
     /// The store's report, checked; `asked` is when it was asked for. `None`: it is no answer for this key.
@@ -133,7 +165,7 @@ impl SharedTier {
         let SharedReport { fence, kind, age, body, .. } = report;
         match from_stored(key.id, kind, &body) {
             Ok(answer) => {
-                self.fences.insert(key, fence);
+                self.copies.insert(key, SharedCopy { fence, fetched_by: FetchedBy::AnotherReplica });
                 let exchange = Exchange { origin: Origin::SharedStore, ..Exchange::default() };
                 // By the store's clock it was so old at some moment since: never younger than it is.
                 Some(Fetched { answer, answered_at: asked, age, exchange })
@@ -161,7 +193,8 @@ impl SharedTier {
                 let report = ReportToStore { kind, age, unchanged_for: age, body, mac: bytes::Bytes::new() };
                 let report =
                     StoreReport { key, nonce, fence: lease.fence, keep: self.lifetimes.keep, report };
-                self.fences.insert(key, lease.fence);
+                let fetched_by = FetchedBy::ThisReplica;
+                self.copies.insert(key, SharedCopy { fence: lease.fence, fetched_by });
                 self.membership.run(|store, seen| store.store(seen, report.clone())).await.map(drop)
             }
             Err(error) => {

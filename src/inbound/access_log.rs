@@ -8,7 +8,7 @@ use tracing::Level;
 use super::{RequestId, outcome::RequestOutcome};
 use crate::{
     cache::{Served, ServedFrom},
-    report::{ClientNumber, Exchange, ReportKey},
+    report::{ClientNumber, Exchange, Origin, ReportKey},
     telemetry::{ClientMetrics, RequestMetrics, RequestSeries},
 };
 
@@ -40,7 +40,7 @@ pub struct AccessLog {
 }
 
 /// The series of the usual outcomes of a client, resolved once: 200 and 304 for each. Looking one up by label costs a hash.
-type UsualSeries = [[RequestSeries; 2]; 6];
+type UsualSeries = [[RequestSeries; 2]; 7];
 
 // === impl AccessLogEntry ===
 
@@ -59,7 +59,11 @@ impl AccessLogEntry {
     fn log(&self, about: &RequestInfo<'_>, client: Option<&str>, status: StatusCode) {
         let Self { outcome, age, exchange, error_key } = self;
         let RequestInfo { key, client: _, id, elapsed } = about;
-        let exchange = exchange.as_ref().filter(|exchange| **exchange != Exchange::default());
+        let was_made_here = |exchange: &&Exchange| match exchange.origin {
+            Origin::Upstream => **exchange != Exchange::default(),
+            Origin::SharedStore => false,
+        };
+        let exchange = exchange.as_ref().filter(was_made_here);
         macro_rules! line {
             ($level:expr) => {
                 tracing::event!(
@@ -129,6 +133,7 @@ impl AccessLog {
             RequestOutcome::Miss,
             RequestOutcome::Collapsed,
             RequestOutcome::Rationed,
+            RequestOutcome::Shared,
         ];
         let name = self.name(client);
         usual.map(|outcome| ["200", "304"].map(|code| self.metrics.series(outcome.as_str(), code, name)))

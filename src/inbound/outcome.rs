@@ -3,7 +3,7 @@
 use super::Rejection;
 use crate::{
     cache::{Role, Served, ServedFrom},
-    report::{Cause, FetchError, LocalDenial},
+    report::{Cause, FetchError, LocalDenial, Origin},
 };
 
 /// The outcome of a request.
@@ -23,6 +23,8 @@ pub(crate) enum RequestOutcome {
     Miss,
     /// This request waited for a fetch that another request had started (RFC 9211 `collapsed`).
     Collapsed,
+    /// Another replica had fetched it: got from the shared store, without a call.
+    Shared,
     /// Rejected by the proxy: not a valid request, not authenticated, or shed because of overload.
     Rejected,
     /// No report: the fetch failed or was not allowed, and no entry could be served instead.
@@ -33,7 +35,7 @@ pub(crate) enum RequestOutcome {
 
 impl RequestOutcome {
     /// Every outcome: the values of the label `outcome`.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Hit,
         Self::Stale,
         Self::Rationed,
@@ -41,6 +43,7 @@ impl RequestOutcome {
         Self::NegativeHit,
         Self::Miss,
         Self::Collapsed,
+        Self::Shared,
         Self::Rejected,
         Self::Error,
     ];
@@ -50,7 +53,7 @@ impl RequestOutcome {
         match self {
             Self::Hit | Self::Stale | Self::Rationed | Self::StaleIfError => &["200", "304"],
             Self::NegativeHit => &["400", "404"],
-            Self::Miss | Self::Collapsed => &["200", "304", "400", "404"],
+            Self::Miss | Self::Collapsed | Self::Shared => &["200", "304", "400", "404"],
             Self::Rejected => &["400", "401", "403", "404", "405", "503"],
             Self::Error => &["500", "502", "503", "504"],
         }
@@ -66,6 +69,7 @@ impl RequestOutcome {
             Self::NegativeHit => "negative_hit",
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
+            Self::Shared => "shared",
             Self::Rejected => "rejected",
             Self::Error => "error",
         }
@@ -83,6 +87,7 @@ impl RequestOutcome {
             ServedFrom::Stale => Self::Stale,
             ServedFrom::Rationed => Self::Rationed,
             ServedFrom::StaleIfError(_) => Self::StaleIfError,
+            ServedFrom::Fetched { exchange, .. } if exchange.origin == Origin::SharedStore => Self::Shared,
             ServedFrom::Fetched { role: Role::Leader, .. } => Self::Miss,
             ServedFrom::Fetched { role: Role::Waiter, .. } => Self::Collapsed,
         }
@@ -107,7 +112,12 @@ impl RequestOutcome {
     pub(super) const fn is_from_memory(self) -> bool {
         match self {
             Self::Hit | Self::Stale | Self::Rationed | Self::NegativeHit => true,
-            Self::StaleIfError | Self::Miss | Self::Collapsed | Self::Rejected | Self::Error => false,
+            Self::StaleIfError
+            | Self::Miss
+            | Self::Collapsed
+            | Self::Shared
+            | Self::Rejected
+            | Self::Error => false,
         }
     }
 
@@ -120,6 +130,7 @@ impl RequestOutcome {
             Self::Miss => Some(3),
             Self::Collapsed => Some(4),
             Self::Rationed => Some(5),
+            Self::Shared => Some(6),
             Self::NegativeHit | Self::Rejected | Self::Error => None,
         }
     }

@@ -12,6 +12,7 @@ use super::{
     limits::QuotaLimits,
     offline_share::{FleetLimits, OfflineShare, ShareUsed},
     pacer::Priority,
+    snapshot::{FleetBacking, FleetShare},
 };
 use crate::shared::{
     CallRequest, CallTurn, LockoutRequest, Membership, SharedStoreError, SpentDay, ThrottleRequest,
@@ -198,8 +199,7 @@ impl FleetQuota {
         horizon: Duration,
         error: &SharedStoreError,
     ) -> Result<FleetTurn, FleetDenial> {
-        let told = self.membership.told();
-        let spent = if told.day == call.day { told.spent } else { 0 };
+        let spent = self.spent_on(call.day);
         let offline = self.membership.offline_on(call.day);
         let limits = FleetLimits { replicas: self.replicas(), ..self.limits };
         let taken = self.view().offline.take(limits, spent, offline, horizon, Instant::now());
@@ -249,9 +249,27 @@ impl FleetQuota {
         }
     }
 
+    /// What this replica may do without the store on this day.
+    pub(super) fn share(&self, day: u64) -> FleetShare {
+        let limits = FleetLimits { replicas: self.replicas(), ..self.limits };
+        FleetShare {
+            backing: if self.membership.is_away() { FleetBacking::Offline } else { FleetBacking::Shared },
+            replicas: limits.replicas,
+            day_share: limits.per_day.map(|_limited| limits.day_share(self.spent_on(day))),
+            offline_calls: self.membership.offline_on(day),
+            interval: limits.interval * limits.replicas.get(),
+        }
+    }
+
+    /// The calls of a day as last told.
+    fn spent_on(&self, day: u64) -> u64 {
+        let told = self.membership.told();
+        if told.day == day { told.spent } else { 0 }
+    }
+
     /// The replicas that share the calls: those configured, or more if more are seen.
     fn replicas(&self) -> NonZeroU32 {
-        let seen = self.membership.fleet().and_then(|fleet| u32::try_from(fleet.members).ok());
+        let seen = u32::try_from(self.membership.replicas_seen()).ok();
         seen.and_then(NonZeroU32::new).map_or(self.limits.replicas, |seen| seen.max(self.limits.replicas))
     }
 

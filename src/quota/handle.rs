@@ -154,13 +154,15 @@ impl Quota {
             waiting: u32::try_from(pacer.waiting()).unwrap_or(u32::MAX),
             wait: pacer.wait(Priority::Miss, now),
         });
-        QuotaSnapshot { second, day, skew: self.shared.day.skew() }
+        let number = self.shared.day.with(|day, _now| day.day());
+        let fleet = self.shared.fleet.get().map(|fleet| fleet.share(number));
+        QuotaSnapshot { second, day, skew: self.shared.day.skew(), fleet }
     }
 
     /// Sets the gauges; to be called before each scrape.
     pub fn observe(&self) {
         let snapshot = self.snapshot();
-        let QuotaSnapshot { second, day, skew } = snapshot;
+        let QuotaSnapshot { second, day, skew, fleet: _ } = snapshot;
         let (limit, used) = (second.limit.map_or(0, NonZeroU32::get), second.used);
         let metrics = &self.shared.metrics;
         metrics.window(Window::Second.as_str(), limit.into(), used.into(), limit.saturating_sub(used).into());

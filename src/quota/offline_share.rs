@@ -65,7 +65,7 @@ impl OfflineShare {
 
 impl FleetLimits {
     /// The calls of a day that this replica may make without the store, if so many were counted when it was last there.
-    fn day_share(self, spent: u64) -> u64 {
+    pub(super) fn day_share(self, spent: u64) -> u64 {
         let Some(per_day) = self.per_day else { return u64::MAX };
         let left = u64::from(per_day.get()).saturating_sub(spent);
         u64::from(self.reserved).min(left) / u64::from(self.replicas.get())

@@ -16,6 +16,32 @@ pub struct QuotaSnapshot {
     pub day: DayCount,
     /// How far the upstream's clock is ahead of ours; zero while our own clock is used.
     pub skew: ClockSkew,
+    /// The fleet whose calls `day` counts; `None`: it counts this replica's.
+    pub fleet: Option<FleetShare>,
+}
+
+/// What a replica of a fleet may do while the shared store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetShare {
+    /// Where calls are counted at present.
+    pub backing: FleetBacking,
+    /// The replicas that share the calls.
+    pub replicas: NonZeroU32,
+    /// The calls of the day that this replica may make without the store; `None`: any number.
+    pub day_share: Option<u64>,
+    /// Those that it has made.
+    pub offline_calls: u64,
+    /// The least time between two of them.
+    pub interval: Duration,
+}
+
+/// Where the calls of a fleet are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FleetBacking {
+    /// In the shared store.
+    Shared,
+    /// By this replica, until the store is back.
+    Offline,
 }
 
 /// The per-second limit.
@@ -61,6 +87,18 @@ pub struct DayCount {
     pub per_second: f64,
     /// When the calls will be used up at that rate.
     pub forecast: Forecast,
+}
+
+// === impl FleetBacking ===
+
+impl FleetBacking {
+    /// For `GET /quota`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Offline => "offline",
+        }
+    }
 }
 
 // === impl QuotaSnapshot ===

@@ -3,6 +3,9 @@
 use super::{Epoch, Fence};
 use crate::report::ReportKey;
 
+/// One read of the feed returns at most so many changes.
+pub(super) const PAGE_LENGTH: usize = 256;
+
 /// A position in the feed: the last change that was read. Redis's `ms-n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct ChangeId {
@@ -64,4 +67,13 @@ pub struct FeedPage {
     /// Changes after the position that was asked for, or after `changes`, are not in the feed any more or cannot be read,
     /// or the position is ahead of it: read on from here, and take every report as possibly outdated.
     pub restart_at: Option<ChangeId>,
+}
+
+// === impl FeedPage ===
+
+impl FeedPage {
+    /// Whether there may be changes after this page already.
+    pub fn is_full(&self) -> bool {
+        self.changes.len() >= PAGE_LENGTH
+    }
 }

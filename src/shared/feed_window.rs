@@ -5,9 +5,6 @@ use super::ChangeId;
 /// The store keeps so many changes.
 pub(super) const FEED_LENGTH: usize = 2_048;
 
-/// One read returns at most so many.
-pub(super) const PAGE_LENGTH: usize = 256;
-
 /// What the store still has of the feed. Empty: all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FeedWindow {

@@ -12,9 +12,12 @@ use tokio::{
 };
 
 use super::{
-    Epoch, FleetState, Guarded, Heartbeat, MemberId, Recovery, Sequence, SharedStore, SharedStoreError,
-    SpentDay, StoreChanged, StoreIdentity, StoreSeen, store::StoreReply,
+    Epoch, EpochOrigin, FleetState, Guarded, Heartbeat, Knowledge, MemberAbout, MemberId, Recovery, Sequence,
+    SharedStore, SharedStoreError, SpentDay, StoreChanged, StoreSeen,
+    fleet_log::{self, EpochBeginner},
+    store::StoreReply,
 };
+use crate::telemetry::FleetMetrics;
 
 /// The time between two heartbeats, plus or minus a tenth.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -27,37 +30,35 @@ const LONGEST_DEFERENCE: Duration = Duration::from_secs(10);
 pub struct Membership {
     store: Arc<dyn SharedStore>,
     id: MemberId,
-    /// `shared.margin`, in calls.
-    margin: u64,
-    known: Mutex<Known>,
+    options: MembershipOptions,
+    known: Mutex<Knowledge>,
     /// The store has lost writes: recover now.
     beat_now: Notify,
     /// Held while this replica recovers: one recovery at a time.
     recovering: tokio::sync::Mutex<()>,
 }
 
-/// What this replica was told last.
-#[derive(Debug, Default)]
-struct Known {
-    seen: StoreSeen,
-    told: SpentDay,
-    /// Calls that this replica made on `told.day` without the store.
-    offline: u64,
-    identity: Option<StoreIdentity>,
-    fleet: Option<FleetState>,
-    contact: Option<Instant>,
+/// How this replica is a member.
+#[derive(Debug)]
+pub struct MembershipOptions {
+    /// `shared.margin`, in calls.
+    pub margin: u64,
+    /// What the others' operators read of it.
+    pub about: MemberAbout,
+    /// What its own operators read.
+    pub metrics: FleetMetrics,
 }
 
 // === impl Membership ===
 
 impl Membership {
     /// A new member, which knows nothing yet.
-    pub fn new(store: Arc<dyn SharedStore>, margin: u64) -> Self {
+    pub fn new(store: Arc<dyn SharedStore>, options: MembershipOptions) -> Self {
         Self {
             store,
             id: MemberId(fastrand::u64(1..)),
-            margin,
-            known: Mutex::default(),
+            options,
+            known: Mutex::new(Knowledge::none()),
             beat_now: Notify::new(),
             recovering: tokio::sync::Mutex::default(),
         }
@@ -68,19 +69,34 @@ impl Membership {
         &*self.store
     }
 
-    /// What the last heartbeat or recovery has told. `None` before the first.
-    pub fn fleet(&self) -> Option<FleetState> {
-        self.known().fleet.clone()
+    /// Names this replica.
+    pub const fn id(&self) -> MemberId {
+        self.id
     }
 
-    /// The time since the store's last reply. `None` before the first.
-    pub fn since_contact(&self) -> Option<Duration> {
-        self.known().contact.map(|contact| contact.elapsed())
+    /// What it knows of the store and of the other replicas.
+    pub fn knowledge(&self) -> Knowledge {
+        self.known().clone()
+    }
+
+    /// Whether the store does not do what it is asked.
+    pub fn is_away(&self) -> bool {
+        self.known().outage.is_some()
+    }
+
+    /// How many replicas the store knew when it last replied.
+    pub fn replicas_seen(&self) -> usize {
+        self.known().fleet.as_ref().map_or(0, |told| told.state.members.len())
     }
 
     /// The highest count of calls that this replica was told.
     pub fn told(&self) -> SpentDay {
         self.known().told
+    }
+
+    /// All changes of the other replicas until then were read.
+    pub fn feed_was_read(&self, until: Instant) {
+        self.known().feed_read_at = until;
     }
 
     /// The store has counted so many calls.
@@ -101,12 +117,12 @@ impl Membership {
         if known.told.day == day {
             known.offline += 1;
         }
+        self.options.metrics.offline_call();
     }
 
     /// The calls that this replica has made on this day without the store.
     pub fn offline_on(&self, day: u64) -> u64 {
-        let known = self.known();
-        if known.told.day == day { known.offline } else { 0 }
+        self.known().offline_on(day)
     }
 
     /// Runs a guarded operation. If other replicas have begun an epoch, learns it and runs the operation once more. If the
@@ -118,21 +134,31 @@ impl Membership {
     where
         F: Fn(&'a dyn SharedStore, StoreSeen) -> StoreReply<'a, Guarded<T>>,
     {
+        let done = self.try_run(operation).await;
+        match &done {
+            Ok(_) => self.known().succeeded(),
+            Err(error) => self.known().failed(error.clone()),
+        }
+        done
+    }
+
+    async fn try_run<'a, T, F>(&'a self, operation: F) -> Result<T, SharedStoreError>
+    where
+        F: Fn(&'a dyn SharedStore, StoreSeen) -> StoreReply<'a, Guarded<T>>,
+    {
         let seen = self.known().seen;
-        let done = match operation(&*self.store, seen).await? {
-            Ok(done) => done,
+        match operation(&*self.store, seen).await? {
+            Ok(done) => Ok(done),
             Err(StoreChanged::OtherEpoch(_)) => {
                 self.recover(seen, Force::No).await?;
                 let seen = self.known().seen;
-                operation(&*self.store, seen).await?.map_err(|_changed| SharedStoreError::Recovering)?
+                operation(&*self.store, seen).await?.map_err(|_changed| SharedStoreError::Recovering)
             }
             Err(StoreChanged::Empty | StoreChanged::RolledBack) => {
                 self.beat_now.notify_one();
-                return Err(SharedStoreError::Recovering);
+                Err(SharedStoreError::Recovering)
             }
-        };
-        self.known().contact = Some(Instant::now());
-        Ok(done)
+        }
     }
 
     /// One heartbeat. Recovers if the store has lost writes, or if the server's identity has changed since the last one.
@@ -140,6 +166,14 @@ impl Membership {
     /// # Errors
     /// The store's.
     pub async fn beat(&self) -> Result<FleetState, SharedStoreError> {
+        let beaten = self.try_beat().await;
+        if let Err(error) = &beaten {
+            self.known().failed(error.clone());
+        }
+        beaten
+    }
+
+    async fn try_beat(&self) -> Result<FleetState, SharedStoreError> {
         let identity = self.store.identity().await?;
         let (before, seen) = {
             let known = self.known();
@@ -151,6 +185,7 @@ impl Membership {
         }
         self.known().identity = Some(identity);
         let (heartbeat, seen) = (self.heartbeat(), self.known().seen);
+        let (mut asked, mut offline) = (Instant::now(), heartbeat.offline);
         let fleet = match self.store.heartbeat(seen, heartbeat).await? {
             Ok(fleet) => fleet,
             Err(changed) => {
@@ -160,11 +195,16 @@ impl Membership {
                 }
                 self.recover(seen, Force::No).await?;
                 let (heartbeat, seen) = (self.heartbeat(), self.known().seen);
+                (asked, offline) = (Instant::now(), heartbeat.offline);
                 let again = self.store.heartbeat(seen, heartbeat).await?;
                 again.map_err(|_changed| SharedStoreError::Recovering)?
             }
         };
-        self.known().learn(&fleet);
+        let mut known = self.known();
+        known.learn(fleet.clone(), asked);
+        fleet_log::offline_calls(&mut known, offline);
+        fleet_log::versions(&mut known, &self.options.about);
+        drop(known);
         Ok(fleet)
     }
 
@@ -190,13 +230,14 @@ impl Membership {
 
     fn heartbeat(&self) -> Heartbeat {
         let known = self.known();
-        Heartbeat { member: self.id, told: known.told, offline: known.offline }
+        let (told, offline, about) = (known.told, known.offline, self.options.about.clone());
+        Heartbeat { member: self.id, told, offline, feed_lag: known.feed_lag(), about }
     }
 
     /// Who was told last knows most, and begins the epoch: the others wait, and then find it.
     async fn defer(&self, seen: StoreSeen) {
         if seen.epoch.is_some() {
-            let silence = self.since_contact().unwrap_or(LONGEST_DEFERENCE);
+            let silence = self.known().since_contact().unwrap_or(LONGEST_DEFERENCE);
             sleep(silence.min(LONGEST_DEFERENCE)).await;
         }
     }
@@ -209,30 +250,38 @@ impl Membership {
             return Ok(());
         }
         let recovery = {
-            let known = self.known();
+            let mut known = self.known();
+            let fresh = Epoch(fastrand::u64(1..));
+            known.attempts(fresh);
             Recovery {
                 known: known.seen.epoch,
                 seen: known.seen.sequence,
-                fresh: Epoch(fastrand::u64(1..)),
+                fresh,
                 told: known.told,
-                margin: self.margin,
+                margin: self.options.margin,
                 force: force == Force::Yes,
             }
         };
+        let asked = Instant::now();
         let fleet = self.store.recover(recovery).await?;
-        if let Some(lost) = seen.epoch.filter(|lost| *lost != fleet.epoch) {
-            tracing::warn!(
-                epoch = fleet.epoch.0,
-                before = lost.0,
-                spent = fleet.today.spent,
-                "the shared store has lost writes or was replaced; it goes on with what the replicas know"
-            );
+        // It may be the epoch of an earlier attempt, whose reply was lost.
+        let begun_here = self.known().attempted.contains(&fleet.epoch);
+        if begun_here {
+            self.options.metrics.charged(fleet.begun.charged);
+            if fleet.begun.origin == EpochOrigin::Fork {
+                self.options.metrics.forked();
+            }
         }
-        self.known().learn(&fleet);
+        fleet_log::epoch(
+            seen.epoch,
+            &fleet,
+            if begun_here { EpochBeginner::This } else { EpochBeginner::Other },
+        );
+        self.known().learn(fleet, asked);
         Ok(())
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Knowledge> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -242,31 +291,4 @@ impl Membership {
 enum Force {
     Yes,
     No,
-}
-
-// === impl Known ===
-
-impl Known {
-    fn learn(&mut self, fleet: &FleetState) {
-        let sequence = match self.seen.epoch {
-            Some(epoch) if epoch == fleet.epoch => self.seen.sequence.max(fleet.sequence),
-            Some(_) | None => {
-                // The server that the lost epoch was on says nothing of this one.
-                self.identity = None;
-                fleet.sequence
-            }
-        };
-        self.seen = StoreSeen { epoch: Some(fleet.epoch), sequence };
-        self.learn_spent(fleet.today);
-        self.fleet = Some(fleet.clone());
-        self.contact = Some(Instant::now());
-    }
-
-    fn learn_spent(&mut self, SpentDay { day, spent }: SpentDay) {
-        if day > self.told.day {
-            (self.told, self.offline) = (SpentDay { day, spent }, 0);
-        } else if day == self.told.day {
-            self.told.spent = self.told.spent.max(spent);
-        }
-    }
 }

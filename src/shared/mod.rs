@@ -21,6 +21,8 @@ mod change;
 mod epoch;
 mod error;
 mod feed_window;
+mod fleet_log;
+mod knowledge;
 mod link;
 mod member;
 mod membership;
@@ -45,11 +47,14 @@ mod wire;
 
 pub use call::{CallRequest, CallTurn, LockoutRequest, ThrottleRequest};
 pub use change::{Change, ChangeId, ChangeKind, FeedPage};
-pub use epoch::{Epoch, Fence, Guarded, Sequence, StoreChanged, StoreSeen};
+pub use epoch::{Epoch, EpochBegin, EpochOrigin, Fence, Guarded, Sequence, StoreChanged, StoreSeen};
 pub use error::SharedStoreError;
-pub(crate) use link::StoreTlsError;
-pub use member::{FleetState, Heartbeat, MemberId, Recovery, SpentDay, StoreIdentity};
-pub use membership::Membership;
+pub use knowledge::{FleetTold, Knowledge, StoreOutage};
+pub(crate) use link::{DownReason, LinkState, StoreInfo, StoreNode, StoreTlsError};
+pub use member::{
+    FleetState, Heartbeat, MemberAbout, MemberId, MemberSeen, Recovery, SpentDay, StoreIdentity,
+};
+pub use membership::{Membership, MembershipOptions};
 pub use memory_store::{MemorySharedStore, StoreCopy};
 pub use model::StoreValue;
 pub use purge_queue::PurgeQueue;
@@ -59,4 +64,4 @@ pub use shared_report::{
 };
 pub use shared_token::{SealedToken, SharedToken, TokenSwap, TokenSwapped};
 pub use store::{PurgeScope, SharedStore};
-pub use store_server::StoreServer;
+pub use store_server::{ConnectedStore, StoreLink, StoreServer};

@@ -9,8 +9,9 @@ use self::{feed::ModelFeed, fleet::ModelFleet, keys::ModelKeys};
 use super::feed_window::FeedWindow;
 use super::{
     CallRequest, CallTurn, ChangeId, ChangeKind, FeedPage, Fence, FleetState, FlightFailure, Guarded,
-    Heartbeat, LockoutRequest, LookUp, LookedUp, MemberId, PurgeScope, Recovery, SharedReport, SharedToken,
-    StoreReport, StoreSeen, ThrottleRequest, TokenSwap, TokenSwapped, millis::millis, short_word::short_word,
+    Heartbeat, LockoutRequest, LookUp, LookedUp, MemberAbout, MemberId, MemberSeen, PurgeScope, Recovery,
+    SharedReport, SharedToken, StoreReport, StoreSeen, ThrottleRequest, TokenSwap, TokenSwapped,
+    millis::millis, short_word::short_word,
 };
 use crate::report::ReportKey;
 
@@ -27,8 +28,16 @@ pub(super) struct StoreModel {
     fleet: ModelFleet,
     keys: ModelKeys,
     feed: ModelFeed,
-    members: BTreeMap<MemberId, u64>,
+    members: BTreeMap<MemberId, ModelMember>,
     token: Option<SharedToken>,
+}
+
+#[derive(Debug, Clone)]
+struct ModelMember {
+    /// The time of its last heartbeat.
+    last: u64,
+    feed_lag: Duration,
+    about: MemberAbout,
 }
 
 /// One of the store's values, which a server can lose by itself: by eviction.
@@ -60,7 +69,10 @@ impl StoreModel {
         let now = millis(now);
         self.fleet.guard(seen)?;
         self.fleet.merge(now, heartbeat);
-        self.members.insert(heartbeat.member, now);
+        self.members.insert(
+            heartbeat.member,
+            ModelMember { last: now, feed_lag: heartbeat.feed_lag, about: heartbeat.about.clone() },
+        );
         self.keys.drop_expired(now);
         Ok(self.state(now))
     }
@@ -232,8 +244,14 @@ impl StoreModel {
     }
 
     fn state(&mut self, now: u64) -> FleetState {
-        self.members.retain(|_, last| *last + MEMBER_LIFETIME > now);
-        let members = u64::try_from(self.members.len()).unwrap_or(u64::MAX);
+        self.members.retain(|_, member| member.last + MEMBER_LIFETIME > now);
+        let seen = self.members.iter().map(|(id, member)| MemberSeen {
+            id: *id,
+            heartbeat_age: Duration::from_millis(now.saturating_sub(member.last)),
+            feed_lag: Duration::from_millis(millis(member.feed_lag)),
+            about: member.about.clone(),
+        });
+        let members = seen.collect();
         self.fleet.state(now, members, self.token_version())
     }
 

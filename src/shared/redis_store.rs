@@ -14,7 +14,7 @@ use super::{
     LockoutRequest, LookUp, LookedUp, MemberId, PurgeScope, Recovery, SharedReport, SharedStore,
     SharedStoreError, SharedToken, StoreIdentity, StoreReport, StoreSeen, ThrottleRequest, TokenSwap,
     TokenSwapped,
-    feed_window::PAGE_LENGTH,
+    change::PAGE_LENGTH,
     millis::millis_up,
     store_script::StoreScript,
     wire::{self, FeedRead, ReplyLimits, ScriptCall, ScriptRequests},

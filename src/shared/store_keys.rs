@@ -29,7 +29,7 @@ impl StoreKeys {
     }
 
     pub(super) fn members(&self) -> Vec<u8> {
-        self.key("members")
+        self.key("replicas")
     }
 
     pub(super) fn token(&self) -> Vec<u8> {

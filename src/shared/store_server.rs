@@ -6,7 +6,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::{
     RedisStore, SharedStore,
-    link::{Link, LinkOptions, SocketConnector, StoreTlsError},
+    link::{Link, LinkOptions, LinkView, LinkWatch, SocketConnector, StoreTlsError},
     scripts,
     store_keys::StoreKeys,
 };
@@ -23,6 +23,24 @@ pub struct StoreServer {
     connector: SocketConnector,
     timeout: Duration,
     max_body: usize,
+}
+
+/// The store on a server.
+#[expect(missing_debug_implementations, reason = "a future has none")]
+pub struct ConnectedStore {
+    /// Its operations.
+    pub store: Arc<dyn SharedStore>,
+    /// Whether it is connected.
+    pub link: StoreLink,
+    /// Keeps it connected for as long as it runs.
+    pub keeper: BoxFuture<'static, ()>,
+}
+
+/// Shows whether the store is connected.
+#[derive(Debug, Clone)]
+pub struct StoreLink {
+    place: Box<str>,
+    watch: LinkWatch,
 }
 
 // === impl StoreServer ===
@@ -47,12 +65,36 @@ impl StoreServer {
         }))
     }
 
-    /// The store, and the task that keeps it connected for as long as it runs. Does not wait for the server.
-    pub fn connect(self, metrics: SharedMetrics) -> (Arc<dyn SharedStore>, BoxFuture<'static, ()>) {
+    /// The store. Does not wait for the server.
+    pub fn connect(self, metrics: SharedMetrics) -> ConnectedStore {
         let Self { location, namespace, connector, timeout, max_body } = self;
+        let place = place(&location);
         let probe_key = StoreKeys::new(&namespace).fleet();
         let options = LinkOptions { location, timeout, probe_key, scripts: scripts::ALL };
         let (link, keeper) = Link::new(options, Arc::new(connector), metrics);
-        (Arc::new(RedisStore::new(link, &namespace, max_body)), keeper.run().boxed())
+        let link_status = StoreLink { place, watch: link.watch() };
+        let store = Arc::new(RedisStore::new(link, &namespace, max_body));
+        ConnectedStore { store, link: link_status, keeper: keeper.run().boxed() }
+    }
+}
+
+// === impl StoreLink ===
+
+impl StoreLink {
+    /// Where the settings say that the store is, without secrets.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The link as it is now.
+    pub(crate) fn view(&self) -> LinkView {
+        self.watch.view()
+    }
+}
+
+fn place(location: &StoreLocation) -> Box<str> {
+    match location {
+        StoreLocation::File(_) => "read from shared.url_file".into(),
+        StoreLocation::Url(url) => url.to_string().into(),
     }
 }

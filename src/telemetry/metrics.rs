@@ -8,8 +8,8 @@ use std::{
 use prometheus::{IntGauge, Registry, TextEncoder, process_collector::ProcessCollector};
 
 use super::{
-    CacheMetrics, CircuitMetrics, ClientMetrics, QuotaMetrics, RequestMetrics, SharedMetrics, StateMetrics,
-    TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
+    CacheMetrics, CircuitMetrics, ClientMetrics, FleetMetrics, QuotaMetrics, RequestMetrics, SharedMetrics,
+    StateMetrics, TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
 };
 
 /// All metrics, grouped by the module that changes them.
@@ -92,6 +92,14 @@ impl Metrics {
     /// If it is called again.
     pub fn shared(&self) -> SharedMetrics {
         SharedMetrics::new(&SeriesFactory(&self.registry))
+    }
+
+    /// The series of the fleet, which exist from now on. Once: where replicas share a store.
+    ///
+    /// # Panics
+    /// If it is called again.
+    pub fn fleet(&self) -> FleetMetrics {
+        FleetMetrics::new(&SeriesFactory(&self.registry))
     }
 
     /// Calls `observe` before each scrape: for gauges that are cheaper to read then than to keep up to date.

@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use prometheus::{Gauge, HistogramVec, IntCounterVec, IntGauge};
+use prometheus::{HistogramVec, IntCounterVec, IntGauge};
 
 use super::series::SeriesFactory;
 
 /// Nearby, an operation takes about a millisecond; `shared.timeout` is 250 ms.
 const DURATIONS: [f64; 9] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0];
 
-/// The series of `shared_*`. They exist where `shared.url` is set only.
+/// The series of the link to the store. They exist where `shared.url` is set only.
 #[derive(Debug, Clone)]
 pub struct SharedMetrics {
     up: IntGauge,
     operations: IntCounterVec,
     duration: HistogramVec,
-    clock_skew: Gauge,
 }
 
 // === impl SharedMetrics ===
@@ -37,10 +36,6 @@ impl SharedMetrics {
                 "How long operations on the shared store took, whatever their result.",
                 &["op"],
                 &DURATIONS,
-            ),
-            clock_skew: series.gauge(
-                "shared_clock_skew_seconds",
-                "How far the shared store's clock is ahead of this replica's; negative: behind it.",
             ),
         }
     }
@@ -70,10 +65,5 @@ impl SharedMetrics {
     /// An operation took so long.
     pub fn took(&self, operation: &'static str, duration: Duration) {
         self.duration.with_label_values(&[operation]).observe(duration.as_secs_f64());
-    }
-
-    /// The store's clock is ahead of ours by so many seconds.
-    pub fn clock_skew(&self, seconds: f64) {
-        self.clock_skew.set(seconds);
     }
 }

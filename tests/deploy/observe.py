@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 import dashboards
+import fleets
 import scenarios
 from processes import free_port, http, wait_for
 
@@ -26,6 +27,7 @@ RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "link-re
 # Seconds.
 LEAST, MOST = 30, 90
 NAMESPACE = "weather"
+ALL = [*scenarios.ALL, *fleets.ALL]
 
 
 class Prometheus:
@@ -40,10 +42,11 @@ class Prometheus:
                 {
                     "job_name": job,
                     "static_configs": [
-                        {"targets": [address], "labels": {"namespace": job.split("/")[0], "pod": f"{job.split('/')[1]}-0"}}
+                        {"targets": [address], "labels": {"namespace": job.split("/")[0], "pod": f"{job.split('/')[1]}-{pod}"}}
+                        for pod, address in enumerate(addresses)
                     ],
                 }
-                for job, address in targets.items()
+                for job, addresses in targets.items()
             ],
         }
         path = Path(directory) / "prometheus.yml"
@@ -100,7 +103,7 @@ def job(scenario):
     return f"{NAMESPACE}/link-report-proxy-{scenario.name}"
 
 
-def variables(jobs="|".join(job(scenario) for scenario in scenarios.ALL)):
+def variables(jobs="|".join(job(scenario) for scenario in ALL)):
     """As Grafana fills them in when all is chosen."""
     return {
         "namespace": ".*",
@@ -121,7 +124,7 @@ def panel_faults(prometheus, start, end):
 
 
 def alert_faults(raised):
-    for scenario in scenarios.ALL:
+    for scenario in ALL:
         got = raised.pop(job(scenario), set())
         for missing in sorted(scenario.alerts - got):
             yield f"{scenario.name}: {missing} is not raised"
@@ -146,14 +149,14 @@ def main(binary):
     with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
         targets = {}
         lives = []
-        for scenario in scenarios.ALL:
+        for scenario in ALL:
             lives.append(scenarios.Running(scenario, binary, directory, stop))
             running.callback(lives[-1].end)
-            targets[job(scenario)] = lives[-1].proxy.admin.removeprefix("http://")
+            targets[job(scenario)] = [admin.removeprefix("http://") for admin in lives[-1].admins]
         prometheus = Prometheus(directory, targets)
         running.callback(prometheus.end)
         start = time.time()
-        expected = {job(scenario): set(scenario.alerts) for scenario in scenarios.ALL if scenario.alerts}
+        expected = {job(scenario): set(scenario.alerts) for scenario in ALL if scenario.alerts}
         # All see some weather; then what is late is waited for. What should not be there has had its time to come.
         time.sleep(LEAST)
         while time.time() < start + MOST and any(expected[name] - prometheus.alerts().get(name, set()) for name in expected):
@@ -168,7 +171,7 @@ def main(binary):
     for fault in faults:
         print(fault)
     if not faults:
-        print(f"{len(scenarios.ALL)} scenarios, {sum(len(one.alerts) for one in scenarios.ALL)} alerts, every panel has data")
+        print(f"{len(ALL)} scenarios, {sum(len(one.alerts) for one in ALL)} alerts, every panel has data")
     sys.exit(1 if faults else 0)
 
 

@@ -68,7 +68,7 @@ def main(binary, target):
             "circuit.open_max": "10s",
             "state.dir": f"{directory}/state",
         }
-        token = scenarios.consent(vendor.simulator())
+        token = scenarios.consent(vendor.simulator())["refresh_token"]
         proxy = scenarios.refresh(vendor.simulator(), token, directory, binary, settings)
         running.callback(proxy.end)
         prometheus = observe.Prometheus(directory, {observe.job(STORY): proxy.admin.removeprefix("http://")})

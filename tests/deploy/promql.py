@@ -36,9 +36,9 @@ class Exposition:
 
     LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? \S+$")
 
-    def __init__(self, text):
+    def __init__(self, *texts):
         self.values = {}
-        for line in text.splitlines():
+        for line in "\n".join(texts).splitlines():
             if line and not line.startswith("#"):
                 name, labels = self.LINE.match(line).groups()
                 known = self.values.setdefault(name, {})

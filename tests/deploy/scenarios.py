@@ -123,7 +123,7 @@ def refresh(vendor, refresh_token, directory, binary, more=None):
 
 
 def consent(vendor):
-    """The device flow, with the person's part played: a rotating refresh token."""
+    """The device flow, with the person's part played: an access token, and a rotating refresh token."""
 
     def post(path, **form):
         body = urllib.parse.urlencode(form).encode()
@@ -139,7 +139,7 @@ def consent(vendor):
     answer = post("/oauth2/default/v1/token", grant_type=grant, device_code=codes["device_code"], **client)
     # The vendor takes one token call a second; the next one is the proxy's.
     time.sleep(1.1)
-    return json.loads(answer)["refresh_token"]
+    return json.loads(answer)
 
 
 class WithVendor:
@@ -202,7 +202,7 @@ ALL = [
     Scenario("runs-out", alerts("QuotaForecast"), demo(cache__ttl="10m", quota__per_day=60), quota_runs_out),
     Scenario("renewal-fails", alerts("TokenRenewalFailing"), with_vendor(token_calls_fail)),
     Scenario("refused", alerts("ReauthorisationRequired"), with_vendor(lambda _: "never-given-out")),
-    Scenario("rotates", alerts("TokenAtRisk"), with_vendor(lambda vendor: consent(vendor.simulator()))),
+    Scenario("rotates", alerts("TokenAtRisk"), with_vendor(lambda vendor: consent(vendor.simulator())["refresh_token"])),
     Scenario("gone", alerts("TargetMissing"), Gone),
 ]
 
@@ -213,6 +213,7 @@ class Running:
     def __init__(self, scenario, binary, directory, stop):
         self.scenario, self.stop, self.error = scenario, stop, None
         self.proxy = scenario.start(binary, directory)
+        self.admins = getattr(self.proxy, "admins", None) or [self.proxy.admin]
         self.thread = threading.Thread(target=self._live)
         self.thread.start()
 

@@ -55,6 +55,34 @@ async fn after_traffic() -> (Proxy, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn promtool_has_nothing_to_say_about_the_metrics() {
     let (_proxy, text) = after_traffic().await;
+    check(&text).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promtool_has_nothing_to_say_about_the_metrics_of_a_fleet_whose_series_are_there_from_the_start() {
+    let upstream = Upstream::start().await;
+    let store =
+        [("shared.url", "unix:///nowhere/store"), ("shared.namespace", "test"), ("shared.replicas", "7")];
+    let proxy = Proxy::start(&upstream, &store).await;
+    let text = proxy.metrics().await;
+    check(&text).await;
+    let wanted = [
+        "shared_up 0",
+        "shared_forks_total 0",
+        "shared_flights_total{result=\"leased\"} 0",
+        "shared_flights_total{result=\"away\"} 0",
+        "shared_replicas_seen 0",
+        "shared_replicas_configured 7",
+        "quota_charged_total 0",
+        "quota_offline_calls_total 0",
+    ];
+    let missing: Vec<_> =
+        wanted.iter().filter(|line| !text.contains(&format!("link_report_proxy_{line}\n"))).collect();
+    assert!(missing.is_empty(), "{missing:?} not in:\n{text}");
+}
+
+/// Prometheus' own opinion of a page of metrics.
+async fn check(text: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -99,10 +127,10 @@ async fn the_series_an_alert_needs_exist_before_anything_happened() {
     let proxy = Proxy::start(&upstream, &[]).await;
     let text = proxy.metrics().await;
     let wanted = [
-        r#"requests_total{code="200",outcome="hit"} 0"#,
-        r#"requests_total{code="503",outcome="error"} 0"#,
-        r#"requests_total{code="502",outcome="error"} 0"#,
-        r#"requests_total{code="504",outcome="error"} 0"#,
+        r#"requests_total{client="anonymous",code="200",outcome="hit"} 0"#,
+        r#"requests_total{client="anonymous",code="503",outcome="error"} 0"#,
+        r#"requests_total{client="anonymous",code="502",outcome="error"} 0"#,
+        r#"requests_total{client="anonymous",code="504",outcome="error"} 0"#,
         r#"refreshes_total{result="error"} 0"#,
         r#"quota_denied_total{window="second"} 0"#,
         r#"quota_denied_total{window="day"} 0"#,

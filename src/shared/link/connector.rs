@@ -43,6 +43,14 @@ pub(crate) trait StoreConnector: Debug + Send + Sync + 'static {
 // === impl StoreNode ===
 
 impl StoreNode {
+    /// Whether its connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Tcp(_, encryption) => *encryption == StoreEncryption::Tls,
+            Self::Unix(_) => false,
+        }
+    }
+
     /// Where a cluster's redirect from this node leads.
     pub(super) fn redirected(&self, redirect: Redirect) -> Option<Self> {
         match (self, redirect) {

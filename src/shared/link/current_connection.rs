@@ -34,6 +34,10 @@ pub(crate) struct LinkView {
     health: LinkHealth,
     connection: Option<Arc<StoreConnection>>,
     info: Option<StoreInfo>,
+    /// The server that was connected to last.
+    node: Option<StoreNode>,
+    /// What the system says of the last failure to connect. Contains no secret.
+    detail: Box<str>,
     /// The node of a cluster that has our keys, if it is not the one in the URL.
     moved_to: Option<StoreNode>,
 }
@@ -56,6 +60,16 @@ impl LinkView {
     /// What the server said of itself last; `None`: there was no connection yet.
     pub(crate) const fn info(&self) -> Option<&StoreInfo> {
         self.info.as_ref()
+    }
+
+    /// The server that was connected to last; `None`: there was no connection yet.
+    pub(crate) const fn node(&self) -> Option<&StoreNode> {
+        self.node.as_ref()
+    }
+
+    /// What the system says of the last failure to connect.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// When the keeper connects next, if there is no connection.
@@ -87,7 +101,14 @@ impl CurrentConnection {
     /// None yet, and a connect is due.
     pub(super) fn none(metrics: SharedMetrics) -> Self {
         let health = LinkHealth::new(Instant::now());
-        let view = LinkView { health, connection: None, info: None, moved_to: None };
+        let view = LinkView {
+            health,
+            connection: None,
+            info: None,
+            node: None,
+            detail: Box::default(),
+            moved_to: None,
+        };
         metrics.up(false);
         Self { view: watch::Sender::new(view), metrics }
     }
@@ -110,13 +131,16 @@ impl CurrentConnection {
             view.health.connected(Instant::now());
             view.connection = Some(Arc::clone(connection));
             view.info = Some(info);
+            view.node = Some(connection.node().clone());
+            view.detail = Box::default();
         });
     }
 
     /// No connection was to be had. The next attempt begins with the node in the URL.
-    pub(super) fn not_connected(&self, why: DownReason) {
+    pub(super) fn not_connected(&self, why: DownReason, detail: &str) {
         self.change(|view| {
             view.moved_to = None;
+            view.detail = detail.into();
             view.failed(why);
         });
     }

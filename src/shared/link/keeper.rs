@@ -32,6 +32,8 @@ pub(crate) struct LinkKeeper {
     pub(super) connector: Arc<dyn StoreConnector>,
     pub(super) current: Arc<CurrentConnection>,
     outage: Outage,
+    /// The beginning of the outage that was reported last.
+    down_since: Instant,
     warned_of_eviction: Outage,
 }
 
@@ -44,7 +46,7 @@ impl LinkKeeper {
         current: Arc<CurrentConnection>,
     ) -> Self {
         let (outage, warned_of_eviction) = (Outage::default(), Outage::default());
-        Self { options, connector, current, outage, warned_of_eviction }
+        Self { options, connector, current, outage, down_since: Instant::now(), warned_of_eviction }
     }
 
     /// Never returns.
@@ -60,12 +62,13 @@ impl LinkKeeper {
             let connected = timeout(limit, self.connect(moved_to)).await;
             match connected.unwrap_or_else(|_elapsed| Err(DownReason::TimedOut.into())) {
                 Ok((connection, info)) => {
+                    self.tell_of_a_new_server(&connection, &info);
                     self.warn_of_eviction(&info);
                     self.current.connected(&connection, info);
                     self.until_lost(connection).await;
                 }
                 Err(StoreUnreachable { why, detail }) => {
-                    self.current.not_connected(why);
+                    self.current.not_connected(why, &detail);
                     self.report(&detail);
                 }
             }
@@ -123,8 +126,11 @@ impl LinkKeeper {
                 _ended = view.wait_for(|view| view.connection().is_none()) => break,
                 () = sleep_until(stable_at), if is_reported => {
                     self.outage.ends();
-                    let seconds = since.elapsed().as_secs();
-                    tracing::info!(node = %connection.node(), "the shared store has been back for {seconds} s");
+                    let (seconds, away) = (since.elapsed().as_secs(), (since - self.down_since).as_secs());
+                    tracing::info!(
+                        node = %connection.node(),
+                        "the shared store has been back for {seconds} s, after an outage of {away} s"
+                    );
                 }
             }
         }
@@ -134,13 +140,30 @@ impl LinkKeeper {
     /// Once for an outage, however often it goes on.
     fn report(&mut self, detail: &str) {
         let state = self.current.watch().borrow().state();
-        let LinkState::Down { why, .. } = state else { return };
+        let LinkState::Down { why, since } = state else { return };
         if self.outage.begins() {
+            self.down_since = since;
             tracing::warn!(
                 reason = why.as_str(),
                 detail,
                 "the shared store is away: {}; until it is back, this replica uses its own share of the quota",
                 why.explanation()
+            );
+        }
+    }
+
+    /// The first server, and any that has another history: after a restart or a failover.
+    fn tell_of_a_new_server(&self, connection: &StoreConnection, info: &StoreInfo) {
+        let is_known =
+            self.current.watch().borrow().info().is_some_and(|known| known.identity == info.identity);
+        if !is_known {
+            tracing::info!(
+                node = %connection.node(),
+                engine = info.engine,
+                version = &*info.version,
+                append_only_file = info.append_only,
+                maxmemory_policy = info.eviction.as_deref(),
+                "connected to a store that this replica did not know"
             );
         }
     }

@@ -28,11 +28,9 @@ pub(super) mod testing;
 mod tests;
 
 pub(crate) use connector::{StoreConnector, StoreNode, StoreStream, StoreUnreachable};
-pub(crate) use current_connection::LinkOptions;
-#[cfg(test)]
-pub(crate) use current_connection::LinkView;
+pub(crate) use current_connection::{LinkOptions, LinkView};
 pub(crate) use down_reason::DownReason;
 pub(crate) use health::LinkState;
-pub(crate) use operations::Link;
+pub(crate) use operations::{Link, LinkWatch};
 pub(crate) use sockets::{SocketConnector, StoreTlsError};
 pub(crate) use store_info::StoreInfo;

@@ -9,7 +9,7 @@ use redis::{Cmd, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    DownReason, LinkOptions, StoreConnector, StoreUnreachable,
+    DownReason, LinkOptions, LinkView, StoreConnector, StoreUnreachable,
     connection::StoreConnection,
     current_connection::CurrentConnection,
     failure::CommandFailure,
@@ -37,6 +37,10 @@ pub(crate) struct Link {
     listener: Mutex<Option<FeedConnection>>,
     metrics: SharedMetrics,
 }
+
+/// Shows the link as it is.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkWatch(Arc<CurrentConnection>);
 
 /// A connection for blocking reads.
 #[derive(Debug)]
@@ -72,6 +76,11 @@ impl Link {
         let current = Arc::new(CurrentConnection::none(metrics.clone()));
         let keeper = LinkKeeper::new(Arc::clone(&options), Arc::clone(&connector), Arc::clone(&current));
         (Self { options, connector, current, listener: Mutex::default(), metrics }, keeper)
+    }
+
+    /// Shows it from now on.
+    pub(crate) fn watch(&self) -> LinkWatch {
+        LinkWatch(Arc::clone(&self.current))
     }
 
     /// Runs a script. Dropping the future does not undo it.
@@ -233,6 +242,15 @@ impl Link {
         self.metrics.ended(name, OperationResult::of(&result).as_str());
         self.metrics.took(name, start.elapsed());
         result
+    }
+}
+
+// === impl LinkWatch ===
+
+impl LinkWatch {
+    /// The link as it is now.
+    pub(crate) fn view(&self) -> LinkView {
+        self.0.watch().borrow().clone()
     }
 }
 

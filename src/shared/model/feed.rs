@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use crate::shared::{
     Change, ChangeId, ChangeKind, FeedPage,
-    feed_window::{FEED_LENGTH, FeedWindow, PAGE_LENGTH},
+    change::PAGE_LENGTH,
+    feed_window::{FEED_LENGTH, FeedWindow},
 };
 
 /// The newest changes, and where they end.

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::shared::{
-    CallRequest, CallTurn, Epoch, Fence, FleetState, Guarded, Heartbeat, LockoutRequest, MemberId, Recovery,
-    Sequence, SpentDay, StoreChanged, StoreSeen, ThrottleRequest,
+    CallRequest, CallTurn, Epoch, EpochBegin, EpochOrigin, Fence, FleetState, Guarded, Heartbeat,
+    LockoutRequest, MemberId, MemberSeen, Recovery, Sequence, SpentDay, StoreChanged, StoreSeen,
+    ThrottleRequest,
     millis::{millis, millis_up},
 };
 
@@ -47,6 +48,7 @@ pub(super) struct ModelFleet {
     recovered_at: Option<u64>,
     /// What the last recovery added to the count.
     charged: u64,
+    forked: bool,
     /// The last purge of all reports.
     pub(super) purged: Fence,
 }
@@ -81,7 +83,7 @@ impl ModelFleet {
     }
 
     pub(super) fn merge(&mut self, now: u64, heartbeat: &Heartbeat) {
-        let Heartbeat { member, told, offline } = *heartbeat;
+        let Heartbeat { member, told, offline, .. } = *heartbeat;
         self.turn_day(now, told.day);
         if told.day != self.today.day {
             return;
@@ -120,6 +122,7 @@ impl ModelFleet {
         self.sequence = (self.sequence.max(seen.0) + SEQUENCE_STEP).max(now / 1_000 * SEQUENCE_STEP);
         self.next_call = ahead(now, self.next_call).max(now + HOLD_AFTER_RECOVERY);
         self.recovered_at = Some(now);
+        self.forked = known.is_some();
         true
     }
 
@@ -172,7 +175,7 @@ impl ModelFleet {
         self.hold_until = ahead(now, self.hold_until).max(now + millis_up(request.hold).min(FURTHEST));
     }
 
-    pub(super) fn state(&self, now: u64, members: u64, token_version: u64) -> FleetState {
+    pub(super) fn state(&self, now: u64, members: Vec<MemberSeen>, token_version: u64) -> FleetState {
         FleetState {
             // Only an operation that found or wrote an epoch asks.
             epoch: self.epoch.unwrap_or(Epoch(0)),
@@ -183,6 +186,11 @@ impl ModelFleet {
             token_version,
             purged: self.purged,
             clock: Duration::from_millis(now),
+            begun: EpochBegin {
+                origin: if self.forked { EpochOrigin::Fork } else { EpochOrigin::NewStore },
+                age: self.recovered_at.map_or(Duration::ZERO, |at| wait(at, now)),
+                charged: self.charged,
+            },
         }
     }
 }

@@ -1,7 +1,18 @@
--- KEYS[3]: the replicas and their last heartbeats. KEYS[4]: the token record.
+-- KEYS[3]: the replicas: of each the time of its last heartbeat, and what it says of itself. KEYS[4]: the token record.
 local function fleet_state()
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 60000)
-  local members = redis.call('ZCARD', KEYS[3])
+  local members = {}
+  for _, member in ipairs(redis.call('HKEYS', KEYS[3])) do
+    local at, lag, about = string.match(redis.call('HGET', KEYS[3], member), '^(%d+) (%d+) (.*)$')
+    at = tonumber(at) or 0
+    if at <= now - 60000 then
+      redis.call('HDEL', KEYS[3], member)
+    else
+      members[#members + 1] = {member, math.max(now - at, 0), tonumber(lag), about}
+    end
+  end
   local version = tonumber(redis.call('HGET', KEYS[4], 'version')) or 0
-  return {'fleet', epoch, sequence, day, spent, math.max(locked_until - now, 0), members, version, purged, now}
+  local begun = redis.call('HMGET', fleet, 'recovered_at', 'charged', 'forked')
+  local age, charged = math.max(now - (tonumber(begun[1]) or now), 0), tonumber(begun[2]) or 0
+  return {'fleet', epoch, sequence, day, spent, math.max(locked_until - now, 0), members, version, purged, now,
+    age, charged, tonumber(begun[3]) or 0}
 end

@@ -1,4 +1,5 @@
 -- ARGV[3]: the replica. ARGV[4], ARGV[5]: the day and the count that it was told. ARGV[6]: its calls while the store was away.
+-- ARGV[7]: how long ago it had read all changes. ARGV[8]: what it says of itself.
 local told_day, told, offline = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 turn_day(told_day)
 if told_day == day then
@@ -14,5 +15,5 @@ if told_day == day then
     redis.call('HSET', fleet, 'spent', spent, 'sequence', sequence)
   end
 end
-redis.call('ZADD', KEYS[3], now, ARGV[3])
+redis.call('HSET', KEYS[3], ARGV[3], string.format('%.0f', now) .. ' ' .. ARGV[7] .. ' ' .. ARGV[8])
 return fleet_state()

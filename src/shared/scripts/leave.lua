@@ -1,3 +1,3 @@
 -- KEYS[1]: the replicas. ARGV[1]: the one that ends.
-redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
 return {'done'}

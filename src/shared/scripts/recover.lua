@@ -11,13 +11,15 @@ if not epoch or (epoch == known and (sequence < seen or ARGV[7] == '1')) then
     margin = math.min(margin, math.ceil(margin * (now - recovered_at) / 10000) + 1)
   end
   if told_day == day then spent = math.max(spent, told) end
+  -- Who knows no epoch cannot tell a new store from one that has lost everything.
+  local forked = known ~= '' and 1 or 0
   epoch, spent = ARGV[3], spent + margin
   -- Higher than every fence before, even if nobody remembers one: a history has granted less than a million a second.
   sequence = math.max(math.max(sequence, seen) + 1048576, math.floor(now / 1000) * 1048576)
   -- Calls of the last second may be unknown too.
   local next_call = math.max(ahead(fields[6]), now + 1100)
   redis.call('HSET', fleet, 'epoch', epoch, 'sequence', sequence, 'day', day, 'spent', spent, 'next_call', next_call,
-    'recovered_at', now, 'charged', margin)
+    'recovered_at', now, 'charged', margin, 'forked', forked)
   tell('epoch', epoch)
 else
   if told_day == day then

@@ -16,6 +16,10 @@ pub(in crate::shared) fn recovery() -> Recovery {
     }
 }
 
+pub(in crate::shared) fn about() -> MemberAbout {
+    MemberAbout::new("0.1.0", "pod-1")
+}
+
 /// Performs each; `Err` with the first error.
 pub(in crate::shared) async fn every_operation(store: &dyn SharedStore) -> Result<(), SharedStoreError> {
     let (key, why) = (key(1), "a guarded operation is not refused here");
@@ -24,7 +28,10 @@ pub(in crate::shared) async fn every_operation(store: &dyn SharedStore) -> Resul
     let seen = StoreSeen { epoch: Some(state.epoch), sequence: state.sequence };
     let member = MemberId(1);
     let told = SpentDay { day: 1, spent: 3 };
-    store.heartbeat(seen, Heartbeat { member, told, offline: 2 }).await?.expect(why);
+    store
+        .heartbeat(seen, Heartbeat { member, told, offline: 2, feed_lag: Duration::ZERO, about: about() })
+        .await?
+        .expect(why);
     store.leave(member).await?;
     let (interval, horizon) = (Duration::ZERO, Duration::from_secs(5));
     // Turns the day, and so forgets the calls that were made while the store was away.

@@ -196,7 +196,17 @@ impl RandomReplica {
         match *act {
             Act::Beat { offline } => {
                 let member = MemberId(self.number);
-                StoreOperation::Heartbeat(seen, Heartbeat { member, told: self.told, offline })
+                let about = MemberAbout::new("0.1.0", &format!("pod-{}", self.number));
+                StoreOperation::Heartbeat(
+                    seen,
+                    Heartbeat {
+                        member,
+                        told: self.told,
+                        offline,
+                        feed_lag: Duration::from_millis(offline),
+                        about,
+                    },
+                )
             }
             Act::Recover { force } => {
                 self.epochs += 1;

@@ -76,7 +76,13 @@ pub(in crate::shared) fn decode(call: &ScriptCall) -> Option<StoreOperation> {
     let operation = match call.script.name {
         "heartbeat" => StoreOperation::Heartbeat(
             args.seen(),
-            Heartbeat { member: MemberId(args.hex()), told: args.told(), offline: args.integer() },
+            Heartbeat {
+                member: MemberId(args.hex()),
+                told: args.told(),
+                offline: args.integer(),
+                feed_lag: args.duration(),
+                about: MemberAbout::parse(&args.text()),
+            },
         ),
         "recover" => {
             let StoreSeen { epoch: known, sequence: seen } = args.seen();
@@ -227,7 +233,16 @@ pub(in crate::shared) fn encode(result: OperationResult) -> Value {
 }
 
 fn fleet_state(state: FleetState) -> Value {
-    let FleetState { epoch, sequence, today, locked_out_for, members, token_version, purged, clock } = state;
+    let FleetState { epoch, sequence, today, locked_out_for, members, token_version, purged, clock, begun } =
+        state;
+    let member = |MemberSeen { id, heartbeat_age, feed_lag, about }: MemberSeen| {
+        Value::Array(vec![
+            word(&id.to_string()),
+            millis(heartbeat_age),
+            millis(feed_lag),
+            word(&about.to_string()),
+        ])
+    };
     reply(
         "fleet",
         [
@@ -236,10 +251,13 @@ fn fleet_state(state: FleetState) -> Value {
             integer(today.day),
             integer(today.spent),
             millis(locked_out_for.unwrap_or_default()),
-            integer(members),
+            Value::Array(members.into_iter().map(member).collect()),
             integer(token_version),
             integer(purged.0),
             millis(clock),
+            millis(begun.age),
+            integer(begun.charged),
+            integer(u64::from(begun.origin == EpochOrigin::Fork)),
         ],
     )
 }

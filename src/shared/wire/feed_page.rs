@@ -7,10 +7,8 @@ use redis::Value;
 
 use super::reply_fields::{ReplyFields, parse_epoch};
 use crate::shared::{
-    Change, ChangeId, ChangeKind, FeedPage, Fence, SharedStoreError,
-    feed_window::{FeedWindow, PAGE_LENGTH},
-    short_word::LONGEST_WORD,
-    store_keys::parse_report_key,
+    Change, ChangeId, ChangeKind, FeedPage, Fence, SharedStoreError, change::PAGE_LENGTH,
+    feed_window::FeedWindow, short_word::LONGEST_WORD, store_keys::parse_report_key,
 };
 
 /// Two numbers of 20 digits.

@@ -4,14 +4,22 @@ use redis::Value;
 
 use super::reply_fields::ReplyFields;
 use crate::shared::{
-    CallTurn, Fence, FleetState, FlightLease, Guarded, LookedUp, ReportKind, SealedToken, Sequence,
-    SharedReport, SharedStoreError, SharedToken, SpentDay, TokenSwapped, short_word::LONGEST_WORD,
+    CallTurn, EpochBegin, EpochOrigin, Fence, FleetState, FlightLease, Guarded, LookedUp, MemberAbout,
+    MemberId, MemberSeen, ReportKind, SealedToken, Sequence, SharedReport, SharedStoreError, SharedToken,
+    SpentDay, TokenSwapped, short_word::LONGEST_WORD,
 };
 
 /// A sealed record is a few kilobytes.
 const LARGEST_TOKEN: usize = 64 << 10;
 
 const LARGEST_MAC: usize = 256;
+
+/// What a replica says of itself.
+const LARGEST_ABOUT: usize = 256;
+
+const MOST_MEMBERS: usize = 1_000;
+
+const NEITHER_0_NOR_1: SharedStoreError = SharedStoreError::Malformed("neither 0 nor 1");
 
 const UNKNOWN_WORD: SharedStoreError = SharedStoreError::Malformed("an unknown word");
 
@@ -48,7 +56,7 @@ pub(in crate::shared) fn parse_call_turn(value: Value) -> ReplyParsed<Guarded<Ca
             probe: match fields.integer()? {
                 0 => false,
                 1 => true,
-                _ => return Err(SharedStoreError::Malformed("neither 0 nor 1")),
+                _ => return Err(NEITHER_0_NOR_1),
             },
         }),
         "exhausted" => Ok(CallTurn::Exhausted { spent: fields.integer()? }),
@@ -136,11 +144,42 @@ fn fleet_state(word: &str, fields: &mut ReplyFields) -> ReplyParsed<FleetState> 
         sequence: Sequence(fields.integer()?),
         today: SpentDay { day: fields.integer()?, spent: fields.integer()? },
         locked_out_for: Some(fields.duration()?).filter(|left| !left.is_zero()),
-        members: fields.integer()?,
+        members: members(fields.next()?)?,
         token_version: fields.integer()?,
         purged: fields.fence()?,
         clock: fields.duration()?,
+        begun: EpochBegin {
+            age: fields.duration()?,
+            charged: fields.integer()?,
+            origin: match fields.integer()? {
+                0 => EpochOrigin::NewStore,
+                1 => EpochOrigin::Fork,
+                _ => return Err(NEITHER_0_NOR_1),
+            },
+        },
     })
+}
+
+fn members(value: Value) -> ReplyParsed<Vec<MemberSeen>> {
+    let Value::Array(members) = value else { return Err(SharedStoreError::Malformed("not an array")) };
+    if members.len() > MOST_MEMBERS {
+        return Err(SharedStoreError::Malformed("too many replicas"));
+    }
+    let mut members = members.into_iter().map(member).collect::<Result<Vec<_>, _>>()?;
+    members.sort_unstable_by_key(|member| member.id);
+    Ok(members)
+}
+
+fn member(value: Value) -> ReplyParsed<MemberSeen> {
+    let mut fields = ReplyFields::of(value)?;
+    let seen = MemberSeen {
+        id: MemberId(fields.epoch()?.0),
+        heartbeat_age: fields.duration()?,
+        feed_lag: fields.duration()?,
+        about: MemberAbout::parse(&fields.text(LARGEST_ABOUT)?),
+    };
+    fields.end()?;
+    Ok(seen)
 }
 
 fn report(fields: &mut ReplyFields, limits: ReplyLimits) -> ReplyParsed<SharedReport> {

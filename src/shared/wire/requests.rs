@@ -32,13 +32,15 @@ impl ScriptRequests {
     }
 
     pub(in crate::shared) fn heartbeat(&self, seen: StoreSeen, heartbeat: &Heartbeat) -> ScriptCall {
-        let Heartbeat { member, told, offline } = *heartbeat;
+        let Heartbeat { member, told, offline, feed_lag, about } = heartbeat;
         ScriptCall::new(&scripts::HEARTBEAT, self.fleet_keys())
             .seen(seen)
             .text(&hex(member.0))
             .integer(told.day)
             .integer(told.spent)
-            .integer(offline)
+            .integer(*offline)
+            .integer(millis(*feed_lag))
+            .text(&about.to_string())
     }
 
     pub(in crate::shared) fn recover(&self, recovery: &Recovery) -> ScriptCall {

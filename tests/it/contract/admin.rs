@@ -40,9 +40,17 @@ async fn every_route_answers_in_its_shape() {
     }
     tokio::time::sleep(Duration::from_secs(30)).await;
     let mut shown = String::new();
-    for target in
-        ["/livez", "/readyz", "/version", "/config", "/token", "/quota", "/cache", "/cache?page=2&per_page=3"]
-    {
+    for target in [
+        "/livez",
+        "/readyz",
+        "/version",
+        "/config",
+        "/token",
+        "/quota",
+        "/fleet",
+        "/cache",
+        "/cache?page=2&per_page=3",
+    ] {
         let answer = proxy.admin(target).await;
         let body = serde_json::from_slice(&answer.body)
             .map_or_else(|_| answer.text(), |json: Value| format!("{:#}", steady(json)));

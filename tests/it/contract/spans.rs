@@ -19,8 +19,11 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{logs::hear_everything, renewal::renewing};
-use crate::support::in_process::{InProcess, failure, path};
+use super::renewal::renewing;
+use crate::support::{
+    in_process::{InProcess, failure, path},
+    log::hear_everything,
+};
 
 /// A span of ours, as it began.
 #[derive(Debug, Clone, Default)]

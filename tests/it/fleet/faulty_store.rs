@@ -33,6 +33,8 @@ pub(super) enum LinkFault {
     RequestLost,
     /// It is done, and fails when the client gives up.
     ReplyLost,
+    /// The same, for the recovery of a store that has lost writes alone.
+    RecoveryReplyLost,
     /// It is done after this time.
     Slow(Duration),
 }
@@ -63,12 +65,20 @@ impl FaultyStore {
         self.operations.load(Ordering::Relaxed)
     }
 
-    fn carry<'a, T: Send + 'a>(&self, operation: impl FnOnce() -> Reply<'a, T> + Send + 'a) -> Reply<'a, T> {
+    fn carry<'a, T: Send + 'a>(
+        &self,
+        name: &'static str,
+        operation: impl FnOnce() -> Reply<'a, T> + Send + 'a,
+    ) -> Reply<'a, T> {
         self.operations.fetch_add(1, Ordering::Relaxed);
-        let fault = *self.fault.lock().unwrap();
+        let fault = match *self.fault.lock().unwrap() {
+            LinkFault::RecoveryReplyLost if name == "recover" => LinkFault::ReplyLost,
+            LinkFault::RecoveryReplyLost => LinkFault::None,
+            fault => fault,
+        };
         Box::pin(async move {
             match fault {
-                LinkFault::None => operation().await,
+                LinkFault::None | LinkFault::RecoveryReplyLost => operation().await,
                 LinkFault::Cut => Err(SharedStoreError::Away),
                 LinkFault::RequestLost => {
                     sleep(TIMEOUT).await;
@@ -96,7 +106,7 @@ macro_rules! carried {
     ($($name:ident($($argument:ident: $type:ty),*) -> $reply:ty;)*) => {
         impl SharedStore for FaultyStore {
             $(fn $name(&self, $($argument: $type),*) -> Reply<'_, $reply> {
-                self.carry(move || self.store.$name($($argument),*))
+                self.carry(stringify!($name), move || self.store.$name($($argument),*))
             })*
         }
     };

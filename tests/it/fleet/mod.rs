@@ -7,6 +7,7 @@ mod real_redis;
 mod redis_server;
 mod reports;
 mod schedules;
+mod seen;
 
 use std::{sync::Arc, time::Duration};
 

@@ -150,6 +150,62 @@ async fn an_empty_redis_goes_on_with_the_day_that_the_replicas_know() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_the_fleet_says_how_the_server_is_set_and_why_it_is_away() {
+    let mut fleet = RealFleet::start().await;
+    let page = async |replica: &Proxy| replica.admin("/fleet").await.json();
+    let shown = page(&fleet.replicas[0]).await;
+    let link = &shown["store"]["link"];
+    assert_eq!(
+        (&link["state"], &link["role"], &link["tls"]),
+        (&"up".into(), &"primary".into(), &false.into())
+    );
+    assert_eq!(link["configured"], fleet.redis.url());
+    assert_eq!(link["address"], fleet.redis.url().trim_start_matches("unix://"));
+    let server = &link["server"];
+    assert_eq!((&server["engine"], &server["append_only_file"]), (&"redis".into(), &false.into()));
+    assert!(server["version"].as_str().is_some_and(|version| version.contains('.')), "{shown:#}");
+    assert_eq!(server["maxmemory_policy"], "noeviction");
+    let dangers = server["dangers"].as_array().expect("a list");
+    assert!(
+        dangers.len() == 1 && dangers[0].as_str().is_some_and(|text| text.contains("append-only")),
+        "{shown:#}"
+    );
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    assert_eq!(shown["replicas"]["list"][0]["name"], host.trim());
+    fleet.redis.end();
+    fleet.until_shared_up_is(0.0).await;
+    let away = until("the reason to be one of no connection", async || {
+        let away = page(&fleet.replicas[0]).await;
+        (away["store"]["link"]["reason"] == "unreachable" && away["store"]["state"] == "away").then_some(away)
+    })
+    .await;
+    let link = &away["store"]["link"];
+    assert_eq!((&link["state"], &link["explanation"]), (&"down".into(), &"it cannot be connected to".into()));
+    assert!(link["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{away:#}");
+    assert_eq!(
+        (&link["server"]["engine"], &link["address"]),
+        (&"redis".into(), &shown["store"]["link"]["address"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_the_fleet_has_no_password() {
+    let vendor = Upstream::start().await;
+    let url = "redis://lrp:hush@127.0.0.1:1";
+    let settings: Vec<_> = SETTINGS.into_iter().chain([("shared.url", url)]).collect();
+    let replica = Proxy::start(&vendor, &settings).await;
+    let page = until("the link to be down", async || {
+        let page = replica.admin("/fleet").await;
+        (page.json()["store"]["link"]["reason"] == "unreachable").then_some(page)
+    })
+    .await;
+    assert_eq!(page.json()["store"]["link"]["configured"], "redis://lrp:[redacted]@127.0.0.1:1");
+    for shown in [page.text(), replica.metrics().await, replica.log().concat()] {
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_ends_leaves_the_fleet() {
     let mut fleet = RealFleet::start().await;
     assert_eq!(fleet.redis.members().await, 3);

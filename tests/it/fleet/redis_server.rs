@@ -37,7 +37,7 @@ impl RedisServer {
     pub(super) async fn members(&self) -> u64 {
         let client = redis::Client::open(self.url()).expect("a URL");
         let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
-        let members = redis::cmd("ZCARD").arg("lrp:{test}:members").query_async(&mut connection).await;
+        let members = redis::cmd("HLEN").arg("lrp:{test}:replicas").query_async(&mut connection).await;
         members.expect("a count")
     }
 
@@ -54,8 +54,14 @@ impl RedisServer {
         self.until_it_listens().await;
     }
 
+    /// kill -9, and nothing in its place.
+    pub(super) fn end(&mut self) {
+        self.kill();
+    }
+
     fn kill(&mut self) {
-        self.process.kill().expect("a living child");
+        // It may have ended before.
+        let _killed = self.process.kill();
         self.process.wait().expect("it ends");
     }
 

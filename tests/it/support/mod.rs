@@ -2,6 +2,7 @@
 //! and a client that sends exactly the bytes it is told to. For those in memory: the whole proxy over pipes.
 
 pub(crate) mod in_process;
+pub(crate) mod log;
 pub(crate) mod pipe;
 pub(crate) mod played;
 pub(crate) mod played_day;

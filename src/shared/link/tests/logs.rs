@@ -80,7 +80,7 @@ async fn an_outage_is_logged_once_and_its_end_once() {
         assert!(fixture.count().await.is_ok());
         assert_eq!(lines.with("the shared store has been back"), outage - 1);
         tokio::time::sleep(11 * SECOND).await;
-        assert_eq!(lines.with("the shared store has been back for 10 s"), outage);
+        assert_eq!(lines.with("the shared store has been back for 10 s, after an outage of"), outage);
         assert_eq!(lines.with("the shared store is away: it is loading its data (LOADING)"), outage);
     }
     assert_eq!(lines.with("the shared store"), 4);
@@ -98,4 +98,17 @@ async fn a_store_that_may_evict_the_count_is_warned_of_once() {
     assert!(fixture.count().await.is_ok());
     fixture.reconnect().await;
     assert_eq!(lines.with("set its maxmemory-policy to noeviction"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_is_named_when_it_is_met_and_again_only_if_it_has_another_history() {
+    let (lines, _guard) = Lines::capture();
+    let fixture = Fixture::start("redis://valkey", |_store| ());
+    fixture.until_up().await;
+    assert!(fixture.count().await.is_ok());
+    fixture.reconnect().await;
+    assert_eq!(lines.with("connected to a store that this replica did not know"), 1);
+    fixture.store.server(NODE, |server| server.replid = "after-a-failover".to_owned());
+    fixture.reconnect().await;
+    assert_eq!(lines.with("connected to a store that this replica did not know"), 2);
 }

@@ -19,7 +19,10 @@ pub(in super::super) async fn a_store_without_an_epoch_refuses_everything_until_
     let recovery = replica.recovery();
     let state = replica.recover().await;
     assert_eq!((state.epoch, state.today.spent), (recovery.fresh, MARGIN));
-    assert_eq!(replica.try_beat(0).await.map(|state| state.members), Ok(1));
+    on.faults.put_clock_forward(secs(3));
+    let begun = EpochBegin { origin: EpochOrigin::NewStore, age: secs(3), charged: MARGIN };
+    assert_eq!(replica.try_beat(0).await.map(|state| state.begun), Ok(begun));
+    assert_eq!(replica.try_beat(0).await.map(|state| state.members.len()), Ok(1));
 }
 
 pub(in super::super) async fn of_three_replicas_that_recover_at_once_one_begins_an_epoch_and_charges_once(
@@ -41,8 +44,9 @@ pub(in super::super) async fn of_three_replicas_that_recover_at_once_one_begins_
     let (one, two, three) = tokio::join!(one.recover(), two.recover(), three.recover());
     assert_eq!([two.epoch, three.epoch], [one.epoch; 2]);
     // The first was told 3, the second 5, the third 6; each adds what it cannot know.
-    let spent = replicas[0].beat().await.today.spent;
-    assert_eq!(spent, 6 + MARGIN);
+    let state = replicas[0].beat().await;
+    assert_eq!(state.today.spent, 6 + MARGIN);
+    assert_eq!((state.begun.origin, state.begun.charged), (EpochOrigin::Fork, MARGIN));
 }
 
 pub(in super::super) async fn a_repeated_recovery_changes_nothing(on: &Backend) {

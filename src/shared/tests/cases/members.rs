@@ -10,17 +10,31 @@ use super::{
 
 pub(in super::super) async fn a_member_is_counted_for_a_minute_after_its_last_heartbeat(on: &Backend) {
     let [mut first, mut second, mut third] = Replica::fleet(on).await;
-    assert_eq!(first.beat().await.members, 1);
-    assert_eq!(first.beat().await.members, 1);
-    assert_eq!(second.beat().await.members, 2);
-    assert_eq!(third.beat().await.members, 3);
+    assert_eq!(first.beat().await.members.len(), 1);
+    assert_eq!(first.beat().await.members.len(), 1);
+    assert_eq!(second.beat().await.members.len(), 2);
+    assert_eq!(third.beat().await.members.len(), 3);
     third.store.leave(MemberId(third.number)).await.unwrap();
     third.store.leave(MemberId(third.number)).await.unwrap();
-    assert_eq!(first.beat().await.members, 2);
+    assert_eq!(first.beat().await.members.len(), 2);
     on.faults.put_clock_forward(ms(59_999));
-    assert_eq!(first.beat().await.members, 2);
+    assert_eq!(first.beat().await.members.len(), 2);
     on.faults.put_clock_forward(ms(1));
-    assert_eq!(first.beat().await.members, 1);
+    assert_eq!(first.beat().await.members.len(), 1);
+}
+
+pub(in super::super) async fn the_state_says_who_the_members_are_and_when_each_was_heard_last(on: &Backend) {
+    let [mut first, mut second] = Replica::fleet(on).await;
+    first.beat().await;
+    on.faults.put_clock_forward(secs(7));
+    let seen = |replica: &Replica, age| MemberSeen {
+        id: MemberId(replica.number),
+        heartbeat_age: secs(age),
+        feed_lag: ms(replica.number),
+        about: replica.about(),
+    };
+    let members = second.beat().await.members;
+    assert_eq!(members, [seen(&first, 7), seen(&second, 0)]);
 }
 
 pub(in super::super) async fn a_heartbeat_raises_the_count_and_never_lowers_it(on: &Backend) {

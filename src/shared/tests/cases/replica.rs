@@ -87,8 +87,19 @@ impl Replica {
     }
 
     pub(super) async fn try_beat(&self, offline: u64) -> Guarded<FleetState> {
-        let heartbeat = Heartbeat { member: MemberId(self.number), told: self.told, offline };
+        let about = self.about();
+        let heartbeat = Heartbeat {
+            member: MemberId(self.number),
+            told: self.told,
+            offline,
+            feed_lag: ms(self.number),
+            about,
+        };
         self.store.heartbeat(self.seen, heartbeat).await.unwrap()
+    }
+
+    pub(super) fn about(&self) -> MemberAbout {
+        MemberAbout::new("0.1.0", &format!("pod-{}", self.number))
     }
 
     pub(super) async fn try_take(&self, request: CallRequest) -> Guarded<CallTurn> {

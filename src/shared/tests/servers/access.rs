@@ -13,7 +13,7 @@ use crate::shared::{
 };
 
 /// What the scripts and the reads of the feed run.
-const SCRIPT_COMMANDS: [&str; 21] = [
+const SCRIPT_COMMANDS: [&str; 17] = [
     "evalsha",
     "script|load",
     "info",
@@ -31,10 +31,6 @@ const SCRIPT_COMMANDS: [&str; 21] = [
     "xlen",
     "xrange",
     "xrevrange",
-    "zadd",
-    "zcard",
-    "zrem",
-    "zremrangebyscore",
 ];
 
 /// The rule of a user without some command.

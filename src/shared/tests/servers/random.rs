@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::shared::{
     ChangeId, MemorySharedStore, SharedStore as _, StoreValue,
-    feed_window::PAGE_LENGTH,
+    change::PAGE_LENGTH,
     scripts,
     store_keys::StoreKeys,
     tests::{
