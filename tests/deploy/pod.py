@@ -1,5 +1,5 @@
 """A container's file system and identity, as far as a machine without an engine has them: a root directory that holds the
-binary, the libraries that the image brings, and the volumes of the rendered manifest, entered by chroot as the container's user.
+programs, their libraries, and the volumes of the rendered manifest, entered by chroot as the container's user.
 """
 
 import os
@@ -27,26 +27,33 @@ def libraries(binary):
 
 
 class Pod:
-    """One container of a rendered Pod, its volumes filled from the rendered ConfigMaps and from made-up Secrets."""
+    """One container of a rendered Pod, its volumes filled from the rendered ConfigMaps, and from Secrets ({name: {key: text}})
+    or made-up ones."""
 
-    def __init__(self, root, binary, spec, container, config_maps):
+    def __init__(self, root, binary, spec, container, config_maps, secrets=None):
         self.root, self.spec, self.container = Path(root), spec, container
-        self.config_maps = config_maps
+        self.config_maps, self.secrets = config_maps, secrets or {}
         security = {**spec.get("securityContext", {}), **container.get("securityContext", {})}
         self.user, self.group = security["runAsUser"], security["runAsGroup"]
         self.fs_group = spec.get("securityContext", {}).get("fsGroup")
-        self._install(binary)
-        for mount in container["volumeMounts"]:
-            volume = next(volume for volume in spec["volumes"] if volume["name"] == mount["name"])
-            self._mount(volume, self.root / mount["mountPath"].lstrip("/"))
-
-    def _install(self, binary):
-        wanted = libraries(binary)
-        strange = wanted.keys() - IMAGE_LIBRARIES
+        strange = libraries(binary).keys() - IMAGE_LIBRARIES
         assert not strange, f"the image has no {sorted(strange)}"
-        for path in wanted.values():
+        self.install(binary, ENTRYPOINT)
+        self.mount_all()
+
+    def install(self, program, place):
+        """A program where the image has it, with the libraries that it asks for."""
+        for path in libraries(program).values():
             self._copy(path, self.root / path.lstrip("/"))
-        self._copy(binary, self.root / ENTRYPOINT)
+        self._copy(program, self.root / place)
+
+    def mount_all(self):
+        """Again: as the kubelet does when a ConfigMap or a Secret has changed. What is on a disk stays."""
+        volumes = {volume["name"]: volume for volume in self.spec["volumes"]}
+        for mount in self.container["volumeMounts"]:
+            # A StatefulSet's claims are beside the Pod.
+            volume = volumes.get(mount["name"], {"persistentVolumeClaim": {}})
+            self._mount(volume, self.root / mount["mountPath"].lstrip("/"))
 
     def _copy(self, source, target):
         self._run("install", "-D", "-m", "0555", source, str(target))
@@ -65,9 +72,9 @@ class Pod:
             for name, text in self.config_maps[volume["configMap"]["name"]].items():
                 self._file(place / name, text, volume["configMap"].get("defaultMode", 0o644))
         elif "projected" in volume:
-            for source in volume["projected"]["sources"]:
-                for item in source["secret"]["items"]:
-                    secret = f"made-up-{item['key']}"
+            for source in (source["secret"] for source in volume["projected"]["sources"]):
+                for item in source["items"]:
+                    secret = self.secrets.get(source["name"], {}).get(item["key"], f"made-up-{item['key']}")
                     self._file(place / item["path"], secret, volume["projected"].get("defaultMode", 0o644))
         else:
             raise AssertionError(f"a volume of a kind that these tests do not know: {volume}")
@@ -87,9 +94,9 @@ class Pod:
             values[variable["name"]] = variable["value"]
         return values
 
-    def command(self, *arguments):
+    def command(self, *arguments, program=ENTRYPOINT):
         groups = [f"--groups={self.fs_group}"] if self.fs_group is not None else []
-        inside = as_root("chroot", f"--userspec={self.user}:{self.group}", *groups, str(self.root), f"/{ENTRYPOINT}")
+        inside = as_root("chroot", f"--userspec={self.user}:{self.group}", *groups, str(self.root), f"/{program}")
         return [*inside, *arguments]
 
     def run(self, *arguments, more=None):
