@@ -17,7 +17,7 @@ from pathlib import Path
 import netns
 from documented import DEPLOY, documented_keys, store_secrets
 from overlay import STORE, Overlay
-from pod import Pod
+from pod import Pod, PodContainer
 from processes import Simulator, environment, http, stats, wait_for
 from schema import restricted_faults
 
@@ -38,20 +38,17 @@ REFUSED = [
 ]
 
 
-class Store(Pod):
+class Store(PodContainer):
     """The container of the StatefulSet. Its programs are those of this machine."""
 
     def __init__(self, root, server, overlay, secrets):
-        self.root, self.secrets = Path(root), secrets
         self.objects = {found["kind"]: found for found in overlay.store}
-        self.spec = self.objects["StatefulSet"]["spec"]["template"]["spec"]
-        (self.container,) = self.spec["containers"]
-        self.config_maps = {found["metadata"]["name"]: found["data"] for found in overlay.store if found["kind"] == "ConfigMap"}
-        security = {**self.spec["securityContext"], **self.container["securityContext"]}
-        self.user, self.group, self.fs_group = security["runAsUser"], security["runAsGroup"], security["fsGroup"]
+        spec = self.objects["StatefulSet"]["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        config_maps = {found["metadata"]["name"]: found["data"] for found in overlay.store if found["kind"] == "ConfigMap"}
+        super().__init__(root, spec, container, config_maps, secrets)
         self.install(server, SERVER)
         self.install(shutil.which("redis-cli"), CLI)
-        self.mount_all()
         self.log = self.root.parent / f"{self.root.name}.log"
         self.process = None
 
@@ -100,8 +97,7 @@ class Replica(Pod):
 
     def __init__(self, root, binary, overlay, secrets, number, vendor):
         super().__init__(root, binary, overlay.pod, overlay.proxy, overlay.config_maps, secrets)
-        (self.root / "etc" / "hosts").write_text(f"127.0.0.1 localhost {STORE}\n")
-        (self.root / "etc" / "nsswitch.conf").write_text("hosts: files\n")
+        self.knows_host(STORE)
         # The first one's addresses are those of the manifests, which each has in a Pod of its own.
         moved = {"server.listen": f"127.0.0.1:{8080 + number}", "admin.listen": f"127.0.0.1:{9090 + number}"}
         for key in ("upstream.base_url", "token.token_url", "token.device_authorization_url", "token.client_id"):
