@@ -41,6 +41,9 @@ pub struct Membership {
 struct Known {
     seen: StoreSeen,
     told: SpentDay,
+    /// What a replica that has been told nothing assumes. It counts while the store is away, and where the store knows
+    /// nothing either.
+    assumed: SpentDay,
     /// Calls that this replica made on `told.day` without the store.
     offline: u64,
     identity: Option<StoreIdentity>,
@@ -78,9 +81,19 @@ impl Membership {
         self.known().contact.map(|contact| contact.elapsed())
     }
 
-    /// The highest count of calls that this replica was told.
+    /// The highest count of calls that this replica was told, or assumes since it was told none.
     pub fn told(&self) -> SpentDay {
-        self.known().told
+        let known = self.known();
+        if known.told.day == known.assumed.day && known.told.spent < known.assumed.spent {
+            known.assumed
+        } else {
+            known.told
+        }
+    }
+
+    /// It is not known how many calls were made on a day: so many, unless the store knows.
+    pub fn assume_spent(&self, assumed: SpentDay) {
+        self.known().assumed = assumed;
     }
 
     /// The store has counted so many calls.
@@ -145,7 +158,8 @@ impl Membership {
             let known = self.known();
             (known.identity.clone(), known.seen)
         };
-        if before.is_some_and(|before| before != identity) {
+        // Who was told nothing has nothing to make good.
+        if seen.epoch.is_some() && before.is_some_and(|before| before != identity) {
             self.defer(seen).await;
             self.recover(seen, Force::Yes).await?;
         }
@@ -156,7 +170,12 @@ impl Membership {
             Err(changed) => {
                 match changed {
                     StoreChanged::OtherEpoch(_) => {}
-                    StoreChanged::Empty | StoreChanged::RolledBack => self.defer(seen).await,
+                    StoreChanged::Empty | StoreChanged::RolledBack => {
+                        self.defer(seen).await;
+                        // Gone, if the store has ever told anything.
+                        let assumed = self.known().assumed;
+                        self.learn_spent(assumed);
+                    }
                 }
                 self.recover(seen, Force::No).await?;
                 let (heartbeat, seen) = (self.heartbeat(), self.known().seen);
@@ -257,6 +276,7 @@ impl Known {
             }
         };
         self.seen = StoreSeen { epoch: Some(fleet.epoch), sequence };
+        self.assumed = SpentDay::default();
         self.learn_spent(fleet.today);
         self.fleet = Some(fleet.clone());
         self.contact = Some(Instant::now());
