@@ -125,6 +125,7 @@ def fleet_faults(services, binary, valkey):
                 wait_for(
                     f"{proxy.name} to reach the store",
                     lambda metrics=metrics: b"_shared_up 1\n" in subprocess.run(metrics, capture_output=True).stdout,
+                    seconds=60,
                     said=proxy.log.read_text,
                 )
             pasted = next(block for block in blocks if "_simulator/stats" in block)

@@ -100,6 +100,8 @@ class Replica(Pod):
         self.knows_host(STORE)
         # The first one's addresses are those of the manifests, which each has in a Pod of its own.
         moved = {"server.listen": f"127.0.0.1:{8080 + number}", "admin.listen": f"127.0.0.1:{9090 + number}"}
+        # A refresh would be a call more, on a machine that is slow.
+        moved["cache.min_refresh_interval"] = "1h"
         for key in ("upstream.base_url", "token.token_url", "token.device_authorization_url", "token.client_id"):
             moved[key] = vendor.settings[key]
         self.data, self.admin = (f"http://{moved[key]}" for key in ("server.listen", "admin.listen"))
@@ -110,11 +112,16 @@ class Replica(Pod):
         self.wait_for_the_store()
 
     def wait_for_the_store(self):
-        wait_for(f"{self.root.name} to reach the store", self._is_joined, said=self.log.read_text)
+        wait_for(f"{self.root.name} to reach the store", self._is_joined, seconds=60, said=self.log.read_text)
 
     def wait_for_the_new_epoch(self):
         """After the store was away: what it may have lost is made up for."""
-        wait_for(f"{self.root.name} to recover", lambda: "the shared store has lost writes" in self.log.read_text(), said=self.log.read_text)
+        wait_for(
+            f"{self.root.name} to recover",
+            lambda: "the shared store has lost writes" in self.log.read_text(),
+            seconds=60,
+            said=self.log.read_text,
+        )
 
     def _is_joined(self):
         if self.process.poll() is not None:
