@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "demo")]
+use super::simulator;
 use super::{CommandOutcome, check, demo, healthcheck, login, plan, serve};
 
 /// A caching reverse proxy for Constant Contact's email link reports.
@@ -32,6 +34,9 @@ enum Command {
     /// Run the proxy in front of a simulated Constant Contact, and print commands to try
     #[cfg_attr(not(feature = "demo"), command(hide = true))]
     Demo(demo::DemoOptions),
+    /// Run the simulated Constant Contact alone, and print the settings of a proxy in front of it
+    #[cfg(feature = "demo")]
+    Simulator(simulator::SimulatorArguments),
     /// Check whether a running proxy is ready; for containers without a shell
     Healthcheck,
     /// Simulate a day of calls, and print what each way to refresh makes of it
@@ -50,6 +55,8 @@ pub fn run() -> CommandOutcome {
         Command::Check => check::run(config),
         Command::Login => login::run(config),
         Command::Demo(options) => demo::run(config, &options),
+        #[cfg(feature = "demo")]
+        Command::Simulator(arguments) => simulator::run(&arguments),
         Command::Healthcheck => healthcheck::run(config),
         Command::Plan(arguments) => plan::run(*arguments),
     }

@@ -1,4 +1,4 @@
-//! The commands of the binary: `serve`, `check`, `login`, `demo`, `healthcheck`, and their exit codes.
+//! The commands of the binary: `serve`, `check`, `login`, `demo`, `simulator`, `healthcheck`, `plan`, and their exit codes.
 
 mod admin_port;
 mod arguments;
@@ -10,6 +10,8 @@ mod outcome;
 mod plan;
 mod serve;
 mod signals;
+#[cfg(feature = "demo")]
+mod simulator;
 
 pub use arguments::run;
 pub(crate) use outcome::CommandOutcome;

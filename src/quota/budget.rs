@@ -63,6 +63,13 @@ impl DailyBudget {
         Self { limits, rationing: Rationing::default(), usage, rate: Rate::new(now) }
     }
 
+    /// Starts today's count with what an even pace has used by now.
+    pub(super) fn assumed(limits: DayLimits, backing: Backing, now: SystemTime) -> Self {
+        let today = DayUsage::assumed(day_of(now), Self::pro_rata(limits, now), backing);
+        let usage = UsageByDay::new(today, backing);
+        Self { limits, rationing: Rationing::default(), usage, rate: Rate::new(now) }
+    }
+
     /// Continues the store's count. Its latest day may be over: then [`Self::roll_over`] has to follow.
     pub(super) fn resumed(limits: DayLimits, record: &LedgerRecord, now: SystemTime) -> Self {
         let usage = UsageByDay::stored(record, limits.calls.map_or(0, NonZeroU32::get));
@@ -151,7 +158,7 @@ impl DailyBudget {
     /// The fleet has counted so many calls on a day: those of this process among them.
     pub(super) fn learn(&mut self, day: u64, spent: u64) {
         if let Some(usage) = self.usage.of(day) {
-            usage.used = usage.used.max(u32::try_from(spent).unwrap_or(u32::MAX));
+            usage.learn(spent);
         }
     }
 
@@ -177,6 +184,11 @@ impl DailyBudget {
     pub(super) fn reopen(&mut self) -> Option<DayMark> {
         self.usage.current_mut().external = 0;
         self.mark(DayStatus::Open)
+    }
+
+    /// Today's calls that are assumed, not known.
+    pub(super) fn assumed_today(&self) -> u32 {
+        self.usage.current().assumed
     }
 
     /// The current day: days since 1970-01-01.

@@ -126,6 +126,11 @@ impl FleetQuota {
         self.membership.learn_spent(spent);
     }
 
+    /// As [`Membership::assume_spent`].
+    pub(super) fn assume_spent(&self, spent: SpentDay) {
+        self.membership.assume_spent(spent);
+    }
+
     /// Counts a call of the fleet and waits for its place. A call that leaves late takes another place; it is then counted
     /// twice, which is the safe side.
     ///

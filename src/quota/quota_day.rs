@@ -28,9 +28,14 @@ pub(super) struct QuotaDay {
 // === impl QuotaDay ===
 
 impl QuotaDay {
-    /// A day on which `used` calls are known, or assumed, to be made already.
+    /// A day on which `used` calls are known to be made already.
     pub(super) fn new(limits: DayLimits, backing: Backing, used: u32, now: SystemTime) -> Self {
         Self { budget: DailyBudget::new(limits, backing, used, now), lockout: UpstreamLockout::None }
+    }
+
+    /// A day of which nothing is known: an even pace since 00:00 UTC is assumed.
+    pub(super) fn assumed(limits: DayLimits, backing: Backing, now: SystemTime) -> Self {
+        Self { budget: DailyBudget::assumed(limits, backing, now), lockout: UpstreamLockout::None }
     }
 
     /// Continues the store's record, whose latest day may be over. `random` is in `0.0..1.0`.
@@ -143,6 +148,11 @@ impl QuotaDay {
     /// As [`DailyBudget::learn`].
     pub(super) fn learn(&mut self, day: u64, spent: u64) {
         self.budget.learn(day, spent);
+    }
+
+    /// As [`DailyBudget::assumed_today`].
+    pub(super) fn assumed_today(&self) -> u32 {
+        self.budget.assumed_today()
     }
 
     /// Another replica's probe was answered.

@@ -28,6 +28,8 @@ pub(super) struct DayUsage {
     /// Calls to be recorded with the next lease, as the store may not have them: assumed at start, released after a
     /// failed or late write (made or not), counted while the clock showed another day, or dropped by the store.
     pub(super) unrecorded: u32,
+    /// The calls that are assumed at start, since nobody knows the real count: until the fleet tells it.
+    pub(super) assumed: u32,
     /// Calls by other programs, as a `quota_exceeded` implies.
     pub(super) external: u32,
     /// Which calls the count allows; kept for the hysteresis.
@@ -70,7 +72,7 @@ impl Backing {
 // === impl DayUsage ===
 
 impl DayUsage {
-    /// A day on which `used` calls are known, or assumed, to be made already.
+    /// A day on which `used` calls are known to be made already.
     pub(super) fn new(day: u64, used: u32, backing: Backing) -> Self {
         Self {
             day,
@@ -81,10 +83,23 @@ impl DayUsage {
                 Backing::Memory => 0,
                 Backing::Store => used,
             },
+            assumed: 0,
             external: 0,
             mode: QuotaMode::Normal,
             status: DayStatus::Open,
         }
+    }
+
+    /// A day on which so many calls are assumed to be made already.
+    pub(super) fn assumed(day: u64, calls: u32, backing: Backing) -> Self {
+        Self { assumed: calls, ..Self::new(day, calls, backing) }
+    }
+
+    /// The fleet has counted so many calls: those of this process among them.
+    pub(super) fn learn(&mut self, spent: u64) {
+        let assumed = std::mem::take(&mut self.assumed);
+        self.unrecorded = self.unrecorded.saturating_sub(assumed);
+        self.used = self.used.saturating_sub(assumed).max(u32::try_from(spent).unwrap_or(u32::MAX));
     }
 
     fn stored(record: DayRecord, limit: u32) -> Self {

@@ -14,6 +14,9 @@ const MOST_ATTEMPTS: usize = 64;
 pub struct Knowledge {
     pub(super) seen: StoreSeen,
     pub(super) told: SpentDay,
+    /// What a replica that has been told nothing assumes. It counts while the store is away, and where the store knows
+    /// nothing either.
+    pub(super) assumed: SpentDay,
     pub(super) offline: u64,
     /// Of these, what a heartbeat has told the store.
     pub(super) offline_told: u64,
@@ -54,6 +57,7 @@ impl Knowledge {
             seen: StoreSeen::default(),
             told: SpentDay::default(),
             offline: 0,
+            assumed: SpentDay::default(),
             offline_told: 0,
             identity: None,
             fleet: None,
@@ -70,9 +74,13 @@ impl Knowledge {
         self.seen
     }
 
-    /// The highest count of calls that this replica was told.
+    /// The highest count of calls that this replica was told, or assumes since it was told none.
     pub fn told(&self) -> SpentDay {
-        self.told
+        if self.told.day == self.assumed.day && self.told.spent < self.assumed.spent {
+            self.assumed
+        } else {
+            self.told
+        }
     }
 
     /// The calls that this replica has made on this day without the store.
@@ -121,6 +129,7 @@ impl Knowledge {
             }
         };
         self.seen = StoreSeen { epoch: Some(state.epoch), sequence };
+        self.assumed = SpentDay::default();
         self.learn_spent(state.today);
         self.fleet = Some(FleetTold { state, at: asked + asked.elapsed() / 2 });
         self.succeeded();

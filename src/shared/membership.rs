@@ -89,9 +89,14 @@ impl Membership {
         self.known().fleet.as_ref().map_or(0, |told| told.state.members.len())
     }
 
-    /// The highest count of calls that this replica was told.
+    /// The highest count of calls that this replica was told, or assumes since it was told none.
     pub fn told(&self) -> SpentDay {
-        self.known().told
+        self.known().told()
+    }
+
+    /// It is not known how many calls were made on a day: so many, unless the store knows.
+    pub fn assume_spent(&self, assumed: SpentDay) {
+        self.known().assumed = assumed;
     }
 
     /// All changes of the other replicas until then were read.
@@ -179,7 +184,8 @@ impl Membership {
             let known = self.known();
             (known.identity.clone(), known.seen)
         };
-        if before.is_some_and(|before| before != identity) {
+        // Who was told nothing has nothing to make good.
+        if seen.epoch.is_some() && before.is_some_and(|before| before != identity) {
             self.defer(seen).await;
             self.recover(seen, Force::Yes).await?;
         }
@@ -191,7 +197,12 @@ impl Membership {
             Err(changed) => {
                 match changed {
                     StoreChanged::OtherEpoch(_) => {}
-                    StoreChanged::Empty | StoreChanged::RolledBack => self.defer(seen).await,
+                    StoreChanged::Empty | StoreChanged::RolledBack => {
+                        self.defer(seen).await;
+                        // Gone, if the store has ever told anything.
+                        let assumed = self.known().assumed;
+                        self.learn_spent(assumed);
+                    }
                 }
                 self.recover(seen, Force::No).await?;
                 let (heartbeat, seen) = (self.heartbeat(), self.known().seen);

@@ -12,34 +12,13 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-import yaml
-
+from documented import documented_keys, store_secrets
+from overlay import Overlay
 from pod import Pod
 from processes import SIMULATED_CLIENT, Proxy, environment, free_port, http, wait_for
 from schema import enum_faults, restricted_faults
 
-PROXY = "link-report-proxy"
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-
-
-class Overlay:
-    def __init__(self, path):
-        self.name = Path(path).stem
-        self.objects = [found for found in yaml.safe_load_all(Path(path).read_text()) if found]
-        self.config_maps = {found["metadata"]["name"]: found["data"] for found in self.of("ConfigMap")}
-        self.deployment = next(iter(self.of("Deployment")))
-        self.template = self.deployment["spec"]["template"]
-        self.pod = self.template["spec"]
-        self.containers = [*self.pod.get("initContainers", []), *self.pod["containers"]]
-        self.proxy = next(container for container in self.containers if container["name"] == PROXY)
-        self.is_sidecar = self.proxy in self.pod.get("initContainers", [])
-        self.ports = {port["name"]: port["containerPort"] for c in self.containers for port in c.get("ports", [])}
-
-    def of(self, kind):
-        return [found for found in self.objects if found["kind"] == kind]
-
-    def selects(self, labels):
-        return labels.items() <= self.template["metadata"]["labels"].items()
 
 
 def seconds(duration):
@@ -86,7 +65,7 @@ def port_faults(overlay, settings):
         if overlay.ports.get(name) != number:
             yield f"the {kind} asks {name}, which is not port {number}"
     for policy in overlay.of("NetworkPolicy"):
-        for port in (port["port"] for rule in policy["spec"]["ingress"] for port in rule.get("ports", [])):
+        for port in (port["port"] for rule in policy["spec"].get("ingress", []) for port in rule.get("ports", [])):
             if port not in overlay.ports and port not in overlay.ports.values():
                 yield f"the NetworkPolicy lets in {port}, which is no port of the Pod"
 
@@ -120,24 +99,19 @@ def reference_faults(overlay):
                 yield f"{container['name']}: {variable['name']} is a secret in the environment"
 
 
-def documented_secrets():
-    """The Secrets and their keys that deploy/token.md has a user create."""
-    page = (Path(__file__).resolve().parents[2] / "deploy" / "token.md").read_text()
-    words = [line.split() for line in page.splitlines() if "create secret generic" in line]
-    return {(line[line.index("generic") + 1], flag.split("=")[1]) for line in words for flag in line if "--from-file=" in flag}
-
-
 def secret_faults(overlay):
     for volume in overlay.pod["volumes"]:
         for source in volume.get("projected", {}).get("sources", []):
             for item in source["secret"]["items"]:
-                if (source["secret"]["name"], item["key"]) not in documented_secrets():
-                    yield f"token.md does not say how to make {source['secret']['name']}/{item['key']}"
+                if (source["secret"]["name"], item["key"]) not in documented_keys():
+                    yield f"no page says how to make {source['secret']['name']}/{item['key']}"
 
 
 def run_faults(overlay, binary, directory):
     """The settings load, and the proxy serves, with the Pod's files, environment and user and nothing else."""
-    pod = Pod(Path(directory) / "root", binary, overlay.pod, overlay.proxy, overlay.config_maps)
+    # Without a store: nothing may wait for it.
+    secrets = store_secrets(Path(directory)) if overlay.is_fleet else {}
+    pod = Pod(Path(directory) / "root", binary, overlay.pod, overlay.proxy, overlay.config_maps, secrets)
     config = overlay.proxy["args"][1:]
     checked = pod.run("check", *config)
     if checked.returncode != 0:
@@ -213,15 +187,18 @@ def ready(admin):
 
 def share_faults(overlays):
     """Whoever runs dev and prod of one form on one API key stays within what the vendor allows it."""
-    for sidecar in (True, False):
+    for form in ("sidecar", "fleet", "shared"):
         for setting, most in (("PER_DAY", 10_000), ("PER_SECOND", 4)):
             total = 0
-            for overlay in overlays:
-                if overlay.is_sidecar is sidecar:
-                    values = [v for data in overlay.config_maps.values() for k, v in data.items() if k.endswith(f"QUOTA__{setting}")]
-                    total += sum(map(int, values)) * overlay.deployment["spec"]["replicas"]
+            for overlay in (overlay for overlay in overlays if overlay.form == form):
+                sharers = 1 if overlay.is_fleet else overlay.deployment["spec"]["replicas"]
+                total += int(overlay.setting(f"QUOTA__{setting}")) * sharers
             if not 0 < total <= most:
-                yield f"{'sidecars' if sidecar else 'shared'}: the shares of QUOTA__{setting} add up to {total}"
+                yield f"{form}: the shares of QUOTA__{setting} add up to {total}"
+    for overlay in (overlay for overlay in overlays if overlay.is_fleet):
+        replicas, told = overlay.deployment["spec"]["replicas"], int(overlay.setting("SHARED__REPLICAS"))
+        if replicas != told:
+            yield f"{overlay.name}: {replicas} replicas, of which the proxies are told that they are {told}"
 
 
 def main(binary, *rendered):

@@ -1,5 +1,5 @@
 """A container's file system and identity, as far as a machine without an engine has them: a root directory that holds the
-binary, the libraries that the image brings, and the volumes of the rendered manifest, entered by chroot as the container's user.
+programs, their libraries, and the volumes of the rendered manifest, entered by chroot as the container's user.
 """
 
 import os
@@ -26,27 +26,17 @@ def libraries(binary):
     return {Path(path).name: path for path in paths}
 
 
-class Pod:
-    """One container of a rendered Pod, its volumes filled from the rendered ConfigMaps and from made-up Secrets."""
+class Container:
+    """A root directory and who runs in it."""
 
-    def __init__(self, root, binary, spec, container, config_maps):
-        self.root, self.spec, self.container = Path(root), spec, container
-        self.config_maps = config_maps
-        security = {**spec.get("securityContext", {}), **container.get("securityContext", {})}
-        self.user, self.group = security["runAsUser"], security["runAsGroup"]
-        self.fs_group = spec.get("securityContext", {}).get("fsGroup")
-        self._install(binary)
-        for mount in container["volumeMounts"]:
-            volume = next(volume for volume in spec["volumes"] if volume["name"] == mount["name"])
-            self._mount(volume, self.root / mount["mountPath"].lstrip("/"))
+    def __init__(self, root, user, group, fs_group=None):
+        self.root, self.user, self.group, self.fs_group = Path(root), user, group, fs_group
 
-    def _install(self, binary):
-        wanted = libraries(binary)
-        strange = wanted.keys() - IMAGE_LIBRARIES
-        assert not strange, f"the image has no {sorted(strange)}"
-        for path in wanted.values():
+    def install(self, program, place):
+        """A program where the image has it, with the libraries that it asks for."""
+        for path in libraries(program).values():
             self._copy(path, self.root / path.lstrip("/"))
-        self._copy(binary, self.root / ENTRYPOINT)
+        self._copy(program, self.root / place)
 
     def _copy(self, source, target):
         self._run("install", "-D", "-m", "0555", source, str(target))
@@ -55,29 +45,59 @@ class Pod:
     def _run(*command):
         subprocess.run(as_root(*command), check=True)
 
-    def _mount(self, volume, place):
-        if "emptyDir" in volume:
-            self._run("install", "-d", "-m", "0777", str(place))
-        elif "persistentVolumeClaim" in volume:
-            # A new volume belongs to root; the kubelet gives it to fsGroup.
-            self._run("install", "-d", "-m", "2775", "-g", str(self.fs_group or 0), str(place))
-        elif "configMap" in volume:
-            for name, text in self.config_maps[volume["configMap"]["name"]].items():
-                self._file(place / name, text, volume["configMap"].get("defaultMode", 0o644))
-        elif "projected" in volume:
-            for source in volume["projected"]["sources"]:
-                for item in source["secret"]["items"]:
-                    secret = f"made-up-{item['key']}"
-                    self._file(place / item["path"], secret, volume["projected"].get("defaultMode", 0o644))
-        else:
-            raise AssertionError(f"a volume of a kind that these tests do not know: {volume}")
+    def directory(self, path, mode, group=0):
+        self._run("install", "-d", "-m", f"{mode:o}", "-g", str(group), str(self.root / path.lstrip("/")))
 
-    def _file(self, path, text, mode):
+    def file(self, path, text, mode):
         """As the kubelet's: root's, readable for fsGroup where there is one."""
         made = self.root.parent / "made"
         made.write_text(text)
         group = str(self.fs_group or 0)
-        self._run("install", "-D", "-m", f"{mode:o}", "-g", group, str(made), str(path))
+        self._run("install", "-D", "-m", f"{mode:o}", "-g", group, str(made), str(self.root / path.lstrip("/")))
+
+    def knows_host(self, *names):
+        self.file("/etc/hosts", f"127.0.0.1 localhost {' '.join(names)}\n", 0o644)
+        self.file("/etc/nsswitch.conf", "hosts: files\n", 0o644)
+
+    def command(self, *arguments, program=ENTRYPOINT):
+        groups = [f"--groups={self.fs_group}"] if self.fs_group is not None else []
+        inside = as_root("chroot", f"--userspec={self.user}:{self.group}", *groups, str(self.root), f"/{program}")
+        return [*inside, *arguments]
+
+
+class PodContainer(Container):
+    """One container of a rendered Pod, its volumes filled from the rendered ConfigMaps, and from Secrets ({name: {key: text}})
+    or made-up ones."""
+
+    def __init__(self, root, spec, container, config_maps, secrets=None):
+        security = {**spec.get("securityContext", {}), **container.get("securityContext", {})}
+        super().__init__(root, security["runAsUser"], security["runAsGroup"], security.get("fsGroup"))
+        self.spec, self.container, self.config_maps, self.secrets = spec, container, config_maps, secrets or {}
+        self.mount_all()
+
+    def mount_all(self):
+        """Again: as the kubelet does when a ConfigMap or a Secret has changed. What is on a disk stays."""
+        volumes = {volume["name"]: volume for volume in self.spec["volumes"]}
+        for mount in self.container["volumeMounts"]:
+            # A StatefulSet's claims are beside the Pod.
+            self._mount(volumes.get(mount["name"], {"persistentVolumeClaim": {}}), mount["mountPath"])
+
+    def _mount(self, volume, place):
+        if "emptyDir" in volume:
+            self.directory(place, 0o777)
+        elif "persistentVolumeClaim" in volume:
+            # A new volume belongs to root; the kubelet gives it to fsGroup.
+            self.directory(place, 0o2775, self.fs_group or 0)
+        elif "configMap" in volume:
+            for name, text in self.config_maps[volume["configMap"]["name"]].items():
+                self.file(f"{place}/{name}", text, volume["configMap"].get("defaultMode", 0o644))
+        elif "projected" in volume:
+            for source in (source["secret"] for source in volume["projected"]["sources"]):
+                for item in source["items"]:
+                    secret = self.secrets.get(source["name"], {}).get(item["key"], f"made-up-{item['key']}")
+                    self.file(f"{place}/{item['path']}", secret, volume["projected"].get("defaultMode", 0o644))
+        else:
+            raise AssertionError(f"a volume of a kind that these tests do not know: {volume}")
 
     def environment(self):
         values = {}
@@ -87,10 +107,20 @@ class Pod:
             values[variable["name"]] = variable["value"]
         return values
 
-    def command(self, *arguments):
-        groups = [f"--groups={self.fs_group}"] if self.fs_group is not None else []
-        inside = as_root("chroot", f"--userspec={self.user}:{self.group}", *groups, str(self.root), f"/{ENTRYPOINT}")
-        return [*inside, *arguments]
+
+def install_proxy(container, binary):
+    """Our image: the binary, and the libraries of its base and no others."""
+    strange = libraries(binary).keys() - IMAGE_LIBRARIES
+    assert not strange, f"the image has no {sorted(strange)}"
+    container.install(binary, ENTRYPOINT)
+
+
+class Pod(PodContainer):
+    """The container of the proxy."""
+
+    def __init__(self, root, binary, spec, container, config_maps, secrets=None):
+        super().__init__(root, spec, container, config_maps, secrets)
+        install_proxy(self, binary)
 
     def run(self, *arguments, more=None):
         """Runs the binary with the container's environment, and `more`, to its end."""

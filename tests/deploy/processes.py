@@ -30,17 +30,40 @@ def http(method, url, timeout=20, headers=None):
         return error.code, error.read().decode()
 
 
-def wait_for(what, done, seconds=20):
+def wait_for(what, done, seconds=20, said=str):
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
-            raise SystemExit(f"waited {seconds} s in vain for {what}")
+            raise SystemExit(f"waited {seconds} s in vain for {what}: {said()}")
         time.sleep(0.05)
 
 
 def environment(settings):
     """{"cache.ttl": "1m"} as the environment of a proxy that has nothing else."""
     return {PREFIX + key.upper().replace(".", "__"): str(value) for key, value in settings.items()}
+
+
+def stats(vendor):
+    """What the simulated vendor has counted."""
+    return json.loads(http("GET", f"{vendor}/_simulator/stats")[1])
+
+
+class Simulator:
+    """The simulated vendor alone, with a refresh token that stays the same. `settings` are those of a proxy in front of it."""
+
+    def __init__(self, binary):
+        command = [binary, "simulator", "--listen", "127.0.0.1:0", "--refresh-tokens", "long-lived"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={})
+        self.settings = {}
+        while "token.refresh_token" not in self.settings:
+            name, _, value = self.process.stdout.readline().strip().partition("=")
+            if value:
+                self.settings[name.removeprefix(PREFIX).lower().replace("__", ".")] = value
+        self.url = self.settings["upstream.base_url"]
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
 
 
 class Proxy:

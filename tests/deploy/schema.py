@@ -2,6 +2,10 @@
 
 # Field: the words it may be. Fields of one name mean the same wherever they stand in our manifests.
 ENUMS = {
+    "effect": {"NoExecute"},
+    "operator": {"Exists", "In"},
+    "whenDeleted": {"Retain"},
+    "whenScaled": {"Retain"},
     "accessModes": {"ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"},
     "fsGroupChangePolicy": {"OnRootMismatch", "Always"},
     "imagePullPolicy": {"Always", "IfNotPresent", "Never"},
@@ -26,6 +30,7 @@ KINDS = {
     "PodMonitor": "monitoring.coreos.com/v1",
     "Service": "v1",
     "ServiceAccount": "v1",
+    "StatefulSet": "apps/v1",
 }
 # The PodMonitor has no schema here: the fields that we use, as its API names them.
 POD_MONITOR = {"selector": {"matchLabels"}, "podMetricsEndpoints": {"port", "path", "interval"}}

@@ -48,6 +48,14 @@ impl Fleet {
         Self { vendor, store, links, replicas }
     }
 
+    /// Another replica, on an empty disk.
+    fn joined_by_a_new_one(&mut self, settings: &[(&str, &str)]) {
+        let link = Arc::new(FaultyStore::to(&self.store));
+        let store = Some(Arc::clone(&link) as Arc<_>);
+        self.links.push(link);
+        self.replicas.push(InProcess::replica_without_a_count(self.vendor.clone(), store, settings));
+    }
+
     /// Until each replica has had a heartbeat.
     async fn has_met() {
         tokio::time::sleep(Duration::from_secs(6)).await;

@@ -68,6 +68,34 @@ async fn each_replica_knows_what_all_have_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_starts_on_an_empty_disk_goes_by_the_fleet_s_count() {
+    let mut fleet = Fleet::of(2, &LIMITED);
+    Fleet::has_met().await;
+    ask_all(&fleet, 3, 0).await;
+    fleet.joined_by_a_new_one(&LIMITED);
+    Fleet::has_met().await;
+    for replica in 0..3 {
+        assert_eq!(used(&fleet, replica).await, 6, "replica {replica}");
+    }
+    assert_eq!(ask_all(&fleet, 1, 9).await, [200; 3]);
+    Fleet::has_met().await;
+    assert_eq!(used(&fleet, 2).await, 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_neither_a_replica_nor_the_store_knows_the_count_an_even_pace_is_assumed() {
+    let mut fleet = Fleet::of(0, &LIMITED);
+    fleet.joined_by_a_new_one(&LIMITED);
+    Fleet::has_met().await;
+    fleet.joined_by_a_new_one(&LIMITED);
+    Fleet::has_met().await;
+    // The tests start at 22:13 UTC.
+    let of_first = used(&fleet, 0).await;
+    assert!((9_250..9_270).contains(&of_first), "{of_first}");
+    assert_eq!(used(&fleet, 1).await, of_first);
+}
+
+#[tokio::test(start_paused = true)]
 async fn together_they_use_the_day_up_and_no_more() {
     let settings = [LIMITED[0], LIMITED[2], ("QUOTA__PER_DAY", "40")];
     let fleet = Fleet::facing(Options { per_day: 40, ..Options::default() }, 4, &settings);

@@ -58,6 +58,21 @@ async fn help_and_version_go_to_stdout_with_0() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_with_the_settings_that_the_simulator_prints_serves_its_reports() {
+    let mut simulator = Run::start(&["simulator", "--listen", "127.0.0.1:0"], &[]);
+    simulator.stdout_line(|line| line.contains("REFRESH_TOKEN=").then_some(())).await;
+    let printed = simulator.stdout_now();
+    let printed = printed.iter().filter_map(|line| line.split_once('='));
+    let mut settings = environment(&GOOD[..2]);
+    settings.extend(printed.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let proxy = Proxy::listening(Run::start(&["serve"], &settings)).await;
+    let report = "/v3/reports/email_reports/0000000a-0000-4000-8000-000000000003/links";
+    assert_eq!(proxy.get(report).await.status, 200);
+    simulator.sigterm();
+    assert_eq!(simulator.finished().await.status.code(), Some(0));
+}
+
 /// Starts a demo, pastes its lines, and leaves it running.
 async fn with_its_curl_lines_pasted(arguments: &[&str]) -> Run {
     let ports = [("server.listen", "127.0.0.1:0"), ("admin.listen", "127.0.0.1:0")];

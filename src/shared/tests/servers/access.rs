@@ -33,6 +33,13 @@ const SCRIPT_COMMANDS: [&str; 17] = [
     "xrevrange",
 ];
 
+/// What the link runs besides. AUTH needs no right. WAIT counts the copies of a renewed token.
+const LINK_COMMANDS: [&str; 2] = ["client|setname", "wait"];
+
+/// The users of the store that is deployed.
+const DEPLOYED_ACL: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/valkey/users.acl"));
+
 /// The rule of a user without some command.
 fn rule(without: &str) -> Vec<String> {
     let rights = SCRIPT_COMMANDS.iter().filter(|command| **command != without);
@@ -86,6 +93,20 @@ async fn least_rights(engine: Engine) {
     let other = crate::settings::StoreNamespace::fixed("other");
     let other = RedisStore::new(server.scripts_of(user(), None).await, &other, LIMITS.max_body);
     assert!(matches!(other.read_token().await, Err(SharedStoreError::Refused(_))));
+}
+
+#[test]
+fn the_deployed_user_has_these_rights_and_no_others() {
+    let mut users = DEPLOYED_ACL.lines().map(str::split_whitespace);
+    let words = users.find_map(|mut words| (words.nth(1) == Some("link-report-proxy")).then_some(words));
+    let (mut rights, rest): (Vec<_>, Vec<_>) =
+        words.expect("a user for the proxies").partition(|word| word.starts_with('+'));
+    let mut expected: Vec<_> =
+        SCRIPT_COMMANDS.iter().chain(&LINK_COMMANDS).map(|command| format!("+{command}")).collect();
+    rights.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(rights, expected);
+    assert_eq!(rest, ["on", "#PASSWORD_SHA256", "resetkeys", "~lrp:{main}:*", "resetchannels", "-@all"]);
 }
 
 #[tokio::test]
