@@ -20,7 +20,7 @@ use crate::{
     app::{Environment, Ports},
     commands::{CommandOutcome, Failure, serve},
     quota::InitialCount,
-    settings::{Settings, SettingsError},
+    settings::{Settings, SettingsError, StoreUrl},
     simulator::{Options, Simulator},
     state::StateStores,
 };
@@ -67,6 +67,10 @@ struct DemoWorld<'a> {
 /// Starts all, prints their addresses and commands to try, and serves until SIGTERM or SIGINT.
 pub(in crate::commands) fn run(config: Option<&Path>, options: &DemoOptions) -> CommandOutcome {
     let traffic = options.traffic();
+    if let Some(url) = options.shared() {
+        let refused = |error| Failure::Settings(format!("--shared: {error}"));
+        StoreUrl::try_from(url.expose_secret()).map_err(refused)?;
+    }
     let simulator = Simulator::new(vendor(traffic));
     // Another one at each start: what an earlier demo has left in the store is about other campaigns.
     let namespace = format!("demo-{:08x}", fastrand::u32(..));

@@ -66,11 +66,11 @@ fn one_call_for_all(RunningDemo { ports, upstream, .. }: &RunningDemo<'_>, repor
     let asked: String = ports.iter().map(ask).collect();
     let (first, last) = (ports.first().map(ask).unwrap_or_default(), ports.last().map(|ports| ports.admin));
     let purge =
-        last.map(|admin| format!("  curl -s -X DELETE http://{admin}/cache/{id}\n")).unwrap_or_default();
+        last.map(|admin| format!("  curl -s -X DELETE http://{admin}/cache/{id} && sleep 1\n")).unwrap_or_default();
     format!(
         "\nOne call for all replicas: the first has a miss, the others its report (\"hit; ttl=…; detail=shared\"):\n\
          {asked}{calls}\n\
-         A purge on one reaches the others: the next request is a miss, and the second call:\n\
+         A purge on one reaches the others within a second: the next request is a miss, and the second call:\n\
          {purge}{first}{calls}"
     )
 }
