@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     admin::{AdminState, Readiness},
-    cache::ReportCache,
+    cache::{ReportCache, SharedReportCheck},
     inbound::ReportService,
     quota::{InitialCount, Quota},
     refresh::ShadowStatus,
@@ -88,7 +88,11 @@ impl App {
             metrics.cache.clone(),
         ));
         let reports = match &membership {
-            Some(fleet) => fleet::share_reports(fleet, &memory, reports, settings, &mut background),
+            Some(fleet) => {
+                let seal = fleet::seal(settings, &mut background)?;
+                let check = SharedReportCheck::new(seal, &metrics);
+                fleet::share_reports(fleet, &memory, reports, check, settings, &mut background)
+            }
             None => reports,
         };
         let clients = bearer_auth(

@@ -6,14 +6,16 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 use tower::Layer as _;
 
-use super::{Calls, SharedBackend, options};
+use super::{Calls, SetupError, SharedBackend, options};
 use crate::{
-    cache::{ReportCache, SharedFetch, SharedLifetimes, SharedTier},
+    cache::{ReportCache, SharedFetch, SharedLifetimes, SharedReportCheck, SharedTier},
     middleware::{TowerService, step},
     outage::Outage,
     quota::{FleetQuota, Quota},
     settings::Settings,
-    shared::{Change, ChangeId, ChangeKind, Membership, PurgeQueue, SharedStore, SharedStoreError},
+    shared::{
+        Change, ChangeId, ChangeKind, FleetSeal, Membership, PurgeQueue, SharedStore, SharedStoreError,
+    },
     telemetry::Metrics,
 };
 
@@ -58,11 +60,40 @@ pub(super) fn join(
     membership
 }
 
+/// The seal of `shared.key_file`, which follows the file; `None`: it is not set. Reads the file, blocking this thread.
+pub(super) fn seal(
+    settings: &Settings,
+    background: &mut Vec<BoxFuture<'static, ()>>,
+) -> Result<Option<Arc<FleetSeal>>, SetupError> {
+    let (Some(file), Some(namespace)) = (&settings.shared.key_file, settings.namespace()) else {
+        return Ok(None);
+    };
+    let key = "shared.key_file";
+    let (keys, watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
+    let (seal, mut watch) = (Arc::new(FleetSeal::new(namespace, &keys)), watch.settled());
+    let held = Arc::clone(&seal);
+    background.push(Box::pin(async move {
+        loop {
+            match watch.changed().await {
+                Ok(changed) => {
+                    held.replace(&changed);
+                    tracing::info!(key, "keys reloaded from the changed file");
+                }
+                Err(error) => {
+                    tracing::warn!(key, %error, "cannot reload the key file, keeping the current keys");
+                }
+            }
+        }
+    }));
+    Ok(Some(seal))
+}
+
 /// The upstream's stack with the store above it, so that a report that another replica has fetched costs no call.
 pub(super) fn share_reports(
     membership: &Arc<Membership>,
     memory: &Arc<ReportCache>,
     calls: Calls,
+    check: SharedReportCheck,
     settings: &Settings,
     background: &mut Vec<BoxFuture<'static, ()>>,
 ) -> Calls {
@@ -73,7 +104,7 @@ pub(super) fn share_reports(
         lease: attempts + LEASE_MARGIN,
         keep: cache.stale_if_error.max(cache.stale_while_revalidate).max(cache.ttl),
     };
-    let tier = Arc::new(SharedTier::new(Arc::clone(memory), Arc::clone(membership), lifetimes));
+    let tier = Arc::new(SharedTier::new(Arc::clone(memory), Arc::clone(membership), lifetimes, check));
     background.push(Box::pin(follow(Arc::clone(membership), Arc::clone(memory), Arc::clone(&tier))));
     Calls::new(step(SharedFetch(tier)).layer(TowerService(calls)))
 }

@@ -35,6 +35,7 @@ mod refresh_failure;
 mod report_cache;
 mod served;
 mod shared_answer;
+mod shared_check;
 mod shared_tier;
 mod statistics;
 
@@ -52,6 +53,7 @@ pub use report_cache::{CacheOptions, RefreshSchedule, ReportCache};
 pub(crate) use report_cache::{Lookup, Refresh};
 pub(crate) use served::StoreOutcome;
 pub use served::{CacheRequest, Forward, Miss, Patience, Permit, Revalidate, Role, Served, ServedFrom};
+pub(crate) use shared_check::SharedReportCheck;
 pub(crate) use shared_tier::SharedFetch;
 pub use shared_tier::{SharedLifetimes, SharedTier};
 pub(crate) use statistics::ActivityStatistics;

@@ -11,15 +11,15 @@ use tokio::{
 };
 
 use super::{
-    RefreshFailure, ReportCache,
-    shared_answer::{failure_of, failure_word, from_stored, to_stored},
+    RefreshFailure, ReportCache, SharedReportCheck,
+    flight::Joined,
+    shared_answer::{failure_of, failure_word},
 };
 use crate::{
     middleware::{Middleware, Next},
-    report::{Call, Exchange, FailureKind, FetchError, Fetched, InvalidReport, Origin, Reason, ReportKey},
+    report::{Call, Exchange, FailureKind, FetchError, Fetched, FlightNumber, Origin, Reason, ReportKey},
     shared::{
-        Fence, FlightFailure, FlightLease, LookUp, LookedUp, Membership, Nonce, ReportToStore, SharedReport,
-        StoreReport,
+        Fence, FlightFailure, FlightLease, LookUp, LookedUp, Membership, Nonce, SharedReport, StoreReport,
     },
 };
 
@@ -48,6 +48,7 @@ pub struct SharedTier {
     memory: Arc<ReportCache>,
     membership: Arc<Membership>,
     lifetimes: SharedLifetimes,
+    check: SharedReportCheck,
     /// The fence of the report that this replica last had of each key.
     fences: Moka<ReportKey, Fence, RandomState>,
     changed: broadcast::Sender<ReportKey>,
@@ -61,9 +62,14 @@ pub(crate) struct SharedFetch(pub(crate) Arc<SharedTier>);
 
 impl SharedTier {
     /// A tier below this memory.
-    pub fn new(memory: Arc<ReportCache>, membership: Arc<Membership>, lifetimes: SharedLifetimes) -> Self {
+    pub(crate) fn new(
+        memory: Arc<ReportCache>,
+        membership: Arc<Membership>,
+        lifetimes: SharedLifetimes,
+        check: SharedReportCheck,
+    ) -> Self {
         let fences = Moka::builder().max_capacity(FENCES).build_with_hasher(RandomState::default());
-        Self { memory, membership, lifetimes, fences, changed: broadcast::Sender::new(CHANGES) }
+        Self { memory, membership, lifetimes, check, fences, changed: broadcast::Sender::new(CHANGES) }
     }
 
     /// Another replica's flight of this key has ended. If it brought a report that is newer than the one held here, gets it:
@@ -79,9 +85,13 @@ impl SharedTier {
         let asked = Instant::now();
         // If it cannot be had now, the next refresh looks for it.
         if let Ok(Some(report)) = self.membership.store().get(key, have).await
-            && let Some(fetched) = self.taken(key, report, asked)
+            && let Some(fetched) = self.taken(key, &report, asked)
         {
-            self.memory.install(key, fetched);
+            match self.memory.install(key, fetched) {
+                Joined::Leader(_) => self.fences.insert(key, report.fence),
+                // The flight looks for itself. Were the fence known already, it would find nothing newer, and make a call.
+                Joined::Waiter(_) | Joined::Outdated(_) | Joined::Declined => {}
+            }
         }
     }
 
@@ -89,23 +99,52 @@ impl SharedTier {
     where
         N: Next<Call, Response = Fetched, Error = FetchError>,
     {
+        let mut stand_in = None;
+        let fetched = self.fetch_or_wait(call, next, &mut stand_in).await;
+        fetched.or_else(|error| stand_in.ok_or(error))
+    }
+
+    /// `stand_in` becomes a report of the store that is too old to be served, but better than an error.
+    async fn fetch_or_wait<N>(
+        &self,
+        call: Call,
+        next: &N,
+        stand_in: &mut Option<Fetched>,
+    ) -> Result<Fetched, FetchError>
+    where
+        N: Next<Call, Response = Fetched, Error = FetchError>,
+    {
         let (key, nonce, mut poll) = (call.key, Nonce(random()), FIRST_POLL);
+        // Of a report that is not taken. With it this replica asks for a newer one, or else for the lease: so what is fetched
+        // instead takes its place.
+        let mut not_taken = Fence::default();
         loop {
             // Before the store is asked, so that no change is missed.
             let mut changes = self.changed.subscribe();
             let asked = Instant::now();
-            let look_up =
-                LookUp { key, nonce, have: self.have(call), lease: self.lifetimes.lease, answers: 0 };
+            let have = self.have(call).max(not_taken);
+            let look_up = LookUp { key, nonce, have, lease: self.lifetimes.lease, answers: 0 };
             match self.membership.run(|store, seen| store.look_up(seen, look_up)).await {
                 // Away: each replica fetches for itself.
                 Err(_away) => return next.run(call).await,
-                Ok(LookedUp::Newer(report)) => match self.taken(key, report, asked) {
-                    Some(fetched) => return Ok(fetched),
-                    None => return next.run(call).await,
+                Ok(LookedUp::Newer(report)) => match self.taken(key, &report, asked) {
+                    Some(fetched) if self.may_serve(call, &fetched) => {
+                        self.fences.insert(key, report.fence);
+                        return Ok(fetched);
+                    }
+                    not_served if not_taken == Fence::default() => {
+                        not_taken = report.fence;
+                        *stand_in = not_served.filter(|fetched| self.is_stand_in(fetched));
+                    }
+                    // Whoever stores them is faster than this replica.
+                    _ => return next.run(call).await,
                 },
                 Ok(LookedUp::Leased(lease)) => {
-                    let result = next.run(call).await;
+                    let mut result = next.run(call).await;
                     self.land(key, nonce, lease, &result).await;
+                    if let Ok(fetched) = &mut result {
+                        fetched.exchange.flight = Some(flight_number(lease.fence));
+                    }
                     return result;
                 }
                 Ok(LookedUp::InFlight { ends_in }) => {
@@ -128,21 +167,31 @@ impl SharedTier {
         }
     }
 
-    /// The store's report, checked; `asked` is when it was asked for. `None`: it is no answer for this key.
-    fn taken(&self, key: ReportKey, report: SharedReport, asked: Instant) -> Option<Fetched> {
-        let SharedReport { fence, kind, age, body, .. } = report;
-        match from_stored(key.id, kind, &body) {
-            Ok(answer) => {
-                self.fences.insert(key, fence);
-                let exchange = Exchange { origin: Origin::SharedStore, ..Exchange::default() };
-                // By the store's clock it was so old at some moment since: never younger than it is.
-                Some(Fetched { answer, answered_at: asked, age, exchange })
+    /// The store's report, checked; `asked` is when it was asked for. `None`: it is refused.
+    fn taken(&self, key: ReportKey, report: &SharedReport, asked: Instant) -> Option<Fetched> {
+        let answer = self.check.answer(key, report)?;
+        let (origin, flight) = (Origin::SharedStore, Some(flight_number(report.fence)));
+        let exchange = Exchange { origin, flight, ..Exchange::default() };
+        // By the store's clock it was so old at some moment since: never younger than it is.
+        Some(Fetched { answer, answered_at: asked, age: report.age, exchange })
+    }
+
+    /// Whether a report of the store is served. On a miss only if a memory could serve it without a call.
+    fn may_serve(&self, call: Call, fetched: &Fetched) -> bool {
+        match call.reason {
+            Reason::Miss => {
+                let age = fetched.generated_at().elapsed();
+                self.memory.options.lifetimes.may_serve(&fetched.answer, age)
             }
-            Err(error) => {
-                log_unusable(key, &error);
-                None
-            }
+            // It is newer than what is held.
+            Reason::Refresh | Reason::Probe | Reason::Retry => true,
         }
+    }
+
+    /// Whether a report that is too old is served instead of an error.
+    fn is_stand_in(&self, fetched: &Fetched) -> bool {
+        let age = fetched.generated_at().elapsed();
+        fetched.answer.report().is_some() && age <= self.memory.options.lifetimes.stale_if_error
     }
 
     /// Tells the other replicas how the flight has ended. Not being able to costs a call at most.
@@ -156,9 +205,7 @@ impl SharedTier {
         self.membership.learn_sequence(lease.sequence());
         let told = match result {
             Ok(fetched) => {
-                let (kind, body) = to_stored(&fetched.answer);
-                let age = fetched.generated_at().elapsed();
-                let report = ReportToStore { kind, age, unchanged_for: age, body, mac: bytes::Bytes::new() };
+                let report = self.check.to_store(key, &fetched.answer, fetched.generated_at().elapsed());
                 let report =
                     StoreReport { key, nonce, fence: lease.fence, keep: self.lifetimes.keep, report };
                 self.fences.insert(key, lease.fence);
@@ -218,12 +265,9 @@ async fn wait_for(changes: &mut broadcast::Receiver<ReportKey>, key: ReportKey, 
     let _changed_or_late = timeout(most, changed).await;
 }
 
-fn log_unusable(key: ReportKey, error: &InvalidReport) {
-    tracing::warn!(
-        %key,
-        %error,
-        "the shared store holds something else than this report, it is fetched anew; does another program write into the store?"
-    );
+/// A flight's number is its fence: each replica knows it, and no other flight of the fleet has it.
+fn flight_number(fence: Fence) -> FlightNumber {
+    FlightNumber(fence.0)
 }
 
 fn random() -> u128 {

@@ -69,6 +69,8 @@ pub struct Exchange {
     pub elapsed: Duration,
     /// Who made the exchange.
     pub origin: Origin,
+    /// Which of the flights that replicas share it was; `None`: nothing is shared, or the store is away.
+    pub flight: Option<FlightNumber>,
 }
 
 /// Who made the exchange that brought an answer.
@@ -80,6 +82,10 @@ pub enum Origin {
     /// Another replica did; the answer comes from the store that the replicas share.
     SharedStore,
 }
+
+/// A flight that replicas share. All replicas know its number, so what each of them draws by it is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlightNumber(pub u64);
 
 /// Which access token a call carried: each newer one has a higher number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

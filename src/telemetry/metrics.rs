@@ -8,8 +8,8 @@ use std::{
 use prometheus::{Registry, TextEncoder, process_collector::ProcessCollector};
 
 use super::{
-    CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, SharedMetrics, StateMetrics, TokenMetrics,
-    UpstreamMetrics, logging, series::SeriesFactory,
+    CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, SharedMetrics, SharedReportMetrics,
+    StateMetrics, TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
 };
 
 /// All metrics, grouped by the module that changes them.
@@ -77,6 +77,14 @@ impl Metrics {
     /// If it is called again.
     pub fn shared(&self) -> SharedMetrics {
         SharedMetrics::new(&SeriesFactory(&self.registry))
+    }
+
+    /// The series of reports from the shared store, by the reasons to refuse one. Once, as [`Metrics::shared`].
+    ///
+    /// # Panics
+    /// If it is called again.
+    pub fn shared_reports(&self, reasons: &[&'static str]) -> SharedReportMetrics {
+        SharedReportMetrics::new(&SeriesFactory(&self.registry), reasons)
     }
 
     /// Calls `observe` before each scrape: for gauges that are cheaper to read then than to keep up to date.

@@ -14,6 +14,7 @@ mod probes;
 mod requests;
 mod series;
 mod shared;
+mod shared_reports;
 mod state;
 mod token;
 
@@ -23,5 +24,6 @@ pub(crate) use calls::{CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetri
 pub use metrics::Metrics;
 pub(crate) use requests::{RequestMetrics, RequestSeries};
 pub use shared::SharedMetrics;
+pub use shared_reports::SharedReportMetrics;
 pub(crate) use state::StateMetrics;
 pub(crate) use token::TokenMetrics;

@@ -135,7 +135,8 @@ fn record<A>(
     result: &Result<A, Cause>,
     exchange: &Exchange,
 ) {
-    let Exchange { status, request_id, sent_generation: _, date: _, elapsed, origin: _ } = exchange;
+    let Exchange { status, request_id, sent_generation: _, date: _, elapsed, origin: _, flight: _ } =
+        exchange;
     metrics.called(reason.as_str(), *status, *elapsed);
     if let Some((limit, _wait)) = result.as_ref().err().and_then(Cause::limit_reached) {
         metrics.throttled(match limit {

@@ -65,8 +65,9 @@ fn one_call_for_all(RunningDemo { ports, upstream, .. }: &RunningDemo<'_>, repor
     let ask = |Ports { data, .. }: &Ports| format!("  curl -si http://{data}{report} | {WHERE_FROM}\n");
     let asked: String = ports.iter().map(ask).collect();
     let (first, last) = (ports.first().map(ask).unwrap_or_default(), ports.last().map(|ports| ports.admin));
-    let purge =
-        last.map(|admin| format!("  curl -s -X DELETE http://{admin}/cache/{id} && sleep 1\n")).unwrap_or_default();
+    let purge = last
+        .map(|admin| format!("  curl -s -X DELETE http://{admin}/cache/{id} && sleep 1\n"))
+        .unwrap_or_default();
     format!(
         "\nOne call for all replicas: the first has a miss, the others its report (\"hit; ttl=…; detail=shared\"):\n\
          {asked}{calls}\n\
