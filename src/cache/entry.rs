@@ -121,7 +121,8 @@ impl Entry {
             Origin::SharedStore => Duration::ZERO,
         };
         // Replicas that hold the same answer agree when it is due. With a jitter of each, the first of many would be early.
-        let jitter = exchange.flight.map_or_else(Jitter::draw, |FlightNumber(number)| Jitter::of(number));
+        let jitter =
+            exchange.flight.map_or_else(Jitter::draw, |FlightNumber(number)| Jitter::of(number.get().into()));
         let repeats = repeated.map_or(0, |before| before.repeats.saturating_add(1));
         Self {
             lifetime: policy.lifetime(Observed { reason, repeats, age, jitter }),

@@ -1,7 +1,7 @@
 //! The shared tier: below the memory, the store that the replicas share. A key that another replica has fetched costs no
 //! call, and a key that another replica fetches at this moment is waited for: single flight for the whole fleet.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU16, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
 use moka::sync::Cache as Moka;
@@ -143,7 +143,7 @@ impl SharedTier {
                     let mut result = next.run(call).await;
                     self.land(key, nonce, lease, &result).await;
                     if let Ok(fetched) = &mut result {
-                        fetched.exchange.flight = Some(flight_number(lease.fence));
+                        fetched.exchange.flight = flight_number(lease.fence);
                     }
                     return result;
                 }
@@ -170,7 +170,7 @@ impl SharedTier {
     /// The store's report, checked; `asked` is when it was asked for. `None`: it is refused.
     fn taken(&self, key: ReportKey, report: &SharedReport, asked: Instant) -> Option<Fetched> {
         let answer = self.check.answer(key, report)?;
-        let (origin, flight) = (Origin::SharedStore, Some(flight_number(report.fence)));
+        let (origin, flight) = (Origin::SharedStore, flight_number(report.fence));
         let exchange = Exchange { origin, flight, ..Exchange::default() };
         // By the store's clock it was so old at some moment since: never younger than it is.
         Some(Fetched { answer, answered_at: asked, age: report.age, exchange })
@@ -265,9 +265,10 @@ async fn wait_for(changes: &mut broadcast::Receiver<ReportKey>, key: ReportKey, 
     let _changed_or_late = timeout(most, changed).await;
 }
 
-/// A flight's number is its fence: each replica knows it, and no other flight of the fleet has it.
-fn flight_number(fence: Fence) -> FlightNumber {
-    FlightNumber(fence.0)
+/// A flight's number is the end of its fence, which each replica knows, and which is another one for the next flight.
+fn flight_number(fence: Fence) -> Option<FlightNumber> {
+    let number = u16::try_from(fence.0 % u64::from(u16::MAX)).ok()?;
+    number.checked_add(1).and_then(NonZeroU16::new).map(FlightNumber)
 }
 
 fn random() -> u128 {

@@ -1,6 +1,7 @@
 //! An upstream call, and what it brings back.
 
 use std::{
+    num::NonZeroU16,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -83,9 +84,10 @@ pub enum Origin {
     SharedStore,
 }
 
-/// A flight that replicas share. All replicas know its number, so what each of them draws by it is the same.
+/// A flight that replicas share. All replicas know its number, so what each of them draws by it is the same. Sixteen bits
+/// are enough to draw by, and an [`Exchange`], which every error holds, does not grow by them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FlightNumber(pub u64);
+pub struct FlightNumber(pub NonZeroU16);
 
 /// Which access token a call carried: each newer one has a higher number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
