@@ -7,14 +7,26 @@ mod support;
 
 use std::process::Command;
 
-use support::BenchProxy;
+use support::{BenchProxy, ReplicaKind};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A miss is counted with its upstream, the simulator, which runs on the same thread.
-const CASES: [&str; 7] =
-    ["hyper alone", "hit, fixed lifetime", "hit, 1 key", "hit, 1000 keys", "hit, gzip", "304", "miss"];
+const CASES: [&str; 9] = [
+    "hyper alone",
+    "hit, fixed lifetime",
+    "hit, 1 key",
+    "hit, 1000 keys",
+    "hit, gzip",
+    "304",
+    "miss",
+    SHARED_HIT,
+    SHARED_MISS,
+];
+/// With a store in this process, so that what it does is counted too.
+const SHARED_HIT: &str = "hit, 1 key, shared store";
+const SHARED_MISS: &str = "miss, shared store";
 const FEW: u32 = 1_000;
 const MANY: u32 = 4_000;
 
@@ -36,10 +48,11 @@ fn play(case: &str, hits: u32) {
     let keys = if case == "hit, 1000 keys" { 1_000 } else { 1 };
     let mut proxy = match case {
         "hyper alone" => BenchProxy::bare(2),
-        "hit, fixed lifetime" => BenchProxy::warm_with("fixed", keys, 2),
+        "hit, fixed lifetime" => BenchProxy::warm_with("fixed", keys, 2, ReplicaKind::Alone),
+        SHARED_HIT | SHARED_MISS => BenchProxy::warm_with("planned", keys, 2, ReplicaKind::Sharing),
         _ => BenchProxy::warm(keys, 2),
     };
-    if case == "miss" {
+    if ["miss", SHARED_MISS].contains(&case) {
         for key in keys..keys + hits {
             proxy.ask(&proxy.request(key, ""));
         }

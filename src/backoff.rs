@@ -46,6 +46,11 @@ impl Jitter {
         Self(fastrand::f64())
     }
 
+    /// The number of a seed: the same for all who know the seed.
+    pub(crate) fn of(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed).f64())
+    }
+
     /// `duration`, made longer or shorter by up to `share` of it.
     pub(crate) fn spread(self, duration: Duration, share: f64) -> Duration {
         duration.mul_f64(1.0 + (self.0 * 2.0 - 1.0) * share)
@@ -57,6 +62,16 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn seeds_that_follow_each_other_are_spread_evenly() {
+        let mut tenths = [0; 10];
+        for seed in 0..10_000 {
+            tenths[(Jitter::of(seed).0 * 10.0) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|tenth| (900..1_100).contains(tenth)), "{tenths:?}");
+        assert_eq!(Jitter::of(7), Jitter::of(7));
+    }
 
     #[test]
     fn the_pause_doubles_up_to_the_maximum_by_count_and_by_the_pause_before() {

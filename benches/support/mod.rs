@@ -1,7 +1,12 @@
 //! The whole proxy on one thread with a warm cache, asked over a pipe: what a hit costs without a kernel in between. And
 //! hyper alone, to compare.
 
-use std::{cell::Cell, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{
@@ -13,11 +18,12 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{client::proxy::matcher::Matcher, rt::TokioIo};
 use link_report_proxy::{
     admin::AdminState,
-    app::{App, Calls, Dependencies, Environment},
+    app::{App, Calls, Dependencies, Environment, SharedBackend},
     inbound::ReportService,
     quota::InitialCount,
     server::{ConnectionLimits, serve_connection},
     settings::Settings,
+    shared::MemorySharedStore,
     simulator::{Options, Simulator, synthetic_id},
     state::StateStores,
     upstream::{ConnectOptions, Connector},
@@ -45,6 +51,13 @@ pub(crate) struct BenchProxy {
     stopped: Cell<bool>,
 }
 
+/// Whether the proxy shares a store, in this process, as replicas do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplicaKind {
+    Alone,
+    Sharing,
+}
+
 /// The pieces of a hit, without hyper and the pipe.
 #[derive(Clone)]
 pub(crate) struct Inside {
@@ -57,11 +70,11 @@ pub(crate) struct Inside {
 impl BenchProxy {
     /// Fetches the reports of the keys from 0 on, each with so many links. With the settings' defaults, but for the quota.
     pub(crate) fn warm(keys: u32, links: u32) -> Self {
-        Self::warm_with("planned", keys, links)
+        Self::warm_with("planned", keys, links, ReplicaKind::Alone)
     }
 
     /// The same, with this `cache.refresh`.
-    pub(crate) fn warm_with(refresh: &str, keys: u32, links: u32) -> Self {
+    pub(crate) fn warm_with(refresh: &str, keys: u32, links: u32, kind: ReplicaKind) -> Self {
         let runtime = runtime();
         let (client, inside) = runtime.block_on(async {
             let vendor = Simulator::new(Options { per_second: 0, per_day: 0, ..Options::default() });
@@ -82,9 +95,18 @@ impl BenchProxy {
                 Connector::new(settings.upstream.base_url.uri(), &options).expect("the bench proxy starts");
             let world = Environment { opening: InitialCount::Unspent, ..Environment::default() };
             let (api, authority, stores) = (connector.clone(), connector, StateStores::in_memory());
-            let app =
-                App::build(&settings, Dependencies { api, authority, stores, shared: None, world }).await;
+            let shared = match kind {
+                ReplicaKind::Alone => None,
+                ReplicaKind::Sharing => {
+                    let since_1970 = SystemTime::UNIX_EPOCH.elapsed().expect("the bench proxy starts");
+                    Some(SharedBackend::Store(Arc::new(MemorySharedStore::new(since_1970))))
+                }
+            };
+            let app = App::build(&settings, Dependencies { api, authority, stores, shared, world }).await;
             let app = app.expect("the bench proxy starts");
+            // Else no heartbeat would be sent.
+            let background = app.background.into_iter().filter(|_| kind == ReplicaKind::Sharing);
+            background.for_each(|task| drop(tokio::spawn(task)));
             let (client, server) = tokio::io::duplex(64 * 1024);
             let inside = Inside { front: Arc::clone(&app.front), admin: app.admin };
             tokio::spawn(serve_connection(server, app.front, LIMITS, CancellationToken::new()));

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     admin::{AdminState, Readiness},
-    cache::ReportCache,
+    cache::{ReportCache, SharedReportCheck},
     inbound::ReportService,
     quota::{InitialCount, Quota},
     refresh::ShadowStatus,
@@ -94,8 +94,10 @@ impl App {
         ));
         let (reports, fleet) = match joined {
             Some(joined) => {
+                let seal = fleet::seal(settings, &mut background)?;
+                let check = SharedReportCheck::new(seal, &metrics);
                 let (reports, tier) =
-                    fleet::share_reports(&joined, &memory, reports, settings, &mut background);
+                    fleet::share_reports(&joined, &memory, reports, check, settings, &mut background);
                 (reports, Some(joined.status(tier, settings)))
             }
             None => (reports, None),

@@ -6,17 +6,17 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 use tower::Layer as _;
 
-use super::{Calls, SharedBackend, labels, options};
+use super::{Calls, SetupError, SharedBackend, labels, options};
 use crate::{
     admin::FleetStatus,
-    cache::{ReportCache, SharedFetch, SharedLifetimes, SharedTier},
+    cache::{ReportCache, SharedFetch, SharedLifetimes, SharedReportCheck, SharedTier},
     middleware::{TowerService, step},
     outage::Outage,
     quota::{FleetQuota, Quota, WallClock},
     settings::Settings,
     shared::{
-        ChangeId, ChangeKind, ConnectedStore, FeedPage, MemberAbout, Membership, MembershipOptions,
-        PurgeQueue, SharedStoreError, StoreLink,
+        ChangeId, ChangeKind, ConnectedStore, FeedPage, FleetSeal, MemberAbout, Membership,
+        MembershipOptions, PurgeQueue, SharedStoreError, StoreLink,
     },
     telemetry::{FleetMetrics, Metrics},
 };
@@ -104,11 +104,40 @@ fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default()
 }
 
+/// The seal of `shared.key_file`, which follows the file; `None`: it is not set. Reads the file, blocking this thread.
+pub(super) fn seal(
+    settings: &Settings,
+    background: &mut Vec<BoxFuture<'static, ()>>,
+) -> Result<Option<Arc<FleetSeal>>, SetupError> {
+    let (Some(file), Some(namespace)) = (&settings.shared.key_file, settings.namespace()) else {
+        return Ok(None);
+    };
+    let key = "shared.key_file";
+    let (keys, watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
+    let (seal, mut watch) = (Arc::new(FleetSeal::new(namespace, &keys)), watch.settled());
+    let held = Arc::clone(&seal);
+    background.push(Box::pin(async move {
+        loop {
+            match watch.changed().await {
+                Ok(changed) => {
+                    held.replace(&changed);
+                    tracing::info!(key, "keys reloaded from the changed file");
+                }
+                Err(error) => {
+                    tracing::warn!(key, %error, "cannot reload the key file, keeping the current keys");
+                }
+            }
+        }
+    }));
+    Ok(Some(seal))
+}
+
 /// The upstream's stack with the store above it, so that a report that another replica has fetched costs no call.
 pub(super) fn share_reports(
     fleet: &JoinedFleet,
     memory: &Arc<ReportCache>,
     calls: Calls,
+    check: SharedReportCheck,
     settings: &Settings,
     background: &mut Vec<BoxFuture<'static, ()>>,
 ) -> (Calls, Arc<SharedTier>) {
@@ -121,7 +150,7 @@ pub(super) fn share_reports(
         keep: cache.stale_if_error.max(cache.stale_while_revalidate).max(cache.ttl),
     };
     let (below, metrics) = (Arc::clone(memory), fleet.metrics.clone());
-    let tier = Arc::new(SharedTier::new(below, Arc::clone(membership), lifetimes, metrics));
+    let tier = Arc::new(SharedTier::new(below, Arc::clone(membership), lifetimes, check, metrics));
     background.push(Box::pin(follow(Arc::clone(membership), Arc::clone(memory), Arc::clone(&tier))));
     (Calls::new(step(SharedFetch(Arc::clone(&tier))).layer(TowerService(calls))), tier)
 }

@@ -46,6 +46,7 @@ struct NewEntry<'a> {
     recorded: Recorded,
     /// The requests a second for the reports that this fetch renews; `None`: not known.
     polls: Option<f64>,
+    exchange: &'a Exchange,
 }
 
 // === impl ReportCache ===
@@ -64,6 +65,7 @@ impl ReportCache {
             outcome.as_ref().map_or_else(|error| &error.exchange, |arrived| &arrived.fetched.exchange);
         match (&self.plan, exchange.origin) {
             (Some(plan), Origin::Upstream) => plan.fetched(reason, outcome.as_ref().err()),
+            (Some(plan), Origin::SharedStore) if outcome.is_ok() => plan.fetched_elsewhere(reason),
             (Some(_), Origin::SharedStore) | (None, _) => {}
         }
         match outcome {
@@ -110,12 +112,19 @@ impl ReportCache {
             );
         }
 
-        let arrival =
-            NewEntry { times, source: EntrySource::Fetched, before: before.as_ref(), recorded, polls };
+        let arrival = NewEntry {
+            times,
+            source: EntrySource::Fetched,
+            before: before.as_ref(),
+            recorded,
+            polls,
+            exchange: &exchange,
+        };
         let landed = self.land(key, self.new_entry(answer, arrival), &exchange, keep, now);
         let landed_other = other_answer.zip(recorded_other).map(|(answer, recorded)| {
             let before = before_other.as_ref();
-            let arrival = NewEntry { times, source: EntrySource::Derived, before, recorded, polls };
+            let source = EntrySource::Derived;
+            let arrival = NewEntry { times, source, before, recorded, polls, exchange: &exchange };
             let (entry, lifetime) = (self.new_entry(answer, arrival), *landed.entry.lifetime());
             // Without a jitter of its own: a refresh of either renews both.
             let same = entry.lifetime().reason == lifetime.reason;
@@ -187,10 +196,12 @@ impl ReportCache {
     fn new_entry(
         &self,
         answer: Answer,
-        NewEntry { times, source, before, recorded: Recorded { hits, looked }, polls }: NewEntry<'_>,
+        NewEntry { times, source, before, recorded: Recorded { hits, looked }, polls, exchange }: NewEntry<
+            '_,
+        >,
     ) -> Entry {
         let clicks = answer.report().map(LinkReport::clicks);
-        let entry = Entry::new(answer, times, before, hits, &self.options.lifetimes).from(source);
+        let entry = Entry::new(answer, times, before, hits, &self.options.lifetimes, exchange).from(source);
         match (clicks, looked) {
             (Some(clicks), Some(looked)) => {
                 let known = KnownOfReport { history: &looked.history, clicks, hits, polls };

@@ -17,10 +17,11 @@ use super::{
     next_check::NextCheck,
 };
 use crate::{
+    backoff::Jitter,
     refresh::CopyStats,
     report::{
-        Answer, FetchError, Lifetime, LifetimePolicy, LifetimeReason, LinkReport, NegativeAnswer, Observed,
-        ReportKey, Representation,
+        Answer, Exchange, FetchError, FlightNumber, Lifetime, LifetimePolicy, LifetimeReason, LinkReport,
+        NegativeAnswer, Observed, Origin, ReportKey, Representation,
     },
 };
 
@@ -92,37 +93,39 @@ impl EntrySource {
 // === impl Entry ===
 
 impl Entry {
-    /// The entry for a fetched answer that replaces the entry `before`, and begins with so many `hits`.
+    /// The entry for an answer that this exchange brought. It replaces the entry `before`, and begins with so many `hits`.
     pub(super) fn new(
         answer: Answer,
         times: EntryTimes,
         before: Option<&Arc<Self>>,
         hits: u64,
         policy: &LifetimePolicy,
+        exchange: &Exchange,
     ) -> Self {
         let report_before = before.and_then(Self::report_or_behind);
         let EntryTimes { generated_at, stored_at } = times;
-        let age = stored_at.saturating_duration_since(generated_at);
-        let (reason, unchanged, repeated) = match &answer {
+        let reason = LifetimeReason::of(&answer);
+        let (unchanged, repeated) = match &answer {
             Answer::Report(report) => {
                 let unchanged = report_before.filter(|before| before.answer == answer);
-                match report.links() {
-                    0 => (LifetimeReason::Empty, unchanged, unchanged),
-                    _ => (LifetimeReason::Links, unchanged, None),
-                }
+                (unchanged, unchanged.filter(|_| report.links() == 0))
             }
             Answer::Negative(_) => {
                 let unchanged = before.filter(|before| before.answer == answer);
-                (
-                    LifetimeReason::Refused,
-                    unchanged,
-                    before.filter(|before| before.negative_answer().is_some()),
-                )
+                (unchanged, before.filter(|before| before.negative_answer().is_some()))
             }
         };
+        let age = match exchange.origin {
+            Origin::Upstream => stored_at.saturating_duration_since(generated_at),
+            // Another call brings a newer one.
+            Origin::SharedStore => Duration::ZERO,
+        };
+        // Replicas that hold the same answer agree when it is due. With a jitter of each, the first of many would be early.
+        let jitter =
+            exchange.flight.map_or_else(Jitter::draw, |FlightNumber(number)| Jitter::of(number.get().into()));
         let repeats = repeated.map_or(0, |before| before.repeats.saturating_add(1));
         Self {
-            lifetime: policy.lifetime(Observed { reason, repeats, age, random: fastrand::f64() }),
+            lifetime: policy.lifetime(Observed { reason, repeats, age, jitter }),
             times,
             source: EntrySource::Fetched,
             changed_at: unchanged.map_or(generated_at, |before| before.changed_at),
@@ -293,7 +296,14 @@ mod tests {
     use crate::report::testing::{policy, report};
 
     fn entry(answer: Answer, before: Option<&Arc<Entry>>, now: Instant) -> Arc<Entry> {
-        Arc::new(Entry::new(answer, EntryTimes { generated_at: now, stored_at: now }, before, 0, &policy()))
+        Arc::new(Entry::new(
+            answer,
+            EntryTimes { generated_at: now, stored_at: now },
+            before,
+            0,
+            &policy(),
+            &Exchange::default(),
+        ))
     }
 
     #[tokio::test(start_paused = true)]

@@ -97,7 +97,14 @@ mod tests {
     };
 
     fn entry(answer: Answer, now: Instant) -> Entry {
-        Entry::new(answer, EntryTimes { generated_at: now, stored_at: now }, None, 0, &policy())
+        Entry::new(
+            answer,
+            EntryTimes { generated_at: now, stored_at: now },
+            None,
+            0,
+            &policy(),
+            &crate::report::Exchange::default(),
+        )
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,7 +145,14 @@ mod tests {
         let times = |at| EntryTimes { generated_at: at, stored_at: at };
         let negative = |at: Instant, before: &Arc<Entry>| {
             let answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
-            Arc::new(Entry::new(answer, times(at), Some(before), 0, &policy()))
+            Arc::new(Entry::new(
+                answer,
+                times(at),
+                Some(before),
+                0,
+                &policy(),
+                &crate::report::Exchange::default(),
+            ))
         };
         let at = |seconds| start + Duration::from_secs(seconds);
         let behind = negative(at(100), &good);

@@ -252,7 +252,14 @@ mod tests {
         let negative_answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
         let now = Instant::now();
         let times = EntryTimes { generated_at: now, stored_at: now };
-        let entry = Arc::new(Entry::new(negative_answer, times, None, 0, &policy));
+        let entry = Arc::new(Entry::new(
+            negative_answer,
+            times,
+            None,
+            0,
+            &policy,
+            &crate::report::Exchange::default(),
+        ));
         let key = ReportKey { id: uuid::Uuid::from_u128(1).into(), no_clicks: NoClicks::Omitted };
         let clock = PlanClock::starting_at(SystemTime::UNIX_EPOCH);
         let store = EntryIndex::new(1 << 20, clock, Metrics::new().cache);

@@ -185,6 +185,20 @@ impl RefreshPlan {
         }
     }
 
+    /// Counts an answer that another replica has fetched. All replicas share the day's calls and refresh for each other: so
+    /// each sets its price by the calls of all.
+    pub(super) fn fetched_elsewhere(&self, reason: Reason) {
+        match reason {
+            Reason::Refresh => {
+                let mut control = self.control();
+                control.ceiling.called();
+                control.controller.refreshed();
+            }
+            // An answer for a miss may have been fetched long ago.
+            Reason::Miss | Reason::Probe | Reason::Retry => {}
+        }
+    }
+
     /// The decisions about probes, if there are probes.
     pub(super) fn probes(&self) -> Option<MutexGuard<'_, ProbeControl>> {
         Some(self.probes.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))

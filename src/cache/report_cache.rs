@@ -11,7 +11,7 @@ use super::{
     ActivityStatistics, Entry, Patience, PlanClock, RefreshFailure, RefreshPlanOptions, Served,
     derivation_control::DerivationControl,
     failures::Failures,
-    flight::{FlightAudience, FlightScope, Flights},
+    flight::{FlightAudience, FlightScope, Flights, Joined},
     gzip::Encoded,
     index::EntryIndex,
     plan::RefreshPlan,
@@ -145,7 +145,7 @@ impl ReportCache {
 
     /// Stores an answer that another replica has fetched, as if a refresh here had brought it. Does nothing while the key
     /// is in flight.
-    pub(super) fn install(self: &Arc<Self>, key: ReportKey, fetched: Fetched) {
+    pub(super) fn install(self: &Arc<Self>, key: ReportKey, fetched: Fetched) -> Joined {
         let scope = match key.no_clicks {
             NoClicks::Listed => self.flight_scope(key),
             NoClicks::Omitted => FlightScope::One(key),
@@ -159,7 +159,7 @@ impl ReportCache {
                 move |outcome, keep| memory.apply_fetch(scope, Reason::Refresh, outcome, keep).results;
             (arrived, apply)
         };
-        let _background = self.flights.join_or_start(scope, FlightAudience::Background, || true, start);
+        self.flights.join_or_start(scope, FlightAudience::Background, || true, start)
     }
 
     /// Makes the gzip variant of a stored report, if there is none yet; goes on if the caller disconnects.

@@ -1,7 +1,7 @@
 //! The shared tier: below the memory, the store that the replicas share. A key that another replica has fetched costs no
 //! call, and a key that another replica fetches at this moment is waited for: single flight for the whole fleet.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU16, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
 use moka::sync::Cache as Moka;
@@ -11,16 +11,16 @@ use tokio::{
 };
 
 use super::{
-    RefreshFailure, ReportCache,
-    shared_answer::{failure_of, failure_word, from_stored, to_stored},
+    RefreshFailure, ReportCache, SharedReportCheck,
+    flight::Joined,
+    shared_answer::{failure_of, failure_word},
     shared_flight::{FetchedBy, SharedCopy, SharedFlightResult},
 };
 use crate::{
     middleware::{Middleware, Next},
-    report::{Call, Exchange, FailureKind, FetchError, Fetched, InvalidReport, Origin, Reason, ReportKey},
+    report::{Call, Exchange, FailureKind, FetchError, Fetched, FlightNumber, Origin, Reason, ReportKey},
     shared::{
-        Fence, FlightFailure, FlightLease, LookUp, LookedUp, Membership, Nonce, ReportToStore, SharedReport,
-        StoreReport,
+        Fence, FlightFailure, FlightLease, LookUp, LookedUp, Membership, Nonce, SharedReport, StoreReport,
     },
     telemetry::FleetMetrics,
 };
@@ -32,7 +32,7 @@ const LONGEST_POLL: Duration = Duration::from_secs(1);
 /// So many changes wait for a flight that looks for its own key.
 const CHANGES: usize = 256;
 
-/// So many keys' fences are remembered. One that is forgotten costs one more look into the store.
+/// So many keys' fences are remembered. A fence that is forgotten costs one more look into the store.
 const COPIES: u64 = 20_000;
 
 /// How long flights and reports last in the store.
@@ -50,6 +50,7 @@ pub struct SharedTier {
     memory: Arc<ReportCache>,
     membership: Arc<Membership>,
     lifetimes: SharedLifetimes,
+    check: SharedReportCheck,
     /// The report that this replica last had of each key.
     copies: Moka<ReportKey, SharedCopy, RandomState>,
     metrics: FleetMetrics,
@@ -64,15 +65,16 @@ pub(crate) struct SharedFetch(pub(crate) Arc<SharedTier>);
 
 impl SharedTier {
     /// A tier below this memory.
-    pub fn new(
+    pub(crate) fn new(
         memory: Arc<ReportCache>,
         membership: Arc<Membership>,
         lifetimes: SharedLifetimes,
+        check: SharedReportCheck,
         metrics: FleetMetrics,
     ) -> Self {
         let copies = Moka::builder().max_capacity(COPIES).build_with_hasher(RandomState::default());
         let changed = broadcast::Sender::new(CHANGES);
-        Self { memory, membership, lifetimes, copies, metrics, changed }
+        Self { memory, membership, lifetimes, check, copies, metrics, changed }
     }
 
     /// The report that this replica last had of a key, as the store knows it.
@@ -93,9 +95,13 @@ impl SharedTier {
         let asked = Instant::now();
         // If it cannot be had now, the next refresh looks for it.
         if let Ok(Some(report)) = self.membership.store().get(key, have).await
-            && let Some(fetched) = self.taken(key, report, asked)
+            && let Some(fetched) = self.taken(key, &report, asked)
         {
-            self.memory.install(key, fetched);
+            match self.memory.install(key, fetched) {
+                Joined::Leader(_) => self.holds(key, report.fence, FetchedBy::AnotherReplica),
+                // The flight looks for itself. Were the fence known already, it would find nothing newer, and make a call.
+                Joined::Waiter(_) | Joined::Outdated(_) | Joined::Declined => {}
+            }
         }
     }
 
@@ -103,35 +109,62 @@ impl SharedTier {
     where
         N: Next<Call, Response = Fetched, Error = FetchError>,
     {
+        let mut stand_in = None;
+        let fetched = self.fetch_or_wait(call, next, &mut stand_in).await;
+        fetched.or_else(|error| stand_in.ok_or(error))
+    }
+
+    /// `stand_in` becomes a report of the store that is too old to be served, but better than an error.
+    async fn fetch_or_wait<N>(
+        &self,
+        call: Call,
+        next: &N,
+        stand_in: &mut Option<Fetched>,
+    ) -> Result<Fetched, FetchError>
+    where
+        N: Next<Call, Response = Fetched, Error = FetchError>,
+    {
         let (key, nonce, mut poll) = (call.key, Nonce(random()), FIRST_POLL);
+        // Of a report that is not taken. With it this replica asks for a newer one, or else for the lease: so what is fetched
+        // instead takes its place.
+        let mut not_taken = Fence::default();
         let ends = |result: SharedFlightResult| self.metrics.flight(result.as_str());
         let mut without_a_call = SharedFlightResult::Newer;
         loop {
             // Before the store is asked, so that no change is missed.
             let mut changes = self.changed.subscribe();
             let asked = Instant::now();
-            let look_up =
-                LookUp { key, nonce, have: self.have(call), lease: self.lifetimes.lease, answers: 0 };
+            let have = self.have(call).max(not_taken);
+            let look_up = LookUp { key, nonce, have, lease: self.lifetimes.lease, answers: 0 };
             match self.membership.run(|store, seen| store.look_up(seen, look_up)).await {
                 // Away: each replica fetches for itself.
                 Err(_away) => {
                     ends(SharedFlightResult::Away);
                     return next.run(call).await;
                 }
-                Ok(LookedUp::Newer(report)) => match self.taken(key, report, asked) {
-                    Some(fetched) => {
+                Ok(LookedUp::Newer(report)) => match self.taken(key, &report, asked) {
+                    Some(fetched) if self.may_serve(call, &fetched) => {
+                        self.holds(key, report.fence, FetchedBy::AnotherReplica);
                         ends(without_a_call);
                         return Ok(fetched);
                     }
-                    None => {
+                    not_served if not_taken == Fence::default() => {
+                        not_taken = report.fence;
+                        *stand_in = not_served.filter(|fetched| self.is_stand_in(fetched));
+                    }
+                    // Whoever stores them is faster than this replica.
+                    _ => {
                         ends(SharedFlightResult::Unusable);
                         return next.run(call).await;
                     }
                 },
                 Ok(LookedUp::Leased(lease)) => {
                     ends(SharedFlightResult::Leased);
-                    let result = next.run(call).await;
+                    let mut result = next.run(call).await;
                     self.land(key, nonce, lease, &result).await;
+                    if let Ok(fetched) = &mut result {
+                        fetched.exchange.flight = flight_number(lease.fence);
+                    }
                     return result;
                 }
                 Ok(LookedUp::InFlight { ends_in }) => {
@@ -160,21 +193,35 @@ impl SharedTier {
         self.copies.get(key).map_or(Fence::default(), |copy| copy.fence)
     }
 
-    /// The store's report, checked; `asked` is when it was asked for. `None`: it is no answer for this key.
-    fn taken(&self, key: ReportKey, report: SharedReport, asked: Instant) -> Option<Fetched> {
-        let SharedReport { fence, kind, age, body, .. } = report;
-        match from_stored(key.id, kind, &body) {
-            Ok(answer) => {
-                self.copies.insert(key, SharedCopy { fence, fetched_by: FetchedBy::AnotherReplica });
-                let exchange = Exchange { origin: Origin::SharedStore, ..Exchange::default() };
-                // By the store's clock it was so old at some moment since: never younger than it is.
-                Some(Fetched { answer, answered_at: asked, age, exchange })
+    fn holds(&self, key: ReportKey, fence: Fence, fetched_by: FetchedBy) {
+        self.copies.insert(key, SharedCopy { fence, fetched_by });
+    }
+
+    /// The store's report, checked; `asked` is when it was asked for. `None`: it is refused.
+    fn taken(&self, key: ReportKey, report: &SharedReport, asked: Instant) -> Option<Fetched> {
+        let answer = self.check.answer(key, report)?;
+        let (origin, flight) = (Origin::SharedStore, flight_number(report.fence));
+        let exchange = Exchange { origin, flight, ..Exchange::default() };
+        // By the store's clock it was so old at some moment since: never younger than it is.
+        Some(Fetched { answer, answered_at: asked, age: report.age, exchange })
+    }
+
+    /// Whether a report of the store is served. On a miss only if a memory could serve it without a call.
+    fn may_serve(&self, call: Call, fetched: &Fetched) -> bool {
+        match call.reason {
+            Reason::Miss => {
+                let age = fetched.generated_at().elapsed();
+                self.memory.options.lifetimes.may_serve(&fetched.answer, age)
             }
-            Err(error) => {
-                log_unusable(key, &error);
-                None
-            }
+            // It is newer than what is held.
+            Reason::Refresh | Reason::Probe | Reason::Retry => true,
         }
+    }
+
+    /// Whether a report that is too old is served instead of an error.
+    fn is_stand_in(&self, fetched: &Fetched) -> bool {
+        let age = fetched.generated_at().elapsed();
+        fetched.answer.report().is_some() && age <= self.memory.options.lifetimes.stale_if_error
     }
 
     /// Tells the other replicas how the flight has ended. Not being able to costs a call at most.
@@ -188,13 +235,10 @@ impl SharedTier {
         self.membership.learn_sequence(lease.sequence());
         let told = match result {
             Ok(fetched) => {
-                let (kind, body) = to_stored(&fetched.answer);
-                let age = fetched.generated_at().elapsed();
-                let report = ReportToStore { kind, age, unchanged_for: age, body, mac: bytes::Bytes::new() };
+                let report = self.check.to_store(key, &fetched.answer, fetched.generated_at().elapsed());
                 let report =
                     StoreReport { key, nonce, fence: lease.fence, keep: self.lifetimes.keep, report };
-                let fetched_by = FetchedBy::ThisReplica;
-                self.copies.insert(key, SharedCopy { fence: lease.fence, fetched_by });
+                self.holds(key, lease.fence, FetchedBy::ThisReplica);
                 self.membership.run(|store, seen| store.store(seen, report.clone())).await.map(drop)
             }
             Err(error) => {
@@ -251,12 +295,10 @@ async fn wait_for(changes: &mut broadcast::Receiver<ReportKey>, key: ReportKey, 
     let _changed_or_late = timeout(most, changed).await;
 }
 
-fn log_unusable(key: ReportKey, error: &InvalidReport) {
-    tracing::warn!(
-        %key,
-        %error,
-        "the shared store holds something else than this report, it is fetched anew; does another program write into the store?"
-    );
+/// A flight's number is the end of its fence, which each replica knows, and which is another one for the next flight.
+fn flight_number(fence: Fence) -> Option<FlightNumber> {
+    let number = u16::try_from(fence.0 % u64::from(u16::MAX)).ok()?;
+    number.checked_add(1).and_then(NonZeroU16::new).map(FlightNumber)
 }
 
 fn random() -> u128 {

@@ -68,12 +68,13 @@ mod tests {
 
     #[test]
     fn without_its_feature_demo_says_how_to_run_it() {
-        for command in [&["link-report-proxy", "demo"][..], &["link-report-proxy", "demo", "--busy"]] {
-            let Some(Command::Demo(options)) = Arguments::parse_from(command).command else {
+        for line in ["demo", "demo --busy", "demo --busy --replicas 3", "demo --replicas 2 --shared URL"] {
+            let command: Vec<_> = ["link-report-proxy"].into_iter().chain(line.split(' ')).collect();
+            let Some(Command::Demo(options)) = Arguments::parse_from(&command).command else {
                 panic!("{command:?} is another command");
             };
             let said = demo::run(None, &options).unwrap_err().to_string();
-            let hint = format!("\"cargo run --release -- {}\"", command[1..].join(" "));
+            let hint = format!("\"cargo run --release -- {line}\"");
             assert!(said.contains(&hint), "{said}");
         }
     }

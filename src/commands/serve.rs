@@ -9,9 +9,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use futures_util::future::{join, try_join_all};
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
-use tokio::runtime::Builder;
+use tokio::{runtime::Builder, sync::oneshot};
 
 use super::{CommandOutcome, Failure, signals::Signals};
 use crate::{
@@ -33,7 +34,7 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     block_on(&settings, async {
         let (stores, shared) = (open_state(&settings)?, shared_backend(&settings)?);
         let app = build(&settings, stores, shared, Environment::default()).await?;
-        until_signalled(app, &settings, |_| ()).await
+        until_signalled(vec![(app, &settings)], |_| ()).await
     })
 }
 
@@ -50,15 +51,30 @@ pub(super) fn block_on(settings: &Settings, work: impl Future<Output = CommandOu
     outcome
 }
 
-/// Serves until the first signal, then drains; a second signal ends the drain at once.
+/// Serves until the first signal, then drains; a second signal ends the drain at once. `listening` gets the ports of each
+/// app once all are open.
 pub(super) async fn until_signalled(
-    app: App,
-    settings: &Settings,
-    listening: impl FnOnce(Ports),
+    apps: Vec<(App, &Settings)>,
+    listening: impl FnOnce(&[Ports]),
 ) -> CommandOutcome {
     let signals = Signals::catch().map_err(Failure::Bug)?;
+    let (mut running, mut opened) = (Vec::new(), Vec::new());
+    for (app, settings) in apps {
+        let (tell, told) = oneshot::channel();
+        let listening = move |ports| {
+            let _heard = tell.send(ports);
+        };
+        running.push(app::run(app, settings, listening, signals.first()));
+        opened.push(told);
+    }
+    let all_listen = async {
+        // Fails only if an app does.
+        if let Ok(ports) = try_join_all(opened).await {
+            listening(&ports);
+        }
+    };
     tokio::select! {
-        ended = app::run(app, settings, listening, signals.first()) => Ok(ended?),
+        (ended, ()) = join(try_join_all(running), all_listen) => Ok(ended.map(drop)?),
         () = signals.second() => {
             tracing::warn!("second signal: exiting without waiting for the drain");
             Ok(())

@@ -1,6 +1,7 @@
 //! An upstream call, and what it brings back.
 
 use std::{
+    num::NonZeroU16,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -71,6 +72,8 @@ pub struct Exchange {
     pub elapsed: Duration,
     /// Who made the exchange.
     pub origin: Origin,
+    /// Which of the flights that replicas share it was; `None`: nothing is shared, or the store is away.
+    pub flight: Option<FlightNumber>,
 }
 
 /// Who made the exchange that brought an answer.
@@ -82,6 +85,11 @@ pub enum Origin {
     /// Another replica did; the answer comes from the store that the replicas share.
     SharedStore,
 }
+
+/// A flight that replicas share. All replicas know its number, so what each of them draws by it is the same. Sixteen bits
+/// are enough to draw by, and an [`Exchange`], which every error holds, does not grow by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlightNumber(pub NonZeroU16);
 
 /// Which access token a call carried: each newer one has a higher number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

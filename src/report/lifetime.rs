@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::QuotaPressure;
+use super::{Answer, QuotaPressure};
 use crate::backoff::{Backoff, Jitter};
 
 /// A negative answer that is repeated is fresh for twice as long each time, up to this: a wrong id that is polled all day
@@ -39,8 +39,8 @@ pub struct Observed {
     pub repeats: u32,
     /// How old the answer was when it was stored: it may come from a cache before the upstream.
     pub age: Duration,
-    /// A random number in `0.0..=1.0`, for the jitter.
-    pub random: f64,
+    /// Spreads `cache.ttl`.
+    pub(crate) jitter: Jitter,
 }
 
 /// Which setting decides a lifetime; shown by `GET /cache/{id}`.
@@ -76,9 +76,9 @@ pub struct Lifetime {
 impl LifetimePolicy {
     /// The lifetime of an answer.
     pub fn lifetime(&self, known: Observed) -> Lifetime {
-        let Observed { reason, repeats, age, random } = known;
+        let Observed { reason, repeats, age, jitter } = known;
         let fresh = match reason {
-            LifetimeReason::Links => Jitter(random).spread(self.ttl, self.ttl_jitter),
+            LifetimeReason::Links => jitter.spread(self.ttl, self.ttl_jitter),
             LifetimeReason::Empty => Backoff::new(self.empty_ttl, LONGEST_EMPTY).pause(repeats),
             LifetimeReason::Refused => Backoff::new(self.negative_ttl, LONGEST_REFUSED).pause(repeats),
             LifetimeReason::Planned => self.ttl,
@@ -96,6 +96,13 @@ impl LifetimePolicy {
             LifetimeReason::Refused => (Duration::ZERO, fresh + REFUSED_KNOWN),
         };
         Lifetime { fresh, revalidate: fresh + stale, keep, reason }
+    }
+
+    /// Whether an answer that nothing else is known of may be served at this age without a call.
+    pub fn may_serve(&self, answer: &Answer, age: Duration) -> bool {
+        let reason = LifetimeReason::of(answer);
+        let known = Observed { reason, repeats: 0, age: Duration::ZERO, jitter: Jitter(0.5) };
+        age < self.lifetime(known).revalidate
     }
 }
 
@@ -119,6 +126,17 @@ impl Lifetime {
 // === impl LifetimeReason ===
 
 impl LifetimeReason {
+    /// That of an answer as it comes.
+    pub const fn of(answer: &Answer) -> Self {
+        match answer {
+            Answer::Report(report) => match report.links() {
+                0 => Self::Empty,
+                _ => Self::Links,
+            },
+            Answer::Negative(_) => Self::Refused,
+        }
+    }
+
     /// `why` in `GET /cache/{id}`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -155,11 +173,11 @@ mod tests {
     }
 
     fn known(reason: LifetimeReason) -> Observed {
-        Observed { reason, repeats: 0, age: Duration::ZERO, random: 0.5 }
+        Observed { reason, repeats: 0, age: Duration::ZERO, jitter: Jitter(0.5) }
     }
 
     fn fresh(reason: LifetimeReason, random: f64) -> u64 {
-        policy().lifetime(Observed { random, ..known(reason) }).fresh.as_secs()
+        policy().lifetime(Observed { jitter: Jitter(random), ..known(reason) }).fresh.as_secs()
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod unreachable;
 pub use activity_id::ActivityId;
 pub(crate) use activity_id::InvalidActivityId;
 pub(crate) use answer::SentGeneration;
-pub use answer::{Answer, Call, Exchange, Exchanged, Fetched, Origin, Reason};
+pub use answer::{Answer, Call, Exchange, Exchanged, Fetched, FlightNumber, Origin, Reason};
 pub use body::{InvalidReport, LinkReport};
 pub use cause::{Cause, LocalDenial, UpstreamFailure, UpstreamLimit};
 pub use clicked_links::NotDerivable;

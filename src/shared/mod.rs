@@ -59,6 +59,7 @@ pub use memory_store::{MemorySharedStore, StoreCopy};
 pub use model::StoreValue;
 pub use purge_queue::PurgeQueue;
 pub use redis_store::RedisStore;
+pub(crate) use seal::{FleetSeal, SealError};
 pub use shared_report::{
     FlightFailure, FlightLease, LookUp, LookedUp, Nonce, ReportKind, ReportToStore, SharedReport, StoreReport,
 };

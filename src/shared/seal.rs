@@ -6,7 +6,10 @@
 //! lie about its age, but not make one up. The key of each use is derived from the fleet's (HKDF-SHA256). What was made says
 //! with which key: a fleet may have two.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use bytes::Bytes;
 use ring::{
@@ -30,6 +33,10 @@ const HEAD_BYTES: usize = 1 + KEY_ID_BYTES + NONCE_LEN;
 /// The fleet's keys, ready for use.
 pub(crate) struct FleetSeal {
     namespace: StoreNamespace,
+    keys: RwLock<Arc<FleetKeys>>,
+}
+
+struct FleetKeys {
     /// Seals and signs.
     first: FleetKey,
     /// Opens and checks, besides.
@@ -46,6 +53,9 @@ struct FleetKey {
 /// Why something is not sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SealError {
+    /// A report without a signature.
+    #[error("missing: stored by a replica without shared.key_file, or by another program")]
+    Unsigned,
     /// It is too short, or of a later format.
     #[error("not in a form that this version knows")]
     UnknownForm,
@@ -67,11 +77,13 @@ struct IdLength;
 
 impl FleetSeal {
     pub(crate) fn new(namespace: StoreNamespace, keys: &SealKeys) -> Self {
-        Self {
-            namespace,
-            first: FleetKey::derive(&keys.first),
-            second: keys.second.as_ref().map(FleetKey::derive),
-        }
+        Self { namespace, keys: RwLock::new(FleetKeys::derive(keys)) }
+    }
+
+    /// Seals, signs, opens and checks with these keys from now on.
+    pub(crate) fn replace(&self, keys: &SealKeys) {
+        let keys = FleetKeys::derive(keys);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     /// Seals a token's record.
@@ -79,15 +91,16 @@ impl FleetSeal {
     /// # Errors
     /// [`SealError::NoRandomness`].
     pub(crate) fn seal_token(&self, generation: u64, record: &[u8]) -> Result<SealedToken, SealError> {
+        let first = &self.keys().first;
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_unspecified| SealError::NoRandomness)?;
         let mut sealed = Vec::with_capacity(HEAD_BYTES + record.len() + CHACHA20_POLY1305.tag_len());
         sealed.push(FORMAT);
-        sealed.extend(self.first.id);
+        sealed.extend(first.id);
         sealed.extend(nonce);
         sealed.extend(record);
         let (nonce, aad) = (AeadNonce::assume_unique_for_key(nonce), self.token_aad(generation));
-        let tag = self.first.token.seal_in_place_separate_tag(nonce, aad, &mut sealed[HEAD_BYTES..]);
+        let tag = first.token.seal_in_place_separate_tag(nonce, aad, &mut sealed[HEAD_BYTES..]);
         sealed.extend(tag.map_err(|_too_long| SealError::UnknownForm)?.as_ref());
         Ok(SealedToken(sealed.into()))
     }
@@ -105,7 +118,8 @@ impl FleetSeal {
         let (Some((&FORMAT, rest)), Some(nonce)) = (head.split_first(), head.last_chunk()) else {
             return Err(SealError::UnknownForm);
         };
-        let key = self.key(rest)?;
+        let keys = self.keys();
+        let key = keys.find(rest)?;
         let nonce = AeadNonce::assume_unique_for_key(*nonce);
         let mut record = record.to_vec();
         let opened = key.token.open_in_place(nonce, self.token_aad(generation), &mut record);
@@ -116,8 +130,9 @@ impl FleetSeal {
 
     /// What [`ReportToStore::mac`](super::ReportToStore::mac) is for this report.
     pub(crate) fn sign_report(&self, key: ReportKey, kind: ReportKind, body: &[u8]) -> Bytes {
-        let signature = hmac::sign(&self.first.report, &self.report_message(key, kind, body));
-        [&self.first.id, signature.as_ref()].concat().into()
+        let first = &self.keys().first;
+        let signature = hmac::sign(&first.report, &self.report_message(key, kind, body));
+        [&first.id, signature.as_ref()].concat().into()
     }
 
     /// Whether a replica of this fleet has stored this report for this key.
@@ -125,16 +140,18 @@ impl FleetSeal {
     /// # Errors
     /// [`SealError`], if not.
     pub(crate) fn check_report(&self, key: ReportKey, report: &SharedReport) -> Result<(), SealError> {
+        if report.mac.is_empty() {
+            return Err(SealError::Unsigned);
+        }
         let (_id, signature) = report.mac.split_at_checked(KEY_ID_BYTES).ok_or(SealError::UnknownForm)?;
-        let signer = self.key(&report.mac)?;
+        let keys = self.keys();
+        let signer = keys.find(&report.mac)?;
         let message = self.report_message(key, report.kind, &report.body);
         hmac::verify(&signer.report, &message, signature).map_err(|_unspecified| SealError::NotAuthentic)
     }
 
-    /// The key whose id is at the beginning.
-    fn key(&self, id: &[u8]) -> Result<&FleetKey, SealError> {
-        let mut keys = [Some(&self.first), self.second.as_ref()].into_iter().flatten();
-        keys.find(|key| id.starts_with(&key.id)).ok_or(SealError::UnknownKey)
+    fn keys(&self) -> Arc<FleetKeys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn token_aad(&self, generation: u64) -> Aad<String> {
@@ -143,11 +160,8 @@ impl FleetSeal {
 
     /// A namespace has no `|`, and only the last part is of any length.
     fn report_message(&self, key: ReportKey, kind: ReportKind, body: &[u8]) -> Vec<u8> {
-        let kind = match kind {
-            ReportKind::Report => "report",
-            ReportKind::Negative => "negative",
-        };
-        let mut message = format!("lrp1|{}|rep|{key}|{kind}|", self.namespace.as_str()).into_bytes();
+        let (namespace, kind) = (self.namespace.as_str(), kind.as_str());
+        let mut message = format!("lrp1|{namespace}|rep|{key}|{kind}|").into_bytes();
         message.extend(body);
         message
     }
@@ -156,6 +170,21 @@ impl FleetSeal {
 impl fmt::Debug for FleetSeal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetSeal").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+// === impl FleetKeys ===
+
+impl FleetKeys {
+    fn derive(keys: &SealKeys) -> Arc<Self> {
+        let first = FleetKey::derive(&keys.first);
+        Arc::new(Self { first, second: keys.second.as_ref().map(FleetKey::derive) })
+    }
+
+    /// The key whose id is at the beginning.
+    fn find(&self, id: &[u8]) -> Result<&FleetKey, SealError> {
+        let mut keys = [Some(&self.first), self.second.as_ref()].into_iter().flatten();
+        keys.find(|key| id.starts_with(&key.id)).ok_or(SealError::UnknownKey)
     }
 }
 
@@ -229,6 +258,10 @@ mod tests {
         assert_eq!(both.check_report(key(NoClicks::Listed), &report), Ok(()));
         assert_eq!(new.check_report(key(NoClicks::Listed), &report), Err(SealError::UnknownKey));
         assert!(!format!("{both:?}").contains("key"));
+        new.replace(&SealKeys::parse(ONE).unwrap());
+        assert_eq!(new.check_report(key(NoClicks::Listed), &report), Ok(()));
+        let unsigned = stored(b"{}".to_vec(), ReportKind::Report, Bytes::new());
+        assert_eq!(both.check_report(key(NoClicks::Listed), &unsigned), Err(SealError::Unsigned));
     }
 
     #[test]

@@ -130,6 +130,18 @@ pub struct FlightFailure {
     pub why: Box<str>,
 }
 
+// === impl ReportKind ===
+
+impl ReportKind {
+    /// The word in logs and in signatures.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Negative => "negative",
+        }
+    }
+}
+
 // === impl FlightLease ===
 
 impl FlightLease {

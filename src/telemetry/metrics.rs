@@ -9,7 +9,7 @@ use prometheus::{IntGauge, Registry, TextEncoder, process_collector::ProcessColl
 
 use super::{
     CacheMetrics, CircuitMetrics, ClientMetrics, FleetMetrics, QuotaMetrics, RequestMetrics, SharedMetrics,
-    StateMetrics, TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
+    SharedReportMetrics, StateMetrics, TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
 };
 
 /// All metrics, grouped by the module that changes them.
@@ -100,6 +100,14 @@ impl Metrics {
     /// If it is called again.
     pub fn fleet(&self) -> FleetMetrics {
         FleetMetrics::new(&SeriesFactory(&self.registry))
+    }
+
+    /// The series of reports from the shared store, by the reasons to refuse one. Once, as [`Metrics::shared`].
+    ///
+    /// # Panics
+    /// If it is called again.
+    pub fn shared_reports(&self, reasons: &[&'static str]) -> SharedReportMetrics {
+        SharedReportMetrics::new(&SeriesFactory(&self.registry), reasons)
     }
 
     /// Calls `observe` before each scrape: for gauges that are cheaper to read then than to keep up to date.

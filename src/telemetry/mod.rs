@@ -16,6 +16,7 @@ mod probes;
 mod requests;
 mod series;
 mod shared;
+mod shared_reports;
 mod state;
 mod token;
 
@@ -27,5 +28,6 @@ pub use fleet::FleetMetrics;
 pub use metrics::Metrics;
 pub(crate) use requests::{RequestMetrics, RequestSeries};
 pub use shared::SharedMetrics;
+pub use shared_reports::SharedReportMetrics;
 pub(crate) use state::StateMetrics;
 pub(crate) use token::TokenMetrics;

@@ -145,7 +145,8 @@ fn record<A>(
     result: &Result<A, Cause>,
     exchange: &Exchange,
 ) {
-    let Exchange { status, request_id, sent_generation: _, date: _, elapsed, origin: _ } = exchange;
+    let Exchange { status, request_id, sent_generation: _, date: _, elapsed, origin: _, flight: _ } =
+        exchange;
     let end = match (result, *status) {
         (Err(Cause::Upstream(UpstreamFailure::Invalid(_))), _) => CallStatus::Invalid,
         (_, Some(status)) => CallStatus::Status(status),

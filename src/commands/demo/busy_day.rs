@@ -34,8 +34,8 @@ const POLL_OLDER: Duration = Duration::from_mins(20);
 pub(super) struct BusyDay {
     pub(super) campaigns: Vec<BusyCampaign>,
     pub(super) polls: Vec<BusyPoll>,
-    /// The demand for calls as the price controller sums it, on average of the first minutes.
-    pub(super) demand: f64,
+    /// Of each replica: the demand for calls as its price controller sums it, on average of the first minutes.
+    pub(super) demands: Vec<f64>,
     started: SystemTime,
 }
 
@@ -60,8 +60,9 @@ pub(super) struct BusyPoll {
 // === impl BusyDay ===
 
 impl BusyDay {
-    /// Draws the day from a seed and has its campaigns played by the simulator. Days later there are no more polls.
-    pub(super) fn play(simulator: &Simulator, seed: u64) -> Self {
+    /// Draws the day from a seed and has its campaigns played by the simulator. Days later there are no more polls. Each
+    /// viewer asks the replica of its number, modulo the replicas.
+    pub(super) fn play(simulator: &Simulator, seed: u64, replicas: u16) -> Self {
         let started = simulator.now();
         let workload = population(seed).finish();
         let mut ids = fastrand::Rng::with_seed(seed);
@@ -88,7 +89,8 @@ impl BusyDay {
             let (at, campaign) = (since_start / SPEED_UP, poll.campaign as usize);
             Some(BusyPoll { at, campaign, listing, viewer: poll.viewer })
         });
-        Self { demand: demand(&workload), polls: polls.collect(), campaigns, started }
+        let demands = (0..replicas).map(|replica| demand(&workload.part(replica, replicas)));
+        Self { demands: demands.collect(), polls: polls.collect(), campaigns, started }
     }
 
     /// The time of the sped-up day, as a person reads it.
@@ -200,7 +202,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn within_two_minutes_a_campaign_is_sent_another_again_and_both_are_clicked() {
         let simulator = Simulator::new(Options::default());
-        let day = BusyDay::play(&simulator, 1);
+        let day = BusyDay::play(&simulator, 1, 1);
         let now = simulator.now();
         let clicks = |campaign: &BusyCampaign, seconds| {
             let at = now + Duration::from_secs(seconds);
@@ -218,7 +220,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn polls_are_some_ten_a_second_and_the_same_for_the_same_seed() {
-        let polls = |seed| BusyDay::play(&Simulator::new(Options::default()), seed).polls;
+        let polls = |seed| BusyDay::play(&Simulator::new(Options::default()), seed, 1).polls;
         let day = polls(1);
         assert!(day == polls(1) && day != polls(2));
         assert!(day.is_sorted_by_key(|poll| poll.at));

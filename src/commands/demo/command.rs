@@ -1,22 +1,26 @@
-//! Runs the proxy and the simulated Constant Contact, and the viewers on a busy day.
+//! Runs the proxy, or several, and the simulated Constant Contact, and the viewers on a busy day.
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write as _, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
     answers::AnswerLog,
     busy_day::BusyDay,
-    day_before, greeting,
+    day_before,
+    greeting::{self, RunningDemo},
     options::{DemoOptions, DemoTraffic},
-    progress, viewers,
+    progress,
+    replicas::{self, DemoStore},
+    viewers,
 };
 use crate::{
     app::{Environment, Ports},
     commands::{CommandOutcome, Failure, serve},
     quota::InitialCount,
-    settings::Settings,
+    settings::{Settings, SettingsError, StoreUrl},
     simulator::{Options, Simulator},
     state::StateStores,
 };
@@ -43,53 +47,82 @@ quota.per_second = 10
 log.level = "warn"
 "#;
 
+const PREFIX: &str = "LINK_REPORT_PROXY__";
+
+/// Settings of the environment that begin so are not the demo's.
+const REPLACED: [&str; 3] = ["TOKEN__", "SHARED__URL", "SHARED__NAMESPACE"];
+
 /// The busy day is the same at each start.
 const SEED: u64 = 1;
 
-/// Starts both, prints their addresses and commands to try, and serves until SIGTERM or SIGINT.
+/// What a replica's settings depend on.
+struct DemoWorld<'a> {
+    simulator: &'a Simulator,
+    upstream: SocketAddr,
+    options: &'a DemoOptions,
+    namespace: String,
+    config: Option<&'a Path>,
+}
+
+/// Starts all, prints their addresses and commands to try, and serves until SIGTERM or SIGINT.
 pub(in crate::commands) fn run(config: Option<&Path>, options: &DemoOptions) -> CommandOutcome {
     let traffic = options.traffic();
-    let defaults = defaults(traffic);
+    if let Some(url) = options.shared() {
+        let refused = |error| Failure::Settings(format!("--shared: {error}"));
+        StoreUrl::try_from(url.expose_secret()).map_err(refused)?;
+    }
     let simulator = Simulator::new(vendor(traffic));
+    // Another one at each start: what an earlier demo has left in the store is about other campaigns.
+    let namespace = format!("demo-{:08x}", fastrand::u32(..));
     // The settings need the upstream's port, which needs a runtime, whose size is a setting: so they are loaded twice.
-    let placeholder = SocketAddr::from(([127, 0, 0, 1], 9));
-    let sizing = Settings::load_with(&defaults, config, environment(&simulator, placeholder))?;
+    let upstream = SocketAddr::from(([127, 0, 0, 1], 9));
+    let mut world = DemoWorld { simulator: &simulator, upstream, options, namespace, config };
+    let sizing = world.settings(None)?;
+    let ports = replicas::ports(&sizing, options.replicas())?;
     serve::block_on(&sizing, async {
         let upstream = TcpListener::bind(("127.0.0.1", 0)).await;
         let upstream =
             upstream.map_err(|error| Failure::Unavailable(format!("the simulated upstream: {error}")))?;
-        let upstream_address =
-            upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
-        let settings = Settings::load_with(&defaults, config, environment(&simulator, upstream_address))?;
-        let _written_at_the_end = serve::start_logging(&settings)?;
-        let stores = StateStores::in_memory();
+        world.upstream = upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
+        let _written_at_the_end = serve::start_logging(&sizing)?;
+        let settings = ports.into_iter().map(|ports| world.settings(Some(ports)));
+        let settings = settings.collect::<Result<Vec<_>, _>>()?;
+        let store = DemoStore::of(options, simulator.now());
         let (opening, day) = match traffic {
             // The simulated API key has no calls used before this process started.
             DemoTraffic::ByHand => (InitialCount::Unspent, None),
             // In the evening a whole day's calls would be so many that none is worth thinking about.
             DemoTraffic::Busy => {
-                let day = BusyDay::play(&simulator, SEED);
-                let plan = day_before::plan_after(day.demand, settings.quota.per_day, simulator.now());
-                stores
-                    .plan_store
-                    .write(plan)
-                    .await
-                    .context("the plan of the day before")
-                    .map_err(Failure::Bug)?;
+                let day = BusyDay::play(&simulator, SEED, options.replicas());
                 (InitialCount::Unknown, Some(Arc::new(day)))
             }
         };
-        let world = Environment { opening, ..Environment::default() };
-        let app = serve::build(&settings, stores, None, world).await?;
+        let mut apps = Vec::new();
+        for (replica, settings) in settings.iter().enumerate() {
+            let stores = StateStores::in_memory();
+            if let Some(day) = &day {
+                let (demand, per_day) = (day.demands[replica], settings.quota.per_day);
+                let plan = day_before::plan_after(demand, per_day, simulator.now());
+                let written = stores.plan_store.write(plan).await;
+                written.context("the plan of the day before").map_err(Failure::Bug)?;
+            }
+            let environment = Environment { opening: opening.clone(), ..Environment::default() };
+            apps.push((
+                serve::build(settings, stores, store.backend(settings)?, environment).await?,
+                settings,
+            ));
+        }
         let simulated = tokio::spawn(simulator.clone().serve(upstream));
         let mut busy = JoinSet::new();
-        let greet = |ports: Ports| {
+        let greet = |ports: &[Ports]| {
+            let shown = RunningDemo { ports, upstream: world.upstream, store: store.place(&sizing) };
             let greeting = match day {
-                None => greeting::by_hand(&simulator, ports, upstream_address, settings.cache.ttl),
+                None => greeting::by_hand(&simulator, &shown, sizing.cache.ttl),
                 Some(day) => {
                     let answers = AnswerLog::default();
-                    busy = viewers::start(&day, ports.data, &simulator, &answers);
-                    let greeting = greeting::busy(&day, ports, upstream_address);
+                    let proxies: Vec<_> = ports.iter().map(|ports| ports.data).collect();
+                    busy = viewers::start(&day, &proxies, &simulator, &answers);
+                    let greeting = greeting::busy(&day, &shown);
                     busy.spawn(progress::print(day, simulator.clone(), answers));
                     greeting
                 }
@@ -97,18 +130,19 @@ pub(in crate::commands) fn run(config: Option<&Path>, options: &DemoOptions) -> 
             // The demo runs even if standard output is closed.
             let _printed = std::io::stdout().write_all(greeting.as_bytes());
         };
-        let ended = serve::until_signalled(app, &settings, greet).await;
+        let ended = serve::until_signalled(apps, greet).await;
         busy.abort_all();
         simulated.abort();
         ended
     })
 }
 
-fn defaults(traffic: DemoTraffic) -> String {
-    match traffic {
-        DemoTraffic::ByHand => [DEMO_DEFAULTS, BY_HAND_DEFAULTS].concat(),
-        DemoTraffic::Busy => [DEMO_DEFAULTS, BUSY_DEFAULTS].concat(),
-    }
+fn defaults(options: &DemoOptions) -> String {
+    let traffic = match options.traffic() {
+        DemoTraffic::ByHand => BY_HAND_DEFAULTS,
+        DemoTraffic::Busy => BUSY_DEFAULTS,
+    };
+    [DEMO_DEFAULTS, traffic, &format!("shared.replicas = {}\n", options.replicas())].concat()
 }
 
 fn vendor(traffic: DemoTraffic) -> Options {
@@ -118,16 +152,38 @@ fn vendor(traffic: DemoTraffic) -> Options {
     }
 }
 
-/// The process's environment, with the settings of the upstream and the token replaced.
-fn environment(simulator: &Simulator, upstream: SocketAddr) -> BTreeMap<OsString, OsString> {
-    let forced = [
-        ("LINK_REPORT_PROXY__UPSTREAM__BASE_URL", format!("http://{upstream}")),
-        ("LINK_REPORT_PROXY__TOKEN__SOURCE", "static".to_owned()),
-        ("LINK_REPORT_PROXY__TOKEN__ACCESS_TOKEN", simulator.access_token()),
-    ];
-    let mut environment: BTreeMap<_, _> = std::env::vars_os()
-        .filter(|(name, _)| !name.to_string_lossy().starts_with("LINK_REPORT_PROXY__TOKEN__"))
-        .collect();
-    environment.extend(forced.map(|(name, value)| (name.into(), value.into())));
-    environment
+// === impl DemoWorld ===
+
+impl DemoWorld<'_> {
+    /// The settings of the replica with these ports; `None`: before ports are chosen.
+    fn settings(&self, ports: Option<Ports>) -> Result<Settings, SettingsError> {
+        Settings::load_with(&defaults(self.options), self.config, self.environment(ports))
+    }
+
+    /// The process's environment, with the settings of the upstream, the token, the store and the ports replaced.
+    fn environment(&self, ports: Option<Ports>) -> BTreeMap<OsString, OsString> {
+        let mut forced = vec![
+            ("UPSTREAM__BASE_URL", format!("http://{}", self.upstream)),
+            ("TOKEN__SOURCE", "static".to_owned()),
+            ("TOKEN__ACCESS_TOKEN", self.simulator.access_token()),
+        ];
+        if let Some(Ports { data, admin }) = ports {
+            forced.extend([("SERVER__LISTEN", data.to_string()), ("ADMIN__LISTEN", admin.to_string())]);
+        }
+        if let Some(url) = self.options.shared() {
+            let url = url.expose_secret().to_owned();
+            forced.extend([("SHARED__URL", url), ("SHARED__NAMESPACE", self.namespace.clone())]);
+        }
+        // Nor does a demo ever write into the store that the environment names.
+        let is_replaced = |name: &str| {
+            REPLACED
+                .iter()
+                .any(|replaced| name.strip_prefix(PREFIX).is_some_and(|key| key.starts_with(replaced)))
+        };
+        let mut environment: BTreeMap<_, _> =
+            std::env::vars_os().filter(|(name, _)| !is_replaced(&name.to_string_lossy())).collect();
+        environment
+            .extend(forced.into_iter().map(|(key, value)| (format!("{PREFIX}{key}").into(), value.into())));
+        environment
+    }
 }

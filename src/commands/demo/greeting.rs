@@ -5,28 +5,40 @@ use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 use super::busy_day::{BusyDay, SPEED_UP};
 use crate::{app::Ports, simulator::Simulator};
 
+/// Shows the two header lines that tell where a report comes from.
+const WHERE_FROM: &str = "grep -iE '^(age|cache-status)'";
+
+/// What runs.
+pub(super) struct RunningDemo<'a> {
+    /// Of each replica.
+    pub(super) ports: &'a [Ports],
+    pub(super) upstream: SocketAddr,
+    /// What the replicas share.
+    pub(super) store: String,
+}
+
 /// For a person who tries lines by hand.
-pub(super) fn by_hand(
-    simulator: &Simulator,
-    Ports { data, admin }: Ports,
-    upstream: SocketAddr,
-    ttl: Duration,
-) -> String {
+pub(super) fn by_hand(simulator: &Simulator, shown: &RunningDemo<'_>, ttl: Duration) -> String {
     let ttl = humantime::format_duration(ttl);
     let campaigns = simulator.campaigns();
     let mut text = format!(
-        "\nlink-report-proxy demo: the proxy in front of a simulated Constant Contact, all on this machine.\n\n\
-         \x20 data port      http://{data}\n\
-         \x20 admin port     http://{admin}\n\
-         \x20 Constant Contact, simulated: http://{upstream}\n\n\
-         Campaigns (a report is fresh for {ttl}, as cache.ttl says):\n"
+        "\nlink-report-proxy demo: {} in front of a simulated Constant Contact, all on this machine.\n\n{}\n\
+         Campaigns (a report is fresh for {ttl}, as cache.ttl says):\n",
+        shown.proxies(),
+        shown.addresses(),
     );
     for campaign in &campaigns {
         // Writing to a String cannot fail.
         let _written = writeln!(text, "  {}  {} ({:?})", campaign.id, campaign.name, campaign.state);
     }
-    let Some(campaign) = campaigns.first() else { return text };
-    let report = format!("http://{data}/v3/reports/email_reports/{}/links", campaign.id);
+    let (Some(campaign), Some(Ports { data, admin })) = (campaigns.first(), shown.ports.first()) else {
+        return text;
+    };
+    let (report, upstream) = (format!("/v3/reports/email_reports/{}/links", campaign.id), shown.upstream);
+    if shown.ports.len() > 1 {
+        text.push_str(&one_call_for_all(shown, &report, &campaign.id.to_string()));
+    }
+    let report = format!("http://{data}{report}");
     let _written = write!(
         text,
         "\nTry, twice, and look at Age and Cache-Status:\n\
@@ -47,21 +59,44 @@ pub(super) fn by_hand(
     text
 }
 
+/// Lines that show what replicas share: a report and its call, and a purge.
+fn one_call_for_all(RunningDemo { ports, upstream, .. }: &RunningDemo<'_>, report: &str, id: &str) -> String {
+    let calls = format!("  curl -s http://{upstream}/_simulator/stats | grep -o '\"calls\":[0-9]*'\n");
+    let ask = |Ports { data, .. }: &Ports| format!("  curl -si http://{data}{report} | {WHERE_FROM}\n");
+    let asked: String = ports.iter().map(ask).collect();
+    let (first, last) = (ports.first().map(ask).unwrap_or_default(), ports.last().map(|ports| ports.admin));
+    let purge = last
+        .map(|admin| format!("  curl -s -X DELETE http://{admin}/cache/{id} && sleep 1\n"))
+        .unwrap_or_default();
+    format!(
+        "\nOne call for all replicas: the first has a miss, the others its report (\"hit; ttl=…; detail=shared\"):\n\
+         {asked}{calls}\n\
+         A purge on one reaches the others within a second: the next request is a miss, and the second call:\n\
+         {purge}{first}{calls}"
+    )
+}
+
 /// For a person who watches the viewers of a busy day.
-pub(super) fn busy(day: &BusyDay, Ports { data, admin }: Ports, upstream: SocketAddr) -> String {
+pub(super) fn busy(day: &BusyDay, shown: &RunningDemo<'_>) -> String {
+    let each_its_own = match shown.ports {
+        [_one] => "",
+        _ => {
+            "\nEach viewer keeps to one replica, the second viewer to the second; what one replica fetches all of them have.\n"
+        }
+    };
     let mut text = format!(
-        "\nlink-report-proxy demo --busy: the proxy in front of a simulated Constant Contact on a busy day.\n\n\
-         \x20 data port      http://{data}\n\
-         \x20 admin port     http://{admin}\n\
-         \x20 Constant Contact, simulated: http://{upstream}\n\n\
+        "\nlink-report-proxy demo --busy: {} in front of a simulated Constant Contact on a busy day.\n\n{}\n\
          Campaigns age {SPEED_UP} times faster than in life: an hour of clicks comes in a minute, and a campaign is sent each \
          3 minutes.\nPolls and calls are in real time: three viewers poll the newest campaigns each 5 s, and one of them the \
          older\nones each 20 s. In half a minute a large campaign is sent, in two minutes an old one again.\n\
          The quota is a partner's, 250,000 calls a day: 2.9 a second. The proxy knows the demand of the day before, which was \
-         as busy.\n\n\
+         as busy.\n{each_its_own}\n\
          Each 10 s follows a line: calls to Constant Contact, answers to viewers, and how many clicks an answer missed on \
-         average.\nEach 30 s follow the campaigns that got the most calls and the fewest.\n\n"
+         average.\nEach 30 s follow the campaigns that got the most calls and the fewest.\n\n",
+        shown.proxies(),
+        shown.addresses(),
     );
+    let (Some(Ports { admin, .. }), upstream) = (shown.ports.first(), shown.upstream) else { return text };
     if let Some((newest, oldest)) = day.newest_and_oldest() {
         // Writing to a String cannot fail.
         let _written = write!(
@@ -80,4 +115,36 @@ pub(super) fn busy(day: &BusyDay, Ports { data, admin }: Ports, upstream: Socket
          Stop with Ctrl-C.\n\n"
     );
     text
+}
+
+// === impl RunningDemo ===
+
+impl RunningDemo<'_> {
+    fn proxies(&self) -> String {
+        match self.ports.len() {
+            1 => "the proxy".to_owned(),
+            replicas => format!("{replicas} replicas of the proxy"),
+        }
+    }
+
+    fn addresses(&self) -> String {
+        let mut text = match self.ports {
+            [Ports { data, admin }] => {
+                format!("  data port      http://{data}\n  admin port     http://{admin}\n")
+            }
+            replicas => {
+                let line = |(number, Ports { data, admin }): (usize, &Ports)| {
+                    format!(
+                        "  replica {:<6} data port http://{data}  admin port http://{admin}\n",
+                        number + 1
+                    )
+                };
+                let lines: String = replicas.iter().enumerate().map(line).collect();
+                format!("{lines}  they share     {}\n", self.store)
+            }
+        };
+        // Writing to a String cannot fail.
+        let _written = writeln!(text, "  Constant Contact, simulated: http://{}", self.upstream);
+        text
+    }
 }

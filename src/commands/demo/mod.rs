@@ -1,5 +1,6 @@
 //! `demo`: the proxy in front of a simulated Constant Contact, in one process, on loopback. With `--busy`, simulated
-//! viewers poll the reports of a busy day ([`busy_day`], [`viewers`]), and lines tell what they get ([`progress`]).
+//! viewers poll the reports of a busy day ([`busy_day`], [`viewers`]), and lines tell what they get ([`progress`]). With
+//! `--replicas`, several proxies share a store ([`replicas`]).
 
 #[cfg(feature = "demo")]
 mod answers;
@@ -16,6 +17,8 @@ mod not_built;
 mod options;
 #[cfg(feature = "demo")]
 mod progress;
+#[cfg(feature = "demo")]
+mod replicas;
 #[cfg(feature = "demo")]
 mod viewers;
 

@@ -8,7 +8,7 @@ use crate::commands::{CommandOutcome, Failure};
 
 /// Fails with an explanation.
 pub(in crate::commands) fn run(_config: Option<&Path>, options: &DemoOptions) -> CommandOutcome {
-    let command = options.traffic().as_command();
+    let command = options.as_command();
     Err(Failure::Unavailable(format!(
         "demo: this binary was built without the cargo feature \"demo\", like the one in the container image: run \
          \"cargo run --release -- {command}\" in the source tree"

@@ -1,6 +1,7 @@
 //! The options of `demo`.
 
-use clap::Args;
+use clap::{Args, value_parser};
+use secrecy::SecretString;
 
 /// The arguments of `demo`.
 #[derive(Debug, Clone, Args)]
@@ -8,6 +9,13 @@ pub(in crate::commands) struct DemoOptions {
     /// Let simulated viewers poll the reports of a busy day, sped up 60 times, and print what they get each 10 s
     #[arg(long)]
     busy: bool,
+    /// Run N proxies that share calls and reports, on the ports of the settings and those that follow
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=10))]
+    replicas: u16,
+    /// Let them share through this Redis or Valkey instead of this process's memory; written like shared.url
+    // A secret, since it may hold a password; the settings check it and never quote it.
+    #[arg(long, value_name = "URL", requires = "replicas")]
+    shared: Option<SecretString>,
 }
 
 /// Who asks the proxy.
@@ -25,17 +33,29 @@ impl DemoOptions {
     pub(super) fn traffic(&self) -> DemoTraffic {
         if self.busy { DemoTraffic::Busy } else { DemoTraffic::ByHand }
     }
-}
 
-// === impl DemoTraffic ===
+    /// The number of proxies, from 1.
+    #[cfg(feature = "demo")]
+    pub(super) const fn replicas(&self) -> u16 {
+        self.replicas
+    }
 
-impl DemoTraffic {
-    /// The command line.
+    /// The store's URL, if they share one on a server.
+    #[cfg(feature = "demo")]
+    pub(super) const fn shared(&self) -> Option<&SecretString> {
+        self.shared.as_ref()
+    }
+
+    /// The command line, without what may be secret.
     #[cfg(not(feature = "demo"))]
-    pub(super) const fn as_command(self) -> &'static str {
-        match self {
-            Self::ByHand => "demo",
-            Self::Busy => "demo --busy",
-        }
+    pub(super) fn as_command(&self) -> String {
+        let busy = match self.traffic() {
+            DemoTraffic::ByHand => "",
+            DemoTraffic::Busy => " --busy",
+        };
+        let replicas =
+            if self.replicas > 1 { format!(" --replicas {}", self.replicas) } else { String::new() };
+        let shared = if self.shared.is_some() { " --shared URL" } else { "" };
+        ["demo", busy, &replicas, shared].concat()
     }
 }

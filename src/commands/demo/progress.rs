@@ -174,7 +174,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_table_has_the_polled_campaigns_with_the_most_calls_and_with_the_fewest() {
         let vendor = Simulator::new(Options::default());
-        let day = BusyDay::play(&vendor, 1);
+        let day = BusyDay::play(&vendor, 1, 1);
         let ((before, now), answers) = (counters(), answers());
         let rows = now.rows_since(&before, &answers);
         let text = table(&day, &vendor, &rows, &answers);

@@ -33,10 +33,11 @@ struct Viewer {
     client: Client<HttpConnector, Empty<Bytes>>,
 }
 
-/// Starts all viewers; they stop when the set is dropped, or at the end of the day's polls.
+/// Starts all viewers, each of whom keeps to one of the proxies; they stop when the set is dropped, or at the end of the
+/// day's polls.
 pub(super) fn start(
     day: &Arc<BusyDay>,
-    proxy: SocketAddr,
+    proxies: &[SocketAddr],
     vendor: &Simulator,
     answers: &AnswerLog,
 ) -> JoinSet<()> {
@@ -44,10 +45,10 @@ pub(super) fn start(
     viewers.sort_unstable();
     viewers.dedup();
     let started = Instant::now();
-    let watch = |number| {
+    let watch = |number: u16| {
         let viewer = Viewer {
             day: Arc::clone(day),
-            proxy,
+            proxy: proxies[usize::from(number) % proxies.len()],
             vendor: vendor.clone(),
             answers: answers.clone(),
             client: Client::builder(TokioExecutor::new()).build_http(),

@@ -1,6 +1,7 @@
 //! Replicas that share a store, in one runtime under paused time: the same vendor behind them, and a store that can be
 //! cut off, slow or emptied. And three real binaries that share a real redis-server.
 
+mod demo;
 mod faulty_store;
 mod quota;
 mod real_redis;
@@ -8,6 +9,7 @@ mod redis_server;
 mod reports;
 mod schedules;
 mod seen;
+mod signed_reports;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,13 +39,21 @@ impl Fleet {
     }
 
     fn facing(vendor: Options, replicas: usize, settings: &[(&str, &str)]) -> Self {
+        Self::each(vendor, &vec![settings; replicas])
+    }
+
+    /// A replica with each of these settings.
+    fn each(vendor: Options, replicas: &[&[(&str, &str)]]) -> Self {
         let vendor = Simulator::new(Options { now: start(), ..vendor });
         let now = start().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
         let store = Arc::new(MemorySharedStore::new(now));
-        let links: Vec<_> = (0..replicas).map(|_| Arc::new(FaultyStore::to(&store))).collect();
+        let links: Vec<_> = replicas.iter().map(|_| Arc::new(FaultyStore::to(&store))).collect();
         let replicas = links
             .iter()
-            .map(|link| InProcess::replica(vendor.clone(), Some(Arc::clone(link) as Arc<_>), settings))
+            .zip(replicas)
+            .map(|(link, settings)| {
+                InProcess::replica(vendor.clone(), Some(Arc::clone(link) as Arc<_>), settings)
+            })
             .collect();
         Self { vendor, store, links, replicas }
     }

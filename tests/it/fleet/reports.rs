@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use link_report_proxy::simulator::{BodyShape, Fault, Scope, synthetic_id};
+use link_report_proxy::{
+    inbound::ResponseFuture,
+    simulator::{BodyShape, Fault, Options, Scope, synthetic_id},
+};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{Fleet, faulty_store::LinkFault};
@@ -80,6 +83,67 @@ async fn ten_replicas_make_as_many_calls_for_polled_reports_as_one() {
         calls.push(fleet.vendor.calls());
     }
     assert_eq!(calls[0], calls[1], "in two hours");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_a_memory_would_not_serve_without_a_call_costs_one_from_the_store_too() {
+    let fleet = Fleet::of(3, &[]);
+    Fleet::has_met().await;
+    ask(&fleet, 0, 1).await;
+    sleep(Duration::from_secs(400)).await;
+    let (_, age, how) = ask(&fleet, 1, 1).await;
+    assert_eq!((age, how.as_str()), (400, "link-report-proxy; hit; ttl=-100; detail=shared"));
+    ask(&fleet, 1, 1).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((ask(&fleet, 1, 1).await.1, fleet.vendor.calls()), (1, 2), "refreshed behind the last one");
+    // `cache.ttl` and `cache.stale_while_revalidate`
+    sleep(Duration::from_secs(901)).await;
+    let (_, age, how) = ask(&fleet, 2, 1).await;
+    assert_eq!((age, how.as_str()), (0, "link-report-proxy; fwd=uri-miss; stored"));
+    assert_eq!(fleet.vendor.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_of_the_store_that_is_too_old_is_served_if_the_call_fails() {
+    let fleet = Fleet::of(3, &[]);
+    Fleet::has_met().await;
+    ask(&fleet, 0, 1).await;
+    sleep(Duration::from_hours(5)).await;
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    fleet.vendor.inject(Fault::Status { status, shape: BodyShape::Array }, Scope::All);
+    for replica in [1, 2] {
+        assert_eq!(ask(&fleet, replica, 1).await.0, 200);
+        assert_eq!(ask(&fleet, replica, 1).await.0, 200);
+    }
+    assert_eq!(fleet.vendor.calls(), 2, "and the failure is known to all");
+    assert_eq!(ask(&fleet, 2, 2).await.0, 502);
+    sleep(Duration::from_hours(20)).await;
+    assert_eq!(ask(&fleet, 1, 1).await.0, 502, "`cache.stale_if_error`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_four_hot_keys_cost_as_many_calls_with_ten_replicas_as_with_one() {
+    let mut calls = Vec::new();
+    for replicas in [1, 3, 10] {
+        let vendor = Options { per_second: 0, ..Options::default() };
+        let fleet = Fleet::facing(vendor, replicas, &[("CACHE__TTL_JITTER", "0.1")]);
+        Fleet::has_met().await;
+        for _round in 0..720 {
+            for replica in &fleet.replicas {
+                for report in 0..34 {
+                    if let ResponseFuture::Later(answer) = replica.call(&path(report)) {
+                        answer.await.unwrap();
+                    }
+                }
+            }
+            sleep(Duration::from_secs(10)).await;
+        }
+        calls.push(fleet.vendor.calls() as f64);
+    }
+    for fleet in &calls {
+        assert!((0.98..1.02).contains(&(fleet / calls[0])), "in two hours: {calls:?}");
+    }
+    assert!((750.0..850.0).contains(&calls[0]), "{calls:?}");
 }
 
 #[tokio::test(start_paused = true)]

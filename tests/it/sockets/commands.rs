@@ -1,8 +1,6 @@
 //! The commands beside `serve`, as a person types them.
 
-use tokio::process::Command;
-
-use crate::support::{Proxy, Run, Upstream, environment, get, soon};
+use crate::support::{Proxy, Run, Upstream, environment, get};
 
 const GOOD: [(&str, &str); 4] = [
     ("server.listen", "127.0.0.1:0"),
@@ -77,19 +75,11 @@ async fn a_proxy_with_the_settings_that_the_simulator_prints_serves_its_reports(
 async fn with_its_curl_lines_pasted(arguments: &[&str]) -> Run {
     let ports = [("server.listen", "127.0.0.1:0"), ("admin.listen", "127.0.0.1:0")];
     let mut demo = Run::start(arguments, &environment(&ports));
-    let is_curl = |line: &str| line.trim_start().starts_with("curl ");
-    demo.stdout_line(|line| is_curl(line).then_some(())).await;
-    let mut pasted = 0;
-    // Read again after each: the first may run before the last is printed.
-    while let Some(line) = demo.stdout_now().into_iter().filter(|line| is_curl(line)).nth(pasted) {
-        pasted += 1;
-        let run = Command::new("bash").args(["-c", &line]).output();
-        let output = soon(&line, run).await.expect("bash and curl are installed");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && !said.is_empty(), "{line}: {output:?}");
-        assert!(!said.contains("HTTP/1.1 5") && !said.contains("HTTP/1.1 4"), "{line}: {said}");
+    let printed = demo.paste_curl_lines().await;
+    for text in &printed {
+        assert!(!text.contains("HTTP/1.1 5") && !text.contains("HTTP/1.1 4"), "{text}");
     }
-    assert!(pasted >= 3, "{:?}", demo.stdout_now());
+    assert!(printed.len() >= 3, "{printed:?}");
     demo
 }
 

@@ -13,13 +13,14 @@ use http::{HeaderValue, Request, Response, header::ETAG};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::service::Service as _;
 use link_report_proxy::{
-    app::{App, Calls, Dependencies, Environment},
+    app::{App, Calls, Dependencies, Environment, SharedBackend},
     inbound::{ReportService, ResponseFuture},
     plan::{Outcome, PlanOptions, Planned, Waiting, Workload, replay},
     quota::{InitialCount, WallClock},
     refresh::ReportForm,
     server::Body,
     settings::Settings,
+    shared::MemorySharedStore,
     simulator::{Fault, Options, Scope, Simulator},
     state::{FileStore, StateStores},
 };
@@ -48,8 +49,8 @@ pub(crate) struct PlayedDay {
     pub(crate) workload: Workload,
     settings: Settings,
     state: Option<TempDir>,
-    /// `None` while it restarts.
-    run: Option<Run>,
+    /// One for each replica; none while it restarts.
+    runs: Vec<Run>,
     start: Instant,
     /// By how many seconds the machine's clock is ahead.
     clock_ahead: Arc<AtomicI64>,
@@ -138,15 +139,25 @@ fn machine_clock(start: Instant, ahead: &Arc<AtomicI64>) -> WallClock {
 impl PlayedDay {
     /// At midnight, with the default settings but for these, named as the environment names them.
     pub(crate) async fn begin(workload: Workload, settings: &[(&str, &str)]) -> Self {
-        Self::begin_with(workload, settings, None).await
+        Self::begin_with(workload, settings, None, 1).await
+    }
+
+    /// So many replicas that share a store; each viewer keeps to one of them.
+    pub(crate) async fn begin_fleet(workload: Workload, settings: &[(&str, &str)], replicas: usize) -> Self {
+        Self::begin_with(workload, settings, None, replicas).await
     }
 
     /// With a `state.dir`.
     pub(crate) async fn begin_with_state(workload: Workload, settings: &[(&str, &str)]) -> Self {
-        Self::begin_with(workload, settings, Some(tempfile::tempdir().expect("a directory"))).await
+        Self::begin_with(workload, settings, Some(tempfile::tempdir().expect("a directory")), 1).await
     }
 
-    async fn begin_with(workload: Workload, settings: &[(&str, &str)], state: Option<TempDir>) -> Self {
+    async fn begin_with(
+        workload: Workload,
+        settings: &[(&str, &str)],
+        state: Option<TempDir>,
+        replicas: usize,
+    ) -> Self {
         let vendor = Simulator::new(Options {
             now: midnight(),
             per_day: workload.per_day,
@@ -164,7 +175,13 @@ impl PlayedDay {
         let start = Instant::now();
         let ids = play(&vendor, &workload, midnight());
         let clock_ahead = Arc::new(AtomicI64::new(0));
-        let run = Run::begin(&settings, &vendor, state.as_ref(), machine_clock(start, &clock_ahead)).await;
+        let since_1970 = midnight().duration_since(SystemTime::UNIX_EPOCH).expect("a date");
+        let shared = (replicas > 1).then(|| Arc::new(MemorySharedStore::new(since_1970)));
+        let mut runs = Vec::new();
+        for _replica in 0..replicas {
+            let (clock, shared) = (machine_clock(start, &clock_ahead), shared.clone());
+            runs.push(Run::begin(&settings, &vendor, state.as_ref(), shared, clock).await);
+        }
         let reports = ids.iter().map(|_| [None, None]).collect();
         Self {
             vendor,
@@ -172,7 +189,7 @@ impl PlayedDay {
             workload,
             settings,
             state,
-            run: Some(run),
+            runs,
             start,
             clock_ahead,
             next_poll: 0,
@@ -231,7 +248,7 @@ impl PlayedDay {
             }
         }
         self.waiting.shutdown().await;
-        if let Some(Run { connector, store, front, _background }) = self.run.take() {
+        for Run { connector, store, front, _background } in self.runs.drain(..) {
             connector.cut();
             drop((front, _background));
             // What was under way fails now, one call after the other.
@@ -240,8 +257,8 @@ impl PlayedDay {
             }
         }
         let clock = machine_clock(self.start, &self.clock_ahead);
-        let run = Run::begin(&self.settings, &self.vendor, self.state.as_ref(), clock);
-        self.run = Some(run.await);
+        let run = Run::begin(&self.settings, &self.vendor, self.state.as_ref(), None, clock);
+        self.runs.push(run.await);
     }
 
     /// Sets the machine's clock: so many seconds ahead of the vendor's, which is right.
@@ -251,13 +268,10 @@ impl PlayedDay {
 
     /// Nothing reaches the vendor any more, or all again.
     pub(crate) fn set_connection(&self, connection: Connection) {
-        let connector = &self.run().connector;
-        connector.cut();
-        connector.set_connection(connection);
-    }
-
-    fn run(&self) -> &Run {
-        self.run.as_ref().expect("it runs")
+        for Run { connector, .. } in &self.runs {
+            connector.cut();
+            connector.set_connection(connection);
+        }
     }
 
     fn ask(&mut self, poll: usize) {
@@ -270,7 +284,8 @@ impl PlayedDay {
         let request = Request::get(format!("/v3/reports/email_reports/{id}/links{query}"))
             .header("host", "127.0.0.1:8080")
             .body(Empty::<Bytes>::new());
-        match self.run().front.call(request.expect("a request")) {
+        let replica = usize::from(self.workload.polls[poll].viewer) % self.runs.len();
+        match self.runs[replica].front.call(request.expect("a request")) {
             ResponseFuture::Ready(response) => self.count(poll, response.expect("an answer")),
             ResponseFuture::Later(response) => {
                 self.figures.span(at).waited += 1;
@@ -326,6 +341,7 @@ impl Run {
         settings: &Settings,
         vendor: &Simulator,
         state: Option<&TempDir>,
+        shared: Option<Arc<MemorySharedStore>>,
         clock: WallClock,
     ) -> Self {
         let store = state.map(|state| Arc::new(FileStore::open(state.path()).expect("a state.dir")));
@@ -336,7 +352,7 @@ impl Run {
             api: connector.connector(),
             authority: connector.connector(),
             stores,
-            shared: None,
+            shared: shared.map(|store| SharedBackend::Store(store)),
             world: Environment { clock, opening: InitialCount::Unspent },
         };
         let App { front, background, .. } = App::build(settings, dependencies).await.expect("an app");

@@ -95,6 +95,22 @@ impl Run {
         self.stdout.now()
     }
 
+    /// Runs each `curl` line on stdout in a shell, as a person would paste it; returns what they printed.
+    pub(crate) async fn paste_curl_lines(&mut self) -> Vec<String> {
+        let is_curl = |line: &str| line.trim_start().starts_with("curl ");
+        self.stdout_line(|line| is_curl(line).then_some(())).await;
+        let mut printed = Vec::new();
+        // Read again after each: the first may run before the last is printed.
+        while let Some(line) = self.stdout_now().into_iter().filter(|line| is_curl(line)).nth(printed.len()) {
+            let run = Command::new("bash").args(["-c", &line]).output();
+            let output = soon(&line, run).await.expect("bash and curl are installed");
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && !text.is_empty(), "{line}: {output:?}");
+            printed.push(text.into_owned());
+        }
+        printed
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn sigterm(&self) {
         kill_process(self.pid(), Signal::TERM).expect("a living child");
