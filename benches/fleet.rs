@@ -107,8 +107,8 @@ async fn times() {
     let vendor = Upstream::start().await;
     let redis = RedisServer::start().await;
     let url = redis.url();
-    let common = [("cache.ttl", "2s"), ("log.level", "warn")];
-    let shared = [common[0], common[1], ("shared.url", &url), ("shared.namespace", "bench")];
+    let common = [("cache.ttl", "2s")];
+    let shared = [common[0], ("shared.url", &url), ("shared.namespace", "bench")];
     let alone = Proxy::start(&vendor, &common).await;
     let fleet = Proxy::start(&vendor, &shared).await;
     vendor.sim.inject(Fault::Latency(Duration::from_millis(20)), Scope::All);
