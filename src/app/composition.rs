@@ -79,7 +79,9 @@ impl App {
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
         let membership = shared.map(|backend| {
             let store = fleet::store(backend, &metrics, &mut background);
-            fleet::join(store, settings, &quota, &mut background)
+            let membership = fleet::join(store, settings, &quota, &mut background);
+            let purges = fleet::share_purges(&membership, &mut background);
+            (membership, purges)
         });
         let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
@@ -88,7 +90,9 @@ impl App {
             metrics.cache.clone(),
         ));
         let reports = match &membership {
-            Some(fleet) => fleet::share_reports(fleet, &memory, reports, settings, &mut background),
+            Some((fleet, purges)) => {
+                fleet::share_reports((fleet, purges), &memory, reports, settings, &mut background)
+            }
             None => reports,
         };
         let clients = bearer_auth(
@@ -124,6 +128,7 @@ impl App {
             seen_tokens.observe();
             seen_quota.observe();
         });
+        let (membership, purges) = membership.unzip();
         let admin = AdminState {
             browser_guard: options::browser_guard(settings, settings.admin.listen),
             readiness: Readiness::default(),
@@ -133,7 +138,7 @@ impl App {
             tokens,
             settings: settings.effective(),
             purge_auth,
-            purges: membership.as_ref().map(|fleet| fleet::share_purges(fleet, &mut background)),
+            purges,
         };
         Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, membership, background })
     }

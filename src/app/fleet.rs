@@ -60,7 +60,7 @@ pub(super) fn join(
 
 /// The upstream's stack with the store above it, so that a report that another replica has fetched costs no call.
 pub(super) fn share_reports(
-    membership: &Arc<Membership>,
+    (membership, purges): (&Arc<Membership>, &Arc<PurgeQueue>),
     memory: &Arc<ReportCache>,
     calls: Calls,
     settings: &Settings,
@@ -73,7 +73,8 @@ pub(super) fn share_reports(
         lease: attempts + LEASE_MARGIN,
         keep: cache.stale_if_error.max(cache.stale_while_revalidate).max(cache.ttl),
     };
-    let tier = Arc::new(SharedTier::new(Arc::clone(memory), Arc::clone(membership), lifetimes));
+    let tier =
+        Arc::new(SharedTier::new(Arc::clone(memory), Arc::clone(membership), Arc::clone(purges), lifetimes));
     background.push(Box::pin(follow(Arc::clone(membership), Arc::clone(memory), Arc::clone(&tier))));
     Calls::new(step(SharedFetch(tier)).layer(TowerService(calls)))
 }

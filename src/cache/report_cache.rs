@@ -11,14 +11,17 @@ use super::{
     ActivityStatistics, Entry, Patience, PlanClock, RefreshFailure, RefreshPlanOptions, Served,
     derivation_control::DerivationControl,
     failures::Failures,
-    flight::{FlightAudience, FlightScope, Flights},
+    flight::{FlightAudience, FlightScope, Flights, Joined},
     gzip::Encoded,
     index::EntryIndex,
     plan::RefreshPlan,
 };
 use crate::{
     refresh::{ClickHistory, ShadowMode, UtcTime},
-    report::{ActivityId, FetchError, Fetched, LifetimePolicy, NoClicks, QuotaPressureFn, Reason, ReportKey},
+    report::{
+        ActivityId, Answer, FetchError, Fetched, LifetimePolicy, LifetimeReason, NoClicks, Observed,
+        QuotaPressureFn, Reason, ReportKey,
+    },
     telemetry::CacheMetrics,
 };
 
@@ -115,6 +118,14 @@ pub enum Refresh {
     Stopped,
 }
 
+/// Whether an answer of another replica has come into the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Installed {
+    Yes,
+    /// No: the key is in flight.
+    InFlight,
+}
+
 // === impl ReportCache ===
 
 impl ReportCache {
@@ -144,7 +155,7 @@ impl ReportCache {
 
     /// Stores an answer that another replica has fetched, as if a refresh here had brought it. Does nothing while the key
     /// is in flight.
-    pub(super) fn install(self: &Arc<Self>, key: ReportKey, fetched: Fetched) {
+    pub(super) fn install(self: &Arc<Self>, key: ReportKey, fetched: Fetched) -> Installed {
         let scope = match key.no_clicks {
             NoClicks::Listed => self.flight_scope(key),
             NoClicks::Omitted => FlightScope::One(key),
@@ -158,7 +169,34 @@ impl ReportCache {
                 move |outcome, keep| memory.apply_fetch(scope, Reason::Refresh, outcome, keep).results;
             (arrived, apply)
         };
-        let _background = self.flights.join_or_start(scope, FlightAudience::Background, || true, start);
+        match self.flights.join_or_start(scope, FlightAudience::Background, || true, start) {
+            Joined::Leader(_) => Installed::Yes,
+            Joined::Waiter(_) | Joined::Outdated(_) | Joined::Declined => Installed::InFlight,
+        }
+    }
+
+    /// May an answer of another replica, of this age, be served without a call? Not if this one holds a younger one: it
+    /// has fetched that without the shared store.
+    pub(super) fn may_serve(&self, key: &ReportKey, answer: &Answer, age: Duration) -> bool {
+        if self.peek(key).is_some_and(|held| held.age(Instant::now()) <= age) {
+            return false;
+        }
+        let reason = match (answer, &self.plan) {
+            (Answer::Negative(_), _) => LifetimeReason::Refused,
+            (Answer::Report(report), _) if report.links() == 0 => LifetimeReason::Empty,
+            (Answer::Report(_), Some(_)) => LifetimeReason::Planned,
+            (Answer::Report(_), None) => LifetimeReason::Links,
+        };
+        let known = Observed { reason, repeats: 0, age: Duration::ZERO, random: 0.5 };
+        let lifetime = self.options.lifetimes.lifetime(known);
+        age < match reason {
+            // It is held until it is worth a call.
+            LifetimeReason::Planned => lifetime.keep.max(lifetime.revalidate),
+            LifetimeReason::Links
+            | LifetimeReason::Empty
+            | LifetimeReason::Refused
+            | LifetimeReason::NotTrusted => lifetime.revalidate,
+        }
     }
 
     /// Makes the gzip variant of a stored report, if there is none yet; goes on if the caller disconnects.

@@ -11,15 +11,15 @@ use tokio::{
 };
 
 use super::{
-    RefreshFailure, ReportCache,
+    Installed, RefreshFailure, ReportCache,
     shared_answer::{failure_of, failure_word, from_stored, to_stored},
 };
 use crate::{
     middleware::{Middleware, Next},
-    report::{Call, Exchange, FailureKind, FetchError, Fetched, InvalidReport, Origin, Reason, ReportKey},
+    report::{Call, Exchange, FailureKind, FetchError, Fetched, InvalidReport, Origin, ReportKey},
     shared::{
-        Fence, FlightFailure, FlightLease, LookUp, LookedUp, Membership, Nonce, ReportToStore, SharedReport,
-        StoreReport,
+        Fence, FlightFailure, FlightLease, LookUp, LookedUp, Membership, Nonce, PurgeQueue, ReportToStore,
+        SharedReport, StoreReport,
     },
 };
 
@@ -48,9 +48,17 @@ pub struct SharedTier {
     memory: Arc<ReportCache>,
     membership: Arc<Membership>,
     lifetimes: SharedLifetimes,
-    /// The fence of the report that this replica last had of each key.
+    /// The fence of the report that the memory holds of each key, or held.
     fences: Moka<ReportKey, Fence, RandomState>,
+    purges: Arc<PurgeQueue>,
     changed: broadcast::Sender<ReportKey>,
+}
+
+/// How a flight has ended.
+#[derive(Debug)]
+enum Landing {
+    Report(StoreReport),
+    Failure(FlightFailure),
 }
 
 /// The tier as middleware above the upstream's stack.
@@ -61,9 +69,14 @@ pub(crate) struct SharedFetch(pub(crate) Arc<SharedTier>);
 
 impl SharedTier {
     /// A tier below this memory.
-    pub fn new(memory: Arc<ReportCache>, membership: Arc<Membership>, lifetimes: SharedLifetimes) -> Self {
+    pub fn new(
+        memory: Arc<ReportCache>,
+        membership: Arc<Membership>,
+        purges: Arc<PurgeQueue>,
+        lifetimes: SharedLifetimes,
+    ) -> Self {
         let fences = Moka::builder().max_capacity(FENCES).build_with_hasher(RandomState::default());
-        Self { memory, membership, lifetimes, fences, changed: broadcast::Sender::new(CHANGES) }
+        Self { memory, membership, lifetimes, fences, purges, changed: broadcast::Sender::new(CHANGES) }
     }
 
     /// Another replica's flight of this key has ended. If it brought a report that is newer than the one held here, gets it:
@@ -77,40 +90,62 @@ impl SharedTier {
             return;
         }
         let asked = Instant::now();
-        // If it cannot be had now, the next refresh looks for it.
+        // If it cannot be had now, the next refresh looks for it. Meanwhile a newer one may have come.
         if let Ok(Some(report)) = self.membership.store().get(key, have).await
-            && let Some(fetched) = self.taken(key, report, asked)
+            && report.fence > self.fences.get(&key).unwrap_or_default()
+            && let (fence, age) = (report.fence, report.age)
+            && let Some(fetched) = checked(key, report, asked)
+            && self.memory.may_serve(&key, &fetched.answer, age)
         {
-            self.memory.install(key, fetched);
+            match self.memory.install(key, fetched) {
+                Installed::Yes => self.fences.insert(key, fence),
+                Installed::InFlight => {}
+            }
         }
     }
 
-    async fn fetch<N>(&self, call: Call, next: &N) -> Result<Fetched, FetchError>
+    async fn fetch<N>(self: &Arc<Self>, call: Call, next: &N) -> Result<Fetched, FetchError>
     where
         N: Next<Call, Response = Fetched, Error = FetchError>,
     {
         let (key, nonce, mut poll) = (call.key, Nonce(random()), FIRST_POLL);
+        // Of the memory as it is now: while this flight is under way, nothing else comes into it.
+        let mut have = self.have(call);
         loop {
+            if self.purges.concerns(&key) {
+                return next.run(call).await;
+            }
             // Before the store is asked, so that no change is missed.
             let mut changes = self.changed.subscribe();
             let asked = Instant::now();
-            let look_up =
-                LookUp { key, nonce, have: self.have(call), lease: self.lifetimes.lease, answers: 0 };
+            let look_up = LookUp { key, nonce, have, lease: self.lifetimes.lease, answers: 0 };
             match self.membership.run(|store, seen| store.look_up(seen, look_up)).await {
                 // Away: each replica fetches for itself.
                 Err(_away) => return next.run(call).await,
-                Ok(LookedUp::Newer(report)) => match self.taken(key, report, asked) {
-                    Some(fetched) => return Ok(fetched),
-                    None => return next.run(call).await,
-                },
+                Ok(LookedUp::Newer(report)) => {
+                    let (fence, age) = (report.fence, report.age);
+                    match checked(key, report, asked) {
+                        Some(fetched) if self.memory.may_serve(&key, &fetched.answer, age) => {
+                            self.fences.insert(key, fence);
+                            return Ok(fetched);
+                        }
+                        // Too old to be served without a call.
+                        Some(_outdated) => have = fence,
+                        None => return next.run(call).await,
+                    }
+                }
                 Ok(LookedUp::Leased(lease)) => {
                     let result = next.run(call).await;
-                    self.land(key, nonce, lease, &result).await;
+                    self.land(key, nonce, lease, &result);
                     return result;
                 }
                 Ok(LookedUp::InFlight { ends_in }) => {
                     wait_for(&mut changes, key, poll.min(ends_in)).await;
                     poll = (2 * poll).min(LONGEST_POLL);
+                }
+                // Another replica has given up, for a reason of its own.
+                Ok(LookedUp::BackOff { ends_in, why }) if why.is_empty() => {
+                    wait_for(&mut changes, key, poll.min(ends_in)).await;
                 }
                 Ok(LookedUp::BackOff { ends_in: _, why }) => {
                     let exchange = Exchange { origin: Origin::SharedStore, ..Exchange::default() };
@@ -120,49 +155,30 @@ impl SharedTier {
         }
     }
 
-    /// The fence of what this replica has. A miss has nothing, whatever was held before.
-    fn have(&self, Call { key, reason }: Call) -> Fence {
-        match reason {
-            Reason::Miss => Fence::default(),
-            Reason::Refresh | Reason::Probe | Reason::Retry => self.fences.get(&key).unwrap_or_default(),
-        }
+    /// The fence of what this replica has, however old that is.
+    fn have(&self, Call { key, .. }: Call) -> Fence {
+        let held = self.memory.peek(&key).and_then(|_held| self.fences.get(&key));
+        held.unwrap_or_default()
     }
 
-    /// The store's report, checked; `asked` is when it was asked for. `None`: it is no answer for this key.
-    fn taken(&self, key: ReportKey, report: SharedReport, asked: Instant) -> Option<Fetched> {
-        let SharedReport { fence, kind, age, body, .. } = report;
-        match from_stored(key.id, kind, &body) {
-            Ok(answer) => {
-                self.fences.insert(key, fence);
-                let exchange = Exchange { origin: Origin::SharedStore, ..Exchange::default() };
-                // By the store's clock it was so old at some moment since: never younger than it is.
-                Some(Fetched { answer, answered_at: asked, age, exchange })
-            }
-            Err(error) => {
-                log_unusable(key, &error);
-                None
-            }
-        }
-    }
-
-    /// Tells the other replicas how the flight has ended. Not being able to costs a call at most.
-    async fn land(
-        &self,
+    /// Tells the other replicas how the flight has ended; whoever asked here does not wait for that. Not being able to
+    /// costs a call at most.
+    fn land(
+        self: &Arc<Self>,
         key: ReportKey,
         nonce: Nonce,
         lease: FlightLease,
         result: &Result<Fetched, FetchError>,
     ) {
         self.membership.learn_sequence(lease.sequence());
-        let told = match result {
+        let landing = match result {
             Ok(fetched) => {
                 let (kind, body) = to_stored(&fetched.answer);
                 let age = fetched.generated_at().elapsed();
                 let report = ReportToStore { kind, age, unchanged_for: age, body, mac: bytes::Bytes::new() };
-                let report =
-                    StoreReport { key, nonce, fence: lease.fence, keep: self.lifetimes.keep, report };
                 self.fences.insert(key, lease.fence);
-                self.membership.run(|store, seen| store.store(seen, report.clone())).await.map(drop)
+                let keep = self.lifetimes.keep;
+                Landing::Report(StoreReport { key, nonce, fence: lease.fence, keep, report })
             }
             Err(error) => {
                 let (why, back_off) = match failure_word(error) {
@@ -170,12 +186,24 @@ impl SharedTier {
                     // The lease ends, and another replica may try.
                     None => (Box::default(), Duration::ZERO),
                 };
-                let failure = FlightFailure { key, nonce, back_off, why };
+                Landing::Failure(FlightFailure { key, nonce, back_off, why })
+            }
+        };
+        let tier = Arc::clone(self);
+        tokio::spawn(async move { tier.tell(&landing).await });
+    }
+
+    async fn tell(&self, landing: &Landing) {
+        let told = match landing {
+            Landing::Report(report) => {
+                self.membership.run(|store, seen| store.store(seen, report.clone())).await.map(drop)
+            }
+            Landing::Failure(failure) => {
                 self.membership.run(|store, seen| store.fail(seen, failure.clone())).await
             }
         };
         if let Err(error) = told {
-            tracing::debug!(%key, %error, "the other replicas were not told of a fetch");
+            tracing::debug!(%error, "the other replicas were not told of a fetch");
         }
     }
 
@@ -200,6 +228,22 @@ where
 {
     async fn handle(&self, call: Call, next: &N) -> Result<Fetched, FetchError> {
         self.0.fetch(call, next).await
+    }
+}
+
+/// The store's report, checked; `asked` is when it was asked for. `None`: it is no answer for this key.
+fn checked(key: ReportKey, report: SharedReport, asked: Instant) -> Option<Fetched> {
+    let SharedReport { kind, age, body, .. } = report;
+    match from_stored(key.id, kind, &body) {
+        Ok(answer) => {
+            let exchange = Exchange { origin: Origin::SharedStore, ..Exchange::default() };
+            // By the store's clock it was so old at some moment since: never younger than it is.
+            Some(Fetched { answer, answered_at: asked, age, exchange })
+        }
+        Err(error) => {
+            log_unusable(key, &error);
+            None
+        }
     }
 }
 

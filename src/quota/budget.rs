@@ -63,6 +63,17 @@ impl DailyBudget {
         Self { limits, rationing: Rationing::default(), usage, rate: Rate::new(now) }
     }
 
+    /// Starts today's count at what an even pace would have used: nobody has counted.
+    pub(super) fn assumed(limits: DayLimits, backing: Backing, now: SystemTime) -> Self {
+        let usage = DayUsage::assumed(day_of(now), Self::pro_rata(limits, now), backing);
+        Self { usage: UsageByDay::new(usage, backing), ..Self::new(limits, backing, 0, now) }
+    }
+
+    /// The calls of today that were assumed at start, and that nobody has counted since.
+    pub(super) fn assumed_today(&self) -> u32 {
+        self.usage.current().assumed
+    }
+
     /// Continues the store's count. Its latest day may be over: then [`Self::roll_over`] has to follow.
     pub(super) fn resumed(limits: DayLimits, record: &LedgerRecord, now: SystemTime) -> Self {
         let usage = UsageByDay::stored(record, limits.calls.map_or(0, NonZeroU32::get));
@@ -151,7 +162,7 @@ impl DailyBudget {
     /// The fleet has counted so many calls on a day: those of this process among them.
     pub(super) fn learn(&mut self, day: u64, spent: u64) {
         if let Some(usage) = self.usage.of(day) {
-            usage.used = usage.used.max(u32::try_from(spent).unwrap_or(u32::MAX));
+            usage.learn(u32::try_from(spent).unwrap_or(u32::MAX));
         }
     }
 

@@ -125,6 +125,11 @@ impl FleetQuota {
         self.membership.learn_spent(spent);
     }
 
+    /// So many calls are assumed to be made on a day.
+    pub(super) fn assume_spent(&self, assumed: SpentDay) {
+        self.membership.assume_spent(assumed);
+    }
+
     /// Counts a call of the fleet and waits for its place. A call that leaves late takes another place; it is then counted
     /// twice, which is the safe side.
     ///
@@ -198,8 +203,7 @@ impl FleetQuota {
         horizon: Duration,
         error: &SharedStoreError,
     ) -> Result<FleetTurn, FleetDenial> {
-        let told = self.membership.told();
-        let spent = if told.day == call.day { told.spent } else { 0 };
+        let spent = self.membership.told_on(call.day);
         let offline = self.membership.offline_on(call.day);
         let limits = FleetLimits { replicas: self.replicas(), ..self.limits };
         let taken = self.view().offline.take(limits, spent, offline, horizon, Instant::now());

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    budget::{DailyBudget, DayLimits},
+    budget::DayLimits,
     clock::WallClock,
     fleet_quota::{FleetQuota, OwnLockout},
     limits::QuotaLimits,
@@ -97,7 +97,7 @@ impl Quota {
     pub fn new(limits: QuotaLimits, opening: InitialCount, clock: WallClock, metrics: QuotaMetrics) -> Self {
         let now = clock.now();
         let day = DayLimits { calls: limits.per_day, reserve: limits.reserve };
-        let unknown = |backing| QuotaDay::new(day, backing, DailyBudget::pro_rata(day, now), now);
+        let unknown = |backing| QuotaDay::assumed(day, backing, now);
         let mut pacer = Pacer::new(limits.per_second, limits.max_wait, Instant::now());
         let (quota_day, counter) = match opening {
             InitialCount::Unknown => (unknown(Backing::Memory), None),
@@ -122,11 +122,14 @@ impl Quota {
 
     /// From now on the calls are shared with a fleet. Only the first time counts.
     pub fn join(&self, fleet: FleetQuota) {
-        // What is known or assumed of today, if the store knows less.
-        fleet.learn_spent(self.shared.day.with(|day, now| {
+        let (day, used, assumed) = self.shared.day.with(|day, now| {
             let used = day.today(now).used;
-            SpentDay { day: day.day(), spent: used.into() }
-        }));
+            (day.day(), u64::from(used), u64::from(day.assumed_today()))
+        });
+        // If the store knows less.
+        fleet.learn_spent(SpentDay { day, spent: used.saturating_sub(assumed) });
+        // If it knows nothing.
+        fleet.assume_spent(SpentDay { day, spent: used });
         let _joined_before = self.shared.fleet.set(fleet);
     }
 

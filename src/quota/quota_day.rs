@@ -33,6 +33,16 @@ impl QuotaDay {
         Self { budget: DailyBudget::new(limits, backing, used, now), lockout: UpstreamLockout::None }
     }
 
+    /// A day on which nobody has counted the calls: an even pace is assumed.
+    pub(super) fn assumed(limits: DayLimits, backing: Backing, now: SystemTime) -> Self {
+        Self { budget: DailyBudget::assumed(limits, backing, now), lockout: UpstreamLockout::None }
+    }
+
+    /// As [`DailyBudget::assumed_today`].
+    pub(super) fn assumed_today(&self) -> u32 {
+        self.budget.assumed_today()
+    }
+
     /// Continues the store's record, whose latest day may be over. `random` is in `0.0..1.0`.
     pub(super) fn resumed(limits: DayLimits, record: &LedgerRecord, now: SystemTime, random: f64) -> Self {
         let budget = DailyBudget::resumed(limits, record, now);

@@ -22,6 +22,8 @@ pub(super) struct DayUsage {
     /// Days since 1970-01-01.
     pub(super) day: u64,
     pub(super) used: u32,
+    /// The part of `used` that was assumed at start, and that nobody has counted.
+    pub(super) assumed: u32,
     /// Calls that may be made without another write: recorded in the store as used, or, after a failed or late write,
     /// also part of `unrecorded`.
     pub(super) leased: u32,
@@ -75,6 +77,7 @@ impl DayUsage {
         Self {
             day,
             used,
+            assumed: 0,
             leased: 0,
             // Assumed calls are recorded too: the next process must not assume fewer.
             unrecorded: match backing {
@@ -85,6 +88,22 @@ impl DayUsage {
             mode: QuotaMode::Normal,
             status: DayStatus::Open,
         }
+    }
+
+    /// A day on which so many calls are assumed, since nobody has counted them.
+    pub(super) fn assumed(day: u64, assumed: u32, backing: Backing) -> Self {
+        Self { assumed, ..Self::new(day, assumed, backing) }
+    }
+
+    /// The fleet has counted so many calls: nothing has to be assumed any more.
+    pub(super) fn learn(&mut self, spent: u32) {
+        let assumed = std::mem::take(&mut self.assumed);
+        // What is in the store already stays there.
+        if self.unrecorded >= assumed || self.leased == 0 {
+            self.unrecorded = self.unrecorded.saturating_sub(assumed);
+            self.used -= assumed.min(self.used);
+        }
+        self.used = self.used.max(spent);
     }
 
     fn stored(record: DayRecord, limit: u32) -> Self {

@@ -7,13 +7,15 @@ use std::{
 };
 
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
 
 use super::{
     Epoch, FleetState, Guarded, Heartbeat, MemberId, Recovery, Sequence, SharedStore, SharedStoreError,
-    SpentDay, StoreChanged, StoreIdentity, StoreSeen, store::StoreReply,
+    SpentDay, StoreChanged, StoreIdentity, StoreSeen,
+    known_days::{KnownDay, KnownDays},
+    store::StoreReply,
 };
 
 /// The time between two heartbeats, plus or minus a tenth.
@@ -34,15 +36,15 @@ pub struct Membership {
     beat_now: Notify,
     /// Held while this replica recovers: one recovery at a time.
     recovering: tokio::sync::Mutex<()>,
+    /// The store's epoch, as far as it is known.
+    epoch: watch::Sender<Option<Epoch>>,
 }
 
 /// What this replica was told last.
 #[derive(Debug, Default)]
 struct Known {
     seen: StoreSeen,
-    told: SpentDay,
-    /// Calls that this replica made on `told.day` without the store.
-    offline: u64,
+    days: KnownDays,
     identity: Option<StoreIdentity>,
     fleet: Option<FleetState>,
     contact: Option<Instant>,
@@ -60,6 +62,7 @@ impl Membership {
             known: Mutex::default(),
             beat_now: Notify::new(),
             recovering: tokio::sync::Mutex::default(),
+            epoch: watch::Sender::default(),
         }
     }
 
@@ -73,6 +76,11 @@ impl Membership {
         self.known().fleet.clone()
     }
 
+    /// Tells of each epoch that begins.
+    pub(super) fn epochs(&self) -> watch::Receiver<Option<Epoch>> {
+        self.epoch.subscribe()
+    }
+
     /// The time since the store's last reply. `None` before the first.
     pub fn since_contact(&self) -> Option<Duration> {
         self.known().contact.map(|contact| contact.elapsed())
@@ -80,12 +88,22 @@ impl Membership {
 
     /// The highest count of calls that this replica was told.
     pub fn told(&self) -> SpentDay {
-        self.known().told
+        self.known().days.today().told
+    }
+
+    /// The calls that the store has counted on this day, as far as this replica was told.
+    pub fn told_on(&self, day: u64) -> u64 {
+        self.known().days.on(day).told.spent
     }
 
     /// The store has counted so many calls.
     pub fn learn_spent(&self, spent: SpentDay) {
-        self.known().learn_spent(spent);
+        self.known().days.count(spent);
+    }
+
+    /// So many calls are assumed to be made, which nobody has counted. A store that knows better is not told.
+    pub fn assume_spent(&self, assumed: SpentDay) {
+        self.known().days.assume(assumed);
     }
 
     /// The store has used this sequence number.
@@ -96,17 +114,12 @@ impl Membership {
 
     /// A call was made on this day without the store.
     pub fn count_offline(&self, day: u64) {
-        let mut known = self.known();
-        known.learn_spent(SpentDay { day, spent: 0 });
-        if known.told.day == day {
-            known.offline += 1;
-        }
+        self.known().days.count_offline(day);
     }
 
     /// The calls that this replica has made on this day without the store.
     pub fn offline_on(&self, day: u64) -> u64 {
-        let known = self.known();
-        if known.told.day == day { known.offline } else { 0 }
+        self.known().days.on(day).offline
     }
 
     /// Runs a guarded operation. If other replicas have begun an epoch, learns it and runs the operation once more. If the
@@ -122,7 +135,7 @@ impl Membership {
         let done = match operation(&*self.store, seen).await? {
             Ok(done) => done,
             Err(StoreChanged::OtherEpoch(_)) => {
-                self.recover(seen, Force::No).await?;
+                self.recover(seen, Force::No, Assumed::Ignored).await?;
                 let seen = self.known().seen;
                 operation(&*self.store, seen).await?.map_err(|_changed| SharedStoreError::Recovering)?
             }
@@ -147,24 +160,28 @@ impl Membership {
         };
         if before.is_some_and(|before| before != identity) {
             self.defer(seen).await;
-            self.recover(seen, Force::Yes).await?;
+            self.recover(seen, Force::Yes, Assumed::Ignored).await?;
         }
         self.known().identity = Some(identity);
-        let (heartbeat, seen) = (self.heartbeat(), self.known().seen);
+        let (mut heartbeat, seen) = (self.heartbeat(), self.known().seen);
         let fleet = match self.store.heartbeat(seen, heartbeat).await? {
             Ok(fleet) => fleet,
             Err(changed) => {
-                match changed {
-                    StoreChanged::OtherEpoch(_) => {}
-                    StoreChanged::Empty | StoreChanged::RolledBack => self.defer(seen).await,
-                }
-                self.recover(seen, Force::No).await?;
-                let (heartbeat, seen) = (self.heartbeat(), self.known().seen);
-                let again = self.store.heartbeat(seen, heartbeat).await?;
+                let assumed = match changed {
+                    StoreChanged::OtherEpoch(_) => Assumed::Ignored,
+                    StoreChanged::Empty | StoreChanged::RolledBack => {
+                        self.defer(seen).await;
+                        Assumed::Told
+                    }
+                };
+                self.recover(seen, Force::No, assumed).await?;
+                let (again, seen) = (self.heartbeat(), self.known().seen);
+                heartbeat = again;
+                let again = self.store.heartbeat(seen, again).await?;
                 again.map_err(|_changed| SharedStoreError::Recovering)?
             }
         };
-        self.known().learn(&fleet);
+        self.learn(&fleet, Some(heartbeat.told.day));
         Ok(fleet)
     }
 
@@ -189,32 +206,38 @@ impl Membership {
     }
 
     fn heartbeat(&self) -> Heartbeat {
-        let known = self.known();
-        Heartbeat { member: self.id, told: known.told, offline: known.offline }
+        let KnownDay { told, offline } = self.known().days.today();
+        Heartbeat { member: self.id, told, offline }
     }
 
-    /// Who was told last knows most, and begins the epoch: the others wait, and then find it.
+    /// Who was told last knows most, and begins the epoch: the others wait, and then find it. All that had a heartbeat in
+    /// time know enough, with the margin: they hardly wait, since calls wait for them.
     async fn defer(&self, seen: StoreSeen) {
         if seen.epoch.is_some() {
             let silence = self.since_contact().unwrap_or(LONGEST_DEFERENCE);
-            sleep(silence.min(LONGEST_DEFERENCE)).await;
+            let overdue = silence.saturating_sub(HEARTBEAT + HEARTBEAT / 10);
+            sleep((silence / 10).max(overdue).min(LONGEST_DEFERENCE)).await;
         }
     }
 
     /// Begins a new epoch, or learns the one that another replica has begun. `seen` is what the refused operation had: if
     /// this replica has recovered since, nothing is left to do.
-    async fn recover(&self, seen: StoreSeen, force: Force) -> Result<(), SharedStoreError> {
+    async fn recover(&self, seen: StoreSeen, force: Force, assumed: Assumed) -> Result<(), SharedStoreError> {
         let _one_at_a_time = self.recovering.lock().await;
         if self.known().seen.epoch != seen.epoch {
             return Ok(());
         }
         let recovery = {
             let known = self.known();
+            let told = match assumed {
+                Assumed::Told => known.days.told_or_assumed(),
+                Assumed::Ignored => known.days.today().told,
+            };
             Recovery {
                 known: known.seen.epoch,
                 seen: known.seen.sequence,
                 fresh: Epoch(fastrand::u64(1..)),
-                told: known.told,
+                told,
                 margin: self.margin,
                 force: force == Force::Yes,
             }
@@ -228,8 +251,15 @@ impl Membership {
                 "the shared store has lost writes or was replaced; it goes on with what the replicas know"
             );
         }
-        self.known().learn(&fleet);
+        self.learn(&fleet, None);
         Ok(())
+    }
+
+    /// `heartbeat` is the day that the store was told of, if it was to count it.
+    fn learn(&self, fleet: &FleetState, heartbeat: Option<u64>) {
+        self.known().learn(fleet, heartbeat);
+        let epoch = Some(fleet.epoch);
+        self.epoch.send_if_modified(|known| std::mem::replace(known, epoch) != epoch);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -244,10 +274,19 @@ enum Force {
     No,
 }
 
+/// Whether the store is told of calls that are only assumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Assumed {
+    /// It has lost the count.
+    Told,
+    /// It has one.
+    Ignored,
+}
+
 // === impl Known ===
 
 impl Known {
-    fn learn(&mut self, fleet: &FleetState) {
+    fn learn(&mut self, fleet: &FleetState, heartbeat: Option<u64>) {
         let sequence = match self.seen.epoch {
             Some(epoch) if epoch == fleet.epoch => self.seen.sequence.max(fleet.sequence),
             Some(_) | None => {
@@ -257,16 +296,8 @@ impl Known {
             }
         };
         self.seen = StoreSeen { epoch: Some(fleet.epoch), sequence };
-        self.learn_spent(fleet.today);
+        self.days.learn(fleet.today, heartbeat);
         self.fleet = Some(fleet.clone());
         self.contact = Some(Instant::now());
-    }
-
-    fn learn_spent(&mut self, SpentDay { day, spent }: SpentDay) {
-        if day > self.told.day {
-            (self.told, self.offline) = (SpentDay { day, spent }, 0);
-        } else if day == self.told.day {
-            self.told.spent = self.told.spent.max(spent);
-        }
     }
 }

@@ -21,6 +21,7 @@ mod change;
 mod epoch;
 mod error;
 mod feed_window;
+mod known_days;
 mod link;
 mod member;
 mod membership;

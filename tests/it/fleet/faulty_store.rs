@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use link_report_proxy::{
         TokenSwap, TokenSwapped,
     },
 };
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 
 type Reply<'a, T> = BoxFuture<'a, Result<T, SharedStoreError>>;
 
@@ -35,6 +35,10 @@ pub(super) enum LinkFault {
     ReplyLost,
     /// It is done after this time.
     Slow(Duration),
+    /// It is done once the fault is over: the replica was stopped before it sent it.
+    HeldBeforeSend,
+    /// It is done, and its reply comes once the fault is over: the replica was stopped before it read it.
+    HeldAfterReply,
 }
 
 /// When the client gives up (`shared.timeout`).
@@ -43,7 +47,7 @@ const TIMEOUT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct FaultyStore {
     store: Arc<MemorySharedStore>,
-    fault: Mutex<LinkFault>,
+    fault: watch::Sender<LinkFault>,
     operations: AtomicU64,
 }
 
@@ -51,11 +55,19 @@ pub(super) struct FaultyStore {
 
 impl FaultyStore {
     pub(super) fn to(store: &Arc<MemorySharedStore>) -> Self {
-        Self { store: Arc::clone(store), fault: Mutex::new(LinkFault::None), operations: AtomicU64::new(0) }
+        Self {
+            store: Arc::clone(store),
+            fault: watch::Sender::new(LinkFault::None),
+            operations: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn set(&self, fault: LinkFault) {
-        *self.fault.lock().unwrap() = fault;
+        self.fault.send_replace(fault);
+    }
+
+    pub(super) fn fault(&self) -> LinkFault {
+        *self.fault.borrow()
     }
 
     /// The operations that were begun.
@@ -63,12 +75,20 @@ impl FaultyStore {
         self.operations.load(Ordering::Relaxed)
     }
 
-    fn carry<'a, T: Send + 'a>(&self, operation: impl FnOnce() -> Reply<'a, T> + Send + 'a) -> Reply<'a, T> {
+    fn carry<'a, T: Send + 'a>(
+        &'a self,
+        operation: impl FnOnce() -> Reply<'a, T> + Send + 'a,
+    ) -> Reply<'a, T> {
         self.operations.fetch_add(1, Ordering::Relaxed);
-        let fault = *self.fault.lock().unwrap();
+        let mut fault = self.fault.subscribe();
         Box::pin(async move {
-            match fault {
-                LinkFault::None => operation().await,
+            let now = *fault.borrow_and_update();
+            match now {
+                LinkFault::None => tokio::select! {
+                    biased;
+                    done = operation() => done,
+                    _cut = fault.wait_for(|fault| *fault == LinkFault::Cut) => Err(SharedStoreError::Lost),
+                },
                 LinkFault::Cut => Err(SharedStoreError::Away),
                 LinkFault::RequestLost => {
                     sleep(TIMEOUT).await;
@@ -86,6 +106,15 @@ impl FaultyStore {
                 LinkFault::Slow(by) => {
                     sleep(by).await;
                     operation().await
+                }
+                LinkFault::HeldBeforeSend => {
+                    let _over = fault.changed().await;
+                    operation().await
+                }
+                LinkFault::HeldAfterReply => {
+                    let done = operation().await;
+                    let _over = fault.changed().await;
+                    done
                 }
             }
         })

@@ -3,10 +3,14 @@
 
 mod faulty_store;
 mod quota;
+mod real_fleet;
 mod real_redis;
+mod redis_outages;
 mod redis_server;
 mod reports;
+mod schedule;
 mod schedules;
+mod watched_store;
 
 use std::{sync::Arc, time::Duration};
 

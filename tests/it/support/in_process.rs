@@ -99,7 +99,7 @@ impl InProcess {
         before: impl FnOnce(&Simulator),
     ) -> Self {
         let vendor = Simulator::new(Options { now: start(), per_second: 0, ..vendor });
-        Self::build(vendor, None, settings, before)
+        Self::build(vendor, (None, InitialCount::Unspent), settings, before)
     }
 
     /// One of the replicas in front of this vendor that share a store.
@@ -108,12 +108,21 @@ impl InProcess {
         shared: Option<Arc<dyn SharedStore>>,
         settings: &[(&str, &str)],
     ) -> Self {
-        Self::build(vendor, shared, settings, |_vendor| ())
+        Self::build(vendor, (shared, InitialCount::Unspent), settings, |_vendor| ())
+    }
+
+    /// One that starts while the others run, and knows nothing of the day's calls.
+    pub(crate) fn newcomer(
+        vendor: Simulator,
+        shared: Arc<dyn SharedStore>,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        Self::build(vendor, (Some(shared), InitialCount::Unknown), settings, |_vendor| ())
     }
 
     fn build(
         vendor: Simulator,
-        shared: Option<Arc<dyn SharedStore>>,
+        (shared, opening): (Option<Arc<dyn SharedStore>>, InitialCount),
         settings: &[(&str, &str)],
         before: impl FnOnce(&Simulator),
     ) -> Self {
@@ -127,7 +136,7 @@ impl InProcess {
         let settings = load_settings(&settings);
         before(&vendor);
         let connector = PipeConnector::to(&vendor);
-        let world = Environment { clock: WallClock::starting_at(start()), opening: InitialCount::Unspent };
+        let world = Environment { clock: WallClock::starting_at(start()), opening };
         let dependencies = Dependencies {
             api: connector.connector(),
             authority: connector.connector(),
