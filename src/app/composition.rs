@@ -86,6 +86,7 @@ impl App {
         let joined =
             shared.map(|backend| fleet::join(backend, settings, &quota, (&metrics, &clock), &mut background));
         let membership = joined.as_ref().map(|joined| Arc::clone(&joined.membership));
+        let purges = joined.as_ref().map(|joined| Arc::clone(&joined.purges));
         let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),
@@ -150,7 +151,7 @@ impl App {
             settings: settings.effective(),
             purge_auth,
             fleet,
-            purges: membership.as_ref().map(|fleet| fleet::share_purges(fleet, &mut background)),
+            purges,
         };
         Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, membership, background })
     }

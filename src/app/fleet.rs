@@ -33,6 +33,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// This replica's part in the fleet.
 pub(super) struct JoinedFleet {
     pub(super) membership: Arc<Membership>,
+    pub(super) purges: Arc<PurgeQueue>,
     /// `None`: the store is in this process.
     link: Option<StoreLink>,
     metrics: FleetMetrics,
@@ -44,7 +45,7 @@ pub(super) struct JoinedFleet {
 impl JoinedFleet {
     /// For `GET /fleet`, and for the gauges.
     pub(super) fn status(self, tier: Arc<SharedTier>, settings: &Settings) -> FleetStatus {
-        let Self { membership, link, metrics: _, clock } = self;
+        let Self { membership, purges: _, link, metrics: _, clock } = self;
         let namespace = settings.namespace().map_or_else(Box::default, |namespace| namespace.as_str().into());
         FleetStatus { membership, link, tier, namespace, replicas_configured: replicas(settings), clock }
     }
@@ -84,7 +85,8 @@ pub(super) fn join(
         shown.replicas_seen(seen.replicas_seen());
         known.clock_skew(now.now()).into_iter().for_each(|skew| shown.clock_skew(skew));
     });
-    JoinedFleet { membership, link, metrics: fleet_metrics, clock: clock.clone() }
+    let purges = share_purges(&membership, background);
+    JoinedFleet { membership, purges, link, metrics: fleet_metrics, clock: clock.clone() }
 }
 
 fn replicas(settings: &Settings) -> NonZeroU32 {
@@ -150,13 +152,19 @@ pub(super) fn share_reports(
         keep: cache.stale_if_error.max(cache.stale_while_revalidate).max(cache.ttl),
     };
     let (below, metrics) = (Arc::clone(memory), fleet.metrics.clone());
-    let tier = Arc::new(SharedTier::new(below, Arc::clone(membership), lifetimes, check, metrics));
+    let tier = Arc::new(SharedTier::new(
+        below,
+        Arc::clone(membership),
+        lifetimes,
+        (check, Arc::clone(&fleet.purges)),
+        metrics,
+    ));
     background.push(Box::pin(follow(Arc::clone(membership), Arc::clone(memory), Arc::clone(&tier))));
     (Calls::new(step(SharedFetch(Arc::clone(&tier))).layer(TowerService(calls))), tier)
 }
 
 /// Tells the other replicas of purges.
-pub(super) fn share_purges(
+fn share_purges(
     membership: &Arc<Membership>,
     background: &mut Vec<BoxFuture<'static, ()>>,
 ) -> Arc<PurgeQueue> {

@@ -50,6 +50,7 @@ pub use plan_clock::PlanClock;
 pub use plan_minute::{PlanMinute, PlannedCalls, QuotaUse, SliceDone};
 pub(crate) use planned_lookup::PlannedView;
 pub(crate) use refresh_failure::RefreshFailure;
+
 pub use report_cache::{CacheOptions, RefreshSchedule, ReportCache};
 pub(crate) use report_cache::{Lookup, Refresh};
 pub(crate) use served::StoreOutcome;

@@ -17,8 +17,12 @@ use super::{
     plan::RefreshPlan,
 };
 use crate::{
+    backoff::Jitter,
     refresh::{ClickHistory, ShadowMode, UtcTime},
-    report::{ActivityId, FetchError, Fetched, LifetimePolicy, NoClicks, QuotaPressureFn, Reason, ReportKey},
+    report::{
+        ActivityId, Answer, FetchError, Fetched, LifetimePolicy, LifetimeReason, NoClicks, Observed,
+        QuotaPressureFn, Reason, ReportKey,
+    },
     telemetry::CacheMetrics,
 };
 
@@ -160,6 +164,28 @@ impl ReportCache {
             (arrived, apply)
         };
         self.flights.join_or_start(scope, FlightAudience::Background, || true, start)
+    }
+
+    /// May an answer of another replica, of this age, be served without a call? Not if this one holds a younger one: it
+    /// has fetched that without the shared store.
+    pub(super) fn may_serve(&self, key: &ReportKey, answer: &Answer, age: Duration) -> bool {
+        if self.peek(key).is_some_and(|held| held.age(Instant::now()) <= age) {
+            return false;
+        }
+        let reason = match (LifetimeReason::of(answer), &self.plan) {
+            (LifetimeReason::Links, Some(_)) => LifetimeReason::Planned,
+            (reason, _) => reason,
+        };
+        let known = Observed { reason, repeats: 0, age: Duration::ZERO, jitter: Jitter(0.5) };
+        let lifetime = self.options.lifetimes.lifetime(known);
+        age < match reason {
+            // It is held until it is worth a call.
+            LifetimeReason::Planned => lifetime.keep.max(lifetime.revalidate),
+            LifetimeReason::Links
+            | LifetimeReason::Empty
+            | LifetimeReason::Refused
+            | LifetimeReason::NotTrusted => lifetime.revalidate,
+        }
     }
 
     /// Makes the gzip variant of a stored report, if there is none yet; goes on if the caller disconnects.

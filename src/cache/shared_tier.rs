@@ -18,9 +18,10 @@ use super::{
 };
 use crate::{
     middleware::{Middleware, Next},
-    report::{Call, Exchange, FailureKind, FetchError, Fetched, FlightNumber, Origin, Reason, ReportKey},
+    report::{Call, Exchange, FailureKind, FetchError, Fetched, FlightNumber, Origin, ReportKey},
     shared::{
-        Fence, FlightFailure, FlightLease, LookUp, LookedUp, Membership, Nonce, SharedReport, StoreReport,
+        Fence, FlightFailure, FlightLease, LookUp, LookedUp, Membership, Nonce, PurgeQueue, SharedReport,
+        StoreReport,
     },
     telemetry::FleetMetrics,
 };
@@ -51,10 +52,18 @@ pub struct SharedTier {
     membership: Arc<Membership>,
     lifetimes: SharedLifetimes,
     check: SharedReportCheck,
+    purges: Arc<PurgeQueue>,
     /// The report that this replica last had of each key.
     copies: Moka<ReportKey, SharedCopy, RandomState>,
     metrics: FleetMetrics,
     changed: broadcast::Sender<ReportKey>,
+}
+
+/// How a flight has ended.
+#[derive(Debug)]
+enum Landing {
+    Report(StoreReport),
+    Failure(FlightFailure),
 }
 
 /// The tier as middleware above the upstream's stack.
@@ -69,12 +78,12 @@ impl SharedTier {
         memory: Arc<ReportCache>,
         membership: Arc<Membership>,
         lifetimes: SharedLifetimes,
-        check: SharedReportCheck,
+        (check, purges): (SharedReportCheck, Arc<PurgeQueue>),
         metrics: FleetMetrics,
     ) -> Self {
         let copies = Moka::builder().max_capacity(COPIES).build_with_hasher(RandomState::default());
         let changed = broadcast::Sender::new(CHANGES);
-        Self { memory, membership, lifetimes, check, copies, metrics, changed }
+        Self { memory, membership, lifetimes, check, purges, copies, metrics, changed }
     }
 
     /// The report that this replica last had of a key, as the store knows it.
@@ -93,9 +102,11 @@ impl SharedTier {
             return;
         }
         let asked = Instant::now();
-        // If it cannot be had now, the next refresh looks for it.
+        // If it cannot be had now, the next refresh looks for it. Meanwhile a newer one may have come.
         if let Ok(Some(report)) = self.membership.store().get(key, have).await
+            && report.fence > self.fence(&key)
             && let Some(fetched) = self.taken(key, &report, asked)
+            && self.may_serve(&key, &fetched)
         {
             match self.memory.install(key, fetched) {
                 Joined::Leader(_) => self.holds(key, report.fence, FetchedBy::AnotherReplica),
@@ -105,7 +116,7 @@ impl SharedTier {
         }
     }
 
-    async fn fetch<N>(&self, call: Call, next: &N) -> Result<Fetched, FetchError>
+    async fn fetch<N>(self: &Arc<Self>, call: Call, next: &N) -> Result<Fetched, FetchError>
     where
         N: Next<Call, Response = Fetched, Error = FetchError>,
     {
@@ -116,7 +127,7 @@ impl SharedTier {
 
     /// `stand_in` becomes a report of the store that is too old to be served, but better than an error.
     async fn fetch_or_wait<N>(
-        &self,
+        self: &Arc<Self>,
         call: Call,
         next: &N,
         stand_in: &mut Option<Fetched>,
@@ -128,13 +139,19 @@ impl SharedTier {
         // Of a report that is not taken. With it this replica asks for a newer one, or else for the lease: so what is fetched
         // instead takes its place.
         let mut not_taken = Fence::default();
+        // Of the memory as it is now: while this flight is under way, nothing else comes into it.
+        let held = self.have(&key);
         let ends = |result: SharedFlightResult| self.metrics.flight(result.as_str());
         let mut without_a_call = SharedFlightResult::Newer;
         loop {
+            if self.purges.concerns(&key) {
+                ends(SharedFlightResult::Away);
+                return next.run(call).await;
+            }
             // Before the store is asked, so that no change is missed.
             let mut changes = self.changed.subscribe();
             let asked = Instant::now();
-            let have = self.have(call).max(not_taken);
+            let have = held.max(not_taken);
             let look_up = LookUp { key, nonce, have, lease: self.lifetimes.lease, answers: 0 };
             match self.membership.run(|store, seen| store.look_up(seen, look_up)).await {
                 // Away: each replica fetches for itself.
@@ -143,7 +160,7 @@ impl SharedTier {
                     return next.run(call).await;
                 }
                 Ok(LookedUp::Newer(report)) => match self.taken(key, &report, asked) {
-                    Some(fetched) if self.may_serve(call, &fetched) => {
+                    Some(fetched) if self.may_serve(&key, &fetched) => {
                         self.holds(key, report.fence, FetchedBy::AnotherReplica);
                         ends(without_a_call);
                         return Ok(fetched);
@@ -161,7 +178,7 @@ impl SharedTier {
                 Ok(LookedUp::Leased(lease)) => {
                     ends(SharedFlightResult::Leased);
                     let mut result = next.run(call).await;
-                    self.land(key, nonce, lease, &result).await;
+                    self.land(key, nonce, lease, &result);
                     if let Ok(fetched) = &mut result {
                         fetched.exchange.flight = flight_number(lease.fence);
                     }
@@ -172,6 +189,10 @@ impl SharedTier {
                     poll = (2 * poll).min(LONGEST_POLL);
                     without_a_call = SharedFlightResult::InFlight;
                 }
+                // Another replica has given up, for a reason of its own.
+                Ok(LookedUp::BackOff { ends_in, why }) if why.is_empty() => {
+                    wait_for(&mut changes, key, poll.min(ends_in)).await;
+                }
                 Ok(LookedUp::BackOff { ends_in: _, why }) => {
                     ends(SharedFlightResult::BackOff);
                     let exchange = Exchange { origin: Origin::SharedStore, ..Exchange::default() };
@@ -181,12 +202,9 @@ impl SharedTier {
         }
     }
 
-    /// The fence of what this replica has. A miss has nothing, whatever was held before.
-    fn have(&self, Call { key, reason, client: _ }: Call) -> Fence {
-        match reason {
-            Reason::Miss => Fence::default(),
-            Reason::Refresh | Reason::Probe | Reason::Retry => self.fence(&key),
-        }
+    /// The fence of what this replica has, however old that is.
+    fn have(&self, key: &ReportKey) -> Fence {
+        self.memory.peek(key).map_or(Fence::default(), |_held| self.fence(key))
     }
 
     fn fence(&self, key: &ReportKey) -> Fence {
@@ -206,16 +224,9 @@ impl SharedTier {
         Some(Fetched { answer, answered_at: asked, age: report.age, exchange })
     }
 
-    /// Whether a report of the store is served. On a miss only if a memory could serve it without a call.
-    fn may_serve(&self, call: Call, fetched: &Fetched) -> bool {
-        match call.reason {
-            Reason::Miss => {
-                let age = fetched.generated_at().elapsed();
-                self.memory.options.lifetimes.may_serve(&fetched.answer, age)
-            }
-            // It is newer than what is held.
-            Reason::Refresh | Reason::Probe | Reason::Retry => true,
-        }
+    /// Whether a report of the store may be served without a call.
+    fn may_serve(&self, key: &ReportKey, fetched: &Fetched) -> bool {
+        self.memory.may_serve(key, &fetched.answer, fetched.generated_at().elapsed())
     }
 
     /// Whether a report that is too old is served instead of an error.
@@ -224,22 +235,23 @@ impl SharedTier {
         fetched.answer.report().is_some() && age <= self.memory.options.lifetimes.stale_if_error
     }
 
-    /// Tells the other replicas how the flight has ended. Not being able to costs a call at most.
-    async fn land(
-        &self,
+    /// Tells the other replicas how the flight has ended; whoever asked here does not wait for that. Not being able to
+    /// costs a call at most.
+    fn land(
+        self: &Arc<Self>,
         key: ReportKey,
         nonce: Nonce,
         lease: FlightLease,
         result: &Result<Fetched, FetchError>,
     ) {
         self.membership.learn_sequence(lease.sequence());
-        let told = match result {
+        let landing = match result {
             Ok(fetched) => {
                 let report = self.check.to_store(key, &fetched.answer, fetched.generated_at().elapsed());
                 let report =
                     StoreReport { key, nonce, fence: lease.fence, keep: self.lifetimes.keep, report };
                 self.holds(key, lease.fence, FetchedBy::ThisReplica);
-                self.membership.run(|store, seen| store.store(seen, report.clone())).await.map(drop)
+                Landing::Report(report)
             }
             Err(error) => {
                 let (why, back_off) = match failure_word(error) {
@@ -247,12 +259,24 @@ impl SharedTier {
                     // The lease ends, and another replica may try.
                     None => (Box::default(), Duration::ZERO),
                 };
-                let failure = FlightFailure { key, nonce, back_off, why };
+                Landing::Failure(FlightFailure { key, nonce, back_off, why })
+            }
+        };
+        let tier = Arc::clone(self);
+        tokio::spawn(async move { tier.tell(&landing).await });
+    }
+
+    async fn tell(&self, landing: &Landing) {
+        let told = match landing {
+            Landing::Report(report) => {
+                self.membership.run(|store, seen| store.store(seen, report.clone())).await.map(drop)
+            }
+            Landing::Failure(failure) => {
                 self.membership.run(|store, seen| store.fail(seen, failure.clone())).await
             }
         };
         if let Err(error) = told {
-            tracing::debug!(%key, %error, "the other replicas were not told of a fetch");
+            tracing::debug!(%error, "the other replicas were not told of a fetch");
         }
     }
 

@@ -63,11 +63,15 @@ impl DailyBudget {
         Self { limits, rationing: Rationing::default(), usage, rate: Rate::new(now) }
     }
 
-    /// Starts today's count with what an even pace has used by now.
+    /// Starts today's count at what an even pace would have used: nobody has counted.
     pub(super) fn assumed(limits: DayLimits, backing: Backing, now: SystemTime) -> Self {
-        let today = DayUsage::assumed(day_of(now), Self::pro_rata(limits, now), backing);
-        let usage = UsageByDay::new(today, backing);
-        Self { limits, rationing: Rationing::default(), usage, rate: Rate::new(now) }
+        let usage = DayUsage::assumed(day_of(now), Self::pro_rata(limits, now), backing);
+        Self { usage: UsageByDay::new(usage, backing), ..Self::new(limits, backing, 0, now) }
+    }
+
+    /// The calls of today that were assumed at start, and that nobody has counted since.
+    pub(super) fn assumed_today(&self) -> u32 {
+        self.usage.current().assumed
     }
 
     /// Continues the store's count. Its latest day may be over: then [`Self::roll_over`] has to follow.
@@ -158,7 +162,7 @@ impl DailyBudget {
     /// The fleet has counted so many calls on a day: those of this process among them.
     pub(super) fn learn(&mut self, day: u64, spent: u64) {
         if let Some(usage) = self.usage.of(day) {
-            usage.learn(spent);
+            usage.learn(u32::try_from(spent).unwrap_or(u32::MAX));
         }
     }
 
@@ -184,11 +188,6 @@ impl DailyBudget {
     pub(super) fn reopen(&mut self) -> Option<DayMark> {
         self.usage.current_mut().external = 0;
         self.mark(DayStatus::Open)
-    }
-
-    /// Today's calls that are assumed, not known.
-    pub(super) fn assumed_today(&self) -> u32 {
-        self.usage.current().assumed
     }
 
     /// The current day: days since 1970-01-01.

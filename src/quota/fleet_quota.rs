@@ -126,9 +126,9 @@ impl FleetQuota {
         self.membership.learn_spent(spent);
     }
 
-    /// As [`Membership::assume_spent`].
-    pub(super) fn assume_spent(&self, spent: SpentDay) {
-        self.membership.assume_spent(spent);
+    /// So many calls are assumed to be made on a day.
+    pub(super) fn assume_spent(&self, assumed: SpentDay) {
+        self.membership.assume_spent(assumed);
     }
 
     /// Counts a call of the fleet and waits for its place. A call that leaves late takes another place; it is then counted
@@ -204,7 +204,7 @@ impl FleetQuota {
         horizon: Duration,
         error: &SharedStoreError,
     ) -> Result<FleetTurn, FleetDenial> {
-        let spent = self.spent_on(call.day);
+        let spent = self.membership.told_on(call.day);
         let offline = self.membership.offline_on(call.day);
         let limits = FleetLimits { replicas: self.replicas(), ..self.limits };
         let taken = self.view().offline.take(limits, spent, offline, horizon, Instant::now());

@@ -123,13 +123,14 @@ impl Quota {
 
     /// From now on the calls are shared with a fleet. Only the first time counts.
     pub fn join(&self, fleet: FleetQuota) {
-        let (known, assumed) = self.shared.day.with(|day, now| {
-            let (used, assumed) = (day.today(now).used, day.assumed_today());
-            let spent = |calls: u32| SpentDay { day: day.day(), spent: calls.into() };
-            (spent(used.saturating_sub(assumed)), spent(used))
+        let (day, used, assumed) = self.shared.day.with(|day, now| {
+            let used = day.today(now).used;
+            (day.day(), u64::from(used), u64::from(day.assumed_today()))
         });
-        fleet.learn_spent(known);
-        fleet.assume_spent(assumed);
+        // If the store knows less.
+        fleet.learn_spent(SpentDay { day, spent: used.saturating_sub(assumed) });
+        // If it knows nothing.
+        fleet.assume_spent(SpentDay { day, spent: used });
         let _joined_before = self.shared.fleet.set(fleet);
     }
 

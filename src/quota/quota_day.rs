@@ -33,9 +33,14 @@ impl QuotaDay {
         Self { budget: DailyBudget::new(limits, backing, used, now), lockout: UpstreamLockout::None }
     }
 
-    /// A day of which nothing is known: an even pace since 00:00 UTC is assumed.
+    /// A day on which nobody has counted the calls: an even pace is assumed.
     pub(super) fn assumed(limits: DayLimits, backing: Backing, now: SystemTime) -> Self {
         Self { budget: DailyBudget::assumed(limits, backing, now), lockout: UpstreamLockout::None }
+    }
+
+    /// As [`DailyBudget::assumed_today`].
+    pub(super) fn assumed_today(&self) -> u32 {
+        self.budget.assumed_today()
     }
 
     /// Continues the store's record, whose latest day may be over. `random` is in `0.0..1.0`.
@@ -148,11 +153,6 @@ impl QuotaDay {
     /// As [`DailyBudget::learn`].
     pub(super) fn learn(&mut self, day: u64, spent: u64) {
         self.budget.learn(day, spent);
-    }
-
-    /// As [`DailyBudget::assumed_today`].
-    pub(super) fn assumed_today(&self) -> u32 {
-        self.budget.assumed_today()
     }
 
     /// Another replica's probe was answered.

@@ -22,14 +22,14 @@ pub(super) struct DayUsage {
     /// Days since 1970-01-01.
     pub(super) day: u64,
     pub(super) used: u32,
+    /// The part of `used` that was assumed at start, and that nobody has counted.
+    pub(super) assumed: u32,
     /// Calls that may be made without another write: recorded in the store as used, or, after a failed or late write,
     /// also part of `unrecorded`.
     pub(super) leased: u32,
     /// Calls to be recorded with the next lease, as the store may not have them: assumed at start, released after a
     /// failed or late write (made or not), counted while the clock showed another day, or dropped by the store.
     pub(super) unrecorded: u32,
-    /// The calls that are assumed at start, since nobody knows the real count: until the fleet tells it.
-    pub(super) assumed: u32,
     /// Calls by other programs, as a `quota_exceeded` implies.
     pub(super) external: u32,
     /// Which calls the count allows; kept for the hysteresis.
@@ -77,29 +77,33 @@ impl DayUsage {
         Self {
             day,
             used,
+            assumed: 0,
             leased: 0,
             // Assumed calls are recorded too: the next process must not assume fewer.
             unrecorded: match backing {
                 Backing::Memory => 0,
                 Backing::Store => used,
             },
-            assumed: 0,
             external: 0,
             mode: QuotaMode::Normal,
             status: DayStatus::Open,
         }
     }
 
-    /// A day on which so many calls are assumed to be made already.
-    pub(super) fn assumed(day: u64, calls: u32, backing: Backing) -> Self {
-        Self { assumed: calls, ..Self::new(day, calls, backing) }
+    /// A day on which so many calls are assumed, since nobody has counted them.
+    pub(super) fn assumed(day: u64, assumed: u32, backing: Backing) -> Self {
+        Self { assumed, ..Self::new(day, assumed, backing) }
     }
 
-    /// The fleet has counted so many calls: those of this process among them.
-    pub(super) fn learn(&mut self, spent: u64) {
+    /// The fleet has counted so many calls: nothing has to be assumed any more.
+    pub(super) fn learn(&mut self, spent: u32) {
         let assumed = std::mem::take(&mut self.assumed);
-        self.unrecorded = self.unrecorded.saturating_sub(assumed);
-        self.used = self.used.saturating_sub(assumed).max(u32::try_from(spent).unwrap_or(u32::MAX));
+        // What is in the store already stays there.
+        if self.unrecorded >= assumed || self.leased == 0 {
+            self.unrecorded = self.unrecorded.saturating_sub(assumed);
+            self.used -= assumed.min(self.used);
+        }
+        self.used = self.used.max(spent);
     }
 
     fn stored(record: DayRecord, limit: u32) -> Self {

@@ -97,13 +97,6 @@ impl LifetimePolicy {
         };
         Lifetime { fresh, revalidate: fresh + stale, keep, reason }
     }
-
-    /// Whether an answer that nothing else is known of may be served at this age without a call.
-    pub fn may_serve(&self, answer: &Answer, age: Duration) -> bool {
-        let reason = LifetimeReason::of(answer);
-        let known = Observed { reason, repeats: 0, age: Duration::ZERO, jitter: Jitter(0.5) };
-        age < self.lifetime(known).revalidate
-    }
 }
 
 // === impl Lifetime ===

@@ -1,7 +1,7 @@
 //! What an operator reads in the log of the fleet: a new epoch and what it was charged, calls made without the store,
 //! replicas of another version.
 
-use super::{Epoch, EpochBegin, EpochOrigin, FleetState, Knowledge, MemberAbout};
+use super::{Epoch, EpochBegin, EpochOrigin, FleetState, Knowledge, MemberAbout, SpentDay};
 
 /// Which replica has begun an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +41,10 @@ pub(super) fn epoch(before: Option<Epoch>, fleet: &FleetState, beginner: EpochBe
 }
 
 /// A heartbeat has told the store of all calls that this replica has made without it today.
-pub(super) fn offline_calls(known: &mut Knowledge, told: u64) {
-    if told > known.offline_told {
-        let calls = told - known.offline_told;
+pub(super) fn offline_calls(known: &mut Knowledge, told: SpentDay) {
+    let before = if known.offline_told.day == told.day { known.offline_told.spent } else { 0 };
+    if told.spent > before {
+        let calls = told.spent - before;
         tracing::info!(calls, "the calls made without the shared store are now counted for all replicas");
         known.offline_told = told;
     }

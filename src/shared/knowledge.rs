@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::{Epoch, FleetState, MemberAbout, SharedStoreError, SpentDay, StoreIdentity, StoreSeen};
+use super::{
+    Epoch, FleetState, MemberAbout, SharedStoreError, SpentDay, StoreIdentity, StoreSeen,
+    known_days::KnownDays,
+};
 
 /// So many attempts to begin an epoch are remembered: those of some minutes.
 const MOST_ATTEMPTS: usize = 64;
@@ -13,13 +16,9 @@ const MOST_ATTEMPTS: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Knowledge {
     pub(super) seen: StoreSeen,
-    pub(super) told: SpentDay,
-    /// What a replica that has been told nothing assumes. It counts while the store is away, and where the store knows
-    /// nothing either.
-    pub(super) assumed: SpentDay,
-    pub(super) offline: u64,
-    /// Of these, what a heartbeat has told the store.
-    pub(super) offline_told: u64,
+    pub(super) days: KnownDays,
+    /// The calls without the store that a heartbeat has told it of, and their day.
+    pub(super) offline_told: SpentDay,
     pub(super) identity: Option<StoreIdentity>,
     pub(super) fleet: Option<FleetTold>,
     pub(super) contact: Option<Instant>,
@@ -55,10 +54,8 @@ impl Knowledge {
     pub(super) fn none() -> Self {
         Self {
             seen: StoreSeen::default(),
-            told: SpentDay::default(),
-            offline: 0,
-            assumed: SpentDay::default(),
-            offline_told: 0,
+            days: KnownDays::default(),
+            offline_told: SpentDay::default(),
             identity: None,
             fleet: None,
             contact: None,
@@ -74,18 +71,14 @@ impl Knowledge {
         self.seen
     }
 
-    /// The highest count of calls that this replica was told, or assumes since it was told none.
+    /// The highest count of calls that this replica was told.
     pub fn told(&self) -> SpentDay {
-        if self.told.day == self.assumed.day && self.told.spent < self.assumed.spent {
-            self.assumed
-        } else {
-            self.told
-        }
+        self.days.today().told
     }
 
     /// The calls that this replica has made on this day without the store.
     pub fn offline_on(&self, day: u64) -> u64 {
-        if self.told.day == day { self.offline } else { 0 }
+        self.days.on(day).offline
     }
 
     /// What the last heartbeat or recovery has told. `None` before the first.
@@ -118,7 +111,8 @@ impl Knowledge {
         })
     }
 
-    pub(super) fn learn(&mut self, state: FleetState, asked: Instant) {
+    /// `heartbeat` is the day that the store was told of, if it was to count it.
+    pub(super) fn learn(&mut self, state: FleetState, asked: Instant, heartbeat: Option<u64>) {
         let sequence = match self.seen.epoch {
             Some(epoch) if epoch == state.epoch => self.seen.sequence.max(state.sequence),
             Some(_) | None => {
@@ -129,19 +123,9 @@ impl Knowledge {
             }
         };
         self.seen = StoreSeen { epoch: Some(state.epoch), sequence };
-        self.assumed = SpentDay::default();
-        self.learn_spent(state.today);
+        self.days.learn(state.today, heartbeat);
         self.fleet = Some(FleetTold { state, at: asked + asked.elapsed() / 2 });
         self.succeeded();
-    }
-
-    pub(super) fn learn_spent(&mut self, SpentDay { day, spent }: SpentDay) {
-        if day > self.told.day {
-            self.told = SpentDay { day, spent };
-            (self.offline, self.offline_told) = (0, 0);
-        } else if day == self.told.day {
-            self.told.spent = self.told.spent.max(spent);
-        }
     }
 
     /// This replica tries to begin this epoch.

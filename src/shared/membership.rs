@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -15,6 +15,7 @@ use super::{
     Epoch, EpochOrigin, FleetState, Guarded, Heartbeat, Knowledge, MemberAbout, MemberId, Recovery, Sequence,
     SharedStore, SharedStoreError, SpentDay, StoreChanged, StoreSeen,
     fleet_log::{self, EpochBeginner},
+    known_days::KnownDay,
     store::StoreReply,
 };
 use crate::telemetry::FleetMetrics;
@@ -36,6 +37,8 @@ pub struct Membership {
     beat_now: Notify,
     /// Held while this replica recovers: one recovery at a time.
     recovering: tokio::sync::Mutex<()>,
+    /// The store's epoch, as far as it is known.
+    epoch: watch::Sender<Option<Epoch>>,
 }
 
 /// How this replica is a member.
@@ -61,6 +64,7 @@ impl Membership {
             known: Mutex::new(Knowledge::none()),
             beat_now: Notify::new(),
             recovering: tokio::sync::Mutex::default(),
+            epoch: watch::Sender::default(),
         }
     }
 
@@ -89,14 +93,19 @@ impl Membership {
         self.known().fleet.as_ref().map_or(0, |told| told.state.members.len())
     }
 
-    /// The highest count of calls that this replica was told, or assumes since it was told none.
+    /// Tells of each epoch that begins.
+    pub(super) fn epochs(&self) -> watch::Receiver<Option<Epoch>> {
+        self.epoch.subscribe()
+    }
+
+    /// The highest count of calls that this replica was told.
     pub fn told(&self) -> SpentDay {
         self.known().told()
     }
 
-    /// It is not known how many calls were made on a day: so many, unless the store knows.
-    pub fn assume_spent(&self, assumed: SpentDay) {
-        self.known().assumed = assumed;
+    /// The calls that the store has counted on this day, as far as this replica was told.
+    pub fn told_on(&self, day: u64) -> u64 {
+        self.known().days.on(day).told.spent
     }
 
     /// All changes of the other replicas until then were read.
@@ -106,7 +115,12 @@ impl Membership {
 
     /// The store has counted so many calls.
     pub fn learn_spent(&self, spent: SpentDay) {
-        self.known().learn_spent(spent);
+        self.known().days.count(spent);
+    }
+
+    /// So many calls are assumed to be made, which nobody has counted. A store that knows better is not told.
+    pub fn assume_spent(&self, assumed: SpentDay) {
+        self.known().days.assume(assumed);
     }
 
     /// The store has used this sequence number.
@@ -117,11 +131,7 @@ impl Membership {
 
     /// A call was made on this day without the store.
     pub fn count_offline(&self, day: u64) {
-        let mut known = self.known();
-        known.learn_spent(SpentDay { day, spent: 0 });
-        if known.told.day == day {
-            known.offline += 1;
-        }
+        self.known().days.count_offline(day);
         self.options.metrics.offline_call();
     }
 
@@ -155,7 +165,7 @@ impl Membership {
         match operation(&*self.store, seen).await? {
             Ok(done) => Ok(done),
             Err(StoreChanged::OtherEpoch(_)) => {
-                self.recover(seen, Force::No).await?;
+                self.recover(seen, Force::No, Assumed::Ignored).await?;
                 let seen = self.known().seen;
                 operation(&*self.store, seen).await?.map_err(|_changed| SharedStoreError::Recovering)
             }
@@ -187,33 +197,32 @@ impl Membership {
         // Who was told nothing has nothing to make good.
         if seen.epoch.is_some() && before.is_some_and(|before| before != identity) {
             self.defer(seen).await;
-            self.recover(seen, Force::Yes).await?;
+            self.recover(seen, Force::Yes, Assumed::Ignored).await?;
         }
         self.known().identity = Some(identity);
         let (heartbeat, seen) = (self.heartbeat(), self.known().seen);
-        let (mut asked, mut offline) = (Instant::now(), heartbeat.offline);
+        let (mut asked, mut counted) = (Instant::now(), heartbeat.clone());
         let fleet = match self.store.heartbeat(seen, heartbeat).await? {
             Ok(fleet) => fleet,
             Err(changed) => {
-                match changed {
-                    StoreChanged::OtherEpoch(_) => {}
+                let assumed = match changed {
+                    StoreChanged::OtherEpoch(_) => Assumed::Ignored,
                     StoreChanged::Empty | StoreChanged::RolledBack => {
                         self.defer(seen).await;
-                        // Gone, if the store has ever told anything.
-                        let assumed = self.known().assumed;
-                        self.learn_spent(assumed);
+                        Assumed::Told
                     }
-                }
-                self.recover(seen, Force::No).await?;
+                };
+                self.recover(seen, Force::No, assumed).await?;
                 let (heartbeat, seen) = (self.heartbeat(), self.known().seen);
-                (asked, offline) = (Instant::now(), heartbeat.offline);
+                (asked, counted) = (Instant::now(), heartbeat.clone());
                 let again = self.store.heartbeat(seen, heartbeat).await?;
                 again.map_err(|_changed| SharedStoreError::Recovering)?
             }
         };
+        let day = counted.told.day;
+        self.learn(&fleet, asked, Some(day));
         let mut known = self.known();
-        known.learn(fleet.clone(), asked);
-        fleet_log::offline_calls(&mut known, offline);
+        fleet_log::offline_calls(&mut known, SpentDay { day, spent: counted.offline });
         fleet_log::versions(&mut known, &self.options.about);
         drop(known);
         Ok(fleet)
@@ -241,21 +250,24 @@ impl Membership {
 
     fn heartbeat(&self) -> Heartbeat {
         let known = self.known();
-        let (told, offline, about) = (known.told, known.offline, self.options.about.clone());
+        let KnownDay { told, offline } = known.days.today();
+        let about = self.options.about.clone();
         Heartbeat { member: self.id, told, offline, feed_lag: known.feed_lag(), about }
     }
 
-    /// Who was told last knows most, and begins the epoch: the others wait, and then find it.
+    /// Who was told last knows most, and begins the epoch: the others wait, and then find it. All that had a heartbeat in
+    /// time know enough, with the margin: they hardly wait, since calls wait for them.
     async fn defer(&self, seen: StoreSeen) {
         if seen.epoch.is_some() {
             let silence = self.known().since_contact().unwrap_or(LONGEST_DEFERENCE);
-            sleep(silence.min(LONGEST_DEFERENCE)).await;
+            let overdue = silence.saturating_sub(HEARTBEAT + HEARTBEAT / 10);
+            sleep((silence / 10).max(overdue).min(LONGEST_DEFERENCE)).await;
         }
     }
 
     /// Begins a new epoch, or learns the one that another replica has begun. `seen` is what the refused operation had: if
     /// this replica has recovered since, nothing is left to do.
-    async fn recover(&self, seen: StoreSeen, force: Force) -> Result<(), SharedStoreError> {
+    async fn recover(&self, seen: StoreSeen, force: Force, assumed: Assumed) -> Result<(), SharedStoreError> {
         let _one_at_a_time = self.recovering.lock().await;
         if self.known().seen.epoch != seen.epoch {
             return Ok(());
@@ -264,11 +276,15 @@ impl Membership {
             let mut known = self.known();
             let fresh = Epoch(fastrand::u64(1..));
             known.attempts(fresh);
+            let told = match assumed {
+                Assumed::Told => known.days.told_or_assumed(),
+                Assumed::Ignored => known.told(),
+            };
             Recovery {
                 known: known.seen.epoch,
                 seen: known.seen.sequence,
                 fresh,
-                told: known.told,
+                told,
                 margin: self.options.margin,
                 force: force == Force::Yes,
             }
@@ -288,8 +304,15 @@ impl Membership {
             &fleet,
             if begun_here { EpochBeginner::This } else { EpochBeginner::Other },
         );
-        self.known().learn(fleet, asked);
+        self.learn(&fleet, asked, None);
         Ok(())
+    }
+
+    /// `heartbeat` is the day that the store was told of, if it was to count it.
+    fn learn(&self, fleet: &FleetState, asked: Instant, heartbeat: Option<u64>) {
+        self.known().learn(fleet.clone(), asked, heartbeat);
+        let epoch = Some(fleet.epoch);
+        self.epoch.send_if_modified(|known| std::mem::replace(known, epoch) != epoch);
     }
 
     fn known(&self) -> MutexGuard<'_, Knowledge> {
@@ -302,4 +325,13 @@ impl Membership {
 enum Force {
     Yes,
     No,
+}
+
+/// Whether the store is told of calls that are only assumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Assumed {
+    /// It has lost the count.
+    Told,
+    /// It has one.
+    Ignored,
 }

@@ -114,8 +114,15 @@ impl MemorySharedStore {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut StoreModel) -> T) -> T {
-        let acted = act(&mut self.model.lock().unwrap_or_else(PoisonError::into_inner));
-        self.changed.notify_waiters();
+        let (acted, before, after) = {
+            let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = model.newest_change();
+            (act(&mut model), before, model.newest_change())
+        };
+        // Most operations change nothing that a reader of the feed waits for.
+        if before != after {
+            self.changed.notify_waiters();
+        }
         acted
     }
 

@@ -23,6 +23,7 @@ mod error;
 mod feed_window;
 mod fleet_log;
 mod knowledge;
+mod known_days;
 mod link;
 mod member;
 mod membership;

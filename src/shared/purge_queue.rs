@@ -1,12 +1,15 @@
 //! Purges that the store has not heard yet: a purge made while it is away reaches the other replicas when it is back.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 use super::{Membership, PurgeScope};
 use crate::report::ReportKey;
@@ -16,6 +19,9 @@ const MOST_KEYS: usize = 1_000;
 
 /// After a purge that did not reach the store.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// A store that has lost writes has lost the purges of this time at most: it is told of them again.
+const REPEATED: Duration = Duration::from_mins(1);
 
 /// The purges of this replica that are still to be told.
 #[derive(Debug, Default)]
@@ -28,6 +34,8 @@ pub struct PurgeQueue {
 struct WaitingPurges {
     all: bool,
     keys: BTreeSet<ReportKey>,
+    /// What the store was told of.
+    told: VecDeque<(Instant, PurgeScope)>,
 }
 
 // === impl PurgeQueue ===
@@ -50,17 +58,32 @@ impl PurgeQueue {
         self.len() == 0
     }
 
-    /// Tells the store of each purge, for ever.
+    /// Whether a purge of this key is still to be told: what the store has of it is not to be served.
+    pub fn concerns(&self, key: &ReportKey) -> bool {
+        let waiting = self.waiting();
+        waiting.all || waiting.keys.contains(key)
+    }
+
+    /// Tells the store of each purge, for ever; of the last ones again when it has lost writes.
     pub async fn run(&self, membership: &Membership) {
+        let mut epochs = membership.epochs();
         loop {
+            // Its sender lives as long as the membership.
+            if epochs.has_changed().unwrap_or(false) {
+                epochs.mark_unchanged();
+                self.waiting().repeat(Instant::now());
+            }
             let Some(scope) = self.next() else {
-                self.added.notified().await;
+                tokio::select! {
+                    () = self.added.notified() => {}
+                    _epoch = epochs.changed() => self.waiting().repeat(Instant::now()),
+                }
                 continue;
             };
             match membership.run(|store, seen| store.purge(seen, scope)).await {
                 Ok(fence) => {
                     membership.learn_sequence(fence.into());
-                    self.waiting().told(scope);
+                    self.waiting().told(scope, Instant::now());
                 }
                 Err(_away) => sleep(RETRY).await,
             }
@@ -92,13 +115,31 @@ impl WaitingPurges {
         }
     }
 
-    fn told(&mut self, scope: PurgeScope) {
+    fn told(&mut self, scope: PurgeScope, now: Instant) {
+        self.forget(now);
+        if self.told.len() == MOST_KEYS {
+            self.told.clear();
+            self.told.push_back((now, PurgeScope::All));
+        } else {
+            self.told.push_back((now, scope));
+        }
         match scope {
             PurgeScope::Key(key) => {
                 self.keys.remove(&key);
             }
             PurgeScope::All => self.all = false,
         }
+    }
+
+    fn repeat(&mut self, now: Instant) {
+        self.forget(now);
+        for (_, scope) in std::mem::take(&mut self.told) {
+            self.add(scope);
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.told.retain(|(told, _)| *told + REPEATED > now);
     }
 }
 
@@ -116,7 +157,20 @@ mod tests {
         assert_eq!(queue.len(), MOST_KEYS);
         queue.add(PurgeScope::Key(key(5_000)));
         assert_eq!((queue.len(), queue.next()), (1, Some(PurgeScope::All)));
-        queue.waiting().told(PurgeScope::All);
+        queue.waiting().told(PurgeScope::All, Instant::now());
         assert!(queue.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_has_lost_writes_is_told_again_of_the_purges_of_the_last_minute() {
+        let queue = PurgeQueue::default();
+        for (number, after) in [(1, 0), (2, 30), (3, 50)] {
+            tokio::time::advance(Duration::from_secs(after)).await;
+            queue.add(PurgeScope::Key(key(number)));
+            queue.waiting().told(PurgeScope::Key(key(number)), Instant::now());
+        }
+        assert!(queue.is_empty());
+        queue.waiting().repeat(Instant::now());
+        assert_eq!((queue.len(), queue.concerns(&key(1)), queue.concerns(&key(3))), (2, false, true));
     }
 }

@@ -155,6 +155,13 @@ impl Simulator {
         self.world.state().record.seen().cloned().collect()
     }
 
+    /// The latest of those, at most so many, oldest first.
+    pub fn last_seen(&self, most: usize) -> Vec<SeenRequest> {
+        let mut last: Vec<_> = self.world.state().record.seen().rev().take(most).cloned().collect();
+        last.reverse();
+        last
+    }
+
     /// Report calls so far, the refused ones included.
     pub fn calls(&self) -> u64 {
         self.world.state().record.report_calls()

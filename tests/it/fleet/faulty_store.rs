@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use link_report_proxy::{
         TokenSwap, TokenSwapped,
     },
 };
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 
 type Reply<'a, T> = BoxFuture<'a, Result<T, SharedStoreError>>;
 
@@ -37,6 +37,10 @@ pub(super) enum LinkFault {
     RecoveryReplyLost,
     /// It is done after this time.
     Slow(Duration),
+    /// It is done once the fault is over: the replica was stopped before it sent it.
+    HeldBeforeSend,
+    /// It is done, and its reply comes once the fault is over: the replica was stopped before it read it.
+    HeldAfterReply,
 }
 
 /// When the client gives up (`shared.timeout`).
@@ -45,7 +49,7 @@ const TIMEOUT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct FaultyStore {
     store: Arc<MemorySharedStore>,
-    fault: Mutex<LinkFault>,
+    fault: watch::Sender<LinkFault>,
     operations: AtomicU64,
 }
 
@@ -53,11 +57,19 @@ pub(super) struct FaultyStore {
 
 impl FaultyStore {
     pub(super) fn to(store: &Arc<MemorySharedStore>) -> Self {
-        Self { store: Arc::clone(store), fault: Mutex::new(LinkFault::None), operations: AtomicU64::new(0) }
+        Self {
+            store: Arc::clone(store),
+            fault: watch::Sender::new(LinkFault::None),
+            operations: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn set(&self, fault: LinkFault) {
-        *self.fault.lock().unwrap() = fault;
+        self.fault.send_replace(fault);
+    }
+
+    pub(super) fn fault(&self) -> LinkFault {
+        *self.fault.borrow()
     }
 
     /// The operations that were begun.
@@ -66,19 +78,24 @@ impl FaultyStore {
     }
 
     fn carry<'a, T: Send + 'a>(
-        &self,
+        &'a self,
         name: &'static str,
         operation: impl FnOnce() -> Reply<'a, T> + Send + 'a,
     ) -> Reply<'a, T> {
         self.operations.fetch_add(1, Ordering::Relaxed);
-        let fault = match *self.fault.lock().unwrap() {
-            LinkFault::RecoveryReplyLost if name == "recover" => LinkFault::ReplyLost,
-            LinkFault::RecoveryReplyLost => LinkFault::None,
-            fault => fault,
-        };
+        let mut fault = self.fault.subscribe();
         Box::pin(async move {
-            match fault {
-                LinkFault::None | LinkFault::RecoveryReplyLost => operation().await,
+            let now = match *fault.borrow_and_update() {
+                LinkFault::RecoveryReplyLost if name == "recover" => LinkFault::ReplyLost,
+                LinkFault::RecoveryReplyLost => LinkFault::None,
+                now => now,
+            };
+            match now {
+                LinkFault::None | LinkFault::RecoveryReplyLost => tokio::select! {
+                    biased;
+                    done = operation() => done,
+                    _cut = fault.wait_for(|fault| *fault == LinkFault::Cut) => Err(SharedStoreError::Lost),
+                },
                 LinkFault::Cut => Err(SharedStoreError::Away),
                 LinkFault::RequestLost => {
                     sleep(TIMEOUT).await;
@@ -96,6 +113,15 @@ impl FaultyStore {
                 LinkFault::Slow(by) => {
                     sleep(by).await;
                     operation().await
+                }
+                LinkFault::HeldBeforeSend => {
+                    let _over = fault.changed().await;
+                    operation().await
+                }
+                LinkFault::HeldAfterReply => {
+                    let done = operation().await;
+                    let _over = fault.changed().await;
+                    done
                 }
             }
         })

@@ -5,12 +5,16 @@ mod day;
 mod demo;
 mod faulty_store;
 mod quota;
+mod real_fleet;
 mod real_redis;
+mod redis_outages;
 mod redis_server;
 mod reports;
+mod schedule;
 mod schedules;
 mod seen;
 mod signed_reports;
+mod watched_store;
 
 use std::{sync::Arc, time::Duration};
 

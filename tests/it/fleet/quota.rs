@@ -1,6 +1,6 @@
 //! The fleet's day and second.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use link_report_proxy::{
@@ -9,8 +9,11 @@ use link_report_proxy::{
 };
 use tokio::{task::JoinSet, time::sleep};
 
-use super::{Fleet, faulty_store::LinkFault};
-use crate::support::in_process::path;
+use super::{
+    Fleet,
+    faulty_store::{FaultyStore, LinkFault},
+};
+use crate::support::in_process::{InProcess, path};
 
 /// The vendor's limits, as the proxy has them by default.
 const LIMITED: [(&str, &str); 3] =
@@ -243,4 +246,44 @@ async fn a_hit_asks_nothing_of_the_store() {
         assert_eq!(fleet.replicas[0].get(&path(0)).await.status, 200);
     }
     assert_eq!(fleet.links[0].operations(), before);
+}
+
+/// One more replica, which knows nothing of the day.
+fn newcomer(fleet: &Fleet) -> InProcess {
+    let link = Arc::new(FaultyStore::to(&fleet.store));
+    InProcess::replica_without_a_count(fleet.vendor.clone(), Some(link), &LIMITED)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_new_replica_assumes_of_the_day_is_not_added_to_what_the_others_have_counted() {
+    let fleet = Fleet::of(2, &LIMITED);
+    Fleet::has_met().await;
+    ask_all(&fleet, 3, 0).await;
+    // At 22:13 it assumes that nine tenths of the day are used.
+    let newcomer = newcomer(&fleet);
+    sleep(Duration::from_secs(12)).await;
+    assert_eq!((used(&fleet, 0).await, used(&fleet, 1).await), (6, 6));
+    assert_eq!(newcomer.admin("/quota").await.json()["day"]["used"], 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_without_a_count_begins_with_what_a_new_replica_assumes() {
+    let fleet = Fleet::of(0, &LIMITED);
+    let _first = newcomer(&fleet);
+    let second = newcomer(&fleet);
+    sleep(Duration::from_secs(12)).await;
+    let assumed = second.admin("/quota").await.json()["day"]["used"].as_u64().unwrap();
+    assert!((9_000..9_400).contains(&assumed), "{assumed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_count_of_a_lost_store_is_restored_a_miss_waits_and_is_served() {
+    let fleet = Fleet::of(3, &LIMITED);
+    Fleet::has_met().await;
+    for loss in 0..10 {
+        // At some moment between two heartbeats.
+        sleep(Duration::from_millis(4_000 + 311 * u64::from(loss))).await;
+        fleet.store.flush();
+        assert_eq!(ask_all(&fleet, 1, 3 * loss).await, [200; 3]);
+    }
 }

@@ -16,15 +16,22 @@ use crate::support::until;
 pub(super) struct RedisServer {
     process: Child,
     dir: TempDir,
+    options: Vec<String>,
 }
 
 // === impl RedisServer ===
 
 impl RedisServer {
-    /// It takes connections when this returns.
+    /// Nothing of it outlives it. It takes connections when this returns.
     pub(super) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these options besides.
+    pub(super) async fn with(options: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let server = Self { process: spawn(dir.path()), dir };
+        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
+        let server = Self { process: spawn(dir.path(), &options), dir, options };
         server.until_it_listens().await;
         server
     }
@@ -35,22 +42,31 @@ impl RedisServer {
 
     /// How many replicas are known.
     pub(super) async fn members(&self) -> u64 {
+        self.ask(&["ZCARD", "lrp:{test}:members"]).await
+    }
+
+    /// Runs a command as an operator would.
+    pub(super) async fn run(&self, command: &[&str]) {
+        self.ask::<redis::Value>(command).await;
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
         let client = redis::Client::open(self.url()).expect("a URL");
         let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
-        let members = redis::cmd("HLEN").arg("lrp:{test}:replicas").query_async(&mut connection).await;
-        members.expect("a count")
+        let reply = redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await;
+        reply.expect("a reply")
     }
 
     pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).expect("a living child");
     }
 
-    /// kill -9, and another one in its place, which is empty.
-    pub(super) async fn replace_by_an_empty_one(&mut self) {
+    /// kill -9, and another one in its place, which has what the first one has kept.
+    pub(super) async fn restart(&mut self) {
         self.kill();
         // Else the old one would be found.
         fs::remove_file(self.socket()).expect("a socket");
-        self.process = spawn(self.dir.path());
+        self.process = spawn(self.dir.path(), &self.options);
         self.until_it_listens().await;
     }
 
@@ -65,7 +81,7 @@ impl RedisServer {
         self.process.wait().expect("it ends");
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.dir.path().join("socket")
     }
 
@@ -80,9 +96,10 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(dir: &Path) -> Child {
+fn spawn(dir: &Path, options: &[String]) -> Child {
     let mut command = Command::new("redis-server");
     command.args(["--port", "0", "--save", "", "--appendonly", "no", "--dir"]).arg(dir);
-    command.arg("--unixsocket").arg(dir.join("socket")).stdin(Stdio::null()).stdout(Stdio::null());
-    command.spawn().expect("redis-server is installed: apt-get install redis-server")
+    command.arg("--unixsocket").arg(dir.join("socket")).args(options);
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    spawned.expect("redis-server is installed: apt-get install redis-server")
 }

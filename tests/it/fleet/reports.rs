@@ -10,7 +10,7 @@ use link_report_proxy::{
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{Fleet, faulty_store::LinkFault};
-use crate::support::in_process::{path, request};
+use crate::support::in_process::{OLD, path, request, timed};
 
 /// What the data port of a replica answers: status, `Age` in seconds, `Cache-Status`.
 async fn ask(fleet: &Fleet, replica: usize, report: u32) -> (u16, u64, String) {
@@ -223,5 +223,101 @@ async fn a_replica_that_dies_in_a_flight_delays_the_others_by_its_lease_at_most(
     while ask(&fleet, 0, 1).await.0 != 200 {
         waited += 1;
         assert!(waited < 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_every_replica_is_asked_for_at_once_costs_one_call() {
+    let fleet = Fleet::of(3, &[]);
+    Fleet::has_met().await;
+    fleet.vendor.inject(Fault::Latency(Duration::from_millis(300)), Scope::All);
+    for replica in 0..3 {
+        ask(&fleet, replica, 1).await;
+    }
+    sleep(Duration::from_secs(310)).await;
+    for replica in 0..3 {
+        ask(&fleet, replica, 1).await;
+    }
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(fleet.vendor.calls(), 2);
+    for replica in 0..3 {
+        assert_eq!(ask(&fleet, replica, 1).await.1, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_in_the_store_that_is_too_old_to_be_served_at_once_is_fetched_again() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    ask(&fleet, 0, 1).await;
+    sleep(OLD).await;
+    let (status, age, how) = ask(&fleet, 1, 1).await;
+    assert_eq!((status, age, how.as_str()), (200, 0, "link-report-proxy; fwd=uri-miss; stored"));
+    sleep(OLD).await;
+    assert_eq!(ask(&fleet, 1, 1).await.1, 0, "the same where it is held");
+    assert_eq!(fleet.vendor.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_replica_has_fetched_without_the_store_is_not_replaced_by_an_older_report() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    fleet.links[1].set(LinkFault::Cut);
+    ask(&fleet, 0, 1).await;
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(ask(&fleet, 1, 1).await.1, 0);
+    fleet.links[1].set(LinkFault::None);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(ask(&fleet, 1, 1).await.1, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_that_the_store_has_not_heard_is_not_undone_by_what_the_store_has() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    ask(&fleet, 0, 1).await;
+    sleep(Duration::from_secs(20)).await;
+    fleet.links[0].set(LinkFault::RequestLost);
+    let target = format!("/cache/{}", synthetic_id(1, 2));
+    fleet.replicas[0].admin_as("127.0.0.1:5", request(Method::DELETE, &target, &[])).await;
+    sleep(Duration::from_millis(10)).await;
+    fleet.links[0].set(LinkFault::None);
+    assert_eq!(ask(&fleet, 0, 1).await.1, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_is_repeated_when_the_store_has_lost_it() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    ask(&fleet, 0, 1).await;
+    let before = fleet.store.copy();
+    let target = format!("/cache/{}", synthetic_id(1, 2));
+    fleet.replicas[0].admin_as("127.0.0.1:5", request(Method::DELETE, &target, &[])).await;
+    sleep(Duration::from_secs(1)).await;
+    fleet.store.fail_over(before);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(ask(&fleet, 1, 1).await.1, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_does_not_wait_until_the_other_replicas_are_told_of_it() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    fleet.vendor.inject(Fault::Latency(Duration::from_secs(1)), Scope::All);
+    let asking = fleet.replicas[0].get_meanwhile(&path(1));
+    sleep(Duration::from_millis(500)).await;
+    fleet.links[0].set(LinkFault::ReplyLost);
+    let (answer, waited) = timed(asking).await;
+    assert_eq!((answer.unwrap().status, waited), (200, Duration::from_millis(500)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_miss_waits_for_the_store_twice_at_most() {
+    for fault in [LinkFault::RequestLost, LinkFault::ReplyLost] {
+        let fleet = Fleet::of(2, &[]);
+        Fleet::has_met().await;
+        fleet.links[0].set(fault);
+        let (answer, waited) = timed(ask(&fleet, 0, 1)).await;
+        assert_eq!((answer.0, waited), (200, Duration::from_millis(500)), "{fault:?}");
     }
 }

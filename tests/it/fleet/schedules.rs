@@ -1,145 +1,84 @@
-//! Seeded schedules: half an hour of requests, while the store is slow, loses data, or is away from some replicas. What must
-//! hold is checked at the vendor and at every replica.
+//! Seeded schedules of a fleet: simulated hours, and some days. `tests/run fleet N` plays more of them.
 
-use std::time::Duration;
-
-use link_report_proxy::{
-    shared::StoreCopy,
-    simulator::{Fault, Options, Scope},
+use std::{
+    num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{available_parallelism, scope},
+    time::Duration,
 };
-use tokio::{task::JoinSet, time::sleep};
 
-use super::{Fleet, faulty_store::LinkFault};
-use crate::support::in_process::path;
+use super::schedule::{Played, Size, play};
 
-const LIMIT: u32 = 400;
-const SETTINGS: [(&str, &str); 4] = [
-    ("QUOTA__PER_SECOND", "4"),
-    ("QUOTA__PER_DAY", "400"),
-    ("CACHE__TTL", "60s"),
-    ("CACHE__STALE_WHILE_REVALIDATE", "60s"),
-];
-/// The tests' reserve is a tenth.
-const RESERVE: u64 = LIMIT as u64 / 10;
+const HOUR: Size = Size { length: Duration::from_hours(1), step: Duration::from_secs(3) };
+const DAY: Size = Size { length: Duration::from_hours(24), step: Duration::from_secs(40) };
 
-const STEP: Duration = Duration::from_secs(3);
-const STEPS: u32 = 600;
+/// The seeds of days begin here.
+const DAYS: u64 = 1 << 32;
 
-/// Which faults a schedule has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Faults {
-    /// The store is slow, or loses what it has acknowledged. The limits hold exactly.
-    OfTheStore,
-    /// The same, and links are cut or lose what they carry. The limits hold but for the shares of those cut off.
-    OfTheLinksToo,
+fn size(seed: u64) -> Size {
+    if seed < DAYS { HOUR } else { DAY }
 }
 
-/// A schedule under way.
-struct Schedule {
-    fleet: Fleet,
-    random: fastrand::Rng,
-    faults: Faults,
-    copy: StoreCopy,
+/// Each schedule has a thread and a runtime of its own: it depends on nothing but its seed.
+fn play_alone(seed: u64) -> Result<Played, String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(seed, size(seed)))));
+    played.map_err(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        words.or_else(|| panic.downcast_ref().copied()).unwrap_or("it panicked").to_owned()
+    })
 }
 
-// === impl Schedule ===
-
-impl Schedule {
-    async fn begin(seed: u64, faults: Faults) -> Self {
-        let mut random = fastrand::Rng::with_seed(seed);
-        // The limits are counted here, not enforced by the vendor.
-        let vendor = Options { per_second: 0, per_day: 0, ..Options::default() };
-        let fleet = Fleet::facing(vendor, random.usize(2..=5), &SETTINGS);
-        fleet.vendor.inject(Fault::Latency(Duration::from_millis(random.u64(20..400))), Scope::All);
-        Fleet::has_met().await;
-        let copy = fleet.store.copy();
-        Self { fleet, random, faults, copy }
-    }
-
-    async fn play(&mut self) {
-        let mut asked = JoinSet::new();
-        for step in 0..STEPS {
-            if step % 7 == 0 {
-                self.copy = self.fleet.store.copy();
-            }
-            if self.random.u8(..) < 20 {
-                self.disturb();
-            }
-            for replica in &self.fleet.replicas {
-                if self.random.bool() {
-                    asked.spawn(replica.get_meanwhile(&path(self.random.u32(0..40))));
+/// Plays all of them on all cores, and returns what the failed ones said.
+fn play_all(seeds: &[u64]) -> Vec<String> {
+    let (next, failed, calls) = (AtomicU64::new(0), Mutex::new(Vec::new()), AtomicU64::new(0));
+    scope(|threads| {
+        for _core in 0..available_parallelism().map_or(1, NonZero::get) {
+            threads.spawn(|| {
+                while let Some(seed) =
+                    seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap())
+                {
+                    match play_alone(*seed) {
+                        Ok(played) => drop(calls.fetch_add(played.calls, Ordering::Relaxed)),
+                        Err(what) => {
+                            let again = format!("FLEET_SEED={seed} tests/run fleet 1");
+                            let failure = format!("seed {seed}: {what}\n  again: {again}\n");
+                            println!("{failure}");
+                            failed.lock().unwrap().push(failure);
+                        }
+                    }
                 }
-            }
-            sleep(STEP).await;
+            });
         }
-        for answer in asked.join_all().await {
-            let status = answer.expect("an answer").status;
-            // 504: a replica that was cut off in a flight keeps the others waiting until its lease ends.
-            assert!(
-                [200, 503].contains(&status) || (status, self.faults) == (504, Faults::OfTheLinksToo),
-                "{status}"
-            );
-        }
-    }
-
-    fn disturb(&mut self) {
-        let store = &self.fleet.store;
-        let link = &self.fleet.links[self.random.usize(0..self.fleet.links.len())];
-        match self.random.u8(0..9) {
-            0 => store.fail_over(self.copy.clone()),
-            1 => store.put_back(self.copy.clone()),
-            2 => store.flush(),
-            3 => store.restart_empty(),
-            4 => link.set(LinkFault::Slow(Duration::from_millis(self.random.u64(1..240)))),
-            5 if self.faults == Faults::OfTheLinksToo => link.set(LinkFault::Cut),
-            6 if self.faults == Faults::OfTheLinksToo => link.set(LinkFault::RequestLost),
-            7 if self.faults == Faults::OfTheLinksToo => link.set(LinkFault::ReplyLost),
-            _ => link.set(LinkFault::None),
-        }
-    }
-
-    async fn check(&self, seed: u64) {
-        let (calls, second) = (self.fleet.vendor.calls(), self.fleet.busiest_second());
-        let (most, most_in_a_second) = match self.faults {
-            Faults::OfTheStore => (u64::from(LIMIT), 4),
-            Faults::OfTheLinksToo => (u64::from(LIMIT) + RESERVE, 8),
-        };
-        assert!(calls <= most, "seed {seed}: {calls} calls");
-        assert!(second <= most_in_a_second, "seed {seed}: {second} calls in a second");
-        for link in &self.fleet.links {
-            link.set(LinkFault::None);
-        }
-        sleep(Duration::from_secs(30)).await;
-        let mut known = Vec::new();
-        for replica in &self.fleet.replicas {
-            let used = replica.admin("/quota").await.json()["day"]["used"].as_u64().expect("a number");
-            assert!(used >= calls, "seed {seed}: {used} known of {calls} calls");
-            known.push(used);
-        }
-        assert!(known.iter().all(|used| *used == known[0]), "seed {seed}: {known:?}");
-    }
+    });
+    println!("{} schedules, {} calls", seeds.len(), calls.into_inner());
+    failed.into_inner().unwrap()
 }
 
-/// How many schedules of each kind; `tests/run fleet N` plays more.
-fn schedules() -> u64 {
-    std::env::var("FLEET_SCHEDULES").map_or(12, |schedules| schedules.parse().expect("a number"))
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|number| number.parse().expect("a number"))
 }
 
-async fn play_all(faults: Faults) {
-    for seed in 0..schedules() {
-        println!("{faults:?}, seed {seed}");
-        let mut schedule = Schedule::begin(seed, faults).await;
-        schedule.play().await;
-        schedule.check(seed).await;
-    }
+#[test]
+fn whatever_goes_wrong_a_fleet_keeps_its_promises() {
+    let seeds: Vec<_> = match number("FLEET_SEED") {
+        Some(seed) => vec![seed],
+        None => {
+            let (hours, days) = (number("FLEET_SCHEDULES").unwrap_or(12), number("FLEET_DAYS").unwrap_or(0));
+            // The longest ones first.
+            (DAYS..DAYS + days).chain(0..hours).collect()
+        }
+    };
+    let failed = play_all(&seeds);
+    assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), seeds.len(), failed.concat());
 }
 
-#[tokio::test(start_paused = true)]
-async fn whatever_the_store_loses_no_limit_is_overrun_and_all_agree_in_the_end() {
-    play_all(Faults::OfTheStore).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn whatever_the_links_lose_the_limits_are_overrun_by_the_shares_at_most_and_all_agree_in_the_end() {
-    play_all(Faults::OfTheLinksToo).await;
+#[test]
+fn a_seed_plays_the_same_schedule_again() {
+    assert_eq!(play_alone(7), play_alone(7));
 }
