@@ -93,6 +93,8 @@ impl World {
             per_second: 0,
             per_day: 0,
             remembered_requests: 1_000,
+            // The token is not what is played here.
+            access_token_lifetime: Duration::from_hours(24 * 365),
             ..Options::default()
         });
         let reports = random.u32(4..=24);
