@@ -11,10 +11,10 @@ use crate::support::played_day::{Figures, PlayedDay};
 
 /// Campaigns of all ages, each watched by the viewers of every replica.
 fn hot_keys() -> Workload {
-    let mut population = Population::new(1, 0, 10_000);
-    for age in 0..34 {
+    let mut population = Population::new(1, 0, 1_000);
+    for age in 0..10 {
         let campaign = population.campaign(f64::from(age) * -7_200.0, 2_000.0);
-        for viewer in 0..6 {
+        for viewer in 0..3 {
             population.watch(&Watching {
                 campaign,
                 form: ReportForm::Clicked,
@@ -40,12 +40,12 @@ async fn the_day_s_calls_of_three_replicas_last_until_midnight_as_those_of_one_d
     let (alone, fleet) = (played(1).await, played(3).await);
     let (noon, midnight) = (Duration::from_hours(12), Duration::from_hours(24));
     let calls = |figures: &Figures, until| figures.calls_in(Duration::ZERO..until) as f64;
-    for (until, tolerance) in [(noon, 0.05), (midnight, 0.02)] {
+    for (until, tolerance) in [(noon, 0.1), (midnight, 0.08)] {
         let (one, three) = (calls(&alone, until), calls(&fleet, until));
         assert!((three / one - 1.0).abs() < tolerance, "{until:?}: {one} {three}");
     }
-    assert!((9_500.0..=10_000.0).contains(&calls(&fleet, midnight)), "{}", calls(&fleet, midnight));
+    assert!((900.0..=1_000.0).contains(&calls(&fleet, midnight)), "{}", calls(&fleet, midnight));
     let (one, three) = (alone.measured.missed_per_answer(), fleet.measured.missed_per_answer());
-    assert!(three < 1.1 * one, "{one} {three}");
+    assert!(three < 1.25 * one, "{one} {three}");
     assert_eq!(fleet.measured.refused, 0);
 }
