@@ -73,14 +73,16 @@ impl App {
         metrics.state.damaged_files(damaged_files);
         let mut background = Vec::new();
 
-        let tokens = tokens(settings, authority, token_store, metrics.token.clone()).await?;
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
         let membership = shared.map(|backend| {
             let store = fleet::store(backend, &metrics, &mut background);
-            fleet::join(store, settings, &quota, &mut background)
+            fleet::join(store, settings, &quota)
         });
+        let durability = token_store.durability();
+        let records = fleet::token_records(membership.as_ref(), token_store, settings, &metrics).await?;
+        let tokens = tokens(settings, authority, records, durability, metrics.token.clone()).await?;
         let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),
@@ -88,9 +90,12 @@ impl App {
             metrics.cache.clone(),
         ));
         let reports = match &membership {
-            Some(fleet) => fleet::share_reports(fleet, &memory, reports, settings, &mut background),
+            Some(fleet) => fleet::share_reports(fleet, &memory, reports, &tokens, settings, &mut background),
             None => reports,
         };
+        if let Some(fleet) = &membership {
+            fleet::keep_in_touch(fleet, &quota, &tokens, &mut background);
+        }
         let clients = bearer_auth(
             "clients.tokens_file",
             settings.clients.tokens_file.as_ref(),

@@ -1,6 +1,6 @@
 //! Builds client authentication (bearer tokens from files, reloaded when they change) and the upstream token's manager.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::Connect;
@@ -10,9 +10,9 @@ use super::SetupError;
 use crate::{
     server::BearerAuth,
     settings::{SecretContent, SecretFile, Settings, TokenSourceKind},
-    state::{Durability, Inbox, TokenStore},
+    state::{Durability, Inbox},
     telemetry::TokenMetrics,
-    token::{RefreshTokenSources, RenewalConfig, TokenManager, TokenSetupError, TokenSource},
+    token::{RefreshTokenSources, RenewalConfig, TokenManager, TokenRecords, TokenSetupError, TokenSource},
     upstream::FormClient,
 };
 
@@ -51,7 +51,8 @@ pub(super) fn bearer_auth<T: SecretContent + Send + 'static>(
 pub(super) async fn tokens<C>(
     settings: &Settings,
     authority: C,
-    store: Arc<dyn TokenStore>,
+    records: TokenRecords,
+    durability: Durability,
     metrics: TokenMetrics,
 ) -> Result<TokenManager, TokenSetupError>
 where
@@ -80,13 +81,13 @@ where
             };
             let seeds = RefreshTokenSources {
                 configured: given(token.refresh_token.as_ref(), token.refresh_token_file.as_ref()),
-                inbox: match store.durability() {
+                inbox: match durability {
                     Durability::Durable => settings.state.dir.as_ref().map(Inbox::of),
                     // Reading the inbox removes its file, and this store would lose the token with the process.
                     Durability::Volatile => None,
                 },
             };
-            TokenManager::renewed(renewing, seeds, store, metrics).await
+            TokenManager::renewed(renewing, seeds, records, metrics).await
         }
     }
 }

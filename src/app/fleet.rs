@@ -6,15 +6,19 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 use tower::Layer as _;
 
-use super::{Calls, SharedBackend, options};
+use super::{Calls, SetupError, SharedBackend, options};
 use crate::{
     cache::{ReportCache, SharedFetch, SharedLifetimes, SharedTier},
     middleware::{TowerService, step},
     outage::Outage,
     quota::{FleetQuota, Quota},
-    settings::Settings,
-    shared::{Change, ChangeId, ChangeKind, Membership, PurgeQueue, SharedStore, SharedStoreError},
+    settings::{Settings, TokenSourceKind},
+    shared::{
+        Change, ChangeId, ChangeKind, FleetSeal, Membership, PurgeQueue, SharedStore, SharedStoreError,
+    },
+    state::TokenStore,
     telemetry::Metrics,
+    token::{FleetRecords, TokenManager, TokenRecords, TokenSetupError},
 };
 
 /// A read of the feed waits for this time; then it is read again.
@@ -42,20 +46,55 @@ pub(super) fn store(
     }
 }
 
-/// Joins the fleet of this store. Nothing waits for the store: its absence is noticed by the first operation.
-pub(super) fn join(
-    store: Arc<dyn SharedStore>,
+/// Seals what the replicas share; `None`: without `shared.key_file`.
+pub(super) fn seal(settings: &Settings) -> Result<Option<FleetSeal>, SetupError> {
+    let (Some(file), Some(namespace)) = (&settings.shared.key_file, settings.namespace()) else {
+        return Ok(None);
+    };
+    let keys = file.read().map_err(|source| SetupError::SecretFile { key: "shared.key_file", source })?;
+    Ok(Some(FleetSeal::new(namespace, &keys)))
+}
+
+/// Where the token's record is kept: in the fleet's store, if it can be sealed for it.
+pub(super) async fn token_records(
+    membership: Option<&Arc<Membership>>,
+    own: Arc<dyn TokenStore>,
     settings: &Settings,
-    quota: &Quota,
-    background: &mut Vec<BoxFuture<'static, ()>>,
-) -> Arc<Membership> {
+    metrics: &Metrics,
+) -> Result<TokenRecords, SetupError> {
+    let (Some(membership), TokenSourceKind::Refresh) = (membership, settings.token.source) else {
+        return Ok(own.into());
+    };
+    let Some(seal) = seal(settings)? else {
+        tracing::warn!(
+            "shared.key_file is not set: the token is not shared, and each replica renews its own; if the refresh token \
+             rotates, the replicas must not have the same one, since the first renewal ends it for the others"
+        );
+        return Ok(own.into());
+    };
+    let metrics = metrics.fleet_token();
+    let records = FleetRecords::new(Arc::clone(membership), seal, own, metrics).await;
+    Ok(TokenRecords::Fleet(Arc::new(records.map_err(TokenSetupError::from)?)))
+}
+
+/// Joins the fleet of this store. Nothing waits for the store: its absence is noticed by the first operation.
+pub(super) fn join(store: Arc<dyn SharedStore>, settings: &Settings, quota: &Quota) -> Arc<Membership> {
     let shared = &settings.shared;
     let membership = Arc::new(Membership::new(store, shared.margin.into()));
     let replicas = u32::try_from(shared.replicas.get()).ok().and_then(NonZeroU32::new);
     let limits = options::quota_limits(&settings.quota);
     quota.join(FleetQuota::new(Arc::clone(&membership), &limits, replicas.unwrap_or(NonZeroU32::MAX)));
-    background.push(Box::pin(beat(Arc::clone(&membership), quota.clone())));
     membership
+}
+
+/// Sends heartbeats, and passes on what they tell.
+pub(super) fn keep_in_touch(
+    membership: &Arc<Membership>,
+    quota: &Quota,
+    tokens: &TokenManager,
+    background: &mut Vec<BoxFuture<'static, ()>>,
+) {
+    background.push(Box::pin(beat(Arc::clone(membership), quota.clone(), tokens.clone())));
 }
 
 /// The upstream's stack with the store above it, so that a report that another replica has fetched costs no call.
@@ -63,6 +102,7 @@ pub(super) fn share_reports(
     membership: &Arc<Membership>,
     memory: &Arc<ReportCache>,
     calls: Calls,
+    tokens: &TokenManager,
     settings: &Settings,
     background: &mut Vec<BoxFuture<'static, ()>>,
 ) -> Calls {
@@ -74,7 +114,12 @@ pub(super) fn share_reports(
         keep: cache.stale_if_error.max(cache.stale_while_revalidate).max(cache.ttl),
     };
     let tier = Arc::new(SharedTier::new(Arc::clone(memory), Arc::clone(membership), lifetimes));
-    background.push(Box::pin(follow(Arc::clone(membership), Arc::clone(memory), Arc::clone(&tier))));
+    background.push(Box::pin(follow(
+        Arc::clone(membership),
+        Arc::clone(memory),
+        Arc::clone(&tier),
+        tokens.clone(),
+    )));
     Calls::new(step(SharedFetch(tier)).layer(TowerService(calls)))
 }
 
@@ -90,13 +135,18 @@ pub(super) fn share_purges(
 }
 
 /// Reads the change feed for ever.
-async fn follow(membership: Arc<Membership>, memory: Arc<ReportCache>, tier: Arc<SharedTier>) {
+async fn follow(
+    membership: Arc<Membership>,
+    memory: Arc<ReportCache>,
+    tier: Arc<SharedTier>,
+    tokens: TokenManager,
+) {
     let mut at = None;
     loop {
         match read_on(&membership, &mut at).await {
             Ok(changes) => {
                 for change in changes {
-                    heed(change.kind, &membership, &memory, &tier).await;
+                    heed(change.kind, &membership, &memory, &tier, &tokens).await;
                 }
             }
             // The heartbeats tell of the outage.
@@ -127,6 +177,7 @@ async fn heed(
     membership: &Membership,
     memory: &Arc<ReportCache>,
     tier: &Arc<SharedTier>,
+    tokens: &TokenManager,
 ) {
     match change {
         ChangeKind::Report { key, fence } => tier.flight_ended(key, Some(fence)).await,
@@ -134,18 +185,25 @@ async fn heed(
         ChangeKind::Purge { key: Some(key), fence: _ } => drop(memory.purge(key.id)),
         ChangeKind::Purge { key: None, fence: _ } => drop(memory.purge_all()),
         ChangeKind::Lockout | ChangeKind::Epoch(_) => membership.beat_soon(),
-        ChangeKind::Token { version: _ } => {}
+        ChangeKind::Token { version } => {
+            if let Some(fleet) = tokens.fleet() {
+                fleet.learn_version(version);
+            }
+        }
     }
 }
 
-/// Sends heartbeats, and tells the quota what the fleet has counted.
-async fn beat(membership: Arc<Membership>, quota: Quota) {
+/// Sends heartbeats, and tells the quota what the fleet has counted, and the renewer which token it has.
+async fn beat(membership: Arc<Membership>, quota: Quota, tokens: TokenManager) {
     let mut outage = Outage::default();
     membership
         .heartbeats(|beaten| match beaten {
             Ok(fleet) => {
                 outage.ends();
                 quota.learn(&fleet);
+                if let Some(records) = tokens.fleet() {
+                    records.learn(&fleet);
+                }
             }
             // The link reports these.
             Err(SharedStoreError::Away | SharedStoreError::TimedOut | SharedStoreError::Lost) => {}

@@ -115,6 +115,7 @@ impl FleetSeal {
     }
 
     /// What [`ReportToStore::mac`](super::ReportToStore::mac) is for this report.
+    #[cfg_attr(not(test), expect(dead_code, reason = "reports are not signed yet"))]
     pub(crate) fn sign_report(&self, key: ReportKey, kind: ReportKind, body: &[u8]) -> Bytes {
         let signature = hmac::sign(&self.first.report, &self.report_message(key, kind, body));
         [&self.first.id, signature.as_ref()].concat().into()
@@ -124,6 +125,7 @@ impl FleetSeal {
     ///
     /// # Errors
     /// [`SealError`], if not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "reports are not signed yet"))]
     pub(crate) fn check_report(&self, key: ReportKey, report: &SharedReport) -> Result<(), SealError> {
         let (_id, signature) = report.mac.split_at_checked(KEY_ID_BYTES).ok_or(SealError::UnknownForm)?;
         let signer = self.key(&report.mac)?;

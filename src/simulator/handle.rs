@@ -15,7 +15,7 @@ use super::device::{Decision, Devices};
 use super::faults::{Fault, Faults, Scope};
 use super::options::Options;
 use super::quota::{SlidingWindow, VendorQuota};
-use super::record::{Record, SeenRequest};
+use super::record::{Record, SeenRefresh, SeenRequest};
 use super::reports::LinkListing;
 use super::scripted::{ScriptedCampaign, since_epoch};
 
@@ -153,6 +153,11 @@ impl Simulator {
     /// [`Options::remembered_requests`]; without the control path's.
     pub fn seen(&self) -> Vec<SeenRequest> {
         self.world.state().record.seen().cloned().collect()
+    }
+
+    /// The latest uses of refresh tokens, oldest first, at most [`Options::remembered_requests`].
+    pub fn refreshes(&self) -> Vec<SeenRefresh> {
+        self.world.state().record.refreshes().cloned().collect()
     }
 
     /// Report calls so far, the refused ones included.

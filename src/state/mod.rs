@@ -19,6 +19,7 @@ mod disk_queue;
 mod durability;
 mod error;
 mod file;
+mod fleet_position;
 mod inbox;
 mod ledger_record;
 mod memory;
@@ -36,6 +37,7 @@ pub(crate) use damage::{Contents, SetAside};
 pub(crate) use durability::Durability;
 pub(crate) use error::StateError;
 pub use file::FileStore;
+pub(crate) use fleet_position::{FleetPosition, IntentOwner, PairOrigin};
 pub use inbox::Inbox;
 pub(crate) use ledger_record::{DayRecord, DayStatus, LedgerRecord};
 #[cfg(test)]

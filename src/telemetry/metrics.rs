@@ -8,8 +8,8 @@ use std::{
 use prometheus::{Registry, TextEncoder, process_collector::ProcessCollector};
 
 use super::{
-    CacheMetrics, CircuitMetrics, QuotaMetrics, RequestMetrics, SharedMetrics, StateMetrics, TokenMetrics,
-    UpstreamMetrics, logging, series::SeriesFactory,
+    CacheMetrics, CircuitMetrics, FleetTokenMetrics, QuotaMetrics, RequestMetrics, SharedMetrics,
+    StateMetrics, TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
 };
 
 /// All metrics, grouped by the module that changes them.
@@ -77,6 +77,14 @@ impl Metrics {
     /// If it is called again.
     pub fn shared(&self) -> SharedMetrics {
         SharedMetrics::new(&SeriesFactory(&self.registry))
+    }
+
+    /// The series of a token that replicas share, which exist from now on. Once.
+    ///
+    /// # Panics
+    /// If it is called again.
+    pub fn fleet_token(&self) -> FleetTokenMetrics {
+        FleetTokenMetrics::new(&SeriesFactory(&self.registry))
     }
 
     /// Calls `observe` before each scrape: for gauges that are cheaper to read then than to keep up to date.

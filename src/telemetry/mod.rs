@@ -24,4 +24,4 @@ pub use metrics::Metrics;
 pub(crate) use requests::{RequestMetrics, RequestSeries};
 pub use shared::SharedMetrics;
 pub(crate) use state::StateMetrics;
-pub(crate) use token::TokenMetrics;
+pub(crate) use token::{FleetTokenMetrics, TokenMetrics};

@@ -15,7 +15,7 @@ use link_report_proxy::{
         CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
         LockoutRequest, LookUp, LookedUp, MemberId, MemorySharedStore, PurgeScope, Recovery, SharedReport,
         SharedStore, SharedStoreError, SharedToken, StoreIdentity, StoreReport, StoreSeen, ThrottleRequest,
-        TokenSwap, TokenSwapped,
+        TokenSwap, TokenSwapped, WriteSafety,
     },
 };
 use tokio::time::sleep;
@@ -35,6 +35,8 @@ pub(super) enum LinkFault {
     ReplyLost,
     /// It is done after this time.
     Slow(Duration),
+    /// It is done, and the client, which is frozen, hears of it after this time.
+    Frozen(Duration),
 }
 
 /// When the client gives up (`shared.timeout`).
@@ -79,6 +81,11 @@ impl FaultyStore {
                     sleep(TIMEOUT).await;
                     Err(SharedStoreError::TimedOut)
                 }
+                LinkFault::Frozen(by) => {
+                    let reply = operation().await;
+                    sleep(by).await;
+                    reply
+                }
                 LinkFault::Slow(by) if by >= TIMEOUT => {
                     sleep(TIMEOUT).await;
                     Err(SharedStoreError::TimedOut)
@@ -118,6 +125,7 @@ carried! {
     read_token() -> Option<SharedToken>;
     swap_token(seen: StoreSeen, swap: TokenSwap) -> Guarded<TokenSwapped>;
     restore_token(seen: StoreSeen, token: SharedToken) -> Guarded<u64>;
+    write_safety() -> WriteSafety;
     changes(after: ChangeId, wait: Duration) -> FeedPage;
     newest_change() -> ChangeId;
 }

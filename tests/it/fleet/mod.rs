@@ -7,6 +7,9 @@ mod real_redis;
 mod redis_server;
 mod reports;
 mod schedules;
+mod token_fleet;
+mod token_schedules;
+mod tokens;
 
 use std::{sync::Arc, time::Duration};
 

@@ -121,7 +121,7 @@ impl Schedule {
 }
 
 /// How many schedules of each kind; `tests/run fleet N` plays more.
-fn schedules() -> u64 {
+pub(super) fn schedules() -> u64 {
     std::env::var("FLEET_SCHEDULES").map_or(12, |schedules| schedules.parse().expect("a number"))
 }
 

@@ -99,7 +99,7 @@ impl InProcess {
         before: impl FnOnce(&Simulator),
     ) -> Self {
         let vendor = Simulator::new(Options { now: start(), per_second: 0, ..vendor });
-        Self::build(vendor, None, settings, before)
+        Self::build(vendor, None, StateStores::in_memory(), settings, before)
     }
 
     /// One of the replicas in front of this vendor that share a store.
@@ -108,12 +108,23 @@ impl InProcess {
         shared: Option<Arc<dyn SharedStore>>,
         settings: &[(&str, &str)],
     ) -> Self {
-        Self::build(vendor, shared, settings, |_vendor| ())
+        Self::resumed(vendor, shared, StateStores::in_memory(), settings)
+    }
+
+    /// The same, with what an earlier one has left.
+    pub(crate) fn resumed(
+        vendor: Simulator,
+        shared: Option<Arc<dyn SharedStore>>,
+        stores: StateStores,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        Self::build(vendor, shared, stores, settings, |_vendor| ())
     }
 
     fn build(
         vendor: Simulator,
         shared: Option<Arc<dyn SharedStore>>,
+        stores: StateStores,
         settings: &[(&str, &str)],
         before: impl FnOnce(&Simulator),
     ) -> Self {
@@ -127,11 +138,12 @@ impl InProcess {
         let settings = load_settings(&settings);
         before(&vendor);
         let connector = PipeConnector::to(&vendor);
-        let world = Environment { clock: WallClock::starting_at(start()), opening: InitialCount::Unspent };
+        let world =
+            Environment { clock: WallClock::starting_at(vendor.now()), opening: InitialCount::Unspent };
         let dependencies = Dependencies {
             api: connector.connector(),
             authority: connector.connector(),
-            stores: StateStores::in_memory(),
+            stores,
             shared: shared.map(SharedBackend::Store),
             world,
         };
