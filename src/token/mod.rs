@@ -1,5 +1,7 @@
 //! The OAuth 2.0 access token: its source, its renewal, its back-off after 401s, and the `Authorization` header.
 //!
+//! Where replicas share the token, `fleet` keeps its record and decides who renews.
+//!
 //! The only module that sends a secret to the upstream. It must not depend on what is fetched, on the cache or on the
 //! quota. Other modules see the token's generation number and its status, never the token.
 //!
