@@ -9,7 +9,8 @@ use crate::{
     quota::{Forecast, QuotaSnapshot, SecondCount},
     refresh::{PriceStatus, ProbeOffReason, ShadowStatus},
     report::DerivationMismatch,
-    token::{RenewalSnapshot, TokenSnapshot},
+    state::PairOrigin,
+    token::{FleetTokenSnapshot, RenewalSnapshot, TokenSnapshot},
 };
 
 /// The price follows the demand so closely that the calls at a price are within a tenth of those left; beyond, a person
@@ -103,7 +104,7 @@ fn why(plan: &PriceStatus) -> String {
 }
 
 pub(super) fn token(snapshot: TokenSnapshot) -> Value {
-    let TokenSnapshot { source, generation, changed_at, expires_at, status, renewal } = snapshot;
+    let TokenSnapshot { source, generation, changed_at, expires_at, status, renewal, fleet } = snapshot;
     let mut shown = json!({
         "source": source,
         "status": status.as_str(),
@@ -117,6 +118,15 @@ pub(super) fn token(snapshot: TokenSnapshot) -> Value {
             "refresh_token_rotation": rotation.as_str(),
             "durability": durability.as_str(),
             "last_error": last_error,
+        });
+    }
+    if let Some(FleetTokenSnapshot { version, generation, origin, store, waits_for }) = fleet {
+        shown["fleet"] = json!({
+            "version": version,
+            "generation": generation,
+            "renewed_by": origin.map(PairOrigin::as_str),
+            "shared_store": store.as_str(),
+            "waits_for": waits_for.map(|reason| reason.to_string()),
         });
     }
     shown

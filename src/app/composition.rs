@@ -79,7 +79,6 @@ impl App {
         }
         let mut background = Vec::new();
 
-        let tokens = tokens(settings, authority, token_store, metrics.token.clone()).await?;
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
@@ -87,6 +86,15 @@ impl App {
             shared.map(|backend| fleet::join(backend, settings, &quota, (&metrics, &clock), &mut background));
         let membership = joined.as_ref().map(|joined| Arc::clone(&joined.membership));
         let purges = joined.as_ref().map(|joined| Arc::clone(&joined.purges));
+        let seal = match &joined {
+            Some(_) => fleet::seal(settings, &mut background)?,
+            None => None,
+        };
+        let durability = token_store.durability();
+        let records =
+            fleet::token_records((membership.as_ref(), seal.as_ref()), token_store, settings, &metrics)
+                .await?;
+        let tokens = tokens(settings, authority, records, durability, metrics.token.clone()).await?;
         let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),
@@ -95,10 +103,10 @@ impl App {
         ));
         let (reports, fleet) = match joined {
             Some(joined) => {
-                let seal = fleet::seal(settings, &mut background)?;
+                fleet::keep_in_touch(&joined.membership, &quota, &tokens, &mut background);
+                let below = fleet::Below { memory: &memory, tokens: &tokens, calls: reports };
                 let check = SharedReportCheck::new(seal, &metrics);
-                let (reports, tier) =
-                    fleet::share_reports(&joined, &memory, reports, check, settings, &mut background);
+                let (reports, tier) = fleet::share_reports(&joined, below, check, settings, &mut background);
                 (reports, Some(joined.status(tier, settings)))
             }
             None => (reports, None),

@@ -1,9 +1,6 @@
 //! Builds client authentication (bearer tokens from files, reloaded when they change) and the upstream token's manager.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::Connect;
@@ -14,9 +11,9 @@ use crate::{
     report::ClientNumber,
     server::BearerAuth,
     settings::{ClientToken, SecretContent, SecretFile, Settings, TokenSourceKind},
-    state::{Durability, Inbox, TokenStore},
+    state::{Durability, Inbox},
     telemetry::{Metrics, TokenMetrics},
-    token::{RefreshTokenSources, RenewalConfig, TokenManager, TokenSetupError, TokenSource},
+    token::{RefreshTokenSources, RenewalConfig, TokenManager, TokenRecords, TokenSetupError, TokenSource},
     upstream::FormClient,
 };
 
@@ -70,7 +67,8 @@ pub(super) fn named_tokens(metrics: &Metrics, tokens: Vec<ClientToken>) -> Vec<(
 pub(super) async fn tokens<C>(
     settings: &Settings,
     authority: C,
-    store: Arc<dyn TokenStore>,
+    records: TokenRecords,
+    durability: Durability,
     metrics: TokenMetrics,
 ) -> Result<TokenManager, TokenSetupError>
 where
@@ -99,13 +97,13 @@ where
             };
             let seeds = RefreshTokenSources {
                 configured: given(token.refresh_token.as_ref(), token.refresh_token_file.as_ref()),
-                inbox: match store.durability() {
+                inbox: match durability {
                     Durability::Durable => settings.state.dir.as_ref().map(Inbox::of),
                     // Reading the inbox removes its file, and this store would lose the token with the process.
                     Durability::Volatile => None,
                 },
             };
-            TokenManager::renewed(renewing, seeds, store, metrics).await
+            TokenManager::renewed(renewing, seeds, records, metrics).await
         }
     }
 }

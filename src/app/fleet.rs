@@ -13,12 +13,14 @@ use crate::{
     middleware::{TowerService, step},
     outage::Outage,
     quota::{FleetQuota, Quota, WallClock},
-    settings::Settings,
+    settings::{Settings, TokenSourceKind},
     shared::{
         ChangeId, ChangeKind, ConnectedStore, FeedPage, FleetSeal, MemberAbout, Membership,
         MembershipOptions, PurgeQueue, SharedStoreError, StoreLink,
     },
+    state::TokenStore,
     telemetry::{FleetMetrics, Metrics},
+    token::{FleetRecords, TokenManager, TokenRecords, TokenSetupError},
 };
 
 /// A read of the feed waits for this time; then it is read again.
@@ -77,7 +79,6 @@ pub(super) fn join(
     let membership = Arc::new(Membership::new(store, options));
     let limits = options::quota_limits(&settings.quota);
     quota.join(FleetQuota::new(Arc::clone(&membership), &limits, replicas));
-    background.push(Box::pin(beat(Arc::clone(&membership), quota.clone())));
     let (seen, shown, now) = (Arc::clone(&membership), fleet_metrics.clone(), clock.clone());
     metrics.before_scrape(move || {
         let known = seen.knowledge();
@@ -134,11 +135,49 @@ pub(super) fn seal(
     Ok(Some(seal))
 }
 
+/// Where the token's record is kept: in the fleet's store, if it can be sealed for it.
+pub(super) async fn token_records(
+    (membership, seal): (Option<&Arc<Membership>>, Option<&Arc<FleetSeal>>),
+    own: Arc<dyn TokenStore>,
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<TokenRecords, SetupError> {
+    let (Some(membership), TokenSourceKind::Refresh) = (membership, settings.token.source) else {
+        return Ok(own.into());
+    };
+    let Some(seal) = seal else {
+        tracing::warn!(
+            "shared.key_file is not set: the token is not shared, and each replica renews its own; if the refresh token \
+             rotates, the replicas must not have the same one, since the first renewal ends it for the others"
+        );
+        return Ok(own.into());
+    };
+    let metrics = metrics.fleet_token();
+    let records = FleetRecords::new(Arc::clone(membership), Arc::clone(seal), own, metrics).await;
+    Ok(TokenRecords::Fleet(Arc::new(records.map_err(TokenSetupError::from)?)))
+}
+
+/// Sends heartbeats, and passes on what they tell.
+pub(super) fn keep_in_touch(
+    membership: &Arc<Membership>,
+    quota: &Quota,
+    tokens: &TokenManager,
+    background: &mut Vec<BoxFuture<'static, ()>>,
+) {
+    background.push(Box::pin(beat(Arc::clone(membership), quota.clone(), tokens.clone())));
+}
+
+/// What the store is put between: the memory, and the upstream's stack with its token.
+pub(super) struct Below<'a> {
+    pub(super) memory: &'a Arc<ReportCache>,
+    pub(super) tokens: &'a TokenManager,
+    pub(super) calls: Calls,
+}
+
 /// The upstream's stack with the store above it, so that a report that another replica has fetched costs no call.
 pub(super) fn share_reports(
     fleet: &JoinedFleet,
-    memory: &Arc<ReportCache>,
-    calls: Calls,
+    Below { memory, tokens, calls }: Below<'_>,
     check: SharedReportCheck,
     settings: &Settings,
     background: &mut Vec<BoxFuture<'static, ()>>,
@@ -159,7 +198,12 @@ pub(super) fn share_reports(
         (check, Arc::clone(&fleet.purges)),
         metrics,
     ));
-    background.push(Box::pin(follow(Arc::clone(membership), Arc::clone(memory), Arc::clone(&tier))));
+    background.push(Box::pin(follow(
+        Arc::clone(membership),
+        Arc::clone(memory),
+        Arc::clone(&tier),
+        tokens.clone(),
+    )));
     (Calls::new(step(SharedFetch(Arc::clone(&tier))).layer(TowerService(calls))), tier)
 }
 
@@ -175,14 +219,19 @@ fn share_purges(
 }
 
 /// Reads the change feed for ever.
-async fn follow(membership: Arc<Membership>, memory: Arc<ReportCache>, tier: Arc<SharedTier>) {
+async fn follow(
+    membership: Arc<Membership>,
+    memory: Arc<ReportCache>,
+    tier: Arc<SharedTier>,
+    tokens: TokenManager,
+) {
     let mut at = None;
     loop {
         match read_on(&membership, &mut at).await {
             Ok(page) => {
                 let (read_at, is_full) = (Instant::now(), page.is_full());
                 for change in page.changes {
-                    heed(change.kind, &membership, &memory, &tier).await;
+                    heed(change.kind, &membership, &memory, &tier, &tokens).await;
                 }
                 if !is_full {
                     membership.feed_was_read(read_at);
@@ -213,6 +262,7 @@ async fn heed(
     membership: &Membership,
     memory: &Arc<ReportCache>,
     tier: &Arc<SharedTier>,
+    tokens: &TokenManager,
 ) {
     match change {
         ChangeKind::Report { key, fence } => tier.flight_ended(key, Some(fence)).await,
@@ -220,18 +270,25 @@ async fn heed(
         ChangeKind::Purge { key: Some(key), fence: _ } => drop(memory.purge(key.id)),
         ChangeKind::Purge { key: None, fence: _ } => drop(memory.purge_all()),
         ChangeKind::Lockout | ChangeKind::Epoch(_) => membership.beat_soon(),
-        ChangeKind::Token { version: _ } => {}
+        ChangeKind::Token { version } => {
+            if let Some(fleet) = tokens.fleet() {
+                fleet.learn_version(version);
+            }
+        }
     }
 }
 
-/// Sends heartbeats, and tells the quota what the fleet has counted.
-async fn beat(membership: Arc<Membership>, quota: Quota) {
+/// Sends heartbeats, and tells the quota what the fleet has counted, and the renewer which token it has.
+async fn beat(membership: Arc<Membership>, quota: Quota, tokens: TokenManager) {
     let mut outage = Outage::default();
     membership
         .heartbeats(|beaten| match beaten {
             Ok(fleet) => {
                 outage.ends();
                 quota.learn(&fleet);
+                if let Some(records) = tokens.fleet() {
+                    records.learn(&fleet);
+                }
             }
             // The link reports these.
             Err(SharedStoreError::Away | SharedStoreError::TimedOut | SharedStoreError::Lost) => {}

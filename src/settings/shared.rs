@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::enums::TokenSourceKind;
 use super::model::{Settings, SharedSettings};
 use super::namespace::StoreNamespace;
 use super::problem::SettingProblems;
@@ -35,6 +36,12 @@ pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
         return unused(shared, problems);
     };
     SecretFile::check(shared.key_file.as_ref(), "shared.key_file", problems);
+    if shared.key_file.is_none() && settings.token.source == TokenSourceKind::Refresh {
+        problems.add(
+            "shared.key_file",
+            "is missing: with token.source = \"refresh\" the replicas share the token, sealed with this key (make it with openssl rand -hex 32, the same for all replicas): without it, the first renewal of a refresh token that rotates ends it for the other replicas",
+        );
+    }
     if settings.namespace().is_none() {
         problems.add(
             "shared.namespace",

@@ -63,7 +63,7 @@ fn a_wrong_setting_of_the_store_is_refused_in_one_line_that_begins_with_its_key(
 }
 
 #[test]
-fn a_renewed_token_needs_no_key_since_it_is_not_shared() {
+fn a_renewed_token_needs_a_key_since_it_is_shared() {
     let refresh = |more: &str| {
         let env = [("LINK_REPORT_PROXY__TOKEN__SOURCE", "refresh")];
         let toml =
@@ -71,13 +71,15 @@ fn a_renewed_token_needs_no_key_since_it_is_not_shared() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("settings.toml");
         fs::write(&path, toml).unwrap();
-        super::Settings::load(Some(&path), env).unwrap()
+        super::Settings::load(Some(&path), env)
     };
-    assert!(refresh("").shared.key_file.is_none());
+    let error = refresh("").unwrap_err().to_string();
+    assert!(error.contains("shared.key_file: is missing: with token.source"), "{error}");
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("key");
     fs::write(&path, KEY).unwrap();
-    let keys = refresh(&format!("shared.key_file = {path:?}")).shared.key_file.unwrap().read().unwrap();
+    let keys =
+        refresh(&format!("shared.key_file = {path:?}")).unwrap().shared.key_file.unwrap().read().unwrap();
     assert_eq!(keys.first.expose_secret()[1], 1);
 }
 

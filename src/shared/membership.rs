@@ -176,6 +176,28 @@ impl Membership {
         }
     }
 
+    /// What this replica was told last: for [`Membership::run_as_of`].
+    pub fn seen(&self) -> StoreSeen {
+        self.known().seen
+    }
+
+    /// Runs a guarded operation whose arguments were read from the store after `seen` was: not at all if another epoch
+    /// has begun since, as another value may have the same version in it.
+    ///
+    /// # Errors
+    /// The operation's; [`SharedStoreError::Recovering`].
+    pub async fn run_as_of<'a, T>(
+        &'a self,
+        seen: StoreSeen,
+        operation: impl FnOnce(&'a dyn SharedStore, StoreSeen) -> StoreReply<'a, Guarded<T>>,
+    ) -> Result<T, SharedStoreError> {
+        let done = operation(&*self.store, seen).await?;
+        done.map_err(|_changed| {
+            self.beat_now.notify_one();
+            SharedStoreError::Recovering
+        })
+    }
+
     /// One heartbeat. Recovers if the store has lost writes, or if the server's identity has changed since the last one.
     ///
     /// # Errors

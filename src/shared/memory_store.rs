@@ -19,7 +19,7 @@ use super::{
     CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
     LockoutRequest, LookUp, LookedUp, MemberId, PurgeScope, Recovery, SharedReport, SharedStore,
     SharedStoreError, SharedToken, StoreIdentity, StoreReport, StoreSeen, ThrottleRequest, TokenSwap,
-    TokenSwapped,
+    TokenSwapped, WriteSafety,
     model::{StoreModel, StoreValue},
 };
 use crate::report::ReportKey;
@@ -32,6 +32,7 @@ pub struct MemorySharedStore {
     /// Increases with each restart and fail-over.
     history: AtomicU64,
     changed: Notify,
+    safety: Mutex<WriteSafety>,
 }
 
 /// All that a [`MemorySharedStore`] holds: what a fail-over to this copy brings back.
@@ -63,6 +64,7 @@ impl MemorySharedStore {
             clock: StoreClock { started: Instant::now(), epoch: AtomicU64::new(super::millis::millis(now)) },
             history: AtomicU64::new(0),
             changed: Notify::new(),
+            safety: Mutex::new(WriteSafety::Kept),
         }
     }
 
@@ -101,6 +103,11 @@ impl MemorySharedStore {
     /// Goes on from a copy, and its identity tells nothing of it.
     pub fn put_back(&self, StoreCopy(copy): StoreCopy) {
         self.with(|model| *model = copy);
+    }
+
+    /// From now on it says this of its writes.
+    pub fn set_write_safety(&self, safety: WriteSafety) {
+        *self.safety.lock().unwrap_or_else(PoisonError::into_inner) = safety;
     }
 
     /// Loses one value.
@@ -253,6 +260,11 @@ impl SharedStore for MemorySharedStore {
         token: SharedToken,
     ) -> BoxFuture<'_, Result<Guarded<u64>, SharedStoreError>> {
         self.reply(|model, now| model.restore_token(now, seen, &token))
+    }
+
+    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+        let safety = *self.safety.lock().unwrap_or_else(PoisonError::into_inner);
+        ready(Ok(safety)).boxed()
     }
 
     fn changes(&self, after: ChangeId, wait: Duration) -> BoxFuture<'_, Result<FeedPage, SharedStoreError>> {

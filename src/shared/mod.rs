@@ -33,7 +33,6 @@ mod model;
 mod purge_queue;
 mod redis_store;
 mod scripts;
-#[cfg_attr(not(test), expect(dead_code, reason = "the token is not shared yet"))]
 mod seal;
 mod shared_report;
 mod shared_token;
@@ -64,6 +63,6 @@ pub(crate) use seal::{FleetSeal, SealError};
 pub use shared_report::{
     FlightFailure, FlightLease, LookUp, LookedUp, Nonce, ReportKind, ReportToStore, SharedReport, StoreReport,
 };
-pub use shared_token::{SealedToken, SharedToken, TokenSwap, TokenSwapped};
+pub use shared_token::{SealedToken, SharedToken, TokenSwap, TokenSwapped, WriteSafety};
 pub use store::{PurgeScope, SharedStore};
 pub use store_server::{ConnectedStore, StoreLink, StoreServer};

@@ -194,9 +194,8 @@ impl StoreModel {
         swap: &TokenSwap,
     ) -> Guarded<TokenSwapped> {
         self.fleet.guard(seen)?;
-        let TokenSwap { expected, generation, ref token, ref sibling } = *swap;
-        let written =
-            SharedToken { version: expected + 1, generation, token: token.clone(), sibling: sibling.clone() };
+        let TokenSwap { expected, generation, ref token } = *swap;
+        let written = SharedToken { version: expected + 1, generation, token: token.clone() };
         if self.token_version() == expected {
             self.write_token(millis(now), written);
         } else if self.token.as_ref() != Some(&written) {

@@ -13,7 +13,7 @@ use super::{
     CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
     LockoutRequest, LookUp, LookedUp, MemberId, PurgeScope, Recovery, SharedReport, SharedStore,
     SharedStoreError, SharedToken, StoreIdentity, StoreReport, StoreSeen, ThrottleRequest, TokenSwap,
-    TokenSwapped,
+    TokenSwapped, WriteSafety,
     change::PAGE_LENGTH,
     millis::millis_up,
     store_script::StoreScript,
@@ -33,6 +33,9 @@ pub(super) trait Scripts: Debug + Send + Sync + 'static {
 
     /// Who the server is now; a server that is no primary is an error.
     fn identity(&self) -> BoxFuture<'_, Result<StoreIdentity, SharedStoreError>>;
+
+    /// Whether what was written so far outlives the server.
+    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>>;
 
     /// Runs a command that blocks for up to `wait`, on a connection of its own. Dropped before it ends, the command must
     /// not delay the next one by more than that.
@@ -166,6 +169,10 @@ impl<L: Scripts> SharedStore for RedisStore<L> {
         token: SharedToken,
     ) -> BoxFuture<'_, Result<Guarded<u64>, SharedStoreError>> {
         call(self, self.requests.restore_token(seen, &token), wire::parse_restored)
+    }
+
+    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+        self.scripts.write_safety()
     }
 
     fn changes(&self, after: ChangeId, wait: Duration) -> BoxFuture<'_, Result<FeedPage, SharedStoreError>> {

@@ -15,8 +15,6 @@ pub struct SharedToken {
     pub generation: u64,
     /// The record.
     pub token: SealedToken,
-    /// A second answer of the token endpoint to the same refresh token, if there was one: it may be the valid one.
-    pub sibling: Option<SealedToken>,
 }
 
 /// Replaces the record, if its version still is `expected`.
@@ -28,8 +26,6 @@ pub struct TokenSwap {
     pub generation: u64,
     /// The new record.
     pub token: SealedToken,
-    /// Its sibling.
-    pub sibling: Option<SealedToken>,
 }
 
 /// The result of a [`TokenSwap`].
@@ -40,6 +36,17 @@ pub enum TokenSwapped {
     Done(u64),
     /// Nothing was written: the store has this record (`None`: no record).
     Conflict(Option<SharedToken>),
+}
+
+/// Whether what was written so far outlives the server, as far as it can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteSafety {
+    /// Nothing speaks against it.
+    Kept,
+    /// The server has replicas, and none of them has confirmed the writes.
+    Unreplicated,
+    /// The server is rewriting its append-only file: if it is killed meanwhile, it may lose all that it holds.
+    Rewriting,
 }
 
 // === impl SealedToken ===

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{
     CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
     LockoutRequest, LookUp, LookedUp, MemberId, Recovery, SharedReport, SharedStoreError, SharedToken,
-    StoreIdentity, StoreReport, StoreSeen, ThrottleRequest, TokenSwap, TokenSwapped,
+    StoreIdentity, StoreReport, StoreSeen, ThrottleRequest, TokenSwap, TokenSwapped, WriteSafety,
 };
 use crate::report::ReportKey;
 
@@ -76,6 +76,9 @@ pub trait SharedStore: Debug + Send + Sync + 'static {
     /// Writes the token record back into a store that has lost it: only if `token.version` is higher than the store's.
     /// Returns the store's version afterwards.
     fn restore_token(&self, seen: StoreSeen, token: SharedToken) -> StoreReply<'_, Guarded<u64>>;
+
+    /// Whether what this replica has written so far outlives the server.
+    fn write_safety(&self) -> StoreReply<'_, WriteSafety>;
 
     /// The changes after this position; waits up to `wait` for the first. Not guarded.
     fn changes(&self, after: ChangeId, wait: Duration) -> StoreReply<'_, FeedPage>;

@@ -15,7 +15,7 @@ use super::device::{Decision, Devices};
 use super::faults::{Fault, Faults, Scope};
 use super::options::Options;
 use super::quota::{SlidingWindow, VendorQuota};
-use super::record::{Record, SeenRequest};
+use super::record::{Record, SeenRefresh, SeenRequest};
 use super::reports::LinkListing;
 use super::scripted::{ScriptedCampaign, since_epoch};
 
@@ -160,6 +160,11 @@ impl Simulator {
         let mut last: Vec<_> = self.world.state().record.seen().rev().take(most).cloned().collect();
         last.reverse();
         last
+    }
+
+    /// The latest uses of refresh tokens, oldest first, at most [`Options::remembered_requests`].
+    pub fn refreshes(&self) -> Vec<SeenRefresh> {
+        self.world.state().record.refreshes().cloned().collect()
     }
 
     /// Report calls so far, the refused ones included.

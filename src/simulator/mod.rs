@@ -45,6 +45,6 @@ pub use handle::Simulator;
 pub use options::{Options, RefreshTokenPolicy};
 pub use pipe::Pipe;
 pub use quota::Limit;
-pub use record::SeenRequest;
+pub use record::{SeenRefresh, SeenRequest};
 pub use reports::LinkListing;
 pub use scripted::{EmClicks, Fall, Recomputed, ScriptedCampaign};

@@ -15,6 +15,7 @@ use super::clock::Moment;
 use super::device::{Access, Decision};
 use super::handle::State;
 use super::options::Options;
+use super::record::SeenRefresh;
 use super::reply::VendorReply;
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -77,7 +78,10 @@ fn grant(
             if token.is_empty() {
                 return Err(bad_request("invalid_request", "The refresh_token is missing."));
             }
-            state.authority.refresh(token, now).map_err(|InvalidGrant| INVALID_GRANT)
+            let granted = state.authority.refresh(token, now);
+            let next = granted.as_ref().ok().and_then(|pair| pair.refresh.clone());
+            state.record.remember_refresh(SeenRefresh { sent: token.to_owned(), next, at: now.instant });
+            granted.map_err(|InvalidGrant| INVALID_GRANT)
         }
         DEVICE_GRANT => match state.devices.poll(form.get("device_code"), now.instant) {
             Ok(access) => Ok(Pair {

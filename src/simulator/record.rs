@@ -24,10 +24,22 @@ pub struct SeenRequest {
     pub at: Instant,
 }
 
+/// A refresh token as it was sent to the token endpoint.
+#[derive(Clone, Debug)]
+pub struct SeenRefresh {
+    /// The token that was sent.
+    pub sent: String,
+    /// The refresh token in the answer; `None`: `invalid_grant`.
+    pub next: Option<String>,
+    /// When, on tokio's clock.
+    pub at: Instant,
+}
+
 /// The latest requests and all counts.
 pub(super) struct Record {
     remembered: usize,
     seen: VecDeque<SeenRequest>,
+    refreshes: VecDeque<SeenRefresh>,
     report_calls: u64,
     token_calls: u64,
     statistics_calls: u64,
@@ -43,6 +55,7 @@ impl Record {
         Self {
             remembered,
             seen: VecDeque::new(),
+            refreshes: VecDeque::new(),
             report_calls: 0,
             token_calls: 0,
             statistics_calls: 0,
@@ -57,6 +70,17 @@ impl Record {
         if self.seen.len() > self.remembered {
             self.seen.pop_front();
         }
+    }
+
+    pub(super) fn remember_refresh(&mut self, refresh: SeenRefresh) {
+        self.refreshes.push_back(refresh);
+        if self.refreshes.len() > self.remembered {
+            self.refreshes.pop_front();
+        }
+    }
+
+    pub(super) fn refreshes(&self) -> impl DoubleEndedIterator<Item = &SeenRefresh> {
+        self.refreshes.iter()
     }
 
     /// Counts a report call, whatever its outcome, and returns the new total.

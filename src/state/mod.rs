@@ -20,6 +20,7 @@ mod disk_queue;
 mod durability;
 mod error;
 mod file;
+mod fleet_position;
 mod inbox;
 mod ledger_record;
 mod memory;
@@ -38,6 +39,7 @@ pub use disk_health::DiskHealth;
 pub(crate) use durability::Durability;
 pub(crate) use error::StateError;
 pub use file::FileStore;
+pub(crate) use fleet_position::{FleetPosition, IntentOwner, PairOrigin};
 pub use inbox::Inbox;
 pub(crate) use ledger_record::{DayRecord, DayStatus, LedgerRecord};
 #[cfg(test)]

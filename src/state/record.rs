@@ -9,6 +9,8 @@ use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::fleet_position::{FleetPosition, IntentOwner};
+
 /// The largest record: it has a few tokens of about a kilobyte each, and some dates. Anything larger is not ours.
 const LARGEST_BYTES: usize = 128 * 1024;
 
@@ -25,10 +27,17 @@ pub struct TokenRecord {
     pub rotation: Rotation,
     /// When a renewal was begun whose result is not stored. If set, the refresh token may be used up already.
     pub intent: Option<SystemTime>,
+    /// Who has begun it; `None`: this replica shares no token.
+    pub intent_owner: Option<IntentOwner>,
     /// The configured refresh token when this record was made: only a different one replaces the record.
     pub seed: Option<Fingerprint>,
     /// The refresh token that was last taken from the inbox.
     pub login_fingerprint: Option<Fingerprint>,
+    /// The refresh tokens of settings and logins that were replaced in a fleet: they do not come back, whichever replica
+    /// still has them in its settings.
+    pub former: Vec<Fingerprint>,
+    /// Its place in the fleet.
+    pub fleet: FleetPosition,
 }
 
 /// An access token with its times by the wall clock, for use after a restart.
@@ -61,7 +70,7 @@ pub struct Fingerprint(String);
 /// The bytes are not a record that this program writes.
 #[derive(Debug, thiserror::Error)]
 #[error("not a record that this program wrote")]
-pub(super) struct InvalidRecord;
+pub(crate) struct InvalidRecord;
 
 /// The JSON form of the token record; only here are its secrets written in clear text.
 #[derive(Serialize, Deserialize)]
@@ -77,6 +86,13 @@ struct TokenFields {
     seed: Option<Fingerprint>,
     #[serde(rename = "handed_over")]
     login_fingerprint: Option<Fingerprint>,
+    // These are of a fleet only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    intent_owner: Option<IntentOwner>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former: Vec<Fingerprint>,
+    #[serde(default, skip_serializing_if = "is_outside")]
+    fleet: FleetPosition,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,11 +115,14 @@ impl TokenRecord {
             intent: None,
             seed: None,
             login_fingerprint: None,
+            intent_owner: None,
+            former: Vec::new(),
+            fleet: FleetPosition::default(),
         }
     }
 
-    pub(super) fn to_bytes(&self, version: u64) -> Result<Vec<u8>, InvalidRecord> {
-        let Self { refresh_token, replaced, access, rotation, intent, seed, login_fingerprint } = self;
+    pub(crate) fn to_bytes(&self, version: u64) -> Result<Vec<u8>, InvalidRecord> {
+        let Self { refresh_token, replaced, access, rotation, intent, seed, login_fingerprint, .. } = self;
         let fields = TokenFields {
             version,
             refresh_token: refresh_token.expose_secret().to_owned(),
@@ -117,13 +136,16 @@ impl TokenRecord {
             intent_unix_ms: intent.map(unix_ms),
             seed: seed.clone(),
             login_fingerprint: login_fingerprint.clone(),
+            intent_owner: self.intent_owner,
+            former: self.former.clone(),
+            fleet: self.fleet,
         };
         let bytes = serde_json::to_vec(&fields).map_err(|_error| InvalidRecord)?;
         // Never write a record that would be refused when read.
         if bytes.len() > LARGEST_BYTES { Err(InvalidRecord) } else { Ok(bytes) }
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<(u64, Self), InvalidRecord> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(u64, Self), InvalidRecord> {
         let TokenFields {
             version,
             refresh_token,
@@ -133,6 +155,9 @@ impl TokenRecord {
             intent_unix_ms,
             seed,
             login_fingerprint,
+            intent_owner,
+            former,
+            fleet,
         } = parse(bytes)?;
         if refresh_token.is_empty() || replaced.iter().any(String::is_empty) {
             return Err(InvalidRecord);
@@ -152,6 +177,9 @@ impl TokenRecord {
             intent: intent_unix_ms.map(|at| from_unix_ms(at).ok_or(InvalidRecord)).transpose()?,
             seed,
             login_fingerprint,
+            intent_owner,
+            former,
+            fleet,
         };
         Ok((version, record))
     }
@@ -178,6 +206,10 @@ impl Fingerprint {
         let hash = digest(&SHA256, secret.expose_secret().as_bytes());
         Self(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     }
+}
+
+fn is_outside(fleet: &FleetPosition) -> bool {
+    *fleet == FleetPosition::default()
 }
 
 /// Parses JSON. Drops serde's message, which may quote a secret.
@@ -221,6 +253,9 @@ mod tests {
             intent: Some(now),
             seed: Some(seed.clone()),
             replaced: vec!["hush-new".into(), "hush-old".into()],
+            intent_owner: Some(IntentOwner(u64::MAX)),
+            former: vec![Fingerprint::of(&"hush-former".into())],
+            fleet: FleetPosition { version: 9, generation: 4, ..FleetPosition::default() },
             ..TokenRecord::new("hush-refresh".into())
         };
         let (version, read) = TokenRecord::from_bytes(&record.to_bytes(7).unwrap()).unwrap();
@@ -232,11 +267,15 @@ mod tests {
         assert_eq!((&read.seed, &read.login_fingerprint), (&Some(seed), &None));
         let replaced: Vec<_> = read.replaced.iter().map(SecretString::expose_secret).collect();
         assert_eq!(replaced, ["hush-new", "hush-old"]);
+        assert_eq!(
+            (read.intent_owner, &read.former, read.fleet),
+            (record.intent_owner, &record.former, record.fleet)
+        );
         assert!(!format!("{read:?}").contains("hush"));
     }
 
     #[test]
-    fn a_record_without_replaced_tokens_has_the_format_of_older_versions() {
+    fn a_record_of_no_fleet_and_without_replaced_tokens_has_the_format_of_older_versions() {
         let before = r#"{"version":3,"refresh_token":"r","access":null,"rotation":"rotating","intent_unix_ms":5,"seed":null,"handed_over":null}"#;
         let (version, read) = TokenRecord::from_bytes(before.as_bytes()).unwrap();
         assert_eq!((version, read.rotation, read.replaced.len()), (3, Rotation::Rotating, 0));

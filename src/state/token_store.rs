@@ -40,7 +40,7 @@ pub trait TokenStore: Debug + Send + Sync + 'static {
 
 /// The version of the token record: increases with each write, so no two writes have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Version(pub(super) u64);
+pub struct Version(pub(crate) u64);
 
 /// A token record with its version.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl Version {
 // === impl Swap ===
 
 impl Swap {
-    pub(super) fn conflict(held: Option<Stored>) -> Self {
+    pub(crate) fn conflict(held: Option<Stored>) -> Self {
         Self::Conflict(held.map(Box::new))
     }
 }

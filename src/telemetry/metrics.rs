@@ -8,8 +8,9 @@ use std::{
 use prometheus::{IntGauge, Registry, TextEncoder, process_collector::ProcessCollector};
 
 use super::{
-    CacheMetrics, CircuitMetrics, ClientMetrics, FleetMetrics, QuotaMetrics, RequestMetrics, SharedMetrics,
-    SharedReportMetrics, StateMetrics, TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
+    CacheMetrics, CircuitMetrics, ClientMetrics, FleetMetrics, FleetTokenMetrics, QuotaMetrics,
+    RequestMetrics, SharedMetrics, SharedReportMetrics, StateMetrics, TokenMetrics, UpstreamMetrics, logging,
+    series::SeriesFactory,
 };
 
 /// All metrics, grouped by the module that changes them.
@@ -108,6 +109,14 @@ impl Metrics {
     /// If it is called again.
     pub fn shared_reports(&self, reasons: &[&'static str]) -> SharedReportMetrics {
         SharedReportMetrics::new(&SeriesFactory(&self.registry), reasons)
+    }
+
+    /// The series of a token that replicas share, which exist from now on. Once.
+    ///
+    /// # Panics
+    /// If it is called again.
+    pub fn fleet_token(&self) -> FleetTokenMetrics {
+        FleetTokenMetrics::new(&SeriesFactory(&self.registry))
     }
 
     /// Calls `observe` before each scrape: for gauges that are cheaper to read then than to keep up to date.

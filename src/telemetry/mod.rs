@@ -30,4 +30,4 @@ pub(crate) use requests::{RequestMetrics, RequestSeries};
 pub use shared::SharedMetrics;
 pub use shared_reports::SharedReportMetrics;
 pub(crate) use state::StateMetrics;
-pub(crate) use token::TokenMetrics;
+pub(crate) use token::{FleetTokenMetrics, TokenMetrics};

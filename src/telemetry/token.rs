@@ -19,6 +19,13 @@ pub struct TokenMetrics {
     at_risk: IntGauge,
 }
 
+/// The token that replicas share. Its series exist only where they do.
+#[derive(Debug, Clone)]
+pub struct FleetTokenMetrics {
+    version: IntGauge,
+    store_behind: IntGauge,
+}
+
 // === impl TokenMetrics ===
 
 impl TokenMetrics {
@@ -89,6 +96,33 @@ impl TokenMetrics {
     /// An attempt to get a newer token failed.
     pub fn renewal_failed(&self) {
         self.renewals.with_label_values(&[ERROR]).inc();
+    }
+}
+
+// === impl FleetTokenMetrics ===
+
+impl FleetTokenMetrics {
+    pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
+        Self {
+            version: series.int_gauge(
+                "token_version",
+                "The version of the token record that the replicas share, as far as this one knows; 0: there is none.",
+            ),
+            store_behind: series.int_gauge(
+                "token_store_behind",
+                "1 while the shared store does not have the newest token that this replica knows of.",
+            ),
+        }
+    }
+
+    /// The newest version that this replica knows of.
+    pub fn version(&self, version: u64) {
+        self.version.set(i64::try_from(version).unwrap_or(i64::MAX));
+    }
+
+    /// Whether the store has an older one.
+    pub fn store_behind(&self, is_behind: bool) {
+        self.store_behind.set(is_behind.into());
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::{
+    failed::Failed,
     outcome::by_the_wall_clock,
-    renewer::{Failed, Renewal, Renewer},
+    renewer::{Renewal, Renewer, TokenConsent},
 };
 use crate::state::{Stored, TokenRecord};
 
@@ -15,10 +16,14 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl Renewer {
     /// Uses a record that another process has written, unless that process's renewal is still running or has failed (its
-    /// intent is set), or the access token in it has expired.
+    /// intent is set), or the access token in it has expired. In a fleet, where that renewal may be the next one, any
+    /// access token that is not the current one.
     pub(super) fn adopt(&mut self, newer: Option<&Stored>) -> Result<Renewal, Failed> {
         let valid = |record: &TokenRecord| {
-            let access = record.access.as_ref().filter(|_| record.intent.is_none());
+            let access = record.access.as_ref().filter(|access| match self.records.fleet() {
+                Some(_) => !self.current.is(&access.token),
+                None => record.intent.is_none(),
+            });
             access.is_some_and(|access| by_the_wall_clock(access, SystemTime::now()).is_some())
         };
         match newer {
@@ -32,18 +37,28 @@ impl Renewer {
 
     /// Reads the record that another process has written, and adopts its token if it is valid.
     pub(super) async fn look(&mut self) {
-        match self.read().await {
+        match self.records.read().await {
             Ok(newer) => {
+                self.look_outage.ends();
                 // Otherwise the other process writes again, or this one renews when that is due.
                 if let Ok(Renewal::Adopted | Renewal::Granted) = self.adopt(newer.as_ref()) {
                     self.adopted();
+                } else if let Some(newer) = newer.filter(|newer| self.is_new_consent(&newer.record)) {
+                    tracing::info!("another replica has installed a new refresh token");
+                    self.hold(&newer.record);
                 }
             }
             Err(error) => {
-                tracing::warn!("cannot read the token that another process has stored: {error}");
+                if self.look_outage.begins() {
+                    tracing::warn!("cannot read the token that another process has stored: {error}");
+                }
                 self.look_after = Instant::now() + LOOK_AGAIN_AFTER;
             }
         }
+    }
+
+    fn is_new_consent(&self, record: &TokenRecord) -> bool {
+        self.records.fleet().is_some() && self.consent.as_ref() != Some(&TokenConsent::of(record))
     }
 
     pub(super) fn adopted(&self) {

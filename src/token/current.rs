@@ -89,6 +89,11 @@ impl CurrentToken {
         self.read(|held| held.token.clone().filter(|_| !held.is_over(now)))
     }
 
+    /// Whether the token is this one.
+    pub(super) fn is(&self, secret: &SecretString) -> bool {
+        self.read(|held| held.token.as_ref().is_some_and(|token| token.is(secret)))
+    }
+
     /// The number of tokens so far; 0: none yet.
     pub(super) fn generation(&self) -> u64 {
         self.read(InstalledToken::generation)

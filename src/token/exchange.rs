@@ -2,13 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    current::{Arrival, Expiry},
+    current::{Arrival, Expiry, Validity},
+    failed::Failed,
+    fleet::{Claim, Denied, NotYet, PATIENCE, WaitReason},
     outcome::{renewed, same},
-    renewer::{Failed, RefreshTokenUse, Renewal, Renewer},
+    renewer::{RefreshTokenUse, Renewal, Renewer},
     seed::restored,
     token_response::{Client, TokenError, TokenResponse},
 };
@@ -34,25 +35,42 @@ impl Renewer {
     /// One renewal: write the intent, call the endpoint, write the result, use it; in this order, so that a crash at
     /// any point is noticed at the next start.
     pub(super) async fn exchange(&mut self) -> Result<Renewal, Failed> {
-        let Stored { version, record } = self.read().await?.ok_or(Failed::NoRefreshToken)?;
+        let stored = self.records.read().await?.ok_or(Failed::NoRefreshToken)?;
+        // Another replica has renewed since: its token may be all that is needed.
+        if self.records.fleet().is_some()
+            && let Ok(adopted) = self.adopt(Some(&stored))
+        {
+            return Ok(adopted);
+        }
         let client = self.client().await?;
-        let begun = TokenRecord { intent: Some(SystemTime::now()), ..record };
-        // This also proves that the result can be written.
-        let version = match self.write(Some(version), &begun).await? {
-            Swap::Done(version) => version,
-            Swap::Conflict(newer) => return self.adopt(newer.as_deref()),
+        let now = Instant::now();
+        let remaining = match self.current.standing(now) {
+            Validity::Valid => self.current.remaining(now).unwrap_or_default(),
+            // To wait costs as much as if there were none.
+            Validity::Rejected | Validity::Expired | Validity::Missing => Duration::ZERO,
+        };
+        let claim = match self.records.claim(&stored, remaining).await {
+            Ok(claim) => claim,
+            Err(Denied::Theirs(newer)) => return self.adopt(newer.as_deref()),
+            Err(Denied::NotYet(not_yet)) => return Err(Failed::NotYet(not_yet)),
+            Err(Denied::Failed(error)) => return Err(error.into()),
         };
         let asked_at = Instant::now();
+        if !claim.is_fresh(asked_at, SystemTime::now()) {
+            self.records.withdraw().await;
+            return Err(Failed::Paused);
+        }
+        let Claim { version, record: ref begun, .. } = claim;
         self.schedule.called(asked_at);
         let form = client.refresh(&self.renewing.url, &begun.refresh_token);
         let answered = self.renewing.form_client.post(form).await.map_err(TokenError::from)?;
         let grant = match TokenResponse::read(&answered, Some(&begun.refresh_token), SystemTime::now()) {
-            Err(TokenError::InvalidGrant) => return self.judged_invalid(&begun.refresh_token).await,
+            Err(TokenError::InvalidGrant) => return self.judged_invalid(&claim).await,
             read => read?,
         };
         let lifetime = grant.access.as_ref().map(|access| access.lifetime);
-        let (record, access) = renewed(&begun, grant);
-        match self.write_down(version, &begun.refresh_token, &record).await? {
+        let (record, access) = renewed(begun, grant);
+        match self.write_down(version, begun, &record).await? {
             Written::Ours => {}
             Written::Theirs(newer) => return self.adopt(newer.as_deref()),
         }
@@ -81,16 +99,23 @@ impl Renewer {
 
     /// Handles `invalid_grant` for the token that was sent. If another process has replaced it meanwhile, the newer record
     /// counts; if it has never worked, the refresh token that it replaced is restored.
-    async fn judged_invalid(&mut self, sent: &SecretString) -> Result<Renewal, Failed> {
-        let Stored { version, record } = match self.read().await? {
+    async fn judged_invalid(&mut self, claim: &Claim) -> Result<Renewal, Failed> {
+        let sent = &claim.record.refresh_token;
+        let Stored { version, record } = match self.records.read().await? {
             Some(stored) if same(&stored.record.refresh_token, sent) => stored,
             Some(newer) => return self.adopt(Some(&newer)),
             None => return Err(Failed::Endpoint(TokenError::InvalidGrant)),
         };
         let Some(restored) = restored(&record) else {
+            if let Some(rest) = claim.taken_over.and_then(|known| PATIENCE.checked_sub(known)) {
+                tracing::warn!(
+                    "the refresh token was refused; waiting for the replica that has used it before"
+                );
+                return Err(Failed::NotYet(NotYet { reason: WaitReason::OwnerMayAnswer, wait: rest }));
+            }
             return Err(Failed::Endpoint(TokenError::InvalidGrant));
         };
-        match self.write(Some(version), &restored).await? {
+        match self.records.replace(Some(version), &restored).await? {
             Swap::Done(_) => {
                 self.hold(&restored);
                 self.refresh_token = RefreshTokenUse::Restored;
@@ -104,12 +129,12 @@ impl Renewer {
     async fn write_down(
         &mut self,
         mut version: Version,
-        sent: &SecretString,
+        asked: &TokenRecord,
         record: &TokenRecord,
     ) -> Result<Written, Failed> {
         let mut last_writes = 0;
         loop {
-            match self.write(Some(version), record).await {
+            match self.records.keep(version, asked, record).await {
                 Ok(Swap::Done(_)) => return Ok(Written::Ours),
                 // An earlier write was reported as failed but did succeed.
                 Ok(Swap::Conflict(Some(stored)))
@@ -118,13 +143,15 @@ impl Renewer {
                 {
                     return Ok(Written::Ours);
                 }
-                Ok(Swap::Conflict(Some(stored))) if same(&stored.record.refresh_token, sent) => {
+                Ok(Swap::Conflict(Some(stored)))
+                    if same(&stored.record.refresh_token, &asked.refresh_token) =>
+                {
                     version = stored.version;
                 }
                 Ok(Swap::Conflict(newer)) => return Ok(Written::Theirs(newer)),
                 Err(error) => {
                     tracing::error!(
-                        "cannot write the renewed token to state.dir, not using it until that works; retrying: {error}"
+                        "cannot write the renewed token, not using it until that works; retrying: {error}"
                     );
                     if self.renewal_state.ending.is_cancelled() {
                         last_writes += 1;
@@ -141,7 +168,7 @@ impl Renewer {
     fn note_rotation(&self, rotation: Rotation) {
         let before = self.renewal_state.update_info(|info| std::mem::replace(&mut info.rotation, rotation));
         if before != Rotation::Rotating && rotation == Rotation::Rotating {
-            match self.store.durability() {
+            match self.records.durability() {
                 Durability::Durable => {
                     tracing::info!("the refresh token rotates; each new one is stored in state.dir");
                 }

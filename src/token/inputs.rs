@@ -110,6 +110,12 @@ impl RefreshTokenInputs {
         }
     }
 
+    /// In a fleet, nothing is read from the store before the start: [`RefreshTokenInputs::next`] returns the settings' token
+    /// first.
+    pub(super) fn begin_with_settings(&mut self) {
+        self.put_back = self.seed.clone().map(|seed| (Instant::now(), seed));
+    }
+
     /// The token could not be stored: `next` returns it again later.
     pub(super) fn again(&mut self, new_token: NewRefreshToken) {
         match new_token {

@@ -1,7 +1,7 @@
 //! The token manager: provides the access token to calls, installs newer ones, and handles 401s.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
@@ -10,19 +10,24 @@ use tokio::time::Instant;
 use super::{
     access::AccessToken,
     current::{CurrentToken, StatusChange, TokenVerdict, Validity},
+    fleet::FleetRecords,
     inputs::RefreshTokenInputs,
     provided_token::ProvidedToken,
+    records::TokenRecords,
     renewal_state::{RenewalPhase, RenewalState},
+    renewed::{Renewed, begin},
     renewer::{RefreshTokenUse, RenewalConfig, Renewer},
     schedule::RenewalSchedule,
-    snapshot::{RenewalSnapshot, TokenSnapshot, TokenStatus},
+    setup_error::TokenSetupError,
+    snapshot::{TokenSnapshot, TokenStatus},
     source::TokenSource,
     unauthorized_backoff::TokenPermit,
 };
 use crate::{
+    outage::Outage,
     report::{Cause, LocalDenial},
-    settings::{SecretFileError, SecretWatch},
-    state::{Durability, Inbox, Rotation, StateError, Stored, Swap, TokenStore, TokenStoreError},
+    settings::SecretWatch,
+    state::{Durability, Inbox},
     telemetry::TokenMetrics,
 };
 
@@ -41,20 +46,6 @@ pub struct RefreshTokenSources {
     pub inbox: Option<Inbox>,
 }
 
-/// The token manager cannot start: something that the settings name cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenSetupError {
-    /// The token's record.
-    #[error("state.dir: {0}")]
-    Store(#[from] TokenStoreError),
-    /// The tokens that `login` left.
-    #[error("state.dir: {0}")]
-    Inbox(#[from] StateError),
-    /// The refresh token's file.
-    #[error("token.refresh_token_file: {0}")]
-    SecretFile(#[from] SecretFileError),
-}
-
 #[derive(Debug)]
 struct SharedTokens {
     current: Arc<CurrentToken>,
@@ -66,14 +57,6 @@ struct SharedTokens {
 enum TokenMode {
     Provided(ProvidedToken),
     Renewed(Renewed),
-}
-
-#[derive(Debug)]
-struct Renewed {
-    renewal_state: Arc<RenewalState>,
-    durability: Durability,
-    /// `None` once [`TokenManager::watch`] runs it.
-    renewer: Mutex<Option<Box<Renewer>>>,
 }
 
 // === impl TokenManager ===
@@ -93,7 +76,7 @@ impl TokenManager {
     pub async fn renewed(
         renewing: RenewalConfig,
         seeds: RefreshTokenSources,
-        store: Arc<dyn TokenStore>,
+        records: impl Into<TokenRecords>,
         metrics: TokenMetrics,
     ) -> Result<Self, TokenSetupError> {
         let RefreshTokenSources { configured, inbox } = seeds;
@@ -104,9 +87,21 @@ impl TokenManager {
                 file.watch().map(|(seed, watch)| (Some(seed), Some(watch.settled())))?
             }
         };
-        let inputs = RefreshTokenInputs::new(seed, file, inbox);
-        let stored = begin(&*store, &inputs).await?;
-        let durability = store.durability();
+        let mut inputs = RefreshTokenInputs::new(seed, file, inbox);
+        let mut records = records.into();
+        let record = match &mut records {
+            TokenRecords::Own { store, seen } => {
+                let stored = begin(&**store, &inputs).await?;
+                *seen = stored.as_ref().map(|stored| stored.version);
+                stored.map(|stored| stored.record)
+            }
+            // A start waits for no shared store.
+            TokenRecords::Fleet(fleet) => {
+                inputs.begin_with_settings();
+                fleet.known_record()
+            }
+        };
+        let (durability, fleet) = (records.durability(), records.fleet().cloned());
         if durability == Durability::Volatile {
             tracing::warn!(
                 "state.dir is not set: the refresh token is kept in memory only; if it rotates, it is lost when this \
@@ -118,19 +113,25 @@ impl TokenManager {
             renewing,
             current: Arc::clone(&current),
             renewal_state: Arc::clone(&renewal_state),
-            store,
-            seen: stored.as_ref().map(|stored| stored.version),
+            records,
+            consent: None,
             look_after: Instant::now(),
+            look_outage: Outage::default(),
+            begin_outage: Outage::default(),
             inputs,
             schedule: RenewalSchedule::at_once(Instant::now()),
             metrics: metrics.clone(),
             refresh_token: RefreshTokenUse::Unused,
         };
-        if let Some(stored) = &stored {
-            renewer.hold(&stored.record);
+        if let Some(record) = &record {
+            renewer.hold(record);
         }
         let renewer = Mutex::new(Some(Box::new(renewer)));
-        Ok(Self::with(current, TokenMode::Renewed(Renewed { renewal_state, durability, renewer }), metrics))
+        Ok(Self::with(
+            current,
+            TokenMode::Renewed(Renewed { renewal_state, durability, fleet, renewer }),
+            metrics,
+        ))
     }
 
     fn with(current: Arc<CurrentToken>, keeping: TokenMode, metrics: TokenMetrics) -> Self {
@@ -182,6 +183,7 @@ impl TokenManager {
             TokenMode::Provided(given) => (given.source(), None),
             TokenMode::Renewed(renewed) => ("refresh", Some(renewed.snapshot())),
         };
+        let fleet = self.fleet().map(|fleet| fleet.snapshot());
         TokenSnapshot {
             source,
             generation: current.generation(),
@@ -189,6 +191,15 @@ impl TokenManager {
             expires_at: current.remaining(now).map(|remaining| SystemTime::now() + remaining),
             status: self.status(),
             renewal,
+            fleet,
+        }
+    }
+
+    /// The fleet's records, where replicas share the token.
+    pub(crate) fn fleet(&self) -> Option<&Arc<FleetRecords>> {
+        match &self.shared.keeping {
+            TokenMode::Provided(_) => None,
+            TokenMode::Renewed(renewed) => renewed.fleet.as_ref(),
         }
     }
 
@@ -270,63 +281,6 @@ impl TokenManager {
             (RenewalPhase::Resting, Validity::Rejected) => TokenStatus::Rejected,
             (RenewalPhase::Resting, Validity::Expired) => TokenStatus::Expired,
             (RenewalPhase::Resting, Validity::Missing) => TokenStatus::Missing,
-        }
-    }
-}
-
-/// Writes a new refresh token of the inbox or the settings to the store, and returns the stored record.
-async fn begin(
-    store: &dyn TokenStore,
-    inputs: &RefreshTokenInputs,
-) -> Result<Option<Stored>, TokenSetupError> {
-    let mut stored = store.read().await?;
-    loop {
-        let (begun, taken) = inputs.at_start(stored.as_ref().map(|stored| &stored.record)).await;
-        if let Some(record) = begun {
-            let expected = stored.as_ref().map(|stored| stored.version);
-            match store.compare_and_set(expected, &record).await? {
-                Swap::Done(version) => stored = Some(Stored { version, record }),
-                Swap::Conflict(newer) => {
-                    tracing::warn!("another process changed the token's record; reading it again");
-                    stored = newer.map(|newer| *newer);
-                    continue;
-                }
-            }
-        }
-        // Only now: until the record is written, the inbox has the only copy.
-        if let Some((inbox, left)) = taken {
-            inbox.done(&left).await?;
-        }
-        return Ok(stored);
-    }
-}
-
-// === impl Renewed ===
-
-impl Renewed {
-    fn take(&self) -> Option<Box<Renewer>> {
-        self.renewer.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn is_at_risk(&self) -> bool {
-        self.durability == Durability::Volatile && self.renewal_state.info().rotation == Rotation::Rotating
-    }
-
-    async fn finish(&self) {
-        self.renewal_state.ending.cancel();
-        // A renewer that never ran has nothing to finish.
-        if self.take().is_none() {
-            self.renewal_state.ended.cancelled().await;
-        }
-    }
-
-    fn snapshot(&self) -> RenewalSnapshot {
-        let info = self.renewal_state.info();
-        RenewalSnapshot {
-            renewed_at: info.renewed_at,
-            rotation: info.rotation,
-            durability: self.durability,
-            last_error: info.last_error,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The OAuth 2.0 access token: its source, its renewal, its back-off after 401s, and the `Authorization` header.
 //!
+//! Where replicas share the token, `fleet` keeps its record and decides who renews.
+//!
 //! The only module that sends a secret to the upstream. It must not depend on what is fetched, on the cache or on the
 //! quota. Other modules see the token's generation number and its status, never the token.
 //!
@@ -17,17 +19,22 @@ mod current;
 mod device;
 mod exchange;
 mod expires_in;
+mod failed;
+mod fleet;
 mod gate;
 mod inputs;
 mod json_fields;
 mod manager;
 mod outcome;
 mod provided_token;
+mod records;
 mod renewal_backoff;
 mod renewal_state;
+mod renewed;
 mod renewer;
 mod schedule;
 mod seed;
+mod setup_error;
 mod snapshot;
 mod source;
 #[cfg(test)]
@@ -37,10 +44,13 @@ mod unauthorized_backoff;
 
 pub(crate) use authorize::Authorize;
 pub(crate) use device::{DeviceCodes, DeviceError, DeviceFlow};
+pub(crate) use fleet::{FleetRecords, FleetTokenSnapshot};
 pub(crate) use gate::TokenGate;
+pub(crate) use manager::RefreshTokenSources;
 pub use manager::TokenManager;
-pub(crate) use manager::{RefreshTokenSources, TokenSetupError};
+pub(crate) use records::TokenRecords;
 pub(crate) use renewer::RenewalConfig;
+pub(crate) use setup_error::TokenSetupError;
 pub(crate) use snapshot::{RenewalSnapshot, TokenSnapshot, TokenStatus};
 pub use source::TokenSource;
 pub(crate) use token_response::Client;

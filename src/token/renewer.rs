@@ -1,9 +1,6 @@
 //! The renewer task: renews the access token, one renewal at a time, and stores each new token before it is used.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use http::Uri;
 use tokio::time::{Instant, sleep_until};
@@ -11,16 +8,19 @@ use tracing::Instrument as _;
 
 use super::{
     current::{Arrival, CurrentToken, Expiry, Validity},
+    failed::Failed,
     inputs::{NewRefreshToken, RefreshTokenInputs},
     outcome::by_the_wall_clock,
+    records::TokenRecords,
     renewal_state::{RenewalPhase, RenewalState},
     schedule::RenewalSchedule,
-    source::{SourceError, TokenSource},
+    source::TokenSource,
     token_response::TokenError,
 };
 use crate::{
     backoff::Jitter,
-    state::{StateError, Stored, StoredAccess, Swap, TokenRecord, TokenStore, TokenStoreError, Version},
+    outage::Outage,
+    state::{Fingerprint, StoredAccess, Swap, TokenRecord},
     telemetry::TokenMetrics,
     upstream::FormClient,
 };
@@ -44,11 +44,13 @@ pub(super) struct Renewer {
     pub(super) renewing: RenewalConfig,
     pub(super) current: Arc<CurrentToken>,
     pub(super) renewal_state: Arc<RenewalState>,
-    pub(super) store: Arc<dyn TokenStore>,
-    /// The version of the record that this task read or wrote last.
-    pub(super) seen: Option<Version>,
+    pub(super) records: TokenRecords,
+    /// Whose consent the tokens in use come from.
+    pub(super) consent: Option<TokenConsent>,
     /// Another process's change is not read before this, after a read error.
     pub(super) look_after: Instant,
+    pub(super) look_outage: Outage,
+    pub(super) begin_outage: Outage,
     pub(super) inputs: RefreshTokenInputs,
     pub(super) schedule: RenewalSchedule,
     pub(super) metrics: TokenMetrics,
@@ -65,6 +67,13 @@ pub(super) enum RefreshTokenUse {
     Used,
 }
 
+/// What a person has consented to: it changes with a new refresh token of the settings or of a login, not with a renewal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TokenConsent {
+    seed: Option<Fingerprint>,
+    login: Option<Fingerprint>,
+}
+
 /// Where a newer token came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Renewal {
@@ -74,42 +83,11 @@ pub(super) enum Renewal {
     Adopted,
 }
 
-/// Why a renewal failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failed {
-    #[error("there is no refresh token: run \"login\", or set token.refresh_token_file")]
-    NoRefreshToken,
-    #[error(transparent)]
-    Endpoint(#[from] TokenError),
-    #[error("state.dir: {0}")]
-    Store(#[from] TokenStoreError),
-    #[error("state.dir: {0}")]
-    Inbox(#[from] StateError),
-    #[error("token.client_secret_file: {0}")]
-    ClientSecret(#[from] SourceError),
-    #[error("another process changed the token's record")]
-    Conflict,
-    #[error(
-        "invalid_grant: the new refresh token (of the settings or a login) is invalid or expired and has never worked; \
-         the previous one is used again"
-    )]
-    RestoredPrevious,
-}
+// === impl TokenConsent ===
 
-// === impl Failed ===
-
-impl Failed {
-    fn retry_after(&self) -> Duration {
-        match self {
-            Self::Endpoint(TokenError::Refused { retry_after, .. }) => retry_after.unwrap_or_default(),
-            Self::Endpoint(TokenError::InvalidGrant | TokenError::Malformed | TokenError::Unanswered(_))
-            | Self::NoRefreshToken
-            | Self::Store(_)
-            | Self::Inbox(_)
-            | Self::ClientSecret(_)
-            | Self::Conflict
-            | Self::RestoredPrevious => Duration::ZERO,
-        }
+impl TokenConsent {
+    pub(super) fn of(record: &TokenRecord) -> Self {
+        Self { seed: record.seed.clone(), login: record.login_fingerprint.clone() }
     }
 }
 
@@ -125,7 +103,7 @@ impl Renewer {
                 biased;
                 () = ending.cancelled() => return,
                 new_token = self.inputs.next() => self.begin(new_token).await,
-                () = record_changed(&*self.store, self.seen, self.look_after) => self.look().await,
+                () = record_changed(&self.records, self.look_after) => self.look().await,
                 () = renewal_state.requested() => self.on_requested(),
                 () = sleep_until(self.schedule.due()) => self.renew().await,
             }
@@ -149,14 +127,19 @@ impl Renewer {
     async fn begin(&mut self, new_token: NewRefreshToken) {
         match self.write_beginning(new_token.clone()).await {
             Ok(Some(record)) => {
+                self.begin_outage.ends();
                 tracing::info!("new refresh token installed");
                 // The last error was the previous refresh token's.
                 self.renewal_state.update_info(|info| info.last_error = None);
                 self.hold(&record);
             }
-            Ok(None) => {}
+            Ok(None) => self.begin_outage.ends(),
             Err(error) => {
-                tracing::error!("cannot store the new refresh token yet, keeping the current one: {error}");
+                if self.begin_outage.begins() {
+                    tracing::error!(
+                        "cannot store the new refresh token yet, keeping the current one: {error}"
+                    );
+                }
                 self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));
                 self.inputs.again(new_token);
             }
@@ -164,11 +147,11 @@ impl Renewer {
     }
 
     async fn write_beginning(&mut self, new_token: NewRefreshToken) -> Result<Option<TokenRecord>, Failed> {
-        let stored = self.read().await?;
+        let stored = self.records.read().await?;
         let (version, held) = stored.map(|stored| (stored.version, stored.record)).unzip();
         let begun = self.inputs.choose(held.as_ref(), new_token.clone());
         if let Some(record) = &begun
-            && let Swap::Conflict(_) = self.write(version, record).await?
+            && let Swap::Conflict(_) = self.records.replace(version, record).await?
         {
             return Err(Failed::Conflict);
         }
@@ -176,32 +159,15 @@ impl Renewer {
         Ok(begun)
     }
 
-    /// Reads the record.
-    pub(super) async fn read(&mut self) -> Result<Option<Stored>, TokenStoreError> {
-        let stored = self.store.read().await?;
-        self.seen = stored.as_ref().map(|stored| stored.version);
-        Ok(stored)
-    }
-
-    /// Writes the record, unless another process has written it since.
-    pub(super) async fn write(
-        &mut self,
-        expected: Option<Version>,
-        record: &TokenRecord,
-    ) -> Result<Swap, TokenStoreError> {
-        let swap = self.store.compare_and_set(expected, record).await?;
-        self.seen = match &swap {
-            Swap::Done(version) => Some(*version),
-            Swap::Conflict(newer) => newer.as_ref().map(|stored| stored.version),
-        };
-        Ok(swap)
-    }
-
     /// Installs a record's access token if it has a valid one, and schedules the next renewal.
     pub(super) fn hold(&mut self, record: &TokenRecord) {
         let now = Instant::now();
         self.schedule.anew(now);
-        self.refresh_token = RefreshTokenUse::Unused;
+        let arrival = self.arrival(record, now);
+        self.refresh_token = match arrival {
+            Arrival::ProvidedToken => RefreshTokenUse::Unused,
+            Arrival::Renewed(_) => RefreshTokenUse::Used,
+        };
         self.renewal_state.update_info(|info| {
             info.rotation = record.rotation;
             info.renewed_at = record.access.as_ref().map(|access| access.renewed_at);
@@ -209,13 +175,28 @@ impl Renewer {
         if let Some(access) = &record.access
             && let Some((lifetime, remaining)) = by_the_wall_clock(access, SystemTime::now())
         {
-            self.install(access, Expiry::Until(now + remaining), Arrival::ProvidedToken);
+            self.install(access, Expiry::Until(now + remaining), arrival);
             // An intent without a result: the response may be lost. Renewing at once shows that while this token is valid.
-            if record.intent.is_none() {
+            if record.intent.is_none() || self.is_begun_by_another(record) {
                 self.schedule.holding(now, lifetime, remaining, Jitter::draw());
             }
         }
+        self.consent = Some(TokenConsent::of(record));
         self.rest(RenewalPhase::Resting);
+    }
+
+    /// A token that another replica has renewed is no new credential: refusals of the one before it count on, or replicas
+    /// whose tokens are all refused would keep each other renewing.
+    fn arrival(&self, record: &TokenRecord, now: Instant) -> Arrival {
+        let is_same_consent = self.consent.as_ref() == Some(&TokenConsent::of(record));
+        match self.records.fleet() {
+            Some(_) if is_same_consent => Arrival::Renewed(now),
+            Some(_) | None => Arrival::ProvidedToken,
+        }
+    }
+
+    fn is_begun_by_another(&self, record: &TokenRecord) -> bool {
+        self.records.fleet().is_some_and(|fleet| fleet.is_begun_by_another(record))
     }
 
     async fn renew(&mut self) {
@@ -239,6 +220,10 @@ impl Renewer {
                 // Needed if the same token was returned: then no new generation ends the waits.
                 self.renewal_state.settle();
             }
+            Err(Failed::NotYet(not_yet)) => {
+                self.schedule.not_yet(now, not_yet.wait, Jitter::draw());
+                self.rest(RenewalPhase::Resting);
+            }
             Err(error) => {
                 self.metrics.renewal_failed();
                 self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));
@@ -256,10 +241,12 @@ impl Renewer {
                         RenewalPhase::Resting
                     }
                     Failed::Endpoint(_)
-                    | Failed::Store(_)
+                    | Failed::Record(_)
                     | Failed::Inbox(_)
                     | Failed::ClientSecret(_)
-                    | Failed::Conflict => {
+                    | Failed::Conflict
+                    | Failed::Paused
+                    | Failed::NotYet(_) => {
                         self.schedule.failed(now, error.retry_after(), Jitter::draw());
                         let next_s = (self.schedule.due() - now).as_secs();
                         tracing::warn!(
@@ -293,7 +280,7 @@ impl Renewer {
 }
 
 /// Waits until another process has written the record.
-async fn record_changed(store: &dyn TokenStore, seen: Option<Version>, look_after: Instant) {
+async fn record_changed(records: &TokenRecords, look_after: Instant) {
     sleep_until(look_after).await;
-    store.changed(seen).await;
+    records.changed().await;
 }

@@ -79,6 +79,12 @@ impl RenewalSchedule {
         self.not_before = self.not_before.max(now + retry_after);
     }
 
+    /// Others come first: the next call is in a little more than `wait`, as other replicas wait for the same.
+    pub(super) fn not_yet(&mut self, now: Instant, wait: Duration, jitter: Jitter) {
+        self.wanted_at = now;
+        self.not_before = self.not_before.max(now + wait + jitter.spread(SPACING, 1.0));
+    }
+
     /// The refresh token is invalid, or there is none.
     pub(super) fn dead(&mut self, now: Instant, jitter: Jitter) {
         self.pause(now, DEAD_PAUSE, jitter);

@@ -21,7 +21,7 @@ pub(super) enum SeedChoice {
 pub(super) fn seeded(stored: Option<&TokenRecord>, seed: Option<&SecretString>) -> SeedChoice {
     let Some(seed) = seed else { return SeedChoice::Kept };
     let fingerprint = Some(Fingerprint::of(seed));
-    if stored.is_some_and(|stored| stored.seed == fingerprint) {
+    if stored.is_some_and(|stored| stored.seed == fingerprint || is_former(stored, fingerprint.as_ref())) {
         return SeedChoice::Kept;
     }
     SeedChoice::Begun(Box::new(TokenRecord {
@@ -39,13 +39,20 @@ pub(super) fn login_fingerprint(
     left: TokenRecord,
 ) -> SeedChoice {
     let fingerprint = Some(Fingerprint::of(&left.refresh_token));
-    if stored.is_some_and(|stored| stored.login_fingerprint == fingerprint) {
+    if stored.is_some_and(|stored| {
+        stored.login_fingerprint == fingerprint || is_former(stored, fingerprint.as_ref())
+    }) {
         return SeedChoice::Kept;
     }
     // The settings' token counts as older than the login, even if it has changed.
     let seed = seed.map(Fingerprint::of).or_else(|| stored.and_then(|stored| stored.seed.clone()));
     let replaced = replaced_by(&left.refresh_token, stored);
     SeedChoice::Begun(Box::new(TokenRecord { seed, login_fingerprint: fingerprint, replaced, ..left }))
+}
+
+/// Another replica's settings may still have it, in a rollout.
+fn is_former(stored: &TokenRecord, fingerprint: Option<&Fingerprint>) -> bool {
+    fingerprint.is_some_and(|fingerprint| stored.former.contains(fingerprint))
 }
 
 /// The refresh tokens to fall back to until the new one has worked: the store's, and those that it replaced if it has not

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use super::fleet::FleetTokenSnapshot;
 use crate::state::{Durability, Rotation};
 
 /// The token's status without any secret.
@@ -19,6 +20,8 @@ pub struct TokenSnapshot {
     pub status: TokenStatus,
     /// For `token.source = "refresh"`.
     pub renewal: Option<RenewalSnapshot>,
+    /// Where replicas share the token.
+    pub fleet: Option<FleetTokenSnapshot>,
 }
 
 /// Whether there is a token that works. The label of `token_state`, and the `status` of `GET /token`.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{Cmd, Value};
+use redis::{Cmd, Value, cmd};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -17,13 +17,16 @@ use super::{
     keeper::{LinkKeeper, url},
 };
 use crate::{
-    shared::{SharedStoreError, StoreIdentity, store_script::StoreScript},
+    shared::{SharedStoreError, StoreIdentity, WriteSafety, store_script::StoreScript},
     telemetry::SharedMetrics,
 };
 
 /// The labels `op` of what is no script.
 const IDENTITY: &str = "identity";
 const LISTEN: &str = "listen";
+const WRITE_SAFETY: &str = "write_safety";
+/// How long replicas of the server have to confirm what was written; less if `shared.timeout` is shorter.
+const CONFIRMED_WITHIN: Duration = Duration::from_millis(200);
 /// The server ends a blocking read by itself; one that takes so much longer is on a dead connection.
 const LISTEN_GRACE: Duration = Duration::from_secs(2);
 
@@ -70,7 +73,7 @@ impl Link {
         metrics: SharedMetrics,
     ) -> (Self, LinkKeeper) {
         let operations: Vec<_> = options.scripts.iter().map(|script| script.name).collect();
-        let timed = [operations.as_slice(), &[IDENTITY]].concat();
+        let timed = [operations.as_slice(), &[IDENTITY, WRITE_SAFETY]].concat();
         metrics.announce(&timed, &[LISTEN], &OperationResult::ALL.map(OperationResult::as_str));
         let options = Arc::new(options);
         let current = Arc::new(CurrentConnection::none(metrics.clone()));
@@ -115,6 +118,34 @@ impl Link {
         let info = self.measured(IDENTITY, operation).await?;
         self.current.renewed(&info);
         Ok(info.identity)
+    }
+
+    /// Whether what was written on the current connection outlives the server. Operations of this replica wait meanwhile:
+    /// to be asked before and during a renewal of the token only.
+    ///
+    /// # Errors
+    /// [`SharedStoreError`].
+    pub(crate) async fn write_safety(&self) -> Result<WriteSafety, SharedStoreError> {
+        let wait = CONFIRMED_WITHIN.min(self.options.timeout * 3 / 4);
+        let operation = self.in_time(|connection| async move {
+            let known = self.current.watch().borrow().info().cloned();
+            let info = renew(&connection, &known.ok_or(CommandFailure::Lost)?).await?;
+            if info.rewriting {
+                return Ok(WriteSafety::Rewriting);
+            }
+            if info.replicas == 0 {
+                return Ok(WriteSafety::Kept);
+            }
+            let mut command = cmd("WAIT");
+            // WAIT takes 0 as for ever.
+            command.arg(1).arg(wait.as_millis().max(1).to_string());
+            match connection.send(&command).await? {
+                Value::Int(0) => Ok(WriteSafety::Unreplicated),
+                Value::Int(_) => Ok(WriteSafety::Kept),
+                _ => Err(CommandFailure::Malformed),
+            }
+        });
+        self.measured(WRITE_SAFETY, operation).await
     }
 
     /// Runs a command that the server ends within `wait`, on a connection of its own.

@@ -6,7 +6,9 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use redis::{Cmd, Value};
 
 use super::Link;
-use crate::shared::{SharedStoreError, StoreIdentity, redis_store::Scripts, store_script::StoreScript};
+use crate::shared::{
+    SharedStoreError, StoreIdentity, WriteSafety, redis_store::Scripts, store_script::StoreScript,
+};
 
 // === impl Link ===
 
@@ -22,6 +24,10 @@ impl Scripts for Link {
 
     fn identity(&self) -> BoxFuture<'_, Result<StoreIdentity, SharedStoreError>> {
         self.identity().boxed()
+    }
+
+    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+        self.write_safety().boxed()
     }
 
     fn query_blocking(&self, command: Cmd, wait: Duration) -> BoxFuture<'_, Result<Value, SharedStoreError>> {

@@ -1,4 +1,4 @@
 -- KEYS[1]: the token record.
-local record = redis.call('HMGET', KEYS[1], 'version', 'generation', 'token', 'sibling')
+local record = redis.call('HMGET', KEYS[1], 'version', 'generation', 'token')
 if not record[1] then return {'none'} end
-return {'token', tonumber(record[1]), tonumber(record[2]), record[3], record[4]}
+return {'token', tonumber(record[1]), tonumber(record[2]), record[3]}

@@ -78,7 +78,6 @@ macro_rules! conforms {
             tokens: {
                 a_token_is_swapped_only_over_the_version_that_was_read
                 a_repeated_swap_is_done_and_not_written_twice
-                a_sibling_is_kept_until_the_next_swap
                 a_restored_token_never_lowers_the_version
                 a_repeated_restore_changes_nothing
                 an_evicted_token_is_restored

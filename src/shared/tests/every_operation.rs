@@ -58,10 +58,10 @@ pub(in crate::shared) async fn every_operation(store: &dyn SharedStore) -> Resul
     store.purge(seen, PurgeScope::Key(key)).await?.expect(why);
     store.purge(seen, PurgeScope::All).await?.expect(why);
     let token = SealedToken("sealed".into());
-    let swap = TokenSwap { expected: 0, generation: 1, token: token.clone(), sibling: None };
+    let swap = TokenSwap { expected: 0, generation: 1, token: token.clone() };
     store.swap_token(seen, swap).await?.expect(why);
     assert!(store.read_token().await?.is_some());
-    let restored = SharedToken { version: 3, generation: 1, token, sibling: None };
+    let restored = SharedToken { version: 3, generation: 1, token };
     assert_eq!(store.restore_token(seen, restored).await?.expect(why), 3);
     let newest = store.newest_change().await?;
     assert!(!store.changes(ChangeId::default(), Duration::ZERO).await?.changes.is_empty());

@@ -64,6 +64,10 @@ impl Scripts for FakeServer {
         self.0.identity()
     }
 
+    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+        std::future::ready(Ok(WriteSafety::Kept)).boxed()
+    }
+
     fn query_blocking(&self, command: Cmd, wait: Duration) -> BoxFuture<'_, Result<Value, SharedStoreError>> {
         let after = command.args_iter().last().expect("a position");
         let redis::Arg::Simple(after) = after else { panic!("a position") };

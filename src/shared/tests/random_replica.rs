@@ -62,7 +62,6 @@ pub(super) enum Act {
     Swap {
         behind: u64,
         text: u8,
-        sibling: Option<u8>,
     },
     Restore {
         ahead: u64,
@@ -142,9 +141,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         3 => (one_key(), millis(60_000)).prop_map(|(key, back_off)| Act::Fail { key, back_off }),
         2 => scope.prop_map(Act::Purge),
         1 => Just(Act::ReadToken),
-        4 => (0..2_u64, 0..3_u8, prop::option::of(0..3_u8)).prop_map(
-            |(behind, text, sibling)| Act::Swap { behind, text, sibling }
-        ),
+        4 => (0..2_u64, 0..3_u8).prop_map(|(behind, text)| Act::Swap { behind, text }),
         2 => (0..3_u64, 0..3_u8).prop_map(|(ahead, text)| Act::Restore { ahead, text }),
     ]
 }
@@ -243,15 +240,14 @@ impl RandomReplica {
             }
             Act::Purge(scope) => StoreOperation::Purge(seen, scope),
             Act::ReadToken => StoreOperation::ReadToken,
-            Act::Swap { behind, text, sibling } => {
+            Act::Swap { behind, text } => {
                 let expected = self.token_version.saturating_sub(behind);
-                let sibling = sibling.map(sealed);
-                let swap = TokenSwap { expected, generation: 1, token: sealed(text), sibling };
+                let swap = TokenSwap { expected, generation: 1, token: sealed(text) };
                 StoreOperation::SwapToken(seen, swap)
             }
             Act::Restore { ahead, text } => {
                 let version = self.token_version + ahead;
-                let token = SharedToken { version, generation: 2, token: sealed(text), sibling: None };
+                let token = SharedToken { version, generation: 2, token: sealed(text) };
                 StoreOperation::RestoreToken(seen, token)
             }
         }

@@ -19,7 +19,8 @@ use redis::{
 use tempfile::TempDir;
 
 use super::super::{
-    SharedStoreError, StoreIdentity, redis_store::Scripts, scripts::CLOCK, store_script::StoreScript,
+    SharedStoreError, StoreIdentity, WriteSafety, redis_store::Scripts, scripts::CLOCK,
+    store_script::StoreScript,
 };
 
 /// Takes the place of the first part of a script: the time is its last argument.
@@ -184,6 +185,10 @@ impl Scripts for ServerScripts {
             Ok(StoreIdentity(id.trim_end().into()))
         }
         .boxed()
+    }
+
+    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+        std::future::ready(Ok(WriteSafety::Kept)).boxed()
     }
 
     fn query_blocking(&self, command: Cmd, _: Duration) -> BoxFuture<'_, Result<Value, SharedStoreError>> {

@@ -58,10 +58,6 @@ impl ScriptArguments<'_> {
     fn sealed(&mut self) -> SealedToken {
         SealedToken(self.bytes())
     }
-
-    fn sibling(&mut self) -> Option<SealedToken> {
-        Some(self.sealed()).filter(|sibling| !sibling.0.is_empty())
-    }
 }
 
 /// A key of the store ends with the report's.
@@ -154,21 +150,11 @@ pub(in crate::shared) fn decode(call: &ScriptCall) -> Option<StoreOperation> {
         "read_token" => StoreOperation::ReadToken,
         "swap_token" => StoreOperation::SwapToken(
             args.seen(),
-            TokenSwap {
-                expected: args.integer(),
-                generation: args.integer(),
-                token: args.sealed(),
-                sibling: args.sibling(),
-            },
+            TokenSwap { expected: args.integer(), generation: args.integer(), token: args.sealed() },
         ),
         "restore_token" => StoreOperation::RestoreToken(
             args.seen(),
-            SharedToken {
-                version: args.integer(),
-                generation: args.integer(),
-                token: args.sealed(),
-                sibling: args.sibling(),
-            },
+            SharedToken { version: args.integer(), generation: args.integer(), token: args.sealed() },
         ),
         _ => return None,
     };
@@ -286,8 +272,7 @@ fn report(SharedReport { fence, kind, age, unchanged_for, body, mac }: SharedRep
 }
 
 fn token(record: Option<SharedToken>) -> Value {
-    let Some(SharedToken { version, generation, token, sibling }) = record else { return reply("none", []) };
+    let Some(SharedToken { version, generation, token }) = record else { return reply("none", []) };
     let sealed = |SealedToken(bytes): SealedToken| Value::BulkString(bytes.into());
-    let sibling = sibling.map_or(Value::Nil, sealed);
-    reply("token", [integer(version), integer(generation), sealed(token), sibling])
+    reply("token", [integer(version), integer(generation), sealed(token)])
 }

@@ -202,6 +202,5 @@ fn token(fields: &mut ReplyFields) -> ReplyParsed<SharedToken> {
         version: fields.integer()?,
         generation: fields.integer()?,
         token: SealedToken(fields.bytes(LARGEST_TOKEN)?),
-        sibling: fields.optional_bytes(LARGEST_TOKEN)?.map(SealedToken),
     })
 }

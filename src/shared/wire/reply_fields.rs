@@ -81,14 +81,6 @@ impl ReplyFields {
         bytes(self.next()?, limit)
     }
 
-    /// Nil is `None`.
-    pub(super) fn optional_bytes(&mut self, limit: usize) -> FieldRead<Option<Bytes>> {
-        match self.next()? {
-            Value::Nil => Ok(None),
-            value => bytes(value, limit).map(Some),
-        }
-    }
-
     pub(super) fn text(&mut self, limit: usize) -> FieldRead<Box<str>> {
         let bytes = self.bytes(limit)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| SharedStoreError::Malformed("not UTF-8"))?;

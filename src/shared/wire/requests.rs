@@ -137,23 +137,21 @@ impl ScriptRequests {
     }
 
     pub(in crate::shared) fn swap_token(&self, seen: StoreSeen, swap: &TokenSwap) -> ScriptCall {
-        let TokenSwap { expected, generation, token, sibling } = swap;
+        let TokenSwap { expected, generation, token } = swap;
         ScriptCall::new(&scripts::SWAP_TOKEN, self.keys_and([self.keys.token()]))
             .seen(seen)
             .integer(*expected)
             .integer(*generation)
             .bytes(&token.0)
-            .bytes(sibling.as_ref().map_or(&[], |sibling| &sibling.0))
     }
 
     pub(in crate::shared) fn restore_token(&self, seen: StoreSeen, restored: &SharedToken) -> ScriptCall {
-        let SharedToken { version, generation, token, sibling } = restored;
+        let SharedToken { version, generation, token } = restored;
         ScriptCall::new(&scripts::RESTORE_TOKEN, self.keys_and([self.keys.token()]))
             .seen(seen)
             .integer(*version)
             .integer(*generation)
             .bytes(&token.0)
-            .bytes(sibling.as_ref().map_or(&[], |sibling| &sibling.0))
     }
 
     pub(in crate::shared) fn changes(&self, after: ChangeId, most: usize) -> ScriptCall {

@@ -3,6 +3,7 @@
 mod adoption;
 mod consent;
 mod failures;
+mod fleet;
 mod happy_path;
 mod newcomer;
 mod provided_token;
@@ -102,7 +103,10 @@ impl Place {
     }
 
     async fn start(&self) -> Process {
-        let metrics = Metrics::new();
+        self.start_with(Arc::clone(&self.store).into(), Metrics::new()).await
+    }
+
+    async fn start_with(&self, records: TokenRecords, metrics: Metrics) -> Process {
         let options = self.vendor.options();
         let renewing = RenewalConfig {
             url: format!("http://authz.example{TOKEN_PATH}").parse().unwrap(),
@@ -120,7 +124,7 @@ impl Place {
                 RefreshTokenSources { configured: Some(TokenSource::File(file)), inbox: Some(self.inbox()) }
             }
         };
-        let tokens = TokenManager::renewed(renewing, seeds, Arc::clone(&self.store), metrics.token.clone());
+        let tokens = TokenManager::renewed(renewing, seeds, records, metrics.token.clone());
         let tokens = tokens.await.unwrap();
         let watch = tokio::spawn(tokens.clone().watch());
         Process { tokens, metrics, vendor: self.vendor.clone(), watch }

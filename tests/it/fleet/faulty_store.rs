@@ -15,7 +15,7 @@ use link_report_proxy::{
         CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
         LockoutRequest, LookUp, LookedUp, MemberId, MemorySharedStore, PurgeScope, Recovery, SharedReport,
         SharedStore, SharedStoreError, SharedToken, StoreIdentity, StoreReport, StoreSeen, ThrottleRequest,
-        TokenSwap, TokenSwapped,
+        TokenSwap, TokenSwapped, WriteSafety,
     },
 };
 use tokio::{sync::watch, time::sleep};
@@ -41,6 +41,8 @@ pub(super) enum LinkFault {
     HeldBeforeSend,
     /// It is done, and its reply comes once the fault is over: the replica was stopped before it read it.
     HeldAfterReply,
+    /// It is done, and the client, which is frozen, hears of it after this time.
+    Frozen(Duration),
 }
 
 /// When the client gives up (`shared.timeout`).
@@ -106,6 +108,11 @@ impl FaultyStore {
                     sleep(TIMEOUT).await;
                     Err(SharedStoreError::TimedOut)
                 }
+                LinkFault::Frozen(by) => {
+                    let reply = operation().await;
+                    sleep(by).await;
+                    reply
+                }
                 LinkFault::Slow(by) if by >= TIMEOUT => {
                     sleep(TIMEOUT).await;
                     Err(SharedStoreError::TimedOut)
@@ -154,6 +161,7 @@ carried! {
     read_token() -> Option<SharedToken>;
     swap_token(seen: StoreSeen, swap: TokenSwap) -> Guarded<TokenSwapped>;
     restore_token(seen: StoreSeen, token: SharedToken) -> Guarded<u64>;
+    write_safety() -> WriteSafety;
     changes(after: ChangeId, wait: Duration) -> FeedPage;
     newest_change() -> ChangeId;
 }

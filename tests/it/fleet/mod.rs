@@ -14,6 +14,9 @@ mod schedule;
 mod schedules;
 mod seen;
 mod signed_reports;
+mod token_fleet;
+mod token_schedules;
+mod tokens;
 mod watched_store;
 
 use std::{sync::Arc, time::Duration};

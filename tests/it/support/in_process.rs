@@ -99,7 +99,7 @@ impl InProcess {
         before: impl FnOnce(&Simulator),
     ) -> Self {
         let vendor = Simulator::new(Options { now: start(), per_second: 0, ..vendor });
-        Self::build(vendor, None, InitialCount::Unspent, settings, before)
+        Self::build(vendor, None, (InitialCount::Unspent, StateStores::in_memory()), settings, before)
     }
 
     /// One of the replicas in front of this vendor that share a store.
@@ -108,7 +108,7 @@ impl InProcess {
         shared: Option<Arc<dyn SharedStore>>,
         settings: &[(&str, &str)],
     ) -> Self {
-        Self::build(vendor, shared, InitialCount::Unspent, settings, |_vendor| ())
+        Self::resumed(vendor, shared, StateStores::in_memory(), settings)
     }
 
     /// One that starts on an empty disk: it does not know how many calls were made today.
@@ -117,13 +117,24 @@ impl InProcess {
         shared: Option<Arc<dyn SharedStore>>,
         settings: &[(&str, &str)],
     ) -> Self {
-        Self::build(vendor, shared, InitialCount::Unknown, settings, |_vendor| ())
+        let begins = (InitialCount::Unknown, StateStores::in_memory());
+        Self::build(vendor, shared, begins, settings, |_vendor| ())
+    }
+
+    /// One with what an earlier one has left.
+    pub(crate) fn resumed(
+        vendor: Simulator,
+        shared: Option<Arc<dyn SharedStore>>,
+        stores: StateStores,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        Self::build(vendor, shared, (InitialCount::Unspent, stores), settings, |_vendor| ())
     }
 
     fn build(
         vendor: Simulator,
         shared: Option<Arc<dyn SharedStore>>,
-        opening: InitialCount,
+        (opening, stores): (InitialCount, StateStores),
         settings: &[(&str, &str)],
         before: impl FnOnce(&Simulator),
     ) -> Self {
@@ -137,11 +148,11 @@ impl InProcess {
         let settings = load_settings(&settings);
         before(&vendor);
         let connector = PipeConnector::to(&vendor);
-        let world = Environment { clock: WallClock::starting_at(start()), opening };
+        let world = Environment { clock: WallClock::starting_at(vendor.now()), opening };
         let dependencies = Dependencies {
             api: connector.connector(),
             authority: connector.connector(),
-            stores: StateStores::in_memory(),
+            stores,
             shared: shared.map(SharedBackend::Store),
             world,
         };

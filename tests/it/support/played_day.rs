@@ -376,7 +376,7 @@ impl Figures {
 
     /// The calls from the one to the other.
     pub(crate) fn calls_in(&self, span: std::ops::Range<Duration>) -> usize {
-        self.calls.iter().filter(|at| span.contains(at)).count()
+        self.calls.iter().filter(|at| span.contains(*at)).count()
     }
 
     /// The most calls of a UTC day.

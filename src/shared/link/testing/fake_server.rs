@@ -28,6 +28,8 @@ pub(in crate::shared) struct FakeServer {
     pub(in crate::shared) role: &'static str,
     pub(in crate::shared) rewriting: bool,
     pub(in crate::shared) eviction: &'static str,
+    /// Its replicas, and how many of them confirm writes.
+    pub(in crate::shared) replicas: (u64, i64),
     /// It needs this password.
     pub(in crate::shared) password: Option<&'static str>,
     /// Each command but AUTH is answered with this error; `HTTP…`: with this line, which is no RESP.
@@ -51,6 +53,7 @@ impl Default for FakeServer {
             role: "master",
             rewriting: false,
             eviction: "noeviction",
+            replicas: (0, 0),
             password: None,
             error: None,
             hangs: false,
@@ -66,7 +69,10 @@ impl FakeServer {
         let rewriting = u8::from(self.rewriting);
         match section {
             "replication" => {
-                format!("role:{}\r\nmaster_replid:{}\r\nconnected_slaves:0\r\n", self.role, self.replid)
+                format!(
+                    "role:{}\r\nmaster_replid:{}\r\nconnected_slaves:{}\r\n",
+                    self.role, self.replid, self.replicas.0
+                )
             }
             "persistence" => format!("loading:0\r\naof_enabled:1\r\naof_rewrite_in_progress:{rewriting}\r\n"),
             "memory" => format!("maxmemory_policy:{}\r\n", self.eviction),

@@ -216,6 +216,7 @@ impl FakeStore {
             }
             "EVALSHA" => self.run(&text(1), text(2).parse().unwrap(), &command[3..]).await,
             "XREAD" => self.read(command).await,
+            "WAIT" => After::Reply(Value::Int(server.replicas.1)),
             other => error(&format!("ERR unknown command '{other}'")),
         }
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     settings::{SecretFile, StoreLocation},
-    shared::{SharedStoreError, StoreIdentity},
+    shared::{SharedStoreError, StoreIdentity, WriteSafety},
 };
 
 #[tokio::test(start_paused = true)]
@@ -109,6 +109,26 @@ async fn the_server_s_identity_is_asked_anew_and_a_replica_s_is_refused() {
     fixture.store.server(NODE, |server| server.role = "slave");
     assert!(matches!(fixture.link.identity().await, Err(SharedStoreError::Refused(_))));
     assert_eq!(fixture.until_down().await, DownReason::Replica);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_are_safe_unless_the_server_rewrites_its_file_or_has_replicas_that_do_not_confirm_them() {
+    let fixture = Fixture::up().await;
+    for (rewriting, replicas, safety) in [
+        (false, (0, 0), WriteSafety::Kept),
+        (false, (2, 1), WriteSafety::Kept),
+        (false, (2, 0), WriteSafety::Unreplicated),
+        (true, (0, 0), WriteSafety::Rewriting),
+    ] {
+        fixture.store.server(NODE, |server| {
+            server.rewriting = rewriting;
+            server.replicas = replicas;
+        });
+        assert_eq!(fixture.link.write_safety().await, Ok(safety));
+    }
+    assert_eq!(fixture.store.count("WAIT"), 2, "it holds up other operations");
+    fixture.store.server(NODE, |server| server.role = "slave");
+    assert!(fixture.link.write_safety().await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,9 +33,9 @@ pub(in super::super) async fn every_change_is_in_the_feed_in_order(on: &Backend)
     replica.fail(2, secs(5), "why").await;
     let key = replica.purge(PurgeScope::Key(one())).await;
     let all = replica.purge(PurgeScope::All).await;
-    let swap = TokenSwap { expected: 0, generation: 1, token: SealedToken("a".into()), sibling: None };
+    let swap = TokenSwap { expected: 0, generation: 1, token: SealedToken("a".into()) };
     replica.store.swap_token(replica.seen, swap).await.unwrap().unwrap();
-    let restored = SharedToken { version: 5, generation: 1, token: SealedToken("a".into()), sibling: None };
+    let restored = SharedToken { version: 5, generation: 1, token: SealedToken("a".into()) };
     replica.store.restore_token(replica.seen, restored).await.unwrap().unwrap();
     replica.lock_out(DAY, secs(5)).await;
     replica.lock_out(DAY, Duration::ZERO).await;
@@ -78,7 +78,7 @@ pub(in super::super) async fn a_repeated_operation_is_no_second_change(on: &Back
     let fence = replica.fetch(1, "body").await;
     replica.lease(2).await;
     replica.fail(2, secs(5), "why").await;
-    let swap = TokenSwap { expected: 0, generation: 1, token: SealedToken("a".into()), sibling: None };
+    let swap = TokenSwap { expected: 0, generation: 1, token: SealedToken("a".into()) };
     replica.store.swap_token(replica.seen, swap.clone()).await.unwrap().unwrap();
     let start = newest(&replica).await;
     replica.land(1, fence, "body").await;

@@ -76,7 +76,7 @@ pub(in super::super) async fn the_state_shows_what_the_fleet_shares(on: &Backend
     let fresh = replica.beat().await;
     assert_eq!((fresh.token_version, fresh.purged, fresh.locked_out_for), (0, Fence(0), None));
     assert_eq!(fresh.clock, NOON + secs(2));
-    let swap = TokenSwap { expected: 0, generation: 1, token: SealedToken("a".into()), sibling: None };
+    let swap = TokenSwap { expected: 0, generation: 1, token: SealedToken("a".into()) };
     replica.store.swap_token(replica.seen, swap).await.unwrap().unwrap();
     let of_key = replica.purge(PurgeScope::Key(one())).await;
     assert_eq!(replica.beat().await.purged, Fence(0));

@@ -10,11 +10,11 @@ fn sealed(text: &'static str) -> SealedToken {
 }
 
 fn swap(expected: u64, text: &'static str) -> TokenSwap {
-    TokenSwap { expected, generation: expected / 2, token: sealed(text), sibling: None }
+    TokenSwap { expected, generation: expected / 2, token: sealed(text) }
 }
 
 fn record(version: u64, text: &'static str) -> SharedToken {
-    SharedToken { version, generation: (version - 1) / 2, token: sealed(text), sibling: None }
+    SharedToken { version, generation: (version - 1) / 2, token: sealed(text) }
 }
 
 async fn swapped(replica: &Replica, swap: TokenSwap) -> TokenSwapped {
@@ -42,25 +42,16 @@ pub(in super::super) async fn a_token_is_swapped_only_over_the_version_that_was_
 
 pub(in super::super) async fn a_repeated_swap_is_done_and_not_written_twice(on: &Backend) {
     let [mut replica] = Replica::fleet(on).await;
-    let written = TokenSwap { sibling: Some(sealed("s")), ..swap(0, "a") };
+    let written = swap(0, "a");
     assert_eq!(swapped(&replica, written.clone()).await, TokenSwapped::Done(1));
     let before = replica.beat().await;
     assert_eq!(swapped(&replica, written.clone()).await, TokenSwapped::Done(1));
     assert_eq!(replica.beat().await, before);
-    let siblings = [None, Some(sealed("t"))].map(|sibling| TokenSwap { sibling, ..written.clone() });
-    for other in siblings.into_iter().chain([TokenSwap { generation: 9, ..written.clone() }]) {
+    for other in [TokenSwap { generation: 9, ..written.clone() }, swap(0, "other")] {
         assert!(matches!(swapped(&replica, other).await, TokenSwapped::Conflict(Some(_))));
     }
     assert_eq!(swapped(&replica, swap(1, "b")).await, TokenSwapped::Done(2));
     assert!(matches!(swapped(&replica, written).await, TokenSwapped::Conflict(Some(_))), "too late");
-}
-
-pub(in super::super) async fn a_sibling_is_kept_until_the_next_swap(on: &Backend) {
-    let [replica] = Replica::fleet(on).await;
-    swapped(&replica, TokenSwap { sibling: Some(sealed("s")), ..swap(0, "a") }).await;
-    assert_eq!(read(&replica).await.unwrap().sibling, Some(sealed("s")));
-    swapped(&replica, swap(1, "b")).await;
-    assert_eq!(read(&replica).await.unwrap().sibling, None);
 }
 
 pub(in super::super) async fn a_restored_token_never_lowers_the_version(on: &Backend) {
@@ -69,7 +60,7 @@ pub(in super::super) async fn a_restored_token_never_lowers_the_version(on: &Bac
     assert_eq!(restored(&replica, record(4, "d")).await, 5);
     assert_eq!(restored(&replica, record(5, "other")).await, 5);
     assert_eq!(read(&replica).await, Some(record(5, "e")));
-    let next = SharedToken { sibling: Some(sealed("s")), ..record(7, "g") };
+    let next = record(7, "g");
     assert_eq!(restored(&replica, next.clone()).await, 7);
     assert_eq!(read(&replica).await, Some(next));
     assert_eq!(swapped(&replica, swap(7, "h")).await, TokenSwapped::Done(8));

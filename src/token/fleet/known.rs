@@ -1,0 +1,185 @@
+//! What a replica knows of the fleet's token.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::rules::{AloneCase, IntentHolder, IntentSeen, PairSource, RenewalCase, WaitReason};
+use crate::{
+    shared::{Epoch, StoreSeen},
+    state::{Fingerprint, IntentOwner, PairOrigin, TokenRecord, Version},
+};
+
+/// What this replica knows of the fleet's token.
+#[derive(Debug)]
+pub(super) struct KnownToken {
+    /// The newest record that it knows. What is in the store is in it as well, except after a loss or while the store is
+    /// away.
+    pub(super) record: Option<TokenRecord>,
+    /// When this version of it was first seen.
+    pub(super) seen_at: Instant,
+    /// When another replica's pair of tokens was first seen; `None`: this one is of this replica.
+    pub(super) others_pair_at: Option<Instant>,
+    /// The version of the copy in the replica's own store.
+    pub(super) copy: Option<Version>,
+    /// The intent that this replica has left before its restart.
+    pub(super) before_restart: Option<IntentOwner>,
+    /// The epoch, and when it was first seen.
+    pub(super) epoch: Option<(Epoch, Instant)>,
+    /// What the store was when the record was read from it.
+    pub(super) read_as_of: StoreSeen,
+    pub(super) standing: StoreStanding,
+    pub(super) waits_for: Option<WaitReason>,
+}
+
+/// Who has written a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastWriter {
+    This,
+    Another,
+}
+
+/// Whether the shared store has the newest record that this replica knows of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreStanding {
+    /// It has.
+    InStep,
+    /// It has an older one.
+    Behind,
+    /// It is away.
+    Away,
+}
+
+/// What `GET /token` shows of the fleet's token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetTokenSnapshot {
+    /// The version of the fleet's record, as far as this replica knows.
+    pub version: u64,
+    /// Counts the fleet's pairs of tokens.
+    pub generation: u64,
+    /// Who got the current one; `None`: there is none.
+    pub origin: Option<PairOrigin>,
+    /// Whether the store has it.
+    pub store: StoreStanding,
+    /// Why this replica does not renew now.
+    pub waits_for: Option<WaitReason>,
+}
+
+// === impl StoreStanding ===
+
+impl StoreStanding {
+    /// The word in `GET /token`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InStep => "in_step",
+            Self::Behind => "behind",
+            Self::Away => "away",
+        }
+    }
+}
+
+// === impl KnownToken ===
+
+impl KnownToken {
+    /// After a start, with the copy in the replica's own store.
+    pub(super) fn of_copy(copy: Option<(Version, TokenRecord)>, now: Instant) -> Self {
+        let (version, record) = copy.unzip();
+        Self {
+            before_restart: record.as_ref().and_then(|record| record.intent_owner),
+            record,
+            seen_at: now,
+            others_pair_at: Some(now),
+            copy: version,
+            epoch: None,
+            read_as_of: StoreSeen::default(),
+            standing: StoreStanding::Away,
+            waits_for: None,
+        }
+    }
+
+    /// Another record, or another version of it.
+    pub(super) fn set(&mut self, record: TokenRecord, writer: LastWriter, now: Instant) {
+        let is_another_pair = self.generation() != record.fleet.generation;
+        if is_another_pair {
+            self.others_pair_at = match writer {
+                LastWriter::This => None,
+                LastWriter::Another => Some(now),
+            };
+        }
+        if is_another_pair || self.version() != record.fleet.version {
+            self.seen_at = now;
+        }
+        self.record = Some(record);
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.record.as_ref().map_or(0, |record| record.fleet.version)
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.record.as_ref().map_or(0, |record| record.fleet.generation)
+    }
+
+    pub(super) fn is_unshared(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.fleet.origin == PairOrigin::Unshared)
+    }
+
+    /// The store's epoch now. Says whether it is another one.
+    pub(super) fn learn_epoch(&mut self, epoch: Epoch, now: Instant) -> bool {
+        let is_new = self.epoch.is_none_or(|(known, _)| known != epoch);
+        if is_new {
+            self.epoch = Some((epoch, now));
+        }
+        is_new
+    }
+
+    pub(super) fn case(
+        &self,
+        record: &TokenRecord,
+        me: IntentOwner,
+        remaining: Duration,
+        now: Instant,
+    ) -> RenewalCase {
+        let is_new_login = record.access.is_none()
+            && record.login_fingerprint.as_ref() == Some(&Fingerprint::of(&record.refresh_token));
+        RenewalCase {
+            intent: self.intent(record, me, now),
+            remaining,
+            since_others_pair: self.others_pair_at.map(|at| now.saturating_duration_since(at)),
+            since_epoch: self.epoch.map(|(_, seen)| now.saturating_duration_since(seen)),
+            pair: if is_new_login { PairSource::NewLogin } else { PairSource::Other },
+        }
+    }
+
+    pub(super) fn case_alone(
+        &self,
+        record: &TokenRecord,
+        me: IntentOwner,
+        remaining: Duration,
+        now: Instant,
+    ) -> AloneCase {
+        AloneCase {
+            intent: self.intent(record, me, now),
+            remaining,
+            rotation: record.rotation,
+            origin: record.fleet.origin,
+            generation: record.fleet.generation,
+        }
+    }
+
+    /// Whether another replica has begun a renewal with this record.
+    pub(super) fn is_begun_by_another(&self, record: &TokenRecord, me: IntentOwner) -> bool {
+        self.intent(record, me, Instant::now()).is_some_and(|intent| intent.holder == IntentHolder::Another)
+    }
+
+    fn intent(&self, record: &TokenRecord, me: IntentOwner, now: Instant) -> Option<IntentSeen> {
+        record.intent?;
+        let holder = match record.intent_owner {
+            Some(owner) if owner == me => IntentHolder::This,
+            // Without an owner it was begun before there was a fleet.
+            owner if owner.is_none() || owner == self.before_restart => IntentHolder::ThisBefore,
+            Some(_) | None => IntentHolder::Another,
+        };
+        Some(IntentSeen { holder, seen_for: now.saturating_duration_since(self.seen_at) })
+    }
+}

@@ -1,0 +1,292 @@
+//! When a replica may send the fleet's refresh token. Pure: times are arguments.
+
+use std::time::Duration;
+
+use crate::{
+    shared::WriteSafety,
+    state::{PairOrigin, Rotation},
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// The vendor's limit at its token endpoint: one call a second, whichever replica makes it.
+const SPACING: Duration = Duration::from_secs(1);
+/// A renewal takes half of this at most: before, its result may still come.
+const UNDER_WAY: Duration = MINUTE;
+/// For a replica that has begun a renewal and does not end it: its answer may be on its disk, or it may be paused.
+pub(in crate::token) const PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// With less of the access token left than this, waiting is the greater risk.
+const SCARCE: Duration = Duration::from_secs(15 * 60);
+/// After a new epoch of the shared store: replicas that know of a newer refresh token write it back first.
+const QUIET: Duration = Duration::from_secs(2 * 60);
+/// The same, if the access token has an hour or more.
+const LONG_QUIET: Duration = Duration::from_secs(10 * 60);
+const AMPLE: Duration = Duration::from_secs(60 * 60);
+/// The same, without an access token: three heartbeats of the replicas that know more.
+const SHORT_QUIET: Duration = Duration::from_secs(20);
+/// Between looks at whether a server has become safe to write to, or is back.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Who has begun the renewal whose result is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IntentHolder {
+    /// This process.
+    This,
+    /// This replica before its restart.
+    ThisBefore,
+    /// Another replica.
+    Another,
+}
+
+/// A renewal whose result is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IntentSeen {
+    pub(super) holder: IntentHolder,
+    /// How long this replica has known of it, by its monotonic clock.
+    pub(super) seen_for: Duration,
+}
+
+/// Whether a fresh pair may have been used by replicas that were not heard of yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PairSource {
+    /// A login has just brought it: nobody else has it.
+    NewLogin,
+    Other,
+}
+
+/// What the decision depends on while the store is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RenewalCase {
+    pub(super) intent: Option<IntentSeen>,
+    /// What is left of the access token; zero: there is none.
+    pub(super) remaining: Duration,
+    /// The time since another replica's new pair was seen: it made a call just before.
+    pub(super) since_others_pair: Option<Duration>,
+    /// The time since the store's epoch was first seen; `None`: it was not seen.
+    pub(super) since_epoch: Option<Duration>,
+    pub(super) pair: PairSource,
+}
+
+/// What the decision depends on while the store is away.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AloneCase {
+    pub(super) intent: Option<IntentSeen>,
+    pub(super) remaining: Duration,
+    pub(super) rotation: Rotation,
+    pub(super) origin: PairOrigin,
+    /// The fleet's generation; 0: this replica's tokens were in no fleet yet.
+    pub(super) generation: u64,
+}
+
+/// This replica must not renew now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::token) struct NotYet {
+    pub(in crate::token) reason: WaitReason,
+    /// When to look again, from now.
+    pub(in crate::token) wait: Duration,
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WaitReason {
+    /// Another replica's renewal is under way, or its result is missing.
+    #[error("another replica has begun a renewal")]
+    AnotherRenews,
+    /// This replica's renewal before its restart.
+    #[error("this replica has begun a renewal before its restart")]
+    RenewedBefore,
+    /// Another replica has made a call a moment ago.
+    #[error("another replica has just renewed")]
+    JustRenewed,
+    /// The store has lost writes, or this replica has just met it.
+    #[error("the shared store has a new epoch: replicas that know of a newer refresh token come first")]
+    NewEpoch,
+    /// See [`WriteSafety::Unreplicated`].
+    #[error("no replica of the shared store's server confirms what is written")]
+    Unreplicated,
+    /// See [`WriteSafety::Rewriting`].
+    #[error("the shared store's server is rewriting its append-only file")]
+    Rewriting,
+    /// The store is away, and another replica may have renewed.
+    #[error("the shared store is away, and another replica may have renewed")]
+    StoreAway,
+    /// The refresh token was refused, but the replica that used it before may have the answer.
+    #[error("the refresh token was refused; another replica that has used it may have the new one")]
+    OwnerMayAnswer,
+}
+
+// === impl RenewalCase ===
+
+impl RenewalCase {
+    pub(super) fn decide(&self) -> Result<(), NotYet> {
+        wait_for_intent(self.intent, self.remaining)?;
+        let since = self.since_others_pair.unwrap_or(SPACING);
+        wait(WaitReason::JustRenewed, SPACING, since)?;
+        match self.pair {
+            PairSource::NewLogin => Ok(()),
+            PairSource::Other => {
+                wait(WaitReason::NewEpoch, quiet(self.remaining), self.since_epoch.unwrap_or_default())
+            }
+        }
+    }
+}
+
+// === impl AloneCase ===
+
+impl AloneCase {
+    /// A refresh token that works more than once harms nobody. One that rotates is sent only by the replica that got it, and
+    /// only when the access token is about to end: another one that still has the store would have renewed before.
+    pub(super) fn decide(&self) -> Result<(), NotYet> {
+        let away = |wait| Err(NotYet { reason: WaitReason::StoreAway, wait });
+        match (self.rotation, self.origin) {
+            (Rotation::LongLived, _) => Ok(()),
+            (Rotation::Rotating, PairOrigin::Own | PairOrigin::Unshared) if self.generation > 0 => {
+                if self.remaining >= SCARCE {
+                    return away(LOOK_AGAIN);
+                }
+                match self.intent {
+                    Some(IntentSeen { holder: IntentHolder::Another, seen_for }) => {
+                        wait(WaitReason::AnotherRenews, PATIENCE, seen_for)
+                    }
+                    own => wait_for_intent(own, self.remaining),
+                }
+            }
+            (Rotation::Rotating | Rotation::Unknown, _) => away(LOOK_AGAIN),
+        }
+    }
+}
+
+/// Whether what is written to the store is safe enough to use up a refresh token.
+pub(super) fn wait_for_safety(safety: WriteSafety, remaining: Duration) -> Result<(), NotYet> {
+    let reason = match safety {
+        WriteSafety::Kept => return Ok(()),
+        WriteSafety::Unreplicated => WaitReason::Unreplicated,
+        WriteSafety::Rewriting => WaitReason::Rewriting,
+    };
+    if remaining < SCARCE { Ok(()) } else { Err(NotYet { reason, wait: LOOK_AGAIN }) }
+}
+
+fn wait_for_intent(intent: Option<IntentSeen>, remaining: Duration) -> Result<(), NotYet> {
+    let Some(IntentSeen { holder, seen_for }) = intent else { return Ok(()) };
+    match holder {
+        IntentHolder::This => Ok(()),
+        IntentHolder::ThisBefore => wait(WaitReason::RenewedBefore, 2 * SPACING, seen_for),
+        IntentHolder::Another => {
+            let patience = if remaining < SCARCE { UNDER_WAY } else { PATIENCE };
+            wait(WaitReason::AnotherRenews, patience, seen_for)
+        }
+    }
+}
+
+const fn quiet(remaining: Duration) -> Duration {
+    if remaining.is_zero() {
+        SHORT_QUIET
+    } else if remaining.as_secs() < AMPLE.as_secs() {
+        QUIET
+    } else {
+        LONG_QUIET
+    }
+}
+
+fn wait(reason: WaitReason, whole: Duration, since: Duration) -> Result<(), NotYet> {
+    match whole.checked_sub(since) {
+        Some(wait) if !wait.is_zero() => Err(NotYet { reason, wait }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    const CALM: RenewalCase = RenewalCase {
+        intent: None,
+        remaining: HOUR,
+        since_others_pair: None,
+        since_epoch: Some(HOUR),
+        pair: PairSource::Other,
+    };
+
+    fn seen(holder: IntentHolder, seconds: u64) -> Option<IntentSeen> {
+        Some(IntentSeen { holder, seen_for: Duration::from_secs(seconds) })
+    }
+
+    fn waits(decision: Result<(), NotYet>) -> Option<(WaitReason, u64)> {
+        decision.err().map(|not_yet| (not_yet.reason, not_yet.wait.as_secs()))
+    }
+
+    #[test]
+    fn another_s_renewal_has_ten_minutes_or_one_if_the_access_token_has_less_than_a_quarter_of_an_hour() {
+        for (remaining, seen_for, expected) in [
+            (HOUR, 0, Some(600)),
+            (HOUR, 599, Some(1)),
+            (HOUR, 600, None),
+            (SCARCE, 60, Some(540)),
+            (SCARCE - SPACING, 59, Some(1)),
+            (SCARCE - SPACING, 60, None),
+            (Duration::ZERO, 60, None),
+        ] {
+            let case = RenewalCase { intent: seen(IntentHolder::Another, seen_for), remaining, ..CALM };
+            let expected = expected.map(|wait| (WaitReason::AnotherRenews, wait));
+            assert_eq!(waits(case.decide()), expected, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn its_own_renewal_is_begun_again_at_once_and_one_before_the_restart_after_two_seconds() {
+        let case = |intent| RenewalCase { intent, ..CALM }.decide();
+        assert_eq!(waits(case(seen(IntentHolder::This, 0))), None);
+        assert_eq!(waits(case(seen(IntentHolder::ThisBefore, 1))), Some((WaitReason::RenewedBefore, 1)));
+        assert_eq!(waits(case(seen(IntentHolder::ThisBefore, 2))), None);
+    }
+
+    #[test]
+    fn after_a_new_epoch_those_who_know_more_come_first_unless_a_login_has_just_brought_the_token() {
+        for (remaining, quiet) in [(HOUR, 600), (HOUR - SPACING, 120), (SPACING, 120), (Duration::ZERO, 20)] {
+            let after =
+                |seconds| RenewalCase { since_epoch: Some(Duration::from_secs(seconds)), remaining, ..CALM };
+            assert_eq!(waits(after(quiet - 1).decide()), Some((WaitReason::NewEpoch, 1)));
+            assert_eq!(waits(after(quiet).decide()), None);
+            let login = RenewalCase { pair: PairSource::NewLogin, ..after(0) };
+            assert_eq!(waits(login.decide()), None);
+        }
+        let never_met = RenewalCase { since_epoch: None, ..CALM };
+        assert_eq!(waits(never_met.decide()), Some((WaitReason::NewEpoch, 600)));
+    }
+
+    #[test]
+    fn no_call_follows_another_replica_s_within_a_second() {
+        let after = |millis| RenewalCase { since_others_pair: Some(Duration::from_millis(millis)), ..CALM };
+        assert!(after(999).decide().is_err() && after(1_000).decide().is_ok());
+    }
+
+    #[test]
+    fn a_store_that_may_lose_the_token_is_not_trusted_with_it_while_there_is_time() {
+        for safety in [WriteSafety::Unreplicated, WriteSafety::Rewriting] {
+            assert!(wait_for_safety(safety, SCARCE).is_err());
+            assert!(wait_for_safety(safety, SCARCE - SPACING).is_ok());
+        }
+        assert!(wait_for_safety(WriteSafety::Kept, HOUR).is_ok());
+    }
+
+    #[test]
+    fn while_the_store_is_away_a_rotating_token_is_sent_by_who_got_it_and_only_at_the_end() {
+        let case = |rotation, origin, remaining| AloneCase {
+            intent: None,
+            remaining,
+            rotation,
+            origin,
+            generation: 3,
+        };
+        for origin in [PairOrigin::Own, PairOrigin::Another, PairOrigin::Unshared] {
+            assert!(case(Rotation::LongLived, origin, HOUR).decide().is_ok(), "anyone may");
+            assert!(case(Rotation::Unknown, origin, Duration::ZERO).decide().is_err());
+            assert!(case(Rotation::Rotating, origin, SCARCE).decide().is_err());
+            let late = case(Rotation::Rotating, origin, SCARCE - SPACING);
+            assert_eq!(late.decide().is_ok(), origin != PairOrigin::Another);
+            assert!(AloneCase { generation: 0, ..late }.decide().is_err(), "it may be used up long since");
+            let begun = AloneCase { intent: seen(IntentHolder::Another, 599), ..late };
+            assert!(begun.decide().is_err(), "the other may have the answer");
+        }
+    }
+}
