@@ -42,7 +42,7 @@ impl RedisServer {
 
     /// How many replicas are known.
     pub(super) async fn members(&self) -> u64 {
-        self.ask(&["ZCARD", "lrp:{test}:members"]).await
+        self.ask(&["HLEN", "lrp:{test}:replicas"]).await
     }
 
     /// Runs a command as an operator would.
