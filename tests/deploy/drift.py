@@ -16,6 +16,7 @@ import dashboards
 from fleets import Fleet
 from processes import Proxy, http
 from promql import TARGET_LABELS, Exposition
+from scenarios import consent, refresh
 
 PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
 
@@ -117,11 +118,16 @@ def main(binary):
     with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
         proxy = Proxy(binary, "demo", {}, directory)
         running.callback(proxy.end)
-        # Some series exist only where replicas share a store.
-        fleet = Fleet(binary, directory, [{}])
+        # Some series exist only where replicas share a store, and a token in it.
+        fleet = Fleet(binary, directory, [])
         running.callback(fleet.end)
+        vendor, key = fleet.vendor.simulator(), Path(directory) / "seal-key"
+        key.write_text("01" * 32)
+        shared = {"shared.url": fleet.url, "shared.key_file": key}
+        replica = refresh(vendor, consent(vendor)["refresh_token"], directory, binary, shared)
+        running.callback(replica.end)
         # Before any traffic: what an alert asks for has to be there from the start.
-        exposition = Exposition(proxy.metrics(), fleet.replicas[0].metrics())
+        exposition = Exposition(proxy.metrics(), replica.metrics())
         faults = [*rule_faults(exposition), *dashboard_faults(exposition), *clicks_faults(proxy)]
     for fault in faults:
         print(fault)

@@ -44,6 +44,7 @@ class Fleet:
 
     def __init__(self, binary, directory, each, replicas=None):
         self.store = Store(directory)
+        self.url = f"unix://{self.store.path}"
         self.members = []
         try:
             self.vendor = demo()(binary, directory)
@@ -52,7 +53,7 @@ class Fleet:
                 "log.level": "error",
                 "upstream.base_url": self.vendor.simulator(),
                 "token.access_token": consent(self.vendor.simulator())["access_token"],
-                "shared.url": f"unix://{self.store.path}",
+                "shared.url": self.url,
                 "shared.namespace": "fleet",
                 "shared.replicas": replicas or len(each),
                 # The machine may be busy.
