@@ -317,7 +317,7 @@ fn whoever_dies_and_whatever_the_store_loses_no_answer_is_lost_but_one_whose_rep
     let seeds: Vec<_> = match number("FLEET_SEED") {
         Some(seed) => vec![seed],
         // They take longer than the others.
-        None => (0..hours().div_ceil(2)).collect(),
+        None => (0..number("FLEET_TOKEN_SCHEDULES").unwrap_or_else(|| hours().div_ceil(2))).collect(),
     };
     let played = play_all(&seeds, |seed| alone(play(seed)));
     let (renewals, lost): (Vec<_>, Vec<_>) = played.into_iter().unzip();
