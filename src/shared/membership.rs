@@ -1,5 +1,4 @@
-//! This replica's membership in the fleet: what it was told by the store, heartbeats, and recovery after the store has
-//! lost writes.
+//! This replica's membership in the fleet: what it was told by the store, and heartbeats.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,35 +7,29 @@ use std::{
 
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 use super::{
-    Epoch, EpochOrigin, FleetState, Guarded, Heartbeat, Knowledge, MemberAbout, MemberId, Recovery, Sequence,
-    SharedStore, SharedStoreError, SpentDay, StoreChanged, StoreSeen,
-    fleet_log::{self, EpochBeginner},
-    known_days::KnownDay,
-    store::StoreReply,
+    Epoch, FleetState, Guarded, Heartbeat, Knowledge, MemberAbout, MemberId, Sequence, SharedStore,
+    SharedStoreError, SpentDay, StoreChanged, StoreSeen, fleet_log, known_days::KnownDay, store::StoreReply,
 };
 use crate::telemetry::FleetMetrics;
 
 /// The time between two heartbeats, plus or minus a tenth.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-
-/// A replica whose last contact is older waits this long before it begins an epoch: one that knows more goes first.
-const LONGEST_DEFERENCE: Duration = Duration::from_secs(10);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// A replica of the fleet, and the store that it shares.
 #[derive(Debug)]
 pub struct Membership {
-    store: Arc<dyn SharedStore>,
+    pub(super) store: Arc<dyn SharedStore>,
     id: MemberId,
-    options: MembershipOptions,
+    pub(super) options: MembershipOptions,
     known: Mutex<Knowledge>,
     /// The store has lost writes: recover now.
     beat_now: Notify,
     /// Held while this replica recovers: one recovery at a time.
-    recovering: tokio::sync::Mutex<()>,
+    pub(super) recovering: tokio::sync::Mutex<()>,
     /// The store's epoch, as far as it is known.
     epoch: watch::Sender<Option<Epoch>>,
 }
@@ -277,81 +270,28 @@ impl Membership {
         Heartbeat { member: self.id, told, offline, feed_lag: known.feed_lag(), about }
     }
 
-    /// Who was told last knows most, and begins the epoch: the others wait, and then find it. All that had a heartbeat in
-    /// time know enough, with the margin: they hardly wait, since calls wait for them.
-    async fn defer(&self, seen: StoreSeen) {
-        if seen.epoch.is_some() {
-            let silence = self.known().since_contact().unwrap_or(LONGEST_DEFERENCE);
-            let overdue = silence.saturating_sub(HEARTBEAT + HEARTBEAT / 10);
-            sleep((silence / 10).max(overdue).min(LONGEST_DEFERENCE)).await;
-        }
-    }
-
-    /// Begins a new epoch, or learns the one that another replica has begun. `seen` is what the refused operation had: if
-    /// this replica has recovered since, nothing is left to do.
-    async fn recover(&self, seen: StoreSeen, force: Force, assumed: Assumed) -> Result<(), SharedStoreError> {
-        let _one_at_a_time = self.recovering.lock().await;
-        if self.known().seen.epoch != seen.epoch {
-            return Ok(());
-        }
-        let recovery = {
-            let mut known = self.known();
-            let fresh = Epoch(fastrand::u64(1..));
-            known.attempts(fresh);
-            let told = match assumed {
-                Assumed::Told => known.days.told_or_assumed(),
-                Assumed::Ignored => known.told(),
-            };
-            Recovery {
-                known: known.seen.epoch,
-                seen: known.seen.sequence,
-                fresh,
-                told,
-                margin: self.options.margin,
-                force: force == Force::Yes,
-            }
-        };
-        let asked = Instant::now();
-        let fleet = self.store.recover(recovery).await?;
-        // It may be the epoch of an earlier attempt, whose reply was lost.
-        let begun_here = self.known().attempted.contains(&fleet.epoch);
-        if begun_here {
-            self.options.metrics.charged(fleet.begun.charged);
-            if fleet.begun.origin == EpochOrigin::Fork {
-                self.options.metrics.forked();
-            }
-        }
-        fleet_log::epoch(
-            seen.epoch,
-            &fleet,
-            if begun_here { EpochBeginner::This } else { EpochBeginner::Other },
-        );
-        self.learn(&fleet, asked, None);
-        Ok(())
-    }
-
     /// `heartbeat` is the day that the store was told of, if it was to count it.
-    fn learn(&self, fleet: &FleetState, asked: Instant, heartbeat: Option<u64>) {
+    pub(super) fn learn(&self, fleet: &FleetState, asked: Instant, heartbeat: Option<u64>) {
         self.known().learn(fleet.clone(), asked, heartbeat);
         let epoch = Some(fleet.epoch);
         self.epoch.send_if_modified(|known| std::mem::replace(known, epoch) != epoch);
     }
 
-    fn known(&self) -> MutexGuard<'_, Knowledge> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Knowledge> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whether an epoch begins though the sequence looks right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Force {
+pub(super) enum Force {
     Yes,
     No,
 }
 
 /// Whether the store is told of calls that are only assumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Assumed {
+pub(super) enum Assumed {
     /// It has lost the count.
     Told,
     /// It has one.

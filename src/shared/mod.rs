@@ -31,6 +31,7 @@ mod memory_store;
 mod millis;
 mod model;
 mod purge_queue;
+mod recovery;
 mod redis_store;
 mod scripts;
 mod seal;

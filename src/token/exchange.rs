@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     current::{Arrival, Expiry, Validity},
     failed::Failed,
-    fleet::{Claim, Denied, NotYet, PATIENCE, WaitReason},
+    fleet::{AccessLeft, Claim, Denied, NotYet, PATIENCE, WaitReason},
     outcome::{renewed, same},
     renewer::{RefreshTokenUse, Renewal, Renewer},
     seed::restored,
@@ -43,13 +43,7 @@ impl Renewer {
             return Ok(adopted);
         }
         let client = self.client().await?;
-        let now = Instant::now();
-        let remaining = match self.current.standing(now) {
-            Validity::Valid => self.current.remaining(now).unwrap_or_default(),
-            // To wait costs as much as if there were none.
-            Validity::Rejected | Validity::Expired | Validity::Missing => Duration::ZERO,
-        };
-        let claim = match self.records.claim(&stored, remaining).await {
+        let claim = match self.records.claim(&stored, self.access_left(Instant::now())).await {
             Ok(claim) => claim,
             Err(Denied::Theirs(newer)) => return self.adopt(newer.as_deref()),
             Err(Denied::NotYet(not_yet)) => return Err(Failed::NotYet(not_yet)),
@@ -87,6 +81,15 @@ impl Renewer {
         let remaining = lifetime.saturating_sub(now - asked_at);
         self.schedule.holding(now, lifetime, remaining, Jitter::draw());
         Ok(Renewal::Granted)
+    }
+
+    fn access_left(&self, now: Instant) -> AccessLeft {
+        let remaining = self.current.remaining(now).unwrap_or_default();
+        match self.current.standing(now) {
+            Validity::Valid => AccessLeft::accepted(remaining),
+            Validity::Rejected => AccessLeft::refused(remaining),
+            Validity::Expired | Validity::Missing => AccessLeft::NONE,
+        }
     }
 
     async fn client(&self) -> Result<Client, Failed> {

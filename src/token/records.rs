@@ -1,11 +1,8 @@
 //! Where the renewer keeps the token's record: in this replica's own store, or in the fleet's.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
-use super::fleet::{Claim, Denied, FleetRecords, RecordError};
+use super::fleet::{AccessLeft, Claim, Denied, FleetRecords, RecordError};
 use crate::state::{Durability, Stored, Swap, TokenRecord, TokenStore, Version};
 
 /// The token's record.
@@ -56,8 +53,9 @@ impl TokenRecords {
         }
     }
 
-    /// Writes the intent to renew, while so much is left of an access token that works; this also proves that the result can be written.
-    pub(super) async fn claim(&mut self, stored: &Stored, remaining: Duration) -> Result<Claim, Denied> {
+    /// Writes the intent to renew, while so much is left of the access token; this also proves that the result can be
+    /// written.
+    pub(super) async fn claim(&mut self, stored: &Stored, left: AccessLeft) -> Result<Claim, Denied> {
         match self {
             Self::Own { store, seen } => {
                 let begun = TokenRecord { intent: Some(SystemTime::now()), ..stored.record.clone() };
@@ -66,7 +64,7 @@ impl TokenRecords {
                     Swap::Conflict(newer) => Err(Denied::Theirs(newer)),
                 }
             }
-            Self::Fleet(fleet) => fleet.claim(stored, remaining).await,
+            Self::Fleet(fleet) => fleet.claim(stored, left).await,
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     known::{LastWriter, StoreStanding},
     reconcile::is_same_pair,
     records::FleetRecords,
-    rules::{IntentHolder, IntentSeen, NotYet, wait_for_safety},
+    rules::{AccessLeft, IntentHolder, IntentSeen, NotYet, wait_for_safety},
 };
 use crate::{
     shared::SharedStoreError,
@@ -74,18 +74,12 @@ impl From<SharedStoreError> for Denied {
 // === impl FleetRecords ===
 
 impl FleetRecords {
-    /// Begins a renewal with the record that was read, while so much is left of an access token that works.
-    pub(in crate::token) async fn claim(
-        &self,
-        stored: &Stored,
-        remaining: Duration,
-    ) -> Result<Claim, Denied> {
+    /// Begins a renewal with the record that was read, while so much is left of the access token.
+    pub(in crate::token) async fn claim(&self, stored: &Stored, left: AccessLeft) -> Result<Claim, Denied> {
         let standing = self.known().standing;
         let claimed = match standing {
-            StoreStanding::Away => self.claim_alone(&stored.record, remaining).await,
-            StoreStanding::InStep | StoreStanding::Behind => {
-                self.claim_in_store(&stored.record, remaining).await
-            }
+            StoreStanding::Away => self.claim_alone(&stored.record, left).await,
+            StoreStanding::InStep | StoreStanding::Behind => self.claim_in_store(&stored.record, left).await,
         };
         let waits_for = match &claimed {
             Err(Denied::NotYet(not_yet)) => Some(not_yet.reason),
@@ -98,10 +92,10 @@ impl FleetRecords {
         claimed
     }
 
-    async fn claim_in_store(&self, record: &TokenRecord, remaining: Duration) -> Result<Claim, Denied> {
-        let case = self.known().case(record, self.me, remaining, Instant::now());
+    async fn claim_in_store(&self, record: &TokenRecord, left: AccessLeft) -> Result<Claim, Denied> {
+        let case = self.known().case(record, self.me, left, Instant::now());
         case.decide().map_err(Denied::NotYet)?;
-        self.wait_for_safety(case.remaining).await?;
+        self.wait_for_safety(case.left.usable).await?;
         let written_at = (Instant::now(), SystemTime::now());
         let begun = self.begun(record);
         if !self.swap(begun).await? {
@@ -109,7 +103,7 @@ impl FleetRecords {
             return Err(Denied::Theirs(self.stored().map(Box::new)));
         }
         let written = async {
-            self.wait_for_safety(case.remaining).await?;
+            self.wait_for_safety(case.left.usable).await?;
             self.save_copy().await.map_err(Denied::from)
         };
         if let Err(denied) = written.await {
@@ -120,9 +114,9 @@ impl FleetRecords {
     }
 
     /// While the shared store is away: with the replica's own store only.
-    async fn claim_alone(&self, record: &TokenRecord, remaining: Duration) -> Result<Claim, Denied> {
+    async fn claim_alone(&self, record: &TokenRecord, left: AccessLeft) -> Result<Claim, Denied> {
         let written_at = (Instant::now(), SystemTime::now());
-        let case = self.known().case_alone(record, self.me, remaining, written_at.0);
+        let case = self.known().case_alone(record, self.me, left, written_at.0);
         case.decide().map_err(Denied::NotYet)?;
         let begun = self.begun(record);
         self.known().set(begun, LastWriter::This, written_at.0);

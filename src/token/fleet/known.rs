@@ -1,10 +1,8 @@
 //! What a replica knows of the fleet's token.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
-use super::rules::{AloneCase, IntentHolder, IntentSeen, PairSource, RenewalCase, WaitReason};
+use super::rules::{AccessLeft, AloneCase, IntentHolder, IntentSeen, PairSource, RenewalCase, WaitReason};
 use crate::{
     shared::{Epoch, StoreSeen},
     state::{Fingerprint, IntentOwner, PairOrigin, TokenRecord, Version},
@@ -137,14 +135,14 @@ impl KnownToken {
         &self,
         record: &TokenRecord,
         me: IntentOwner,
-        remaining: Duration,
+        left: AccessLeft,
         now: Instant,
     ) -> RenewalCase {
         let is_new_login = record.access.is_none()
             && record.login_fingerprint.as_ref() == Some(&Fingerprint::of(&record.refresh_token));
         RenewalCase {
             intent: self.intent(record, me, now),
-            remaining,
+            left,
             since_others_pair: self.others_pair_at.map(|at| now.saturating_duration_since(at)),
             since_epoch: self.epoch.map(|(_, seen)| now.saturating_duration_since(seen)),
             pair: if is_new_login { PairSource::NewLogin } else { PairSource::Other },
@@ -155,12 +153,12 @@ impl KnownToken {
         &self,
         record: &TokenRecord,
         me: IntentOwner,
-        remaining: Duration,
+        left: AccessLeft,
         now: Instant,
     ) -> AloneCase {
         AloneCase {
             intent: self.intent(record, me, now),
-            remaining,
+            left,
             rotation: record.rotation,
             origin: record.fleet.origin,
             generation: record.fleet.generation,

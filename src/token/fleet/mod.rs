@@ -18,4 +18,4 @@ pub(super) use claim::{Claim, Denied};
 pub(super) use error::RecordError;
 pub(crate) use known::FleetTokenSnapshot;
 pub(crate) use records::FleetRecords;
-pub(super) use rules::{NotYet, PATIENCE, WaitReason};
+pub(super) use rules::{AccessLeft, NotYet, PATIENCE, WaitReason};

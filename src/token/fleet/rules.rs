@@ -26,6 +26,16 @@ const SHORT_QUIET: Duration = Duration::from_secs(20);
 /// Between looks at whether a server has become safe to write to, or is back.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
+/// What is left of the access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::token) struct AccessLeft {
+    /// By the clock, even if it was refused: a refusal neither brings back the replica that has begun a renewal nor keeps
+    /// others from renewing, so what waits for them goes by this.
+    pub(in crate::token) until_expiry: Duration,
+    /// Zero if it was refused: to wait costs as much as if there were none.
+    pub(in crate::token) usable: Duration,
+}
+
 /// Who has begun the renewal whose result is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IntentHolder {
@@ -57,8 +67,7 @@ pub(super) enum PairSource {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RenewalCase {
     pub(super) intent: Option<IntentSeen>,
-    /// What is left of the access token; zero: there is none.
-    pub(super) remaining: Duration,
+    pub(super) left: AccessLeft,
     /// The time since another replica's new pair was seen: it made a call just before.
     pub(super) since_others_pair: Option<Duration>,
     /// The time since the store's epoch was first seen; `None`: it was not seen.
@@ -70,7 +79,7 @@ pub(super) struct RenewalCase {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AloneCase {
     pub(super) intent: Option<IntentSeen>,
-    pub(super) remaining: Duration,
+    pub(super) left: AccessLeft,
     pub(super) rotation: Rotation,
     pub(super) origin: PairOrigin,
     /// The fleet's generation; 0: this replica's tokens were in no fleet yet.
@@ -114,17 +123,34 @@ pub enum WaitReason {
     OwnerMayAnswer,
 }
 
+// === impl AccessLeft ===
+
+impl AccessLeft {
+    /// There is no access token, or it has expired.
+    pub(in crate::token) const NONE: Self = Self::accepted(Duration::ZERO);
+
+    /// Of one that was not refused.
+    pub(in crate::token) const fn accepted(remaining: Duration) -> Self {
+        Self { until_expiry: remaining, usable: remaining }
+    }
+
+    /// Of one that was refused.
+    pub(in crate::token) const fn refused(remaining: Duration) -> Self {
+        Self { until_expiry: remaining, usable: Duration::ZERO }
+    }
+}
+
 // === impl RenewalCase ===
 
 impl RenewalCase {
     pub(super) fn decide(&self) -> Result<(), NotYet> {
-        wait_for_intent(self.intent, self.remaining)?;
+        wait_for_intent(self.intent, self.left.until_expiry)?;
         let since = self.since_others_pair.unwrap_or(SPACING);
         wait(WaitReason::JustRenewed, SPACING, since)?;
         match self.pair {
             PairSource::NewLogin => Ok(()),
             PairSource::Other => {
-                wait(WaitReason::NewEpoch, quiet(self.remaining), self.since_epoch.unwrap_or_default())
+                wait(WaitReason::NewEpoch, quiet(self.left.usable), self.since_epoch.unwrap_or_default())
             }
         }
     }
@@ -134,20 +160,21 @@ impl RenewalCase {
 
 impl AloneCase {
     /// A refresh token that works more than once harms nobody. One that rotates is sent only by the replica that got it, and
-    /// only when the access token is about to end: another one that still has the store would have renewed before.
+    /// only when the access token is about to end: another one that still has the store would have renewed before. A refused
+    /// token they renew at once, so that its refusal is no reason to send the refresh token.
     pub(super) fn decide(&self) -> Result<(), NotYet> {
         let away = |wait| Err(NotYet { reason: WaitReason::StoreAway, wait });
         match (self.rotation, self.origin) {
             (Rotation::LongLived, _) => Ok(()),
             (Rotation::Rotating, PairOrigin::Own | PairOrigin::Unshared) if self.generation > 0 => {
-                if self.remaining >= SCARCE {
+                if self.left.until_expiry >= SCARCE {
                     return away(LOOK_AGAIN);
                 }
                 match self.intent {
                     Some(IntentSeen { holder: IntentHolder::Another, seen_for }) => {
                         wait(WaitReason::AnotherRenews, PATIENCE, seen_for)
                     }
-                    own => wait_for_intent(own, self.remaining),
+                    own => wait_for_intent(own, self.left.until_expiry),
                 }
             }
             (Rotation::Rotating | Rotation::Unknown, _) => away(LOOK_AGAIN),
@@ -201,7 +228,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(60 * 60);
     const CALM: RenewalCase = RenewalCase {
         intent: None,
-        remaining: HOUR,
+        left: AccessLeft::accepted(HOUR),
         since_others_pair: None,
         since_epoch: Some(HOUR),
         pair: PairSource::Other,
@@ -226,9 +253,11 @@ mod tests {
             (SCARCE - SPACING, 60, None),
             (Duration::ZERO, 60, None),
         ] {
-            let case = RenewalCase { intent: seen(IntentHolder::Another, seen_for), remaining, ..CALM };
-            let expected = expected.map(|wait| (WaitReason::AnotherRenews, wait));
-            assert_eq!(waits(case.decide()), expected, "{case:?}");
+            for left in [AccessLeft::accepted(remaining), AccessLeft::refused(remaining)] {
+                let case = RenewalCase { intent: seen(IntentHolder::Another, seen_for), left, ..CALM };
+                let expected = expected.map(|wait| (WaitReason::AnotherRenews, wait));
+                assert_eq!(waits(case.decide()), expected, "{case:?}");
+            }
         }
     }
 
@@ -242,9 +271,11 @@ mod tests {
 
     #[test]
     fn after_a_new_epoch_those_who_know_more_come_first_unless_a_login_has_just_brought_the_token() {
-        for (remaining, quiet) in [(HOUR, 600), (HOUR - SPACING, 120), (SPACING, 120), (Duration::ZERO, 20)] {
+        let accepted = [(HOUR, 600), (HOUR - SPACING, 120), (SPACING, 120), (Duration::ZERO, 20)]
+            .map(|(remaining, quiet)| (AccessLeft::accepted(remaining), quiet));
+        for (left, quiet) in accepted.into_iter().chain([(AccessLeft::refused(HOUR), 20)]) {
             let after =
-                |seconds| RenewalCase { since_epoch: Some(Duration::from_secs(seconds)), remaining, ..CALM };
+                |seconds| RenewalCase { since_epoch: Some(Duration::from_secs(seconds)), left, ..CALM };
             assert_eq!(waits(after(quiet - 1).decide()), Some((WaitReason::NewEpoch, 1)));
             assert_eq!(waits(after(quiet).decide()), None);
             let login = RenewalCase { pair: PairSource::NewLogin, ..after(0) };
@@ -273,7 +304,7 @@ mod tests {
     fn while_the_store_is_away_a_rotating_token_is_sent_by_who_got_it_and_only_at_the_end() {
         let case = |rotation, origin, remaining| AloneCase {
             intent: None,
-            remaining,
+            left: AccessLeft::accepted(remaining),
             rotation,
             origin,
             generation: 3,
@@ -284,6 +315,8 @@ mod tests {
             assert!(case(Rotation::Rotating, origin, SCARCE).decide().is_err());
             let late = case(Rotation::Rotating, origin, SCARCE - SPACING);
             assert_eq!(late.decide().is_ok(), origin != PairOrigin::Another);
+            let refused = AloneCase { left: AccessLeft::refused(SCARCE), ..late };
+            assert!(refused.decide().is_err(), "the others have renewed it");
             assert!(AloneCase { generation: 0, ..late }.decide().is_err(), "it may be used up long since");
             let begun = AloneCase { intent: seen(IntentHolder::Another, 599), ..late };
             assert!(begun.decide().is_err(), "the other may have the answer");

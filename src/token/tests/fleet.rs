@@ -16,7 +16,7 @@ use crate::{
     settings::{SealKeys, SecretContent as _, StoreNamespace},
     shared::{FleetSeal, MemberAbout, Membership, MembershipOptions, MemorySharedStore},
     state::{Durability, Stored, StoredAccess, Swap, TokenRecord, TokenStoreError, Version},
-    token::fleet::{Claim, FleetRecords},
+    token::fleet::{AccessLeft, Claim, FleetRecords},
 };
 
 const OK: Result<StatusCode, Cause> = Ok(StatusCode::OK);
@@ -96,7 +96,7 @@ impl Member {
     /// It has a token, and may renew it.
     async fn claims(&self) -> Claim {
         let stored = self.records.read().await.unwrap().expect("a token");
-        self.records.claim(&stored, Duration::ZERO).await.expect("a claim")
+        self.records.claim(&stored, AccessLeft::NONE).await.expect("a claim")
     }
 
     async fn reads(&self) -> TokenRecord {

@@ -9,6 +9,7 @@ mod real_fleet;
 mod real_redis;
 mod redis_outages;
 mod redis_server;
+mod refused_tokens;
 mod reports;
 mod schedule;
 mod schedules;

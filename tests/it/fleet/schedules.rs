@@ -23,28 +23,32 @@ fn size(seed: u64) -> Size {
     if seed < DAYS { HOUR } else { DAY }
 }
 
-/// Each schedule has a thread and a runtime of its own: it depends on nothing but its seed.
 fn play_alone(seed: u64) -> Result<Played, String> {
+    alone(play(seed, size(seed)))
+}
+
+/// Each schedule has a runtime of its own: it depends on nothing but its seed.
+pub(super) fn alone<T>(schedule: impl Future<Output = T>) -> Result<T, String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(seed, size(seed)))));
+    let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(schedule)));
     played.map_err(|panic| {
         let words = panic.downcast_ref::<String>().map(String::as_str);
         words.or_else(|| panic.downcast_ref().copied()).unwrap_or("it panicked").to_owned()
     })
 }
 
-/// Plays all of them on all cores, and returns what the failed ones said.
-fn play_all(seeds: &[u64]) -> Vec<String> {
-    let (next, failed, calls) = (AtomicU64::new(0), Mutex::new(Vec::new()), AtomicU64::new(0));
+/// Plays all of them on all cores, and returns what they found. Fails with what the failed ones said.
+pub(super) fn play_all<T: Send>(seeds: &[u64], play: impl Fn(u64) -> Result<T, String> + Sync) -> Vec<T> {
+    let (next, failed, played) = (AtomicU64::new(0), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     scope(|threads| {
         for _core in 0..available_parallelism().map_or(1, NonZero::get) {
             threads.spawn(|| {
                 while let Some(seed) =
                     seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap())
                 {
-                    match play_alone(*seed) {
-                        Ok(played) => drop(calls.fetch_add(played.calls, Ordering::Relaxed)),
+                    match play(*seed) {
+                        Ok(one) => played.lock().unwrap().push(one),
                         Err(what) => {
                             let again = format!("FLEET_SEED={seed} tests/run fleet 1");
                             let failure = format!("seed {seed}: {what}\n  again: {again}\n");
@@ -56,8 +60,9 @@ fn play_all(seeds: &[u64]) -> Vec<String> {
             });
         }
     });
-    println!("{} schedules, {} calls", seeds.len(), calls.into_inner());
-    failed.into_inner().unwrap()
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), seeds.len(), failed.concat());
+    played.into_inner().unwrap()
 }
 
 /// How many hours; `tests/run fleet N` plays more.
@@ -65,7 +70,7 @@ pub(super) fn hours() -> u64 {
     number("FLEET_SCHEDULES").unwrap_or(12)
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|number| number.parse().expect("a number"))
 }
 
@@ -79,8 +84,8 @@ fn whatever_goes_wrong_a_fleet_keeps_its_promises() {
             (DAYS..DAYS + days).chain(0..hours()).collect()
         }
     };
-    let failed = play_all(&seeds);
-    assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), seeds.len(), failed.concat());
+    let played = play_all(&seeds, play_alone);
+    println!("{} schedules, {} calls", played.len(), played.iter().map(|one| one.calls).sum::<u64>());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use link_report_proxy::{
     shared::{MemorySharedStore, SharedStore as _},
-    simulator::{Options, RefreshTokenPolicy, SeenRefresh, Simulator, TOKEN_PATH},
+    simulator::{Fault, Options, RefreshTokenPolicy, Scope, SeenRefresh, Simulator, TOKEN_PATH},
     state::StateStores,
 };
 use secrecy::ExposeSecret as _;
@@ -125,6 +125,26 @@ impl TokenFleet {
 
     pub(super) fn living(&self) -> Vec<usize> {
         (0..self.members.len()).filter(|member| self.members[*member].alive.is_some()).collect()
+    }
+
+    /// The living replica of which this is true.
+    pub(super) async fn whose(&self, is_it: impl Fn(&Value) -> bool) -> usize {
+        for member in self.living() {
+            if is_it(&self.token(member).await) {
+                return member;
+            }
+        }
+        panic!("no replica's");
+    }
+
+    /// The next renewal hangs: whose it is, and how many calls the vendor has got with it.
+    pub(super) async fn owner_of_a_call_that_hangs(&self) -> (usize, u64) {
+        self.vendor.inject(Fault::Hang, Scope::TokenCalls);
+        let calls = self.vendor.token_calls();
+        while self.vendor.token_calls() == calls {
+            tokio::time::sleep(SECOND).await;
+        }
+        (self.whose(|token| token["status"] == "renewing").await, calls + 1)
     }
 
     /// The status of an answer that no memory and no store has.
