@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, interval};
 
 use super::{real_fleet::SETTINGS, redis_server::RedisServer, token_fleet::KEY};
-use crate::support::{Answer, Proxy, Upstream, get, path, synthetic};
+use crate::support::{Proxy, Upstream, Wire, path, request, synthetic};
 
 const REPLICAS: usize = 3;
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
@@ -176,10 +176,11 @@ impl RealTokenFleet {
         self.replica(replica).get(&target).await.status
     }
 
-    /// The same, without waiting for the answer.
-    pub(super) fn ask_meanwhile(&mut self, replica: usize) -> tokio::task::JoinHandle<Answer> {
-        let (address, target) = (self.replica(replica).data, self.cold());
-        tokio::spawn(async move { get(address, &target, &[]).await })
+    /// The same, without waiting for the answer: the replica may be killed before it gives one.
+    pub(super) async fn ask_meanwhile(&mut self, replica: usize) {
+        let mut wire = Wire::connect(self.replica(replica).data).await;
+        wire.send(&request("GET", &self.cold(), &[])).await;
+        tokio::spawn(async move { wire.answer().await });
     }
 
     fn cold(&mut self) -> String {
@@ -187,12 +188,16 @@ impl RealTokenFleet {
         path(&synthetic(self.asked, 1))
     }
 
-    /// Waits until each living replica serves such a report.
+    /// Waits until each living replica has served such a report. Meanwhile all are asked.
     pub(super) async fn serves(&mut self) {
-        let mut pulse = interval(Duration::from_millis(100));
-        for replica in self.living() {
-            while self.ask(replica).await != 200 {
-                pulse.tick().await;
+        let mut pulse = interval(Duration::from_millis(200));
+        let mut waiting = self.living();
+        while !waiting.is_empty() {
+            pulse.tick().await;
+            for replica in std::mem::take(&mut waiting) {
+                if self.ask(replica).await != 200 {
+                    waiting.push(replica);
+                }
             }
         }
     }
