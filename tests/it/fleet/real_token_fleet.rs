@@ -190,7 +190,7 @@ impl RealTokenFleet {
 
     /// Waits until each living replica has served such a report. Meanwhile all are asked.
     pub(super) async fn serves(&mut self) {
-        let mut pulse = interval(Duration::from_millis(200));
+        let mut pulse = interval(Duration::from_millis(500));
         let mut waiting = self.living();
         while !waiting.is_empty() {
             pulse.tick().await;
