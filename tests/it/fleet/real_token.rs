@@ -9,7 +9,6 @@ use link_report_proxy::simulator::{Fault, Scope, SeenRequest};
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::real_token_fleet::{RealTokenFleet, TokenCall};
-use crate::support::soon;
 
 /// In the test of every day.
 const FEW: usize = 6;
@@ -307,12 +306,4 @@ fn a_kill_of_a_replica_or_of_redis_loses_no_token_but_an_answer_that_nobody_had_
     }
     println!("{fleets} fleets in {:?}: {all:?}", began.elapsed());
     assert!(all.kills >= kills && all.renewals > kills / 2, "{all:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_token_of_a_login_at_one_replica_is_sent_once_for_all() {
-    let mut fleet = RealTokenFleet::start("info").await;
-    fleet.log_in(1).await;
-    soon("all to serve", fleet.serves()).await;
-    assert_eq!(fleet.calls().len(), 1);
 }

@@ -1,5 +1,5 @@
-//! What a fleet of real binaries with a token shows and stores: nothing of the token. And what a replica with another key
-//! does to it: nothing.
+//! A fleet of real binaries with a token: it shows and stores nothing of it in clear text, a replica with another key does
+//! nothing to it, and a login at one replica is one for all.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use link_report_proxy::simulator::Decision;
@@ -125,4 +125,12 @@ async fn a_login_at_one_replica_serves_all_without_a_renewal() {
     assert!(ended.status.success(), "{ended:?}");
     soon("all to serve", fleet.serves()).await;
     assert!(fleet.vendor.refreshes().is_empty(), "the login's own access token is good for a day");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_of_a_login_at_one_replica_is_sent_once_for_all() {
+    let mut fleet = RealTokenFleet::start("info").await;
+    fleet.log_in(1).await;
+    soon("all to serve", fleet.serves()).await;
+    assert_eq!(fleet.calls().len(), 1);
 }
