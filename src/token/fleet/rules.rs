@@ -75,6 +75,8 @@ pub(super) struct AloneCase {
     pub(super) origin: PairOrigin,
     /// The fleet's generation; 0: this replica's tokens were in no fleet yet.
     pub(super) generation: u64,
+    /// How long the store has been away.
+    pub(super) away_for: Duration,
 }
 
 /// This replica must not renew now.
@@ -134,7 +136,8 @@ impl RenewalCase {
 
 impl AloneCase {
     /// A refresh token that works more than once harms nobody. One that rotates is sent only by the replica that got it, and
-    /// only when the access token is about to end: another one that still has the store would have renewed before.
+    /// only when the access token is about to end: another one that still has the store would have renewed before. Where all
+    /// were refused one at the same moment, another one may have begun just before the store went, and this one not know it.
     pub(super) fn decide(&self) -> Result<(), NotYet> {
         let away = |wait| Err(NotYet { reason: WaitReason::StoreAway, wait });
         match (self.rotation, self.origin) {
@@ -147,7 +150,10 @@ impl AloneCase {
                     Some(IntentSeen { holder: IntentHolder::Another, seen_for }) => {
                         wait(WaitReason::AnotherRenews, PATIENCE, seen_for)
                     }
-                    own => wait_for_intent(own, self.remaining),
+                    own => {
+                        wait(WaitReason::StoreAway, UNDER_WAY, self.away_for)?;
+                        wait_for_intent(own, self.remaining)
+                    }
                 }
             }
             (Rotation::Rotating | Rotation::Unknown, _) => away(LOOK_AGAIN),
@@ -277,6 +283,7 @@ mod tests {
             rotation,
             origin,
             generation: 3,
+            away_for: MINUTE,
         };
         for origin in [PairOrigin::Own, PairOrigin::Another, PairOrigin::Unshared] {
             assert!(case(Rotation::LongLived, origin, HOUR).decide().is_ok(), "anyone may");
@@ -285,6 +292,8 @@ mod tests {
             let late = case(Rotation::Rotating, origin, SCARCE - SPACING);
             assert_eq!(late.decide().is_ok(), origin != PairOrigin::Another);
             assert!(AloneCase { generation: 0, ..late }.decide().is_err(), "it may be used up long since");
+            let just_gone = AloneCase { away_for: MINUTE - SPACING, ..late };
+            assert!(just_gone.decide().is_err(), "another may have begun before");
             let begun = AloneCase { intent: seen(IntentHolder::Another, 599), ..late };
             assert!(begun.decide().is_err(), "the other may have the answer");
         }
