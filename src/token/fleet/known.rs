@@ -27,6 +27,8 @@ pub(super) struct KnownToken {
     /// What the store was when the record was read from it.
     pub(super) read_as_of: StoreSeen,
     pub(super) standing: StoreStanding,
+    /// When the store was first found to be away; of no account while it is there.
+    pub(super) away_since: Instant,
     pub(super) waits_for: Option<WaitReason>,
 }
 
@@ -91,6 +93,7 @@ impl KnownToken {
             epoch: None,
             read_as_of: StoreSeen::default(),
             standing: StoreStanding::Away,
+            away_since: now,
             waits_for: None,
         }
     }
@@ -120,6 +123,14 @@ impl KnownToken {
 
     pub(super) fn is_unshared(&self) -> bool {
         self.record.as_ref().is_some_and(|record| record.fleet.origin == PairOrigin::Unshared)
+    }
+
+    /// Whether the store is there, as a read or write of the record has shown.
+    pub(super) fn found(&mut self, standing: StoreStanding, now: Instant) {
+        if self.standing != StoreStanding::Away {
+            self.away_since = now;
+        }
+        self.standing = standing;
     }
 
     /// The store's epoch now. Says whether it is another one.
@@ -162,6 +173,7 @@ impl KnownToken {
             rotation: record.rotation,
             origin: record.fleet.origin,
             generation: record.fleet.generation,
+            away_for: now.saturating_duration_since(self.away_since),
         }
     }
 

@@ -177,11 +177,12 @@ impl FleetRecords {
                 }
             }
         }
-        self.known().standing = match &synchronized {
+        let standing = match &synchronized {
             Ok(()) => StoreStanding::InStep,
             Err(RecordError::Shared(_)) => StoreStanding::Away,
             Err(_) => StoreStanding::Behind,
         };
+        self.known().found(standing, Instant::now());
         self.observe();
         synchronized
     }

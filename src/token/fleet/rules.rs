@@ -84,6 +84,8 @@ pub(super) struct AloneCase {
     pub(super) origin: PairOrigin,
     /// The fleet's generation; 0: this replica's tokens were in no fleet yet.
     pub(super) generation: u64,
+    /// How long the store has been away.
+    pub(super) away_for: Duration,
 }
 
 /// This replica must not renew now.
@@ -161,7 +163,8 @@ impl RenewalCase {
 impl AloneCase {
     /// A refresh token that works more than once harms nobody. One that rotates is sent only by the replica that got it, and
     /// only when the access token is about to end: another one that still has the store would have renewed before. A refused
-    /// token they renew at once, so that its refusal is no reason to send the refresh token.
+    /// token they renew at once, so that its refusal is no reason to send the refresh token. Nor is a store that has only just
+    /// gone: another one may have begun before it went, and this one not know it.
     pub(super) fn decide(&self) -> Result<(), NotYet> {
         let away = |wait| Err(NotYet { reason: WaitReason::StoreAway, wait });
         match (self.rotation, self.origin) {
@@ -174,7 +177,10 @@ impl AloneCase {
                     Some(IntentSeen { holder: IntentHolder::Another, seen_for }) => {
                         wait(WaitReason::AnotherRenews, PATIENCE, seen_for)
                     }
-                    own => wait_for_intent(own, self.left.until_expiry),
+                    own => {
+                        wait(WaitReason::StoreAway, UNDER_WAY, self.away_for)?;
+                        wait_for_intent(own, self.left.until_expiry)
+                    }
                 }
             }
             (Rotation::Rotating | Rotation::Unknown, _) => away(LOOK_AGAIN),
@@ -308,6 +314,7 @@ mod tests {
             rotation,
             origin,
             generation: 3,
+            away_for: MINUTE,
         };
         for origin in [PairOrigin::Own, PairOrigin::Another, PairOrigin::Unshared] {
             assert!(case(Rotation::LongLived, origin, HOUR).decide().is_ok(), "anyone may");
@@ -318,6 +325,8 @@ mod tests {
             let refused = AloneCase { left: AccessLeft::refused(SCARCE), ..late };
             assert!(refused.decide().is_err(), "the others have renewed it");
             assert!(AloneCase { generation: 0, ..late }.decide().is_err(), "it may be used up long since");
+            let just_gone = AloneCase { away_for: MINUTE - SPACING, ..late };
+            assert!(just_gone.decide().is_err(), "another may have begun before");
             let begun = AloneCase { intent: seen(IntentHolder::Another, 599), ..late };
             assert!(begun.decide().is_err(), "the other may have the answer");
         }

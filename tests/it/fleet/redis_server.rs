@@ -50,7 +50,7 @@ impl RedisServer {
         self.ask::<redis::Value>(command).await;
     }
 
-    async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+    pub(super) async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
         let client = redis::Client::open(self.url()).expect("a URL");
         let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
         let reply = redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await;
@@ -68,6 +68,12 @@ impl RedisServer {
         fs::remove_file(self.socket()).expect("a socket");
         self.process = spawn(self.dir.path(), &self.options);
         self.until_it_listens().await;
+    }
+
+    /// The bytes of its append-only files.
+    pub(super) fn append_only_files(&self) -> Vec<u8> {
+        let files = fs::read_dir(self.dir.path().join("appendonlydir")).expect("append-only files");
+        files.flat_map(|file| fs::read(file.expect("a file").path()).expect("its bytes")).collect()
     }
 
     /// kill -9, and nothing in its place.

@@ -196,6 +196,30 @@ async fn while_the_store_is_away_only_the_replica_that_got_a_rotating_token_rene
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_has_just_lost_the_store_sends_no_refresh_token_that_another_one_may_have_sent() {
+    let mut fleet = TokenFleet::rotating(2).settled().await;
+    sleep(HOUR).await;
+    let mut owner = None;
+    for member in 0..2 {
+        let is_its = fleet.token(member).await["fleet"]["renewed_by"] == "this_replica";
+        owner = owner.or(is_its.then_some(member));
+    }
+    let owner = owner.expect("who has renewed");
+    // It does not learn that the other one has begun.
+    fleet.members[owner].link.set(LinkFault::Cut);
+    fleet.vendor.revoke_access_tokens();
+    let calls = fleet.vendor.token_calls();
+    assert_eq!(fleet.ask(1 - owner).await, 200);
+    assert!(matches!(fleet.ask(owner).await, 502 | 503));
+    sleep(20 * SECOND).await;
+    assert_eq!(fleet.vendor.token_calls(), calls + 1);
+    fleet.members[owner].link.set(LinkFault::None);
+    sleep(30 * SECOND).await;
+    assert_eq!((fleet.ask(owner).await, fleet.vendor.token_calls()), (200, calls + 1));
+    assert!(fleet.sent_again().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_store_is_away_any_replica_renews_a_token_that_does_not_rotate() {
     let mut fleet = TokenFleet::of(3, RefreshTokenPolicy::LongLived, 24 * HOUR).settled().await;
     for member in &fleet.members {

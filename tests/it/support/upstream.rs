@@ -30,9 +30,13 @@ impl Upstream {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
+        Self::of(Simulator::new(options)).await
+    }
+
+    /// Another port of the same vendor.
+    pub(crate) async fn of(sim: Simulator) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let sim = Simulator::new(options);
         let server = sim.clone();
         let serving = tokio::spawn(async move { server.serve(listener).await });
         Self { sim, address, serving }
