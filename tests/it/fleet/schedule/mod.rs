@@ -117,7 +117,8 @@ impl Schedule {
             assert_eq!((fleet.epoch, fleet.today), (first.epoch, first.today), "I10: {fleets:#?}");
         }
         assert_eq!(fleets.len(), self.world.replicas().count(), "I10: a replica has had no heartbeat");
-        if first.today.day == self.world.day() {
+        let same_day = first.today.day == self.world.day();
+        if same_day {
             let (spent, made) = (first.today.spent, self.calls.today());
             let offline_of_the_dead = self.world.offline_of_the_dead;
             assert!(
@@ -125,8 +126,9 @@ impl Schedule {
                 "I3: in the end {spent} of {made} calls are counted"
             );
         }
-        // A replica whose own clock was set may be on another day, until its next call.
-        if !self.world.troubles.contains(&Trouble::ReplicaClock) {
+        // The fleet's day begins with its first call, a replica's by its clock. One whose own clock was set may be on another day,
+        // until its next call.
+        if same_day && !self.world.troubles.contains(&Trouble::ReplicaClock) {
             for replica in self.world.replicas() {
                 let used = u64::from(replica.used());
                 assert!(used >= first.today.spent, "I10: it shows {used} of {first:?}");
