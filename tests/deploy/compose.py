@@ -122,9 +122,14 @@ def fleet_faults(services, binary, valkey):
             for proxy in proxies:
                 admin = proxy.environment()["LINK_REPORT_PROXY__ADMIN__LISTEN"].replace("0.0.0.0", "http://127.0.0.1")
                 metrics = ["curl", "-s", f"{admin}/metrics"]
+
+                def is_joined(metrics=metrics):
+                    shown = subprocess.run(metrics, capture_output=True).stdout
+                    return b"_shared_up 1\n" in shown and b'_token_state{state="valid"} 1\n' in shown
+
                 wait_for(
                     f"{proxy.name} to reach the store",
-                    lambda metrics=metrics: b"_shared_up 1\n" in subprocess.run(metrics, capture_output=True).stdout,
+                    is_joined,
                     seconds=60,
                     said=proxy.log.read_text,
                 )

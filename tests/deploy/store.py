@@ -127,7 +127,9 @@ class Replica(Pod):
         if self.process.poll() is not None:
             raise SystemExit(f"{self.root.name} ended: {self.log.read_text()}")
         try:
-            return "_shared_up 1\n" in http("GET", f"{self.admin}/metrics")[1]
+            metrics = http("GET", f"{self.admin}/metrics")[1]
+            # A new fleet waits some 20 s for an older token than that of its settings.
+            return "_shared_up 1\n" in metrics and '_token_state{state="valid"} 1\n' in metrics
         except OSError:
             return False
 
