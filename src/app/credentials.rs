@@ -10,7 +10,7 @@ use super::{SetupError, labels};
 use crate::{
     report::ClientNumber,
     server::BearerAuth,
-    settings::{ClientToken, SecretContent, SecretFile, Settings, TokenSourceKind},
+    settings::{ClientToken, SecretContent, SecretFile, SecretWatch, Settings, TokenSourceKind},
     state::{Durability, Inbox},
     telemetry::{Metrics, TokenMetrics},
     token::{RefreshTokenSources, RenewalConfig, TokenManager, TokenRecords, TokenSetupError, TokenSource},
@@ -30,25 +30,33 @@ pub(super) fn bearer_auth<T: SecretContent + Send + 'static>(
     background: &mut Vec<BoxFuture<'static, ()>>,
 ) -> Result<Option<BearerAuth>, SetupError> {
     let Some(file) = file else { return Ok(None) };
-    let (first, mut watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
+    let (first, watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
     let (failing, readable) = (watch.failing(), metrics.state.secret_file(key));
     metrics.before_scrape(move || readable.set((!failing.load(Relaxed)).into()));
     let bearer_auth = BearerAuth::with_tokens(&tokens(first));
     let held = bearer_auth.clone();
-    background.push(Box::pin(async move {
-        loop {
-            match watch.changed().await {
-                Ok(changed) => {
-                    held.replace(&tokens(changed));
-                    tracing::info!(key, "tokens reloaded from the changed file");
-                }
-                Err(error) => {
-                    tracing::warn!(key, %error, "cannot reload the token file, keeping the current tokens");
-                }
+    background.push(Box::pin(reload(key, "token", watch, move |changed| held.replace(&tokens(changed)))));
+    Ok(Some(bearer_auth))
+}
+
+/// Passes each new content of a secret file to `replace`, for ever. `word` says in the log what the file holds.
+pub(super) async fn reload<T: SecretContent>(
+    key: &'static str,
+    word: &'static str,
+    mut watch: SecretWatch<T>,
+    replace: impl Fn(T) + Send,
+) {
+    loop {
+        match watch.changed().await {
+            Ok(changed) => {
+                replace(changed);
+                tracing::info!(key, "{word}s reloaded from the changed file");
+            }
+            Err(error) => {
+                tracing::warn!(key, %error, "cannot reload the {word} file, keeping the current {word}s");
             }
         }
-    }));
-    Ok(Some(bearer_auth))
+    }
 }
 
 /// The tokens of `clients.tokens_file` with their clients, whose series exist from now on.

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 use tower::Layer as _;
 
-use super::{Calls, SetupError, SharedBackend, labels, options};
+use super::{Calls, SetupError, SharedBackend, credentials::reload, labels, options};
 use crate::{
     admin::FleetStatus,
     cache::{ReportCache, SharedFetch, SharedLifetimes, SharedReportCheck, SharedTier},
@@ -117,21 +117,9 @@ pub(super) fn seal(
     };
     let key = "shared.key_file";
     let (keys, watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
-    let (seal, mut watch) = (Arc::new(FleetSeal::new(namespace, &keys)), watch.settled());
+    let seal = Arc::new(FleetSeal::new(namespace, &keys));
     let held = Arc::clone(&seal);
-    background.push(Box::pin(async move {
-        loop {
-            match watch.changed().await {
-                Ok(changed) => {
-                    held.replace(&changed);
-                    tracing::info!(key, "keys reloaded from the changed file");
-                }
-                Err(error) => {
-                    tracing::warn!(key, %error, "cannot reload the key file, keeping the current keys");
-                }
-            }
-        }
-    }));
+    background.push(Box::pin(reload(key, "key", watch.settled(), move |changed| held.replace(&changed))));
     Ok(Some(seal))
 }
 

@@ -106,6 +106,15 @@ impl RealFleet {
         assert_eq!(asking.join_all().await, vec![200; callers]);
     }
 
+    /// Kills Redis and starts it again: the day is charged `shared.margin`, once.
+    pub(super) async fn restart_redis(&mut self) {
+        self.until_each_beats_again().await;
+        let before = self.used().await;
+        self.redis.restart().await;
+        self.until_each_beats_again().await;
+        assert_eq!(self.used().await, before + 40);
+    }
+
     /// The day's calls, once all replicas agree on them.
     pub(super) async fn used(&self) -> u64 {
         until("the replicas to agree on the day's calls", async || {

@@ -66,12 +66,7 @@ async fn while_redis_is_stopped_hits_are_served_and_each_replica_fetches_for_its
 async fn an_empty_redis_goes_on_with_the_day_that_the_replicas_know() {
     let mut fleet = RealFleet::start().await;
     fleet.ask(3, 1).await;
-    fleet.until_each_beats_again().await;
-    let before = fleet.used().await;
-    fleet.redis.restart().await;
-    fleet.until_each_beats_again().await;
-    // `shared.margin`
-    assert_eq!(fleet.used().await, before + 40);
+    fleet.restart_redis().await;
     fleet.ask(30, 2).await;
     assert_eq!(fleet.vendor.sim.calls(), 2);
     fleet.ask(3, 1).await;
