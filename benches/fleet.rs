@@ -33,7 +33,7 @@ const VIEWERS: u16 = 10;
 const POLL: Duration = Duration::from_secs(30);
 
 const ROUNDS: usize = 7;
-const MISSES: u32 = 500;
+const MISSES: u32 = 200;
 const CALLERS: usize = 4;
 const HITS: usize = 5_000;
 /// Reports of the hits. Some are due at any time.

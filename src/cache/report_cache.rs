@@ -166,10 +166,14 @@ impl ReportCache {
         self.flights.join_or_start(scope, FlightAudience::Background, || true, start)
     }
 
-    /// May an answer of another replica, of this age, be served without a call? Not if this one holds a younger one: it
-    /// has fetched that without the shared store.
+    /// Does it hold an answer that is not older than this? It may have been fetched without the shared store.
+    pub(super) fn holds_younger(&self, key: &ReportKey, age: Duration) -> bool {
+        self.peek(key).is_some_and(|held| held.age(Instant::now()) <= age)
+    }
+
+    /// May an answer of another replica, of this age, be served without a call? Not if this one holds a younger one.
     pub(super) fn may_serve(&self, key: &ReportKey, answer: &Answer, age: Duration) -> bool {
-        if self.peek(key).is_some_and(|held| held.age(Instant::now()) <= age) {
+        if self.holds_younger(key, age) {
             return false;
         }
         let reason = match (LifetimeReason::of(answer), &self.plan) {

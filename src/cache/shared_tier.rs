@@ -167,7 +167,7 @@ impl SharedTier {
                     }
                     not_served if not_taken == Fence::default() => {
                         not_taken = report.fence;
-                        *stand_in = not_served.filter(|fetched| self.is_stand_in(fetched));
+                        *stand_in = not_served.filter(|fetched| self.is_stand_in(&key, fetched));
                     }
                     // Whoever stores them is faster than this replica.
                     _ => {
@@ -229,10 +229,12 @@ impl SharedTier {
         self.memory.may_serve(key, &fetched.answer, fetched.generated_at().elapsed())
     }
 
-    /// Whether a report that is too old is served instead of an error.
-    fn is_stand_in(&self, fetched: &Fetched) -> bool {
+    /// Whether a report that is too old is served instead of an error. Not if a younger one is held, which is served then.
+    fn is_stand_in(&self, key: &ReportKey, fetched: &Fetched) -> bool {
         let age = fetched.generated_at().elapsed();
-        fetched.answer.report().is_some() && age <= self.memory.options.lifetimes.stale_if_error
+        fetched.answer.report().is_some()
+            && age <= self.memory.options.lifetimes.stale_if_error
+            && !self.memory.holds_younger(key, age)
     }
 
     /// Tells the other replicas how the flight has ended; whoever asked here does not wait for that. Not being able to

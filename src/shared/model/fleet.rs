@@ -108,7 +108,11 @@ impl ModelFleet {
         let lost = self.epoch.is_none() || (same && (self.sequence < seen.0 || force));
         if !lost {
             let others = if known.is_some() && !same { margin.min(self.charged) } else { 0 };
-            self.today.spent = self.today.spent.max(told.map_or(0, |told| told + others));
+            let told = told.map_or(0, |told| told + others);
+            if told > self.today.spent {
+                self.today.spent = told;
+                self.sequence += 1;
+            }
             if self.sequence < seen.0 {
                 self.sequence = seen.0 + SEQUENCE_STEP;
             }

@@ -27,7 +27,8 @@ else
     if known ~= '' and known ~= epoch then
       told = told + math.min(margin, tonumber(redis.call('HGET', fleet, 'charged')) or 0)
     end
-    spent = math.max(spent, told)
+    -- As after a heartbeat: a copy that lacks it is an older one.
+    if told > spent then spent, sequence = told, sequence + 1 end
   end
   -- What this replica holds would be newer than all that is to come.
   if sequence < seen then sequence = seen + 1048576 end

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use link_report_proxy::{
     inbound::ResponseFuture,
-    simulator::{BodyShape, Fault, Options, Scope, synthetic_id},
+    simulator::{BodyShape, Fault, Limit, Options, Scope, synthetic_id},
 };
 use tokio::{task::JoinSet, time::sleep};
 
@@ -269,6 +269,23 @@ async fn what_a_replica_has_fetched_without_the_store_is_not_replaced_by_an_olde
     fleet.links[1].set(LinkFault::None);
     sleep(Duration::from_secs(10)).await;
     assert_eq!(ask(&fleet, 1, 1).await.1, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_report_of_the_store_stands_in_for_no_younger_one_whose_refresh_fails() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    fleet.links[1].set(LinkFault::Cut);
+    ask(&fleet, 0, 1).await;
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(ask(&fleet, 1, 1).await.1, 0);
+    fleet.links[1].set(LinkFault::None);
+    fleet.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::All);
+    // Past `cache.ttl`: refreshed behind this answer, which fails.
+    sleep(Duration::from_secs(400)).await;
+    assert_eq!(ask(&fleet, 1, 1).await.1, 400);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!((ask(&fleet, 1, 1).await.1, fleet.vendor.calls()), (410, 3));
 }
 
 #[tokio::test(start_paused = true)]

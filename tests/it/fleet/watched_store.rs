@@ -1,7 +1,10 @@
 //! A replica's own view of its link: what it was granted, and what it was told of the day.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,9 +21,12 @@ use link_report_proxy::{
 };
 use tokio::time::Instant;
 
-use super::faulty_store::FaultyStore;
+use super::faulty_store::{FaultyStore, LinkFault};
 
 type Reply<'a, T> = BoxFuture<'a, Result<T, SharedStoreError>>;
+
+/// Orders what was told at one moment.
+static TOLD: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 pub(super) struct WatchedStore {
@@ -42,6 +48,8 @@ struct Watched {
 pub(super) struct ToldState {
     pub(super) fleet: FleetState,
     pub(super) at: Instant,
+    /// Increases with each reply to whatever replica.
+    pub(super) order: u64,
     /// The calls that had arrived at the vendor by then.
     pub(super) arrived: u64,
 }
@@ -68,8 +76,15 @@ impl WatchedStore {
         std::mem::take(&mut self.seen().states)
     }
 
+    /// Whether what is asked for now will be old news when it is read.
+    fn is_read_late(&self) -> bool {
+        matches!(self.link.fault(), LinkFault::HeldAfterReply | LinkFault::Frozen(_))
+    }
+
     fn told(&self, fleet: &FleetState) {
-        let state = ToldState { fleet: fleet.clone(), at: Instant::now(), arrived: self.vendor.calls() };
+        let order = TOLD.fetch_add(1, Ordering::Relaxed);
+        let state =
+            ToldState { fleet: fleet.clone(), at: Instant::now(), order, arrived: self.vendor.calls() };
         let mut seen = self.seen();
         seen.told_at = Some(state.at);
         seen.states.push(state);
@@ -88,8 +103,9 @@ macro_rules! watched {
             })*
 
             fn heartbeat(&self, seen: StoreSeen, heartbeat: Heartbeat) -> Reply<'_, Guarded<FleetState>> {
-                let told = |reply: &Result<Guarded<FleetState>, SharedStoreError>| {
-                    if let Ok(Ok(fleet)) = reply {
+                let late = self.is_read_late();
+                let told = move |reply: &Result<Guarded<FleetState>, SharedStoreError>| {
+                    if let (Ok(Ok(fleet)), false) = (reply, late) {
                         self.told(fleet);
                     }
                 };
@@ -97,8 +113,9 @@ macro_rules! watched {
             }
 
             fn recover(&self, recovery: Recovery) -> Reply<'_, FleetState> {
-                let told = |reply: &Result<FleetState, SharedStoreError>| {
-                    if let Ok(fleet) = reply {
+                let late = self.is_read_late();
+                let told = move |reply: &Result<FleetState, SharedStoreError>| {
+                    if let (Ok(fleet), false) = (reply, late) {
                         self.told(fleet);
                     }
                 };
@@ -106,11 +123,14 @@ macro_rules! watched {
             }
 
             fn take_call(&self, seen: StoreSeen, request: CallRequest) -> Reply<'_, Guarded<CallTurn>> {
-                let granted = |reply: &Result<Guarded<CallTurn>, SharedStoreError>| {
+                let late = self.is_read_late();
+                let granted = move |reply: &Result<Guarded<CallTurn>, SharedStoreError>| {
                     if let Ok(Ok(CallTurn::Granted { .. })) = reply {
                         let mut seen = self.seen();
                         seen.granted += 1;
-                        seen.told_at = Some(Instant::now());
+                        if !late {
+                            seen.told_at = Some(Instant::now());
+                        }
                     }
                 };
                 self.link.take_call(seen, request).inspect(granted).boxed()

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{
     super::{faulty_store::LinkFault, watched_store::ToldState},
     arrivals::{Arrival, Arrivals},
+    troubles::Trouble,
     world::{LEASE, RESERVE, Slot, TTL, World},
 };
 
@@ -22,11 +23,13 @@ pub(super) struct CallChecks {
     all: Vec<Arrival>,
     /// The day at the vendor, and how many calls had arrived before it.
     today: (u64, u64),
+    /// The last day that a replica was told of.
+    told_of: u64,
     /// By slot: generation, calls that have arrived, and calls made without the store.
     slots: Vec<(u32, u64, u64)>,
     offline: u64,
-    /// When calls without the store were last seen to be made.
-    last_offline: Option<(Instant, u64)>,
+    /// When calls without the store were seen to be made, and how many.
+    seen_offline: Vec<(Instant, u64)>,
     memory: Memory,
     last_of_report: HashMap<u32, Arrival, RandomState>,
 }
@@ -48,9 +51,10 @@ impl CallChecks {
             arrivals: Arrivals::of(world.reports),
             all: Vec::new(),
             today: (world.day(), 0),
+            told_of: world.day(),
             slots: vec![(0, 0, 0); world.slots.len()],
             offline: 0,
-            last_offline: None,
+            seen_offline: Vec::new(),
             memory: Memory::Store,
             last_of_report: HashMap::default(),
         }
@@ -79,11 +83,10 @@ impl CallChecks {
         let before = self.offline;
         self.offline = world.offline();
         if self.offline > before {
-            self.last_offline = Some((Instant::now(), self.offline - before));
+            self.seen_offline.push((Instant::now(), self.offline - before));
         }
         let new = self.arrivals.since(&world.vendor);
         for arrival in &new {
-            self.all.push(*arrival);
             self.check_second(world, *arrival);
             self.check_report(world, *arrival);
             self.slots[arrival.slot].1 += 1;
@@ -120,12 +123,12 @@ impl CallChecks {
     fn check_second(&self, world: &World, arrival: Arrival) {
         let within = self.all.iter().rev().take_while(|other| other.at + SECOND > arrival.at).count() as u64;
         // A copy that nothing tells of knows an older place in the second.
-        let mut most = if world.troubled.lost_since(arrival.at - 12 * SECOND) { 8 } else { 4 };
-        if let Some((at, calls)) = self.last_offline
-            && at + 10 * SECOND > arrival.at
-        {
-            most += calls.min(world.slots.len() as u64);
-        }
+        // By a clock that was put forward, places come sooner.
+        let from = arrival.at - 12 * SECOND;
+        let two_places = world.troubled.lost_since(from) || world.troubled.clock_step_since(from);
+        let recent = self.seen_offline.iter().rev().take_while(|(at, _)| *at + 10 * SECOND > arrival.at);
+        let offline = recent.map(|(_, calls)| calls).sum::<u64>();
+        let most = if two_places { 8 } else { 4 } + offline.min(world.slots.len() as u64);
         assert!(within <= most, "I1: {within} calls in a second, {most} are allowed");
     }
 
@@ -167,7 +170,7 @@ impl CallChecks {
                 told.extend(states.into_iter().map(|state| (replica.slot, slot.generation, state)));
             }
         }
-        told.sort_by_key(|(_, _, state)| state.at);
+        told.sort_by_key(|(_, _, state)| (state.at, state.order));
         if let Memory::Replicas { who, .. } = &mut self.memory {
             who.retain(|(slot, generation)| {
                 world.slots[*slot].generation == *generation && world.slots[*slot].replica.is_some()
@@ -184,6 +187,11 @@ impl CallChecks {
             }
             if state.fleet.today.day != self.today.0 {
                 continue;
+            }
+            // The fleet begins the day when the first of its clocks does. If none is right, that may be late.
+            let first_of_day = std::mem::replace(&mut self.told_of, self.today.0) != self.today.0;
+            if first_of_day && world.troubles.contains(&Trouble::ReplicaClock) {
+                self.today.1 = self.today.1.max(state.arrived.saturating_sub(state.fleet.today.spent));
             }
             let made = state.arrived.saturating_sub(self.today.1).saturating_sub(self.offline);
             let spent = state.fleet.today.spent;

@@ -51,6 +51,16 @@ impl Trouble {
     }
 }
 
+/// A purge by a replica.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purge {
+    pub(super) at: Instant,
+    pub(super) slot: usize,
+    pub(super) generation: u32,
+    /// `None`: of all.
+    pub(super) report: Option<u32>,
+}
+
 /// When there was trouble: the excuses for a call too many.
 #[derive(Debug, Default)]
 pub(super) struct Troubled {
@@ -61,6 +71,16 @@ pub(super) struct Troubled {
     pub(super) losses: Vec<Instant>,
     /// The sum of the steps of the store's clock.
     pub(super) clock_steps: Duration,
+    /// When it was last put forward or back.
+    last_clock_step: Option<Instant>,
+}
+
+// === impl Purge ===
+
+impl Purge {
+    pub(super) fn concerns(&self, report: u32) -> bool {
+        self.report.is_none_or(|purged| purged == report)
+    }
 }
 
 // === impl Troubled ===
@@ -86,6 +106,16 @@ impl Troubled {
         let within = |begun: Instant, ended: Instant| begun <= to && ended >= from;
         self.all.iter().rev().any(|(begun, ended)| within(*begun, *ended))
             || self.slots.iter().rev().any(|(of, begun, ended)| *of == slot && within(*begun, *ended))
+    }
+
+    /// The store's clock was put forward or back.
+    pub(super) fn clock_stepped(&mut self, by: Duration) {
+        self.clock_steps += by;
+        self.last_clock_step = Some(Instant::now());
+    }
+
+    pub(super) fn clock_step_since(&self, from: Instant) -> bool {
+        self.last_clock_step.is_some_and(|step| step >= from)
     }
 
     pub(super) fn lost_since(&self, from: Instant) -> bool {

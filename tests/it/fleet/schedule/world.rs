@@ -19,7 +19,7 @@ use super::{
     super::faulty_store::{FaultyStore, LinkFault},
     Size,
     replica::{Disk, Replica},
-    troubles::{Trouble, Troubled},
+    troubles::{Purge, Trouble, Troubled},
 };
 use crate::support::in_process::load_settings;
 
@@ -46,16 +46,6 @@ pub(super) struct Slot {
     starts: Option<Instant>,
     disk: Disk,
     settings: Settings,
-}
-
-/// A purge by a replica.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Purge {
-    pub(super) at: Instant,
-    pub(super) slot: usize,
-    pub(super) generation: u32,
-    /// `None`: of all.
-    pub(super) report: Option<u32>,
 }
 
 pub(super) struct World {
@@ -223,7 +213,7 @@ impl World {
                 } else {
                     self.store.put_clock_back(by);
                 }
-                self.troubled.clock_steps += by;
+                self.troubled.clock_stepped(by);
                 self.troubled.all(now + by + TTL);
             }
             Trouble::ReplicaClock => {
