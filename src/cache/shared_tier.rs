@@ -221,7 +221,9 @@ impl SharedTier {
         let (origin, flight) = (Origin::SharedStore, flight_number(report.fence));
         let exchange = Exchange { origin, flight, ..Exchange::default() };
         // By the store's clock it was so old at some moment since: never younger than it is.
-        Some(Fetched { answer, answered_at: asked, age: report.age, exchange })
+        let fetched = Fetched { answer, answered_at: asked, age: report.age, exchange };
+        // A store that goes on from an older copy has it again.
+        (!self.purges.told_after(&key, fetched.generated_at())).then_some(fetched)
     }
 
     /// Whether a report of the store may be served without a call.

@@ -34,7 +34,7 @@ pub struct PurgeQueue {
 struct WaitingPurges {
     all: bool,
     keys: BTreeSet<ReportKey>,
-    /// What the store was told of.
+    /// What the store was told of, and when.
     told: VecDeque<(Instant, PurgeScope)>,
 }
 
@@ -62,6 +62,15 @@ impl PurgeQueue {
     pub fn concerns(&self, key: &ReportKey) -> bool {
         let waiting = self.waiting();
         waiting.all || waiting.keys.contains(key)
+    }
+
+    /// Whether this replica has purged this key after this time, and has told the store: which may have lost it since.
+    pub fn told_after(&self, key: &ReportKey, time: Instant) -> bool {
+        let concerns = |scope: &PurgeScope| match scope {
+            PurgeScope::Key(purged) => purged == key,
+            PurgeScope::All => true,
+        };
+        self.waiting().told.iter().rev().any(|(told, scope)| *told > time && concerns(scope))
     }
 
     /// Tells the store of each purge, for ever; of the last ones again when it has lost writes.

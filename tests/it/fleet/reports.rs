@@ -317,6 +317,21 @@ async fn a_purge_is_repeated_when_the_store_has_lost_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_has_purged_takes_no_older_report_from_a_store_that_has_just_lost_the_purge() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    ask(&fleet, 1, 1).await;
+    let before = fleet.store.copy();
+    sleep(Duration::from_secs(20)).await;
+    fleet.replicas[0].admin_as("127.0.0.1:5", request(Method::DELETE, "/cache", &[])).await;
+    sleep(Duration::from_secs(1)).await;
+    fleet.store.put_back(before);
+    // The other replica finds it out first, and begins an epoch.
+    ask(&fleet, 1, 2).await;
+    assert_eq!(ask(&fleet, 0, 1).await.1, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_does_not_wait_until_the_other_replicas_are_told_of_it() {
     let fleet = Fleet::of(2, &[]);
     Fleet::has_met().await;

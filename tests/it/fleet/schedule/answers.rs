@@ -65,11 +65,13 @@ impl AnswerChecks {
     fn check_version(&mut self, world: &World, answer: &Answered, made: Duration, tolerance: Duration) {
         let shown =
             self.shown.entry((answer.slot, answer.generation, answer.report)).or_insert((answer.at, made));
-        // Purged since, and then the store has gone on from a copy older than the purge.
+        // A purge that a replica hears late, or that the store has lost since, removes what was fetched after it too.
         let forgotten = world.purges.iter().any(|purge| {
+            let late = world.troubled.excuse(answer.slot, shown.0, answer.at);
+            let heard_by = purge.at + if late { LONGEST_FAULT + PURGED } else { PURGED };
             purge.concerns(answer.report)
-                && purge.at + PURGED >= shown.0
-                && world.troubled.lost_since(purge.at + REPEATED)
+                && heard_by >= shown.0
+                && (late || world.troubled.lost_since(purge.at))
         });
         assert!(
             forgotten || made + tolerance >= shown.1,

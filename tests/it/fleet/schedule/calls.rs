@@ -17,14 +17,17 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Who was told the day's count so short a time before a loss knows enough: with the margin, no call is forgotten.
 const RECENT: Duration = Duration::from_secs(6);
 
+/// A call waits no longer for its place.
+const LONGEST_WAIT: Duration = Duration::from_secs(6);
+
 /// The vendor's limit, and by how much it was overrun without an excuse.
 pub(super) struct CallChecks {
     arrivals: Arrivals,
     all: Vec<Arrival>,
     /// The day at the vendor, and how many calls had arrived before it.
     today: (u64, u64),
-    /// The last day that a replica was told of.
-    told_of: u64,
+    /// The last day that a replica was told of, and when it first was.
+    told_of: (u64, Instant),
     /// By slot: generation, calls that have arrived, and calls made without the store.
     slots: Vec<(u32, u64, u64)>,
     offline: u64,
@@ -51,7 +54,7 @@ impl CallChecks {
             arrivals: Arrivals::of(world.reports),
             all: Vec::new(),
             today: (world.day(), 0),
-            told_of: world.day(),
+            told_of: (world.day(), world.started),
             slots: vec![(0, 0, 0); world.slots.len()],
             offline: 0,
             seen_offline: Vec::new(),
@@ -87,6 +90,7 @@ impl CallChecks {
         }
         let new = self.arrivals.since(&world.vendor);
         for arrival in &new {
+            self.all.push(*arrival);
             self.check_second(world, *arrival);
             self.check_report(world, *arrival);
             self.slots[arrival.slot].1 += 1;
@@ -188,9 +192,12 @@ impl CallChecks {
             if state.fleet.today.day != self.today.0 {
                 continue;
             }
-            // The fleet begins the day when the first of its clocks does. If none is right, that may be late.
-            let first_of_day = std::mem::replace(&mut self.told_of, self.today.0) != self.today.0;
-            if first_of_day && world.troubles.contains(&Trouble::ReplicaClock) {
+            if self.told_of.0 != self.today.0 {
+                self.told_of = (self.today.0, state.at);
+            }
+            // The fleet begins the day when the first of its clocks does. If none is right, that may be late, and calls that
+            // had their places by then were counted on the day before.
+            if world.troubles.contains(&Trouble::ReplicaClock) && state.at < self.told_of.1 + LONGEST_WAIT {
                 self.today.1 = self.today.1.max(state.arrived.saturating_sub(state.fleet.today.spent));
             }
             let made = state.arrived.saturating_sub(self.today.1).saturating_sub(self.offline);

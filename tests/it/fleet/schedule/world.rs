@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) offline_of_the_dead: u64,
     /// More shares of the reserve than one for each slot: of replicas that followed, and of clocks that were set.
     pub(super) more_shares: u64,
+    /// The vendor fails until it has been called so many times.
+    fails_until: u64,
     copies: VecDeque<StoreCopy>,
 }
 
@@ -120,6 +122,7 @@ impl World {
             purges: Vec::new(),
             offline_of_the_dead: 0,
             more_shares: 0,
+            fails_until: 0,
             copies,
         };
         world.vendor_answers_within_its_latency();
@@ -154,6 +157,9 @@ impl World {
     /// Starts the replicas whose time has come, ends faults, and keeps a copy of the store.
     pub(super) fn go_on(&mut self) {
         let now = Instant::now();
+        if self.vendor.calls() < self.fails_until {
+            self.vendor_is_troubled();
+        }
         for index in 0..self.slots.len() {
             if self.slots[index].starts.is_some_and(|starts| starts <= now) {
                 self.start(index);
@@ -301,6 +307,10 @@ impl World {
         self.vendor.inject(Fault::Latency(latency), Scope::All);
     }
 
+    fn vendor_is_troubled(&mut self) {
+        self.troubled.all(Instant::now() + Duration::from_mins(3));
+    }
+
     fn vendor_fails(&mut self) {
         let failures = self.random.u32(1..4);
         let status = http::StatusCode::INTERNAL_SERVER_ERROR;
@@ -312,7 +322,8 @@ impl World {
             _ => self.vendor_answers_within_its_latency(),
         }
         // The next calls may come later.
-        self.troubled.all(Instant::now() + Duration::from_mins(3));
+        self.fails_until = self.vendor.calls() + u64::from(failures);
+        self.vendor_is_troubled();
     }
 }
 
