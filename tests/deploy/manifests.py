@@ -15,8 +15,10 @@ from pathlib import Path
 from documented import documented_keys, store_secrets
 from overlay import Overlay
 from pod import Pod
+from policies import egress_faults, ingress_faults, store_faults
 from processes import SIMULATED_CLIENT, Proxy, environment, free_port, http, wait_for
 from schema import enum_faults, restricted_faults
+import shares
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
@@ -34,7 +36,7 @@ def lifecycle_faults(overlay):
         if overlay.pod["initContainers"][0] is not overlay.proxy:
             yield "the sidecar is not the first init container"
     else:
-        if overlay.deployment["spec"]["replicas"] != 1 or overlay.deployment["spec"]["strategy"] != {"type": "Recreate"}:
+        if overlay.workload["spec"]["replicas"] != 1 or overlay.workload["spec"]["strategy"] != {"type": "Recreate"}:
             yield "the state has one owner: 1 replica, Recreate"
     for probe, path in (("startupProbe", "/readyz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
         if overlay.proxy.get(probe, {}).get("httpGet", {}).get("path") != path:
@@ -64,22 +66,45 @@ def port_faults(overlay, settings):
     for kind, name, number in asked:
         if overlay.ports.get(name) != number:
             yield f"the {kind} asks {name}, which is not port {number}"
+    annotated = overlay.template["metadata"].get("annotations", {}).get("prometheus.io/port", str(admin))
+    if annotated != str(admin):
+        yield f"the annotation sends Prometheus to {annotated}"
     for policy in overlay.of("NetworkPolicy"):
         for port in (port["port"] for rule in policy["spec"].get("ingress", []) for port in rule.get("ports", [])):
             if port not in overlay.ports and port not in overlay.ports.values():
                 yield f"the NetworkPolicy lets in {port}, which is no port of the Pod"
 
 
+def route_faults(overlay):
+    """From outside one path is reached, through TLS, and never the admin port."""
+    gateways = {gateway["metadata"]["name"]: gateway["spec"]["listeners"] for gateway in overlay.of("Gateway")}
+    for gateway, listeners in gateways.items():
+        if [listener["protocol"] for listener in listeners] != ["HTTPS"]:
+            yield f"the Gateway {gateway} listens without TLS"
+    services = {service["metadata"]["name"]: service["spec"]["ports"] for service in overlay.of("Service")}
+    for route in (route["spec"] for route in overlay.of("HTTPRoute")):
+        for parent in route["parentRefs"]:
+            hosts = [one["hostname"] for one in gateways[parent["name"]] if one["name"] == parent["sectionName"]]
+            if hosts != route["hostnames"]:
+                yield f"the HTTPRoute is for {route['hostnames']}, its listener for {hosts}"
+        paths = [match["path"]["value"] for rule in route["rules"] for match in rule["matches"]]
+        if paths != ["/v3/reports/email_reports"]:
+            yield f"the HTTPRoute lets in {paths}"
+        for backend in (backend for rule in route["rules"] for backend in rule["backendRefs"]):
+            if [port["name"] for port in services[backend["name"]] if port["port"] == backend["port"]] != ["http"]:
+                yield f"the HTTPRoute leads to {backend}, which is not the port for clients"
+
+
 def reference_faults(overlay):
     """Selectors select our Pod, every name that is referred to exists, and every volume is used."""
     selectors = [("Service", s["spec"]["selector"]) for s in overlay.of("Service")]
-    selectors += [("PodMonitor", m["spec"]["selector"]["matchLabels"]) for m in overlay.of("PodMonitor")]
-    selectors += [("NetworkPolicy", p["spec"]["podSelector"]["matchLabels"]) for p in overlay.of("NetworkPolicy")]
-    selectors += [("PodDisruptionBudget", b["spec"]["selector"]["matchLabels"]) for b in overlay.of("PodDisruptionBudget")]
-    selectors += [("Deployment", overlay.deployment["spec"]["selector"]["matchLabels"])]
-    for kind, labels in selectors:
-        if not labels or not overlay.selects(labels):
-            yield f"the {kind} selects {labels}, which our Pod is not"
+    selectors += [("PodMonitor", m["spec"]["selector"]) for m in overlay.of("PodMonitor")]
+    selectors += [("NetworkPolicy", p["spec"]["podSelector"]) for p in overlay.of("NetworkPolicy")]
+    selectors += [("PodDisruptionBudget", b["spec"]["selector"]) for b in overlay.of("PodDisruptionBudget")]
+    selectors += [(overlay.workload["kind"], overlay.workload["spec"]["selector"])]
+    for kind, selector in selectors:
+        if not overlay.selects(selector):
+            yield f"the {kind} selects {selector}, which our Pod is not"
     claims = {claim["metadata"]["name"] for claim in overlay.of("PersistentVolumeClaim")}
     volumes = {volume["name"]: volume for volume in overlay.pod["volumes"]}
     for name, volume in volumes.items():
@@ -100,10 +125,12 @@ def reference_faults(overlay):
 
 
 def secret_faults(overlay):
+    kept = {(e["spec"]["target"]["name"], part["secretKey"]) for e in overlay.of("ExternalSecret") for part in e["spec"]["data"]}
+    known = documented_keys() | kept
     for volume in overlay.pod["volumes"]:
         for source in volume.get("projected", {}).get("sources", []):
             for item in source["secret"]["items"]:
-                if (source["secret"]["name"], item["key"]) not in documented_keys():
+                if (source["secret"]["name"], item["key"]) not in known:
                     yield f"no page says how to make {source['secret']['name']}/{item['key']}"
 
 
@@ -186,17 +213,13 @@ def ready(admin):
 
 
 def share_faults(overlays):
-    """Whoever runs dev and prod of one form on one API key stays within what the vendor allows it."""
-    for form in ("sidecar", "fleet", "shared"):
-        for setting, most in (("PER_DAY", 10_000), ("PER_SECOND", 4)):
-            total = 0
-            for overlay in (overlay for overlay in overlays if overlay.form == form):
-                sharers = 1 if overlay.is_fleet else overlay.deployment["spec"]["replicas"]
-                total += int(overlay.setting(f"QUOTA__{setting}")) * sharers
-            if not 0 < total <= most:
-                yield f"{form}: the shares of QUOTA__{setting} add up to {total}"
+    """Whoever runs dev and one of prod on one API key stays within what the vendor allows it."""
+    stages = {stage: [overlay for overlay in overlays if overlay.name.startswith(f"{stage}-")] for stage in ("dev", "prod")}
+    for prod in stages["prod"]:
+        dev = [overlay for overlay in stages["dev"] if overlay.form == prod.form]
+        yield from (f"{prod.name} and {[overlay.name for overlay in dev]}: {fault}" for fault in shares.faults([prod, *dev]))
     for overlay in (overlay for overlay in overlays if overlay.is_fleet):
-        replicas, told = overlay.deployment["spec"]["replicas"], int(overlay.setting("SHARED__REPLICAS"))
+        replicas, told = overlay.workload["spec"]["replicas"], int(overlay.setting("SHARED__REPLICAS"))
         if replicas != told:
             yield f"{overlay.name}: {replicas} replicas, of which the proxies are told that they are {told}"
 
@@ -211,7 +234,11 @@ def main(binary, *rendered):
                 *restricted_faults(overlay.pod),
                 *lifecycle_faults(overlay),
                 *reference_faults(overlay),
+                *route_faults(overlay),
                 *secret_faults(overlay),
+                *egress_faults(overlay),
+                *ingress_faults(overlay),
+                *store_faults(overlay),
                 *run_faults(overlay, binary, directory),
             ]
         faults += [f"{overlay.name}: {fault}" for fault in found]
