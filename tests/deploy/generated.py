@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Files of deploy/kubernetes that follow from others, for tools that cannot include a file in another.
+"""Files of deploy/ that follow from others, for tools that cannot include a file in another.
 
     generated.py            writes them
     generated.py --check    fails if one is not as it would be written
 """
 
 import sys
+import textwrap
 from pathlib import Path
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
+HELM = DEPLOY / "helm"
 RULES = DEPLOY / "prometheus" / "link-report-proxy.rules.yml"
 NOTE = "# Made from {} by tests/deploy/generated.py: edit that.\n"
 
@@ -31,8 +33,62 @@ def cron_job(patch):
     return NOTE.format("patch.yaml") + head + indented(spec, "    ")
 
 
+LIBRARY = "{{/* Made from ../../../kubernetes/sidecar by tests/deploy/generated.py: edit that. */}}\n"
+VALUES = '{{- $values := index .Values "link-report-proxy-sidecar" }}\n'
+# What a chart has of its own: a line of the patch, and of the template.
+IN_CHART = {
+    "image: link-report-proxy": 'image: "{{ $values.image.repository }}:{{ $values.image.tag | default "0.1.0" }}"',
+    "name: link-report-proxy-settings": 'name: {{ include "link-report-proxy.sidecar.name" . }}-settings',
+    "name: link-report-proxy-token-settings": 'name: {{ include "link-report-proxy.sidecar.name" . }}-token-settings',
+    "name: link-report-proxy": 'name: {{ include "link-report-proxy.sidecar.name" . }}',
+    "name: link-report-proxy-token": "name: {{ $values.config.existingSecret }}",
+}
+
+
+def between(lines, start, end=None):
+    """The lines after one that is `start`, up to one that is `end`, moved to the left."""
+    first = lines.index(start) + 1
+    return textwrap.dedent("\n".join(lines[first : lines.index(end) if end else None])).splitlines()
+
+
+def define(name, lines, *, head=""):
+    return f'{{{{- define "link-report-proxy.sidecar.{name}" -}}}}\n{head}' + "".join(f"{line}\n" for line in lines) + "{{- end }}\n"
+
+
+def for_chart(lines):
+    for line in lines:
+        words = line.strip()
+        # The container keeps its name, which begins its list item.
+        yield line.replace(words, IN_CHART[words]) if words in IN_CHART else line
+
+
+def library():
+    """The sidecar as named templates."""
+    sidecar = KUBERNETES / "sidecar"
+    patch = (sidecar / "patch.yaml").read_text().splitlines()
+    grace = next(line.strip() for line in patch if "terminationGracePeriodSeconds:" in line)
+    monitor = between((sidecar / "podmonitor.yaml").read_text().splitlines(), "spec:")
+    monitor[monitor.index("    interval: 30s")] = "    interval: {{ $values.metrics.podMonitor.interval }}"
+    # Several releases in a namespace have a PodMonitor each.
+    label = "link-report-proxy-release: {{ .Release.Name }}"
+    monitor.insert(monitor.index("    link-report-proxy: sidecar") + 1, f"    {label}")
+    parts = [
+        define("labels", ["link-report-proxy: sidecar", label]),
+        define("pod", [grace]),
+        define("container", for_chart(between(patch, "      initContainers:", "      volumes:")), head=VALUES),
+        define("volumes", for_chart(between(patch, "      volumes:")), head=VALUES),
+        define("podMonitor", monitor, head=VALUES),
+        define("egress", between((KUBERNETES / "program" / "networkpolicy.yaml").read_text().splitlines(), "  egress:")),
+        define("toml", (sidecar / "link-report-proxy.toml").read_text().splitlines()),
+    ]
+    return LIBRARY + "\n".join(parts)
+
+
 def generated():
     yield KUBERNETES / "monitoring" / "prometheusrule.yaml", prometheus_rule()
+    toml = "link-report-proxy.toml"
+    yield HELM / "link-report-proxy" / "files" / toml, (KUBERNETES / "shared" / toml).read_text()
+    yield HELM / "link-report-proxy-sidecar" / "templates" / "_sidecar.tpl", library()
     for patch in sorted(KUBERNETES.glob("*/patch.yaml")):
         yield patch.with_name("cronjob.yaml"), cron_job(patch.read_text())
 

@@ -81,6 +81,12 @@ def route_faults(overlay):
     for gateway, listeners in gateways.items():
         if [listener["protocol"] for listener in listeners] != ["HTTPS"]:
             yield f"the Gateway {gateway} listens without TLS"
+    for ingress in (ingress["spec"] for ingress in overlay.of("Ingress")):
+        if {rule["host"] for rule in ingress["rules"]} != {host for tls in ingress["tls"] for host in tls["hosts"]}:
+            yield "the Ingress has hosts without TLS"
+        ways = [(way["path"], way["backend"]["service"]["port"]["name"]) for r in ingress["rules"] for way in r["http"]["paths"]]
+        if ways != [("/v3/reports/email_reports", "http")]:
+            yield f"the Ingress lets in {ways}"
     services = {service["metadata"]["name"]: service["spec"]["ports"] for service in overlay.of("Service")}
     for route in (route["spec"] for route in overlay.of("HTTPRoute")):
         for parent in route["parentRefs"]:
