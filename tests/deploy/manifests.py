@@ -140,6 +140,25 @@ def secret_faults(overlay):
                     yield f"no page says how to make {source['secret']['name']}/{item['key']}"
 
 
+def password_faults(overlay):
+    """A Grafana has no password that everybody knows: it does not start without one of its own."""
+    for container in (container for container in overlay.containers if container["image"].startswith("grafana/grafana:")):
+        said = {variable["name"]: variable.get("value") for variable in container["env"]}
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        files = [
+            f"{mounts[volume['name']]}/{item['path']}"
+            for volume in overlay.pod["volumes"]
+            if volume["name"] in mounts
+            for source in volume.get("projected", {}).get("sources", [])
+            if not source["secret"].get("optional")
+            for item in source["secret"]["items"]
+        ]
+        if said.get("GF_SECURITY_ADMIN_PASSWORD__FILE") not in files:
+            yield f"{container['name']}: its password is in no Secret"
+        if overlay.workload["spec"]["replicas"] != 1:
+            yield f"{container['name']}: has several replicas, each with a database of its own"
+
+
 def run_faults(overlay, binary, directory):
     """The settings load, and the proxy serves, with the Pod's files, environment and user and nothing else."""
     # Without a store: nothing may wait for it.
@@ -242,6 +261,7 @@ def main(binary, *rendered):
                 *reference_faults(overlay),
                 *route_faults(overlay),
                 *secret_faults(overlay),
+                *password_faults(overlay),
                 *egress_faults(overlay),
                 *ingress_faults(overlay),
                 *store_faults(overlay),
