@@ -164,6 +164,8 @@ def run_faults(overlay, binary, directory):
     # Without a store: nothing may wait for it.
     secrets = store_secrets(Path(directory)) if overlay.is_fleet else {}
     pod = Pod(Path(directory) / "root", binary, overlay.pod, overlay.proxy, overlay.config_maps, secrets)
+    if "vault.hashicorp.com/agent-inject" in overlay.template["metadata"].get("annotations", {}):
+        pod.file("/vault/secrets/access-token", "made-up-token", 0o644)
     config = overlay.proxy["args"][1:]
     checked = pod.run("check", *config)
     if checked.returncode != 0:
@@ -208,6 +210,8 @@ def serve_faults(overlay, pod, config, vendor, log):
             yield f"healthcheck says {health.stderr.strip()}"
         if not overlay.is_sidecar:
             yield from login_faults(pod, config, moved, vendor, admin)
+        elif overlay.setting("TOKEN__SOURCE") == "file":
+            yield from token_faults(admin, "with the token in a file")
         served.terminate()
         if served.wait(timeout=30) != 0:
             yield f"SIGTERM ended it with {served.returncode}: {log.read_text()}"
@@ -225,9 +229,12 @@ def login_faults(pod, config, moved, vendor, admin):
                 urllib.request.urlopen(f"{vendor}/activate", data=form).close()
         if login.wait(timeout=30) != 0:
             yield f"login ended with {login.returncode}"
-    exposition = http("GET", f"http://{admin}/metrics")[1]
-    if 'token_state{state="valid"} 1' not in exposition:
-        yield f"after login the token is not valid: {http('GET', f'http://{admin}/token')[1]}"
+    yield from token_faults(admin, "after login")
+
+
+def token_faults(admin, when):
+    if 'token_state{state="valid"} 1' not in http("GET", f"http://{admin}/metrics")[1]:
+        yield f"{when} it is not valid: {http('GET', f'http://{admin}/token')[1]}"
 
 
 def ready(admin):

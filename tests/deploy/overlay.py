@@ -30,6 +30,8 @@ class Overlay:
         self.store = [found for found in self.objects if self._is_of_store(found)]
         self.config_maps = {found["metadata"]["name"]: found["data"] for found in self.of("ConfigMap")}
         self.workloads = [found for kind in WORKLOADS for found in self.of(kind) if has_proxy(found)]
+        if not self.workloads:
+            raise SystemExit(f"{path}: no Pod has the proxy")
         self.workload = self.workloads[0]
         self.template = template_of(self.workload)
         self.pod = self.template["spec"]
