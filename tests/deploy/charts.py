@@ -1,6 +1,6 @@
 """Renders the charts as Helm 4 does, and holds them to the overlays of the same forms.
 
-    charts.py DIRECTORY     has prod-shared.yaml and prod-sidecar.yaml; gets chart-shared.yaml and chart-sidecar.yaml
+    charts.py DIRECTORY     has the rendered overlays and grafana-release.yaml; gets chart-*.yaml
 """
 
 import re
@@ -65,10 +65,10 @@ def comparable(node, renamed):
     return found
 
 
-def names(overlay):
+def names(config_maps):
     """{name: what it is} of the ConfigMaps, which one side names by a hash and the other by its release."""
     renamed = {}
-    for name, data in overlay.config_maps.items():
+    for name, data in config_maps.items():
         toml = "link-report-proxy.toml" in data
         token = any("TOKEN__SOURCE" in key or "TOKEN__REFRESH" in key for key in data)
         renamed[name] = "the file" if toml else "the token's settings" if token else "the settings"
@@ -77,7 +77,7 @@ def names(overlay):
 
 def shape(overlay):
     """{what: spec} of what has to be the same."""
-    renamed = names(overlay)
+    renamed = names(overlay.config_maps)
     shapes = {"Pod": comparable(overlay.pod, renamed), "Deployment": comparable(overlay.workload["spec"], renamed)}
     shapes["Deployment"].pop("template")
     for kind in ("Service", "PersistentVolumeClaim", "PodDisruptionBudget", "NetworkPolicy", "PodMonitor"):
@@ -117,8 +117,6 @@ def version_faults(place):
         said = yaml.safe_load((place / name / "Chart.yaml").read_text())
         if {said["version"], said["appVersion"]} != {version}:
             yield f"{name}: is of {said['version']} and {said['appVersion']}, the proxy of {version}"
-    if f'default "{version}"' not in (place / "link-report-proxy-sidecar" / "templates" / "_sidecar.tpl").read_text():
-        yield f"link-report-proxy-sidecar: has not the image of {version}"
 
 
 def lint_faults(path):
@@ -171,11 +169,34 @@ def sidecar_faults(place, directory):
         yield from difference_faults(found, Overlay(directory / "prod-sidecar.yaml"))
 
 
+def grafana_faults(directory):
+    """Values for Grafana's own chart, which is not at hand: they have the sidecar and its ConfigMaps."""
+    place = DEPLOY / "kubernetes"
+    values = yaml.safe_load((place / "grafana-release" / "values.yaml").read_text())
+    sidecar = Overlay(directory / "prod-sidecar.yaml")
+    made = [found for found in yaml.safe_load_all((directory / "grafana-release.yaml").read_text()) if found]
+    maps = {found["metadata"]["name"]: found["data"] for found in made if found["kind"] == "ConfigMap"}
+    for what, theirs, ours in (
+        ("sidecar", [sidecar.proxy], values["extraInitContainers"]),
+        ("volumes", sidecar.pod["volumes"], values["extraContainerVolumes"]),
+    ):
+        try:
+            if comparable(ours, names(maps)) != comparable(theirs, names(sidecar.config_maps)):
+                yield f"grafana-release: another {what}"
+        except KeyError as missing:
+            yield f"grafana-release: its {what} name a ConfigMap that is not made: {missing}"
+    if values["podLabels"] != {"link-report-proxy": "sidecar"}:
+        yield "grafana-release: the PodMonitor does not find it"
+    if values["datasources"]["link-report-proxy.yaml"] != yaml.safe_load((place / "example" / "datasource.yaml").read_text()):
+        yield "grafana-release: another data source"
+
+
 def main(directory):
     with tempfile.TemporaryDirectory() as copy:
         place = Path(copy) / "helm"
         shutil.copytree(DEPLOY / "helm", place)
         faults = [*shared_faults(place, Path(directory)), *sidecar_faults(place, Path(directory)), *version_faults(place)]
+        faults += grafana_faults(Path(directory))
         for path in ("link-report-proxy", "example"):
             faults += lint_faults(place / path)
     for fault in faults:

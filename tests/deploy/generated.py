@@ -5,6 +5,7 @@
     generated.py --check    fails if one is not as it would be written
 """
 
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -13,6 +14,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 HELM = DEPLOY / "helm"
 RULES = DEPLOY / "prometheus" / "link-report-proxy.rules.yml"
+VERSION = re.search(r'^version = "(.*)"$', (DEPLOY.parent / "Cargo.toml").read_text(), re.MULTILINE)[1]
 NOTE = "# Made from {} by tests/deploy/generated.py: edit that.\n"
 
 
@@ -37,7 +39,7 @@ LIBRARY = "{{/* Made from ../../../kubernetes/sidecar by tests/deploy/generated.
 VALUES = '{{- $values := index .Values "link-report-proxy-sidecar" }}\n'
 # What a chart has of its own: a line of the patch, and of the template.
 IN_CHART = {
-    "image: link-report-proxy": 'image: "{{ $values.image.repository }}:{{ $values.image.tag | default "0.1.0" }}"',
+    "image: link-report-proxy": 'image: "{{ $values.image.repository }}:{{ $values.image.tag | default "' + VERSION + '" }}"',
     "name: link-report-proxy-settings": 'name: {{ include "link-report-proxy.sidecar.name" . }}-settings',
     "name: link-report-proxy-token-settings": 'name: {{ include "link-report-proxy.sidecar.name" . }}-token-settings',
     "name: link-report-proxy": 'name: {{ include "link-report-proxy.sidecar.name" . }}',
@@ -84,7 +86,27 @@ def library():
     return LIBRARY + "\n".join(parts)
 
 
+def grafana_values():
+    """Values of Grafana's own chart."""
+    patch = (KUBERNETES / "sidecar" / "patch.yaml").read_text().splitlines()
+    image = f"image: registry.example/link-report-proxy:{VERSION}"
+    container = [line.replace("image: link-report-proxy", image) for line in between(patch, "      initContainers:", "      volumes:")]
+    source = (KUBERNETES / "example" / "datasource.yaml").read_text().splitlines()
+    return (
+        NOTE.format("../sidecar/patch.yaml and ../example/datasource.yaml")
+        + "# For \"helm upgrade -f\"; with kube-prometheus-stack, under the key grafana. A list takes the place of yours of the same name.\n"
+        + "podLabels:\n  link-report-proxy: sidecar\nplugins:\n  - yesoreyeram-infinity-datasource\n"
+        + "datasources:\n  link-report-proxy.yaml:\n"
+        + indented(source, "    ")
+        + "extraInitContainers:\n"
+        + indented(container, "  ")
+        + "extraContainerVolumes:\n"
+        + indented(between(patch, "      volumes:"), "  ")
+    )
+
+
 def generated():
+    yield KUBERNETES / "grafana-release" / "values.yaml", grafana_values()
     yield KUBERNETES / "monitoring" / "prometheusrule.yaml", prometheus_rule()
     toml = "link-report-proxy.toml"
     yield HELM / "link-report-proxy" / "files" / toml, (KUBERNETES / "shared" / toml).read_text()
