@@ -159,6 +159,17 @@ def password_faults(overlay):
             yield f"{container['name']}: has several replicas, each with a database of its own"
 
 
+def dashboard_faults(overlay, settings):
+    """Where Grafana is: what its dashboards ask is what the data source may ask, and where the sidecar is."""
+    address = f"http://{settings['server']['listen']}"
+    for data in overlay.config_maps.values():
+        for name, text in data.items():
+            if name in ("datasource.yaml", "link-clicks.json"):
+                strange = set(re.findall(r"http://127\.0\.0\.1:\d+", text)) - {address}
+                if strange:
+                    yield f"{name} asks {strange}, the sidecar is at {address}"
+
+
 def run_faults(overlay, binary, directory):
     """The settings load, and the proxy serves, with the Pod's files, environment and user and nothing else."""
     # Without a store: nothing may wait for it.
@@ -174,6 +185,7 @@ def run_faults(overlay, binary, directory):
     settings = json.loads(checked.stdout)
     yield from grace_faults(overlay, settings)
     yield from port_faults(overlay, settings)
+    yield from dashboard_faults(overlay, settings)
 
     with_vendor = Proxy(binary, "demo", {"log.level": "warn"}, directory)
     try:
