@@ -57,6 +57,9 @@ def port_faults(overlay, settings):
     own = {port["containerPort"] for port in overlay.proxy["ports"]}
     if own != ({admin} if overlay.is_sidecar else {admin, data}):
         yield f"the container's ports {own} are not those of the settings, {admin} and {data}"
+    others = {port["containerPort"] for c in overlay.containers if c is not overlay.proxy for port in c.get("ports", [])}
+    if others & {admin, data}:
+        yield f"the program and the proxy both listen on {others & {admin, data}}: a Pod has its ports once"
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         if overlay.ports.get(overlay.proxy[probe]["httpGet"]["port"]) != admin:
             yield f"{probe} does not ask the admin port"
