@@ -12,13 +12,13 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import shares
 from documented import documented_keys, store_secrets
 from overlay import Overlay
 from pod import Pod
 from policies import egress_faults, ingress_faults, store_faults
 from processes import SIMULATED_CLIENT, Proxy, environment, free_port, http, wait_for
 from schema import enum_faults, restricted_faults
-import shares
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
@@ -265,10 +265,6 @@ def share_faults(overlays):
     for prod in stages["prod"]:
         dev = [overlay for overlay in stages["dev"] if overlay.form == prod.form]
         yield from (f"{prod.name} and {[overlay.name for overlay in dev]}: {fault}" for fault in shares.faults([prod, *dev]))
-    for overlay in (overlay for overlay in overlays if overlay.is_fleet):
-        replicas, told = overlay.workload["spec"]["replicas"], int(overlay.setting("SHARED__REPLICAS"))
-        if replicas != told:
-            yield f"{overlay.name}: {replicas} replicas, of which the proxies are told that they are {told}"
 
 
 def main(binary, *rendered):

@@ -4,7 +4,8 @@
     shares.py mine.yaml...     all that use one key; prints the sums, and fails if they are too much
 
 Without a store each replica counts for itself, so its limit counts as often as there can be replicas at one time: a
-HorizontalPodAutoscaler's maxReplicas, and the surge of a rollout. With a store the limit is that of all replicas.
+HorizontalPodAutoscaler's maxReplicas, and the surge of a rollout. With a store the limit is that of all replicas, and
+shared.replicas has to be their number: while the store is away, it is what keeps them within the key.
 """
 
 import math
@@ -43,11 +44,16 @@ def surge(spec, most):
     return math.ceil(int(more.removesuffix("%")) * most / 100) if isinstance(more, str) else more
 
 
+def all_replicas(overlay):
+    """Raises ValueError."""
+    return sum(replicas(overlay, workload) for workload in overlay.workloads)
+
+
 def sums(overlays):
     """{setting: calls of all of them}. Raises ValueError."""
     total = dict.fromkeys(ALLOWED, 0)
     for overlay in overlays:
-        sharers = 1 if overlay.is_fleet else sum(replicas(overlay, workload) for workload in overlay.workloads)
+        sharers = 1 if overlay.is_fleet else all_replicas(overlay)
         for setting, most in ALLOWED.items():
             # Unset, it is the vendor's own.
             total[setting] += int(overlay.setting(f"QUOTA__{setting}") or most) * sharers
@@ -60,7 +66,13 @@ def faults(overlays):
     except ValueError as fault:
         return [str(fault)]
     # 0 is no limit at all.
-    return [f"QUOTA__{key}: {calls} of {ALLOWED[key]}" for key, calls in total.items() if not 0 < calls <= ALLOWED[key]]
+    found = [f"QUOTA__{key}: {calls} of {ALLOWED[key]}" for key, calls in total.items() if not 0 < calls <= ALLOWED[key]]
+    for overlay in (overlay for overlay in overlays if overlay.is_fleet):
+        told = int(overlay.setting("SHARED__REPLICAS") or 1)
+        # Nobody knows how many nodes there are.
+        if not any(workload["kind"] == "DaemonSet" for workload in overlay.workloads) and told < all_replicas(overlay):
+            found.append(f"SHARED__REPLICAS: {told} of {all_replicas(overlay)}")
+    return found
 
 
 if __name__ == "__main__":
