@@ -3,6 +3,7 @@
     monitoring.py MONITORING.yaml KINDS.yaml RENDERED.yaml...
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -57,18 +58,24 @@ def owner(workload):
     return {"Deployment": ("ReplicaSet", f"{name}-7d9c5b8f4"), "CronJob": ("Job", f"{name}-29310540")}.get(kind, (kind, name))
 
 
-def relabelled(rules, labels):
-    """The labels as Prometheus makes them, in so far as ours need it; None where the target is dropped."""
-    for rule in rules:
-        # The operator's names are Prometheus', otherwise written.
-        rule = {re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", key): value for key, value in rule.items()}
-        value = ";".join(labels.get(name, "") for name in rule.get("source_labels", []))
-        match, action = re.fullmatch(rule.get("regex", "(.*)"), value), rule.get("action", "replace")
-        if action == "replace" and match:
-            labels = {**labels, rule["target_label"]: match.expand(rule.get("replacement", "$1").replace("$", "\\"))}
-        elif (action == "keep") != bool(match) and action != "replace":
-            return None
-    return labels
+def of_prometheus(rules):
+    """The operator's fields, as Prometheus writes them."""
+    return [{re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", key): value for key, value in rule.items()} for rule in rules]
+
+
+def relabelled(job, rules, targets):
+    """What Prometheus makes of the labels that it would find: {name of the target: its labels, none where it is dropped}.
+    Debian's has no Kubernetes in it, so it is told what it would find there."""
+    found = [{"targets": [f"{name}:1"], "labels": labels} for name, labels in targets.items()]
+    config = {"scrape_configs": [{"job_name": job, "static_configs": found, "relabel_configs": rules}]}
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+        file.write(yaml.safe_dump(config))
+        file.flush()
+        command = ["promtool", "check", "service-discovery", "--timeout=1s", file.name, job]
+        said = subprocess.run(command, capture_output=True, text=True)
+    if said.returncode != 0:
+        raise SystemExit(f"promtool says of {job}: {said.stdout}{said.stderr}")
+    return {one["discoveredLabels"]["__address__"].removesuffix(":1"): one["labels"] for one in json.loads(said.stdout)}
 
 
 def target_faults(kinds):
@@ -79,43 +86,38 @@ def target_faults(kinds):
         yield f"the PodMonitor leaves out {but}, which are not the Jobs"
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     (scraped,) = yaml.safe_load(SCRAPE.read_text())["scrape_configs"]
+    targets, jobs = {}, []
     for workload in (found for found in kinds if found["kind"] in WORKLOADS):
         kind, name = owner(workload)
-        label = template_of(workload)["metadata"]["labels"]["link-report-proxy"]
         labels = {
-            f"{META}namespace": "n",
-            f"{META}pod_name": f"{name}-x",
-            f"{META}pod_controller_kind": kind,
-            f"{META}pod_controller_name": name,
-            f"{META}pod_label_link_report_proxy": label,
-            f"{META}pod_container_port_name": endpoint["port"],
+            "namespace": "n",
+            "pod_name": f"{name}-x",
+            "pod_controller_kind": kind,
+            "pod_controller_name": name,
+            "pod_label_link_report_proxy": template_of(workload)["metadata"]["labels"]["link-report-proxy"],
+            "pod_container_port_name": endpoint["port"],
         }
         if kind == "Job":
-            if relabelled(scraped["relabel_configs"], {**labels, f"{META}pod_label_batch_kubernetes_io_job_name": name}):
-                yield f"plain Prometheus waits for {name}"
-            continue
-        for who, rules in (("the operator's", endpoint["relabelings"]), ("plain", scraped["relabel_configs"])):
-            if (found := relabelled(rules, labels)["workload"]) != workload["metadata"]["name"]:
-                yield f"{who} Prometheus calls {workload['metadata']['name']} {found}"
-        if relabelled(scraped["relabel_configs"], {**labels, f"{META}pod_container_port_name": "http"}):
-            yield f"plain Prometheus scrapes other ports of {name}"
-
-
-def scrape_faults():
-    """Debian's promtool knows no Kubernetes, so that part is put in other words for it."""
-    text = SCRAPE.read_text()
-    assert "kubernetes_sd_configs:\n      - role: pod\n" in text
-    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
-        file.write(text.replace("kubernetes_sd_configs:\n      - role: pod\n", "static_configs: []\n"))
-        file.flush()
-        checked = subprocess.run(["promtool", "check", "config", file.name], capture_output=True, text=True)
-    if checked.returncode != 0:
-        yield f"promtool says of {SCRAPE.name}: {checked.stdout}{checked.stderr}"
+            labels["pod_label_batch_kubernetes_io_job_name"] = name
+            jobs.append(workload["metadata"]["name"])
+        targets[workload["metadata"]["name"]] = {f"{META}{key}": value for key, value in labels.items()}
+    operators = relabelled("link-report-proxy", of_prometheus(endpoint["relabelings"]), targets)
+    other_port = {f"other.{name}": {**labels, f"{META}pod_container_port_name": "http"} for name, labels in targets.items()}
+    plain = relabelled(scraped["job_name"], scraped["relabel_configs"], {**targets, **other_port})
+    for name in targets.keys() - set(jobs):
+        for who, found in (("the operator's", operators), ("plain", plain)):
+            if found[name].get("workload") != name:
+                yield f"{who} Prometheus has {found[name]} of {name}"
+        if (plain[name].get("namespace"), plain[name].get("pod", "")[: len(name)]) != ("n", name):
+            yield f"plain Prometheus has {plain[name]} of {name}"
+    for name in (*jobs, *other_port):
+        if plain[name]:
+            yield f"plain Prometheus scrapes {name}"
 
 
 def main(monitoring, kinds, *rendered):
     found = objects(monitoring)
-    faults = [*rule_faults(found), *dashboard_faults(found), *target_faults(objects(kinds)), *scrape_faults()]
+    faults = [*rule_faults(found), *dashboard_faults(found), *target_faults(objects(kinds))]
     for path in (monitoring, *rendered):
         faults += release_faults(path)
     for fault in faults:
