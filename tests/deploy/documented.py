@@ -14,8 +14,8 @@ for flag; do cp "${flag#--from-file=}" "$KEPT/$name/"; done
 
 
 def documented_keys():
-    """The Secrets and their keys that token.md and store.md have a person create."""
-    pages = [(DEPLOY / page).read_text() for page in ("token.md", "store.md")]
+    """The Secrets and their keys that the pages have a person create."""
+    pages = [(DEPLOY / page).read_text() for page in ("token.md", "store.md", "kubernetes/README.md")]
     words = [line.split() for page in pages for line in page.splitlines() if "create secret generic" in line]
     return {(line[line.index("generic") + 1], flag.split("=")[1]) for line in words for flag in line if "--from-file=" in flag}
 

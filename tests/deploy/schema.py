@@ -3,14 +3,16 @@
 # Field: the words it may be. Fields of one name mean the same wherever they stand in our manifests.
 ENUMS = {
     "effect": {"NoExecute"},
-    "operator": {"Exists", "In"},
+    "operator": {"Exists", "In", "DoesNotExist"},
+    "appProtocol": {"http"},
+    "mode": {"Terminate"},
     "whenDeleted": {"Retain"},
     "whenScaled": {"Retain"},
     "accessModes": {"ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"},
     "fsGroupChangePolicy": {"OnRootMismatch", "Always"},
     "imagePullPolicy": {"Always", "IfNotPresent", "Never"},
     "policyTypes": {"Ingress", "Egress"},
-    "protocol": {"TCP", "UDP", "SCTP"},
+    "protocol": {"TCP", "UDP", "SCTP", "HTTPS"},
     "restartPolicy": {"Always"},
     "unhealthyPodEvictionPolicy": {"IfHealthyBudget", "AlwaysAllow"},
     "pod-security.kubernetes.io/enforce": {"restricted"},
@@ -19,21 +21,55 @@ ENUMS = {
 TYPES = {
     "strategy": {"Recreate", "RollingUpdate"},
     "seccompProfile": {"RuntimeDefault", "Localhost"},
+    "path": {"PathPrefix"},
 }
 KINDS = {
     "ConfigMap": "v1",
     "Deployment": "apps/v1",
+    "ExternalSecret": "external-secrets.io/v1",
+    "Gateway": "gateway.networking.k8s.io/v1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "Ingress": "networking.k8s.io/v1",
     "Namespace": "v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "PersistentVolumeClaim": "v1",
     "PodDisruptionBudget": "policy/v1",
     "PodMonitor": "monitoring.coreos.com/v1",
+    "PrometheusRule": "monitoring.coreos.com/v1",
     "Service": "v1",
     "ServiceAccount": "v1",
     "StatefulSet": "apps/v1",
 }
-# The PodMonitor has no schema here: the fields that we use, as its API names them.
-POD_MONITOR = {"selector": {"matchLabels"}, "podMetricsEndpoints": {"port", "path", "interval"}}
+# These have no schema here: the fields that we use, as their APIs name them. None is any value.
+RELABELING = {"sourceLabels": None, "regex": None, "targetLabel": None, "replacement": None}
+RULE = dict.fromkeys(("alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations"))
+LISTENER = {
+    "name": None,
+    "hostname": None,
+    "port": None,
+    "protocol": None,
+    "tls": {"mode": None, "certificateRefs": [{"name": None}]},
+    "allowedRoutes": {"namespaces": {"from": None}},
+}
+SPECS = {
+    "PodMonitor": {
+        "selector": {"matchLabels": None, "matchExpressions": None},
+        "podMetricsEndpoints": [{"port": None, "path": None, "interval": None, "relabelings": [RELABELING]}],
+    },
+    "PrometheusRule": {"groups": [{"name": None, "interval": None, "rules": [RULE]}]},
+    "ExternalSecret": {
+        "refreshInterval": None,
+        "secretStoreRef": {"kind": None, "name": None},
+        "target": {"name": None},
+        "data": [{"secretKey": None, "remoteRef": {"key": None}}],
+    },
+    "Gateway": {"gatewayClassName": None, "listeners": [LISTENER]},
+    "HTTPRoute": {
+        "parentRefs": [{"name": None, "sectionName": None}],
+        "hostnames": None,
+        "rules": [{"matches": [{"path": {"type": None, "value": None}}], "backendRefs": [{"name": None, "port": None}]}],
+    },
+}
 
 
 def enum_faults(objects):
@@ -41,15 +77,20 @@ def enum_faults(objects):
         if KINDS.get(found["kind"]) != found["apiVersion"]:
             yield f"{found['kind']} is not of {found['apiVersion']}"
         yield from _walk(found, found["kind"])
-        if found["kind"] == "PodMonitor":
-            for field, known in POD_MONITOR.items():
-                values = found["spec"].pop(field)
-                for part in values if isinstance(values, list) else [values]:
-                    for strange in part.keys() - known:
-                        yield f"PodMonitor: {field}.{strange}"
-                found["spec"][field] = values
-            for strange in found["spec"].keys() - POD_MONITOR.keys():
-                yield f"PodMonitor: {strange}"
+        if found["kind"] in SPECS:
+            yield from _strange_fields(found["spec"], SPECS[found["kind"]], found["kind"])
+
+
+def _strange_fields(value, known, where):
+    if isinstance(known, list):
+        for part in value:
+            yield from _strange_fields(part, known[0], where)
+    elif known is not None:
+        for field in value:
+            if field in known:
+                yield from _strange_fields(value[field], known[field], f"{where}.{field}")
+            else:
+                yield f"{where}.{field} is no field of it"
 
 
 def _walk(node, where):
@@ -61,7 +102,8 @@ def _walk(node, where):
             words = value if isinstance(value, list) else [value]
             if field in ENUMS and not set(words) <= ENUMS[field]:
                 yield f"{where}.{field} is {value}"
-            if field in TYPES and value.get("type") not in TYPES[field]:
+            # Elsewhere a path is a text.
+            if field in TYPES and isinstance(value, dict) and value.get("type") not in TYPES[field]:
                 yield f"{where}.{field}.type is {value.get('type')}"
             yield from _walk(value, f"{where}.{field}")
 

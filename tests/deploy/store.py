@@ -99,7 +99,7 @@ class Replica(Pod):
         super().__init__(root, binary, overlay.pod, overlay.proxy, overlay.config_maps, secrets)
         self.knows_host(STORE)
         # The first one's addresses are those of the manifests, which each has in a Pod of its own.
-        moved = {"server.listen": f"127.0.0.1:{8080 + number}", "admin.listen": f"127.0.0.1:{9090 + number}"}
+        moved = {"server.listen": f"127.0.0.1:{18080 + number}", "admin.listen": f"127.0.0.1:{19090 + number}"}
         # A refresh would be a call more, on a machine that is slow.
         moved["cache.min_refresh_interval"] = "1h"
         for key in ("upstream.base_url", "token.token_url", "token.device_authorization_url", "token.client_id"):
@@ -234,7 +234,7 @@ def manifest_faults(overlay, store):
         (to, port["port"])
         for policy in overlay.of("NetworkPolicy")
         for way in policy["spec"].get("egress", [])
-        for to in way["to"]
+        for to in way.get("to", [])
         for port in way["ports"]
         if to.get("podSelector", {}).get("matchLabels", {}).items() & labels.items()
     ]
