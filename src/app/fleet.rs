@@ -213,16 +213,27 @@ async fn follow(
     tier: Arc<SharedTier>,
     tokens: TokenManager,
 ) {
-    let mut at = None;
+    let (mut at, mut purged) = (None, None);
     loop {
+        // Before the feed is read, which tells of this purge too, unless it has dropped it.
+        let told = membership.knowledge().fleet().map(|fleet| fleet.state.purged);
         match read_on(&membership, &mut at).await {
             Ok(page) => {
                 let (read_at, is_full) = (Instant::now(), page.is_full());
                 for change in page.changes {
+                    if let ChangeKind::Purge { key: None, fence } = change.kind {
+                        purged = Some(fence);
+                    }
                     heed(change.kind, &membership, &memory, &tier, &tokens).await;
                 }
                 if !is_full {
                     membership.feed_was_read(read_at);
+                    if purged.is_some() && told > purged {
+                        tracing::info!(
+                            "all reports purged: the feed of changes has dropped another replica's purge"
+                        );
+                    }
+                    purged = purged.max(told);
                 }
             }
             // The heartbeats tell of the outage.
@@ -231,7 +242,7 @@ async fn follow(
     }
 }
 
-/// The next changes. What a feed has dropped is not missed for long: the next refresh of each report looks into the store.
+/// The next changes. A report that a feed has dropped is not missed for long: its next refresh looks into the store.
 async fn read_on(membership: &Membership, at: &mut Option<ChangeId>) -> Result<FeedPage, SharedStoreError> {
     let store = membership.store();
     let after = match *at {

@@ -260,16 +260,10 @@ impl FleetQuota {
         FleetShare {
             backing: if self.membership.is_away() { FleetBacking::Offline } else { FleetBacking::Shared },
             replicas: limits.replicas,
-            day_share: limits.per_day.map(|_limited| limits.day_share(self.spent_on(day))),
+            day_share: limits.per_day.map(|_limited| limits.day_share(self.membership.told_on(day))),
             offline_calls: self.membership.offline_on(day),
             interval: limits.interval * limits.replicas.get(),
         }
-    }
-
-    /// The calls of a day as last told.
-    fn spent_on(&self, day: u64) -> u64 {
-        let told = self.membership.told();
-        if told.day == day { told.spent } else { 0 }
     }
 
     /// The replicas that share the calls: those configured, or more if more are seen.

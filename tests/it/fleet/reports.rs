@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use link_report_proxy::{
     inbound::ResponseFuture,
+    shared::StoreValue,
     simulator::{BodyShape, Fault, Limit, Options, Scope, synthetic_id},
 };
 use tokio::{task::JoinSet, time::sleep};
@@ -314,6 +315,22 @@ async fn a_purge_is_repeated_when_the_store_has_lost_it() {
     fleet.store.fail_over(before);
     sleep(Duration::from_secs(20)).await;
     assert_eq!(ask(&fleet, 1, 1).await.1, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_of_all_reaches_a_replica_that_was_cut_off_until_the_feed_had_dropped_it() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    ask(&fleet, 1, 1).await;
+    fleet.links[1].set(LinkFault::Cut);
+    fleet.replicas[0].admin_as("127.0.0.1:5", request(Method::DELETE, "/cache", &[])).await;
+    sleep(Duration::from_secs(1)).await;
+    fleet.store.evict(StoreValue::Changes);
+    fleet.links[1].set(LinkFault::None);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(ask(&fleet, 1, 1).await.1, 0);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(ask(&fleet, 1, 1).await.1, 20, "and is heeded once");
 }
 
 #[tokio::test(start_paused = true)]
