@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import tempfile
+import urllib.parse
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import yaml
 
 import dashboards
 from fleets import Fleet
+from grafana_schema import schema_faults
 from processes import Proxy, http
 from promql import TARGET_LABELS, Exposition
 from scenarios import consent, refresh
@@ -53,6 +55,15 @@ def alert_faults(alerts):
             yield f"alert {alert['alert']}: speaks of a label {label} that it has not"
 
 
+def alerts_as_series():
+    """What Prometheus itself writes of the rules."""
+    rules = yaml.safe_load((PROMETHEUS / "link-report-proxy.rules.yml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+    return "\n".join(
+        f'ALERTS{{alertname="{alert["alert"]}",alertstate="firing",severity="{alert["labels"]["severity"]}"}} 1' for alert in alerts
+    )
+
+
 def dashboard_faults(exposition):
     dashboard = dashboards.load("operator.json")
     for title, targets in dashboards.queries(dashboard):
@@ -70,6 +81,17 @@ def dashboard_faults(exposition):
         if panel["type"] not in ("state-timeline", "table") and "unit" not in panel["fieldConfig"]["defaults"]:
             yield f"panel {panel['title']}: has no unit"
         yield from legend_faults(exposition, panel)
+    yield from link_faults(dashboard)
+
+
+def link_faults(dashboard):
+    """A link into Explore holds a query as JSON; what it takes from the dashboard has to be there."""
+    variables = {variable["name"]: "x" for variable in dashboard["templating"]["list"]}
+    for link in dashboard["links"]:
+        url = dashboards.expand(link["url"], {**variables, "__from": "1", "__to": "2"})
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+        if url.startswith("/explore") and not json.loads(query["panes"])["logs"]["queries"][0]["expr"].startswith("{"):
+            yield f"link {link['title']}: has no query"
 
 
 def legend_faults(exposition, panel):
@@ -127,8 +149,10 @@ def main(binary):
         replica = refresh(vendor, consent(vendor)["refresh_token"], directory, binary, shared)
         running.callback(replica.end)
         # Before any traffic: what an alert asks for has to be there from the start.
-        exposition = Exposition(proxy.metrics(), replica.metrics())
+        exposition = Exposition(proxy.metrics(), replica.metrics(), alerts_as_series())
         faults = [*rule_faults(exposition), *dashboard_faults(exposition), *clicks_faults(proxy)]
+        for name in ("operator.json", "link-clicks.json"):
+            faults.extend(schema_faults(dashboards.load(name)))
     for fault in faults:
         print(fault)
     sys.exit(1 if faults else 0)
