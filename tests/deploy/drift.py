@@ -14,10 +14,12 @@ from pathlib import Path
 import yaml
 
 import dashboards
+from clicks import clicks_faults, token_faults
 from fleets import Fleet
 from grafana_schema import schema_faults
-from processes import Proxy, http
+from processes import Proxy
 from promql import TARGET_LABELS, Exposition
+from provisioning import example_faults
 from scenarios import consent, refresh
 
 PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
@@ -111,31 +113,6 @@ def legend_faults(exposition, panel):
             yield f"panel {panel['title']}: sets the looks of {matcher['options']}, which is none of {sorted(shown)}"
 
 
-def clicks_faults(proxy):
-    """The second dashboard asks the proxy itself: its address, its query and its columns have to be the report's."""
-    dashboard = dashboards.load("link-clicks.json")
-    variables = {variable["name"]: variable.get("current", {}).get("value", "") for variable in dashboard["templating"]["list"]}
-    if variables["proxy"] != "http://127.0.0.1:8080":
-        yield f"link-clicks: its proxy is {variables['proxy']}"
-    for title, targets in dashboards.queries(dashboard):
-        for target in targets:
-            url = dashboards.expand(target["url"], {**variables, "proxy": proxy.data})
-            query = "&".join(
-                f"{param['key']}={dashboards.expand(param['value'], variables)}" for param in target["url_options"]["params"]
-            )
-            status, body = http(target["url_options"]["method"], f"{url}?{query}")
-            if status != 200:
-                yield f"link-clicks, {title}: answered {status}: {body}"
-                continue
-            # Optional fields: some campaign's link has each.
-            reports = [proxy.report(activity, "?no_clicks=true")[1] for activity in proxy.campaigns()]
-            rows = [row for report in reports for row in json.loads(report)[target["root_selector"]]]
-            fields = {field for row in rows for field in row}
-            for column in target["columns"]:
-                if column["selector"] not in fields:
-                    yield f"link-clicks, {title}: no link has a {column['selector']}, but {sorted(fields)}"
-
-
 def main(binary):
     with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
         proxy = Proxy(binary, "demo", {}, directory)
@@ -148,9 +125,15 @@ def main(binary):
         shared = {"shared.url": fleet.url, "shared.key_file": key}
         replica = refresh(vendor, consent(vendor)["refresh_token"], directory, binary, shared)
         running.callback(replica.end)
+        tokens, token = Path(directory) / "tokens", "0123456789abcdef"
+        tokens.write_text(f"grafana {token}\n")
+        access = {"upstream.base_url": vendor, "token.access_token": consent(vendor)["access_token"]}
+        guarded = Proxy(binary, "serve", {**access, "clients.tokens_file": tokens}, directory)
+        running.callback(guarded.end)
         # Before any traffic: what an alert asks for has to be there from the start.
         exposition = Exposition(proxy.metrics(), replica.metrics(), alerts_as_series())
         faults = [*rule_faults(exposition), *dashboard_faults(exposition), *clicks_faults(proxy)]
+        faults.extend([*token_faults(guarded, token), *example_faults()])
         for name in ("operator.json", "link-clicks.json"):
             faults.extend(schema_faults(dashboards.load(name)))
     for fault in faults:
