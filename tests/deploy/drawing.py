@@ -170,8 +170,10 @@ def curves(panel, source, inner):
     if "max" in panel["fieldConfig"]["defaults"]:
         axes.set_ylim(top=panel["fieldConfig"]["defaults"]["max"])
     handles, names = (sum(both, []) for both in zip(*(one.get_legend_handles_labels() for one in (axes, other) if one)))
-    room = (panel["gridPos"]["w"] * CELL[0] - 30) / min(len(names), 4 if narrow else 8)
-    names = [name if 5 * len(name) + 24 < room else f"{name[: max(6, int(room / 5) - 6)]}…" for name in names]
+    width, columns = panel["gridPos"]["w"] * CELL[0] - 30, min(len(names), 4 if narrow else 8)
+    if narrow or sum(5 * len(name) + 24 for name in names) > width:
+        most = int((width / columns - 24) / 5)
+        names = [name if len(name) <= most else f"{name[: most - 1]}…" for name in names]
     place = axes.get_position()
     size = axes.figure.get_size_inches() * DPI
     corner = (place.x0 - 48 / size[0], place.y0 - 20 / size[1])
@@ -190,11 +192,10 @@ def states(panel, source, inner):
     axes = inner(290, 26, 12, 30)
     names = [name for name, _ in lines]
     for row, (name, points) in enumerate(lines):
-        special = override(panel, name)
-        tint = color(special.get("thresholds", {"steps": [{"color": "green"}]})["steps"][-1]["color"])
+        steps = override(panel, name)["thresholds"]["steps"]
         for (start, value), (end, _) in zip(points, points[1:]):
-            if value:
-                axes.barh(row, (end - start) / 86400, left=dates.date2num(clock(start)), height=0.72, color=tint, alpha=0.75, lw=0)
+            tint = color([step["color"] for step in steps if step["value"] is None or value >= step["value"]][-1])
+            axes.barh(row, (end - start) / 86400, left=dates.date2num(clock(start)), height=0.72, color=tint, alpha=0.75, lw=0)
     dress(axes, "short")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)

@@ -62,7 +62,9 @@ def alerts_as_series():
     rules = yaml.safe_load((PROMETHEUS / "link-report-proxy.rules.yml").read_text())
     alerts = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
     return "\n".join(
-        f'ALERTS{{alertname="{alert["alert"]}",alertstate="firing",severity="{alert["labels"]["severity"]}"}} 1' for alert in alerts
+        f'ALERTS{{alertname="{alert["alert"]}",alertstate="{state}",severity="{alert["labels"]["severity"]}"}} 1'
+        for alert in alerts
+        for state in ("pending", "firing")
     )
 
 
