@@ -55,7 +55,7 @@ def infinity_faults(where, source):
 
 
 def variable_faults(name, sources):
-    """Each of the dashboard's variables chooses from these by the name: the port of the reports from one, that of admin from the other."""
+    """The dashboard's variables choose from these by the name: one the port of the reports, one that of admin."""
     variables = {one["name"]: one for one in dashboards.load("link-clicks.json")["templating"]["list"]}
     names = [source["name"] for source in sources if source["type"] == INFINITY]
     chosen = {
