@@ -16,10 +16,7 @@ fn steady(json: Value) -> Value {
             .into_iter()
             .map(|(name, value)| {
                 let steady = match (&*name, &value) {
-                    (
-                        "revision" | "version" | "installed_at" | "resets_at" | "etag",
-                        Value::String(_),
-                    )
+                    ("revision" | "version" | "installed_at" | "resets_at" | "etag", Value::String(_))
                     | ("bytes", Value::Number(_)) => format!("[{name}]").into(),
                     _ => steady(value),
                 };
