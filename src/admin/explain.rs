@@ -1,14 +1,16 @@
 //! `GET /cache/{id}`: explains the cache entries of one activity: freshness, lifetime, click statistics, last error, and
 //! what the next request will do.
 
+use std::time::{Duration, SystemTime};
+
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
     FleetStatus,
     list::{kind_of, seconds},
-    next::{next, next_without_entry},
-    reply::rounded,
+    next::{next, next_refresh, next_without_entry},
+    reply::{rfc3339, rounded},
 };
 use crate::{
     cache::{
@@ -52,6 +54,9 @@ struct Explained {
     being_fetched: bool,
     /// What the next request will do, as a sentence.
     next: String,
+    /// When a request may start the next fetch at the earliest, or, of a planned refresh, when that is expected. `None`: it
+    /// is not foreseen.
+    next_refresh_at: Option<String>,
     /// Responses of the upstream since the statistics of this activity began.
     fetches: u32,
     hits_since_last_fetch: u64,
@@ -132,7 +137,14 @@ struct RefreshFailureView {
 // === impl Explanation ===
 
 impl Explanation {
-    pub(super) fn of(id: ActivityId, memory: &ReportCache, fleet: Option<&FleetStatus>) -> Self {
+    /// `utc` is the present time of day.
+    pub(super) fn of(
+        id: ActivityId,
+        memory: &ReportCache,
+        fleet: Option<&FleetStatus>,
+        utc: SystemTime,
+    ) -> Self {
+        let at = |left: Duration| utc.checked_add(left).and_then(rfc3339);
         let now = Instant::now();
         let statistics = memory.statistics(id).unwrap_or_default();
         let reports = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| {
@@ -147,6 +159,11 @@ impl Explanation {
                     Some(entry) => next(&key, entry, memory, now),
                     None => next_without_entry(form, refresh_failure.as_ref(), now),
                 },
+                next_refresh_at: match &entry {
+                    Some(entry) => next_refresh(&key, entry, memory, now),
+                    None => refresh_failure.as_ref().map(|failure| failure.retry_at - now),
+                }
+                .and_then(at),
                 fetches: form.fetches,
                 hits_since_last_fetch: form.hits_since_last_fetch(entry.as_ref().map(|entry| entry.hits())),
                 last_fetch_error: refresh_failure

@@ -3,6 +3,7 @@
 //! Shows everything except secrets. A purge of the cache is the only change it can make. Readiness does not depend on the
 //! upstream, the quota or the token: a sidecar that is not ready takes its whole Pod out of service.
 
+mod callers;
 mod explain;
 mod fleet;
 mod list;

@@ -79,6 +79,22 @@ pub(super) fn next(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: In
     }
 }
 
+/// The time until the next refresh: of a planned one, at the present rate of requests; of others, until a request may start
+/// it. `None`: it is not foreseen.
+pub(super) fn next_refresh(
+    key: &ReportKey,
+    entry: &Entry,
+    memory: &ReportCache,
+    now: Instant,
+) -> Option<Duration> {
+    match memory.refresh_of(key, entry, now) {
+        Refresh::Planned(left) => left,
+        Refresh::Deferred(left) | Refresh::Backoff(left) => Some(left),
+        Refresh::Due => Some(Duration::ZERO),
+        Refresh::AfterProbe | Refresh::Stopped => None,
+    }
+}
+
 /// What the next request does if the entry is a negative answer that is no longer fresh.
 fn next_after_negative(entry: &Entry, refresh_failure: Option<&RefreshFailure>, now: Instant) -> String {
     let pause = refresh_failure

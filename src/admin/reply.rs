@@ -1,5 +1,7 @@
 //! Responses of the admin port: JSON for programs, plain text for probes and errors.
 
+use std::{fmt::Write as _, time::SystemTime};
+
 use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
@@ -54,6 +56,18 @@ pub(super) fn rounded(value: f64) -> f64 {
     }
     let scale = 10_f64.powi(3 - value.abs().log10().floor() as i32);
     (value * scale).round() / scale
+}
+
+/// A count that was computed, as the nearest whole number.
+pub(super) fn whole(value: f64) -> i64 {
+    value.round() as i64
+}
+
+/// RFC 3339 in UTC; `None` before 1970 and after 9999, which humantime cannot format.
+pub(super) fn rfc3339(time: SystemTime) -> Option<String> {
+    let mut shown = String::new();
+    time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    write!(shown, "{}", humantime::format_rfc3339_seconds(time)).ok().map(|()| shown)
 }
 
 // === impl Refused ===

@@ -1,7 +1,7 @@
 //! The admin port's routes: `/metrics`, `/livez`, `/readyz`, `/version`, `/config`, `/quota`, `/token`, `/fleet`,
 //! `/cache`, and `DELETE /cache` to purge.
 
-use std::{convert::Infallible, future::Ready, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, future::Ready, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{
     FleetStatus, Readiness,
+    callers::Callers,
     explain::Explanation,
     fleet,
     list::Page,
@@ -42,6 +43,8 @@ pub struct AdminState {
     pub memory: Arc<ReportCache>,
     /// Shown by `/quota`.
     pub quota: Quota,
+    /// Since when calls are counted by client: when the process started.
+    pub started_at: SystemTime,
     /// Shown by `/token`.
     pub tokens: TokenManager,
     /// Shown by `/config`: the effective settings, with secrets redacted.
@@ -110,7 +113,10 @@ impl Admin {
         if let Some(id) = path.strip_prefix("/cache/") {
             let id = ActivityId::parse(id.as_bytes()).map_err(|_| Refused::BadActivityId);
             return match *request.method() {
-                Method::GET => Ok(json(&Explanation::of(id?, &self.state.memory, self.state.fleet.as_ref()))),
+                Method::GET => {
+                    let AdminState { memory, fleet, quota, .. } = &*self.state;
+                    Ok(json(&Explanation::of(id?, memory, fleet.as_ref(), quota.snapshot().now())))
+                }
                 Method::DELETE => {
                     let id = id?;
                     self.purge(request, PurgedEntries::Of(id))
@@ -133,7 +139,8 @@ impl Admin {
                 let plan = state.memory.plan_status(snapshot.now()).zip(state.memory.probe_status());
                 let derivation = state.memory.derivation_status();
                 let plan = plan.map(|(price, probe)| PlanStatus { price, probe, derivation });
-                json(&status::quota(snapshot, plan.as_ref(), state.fleet.as_ref()))
+                let callers = Callers::today(&state.metrics.clients, &snapshot, state.started_at);
+                json(&status::quota(snapshot, plan.as_ref(), state.fleet.as_ref(), &callers))
             },
             "/fleet" => |state| {
                 let purges = state.purges.as_ref().map_or(0, |purges| purges.len());

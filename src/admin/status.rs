@@ -1,10 +1,13 @@
 //! `GET /quota` and `GET /token`: the state of the daily budget and of the access token.
 
-use std::{fmt::Write as _, time::SystemTime};
-
 use serde_json::{Value, json};
 
-use super::{FleetStatus, fleet::share, reply::rounded};
+use super::{
+    FleetStatus,
+    callers::Callers,
+    fleet::share,
+    reply::{rfc3339, rounded, whole},
+};
 use crate::{
     quota::{Forecast, QuotaSnapshot, SecondCount},
     refresh::{PriceStatus, ProbeOffReason, ShadowStatus},
@@ -29,6 +32,7 @@ pub(super) fn quota(
     snapshot: QuotaSnapshot,
     plan: Option<&PlanStatus>,
     fleet: Option<&FleetStatus>,
+    callers: &Callers<'_>,
 ) -> Value {
     const HOUR_SECONDS: f64 = 3_600.0;
     let QuotaSnapshot { second: SecondCount { limit, used, waiting, wait }, day, skew, fleet: shared } =
@@ -37,7 +41,7 @@ pub(super) fn quota(
     let of_day = if shared.is_some() { "fleet" } else { "this_replica" };
     let hours_left = day.resets_in.as_secs_f64() / HOUR_SECONDS;
     json!({
-        "counted_for": { "second": "this_replica", "day": of_day },
+        "counted_for": { "second": "this_replica", "day": of_day, "callers": "this_replica" },
         "second": { "limit": limit, "used": used, "waiting": waiting, "wait_seconds": wait.as_secs_f64() },
         "day": {
             "limit": day.limit,
@@ -48,10 +52,12 @@ pub(super) fn quota(
             "resets_at": rfc3339(day.resets_at),
             "backing": shared.map_or(day.backing.as_str(), |shared| shared.backing.as_str()),
             "mode": day.mode.as_str(),
-            "calls_per_hour": (day.per_second * HOUR_SECONDS).round(),
-            "affordable_calls_per_hour": day.remaining.map(|left| (f64::from(left) / hours_left).round()),
+            "calls_per_hour": whole(day.per_second * HOUR_SECONDS),
+            "affordable_calls_per_hour": day.remaining.map(|left| whole(f64::from(left) / hours_left)),
             "forecast": forecast(day.forecast),
+            "exhausted_at": exhausted_at(day.forecast),
         },
+        "callers": callers,
         "fleet": shared.as_ref().map(|shared| json!({
             "last_charge": fleet.and_then(FleetStatus::last_charge),
             "without_the_store": share(shared),
@@ -63,17 +69,17 @@ pub(super) fn quota(
 
 /// The price of a call in clicks missed, and what it follows from.
 fn planned(PlanStatus { price: plan, probe, derivation }: &PlanStatus) -> Value {
-    let hours = plan.planned_calls_by_hour().map(|hours| hours.map(f64::round));
+    let hours = plan.planned_calls_by_hour().map(|hours| hours.map(whole));
     json!({
         "price": rounded(plan.price.clicks_missed()),
         "demand_now": rounded(plan.demand_now),
         "demand_rest_of_day": plan.demand_rest_of_day.map(rounded),
-        "calls_left": plan.calls_left.round(),
-        "calls_rest_of_day": plan.planned_calls().map(f64::round),
+        "calls_left": whole(plan.calls_left),
+        "calls_rest_of_day": plan.planned_calls().map(whole),
         "calls_by_hour_utc": hours.as_ref().map(|hours| &hours[..]),
         "usual_demand_by_hour_utc": plan.usual_demand.map(|hours| hours.map(rounded)),
         "call_ratio": rounded(plan.call_ratio),
-        "unseen_by_others": plan.unseen_by_others.round(),
+        "unseen_by_others": whole(plan.unseen_by_others),
         "change_probe": probe.as_str(),
         "derive_clicked": derivation.as_str(),
         "why": why(plan),
@@ -145,16 +151,17 @@ fn forecast(forecast: Forecast) -> String {
     }
 }
 
-/// RFC 3339 in UTC; `None` before 1970 and after 9999, which humantime cannot format.
-fn rfc3339(time: SystemTime) -> Option<String> {
-    let mut shown = String::new();
-    time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    write!(shown, "{}", humantime::format_rfc3339_seconds(time)).ok().map(|()| shown)
+/// `None`: not before the reset, or already.
+fn exhausted_at(forecast: Forecast) -> Option<String> {
+    match forecast {
+        Forecast::ExhaustedAt(at) => rfc3339(at),
+        Forecast::Enough | Forecast::Exhausted => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::{
@@ -177,8 +184,10 @@ mod tests {
             (since_1970(i64::MAX as u64), Value::Null),
         ] {
             let clock = WallClock::starting_at(now);
-            let unused = Quota::new(limits, InitialCount::Unspent, clock, Metrics::new().quota);
-            assert_eq!(quota(unused.snapshot(), None, None)["day"]["resets_at"], shown);
+            let metrics = Metrics::new();
+            let snapshot = Quota::new(limits, InitialCount::Unspent, clock, metrics.quota.clone()).snapshot();
+            let callers = Callers::today(&metrics.clients, &snapshot, now);
+            assert_eq!(quota(snapshot, None, None, &callers)["day"]["resets_at"], shown);
         }
     }
 

@@ -78,6 +78,7 @@ impl App {
             metrics.before_scrape(move || durable.set(disk.is_good().into()));
         }
         let mut background = Vec::new();
+        let started_at = clock.now();
 
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
@@ -155,6 +156,7 @@ impl App {
             metrics,
             memory,
             quota,
+            started_at,
             tokens,
             settings: settings.effective(),
             purge_auth,

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     hash::BuildHasher as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
 };
 
 use foldhash::fast::RandomState;
@@ -122,6 +123,11 @@ impl EntryIndex {
         keys
     }
 
+    /// The age of the oldest report; `None`: there is none.
+    pub(super) fn oldest_report(&self, now: Instant) -> Option<Duration> {
+        self.index.oldest_report(now)
+    }
+
     /// The number of entries and their weight in bytes.
     pub(super) fn size(&self) -> (u64, u64) {
         self.changes().queue.size()
@@ -201,6 +207,14 @@ impl Index {
         shards.flat_map(|shard| shard.keys().copied().collect::<Vec<_>>()).collect()
     }
 
+    fn oldest_report(&self, now: Instant) -> Option<Duration> {
+        let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
+        let oldest = shards.filter_map(|shard| {
+            shard.values().filter(|entry| entry.report().is_some()).map(|entry| entry.age(now)).max()
+        });
+        oldest.max()
+    }
+
     /// The keys of one shard whose entries are of no more use, and when the next of the others will be.
     fn dead(&self, shard: usize, now: Instant) -> (Vec<ReportKey>, Option<Instant>) {
         let shard = self.shards[shard].read().unwrap_or_else(PoisonError::into_inner);
@@ -227,10 +241,7 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        thread,
-        time::{Duration, SystemTime},
-    };
+    use std::{thread, time::SystemTime};
 
     use super::{super::entry::EntryTimes, *};
     use crate::{

@@ -229,6 +229,15 @@ impl TermsCell {
     }
 }
 
+// === impl PlanControl ===
+
+impl PlanControl {
+    /// The price, in clicks missed, above which calls are scarce.
+    pub(super) fn scarce_price(&self) -> f64 {
+        SCARCE.0 * self.controller.price().clicks_missed() / self.controller.scarcity()
+    }
+}
+
 // === impl PriceLevel ===
 
 impl PriceLevel {

@@ -260,9 +260,11 @@ impl ReportCache {
 
     /// Sets the gauges of the cache and of the refresh plan; `utc` is the calendar time.
     pub fn observe(&self, utc: SystemTime) {
-        if let Some(plan) = self.plan_status(utc) {
-            self.metrics.planned(plan.price.clicks_missed(), plan.calls_at_this_price().unwrap_or(0.0));
+        if let Some((status, plan)) = self.plan_status(utc).zip(self.plan.as_ref()) {
+            let calls = status.calls_at_this_price().unwrap_or(0.0);
+            self.metrics.planned(status.price.clicks_missed(), calls, plan.control().scarce_price());
         }
+        self.metrics.oldest(self.store.oldest_report(Instant::now()));
         let (entries, bytes) = self.store.size();
         self.metrics.size(entries, bytes);
         self.metrics.unpaired(self.store.statistics().unpaired());

@@ -30,6 +30,7 @@ impl QuotaGate {
     {
         let waiting = tracing::debug_span!("quota.wait", reason = reason.as_str());
         let permit = self.quota.admit(reason).instrument(waiting).await?;
+        self.quota.shared.metrics.on_day(permit.day());
         let result = next.run(call).await;
         match permit.learn(&result).await {
             // Our own wait is more exact than the upstream's: it includes the calls in the queue.

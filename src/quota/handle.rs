@@ -158,6 +158,7 @@ impl Quota {
             wait: pacer.wait(Priority::Miss, now),
         });
         let number = self.shared.day.with(|day, _now| day.day());
+        self.shared.metrics.on_day(number);
         let fleet = self.shared.fleet.get().map(|fleet| fleet.share(number));
         QuotaSnapshot { second, day, skew: self.shared.day.skew(), fleet }
     }
@@ -185,6 +186,7 @@ impl Quota {
         });
         metrics.clock_ahead(skew.ahead_seconds());
         metrics.external(day.external.into());
+        metrics.reserved(day.reserved.into());
     }
 
     /// How scarce calls are, at most one second old. Cheap: called for every response that is not fresh.

@@ -20,6 +20,7 @@ pub struct CacheMetrics {
     entries: IntGauge,
     bytes: IntGauge,
     max_bytes: IntGauge,
+    oldest: Gauge,
     evictions: IntCounterVec,
     refreshes: IntCounterVec,
     served_age: Histogram,
@@ -27,6 +28,7 @@ pub struct CacheMetrics {
     clicks_missed: Counter,
     unpaired: IntGauge,
     price: Gauge,
+    scarce_price: Gauge,
     planned_calls: Gauge,
     /// Those of the change probe.
     pub probes: ProbeMetrics,
@@ -94,6 +96,10 @@ impl CacheMetrics {
                 .int_gauge("cache_bytes", "Size of the cached entries: bodies and the memory to manage them."),
             max_bytes: series
                 .int_gauge("cache_max_bytes", "The size at which entries are evicted (cache.max_bytes)."),
+            oldest: series.gauge(
+                "cache_oldest_report_age_seconds",
+                "Age of the oldest report in the cache; 0: there is none.",
+            ),
             evictions: series.counters(
                 "cache_evictions_total",
                 "Entries removed from the cache, by cause.",
@@ -120,6 +126,10 @@ impl CacheMetrics {
             price: series.gauge(
                 "refresh_price",
                 "Clicks that the responses for a report must have missed to be worth a call; 0 with fixed lifetimes.",
+            ),
+            scarce_price: series.gauge(
+                "refresh_scarce_price",
+                "The price above which calls are scarce and quota_mode is throttled; 0 with fixed lifetimes.",
             ),
             planned_calls: series.gauge(
                 "refresh_planned_calls",
@@ -148,6 +158,11 @@ impl CacheMetrics {
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
+    /// The age of the oldest report in the cache; `None`: there is none.
+    pub fn oldest(&self, age: Option<Duration>) {
+        self.oldest.set(age.unwrap_or_default().as_secs_f64());
+    }
+
     /// An entry was dropped.
     pub fn evicted(&self, cause: EvictionCause) {
         self.evictions.with_label_values(&[cause.as_str()]).inc();
@@ -164,9 +179,10 @@ impl CacheMetrics {
         self.clicks_missed.inc_by(clicks_missed);
     }
 
-    /// The price of a call, and the refreshes until midnight UTC at that price.
-    pub fn planned(&self, price: f64, calls: f64) {
+    /// The price of a call, and the refreshes until midnight UTC at that price. Calls are scarce above `scarce_price`.
+    pub fn planned(&self, price: f64, calls: f64, scarce_price: f64) {
         self.price.set(price);
+        self.scarce_price.set(scarce_price);
         self.planned_calls.set(calls);
     }
 

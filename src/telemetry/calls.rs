@@ -39,6 +39,7 @@ pub enum CallStatus {
 /// Limits, use and denials, by window (a second, a day).
 #[derive(Debug, Clone)]
 pub struct QuotaMetrics {
+    clients: ClientMetrics,
     limit: IntGaugeVec,
     used: GaugeVec,
     remaining: GaugeVec,
@@ -47,6 +48,7 @@ pub struct QuotaMetrics {
     wait: Histogram,
     mode: StateGauges,
     external: IntGauge,
+    reserved: IntGauge,
     exhaustion: Gauge,
     clock_ahead: Gauge,
 }
@@ -138,8 +140,9 @@ impl UpstreamMetrics {
 // === impl QuotaMetrics ===
 
 impl QuotaMetrics {
-    pub(super) fn new(series: &SeriesFactory<'_>) -> Self {
+    pub(super) fn new(series: &SeriesFactory<'_>, clients: ClientMetrics) -> Self {
         Self {
+            clients,
             limit: series.int_gauges(
                 "quota_limit",
                 "Calls allowed in the window; 0: not limited here.",
@@ -167,6 +170,10 @@ impl QuotaMetrics {
             external: series.int_gauge(
                 "quota_external_calls",
                 "Calls made today by other users of the API key, inferred when the upstream reported quota_exceeded.",
+            ),
+            reserved: series.int_gauge(
+                "quota_reserved_calls",
+                "Calls of the day that are reserved for uncached reports: with no more of them left, refreshes stop.",
             ),
             exhaustion: series.gauge(
                 "quota_exhaustion_timestamp_seconds",
@@ -196,6 +203,11 @@ impl QuotaMetrics {
         self.remaining.with_label_values(&[window]).set(remaining as f64);
     }
 
+    /// Calls are counted for this day from now on: days since 1970-01-01.
+    pub fn on_day(&self, day: u64) {
+        self.clients.on_day(day);
+    }
+
     /// When the day's window is reset, in seconds since the Unix epoch.
     pub fn reset_at(&self, unix_seconds: u64) {
         self.reset.set(unix_seconds as f64);
@@ -209,6 +221,11 @@ impl QuotaMetrics {
     /// The upstream's clock is ahead of ours by this many seconds.
     pub fn clock_ahead(&self, seconds: i64) {
         self.clock_ahead.set(seconds as f64);
+    }
+
+    /// So many of the calls left are reserved for misses.
+    pub fn reserved(&self, calls: u64) {
+        self.reserved.set(i64::try_from(calls).unwrap_or(i64::MAX));
     }
 
     /// The mode is now this one.

@@ -1,6 +1,9 @@
 //! The clients by name: the label `client`, and the calls that each has caused.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use prometheus::{IntCounter, IntCounterVec};
 
@@ -24,12 +27,16 @@ struct ClientTable {
     clients: [OnceLock<NamedClient>; CAPACITY],
     /// The number of the next new name.
     next: Mutex<usize>,
+    /// The day of `calls_before`: days since 1970-01-01.
+    day: Mutex<u64>,
 }
 
 #[derive(Debug)]
 struct NamedClient {
     name: Box<str>,
     calls: IntCounter,
+    /// Those of the days before.
+    calls_before: AtomicU64,
 }
 
 // === impl ClientMetrics ===
@@ -42,7 +49,8 @@ impl ClientMetrics {
             &["client"],
         );
         let clients = [const { OnceLock::new() }; CAPACITY];
-        let metrics = Self { calls, table: Arc::new(ClientTable { clients, next: Mutex::new(0) }) };
+        let table = ClientTable { clients, next: Mutex::new(0), day: Mutex::new(0) };
+        let metrics = Self { calls, table: Arc::new(table) };
         for name in RESERVED {
             let _number = metrics.number(name);
         }
@@ -59,6 +67,7 @@ impl ClientMetrics {
             slot.get_or_init(|| NamedClient {
                 name: name.into(),
                 calls: self.calls.with_label_values(&[name]),
+                calls_before: AtomicU64::new(0),
             });
             let number = *next;
             *next += 1;
@@ -78,9 +87,32 @@ impl ClientMetrics {
         }
     }
 
-    /// Each client's name with the calls that it has caused since the start.
-    pub fn calls(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.table.clients.iter().filter_map(OnceLock::get).map(|client| (&*client.name, client.calls.get()))
+    /// Now is this day, in days since 1970-01-01. To be called before a call of that day is counted.
+    pub fn on_day(&self, day: u64) {
+        let mut known = self.table.day.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != day {
+            *known = day;
+            for client in self.known() {
+                client.calls_before.store(client.calls.get(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Each client's name, with the calls that it has caused today.
+    pub fn calls_today(&self) -> impl Iterator<Item = (&str, u64)> {
+        let today = |client: &NamedClient| {
+            client.calls.get().saturating_sub(client.calls_before.load(Ordering::Relaxed))
+        };
+        self.known().map(move |client| (&*client.name, today(client)))
+    }
+
+    /// Whether no token has this name.
+    pub fn is_reserved(name: &str) -> bool {
+        RESERVED.contains(&name)
+    }
+
+    fn known(&self) -> impl Iterator<Item = &NamedClient> {
+        self.table.clients.iter().filter_map(OnceLock::get)
     }
 
     fn client(&self, number: usize) -> Option<&NamedClient> {
@@ -112,8 +144,25 @@ mod tests {
             metrics.render().unwrap().contains("link_report_proxy_client_calls_total{client=\"sales\"} 2\n")
         );
         assert_eq!(
-            metrics.clients.calls().collect::<Vec<_>>(),
+            metrics.clients.calls_today().collect::<Vec<_>>(),
             [("anonymous", 0), ("proxy", 0), ("unnamed", 0), ("other", 0), ("sales", 2)]
         );
+    }
+
+    #[test]
+    fn calls_of_earlier_days_are_not_those_of_today() {
+        let metrics = Metrics::new();
+        let sales = metrics.clients.number("sales").unwrap();
+        let sales_today = || metrics.clients.calls_today().find(|(name, _)| *name == "sales").unwrap().1;
+        metrics.clients.on_day(20_000);
+        metrics.clients.called(sales);
+        metrics.clients.called(sales);
+        metrics.clients.on_day(20_000);
+        assert_eq!(sales_today(), 2);
+        metrics.clients.on_day(20_001);
+        assert_eq!(sales_today(), 0);
+        metrics.clients.called(sales);
+        assert_eq!(sales_today(), 1);
+        assert!(metrics.render().unwrap().contains("client_calls_total{client=\"sales\"} 3\n"));
     }
 }

@@ -52,9 +52,9 @@ impl Metrics {
         let metrics = Self {
             requests: RequestMetrics::new(&series),
             upstream: UpstreamMetrics::new(&series, clients.clone()),
-            clients,
             cache: CacheMetrics::new(&series),
-            quota: QuotaMetrics::new(&series),
+            quota: QuotaMetrics::new(&series, clients.clone()),
+            clients,
             circuit: CircuitMetrics::new(&series),
             state: StateMetrics::new(&series),
             token: TokenMetrics::new(&series),

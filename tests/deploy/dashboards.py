@@ -12,7 +12,8 @@ def load(name):
 
 
 def panels(dashboard):
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    """Those with queries."""
+    return [panel for panel in dashboard["panels"] if "targets" in panel]
 
 
 def queries(dashboard):

@@ -7,15 +7,19 @@ import json
 import re
 import sys
 import tempfile
+import urllib.parse
 from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
 
 import dashboards
+from clicks import clicks_faults, token_faults
 from fleets import Fleet
-from processes import Proxy, http
+from grafana_schema import schema_faults
+from processes import Proxy
 from promql import TARGET_LABELS, Exposition
+from provisioning import example_faults
 from scenarios import consent, refresh
 
 PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
@@ -53,6 +57,17 @@ def alert_faults(alerts):
             yield f"alert {alert['alert']}: speaks of a label {label} that it has not"
 
 
+def alerts_as_series():
+    """What Prometheus itself writes of the rules."""
+    rules = yaml.safe_load((PROMETHEUS / "link-report-proxy.rules.yml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+    return "\n".join(
+        f'ALERTS{{alertname="{alert["alert"]}",alertstate="{state}",severity="{alert["labels"]["severity"]}"}} 1'
+        for alert in alerts
+        for state in ("pending", "firing")
+    )
+
+
 def dashboard_faults(exposition):
     dashboard = dashboards.load("operator.json")
     for title, targets in dashboards.queries(dashboard):
@@ -70,6 +85,17 @@ def dashboard_faults(exposition):
         if panel["type"] not in ("state-timeline", "table") and "unit" not in panel["fieldConfig"]["defaults"]:
             yield f"panel {panel['title']}: has no unit"
         yield from legend_faults(exposition, panel)
+    yield from link_faults(dashboard)
+
+
+def link_faults(dashboard):
+    """A link into Explore holds a query as JSON; what it takes from the dashboard has to be there."""
+    variables = {variable["name"]: "x" for variable in dashboard["templating"]["list"]}
+    for link in dashboard["links"]:
+        url = dashboards.expand(link["url"], {**variables, "__from": "1", "__to": "2"})
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+        if url.startswith("/explore") and not json.loads(query["panes"])["logs"]["queries"][0]["expr"].startswith("{"):
+            yield f"link {link['title']}: has no query"
 
 
 def legend_faults(exposition, panel):
@@ -89,31 +115,6 @@ def legend_faults(exposition, panel):
             yield f"panel {panel['title']}: sets the looks of {matcher['options']}, which is none of {sorted(shown)}"
 
 
-def clicks_faults(proxy):
-    """The second dashboard asks the proxy itself: its address, its query and its columns have to be the report's."""
-    dashboard = dashboards.load("link-clicks.json")
-    variables = {variable["name"]: variable.get("current", {}).get("value", "") for variable in dashboard["templating"]["list"]}
-    if variables["proxy"] != "http://127.0.0.1:8080":
-        yield f"link-clicks: its proxy is {variables['proxy']}"
-    for title, targets in dashboards.queries(dashboard):
-        for target in targets:
-            url = dashboards.expand(target["url"], {**variables, "proxy": proxy.data})
-            query = "&".join(
-                f"{param['key']}={dashboards.expand(param['value'], variables)}" for param in target["url_options"]["params"]
-            )
-            status, body = http(target["url_options"]["method"], f"{url}?{query}")
-            if status != 200:
-                yield f"link-clicks, {title}: answered {status}: {body}"
-                continue
-            # Optional fields: some campaign's link has each.
-            reports = [proxy.report(activity, "?no_clicks=true")[1] for activity in proxy.campaigns()]
-            rows = [row for report in reports for row in json.loads(report)[target["root_selector"]]]
-            fields = {field for row in rows for field in row}
-            for column in target["columns"]:
-                if column["selector"] not in fields:
-                    yield f"link-clicks, {title}: no link has a {column['selector']}, but {sorted(fields)}"
-
-
 def main(binary):
     with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
         proxy = Proxy(binary, "demo", {}, directory)
@@ -126,9 +127,17 @@ def main(binary):
         shared = {"shared.url": fleet.url, "shared.key_file": key}
         replica = refresh(vendor, consent(vendor)["refresh_token"], directory, binary, shared)
         running.callback(replica.end)
+        tokens, token = Path(directory) / "tokens", "0123456789abcdef"
+        tokens.write_text(f"grafana {token}\n")
+        access = {"upstream.base_url": vendor, "token.access_token": consent(vendor)["access_token"]}
+        guarded = Proxy(binary, "serve", {**access, "clients.tokens_file": tokens}, directory)
+        running.callback(guarded.end)
         # Before any traffic: what an alert asks for has to be there from the start.
-        exposition = Exposition(proxy.metrics(), replica.metrics())
+        exposition = Exposition(proxy.metrics(), replica.metrics(), alerts_as_series())
         faults = [*rule_faults(exposition), *dashboard_faults(exposition), *clicks_faults(proxy)]
+        faults.extend([*token_faults(guarded, token), *example_faults()])
+        for name in ("operator.json", "link-clicks.json"):
+            faults.extend(schema_faults(dashboards.load(name)))
     for fault in faults:
         print(fault)
     sys.exit(1 if faults else 0)

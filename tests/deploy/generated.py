@@ -105,13 +105,7 @@ def grafana_values():
     )
 
 
-def clicks_dashboard():
-    """For a Grafana with the sidecar, which has not the default port."""
-    return (DEPLOY / "grafana" / "link-clicks.json").read_text().replace("http://127.0.0.1:8080", "http://127.0.0.1:18080")
-
-
 def generated():
-    yield KUBERNETES / "example" / "link-clicks.json", clicks_dashboard()
     yield KUBERNETES / "grafana-release" / "values.yaml", grafana_values()
     yield KUBERNETES / "monitoring" / "prometheusrule.yaml", prometheus_rule()
     toml = "link-report-proxy.toml"

@@ -164,13 +164,13 @@ def password_faults(overlay):
 
 def dashboard_faults(overlay, settings):
     """Where Grafana is: what its dashboards ask is what the data source may ask, and where the sidecar is."""
-    address = f"http://{settings['server']['listen']}"
+    addresses = {f"http://{settings[port]['listen']}" for port in ("server", "admin")}
     for data in overlay.config_maps.values():
         for name, text in data.items():
             if name in ("datasource.yaml", "link-clicks.json"):
-                strange = set(re.findall(r"http://127\.0\.0\.1:\d+", text)) - {address}
+                strange = set(re.findall(r"http://127\.0\.0\.1:\d+", text)) - addresses
                 if strange:
-                    yield f"{name} asks {strange}, the sidecar is at {address}"
+                    yield f"{name} asks {strange}, the sidecar is at {addresses}"
 
 
 def run_faults(overlay, binary, directory):

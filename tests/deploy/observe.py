@@ -1,5 +1,5 @@
 """Real Prometheus scrapes real proxies in fair and foul weather, with the shipped rules loaded. Then: every panel's query has
-data, and every scenario has raised the alerts that it must, and none other.
+data, and never a NaN, and every scenario has raised the alerts that it must, and none other.
 
     observe.py BINARY
 """
@@ -80,12 +80,14 @@ class Prometheus:
         return json.loads(body)["data"]
 
     def series(self, query, start, end, step=1):
-        """[(labels, [(time, value)])] of a range query, without what is no number."""
+        """[(labels, [(time, value)])] of a range query."""
         found = self.ask("query_range", query=query, start=start, end=end, step=step)["result"]
-        numbers = [
-            (one["metric"], [(at, float(value)) for at, value in one["values"] if math.isfinite(float(value))]) for one in found
-        ]
-        return [(labels, points) for labels, points in numbers if points]
+        return [(one["metric"], [(at, float(value)) for at, value in one["values"]]) for one in found]
+
+    def value(self, query):
+        """Of a query with one series: its value now."""
+        (one,) = self.ask("query", query=query)["result"]
+        return float(one["value"][1])
 
     def alerts(self):
         """{job: names of the alerts that are pending or firing}."""
@@ -106,21 +108,39 @@ def job(scenario):
 def variables(jobs="|".join(job(scenario) for scenario in ALL)):
     """As Grafana fills them in when all is chosen."""
     return {
+        "cluster": ".*",
         "namespace": ".*",
         "job": f"({jobs})",
         "pod": ".*",
         "__rate_interval": "4s",
         "__interval": "1s",
+        "__range": "1m",
         "datasource": "prometheus",
     }
 
 
 def panel_faults(prometheus, start, end):
+    """Every query has data in some weather, and tells no NaN in any: not either where nobody asks for anything."""
     for title, targets in dashboards.queries(dashboards.load("operator.json")):
         for target in targets:
             query = dashboards.expand(target["expr"], variables())
-            if not prometheus.series(query, start, end):
+            # What has not happened is hidden, but counted.
+            if not prometheus.series(query.removesuffix(" > 0"), start, end):
                 yield f"{title}: no data: {query}"
+            for query in (query, dashboards.expand(target["expr"], variables(job(scenarios.IDLE)))):
+                points = [point for _, points in prometheus.series(query, start, end) for point in points]
+                if not all(math.isfinite(value) for _, value in points):
+                    yield f"{title}: is no number: {query}"
+
+
+def count_faults(prometheus):
+    """What replicas of a fleet all tell counts once; what pods tell that share nothing is added up."""
+    titled = dict(dashboards.queries(dashboards.load("operator.json")))
+    quota = next(target for target in titled["Day's calls"] if target["legendFormat"].startswith("quota"))
+    for name, expected in ((job(scenarios.IDLE), 2 * scenarios.SHARE), (job(fleets.ALL[0]), 10_000)):
+        found = prometheus.value(dashboards.expand(quota["expr"], variables(name)))
+        if found != expected:
+            yield f"Day's calls: a quota of {found:.0f} for {name}, not of {expected}"
 
 
 def alert_faults(raised):
@@ -162,7 +182,7 @@ def main(binary):
         while time.time() < start + MOST and any(expected[name] - prometheus.alerts().get(name, set()) for name in expected):
             time.sleep(1)
         print(f"observed for {time.time() - start:.0f} s")
-        faults = [*alert_faults(prometheus.alerts()), *panel_faults(prometheus, start, time.time())]
+        faults = [*alert_faults(prometheus.alerts()), *panel_faults(prometheus, start, time.time()), *count_faults(prometheus)]
         stop.set()
         for life in lives:
             life.thread.join()
@@ -171,7 +191,7 @@ def main(binary):
     for fault in faults:
         print(fault)
     if not faults:
-        print(f"{len(ALL)} scenarios, {sum(len(one.alerts) for one in ALL)} alerts, every panel has data")
+        print(f"{len(ALL)} scenarios, {sum(len(one.alerts) for one in ALL)} alerts, every panel has data, and none a NaN")
     sys.exit(1 if faults else 0)
 
 

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass
 
 MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"')
-SELECTOR = re.compile(r'\b((?:link_report_proxy|process)_\w+|up|[a-z_]+:[\w:]+)\b\s*(?:\{([^}]*)\})?')
+SELECTOR = re.compile(r'\b((?:link_report_proxy|process)_\w+|up|ALERTS|[a-z_]+:[\w:]+)\b\s*(?:\{([^}]*)\})?')
 GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 
-# What Prometheus adds to a series: from the PodMonitor, or from a plain scrape.
-TARGET_LABELS = {"namespace", "job", "pod", "instance", "container"}
+# What Prometheus adds to a series: from the PodMonitor, or from a plain scrape; the cluster, where it federates.
+TARGET_LABELS = {"cluster", "namespace", "job", "pod", "instance", "container"}
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,22 @@ class Gone:
         pass
 
 
+# Calls a day of each of two pods that divide a key's.
+SHARE = 5_000
+
+
+class Pair:
+    """Two pods of one job that share nothing."""
+
+    def __init__(self, binary, directory):
+        self.pods = [demo(quota__per_day=SHARE)(binary, directory) for _ in range(2)]
+        self.admins = [pod.admin for pod in self.pods]
+
+    def end(self):
+        for pod in self.pods:
+            pod.end()
+
+
 def alerts(*names):
     return frozenset(f"LinkReportProxy{name}" for name in names)
 
@@ -186,7 +202,9 @@ def alerts(*names):
 # Not here, but tested by promtool: RefreshTokenUnused, which takes half a year; RefreshPriceHigh and ClicksMissed, which
 # compare with the last week; ReportsDisagree, which the simulated vendor's reports do not; ProbeSwitchedOff and
 # DerivationSwitchedOff, for which change probes and derivation must be on; and StateFileDamaged, whose cause is in tests/it.
+IDLE = Scenario("idle", alerts(), Pair)
 ALL = [
+    IDLE,
     Scenario("well", alerts(), demo(cache__ttl="3s", cache__negative_ttl="10s"), all_is_well),
     Scenario(
         "down",

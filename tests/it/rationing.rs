@@ -28,6 +28,12 @@ async fn refreshes_are_put_off_and_cold_keys_go_on_until_the_reserve_is_spent_to
     let proxy = InProcess::with(&[("QUOTA__PER_DAY", "1000")]);
     spend(&proxy, 0..965).await;
     assert_eq!(mode(&proxy).await, "misses_only exhausted at 22:13 UTC");
+    let day = proxy.admin("/quota").await.json()["day"].take();
+    let at = day["exhausted_at"].as_str().unwrap();
+    assert!(at.contains("T22:13:") && at < day["resets_at"].as_str().unwrap(), "{day}");
+    let reserved = proxy.metric("link_report_proxy_quota_reserved_calls").await;
+    assert_eq!(day["reserved_for_misses"], reserved as u64, "{day}");
+    assert!(reserved > 0.0, "{day}");
 
     tokio::time::sleep(Duration::from_secs(310)).await;
     let stale = proxy.get(&path(1)).await;
@@ -54,6 +60,10 @@ async fn refreshes_are_put_off_and_cold_keys_go_on_until_the_reserve_is_spent_to
 
     spend(&proxy, 965..1_000).await;
     assert_eq!(mode(&proxy).await, "exhausted exhausted");
+    assert!(
+        proxy.admin("/quota").await.json()["day"]["exhausted_at"].is_null(),
+        "it is no forecast any more"
+    );
     assert_eq!(proxy.metric("link_report_proxy_quota_mode{mode=\"exhausted\"}").await, 1.0);
     let cold = proxy.get(&path(1_000)).await;
     assert_eq!((cold.status, cold.json()["error_key"].as_str()), (503, Some("quota_exhausted")));

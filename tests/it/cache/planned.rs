@@ -265,6 +265,7 @@ async fn the_price_follows_the_demand_and_is_higher_when_fewer_calls_are_left() 
     let mut used = 0;
     let mut clicks = 1_000;
     let mut prices = Vec::new();
+    let scarce_price = 1.5 * harness.metric("refresh_price");
     for minute in 1..120 {
         for _request in 0..6 {
             sleep(seconds(10)).await;
@@ -283,6 +284,11 @@ async fn the_price_follows_the_demand_and_is_higher_when_fewer_calls_are_left() 
     assert!(used > 50 && harness.metric("refresh_planned_calls") > 0.0, "{used}");
     assert!(prices[58] < prices[0], "one busy report and ten thousand calls: {prices:?}");
     assert!(prices[118] > 50.0 * prices[58], "{prices:?}");
+    let shown = harness.metric("refresh_scarce_price");
+    assert!(
+        (shown / scarce_price - 1.0).abs() < 1e-9,
+        "it is that of an ample day, whatever the price: {shown}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,6 +50,22 @@ async fn memory_is_bounded_by_real_weight_and_what_goes_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_age_of_the_oldest_report_is_shown_and_a_refusal_is_none() {
+    let mut harness = CacheHarness::new();
+    let oldest = |harness: &CacheHarness| harness.metric("cache_oldest_report_age_seconds");
+    harness.hold(key(1), negative_answer()).await;
+    sleep(seconds(10)).await;
+    assert_eq!(oldest(&harness), 0.0);
+    for number in [2, 3, 4] {
+        harness.hold(key(number), report(key(number), 2, 1)).await;
+        sleep(seconds(10)).await;
+    }
+    assert_eq!(oldest(&harness), 30.0);
+    harness.memory().purge(key(2).id);
+    assert_eq!(oldest(&harness), 20.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn hits_are_counted_through_refreshes_and_failures() {
     let mut harness = CacheHarness::new();
     harness.hold(key(1), report(key(1), 2, 1)).await;

@@ -172,6 +172,34 @@ async fn requests_and_the_calls_they_cause_are_counted_by_the_token_s_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_calls_of_the_day_are_listed_by_client_and_a_new_day_begins_without_any() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(NAMED.as_bytes()).unwrap();
+    let proxy = InProcess::with(&[("CLIENTS__TOKENS_FILE", file.path().to_str().unwrap())]);
+    let ask = async |token: &str, number| {
+        proxy.get_with(&path(number), &[("authorization", &bearer(token))]).await.status
+    };
+    let mut shown = String::new();
+    let mut show = async |when: &str| {
+        let callers = proxy.admin("/quota").await.json()["callers"].take();
+        shown += &format!("=== {when}\n{callers:#}\n");
+    };
+    show("before the first call").await;
+    for (token, number) in
+        [("00000000000000000000", 1), ("00000000000000000000", 2), ("0123456789abcdef", 2), ("nameless", 3)]
+    {
+        assert_eq!(ask(token, number).await, 200, "{token}");
+    }
+    show("after three calls").await;
+    // The clock of these tests begins at 22:13:20 UTC. Nobody looks until the first call of the new day.
+    tokio::time::sleep(Duration::from_secs(2 * 3_600)).await;
+    assert_eq!(ask("fedcba9876543210", 4).await, 200);
+    show("after the first call of the next day").await;
+    assert_eq!(proxy.metric("link_report_proxy_client_calls_total{client=\"ops\"}").await, 2.0);
+    snapshot("callers", &shown);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_an_admin_token_only_a_loopback_peer_may_purge() {
     let proxy = InProcess::new();
     let purge = || request(Method::DELETE, "/cache", &[]);
