@@ -164,7 +164,7 @@ def password_faults(overlay):
 
 def dashboard_faults(overlay, settings):
     """Where Grafana is: what its dashboards ask is what the data source may ask, and where the sidecar is."""
-    addresses = {f"http://{settings[port]['listen']}" for port in ("server", "admin")}
+    addresses = {f"http://127.0.0.1:{settings[port]['listen'].rpartition(':')[2]}" for port in ("server", "admin")}
     for data in overlay.config_maps.values():
         for name, text in data.items():
             if name in ("datasource.yaml", "link-clicks.json"):
