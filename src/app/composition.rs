@@ -68,7 +68,8 @@ impl App {
     {
         let Dependencies { api, authority, stores, shared, world: Environment { clock, opening } } =
             dependencies;
-        let StateStores { token_store, call_counter, plan_store, damaged_files, disk } = stores;
+        let StateStores { token_store, call_counter, plan_store, snapshot_store: _, damaged_files, disk } =
+            stores;
         let metrics = Arc::new(Metrics::new());
         labels::announce(&metrics);
         metrics.state.damaged_files(damaged_files);

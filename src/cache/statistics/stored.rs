@@ -1,0 +1,60 @@
+//! The statistics of the activities as a snapshot has them: what the file of the refresh plan does not have.
+
+use tokio::time::Instant;
+
+use super::{
+    super::{
+        FormStatistics,
+        snapshot_fields::{ActivityFields, FormFields, SnapshotAge, millis},
+    },
+    ActivityStatistics, ClickChange, Statistics,
+};
+use crate::report::{NoClicks, ReportKey};
+
+// === impl Statistics ===
+
+impl Statistics {
+    /// The statistics of all activities at this moment; `hits` returns the hits of an entry.
+    pub(in crate::cache) fn to_fields(
+        &self,
+        at: Instant,
+        hits: impl Fn(ReportKey) -> Option<u64>,
+    ) -> Vec<ActivityFields> {
+        let mut all = Vec::new();
+        self.activities().for_each_mut(|id, of_activity| {
+            let form = |no_clicks| {
+                let form = of_activity.form(no_clicks);
+                FormFields {
+                    fetches: form.fetches,
+                    hits: hits(ReportKey { id: *id, no_clicks }).unwrap_or(form.hits),
+                    hits_at_last_fetch: form.hits_at_last_fetch,
+                }
+            };
+            let ago = |change: ClickChange| millis(at.saturating_duration_since(change.at));
+            let changes = of_activity.changes().map(|change| (change.difference, ago(change))).collect();
+            let (omitted, listed) = (form(NoClicks::Omitted), form(NoClicks::Listed));
+            all.push(ActivityFields { id: *id, changes, omitted, listed });
+        });
+        all
+    }
+
+    /// Continues the statistics of an activity.
+    pub(in crate::cache) fn restore_activity(&self, fields: ActivityFields, age: SnapshotAge) {
+        let mut activities = self.activities();
+        let of_activity = activities.get_or_insert_with(fields.id, ActivityStatistics::default);
+        for (slot, (difference, ms)) in of_activity.changes.iter_mut().zip(fields.changes) {
+            *slot = age.instant(ms).map(|at| ClickChange { difference, at });
+        }
+        for (no_clicks, FormFields { fetches, hits, hits_at_last_fetch }) in
+            [(NoClicks::Omitted, fields.omitted), (NoClicks::Listed, fields.listed)]
+        {
+            let form = of_activity.form_mut(no_clicks);
+            *form = FormStatistics { fetches, hits, hits_at_last_fetch, ..FormStatistics::default() };
+        }
+        // Else the next demand slice would count all responses ever given as those of five minutes.
+        let answers = of_activity.answers();
+        if let Some(campaign) = &mut of_activity.campaign {
+            campaign.count_answers_from(answers);
+        }
+    }
+}
