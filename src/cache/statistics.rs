@@ -254,11 +254,6 @@ impl ActivityStatistics {
         form.hits
     }
 
-    /// The responses given from each of its reports, as they were last seen here; in the order of [`ReportForm::BOTH`].
-    fn answers(&self) -> [u32; 2] {
-        [count(self.omitted.hits), count(self.listed.hits)]
-    }
-
     pub(super) const fn form_mut(&mut self, no_clicks: NoClicks) -> &mut FormStatistics {
         match no_clicks {
             NoClicks::Omitted => &mut self.omitted,

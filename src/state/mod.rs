@@ -39,7 +39,7 @@ mod token_store;
 pub(crate) use call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant};
 pub(crate) use damage::{Contents, SetAside};
 pub use disk_health::DiskHealth;
-pub(crate) use durability::Durability;
+pub use durability::Durability;
 pub(crate) use error::StateError;
 pub use file::FileStore;
 pub(crate) use fleet_position::{FleetPosition, IntentOwner, PairOrigin};

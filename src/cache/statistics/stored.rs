@@ -7,7 +7,7 @@ use super::{
         FormStatistics,
         snapshot_fields::{ActivityFields, FormFields, SnapshotAge, millis},
     },
-    ActivityStatistics, ClickChange, Statistics,
+    ActivityStatistics, ClickChange, Statistics, count,
 };
 use crate::report::{NoClicks, ReportKey};
 
@@ -56,5 +56,15 @@ impl Statistics {
         if let Some(campaign) = &mut of_activity.campaign {
             campaign.count_answers_from(answers);
         }
+    }
+}
+
+// === impl ActivityStatistics ===
+
+impl ActivityStatistics {
+    /// The responses given from each of its reports, as they were last seen here, in the order of
+    /// [`ReportForm::BOTH`](crate::refresh::ReportForm::BOTH).
+    pub(super) fn answers(&self) -> [u32; 2] {
+        [count(self.omitted.hits), count(self.listed.hits)]
     }
 }
