@@ -4,13 +4,13 @@
 
 mod calls;
 mod change_prober;
+mod clock_reading;
 mod composition;
 mod credentials;
 mod dependencies;
 mod feed_position;
 mod fleet;
 mod labels;
-mod moment;
 mod options;
 mod plan_keeper;
 mod run;

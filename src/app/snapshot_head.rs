@@ -6,7 +6,7 @@ use ring::digest::{Context, SHA256};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
-use super::moment::Moment;
+use super::clock_reading::ClockReading;
 use crate::{
     settings::{Settings, TokenSourceKind},
     shared::ChangeId,
@@ -21,7 +21,7 @@ pub(super) struct Account(String);
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SnapshotHead {
     account: Account,
-    at: Moment,
+    at: ClockReading,
     /// The last change of the fleet that it has, by the shared store's count.
     change: Option<(u64, u64)>,
 }
@@ -30,7 +30,7 @@ pub(super) struct SnapshotHead {
 #[derive(Debug, Clone)]
 pub(super) struct Starting {
     pub(super) account: Account,
-    pub(super) now: Moment,
+    pub(super) now: ClockReading,
     pub(super) fleet: InFleet,
 }
 
@@ -91,7 +91,11 @@ impl Account {
 // === impl SnapshotHead ===
 
 impl SnapshotHead {
-    pub(super) fn record(account: Account, at: Moment, change: Option<ChangeId>) -> Option<SnapshotRecord> {
+    pub(super) fn record(
+        account: Account,
+        at: ClockReading,
+        change: Option<ChangeId>,
+    ) -> Option<SnapshotRecord> {
         let head = Self { account, at, change: change.map(|ChangeId { ms, n }| (ms, n)) };
         Some(SnapshotRecord { fields: serde_json::to_vec(&head).ok()?, body: None })
     }
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_used_by_its_own_account_and_in_a_fleet_only_with_its_place_in_the_feed() {
-        let now = Moment::now(&WallClock::machine());
+        let now = ClockReading::now(&WallClock::machine());
         let (own, change) = (account(&REFRESH), ChangeId { ms: 7, n: 1 });
         let head = |change| SnapshotHead::record(own.clone(), now.clone(), change).unwrap().fields;
         let starting =

@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use super::{
+    clock_reading::ClockReading,
     feed_position::FeedPosition,
-    moment::Moment,
     snapshot_head::{Account, InFleet, SnapshotHead, Starting, UnusableSnapshot},
 };
 use crate::{
@@ -111,7 +111,7 @@ impl SnapshotKeeper {
         // First this clock, then the other: what passes in between makes reports older, not younger.
         let now = Instant::now();
         let fleet = if self.feed.is_some() { InFleet::Yes } else { InFleet::No };
-        let starting = Starting { account: self.account.clone(), now: Moment::now(&self.clock), fleet };
+        let starting = Starting { account: self.account.clone(), now: ClockReading::now(&self.clock), fleet };
         let take =
             move |fields: &[u8], body: &[u8]| lock(&into).take(&memory, now, &starting, (fields, body));
         let ended = self.store.read(Box::new(take)).await;
@@ -170,7 +170,7 @@ impl SnapshotKeeper {
         let changes = self.memory.changes_so_far();
         // Before the calendar clock is read, all that it has was there: what passes in between makes reports older.
         let change = self.feed.as_ref().and_then(FeedPosition::get);
-        let head = SnapshotHead::record(self.account.clone(), Moment::now(&self.clock), change);
+        let head = SnapshotHead::record(self.account.clone(), ClockReading::now(&self.clock), change);
         let records: SnapshotRecords =
             Box::new(head.into_iter().chain(self.memory.snapshot(Instant::now(), self.max_bytes)));
         let written = self.store.write(records).await;
@@ -235,7 +235,7 @@ impl Restored {
 
 async fn purged(purges: &mut watch::Receiver<u64>) {
     if purges.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -39,6 +39,8 @@ mod shared_check;
 mod shared_flight;
 mod shared_tier;
 mod snapshot;
+mod snapshot_age;
+mod snapshot_campaign;
 mod snapshot_fields;
 mod statistics;
 
@@ -62,5 +64,5 @@ pub(crate) use shared_flight::{SharedCopy, SharedFlightResult};
 pub(crate) use shared_tier::SharedFetch;
 pub use shared_tier::{SharedLifetimes, SharedTier};
 pub use snapshot::RestoredRecord;
-pub use snapshot_fields::SnapshotAge;
+pub use snapshot_age::SnapshotAge;
 pub(crate) use statistics::ActivityStatistics;

@@ -15,7 +15,8 @@ use super::{
     },
     index::Fits,
     looks::LONGEST_FORESEEN,
-    snapshot_fields::{FailureFields, KeyFailureFields, RecordFields, SnapshotAge},
+    snapshot_age::SnapshotAge,
+    snapshot_fields::{FailureFields, KeyFailureFields, RecordFields},
 };
 use crate::{
     backoff::Jitter,

@@ -10,6 +10,8 @@ use super::{
     RefreshFailure,
     entry::EntrySource,
     shared_answer::{failure_of, failure_word},
+    snapshot_age::{SnapshotAge, millis},
+    snapshot_campaign::SnapshotCampaign,
 };
 use crate::{
     refresh::{CopyRecord, CopyStats},
@@ -103,45 +105,23 @@ pub(super) struct KeyFailureFields {
     pub(super) failure: FailureFields,
 }
 
-/// The statistics of an activity that the refresh plan's file does not have.
+/// The statistics of an activity.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ActivityFields {
     #[serde(deserialize_with = "id")]
     pub(super) id: ActivityId,
     /// `[difference, milliseconds ago]`, the newest first.
     pub(super) changes: Vec<(i64, u64)>,
-    pub(super) omitted: FormFields,
-    pub(super) listed: FormFields,
+    pub(super) campaign: Option<SnapshotCampaign>,
+    pub(super) omitted: FormCounts,
+    pub(super) listed: FormCounts,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct FormFields {
+pub(super) struct FormCounts {
     pub(super) fetches: u32,
     pub(super) hits: u64,
     pub(super) hits_at_last_fetch: u64,
-}
-
-/// How long ago the snapshot was made, at some moment.
-#[derive(Debug, Clone, Copy)]
-pub struct SnapshotAge {
-    /// The moment.
-    pub now: Instant,
-    /// How long ago: never less than it is.
-    pub elapsed: Duration,
-}
-
-// === impl SnapshotAge ===
-
-impl SnapshotAge {
-    /// How long ago something was that was so old when the snapshot was made.
-    pub(super) fn ago(&self, ms: u64) -> Duration {
-        Duration::from_millis(ms).saturating_add(self.elapsed)
-    }
-
-    /// When that was. `None`: before this machine's clock began.
-    pub(super) fn instant(&self, ms: u64) -> Option<Instant> {
-        self.now.checked_sub(self.ago(ms))
-    }
 }
 
 // === impl KeyFields ===
@@ -258,11 +238,6 @@ impl FailureFields {
             retry_at: age.now + left,
         })
     }
-}
-
-/// Whole milliseconds, rounded up.
-pub(super) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ActivityId, D::Error> {

@@ -11,9 +11,8 @@ use super::{
     super::{
         copy_cell::{CopyCell, PlannedCopy},
         next_check::NextCheck,
-        snapshot_fields::{
-            BehindFields, CopyFields, EntryFields, FailureFields, NegativeFields, SnapshotAge, millis,
-        },
+        snapshot_age::{SnapshotAge, millis},
+        snapshot_fields::{BehindFields, CopyFields, EntryFields, FailureFields, NegativeFields},
     },
     Entry, EntryTimes, ReportBehind,
 };

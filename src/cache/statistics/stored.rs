@@ -1,11 +1,13 @@
-//! The statistics of the activities as a snapshot has them: what the file of the refresh plan does not have.
+//! The statistics of the activities as a snapshot has them.
 
 use tokio::time::Instant;
 
 use super::{
     super::{
         FormStatistics,
-        snapshot_fields::{ActivityFields, FormFields, SnapshotAge, millis},
+        snapshot_age::{SnapshotAge, millis},
+        snapshot_campaign::SnapshotCampaign,
+        snapshot_fields::{ActivityFields, FormCounts},
     },
     ActivityStatistics, ClickChange, Statistics, count,
 };
@@ -24,7 +26,7 @@ impl Statistics {
         self.activities().for_each_mut(|id, of_activity| {
             let form = |no_clicks| {
                 let form = of_activity.form(no_clicks);
-                FormFields {
+                FormCounts {
                     fetches: form.fetches,
                     hits: hits(ReportKey { id: *id, no_clicks }).unwrap_or(form.hits),
                     hits_at_last_fetch: form.hits_at_last_fetch,
@@ -33,23 +35,31 @@ impl Statistics {
             let ago = |change: ClickChange| millis(at.saturating_duration_since(change.at));
             let changes = of_activity.changes().map(|change| (change.difference, ago(change))).collect();
             let (omitted, listed) = (form(NoClicks::Omitted), form(NoClicks::Listed));
-            all.push(ActivityFields { id: *id, changes, omitted, listed });
+            let campaign = of_activity
+                .campaign
+                .as_ref()
+                .map(|campaign| SnapshotCampaign::of(campaign, self.clock.at(at)));
+            all.push(ActivityFields { id: *id, changes, campaign, omitted, listed });
         });
         all
     }
 
-    /// Continues the statistics of an activity.
+    /// Continues the statistics of an activity. What the refresh plan's file has told of it already stays.
     pub(in crate::cache) fn restore_activity(&self, fields: ActivityFields, age: SnapshotAge) {
         let mut activities = self.activities();
         let of_activity = activities.get_or_insert_with(fields.id, ActivityStatistics::default);
         for (slot, (difference, ms)) in of_activity.changes.iter_mut().zip(fields.changes) {
             *slot = age.instant(ms).map(|at| ClickChange { difference, at });
         }
-        for (no_clicks, FormFields { fetches, hits, hits_at_last_fetch }) in
+        for (no_clicks, FormCounts { fetches, hits, hits_at_last_fetch }) in
             [(NoClicks::Omitted, fields.omitted), (NoClicks::Listed, fields.listed)]
         {
             let form = of_activity.form_mut(no_clicks);
             *form = FormStatistics { fetches, hits, hits_at_last_fetch, ..FormStatistics::default() };
+        }
+        if of_activity.campaign.is_none() {
+            let stored = fields.campaign.and_then(|stored| stored.into_campaign(age, self.clock.at(age.now)));
+            of_activity.campaign = stored;
         }
         // Else the next demand slice would count all responses ever given as those of five minutes.
         let answers = of_activity.answers();

@@ -10,12 +10,12 @@ fn file(dir: &Path) -> SnapshotFile {
     SnapshotFile::of(dir, Arc::new(File::open(dir).unwrap()))
 }
 
-fn records(bodies: &[&'static str]) -> SnapshotRecords {
+fn records(bodies: &'static [&'static str]) -> SnapshotRecords {
     let record = |body: &'static str| SnapshotRecord {
         fields: b"{}".to_vec(),
         body: Some(Representation::new(body.as_bytes())),
     };
-    Box::new(bodies.to_vec().into_iter().map(record))
+    Box::new(bodies.iter().copied().map(record))
 }
 
 fn bodies(file: &SnapshotFile) -> Result<Vec<String>, StateError> {

@@ -7,7 +7,11 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_comes_back_hears_what_was_purged_and_refreshed_while_it_was_away() {
-    let mut fixture = RestartFixture::new(&[("CACHE__REFRESH", "fixed"), ("CACHE__TTL_JITTER", "0")]);
+    let mut fixture = RestartFixture::new(&[
+        ("CACHE__REFRESH", "fixed"),
+        ("CACHE__TTL_JITTER", "0"),
+        ("QUOTA__PER_DAY", "0"),
+    ]);
     let since = start().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
     let store = Arc::new(MemorySharedStore::new(since));
     fixture.shared = Some(Arc::clone(&store) as Arc<_>);
@@ -22,11 +26,12 @@ async fn a_replica_that_comes_back_hears_what_was_purged_and_refreshed_while_it_
 
     let id = |number| path(number).split('/').nth(4).unwrap().to_owned();
     sleep(301 * SECOND).await;
-    // Fetched by the first from its point of view; the neighbour takes it from the store, and then refreshes it.
+    // It takes what the first has fetched from the store, and then refreshes it.
     neighbour.get(&path(0)).await;
     sleep(SECOND).await;
     neighbour.get(&path(0)).await;
     sleep(SECOND).await;
+    assert_eq!(fixture.vendor.calls(), 4, "three, and a refresh by the neighbour");
     assert_eq!(neighbour.admin(Method::DELETE, &format!("/cache/{}", id(1))).await.status, 200);
     sleep(SECOND).await;
     let calls = fixture.vendor.calls();
@@ -43,6 +48,7 @@ async fn a_replica_that_comes_back_hears_what_was_purged_and_refreshed_while_it_
     second.end().await;
 
     // A store that no longer has these changes: what came from the snapshot may have been purged.
+    sleep(SECOND).await;
     store.flush();
     let third = fixture.start().await;
     assert_eq!(third.metric("cache_restored_entries"), 3.0);

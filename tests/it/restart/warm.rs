@@ -29,7 +29,11 @@ async fn entries(process: &Process) -> Vec<Value> {
 
 #[tokio::test(start_paused = true)]
 async fn a_warm_proxy_of_400_reports_is_started_anew_without_a_call_and_with_true_ages() {
-    let fixture = RestartFixture::new(&[("CACHE__REFRESH", "fixed"), ("CACHE__TTL_JITTER", "0")]);
+    let fixture = RestartFixture::new(&[
+        ("CACHE__REFRESH", "fixed"),
+        ("CACHE__TTL_JITTER", "0"),
+        ("QUOTA__PER_DAY", "0"),
+    ]);
     let first = fixture.start().await;
     assert_eq!(first.metric("cache_restored_entries"), 0.0);
     for part in 0..4 {

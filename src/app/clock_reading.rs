@@ -15,7 +15,7 @@ const STEP: Duration = Duration::from_millis(10);
 
 /// A moment by the calendar clock and, on Linux, by the time since the machine's start, which nobody can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Moment {
+pub(super) struct ClockReading {
     unix_ms: u64,
     uptime: Option<Uptime>,
 }
@@ -28,9 +28,9 @@ struct Uptime {
     ms: u64,
 }
 
-// === impl Moment ===
+// === impl ClockReading ===
 
-impl Moment {
+impl ClockReading {
     /// This moment.
     pub(super) fn now(clock: &WallClock) -> Self {
         let since = clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -68,23 +68,27 @@ impl Uptime {
 mod tests {
     use super::*;
 
-    fn moment(unix_ms: u64, uptime: Option<(&str, u64)>) -> Moment {
-        Moment { unix_ms, uptime: uptime.map(|(boot_id, ms)| Uptime { boot_id: boot_id.into(), ms }) }
+    fn reading(unix_ms: u64, uptime: Option<(&str, u64)>) -> ClockReading {
+        ClockReading { unix_ms, uptime: uptime.map(|(boot_id, ms)| Uptime { boot_id: boot_id.into(), ms }) }
     }
 
     #[test]
     fn a_clock_that_is_set_between_two_processes_makes_nothing_younger() {
-        let stopped = moment(1_000_000, Some(("a", 50_000)));
+        let stopped = reading(1_000_000, Some(("a", 50_000)));
         for (why, started, since) in [
-            ("no step", moment(1_060_000, Some(("a", 110_000))), Some(60_000)),
-            ("put back, but not so far that it shows", moment(1_010_000, Some(("a", 110_000))), Some(60_000)),
-            ("put back", moment(900_000, Some(("a", 110_000))), Some(60_000)),
-            ("put forward", moment(9_000_000, Some(("a", 110_000))), Some(8_000_000)),
-            ("an uptime that begins with the container", moment(1_060_000, Some(("a", 700))), Some(60_000)),
-            ("the machine was started anew", moment(1_060_000, Some(("b", 700))), Some(60_000)),
-            ("the same, and put back", moment(900_000, Some(("b", 700))), None),
-            ("no uptime", moment(1_060_000, None), Some(60_000)),
-            ("no uptime, and put back", moment(999_999, None), None),
+            ("no step", reading(1_060_000, Some(("a", 110_000))), Some(60_000)),
+            (
+                "put back, but not so far that it shows",
+                reading(1_010_000, Some(("a", 110_000))),
+                Some(60_000),
+            ),
+            ("put back", reading(900_000, Some(("a", 110_000))), Some(60_000)),
+            ("put forward", reading(9_000_000, Some(("a", 110_000))), Some(8_000_000)),
+            ("an uptime that begins with the container", reading(1_060_000, Some(("a", 700))), Some(60_000)),
+            ("the machine was started anew", reading(1_060_000, Some(("b", 700))), Some(60_000)),
+            ("the same, and put back", reading(900_000, Some(("b", 700))), None),
+            ("no uptime", reading(1_060_000, None), Some(60_000)),
+            ("no uptime, and put back", reading(999_999, None), None),
         ] {
             let since = since.map(|ms| Duration::from_millis(ms) + STEP);
             assert_eq!(started.since(&stopped), since, "{why}");
@@ -94,7 +98,7 @@ mod tests {
     #[test]
     fn this_machine_tells_its_uptime() {
         let clock = WallClock::machine();
-        let (first, second) = (Moment::now(&clock), Moment::now(&clock));
+        let (first, second) = (ClockReading::now(&clock), ClockReading::now(&clock));
         assert!(first.uptime.is_some());
         assert!(second.since(&first).expect("no step") < Duration::from_mins(1));
     }
