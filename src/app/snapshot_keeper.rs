@@ -150,7 +150,8 @@ impl SnapshotKeeper {
                 biased;
                 () = purged(&mut purges) => {
                     self.remove().await;
-                    after_purge = Some(Instant::now() + AFTER_PURGE);
+                    // Not later for each further purge: else many of them would keep all snapshots away.
+                    after_purge.get_or_insert_with(|| Instant::now() + AFTER_PURGE);
                 }
                 () = at(after_purge) => {
                     after_purge = None;

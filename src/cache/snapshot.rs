@@ -27,6 +27,8 @@ use crate::{
 
 /// The bytes of a record besides fields and body, rounded up.
 const RECORD_OVERHEAD: u64 = 16;
+/// At most this part of a snapshot is for what has no body: reports save calls, statistics do not.
+const KNOWN_SHARE: u64 = 4;
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,23 @@ pub enum RestoredRecord {
     Invalid,
 }
 
+/// The bytes that are left in a snapshot.
+struct Room {
+    left: u64,
+}
+
+// === impl Room ===
+
+impl Room {
+    /// Whether there is room for a record; if so, it takes it.
+    fn takes(&mut self, SnapshotRecord { fields, body }: &SnapshotRecord) -> bool {
+        let body = body.as_ref().map_or(0, |body| body.body().len());
+        let rest = self.left.checked_sub((fields.len() + body) as u64 + RECORD_OVERHEAD);
+        self.left = rest.unwrap_or(self.left);
+        rest.is_some()
+    }
+}
+
 // === impl ReportCache ===
 
 impl ReportCache {
@@ -53,38 +72,34 @@ impl ReportCache {
         at: Instant,
         max_bytes: u64,
     ) -> impl Iterator<Item = SnapshotRecord> + Send + use<> {
-        let (known, memory, mut left) = (Arc::clone(self), Arc::clone(self), max_bytes);
-        let known = std::iter::once_with(move || known.known_fields(at)).flatten();
-        let known = known.filter_map(|fields| record(&fields, None));
-        let entries = std::iter::once(memory).flat_map(move |memory| {
-            let keys = memory.keys_by_requests();
-            keys.into_iter().filter_map(move |key| {
-                let (fields, body) =
-                    memory.store.get(&key)?.to_fields(key, at, memory.options.clock.at(at))?;
-                record(&RecordFields::Entry(fields), body)
-            })
-        });
-        known.chain(entries).filter(move |SnapshotRecord { fields, body }| {
-            let body = body.as_ref().map_or(0, |body| body.body().len());
-            let size = (fields.len() + body) as u64 + RECORD_OVERHEAD;
-            match left.checked_sub(size) {
-                Some(rest) => {
-                    left = rest;
-                    true
-                }
-                None => false,
-            }
+        let memory = Arc::clone(self);
+        std::iter::once_with(move || {
+            let mut room = Room { left: max_bytes / KNOWN_SHARE };
+            let known = memory.known_records(at, &mut room);
+            room.left += max_bytes - max_bytes / KNOWN_SHARE;
+            let plan_at = memory.options.clock.at(at);
+            let entries = memory.keys_by_requests().into_iter().filter_map(move |key| {
+                let (fields, body) = memory.store.get(&key)?.to_fields(key, at, plan_at)?;
+                record(&RecordFields::Entry(fields), body).filter(|record| room.takes(record))
+            });
+            known.into_iter().chain(entries)
         })
+        .flatten()
     }
 
-    fn known_fields(&self, at: Instant) -> Vec<RecordFields> {
-        let hits = |key| Some(self.store.get(&key)?.hits());
-        let activities = self.store.statistics().to_fields(at, hits).into_iter().map(RecordFields::Activity);
+    /// The records without a body that there is room for. Of the activities those that were fetched last, in the order of
+    /// their fetches.
+    fn known_records(&self, at: Instant, room: &mut Room) -> Vec<SnapshotRecord> {
         let failures = self.failures.all_resting(at).into_iter().filter_map(|(key, failure)| {
             let failure = FailureFields::of(&failure, at)?;
             Some(RecordFields::Failure(KeyFailureFields { key: key.into(), failure }))
         });
-        activities.chain(failures).collect()
+        let hits = |key| Some(self.store.get(&key)?.hits());
+        let activities = self.store.statistics().to_fields(at, hits).into_iter().map(RecordFields::Activity);
+        let newest_first = failures.chain(activities.rev()).filter_map(|fields| record(&fields, None));
+        let mut known: Vec<_> = newest_first.take_while(|record| room.takes(record)).collect();
+        known.reverse();
+        known
     }
 
     fn keys_by_requests(&self) -> Vec<ReportKey> {

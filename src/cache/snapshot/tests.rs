@@ -284,6 +284,20 @@ async fn a_snapshot_has_a_bound_and_the_reports_requested_most_come_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn statistics_of_many_activities_leave_most_of_a_snapshot_to_the_reports() {
+    let before = cache(RefreshSchedule::Fixed);
+    for number in 0..200 {
+        fetch(&before, key(number), Ok(clicks(key(number), 3)));
+    }
+    let taken: Vec<_> = before.snapshot(Instant::now(), 40_000).collect();
+    let after = cache(RefreshSchedule::Fixed);
+    restore(&after, &taken, SECOND);
+    assert!(after.keys().len() > 50, "{}", after.keys().len());
+    let known = |number: u128| after.statistics(key(number).id).is_some();
+    assert_eq!((known(199), known(0)), (true, false), "those fetched last are kept");
+}
+
+#[tokio::test(start_paused = true)]
 async fn neither_a_derived_report_that_was_found_out_nor_one_where_derivation_is_off_comes_back() {
     let now = Instant::now();
     let derived = |links| {
