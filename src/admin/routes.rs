@@ -1,11 +1,18 @@
 //! The admin port's routes: `/metrics`, `/livez`, `/readyz`, `/version`, `/config`, `/quota`, `/token`, `/fleet`,
 //! `/cache`, and `DELETE /cache` to purge.
 
-use std::{convert::Infallible, future::Ready, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{
     FleetStatus, Readiness,
@@ -22,10 +29,13 @@ use crate::{
     report::{ActivityId, NoClicks, ReportKey},
     server::{BearerAuth, Body, BrowserGuard, BrowserRefusal},
     shared::{PurgeQueue, PurgeScope},
+    state::SnapshotStore,
     telemetry::Metrics,
     token::TokenManager,
 };
 
+/// A snapshot is removed within some milliseconds, unless the disk hangs.
+const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 const CACHE: &str = "/cache";
 /// The content type of Prometheus' text format.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -55,6 +65,8 @@ pub struct AdminState {
     pub fleet: Option<FleetStatus>,
     /// Tells the other replicas of a purge; `None`: nothing is shared.
     pub purges: Option<Arc<PurgeQueue>>,
+    /// Where a purged entry must not come back from; `None`: no snapshots are kept.
+    pub snapshots: Option<Arc<dyn SnapshotStore>>,
 }
 
 /// The service of one connection on the admin port.
@@ -183,11 +195,34 @@ impl Admin {
 impl hyper::service::Service<Request<Incoming>> for Admin {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        std::future::ready(Ok(self.answer(&request)))
+        let answered = self.answer(&request);
+        let purged = request.method() == Method::DELETE && answered.status().is_success();
+        let snapshots = self.state.snapshots.clone().filter(|_| purged);
+        async move {
+            Ok(match snapshots {
+                Some(snapshots) => once_removed(&*snapshots, answered).await,
+                None => answered,
+            })
+        }
+        .boxed()
     }
+}
+
+/// The answer to a purge, once no snapshot has the purged entries.
+async fn once_removed(snapshots: &dyn SnapshotStore, answered: Response<Body>) -> Response<Body> {
+    let error = match timeout(REMOVED_WITHIN, snapshots.remove()).await {
+        Ok(Ok(())) => return answered,
+        Ok(Err(error)) => error.to_string(),
+        Err(late) => late.to_string(),
+    };
+    tracing::warn!(%error, "purged, but the snapshot of the cache in state.dir is still there");
+    text(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "purged from memory; but the file cache-snapshot in state.dir cannot be removed, and a restart would bring back what it has: try again, or remove it\n",
+    )
 }
 
 // === impl AdminState ===

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _};
 use hyper_util::client::legacy::connect::Connect;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     credentials::{bearer_auth, named_tokens, tokens},
     fleet, labels, options,
     plan_keeper::PlanKeeper,
+    snapshot_keeper::{SnapshotKeeper, SnapshotOf},
     stack::data_port,
 };
 use crate::{
@@ -36,6 +37,8 @@ pub struct App {
     pub admin: Arc<AdminState>,
     /// The refresh plan, to be stored at the end.
     pub plan: Arc<PlanKeeper>,
+    /// The snapshot of the cache, to be stored at the end; `None`: none is kept.
+    pub snapshot: Option<Arc<SnapshotKeeper>>,
     /// This replica's membership in the fleet that shares a store, to be ended at the end.
     pub membership: Option<Arc<Membership>>,
     /// Background tasks, to be run while the ports are open; none of them completes.
@@ -68,7 +71,8 @@ impl App {
     {
         let Dependencies { api, authority, stores, shared, world: Environment { clock, opening } } =
             dependencies;
-        let StateStores { token_store, call_counter, plan_store, damaged_files, disk } = stores;
+        let StateStores { token_store, call_counter, plan_store, snapshot_store, damaged_files, disk } =
+            stores;
         let metrics = Arc::new(Metrics::new());
         labels::announce(&metrics);
         metrics.state.damaged_files(damaged_files);
@@ -87,6 +91,7 @@ impl App {
             shared.map(|backend| fleet::join(backend, settings, &quota, (&metrics, &clock), &mut background));
         let membership = joined.as_ref().map(|joined| Arc::clone(&joined.membership));
         let purges = joined.as_ref().map(|joined| Arc::clone(&joined.purges));
+        let feed = joined.as_ref().map(|joined| joined.position.clone());
         let seal = match &joined {
             Some(_) => fleet::seal(settings, &mut background)?,
             None => None,
@@ -136,6 +141,10 @@ impl App {
         background.push(Box::pin(tokens.clone().watch()));
         let plan = Arc::new(PlanKeeper::resume(Arc::clone(&memory), quota.clone(), plan_store).await);
         background.push(Box::pin(Arc::clone(&plan).each_minute()));
+        // After the plan, whose campaigns it adds to.
+        let of = SnapshotOf { memory: &memory, store: snapshot_store, clock: &clock, feed };
+        let snapshot = SnapshotKeeper::resume(of, settings, &metrics).await;
+        background.extend(snapshot.as_ref().map(|snapshot| Arc::clone(snapshot).run().boxed()));
         match memory.probe_status() {
             None | Some(ShadowStatus::Off) => {}
             Some(status) => {
@@ -162,7 +171,8 @@ impl App {
             purge_auth,
             fleet,
             purges,
+            snapshots: snapshot.as_ref().map(|snapshot| snapshot.store()),
         };
-        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, membership, background })
+        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, snapshot, membership, background })
     }
 }

@@ -6,7 +6,12 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 use tower::Layer as _;
 
-use super::{Calls, SetupError, SharedBackend, credentials::reload, labels, options};
+use super::{
+    Calls, SetupError, SharedBackend,
+    credentials::reload,
+    feed_position::{Continued, FeedPosition},
+    labels, options,
+};
 use crate::{
     admin::FleetStatus,
     cache::{ReportCache, SharedFetch, SharedLifetimes, SharedReportCheck, SharedTier},
@@ -36,6 +41,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 pub(super) struct JoinedFleet {
     pub(super) membership: Arc<Membership>,
     pub(super) purges: Arc<PurgeQueue>,
+    /// In the feed of changes.
+    pub(super) position: FeedPosition,
     /// `None`: the store is in this process.
     link: Option<StoreLink>,
     metrics: FleetMetrics,
@@ -47,7 +54,7 @@ pub(super) struct JoinedFleet {
 impl JoinedFleet {
     /// For `GET /fleet`, and for the gauges.
     pub(super) fn status(self, tier: Arc<SharedTier>, settings: &Settings) -> FleetStatus {
-        let Self { membership, purges: _, link, metrics: _, clock } = self;
+        let Self { membership, purges: _, position: _, link, metrics: _, clock } = self;
         let namespace = settings.namespace().map_or_else(Box::default, |namespace| namespace.as_str().into());
         FleetStatus { membership, link, tier, namespace, replicas_configured: replicas(settings), clock }
     }
@@ -87,7 +94,8 @@ pub(super) fn join(
         known.clock_skew(now.now()).into_iter().for_each(|skew| shown.clock_skew(skew));
     });
     let purges = share_purges(&membership, background);
-    JoinedFleet { membership, purges, link, metrics: fleet_metrics, clock: clock.clone() }
+    let position = FeedPosition::default();
+    JoinedFleet { membership, purges, position, link, metrics: fleet_metrics, clock: clock.clone() }
 }
 
 fn replicas(settings: &Settings) -> NonZeroU32 {
@@ -187,7 +195,7 @@ pub(super) fn share_reports(
         metrics,
     ));
     background.push(Box::pin(follow(
-        Arc::clone(membership),
+        (Arc::clone(membership), fleet.position.clone()),
         Arc::clone(memory),
         Arc::clone(&tier),
         tokens.clone(),
@@ -208,23 +216,32 @@ fn share_purges(
 
 /// Reads the change feed for ever.
 async fn follow(
-    membership: Arc<Membership>,
+    (membership, position): (Arc<Membership>, FeedPosition),
     memory: Arc<ReportCache>,
     tier: Arc<SharedTier>,
     tokens: TokenManager,
 ) {
-    let (mut at, mut purged) = (None, None);
+    let (mut at, mut purged) = (position.get(), None);
     loop {
         // Before the feed is read, which tells of this purge too, unless it has dropped it.
         let told = membership.knowledge().fleet().map(|fleet| fleet.state.purged);
         match read_on(&membership, &mut at).await {
             Ok(page) => {
-                let (read_at, is_full) = (Instant::now(), page.is_full());
+                let (read_at, is_full, restarts) =
+                    (Instant::now(), page.is_full(), page.restart_at.is_some());
                 for change in page.changes {
                     if let ChangeKind::Purge { key: None, fence } = change.kind {
                         purged = Some(fence);
                     }
                     heed(change.kind, &membership, &memory, &tier, &tokens).await;
+                }
+                let continued = at.map(|at| position.heeded_up_to(at));
+                if restarts && continued == Some(Continued::FromSnapshot) {
+                    let purged = memory.purge_all();
+                    tracing::info!(
+                        purged,
+                        "the shared store no longer has the changes since the snapshot of the cache: what came from it is dropped, as it may have been purged"
+                    );
                 }
                 if !is_full {
                     membership.feed_was_read(read_at);
@@ -232,6 +249,7 @@ async fn follow(
                         tracing::info!(
                             "all reports purged: the feed of changes has dropped another replica's purge"
                         );
+                        memory.purge_all();
                     }
                     purged = purged.max(told);
                 }

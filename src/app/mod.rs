@@ -4,14 +4,18 @@
 
 mod calls;
 mod change_prober;
+mod clock_reading;
 mod composition;
 mod credentials;
 mod dependencies;
+mod feed_position;
 mod fleet;
 mod labels;
 mod options;
 mod plan_keeper;
 mod run;
+mod snapshot_head;
+mod snapshot_keeper;
 mod stack;
 
 pub use calls::{Calls, StatisticsCalls, UpstreamCalls, calls};
@@ -19,5 +23,7 @@ pub use composition::App;
 pub(crate) use dependencies::SetupError;
 pub use dependencies::{Dependencies, Environment, SharedBackend};
 pub use options::{cache_options, quota_limits};
+pub use plan_keeper::PlanKeeper;
 pub use run::{Ports, RunError, run};
+pub use snapshot_keeper::SnapshotKeeper;
 pub use stack::{RequestLimits, data_port, misses};

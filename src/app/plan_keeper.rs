@@ -89,7 +89,7 @@ impl PlanKeeper {
     }
 
     /// Stores the plan, if the store outlives the process.
-    pub(super) async fn save(&self) {
+    pub async fn save(&self) {
         match self.store.durability() {
             Durability::Volatile => return,
             Durability::Durable => {}

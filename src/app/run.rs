@@ -1,8 +1,11 @@
 //! Runs the app: opens both ports, serves, and drains gracefully on shutdown.
 
-use std::{future::Future, io, net::SocketAddr, num::NonZeroUsize, sync::Arc};
+use std::{future::Future, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::App;
@@ -14,6 +17,10 @@ use crate::{
 
 /// The admin port's `max_connections`: enough for a scraper, probes and a few people.
 const ADMIN_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(64).expect("more than none");
+
+/// What is stored at the end may take this time, even if the drain has taken all of `shutdown.grace`. Both together are less
+/// than the 30 s after which Kubernetes kills the process.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// The addresses that were bound, with their real ports.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +41,8 @@ pub struct RunError {
 }
 
 /// Opens both ports, calls `listening` with their addresses, and serves until `stop` completes. Then drains: closes the
-/// data port, responds to the requests in flight, and waits for a running token renewal, each for at most
-/// `shutdown.grace`.
+/// data port, responds to the requests in flight, and waits for a running token renewal, for at most `shutdown.grace`; stores
+/// the refresh plan and the snapshot of the cache in what is left of it, or in two seconds.
 ///
 /// # Errors
 /// If a port cannot be opened.
@@ -45,7 +52,7 @@ pub async fn run(
     listening: impl FnOnce(Ports),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let App { front, admin, plan, membership, background } = app;
+    let App { front, admin, plan, snapshot, membership, background } = app;
     let limits =
         ConnectionLimits { head: settings.server.header_timeout, idle: settings.server.idle_timeout };
     let (data, data_address) =
@@ -69,6 +76,7 @@ pub async fn run(
     listening(Ports { data: data_address, admin: admin_address });
 
     stop.await;
+    let stopped_at = Instant::now();
     admin.readiness.draining();
     tracing::info!(grace_s = settings.shutdown.grace.as_secs(), "draining");
     drain.cancel();
@@ -94,10 +102,22 @@ pub async fn run(
             "shutdown.grace elapsed during a token renewal; if the refresh token rotates, the new one may be lost: run `link-report-proxy login` if the next start fails to renew"
         );
     }
-    if timeout(settings.shutdown.grace, plan.save()).await.is_err() {
-        tracing::warn!(
-            "shutdown.grace elapsed while the refresh plan was stored: the next start continues an older one"
-        );
+    let writes_end = (stopped_at + settings.shutdown.grace).max(Instant::now() + LAST_WRITES);
+    let (plan, snapshot) = tokio::join!(
+        timeout_at(writes_end, plan.save()),
+        timeout_at(writes_end, async {
+            if let Some(snapshot) = &snapshot {
+                snapshot.save().await;
+            }
+        })
+    );
+    for (what, stored) in [("the refresh plan", plan), ("the snapshot of the cache", snapshot)] {
+        if stored.is_err() {
+            tracing::warn!(
+                what,
+                "shutdown.grace elapsed while this was stored: the next start continues from an older one"
+            );
+        }
     }
     if let Some(membership) = membership {
         membership.leave().await;

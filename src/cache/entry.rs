@@ -1,5 +1,7 @@
 //! One stored answer, and what it took over from the entry before it.
 
+pub(super) mod stored;
+
 use std::{
     mem,
     sync::{

@@ -55,6 +55,12 @@ impl Failures {
         self.by_key.entry(key).or_insert_with(|| refresh_failure.clone());
     }
 
+    /// The failures that hold back calls now.
+    pub(super) fn all_resting(&self, now: Instant) -> Vec<(ReportKey, RefreshFailure)> {
+        let all = self.by_key.iter().map(|(key, failure)| (*key, failure));
+        all.filter(|(_, failure)| failure.is_resting(now)).collect()
+    }
+
     /// A call for this key has succeeded, or it is to be tried again at once.
     pub(super) fn forget(&self, key: &ReportKey) {
         if self.any.load(Ordering::Relaxed) {

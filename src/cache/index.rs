@@ -38,6 +38,8 @@ struct Changes {
     queue: EvictionQueue,
     /// The shard whose turn it was to be searched for expired entries.
     sweep: usize,
+    /// Counts the entries that came and went.
+    count: u64,
     /// Of each shard, a time before which no entry in it expires: until then it need not be searched. `None`: it is empty.
     expiry: [Option<Instant>; SHARDS],
 }
@@ -46,6 +48,13 @@ struct Changes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooHeavy {
     pub(super) weight: u64,
+}
+
+/// Whether an entry of a snapshot fits into the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fits {
+    Yes,
+    No,
 }
 
 #[derive(Debug)]
@@ -61,7 +70,7 @@ type Shard = RwLock<HashMap<ReportKey, Arc<Entry>, RandomState>>;
 impl EntryIndex {
     /// An empty one for entries that weigh at most `max_bytes` together.
     pub(super) fn new(max_bytes: u64, clock: PlanClock, metrics: CacheMetrics) -> Self {
-        let changes = Changes { queue: EvictionQueue::default(), sweep: 0, expiry: [None; SHARDS] };
+        let changes = Changes { queue: EvictionQueue::default(), sweep: 0, count: 0, expiry: [None; SHARDS] };
         let (changes, statistics) = (Mutex::new(changes), Statistics::new(clock));
         Self { index: Index::new(), changes, statistics, max_bytes, metrics }
     }
@@ -85,13 +94,30 @@ impl EntryIndex {
             return Err(TooHeavy { weight });
         }
         let mut changes = self.changes();
+        self.put(&mut changes, key, entry, weight);
+        self.make_room(&mut changes, &key);
+        self.sweep(&mut changes, now);
+        Ok(())
+    }
+
+    /// Stores an entry of a snapshot, if there is none of its key and it fits without an eviction. Returns whether it does.
+    pub(super) fn restore(&self, key: ReportKey, entry: Arc<Entry>) -> Fits {
+        let weight = entry.weight() as u64;
+        let mut changes = self.changes();
+        let (_entries, bytes) = changes.queue.size();
+        if bytes.saturating_add(weight) > self.max_bytes || self.get(&key).is_some() {
+            return Fits::No;
+        }
+        self.put(&mut changes, key, entry, weight);
+        Fits::Yes
+    }
+
+    fn put(&self, changes: &mut Changes, key: ReportKey, entry: Arc<Entry>, weight: u64) {
+        changes.count += 1;
         changes.queue.put(key, weight, entry.hits());
         let expiry = &mut changes.expiry[self.index.shard_of(&key)];
         *expiry = earlier(*expiry, entry.dead_from());
         self.index.insert(key, entry);
-        self.make_room(&mut changes, &key);
-        self.sweep(&mut changes, now);
-        Ok(())
     }
 
     /// Removes the entry of a key at an operator's request. Returns whether there was one.
@@ -128,6 +154,11 @@ impl EntryIndex {
         self.index.oldest_report(now)
     }
 
+    /// How many entries came and went so far: while it stays, so do the entries.
+    pub(super) fn changes_so_far(&self) -> u64 {
+        self.changes().count
+    }
+
     /// The number of entries and their weight in bytes.
     pub(super) fn size(&self) -> (u64, u64) {
         self.changes().queue.size()
@@ -159,6 +190,7 @@ impl EntryIndex {
 
     fn remove(&self, changes: &mut Changes, key: &ReportKey, why: EvictionCause) -> bool {
         changes.queue.remove(key);
+        changes.count += 1;
         let Some(entry) = self.index.remove(key) else { return false };
         self.metrics.evicted(why);
         self.statistics.record_removal(key, entry.hits(), Removed { why, at: Instant::now() });

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// When a report will be worth a call is not foreseen for longer than this.
-const LONGEST_FORESEEN: Duration = Duration::from_hours(1);
+pub(super) const LONGEST_FORESEEN: Duration = Duration::from_hours(1);
 
 /// The clicks that a fetch has shown.
 #[derive(Debug, Clone, Copy)]

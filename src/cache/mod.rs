@@ -38,6 +38,10 @@ mod shared_answer;
 mod shared_check;
 mod shared_flight;
 mod shared_tier;
+mod snapshot;
+mod snapshot_age;
+mod snapshot_campaign;
+mod snapshot_fields;
 mod statistics;
 
 pub use derivation_check::{ClickedSource, DerivationCheck};
@@ -59,4 +63,6 @@ pub(crate) use shared_check::SharedReportCheck;
 pub(crate) use shared_flight::{SharedCopy, SharedFlightResult};
 pub(crate) use shared_tier::SharedFetch;
 pub use shared_tier::{SharedLifetimes, SharedTier};
+pub use snapshot::RestoredRecord;
+pub use snapshot_age::SnapshotAge;
 pub(crate) use statistics::ActivityStatistics;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     ActivityStatistics, Entry, Patience, PlanClock, RefreshFailure, RefreshPlanOptions, Served,
@@ -63,6 +63,8 @@ pub struct ReportCache {
     pub(super) plan: Option<RefreshPlan>,
     /// `None`: no report is derived. Locked after the flights and before the plan's `control`.
     pub(super) derivation: Option<Mutex<DerivationControl>>,
+    /// Counts the purges.
+    pub(super) purges: watch::Sender<u64>,
     pub(super) quota_pressure: QuotaPressureFn,
     pub(super) metrics: CacheMetrics,
 }
@@ -142,6 +144,7 @@ impl ReportCache {
             failures: Failures::new(),
             plan,
             derivation,
+            purges: watch::Sender::default(),
             quota_pressure,
             metrics,
         }
@@ -238,24 +241,33 @@ impl ReportCache {
     /// Removes the entries of an activity; a fetch in flight will not be stored. Returns the number of entries removed.
     pub fn purge(&self, id: ActivityId) -> usize {
         let keys = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| ReportKey { id, no_clicks });
-        self.flights.purge(
+        let purged = self.flights.purge(
             |key| key.id == id,
             || {
                 keys.iter().for_each(|key| self.failures.forget(key));
                 self.forget(keys)
             },
-        )
+        );
+        self.purges.send_modify(|purges| *purges += 1);
+        purged
     }
 
     /// Removes all entries; the fetches in flight will not be stored. Returns the number of entries removed.
     pub fn purge_all(&self) -> usize {
-        self.flights.purge(
+        let purged = self.flights.purge(
             |_| true,
             || {
                 self.failures.forget_all();
                 self.forget(self.store.keys())
             },
-        )
+        );
+        self.purges.send_modify(|purges| *purges += 1);
+        purged
+    }
+
+    /// The number of purges so far: a snapshot that was made before the last one is void.
+    pub fn purges(&self) -> watch::Receiver<u64> {
+        self.purges.subscribe()
     }
 
     /// Sets the gauges of the cache and of the refresh plan; `utc` is the calendar time.

@@ -3,6 +3,8 @@
 //! Kept outside the entries and not evicted with them. Written when a fetch ends and when an entry is removed, never by
 //! a hit: hits are counted in the entry.
 
+mod stored;
+
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -263,8 +265,10 @@ impl ActivityStatistics {
     /// new.
     fn look(&mut self, no_clicks: NoClicks, clicks: u32, at: Instant, now: Duration) -> (Looked, Unpaired) {
         let form = form_of(no_clicks);
+        let answers = self.answers();
         let Some(campaign) = &mut self.campaign else {
             let campaign = self.campaign.insert(CampaignStats::first_look(form, clicks, now));
+            campaign.count_answers_from(answers);
             return (Looked { history: *campaign.history(form), pairing: campaign.pairing() }, Unpaired::Not);
         };
         let (before, pairing_before) = (campaign.history(form).clicks(), campaign.pairing());

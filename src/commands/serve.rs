@@ -119,6 +119,12 @@ pub(super) fn open_state(settings: &Settings) -> Result<StateStores, Failure> {
                         "the file of the refresh plan is damaged and was renamed: starting without it; click rates \
                          and the usual demand of each hour are learned again"
                     ),
+                    Contents::CacheSnapshot => tracing::warn!(
+                        %file,
+                        reason,
+                        "the snapshot of the cache is damaged and was renamed: starting with an empty cache; each \
+                         report is fetched again when it is requested"
+                    ),
                 }
             }
             Ok(StateStores::in_file(Arc::new(store)))

@@ -232,6 +232,11 @@ impl CampaignStats {
         self.pairing
     }
 
+    /// So many responses of each form, in the order of [`ReportForm::BOTH`], were given before: they are not new.
+    pub const fn count_answers_from(&mut self, answers: [u32; 2]) {
+        self.answers_before = answers;
+    }
+
     /// The responses of a form since the last call of this function; `answers` are those of its cached report so far.
     /// A report that was cached anew starts again at 0.
     pub(super) fn take_new_answers(&mut self, form: ReportForm, answers: u32) -> u32 {

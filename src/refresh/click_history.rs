@@ -124,6 +124,11 @@ impl ClickRate {
         Self(f64::from_bits(bits))
     }
 
+    /// A stored rate. `None` if it cannot be true.
+    pub(super) fn restore(per_second: f64) -> Option<Self> {
+        (per_second.is_finite() && per_second >= 0.0).then_some(Self(per_second))
+    }
+
     pub(super) const fn to_bits(self) -> u64 {
         self.0.to_bits()
     }

@@ -22,6 +22,25 @@ pub struct CopyStats {
     answers_at_look: u32,
 }
 
+/// The stored form of a [`CopyStats`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CopyRecord {
+    /// The time of the last look at the campaign.
+    pub looked_at: Duration,
+    /// The campaign's rate of clicks.
+    pub clicks_per_second: f64,
+    /// The campaign's clicks at the last look.
+    pub looked_clicks: u32,
+    /// The clicks in the cached report.
+    pub shown_clicks: u32,
+    /// The time from when the report was last known to be current to the last look.
+    pub current_before_look: Duration,
+    /// The responses served when the report was last known to be current.
+    pub answers_when_current: u32,
+    /// The responses served up to the last look.
+    pub answers_at_look: u32,
+}
+
 // === impl CopyStats ===
 
 impl CopyStats {
@@ -36,6 +55,32 @@ impl CopyStats {
             current_before_look_ms: 0,
             answers_when_current: answers,
             answers_at_look: answers,
+        }
+    }
+
+    /// Continues from a stored record. `None` if it cannot be true.
+    pub fn restore(record: CopyRecord) -> Option<Self> {
+        Some(Self {
+            looked_at_ns: nanos(record.looked_at),
+            rate: ClickRate::restore(record.clicks_per_second)?,
+            looked_clicks: record.looked_clicks,
+            shown_clicks: record.shown_clicks,
+            current_before_look_ms: u32::try_from(record.current_before_look.as_millis()).unwrap_or(u32::MAX),
+            answers_when_current: record.answers_when_current,
+            answers_at_look: record.answers_at_look,
+        })
+    }
+
+    /// The statistics, to be stored.
+    pub fn record(&self) -> CopyRecord {
+        CopyRecord {
+            looked_at: self.looked_at(),
+            clicks_per_second: self.rate.per_second(),
+            looked_clicks: self.looked_clicks,
+            shown_clicks: self.shown_clicks,
+            current_before_look: Duration::from_millis(self.current_before_look_ms.into()),
+            answers_when_current: self.answers_when_current,
+            answers_at_look: self.answers_at_look,
         }
     }
 
@@ -234,12 +279,17 @@ mod tests {
     }
 
     #[test]
-    fn five_words_hold_all_of_it() {
+    fn five_words_hold_all_of_it_and_so_does_a_record() {
         let mut history = ClickHistory::first_look(10, at(7));
         let copy = CopyStats::fetched(&history, 10, 3);
         history.look(14, at(60));
         let copy = copy.campaign_looked(&history, 8);
         assert_eq!(CopyStats::from_words(copy.to_words()), copy);
+        assert_eq!(CopyStats::restore(copy.record()), Some(copy));
+        for impossible in [f64::NAN, f64::INFINITY, -1.0] {
+            let record = CopyRecord { clicks_per_second: impossible, ..copy.record() };
+            assert_eq!(CopyStats::restore(record), None);
+        }
         assert_eq!(size_of::<CopyStats>(), 40);
     }
 }

@@ -64,7 +64,7 @@ pub(crate) use campaign::{AnswerTimes, CampaignRecord, CampaignStats, HistoriesR
 pub(crate) use ceiling::RefreshCeiling;
 pub use change_probe::{ChangeProbe, ProbeOffReason};
 pub(crate) use click_history::{ClickHistory, ClickHistoryRecord, ClickRate};
-pub(crate) use copy::CopyStats;
+pub(crate) use copy::{CopyRecord, CopyStats};
 pub(crate) use demand::{DemandSlice, DemandSummary, KeysPerCampaign};
 pub(crate) use demand_forecast::DemandForecast;
 pub(crate) use lack::{Lack, UnexpectedClicks};

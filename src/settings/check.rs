@@ -25,12 +25,18 @@ const MOST_UNEXPECTED_CLICKS: f64 = 1_000.0;
 /// Above this hardly a call is left for refreshes.
 const LARGEST_RESERVE: f64 = 0.9;
 
+/// More often the disk would write the same again and again.
+const SHORTEST_SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
+/// Below this there is hardly room for statistics. Above it a start would take too long.
+const SNAPSHOT_SIZES: RangeInclusive<ByteSize> = ByteSize::mib(1)..=ByteSize::gib(1);
+
 /// Adds a problem for each rule that is broken.
 pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
     let Settings { server, admin, clients, upstream, token, cache, quota, circuit, state, .. } = settings;
     zeros(server, upstream, cache, circuit, problems);
     order(server, upstream, circuit, problems);
     ranges(upstream, cache, quota, problems);
+    snapshots(state, problems);
     addresses(server, admin, problems);
     encrypted("upstream.base_url", upstream.base_url.uri(), problems);
     encrypted("token.token_url", token.token_url.uri(), problems);
@@ -119,6 +125,15 @@ fn ranges(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut Sett
     }
     if !(quota.refresh_hour_share > 0.0 && quota.refresh_hour_share <= 1.0) {
         problems.add("quota.refresh_hour_share", "must be a fraction above 0, at most 1");
+    }
+}
+
+fn snapshots(state: &State, problems: &mut SettingProblems) {
+    if !state.snapshot_interval.is_zero() && state.snapshot_interval < SHORTEST_SNAPSHOT_INTERVAL {
+        problems.add("state.snapshot_interval", "must be at least 10s, or 0: each writes the whole cache");
+    }
+    if !SNAPSHOT_SIZES.contains(&state.snapshot_max_bytes) {
+        problems.add("state.snapshot_max_bytes", "must be a size from 1MiB to 1GiB");
     }
 }
 

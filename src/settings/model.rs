@@ -211,8 +211,12 @@ section! {
 section! {
     /// `state.*`
     State {
-        /// Where the refresh token and the day's count are kept; unset: in memory.
+        /// Where the refresh token, the day's count and the snapshot are kept; unset: in memory.
         dir: Option<PathBuf>,
+        /// Where `dir` is set: how often the cache is written there; zero: never, and it is not read.
+        snapshot_interval: Duration,
+        /// The size of that snapshot, at most 1 GiB.
+        snapshot_max_bytes: ByteSize,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::runtime::Builder;
 use super::*;
 
 mod plan;
+mod snapshot;
 
 /// The ports of an empty backend, and what has to live as long as they do.
 struct Fixture {
@@ -79,6 +80,21 @@ macro_rules! conforms {
             #[tokio::test(start_paused = true)]
             async fn a_plan_touches_neither_token_nor_calls() {
                 super::plan::keeps_the_stores_apart(&super::$backend()).await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn the_snapshot_that_was_written_last_is_read() {
+                super::snapshot::keeps_the_last_snapshot(&super::$backend()).await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn a_snapshot_that_is_removed_while_it_is_written_is_gone() {
+                super::snapshot::removes_what_is_being_written(&super::$backend()).await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn a_snapshot_touches_neither_token_nor_calls_nor_plan() {
+                super::snapshot::keeps_the_stores_apart(&super::$backend()).await;
             }
 
             proptest::proptest! {

@@ -28,6 +28,8 @@ pub enum Contents {
     TokenAndCalls,
     /// The refresh plan: `refresh-plan.json`.
     RefreshPlan,
+    /// The snapshot of the cache: `cache-snapshot`.
+    CacheSnapshot,
 }
 
 /// Renames the file to a name with the time, overwriting nothing. The caller must hold the directory's lock.

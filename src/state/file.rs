@@ -1,4 +1,5 @@
-//! File backend of the ports: [`StateFile`] and [`PlanFile`], each with its blocking work in a disk queue of its own.
+//! File backend of the ports: [`StateFile`], [`PlanFile`] and [`SnapshotFile`], each with its blocking work in a disk
+//! queue of its own.
 
 use std::{fmt, path::Path, sync::Arc, time::SystemTime};
 
@@ -17,6 +18,8 @@ use super::{
     plan_record::PlanRecord,
     plan_store::{PlanStore, PlanStoreError},
     record::TokenRecord,
+    snapshot_file::SnapshotFile,
+    snapshot_store::{SnapshotRecords, SnapshotStore, SnapshotStoreError, TakeRecord},
     state_file::StateFile,
     token_store::{Stored, Swap, TokenStore, TokenStoreError, Version},
 };
@@ -26,6 +29,7 @@ use super::{
 pub struct FileStore {
     state: Queued<StateFile>,
     plan: Queued<PlanFile>,
+    snapshot: Queued<SnapshotFile>,
     /// The version of the token record that was last read or written.
     version: watch::Sender<Option<Version>>,
 }
@@ -49,11 +53,14 @@ impl FileStore {
         let state = StateFile::open(dir)?;
         let plan = PlanFile::of(dir, state.dir_lock());
         plan.read()?;
-        Ok(Self::of(state, plan))
+        let snapshot = SnapshotFile::of(dir, state.dir_lock());
+        snapshot.check()?;
+        Ok(Self::of(state, plan, snapshot))
     }
 
     /// As [`FileStore::open`], but damaged files are renamed and new ones begun, so that the process can start. The
-    /// renamed files still have the old data. A refresh plan that cannot be read does not keep it from starting either.
+    /// renamed files still have the old data. A refresh plan or a snapshot of the cache that cannot be read does not keep it
+    /// from starting either.
     ///
     /// # Errors
     /// [`StateError::Locked`] and [`StateError::Io`] as [`FileStore::open`]; [`StateError::Damaged`] only if the new
@@ -62,11 +69,15 @@ impl FileStore {
         let (state, state_file) = StateFile::open_or_set_aside(dir, now)?;
         let plan = PlanFile::of(dir, state.dir_lock());
         let plan_file = plan.set_aside_if_damaged(now);
-        Ok((Self::of(state, plan), state_file.into_iter().chain(plan_file).collect()))
+        let snapshot = SnapshotFile::of(dir, state.dir_lock());
+        let snapshot_file = snapshot.set_aside_if_damaged(now);
+        let set_aside = [state_file, plan_file, snapshot_file].into_iter().flatten().collect();
+        Ok((Self::of(state, plan, snapshot), set_aside))
     }
 
-    fn of(state: StateFile, plan: PlanFile) -> Self {
-        Self { state: Queued::of(state), plan: Queued::of(plan), version: watch::Sender::default() }
+    fn of(state: StateFile, plan: PlanFile, snapshot: SnapshotFile) -> Self {
+        let (state, plan, snapshot) = (Queued::of(state), Queued::of(plan), Queued::of(snapshot));
+        Self { state, plan, snapshot, version: watch::Sender::default() }
     }
 
     /// Whether tokens and calls are stored durably at the moment.
@@ -76,7 +87,8 @@ impl FileStore {
 
     /// The number of damaged files in the directory that were set aside. Blocks.
     pub(super) fn damaged_files(&self) -> usize {
-        self.state.file.damaged_files() + self.plan.file.damaged_files()
+        let (state, plan, snapshot) = (&self.state.file, &self.plan.file, &self.snapshot.file);
+        state.damaged_files() + plan.damaged_files() + snapshot.damaged_files()
     }
 
     fn seen(&self, version: Option<Version>) {
@@ -156,6 +168,24 @@ impl PlanStore for FileStore {
 
     fn write(&self, record: PlanRecord) -> BoxFuture<'_, Result<(), PlanStoreError>> {
         self.plan.run(move |file| file.write(&record), PlanStoreError::new).boxed()
+    }
+}
+
+impl SnapshotStore for FileStore {
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+
+    fn read(&self, take: TakeRecord) -> BoxFuture<'_, Result<(), SnapshotStoreError>> {
+        self.snapshot.run(move |file| file.read(take), SnapshotStoreError::new).boxed()
+    }
+
+    fn write(&self, records: SnapshotRecords) -> BoxFuture<'_, Result<u64, SnapshotStoreError>> {
+        self.snapshot.run(move |file| file.write(records), SnapshotStoreError::new).boxed()
+    }
+
+    fn remove(&self) -> BoxFuture<'_, Result<(), SnapshotStoreError>> {
+        self.snapshot.run(SnapshotFile::remove, SnapshotStoreError::new).boxed()
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     plan_record::PlanRecord,
     plan_store::{PlanStore, PlanStoreError},
     record::TokenRecord,
+    snapshot_store::{SnapshotRecord, SnapshotRecords, SnapshotStore, SnapshotStoreError, TakeRecord},
     token_store::{Stored, Swap, TokenStore, TokenStoreError, Version},
 };
 
@@ -21,6 +22,7 @@ pub(crate) struct MemoryStore {
     token: watch::Sender<Option<Stored>>,
     ledger: Mutex<Option<LedgerRecord>>,
     plan: Mutex<Option<PlanRecord>>,
+    snapshot: Mutex<Vec<SnapshotRecord>>,
 }
 
 // === impl MemoryStore ===
@@ -32,6 +34,10 @@ impl MemoryStore {
 
     fn plan<T>(&self, act: impl FnOnce(&mut Option<PlanRecord>) -> T) -> T {
         act(&mut self.plan.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn snapshot<T>(&self, act: impl FnOnce(&mut Vec<SnapshotRecord>) -> T) -> T {
+        act(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -114,5 +120,31 @@ impl PlanStore for MemoryStore {
     fn write(&self, record: PlanRecord) -> BoxFuture<'_, Result<(), PlanStoreError>> {
         let checked = record.check().map_err(PlanStoreError::new);
         ready(checked.map(|()| self.plan(|held| *held = Some(record)))).boxed()
+    }
+}
+
+impl SnapshotStore for MemoryStore {
+    fn durability(&self) -> Durability {
+        Durability::Volatile
+    }
+
+    fn read(&self, mut take: TakeRecord) -> BoxFuture<'_, Result<(), SnapshotStoreError>> {
+        self.snapshot(|held| {
+            let _broken_off = held.iter().try_for_each(|record| take(&record.fields, record.body()));
+        });
+        ready(Ok(())).boxed()
+    }
+
+    fn write(&self, records: SnapshotRecords) -> BoxFuture<'_, Result<u64, SnapshotStoreError>> {
+        let records: Vec<_> = records.collect();
+        let size = |record: &SnapshotRecord| (record.fields.len() + record.body().len()) as u64;
+        let bytes = records.iter().map(size).sum();
+        self.snapshot(|held| *held = records);
+        ready(Ok(bytes)).boxed()
+    }
+
+    fn remove(&self) -> BoxFuture<'_, Result<(), SnapshotStoreError>> {
+        self.snapshot(Vec::clear);
+        ready(Ok(())).boxed()
     }
 }

@@ -1,8 +1,8 @@
-//! Persistent state, as three ports: the token record ([`TokenStore`]), the daily call count ([`CallCounter`]) and the
-//! refresh plan ([`PlanStore`]).
+//! Persistent state, as four ports: the token record ([`TokenStore`]), the daily call count ([`CallCounter`]), the
+//! refresh plan ([`PlanStore`]) and the snapshot of the cache ([`SnapshotStore`]).
 //!
-//! Backends: memory, and files in `state.dir` (redb, and JSON for the refresh plan; one process at a time; after a kill
-//! at any instant there is either the old or the new record). `conformance` tests what each backend must do; a third
+//! Backends: memory, and files in `state.dir` (redb, JSON for the refresh plan, and a file of records for the snapshot;
+//! one process at a time; after a kill at any instant there is either the old or the new record). `conformance` tests what each backend must do; a third
 //! backend is added to it with one function. The inbox is separate: there the `login` command leaves a refresh token for
 //! the running process.
 //!
@@ -29,6 +29,9 @@ mod plan_file;
 mod plan_record;
 mod plan_store;
 mod record;
+mod snapshot_file;
+mod snapshot_format;
+mod snapshot_store;
 mod state_file;
 mod stores;
 mod token_store;
@@ -36,7 +39,7 @@ mod token_store;
 pub(crate) use call_counter::{CallClaim, CallCounter, CallCounterError, CallGrant};
 pub(crate) use damage::{Contents, SetAside};
 pub use disk_health::DiskHealth;
-pub(crate) use durability::Durability;
+pub use durability::Durability;
 pub(crate) use error::StateError;
 pub use file::FileStore;
 pub(crate) use fleet_position::{FleetPosition, IntentOwner, PairOrigin};
@@ -48,6 +51,7 @@ pub use plan_record::PlanRecord;
 pub use plan_store::{PlanStore, PlanStoreError};
 pub use record::TokenRecord;
 pub(crate) use record::{Fingerprint, Rotation, StoredAccess};
+pub use snapshot_store::{SnapshotRecord, SnapshotRecords, SnapshotStore, SnapshotStoreError, TakeRecord};
 pub use stores::StateStores;
 pub use token_store::TokenStore;
 pub(crate) use token_store::{Stored, Swap, TokenStoreError, Version};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     call_counter::CallCounter, disk_health::DiskHealth, file::FileStore, memory::MemoryStore,
-    plan_store::PlanStore, token_store::TokenStore,
+    plan_store::PlanStore, snapshot_store::SnapshotStore, token_store::TokenStore,
 };
 
 /// The ports, in memory or in files; their users do not know which.
@@ -16,6 +16,8 @@ pub struct StateStores {
     pub call_counter: Arc<dyn CallCounter>,
     /// Keeps the refresh plan.
     pub plan_store: Arc<dyn PlanStore>,
+    /// Keeps the snapshot of the cache.
+    pub snapshot_store: Arc<dyn SnapshotStore>,
     /// The number of damaged files that were set aside in the directory, counted when this value was made.
     pub damaged_files: usize,
     /// Whether the disk takes what is written; `None` in memory.
@@ -31,7 +33,8 @@ impl StateStores {
         Self {
             token_store: Arc::clone(&memory) as Arc<dyn TokenStore>,
             call_counter: Arc::clone(&memory) as Arc<dyn CallCounter>,
-            plan_store: memory,
+            plan_store: Arc::clone(&memory) as Arc<dyn PlanStore>,
+            snapshot_store: memory,
             damaged_files: 0,
             disk: None,
         }
@@ -43,7 +46,8 @@ impl StateStores {
         Self {
             token_store: Arc::clone(&file) as Arc<dyn TokenStore>,
             call_counter: Arc::clone(&file) as Arc<dyn CallCounter>,
-            plan_store: file,
+            plan_store: Arc::clone(&file) as Arc<dyn PlanStore>,
+            snapshot_store: file,
             damaged_files,
             disk,
         }

@@ -9,8 +9,8 @@ use prometheus::{IntGauge, Registry, TextEncoder, process_collector::ProcessColl
 
 use super::{
     CacheMetrics, CircuitMetrics, ClientMetrics, FleetMetrics, FleetTokenMetrics, QuotaMetrics,
-    RequestMetrics, SharedMetrics, SharedReportMetrics, StateMetrics, TokenMetrics, UpstreamMetrics, logging,
-    series::SeriesFactory,
+    RequestMetrics, SharedMetrics, SharedReportMetrics, SnapshotMetrics, StateMetrics, TokenMetrics,
+    UpstreamMetrics, logging, series::SeriesFactory,
 };
 
 /// All metrics, grouped by the module that changes them.
@@ -85,6 +85,14 @@ impl Metrics {
             "state_durable",
             "1: the last write to state.dir succeeded; 0: a restart now would lose calls that were counted, or the token.",
         )
+    }
+
+    /// The series of the cache's snapshot, which exist from now on. Once: where snapshots are kept.
+    ///
+    /// # Panics
+    /// If it is called again.
+    pub fn snapshot(&self) -> SnapshotMetrics {
+        SnapshotMetrics::new(&SeriesFactory(&self.registry))
     }
 
     /// The series of the shared store, which exist from now on. Once: where `shared.url` is set.

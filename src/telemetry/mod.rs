@@ -17,6 +17,7 @@ mod requests;
 mod series;
 mod shared;
 mod shared_reports;
+mod snapshot;
 mod state;
 mod token;
 
@@ -29,5 +30,6 @@ pub use metrics::Metrics;
 pub(crate) use requests::{RequestMetrics, RequestSeries};
 pub use shared::SharedMetrics;
 pub use shared_reports::SharedReportMetrics;
+pub(crate) use snapshot::SnapshotMetrics;
 pub(crate) use state::StateMetrics;
 pub(crate) use token::{FleetTokenMetrics, TokenMetrics};

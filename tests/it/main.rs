@@ -18,6 +18,7 @@ mod plan;
 mod played;
 mod rationing;
 mod repo;
+mod restart;
 mod sdk;
 mod secrets;
 mod sockets;

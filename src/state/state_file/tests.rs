@@ -85,7 +85,9 @@ fn survives(dir: &Path, bytes: &[u8]) -> Option<SetAside> {
             assert_eq!((token, store.ledger().unwrap()), (None, None), "{reason}");
             fs::remove_file(file).unwrap();
         }
-        Some(SetAside { contents: Contents::RefreshPlan, .. }) => panic!("another file"),
+        Some(SetAside { contents: Contents::RefreshPlan | Contents::CacheSnapshot, .. }) => {
+            panic!("another file")
+        }
         None => {
             assert_eq!(token, Some("kept"));
             assert_eq!(store.ledger().unwrap().unwrap().latest().spent, 16);

@@ -12,7 +12,7 @@ use link_report_proxy::{
 };
 use secrecy::ExposeSecret as _;
 
-use crate::support::{Proxy, Run, Upstream, environment, path, synthetic, until};
+use crate::support::{Proxy, Run, Upstream, environment, path, soon, synthetic, until};
 
 const GARBAGE: &[u8] = b"anything but a database";
 
@@ -97,6 +97,40 @@ async fn a_damaged_refresh_plan_is_set_aside_and_the_stored_token_still_used() {
     assert!(log.iter().any(|line| told.iter().all(|word| line.contains(word))), "{log:?}");
     let files = set_aside(&dir);
     assert_eq!(files.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>(), [GARBAGE]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_snapshot_of_the_cache_is_set_aside_and_neither_token_nor_plan_are_lost() {
+    let (upstream, root) = (Upstream::with(Options::default()).await, tempfile::tempdir().unwrap());
+    let dir = root.path().join("state");
+    let store = FileStore::open(&dir).unwrap();
+    let token = upstream.sim.refresh_token();
+    store.compare_and_set(None, &TokenRecord::new(token.as_str().into())).await.unwrap();
+    drop(store);
+    let settings = settings(&upstream, &dir, None);
+    let report = path(&synthetic(1, 1));
+    let proxy = Proxy::listening(Run::start(&["serve"], &settings)).await;
+    until("an answer", async || (proxy.get(&report).await.status == 200).then_some(())).await;
+    proxy.sigterm();
+    assert!(soon("the end", proxy.finished()).await.status.success());
+    let file = dir.join("cache-snapshot");
+    let mut damaged = fs::read(&file).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&file, &damaged).unwrap();
+    let plan = fs::read(dir.join("refresh-plan.json")).unwrap();
+
+    let proxy = Proxy::listening(Run::start(&["serve"], &settings)).await;
+    assert_eq!(proxy.metric("link_report_proxy_state_damaged_files").await, 1.0);
+    assert_eq!(proxy.metric("link_report_proxy_cache_restored_entries").await, 0.0);
+    let (log, words) = (proxy.log(), ["\"WARN\"", "cache-snapshot.damaged-", "its checksum is wrong"]);
+    assert_eq!(log.iter().filter(|line| words.iter().all(|word| line.contains(word))).count(), 1, "{log:?}");
+    let files = set_aside(&dir);
+    assert_eq!(files.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>(), [damaged]);
+    assert_eq!(fs::read(dir.join("refresh-plan.json")).unwrap(), plan);
+    // The settings have no refresh token: only the stored one gets an access token.
+    until("an answer", async || (proxy.get(&report).await.status == 200).then_some(())).await;
+    assert_eq!(upstream.sim.calls(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

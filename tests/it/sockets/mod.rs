@@ -10,6 +10,7 @@ mod keep_alive;
 mod ledger;
 mod log_pipe;
 mod slow;
+mod snapshot;
 mod token_file;
 mod vendor_curl;
 mod wrong_settings;
