@@ -87,7 +87,7 @@ impl App {
         let membership = joined.as_ref().map(|joined| Arc::clone(&joined.membership));
         let purges = joined.as_ref().map(|joined| Arc::clone(&joined.purges));
         let seal = match &joined {
-            Some(_) => fleet::seal(settings, &mut background)?,
+            Some(_) => fleet::seal(settings, &metrics, &mut background)?,
             None => None,
         };
         let durability = token_store.durability();
