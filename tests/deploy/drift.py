@@ -13,7 +13,8 @@ from pathlib import Path
 import yaml
 
 import dashboards
-from fleets import Fleet
+import runbook
+from incidents_fleet import Fleet
 from processes import Proxy, http
 from promql import TARGET_LABELS, Exposition
 from scenarios import consent, refresh
@@ -47,15 +48,15 @@ def groups(expression):
 
 
 def alert_faults(alerts):
-    sections = re.findall(r"^## (\w+)$", (PROMETHEUS / "runbook.md").read_text(), re.MULTILINE)
+    pages = {section: page for page, sections in runbook.pages().items() for section in sections}
     names = [alert["alert"] for alert in alerts]
-    if sections != names:
-        yield f"the runbook's sections are not the alerts, in their order: {set(sections) ^ set(names)}"
+    if pages.keys() != set(names):
+        yield f"the runbook's sections are not the alerts: {pages.keys() ^ set(names)}"
     for alert in alerts:
         annotations = alert["annotations"]
         for missing in {"summary", "description", "runbook_url"} - annotations.keys():
             yield f"alert {alert['alert']}: has no {missing}"
-        if not annotations["runbook_url"].endswith(f"deploy/prometheus/runbook.md#{alert['alert'].lower()}"):
+        if annotations["runbook_url"] != f"deploy/prometheus/runbook/{pages.get(alert['alert'])}.md#{alert['alert'].lower()}":
             yield f"alert {alert['alert']}: its runbook_url is {annotations['runbook_url']}"
         if alert["labels"]["severity"] not in ("critical", "warning", "info"):
             yield f"alert {alert['alert']}: its severity is {alert['labels']['severity']}"

@@ -17,6 +17,8 @@ import matplotlib
 import dashboards
 import observe
 import scenarios
+import slow_motion
+from alerting import Prometheus
 from drawing import draw
 
 matplotlib.use("Agg")
@@ -71,7 +73,8 @@ def main(binary, target):
         token = scenarios.consent(vendor.simulator())["refresh_token"]
         proxy = scenarios.refresh(vendor.simulator(), token, directory, binary, settings)
         running.callback(proxy.end)
-        prometheus = observe.Prometheus(directory, {observe.job(STORY): proxy.admin.removeprefix("http://")})
+        scrapes = observe.scrapes({observe.job(STORY): [proxy.admin.removeprefix("http://")]})
+        prometheus = Prometheus(directory, scrapes, slow_motion.RULES)
         running.callback(prometheus.end)
         start = time.time()
         people = [threading.Thread(target=dashboards_poll, args=(proxy, stop, seed)) for seed in range(6)]
