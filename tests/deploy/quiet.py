@@ -44,10 +44,12 @@ class Span:
     name: str
     begin: int  # of a day
     end: int
-    step: int
+    step: int  # between scrapes
     load: Callable  # time -> requests a minute of all replicas
     restarts: Callable = lambda replica, time: False
     forms: tuple = (ALONE, FLEET)
+    # Each so many scrapes.
+    evaluated: int = 1
 
 
 def office(time):
@@ -70,7 +72,7 @@ SPANS = [
     Span("a look each quarter of an hour", 12 * HOUR, 15 * HOUR, 1, lambda time: 1 / 15),
     Span("the first hour of the day, in which all is read at once", 23 * HOUR, DAY + 2 * HOUR, 1,
          lambda time: 300 if DAY <= time < DAY + 5 else 20),
-    Span("a week", 0, 7 * DAY, 5, office, lambda replica, time: time == 3 * DAY + 10 * HOUR + 15 * replica, (ALONE,)),
+    Span("a week", 0, 7 * DAY, 5, office, lambda replica, time: time == 3 * DAY + 10 * HOUR + 15 * replica, (ALONE,), 2),
 ]
 
 
@@ -78,7 +80,7 @@ class Replica:
     """What one replica shows at /metrics, and Prometheus of it."""
 
     def __init__(self, form, number, begin):
-        self.form, self.number = form, number
+        self.form, self.number, self.begin = form, number, begin
         self.revision = "a"
         self.token_renewed = begin - 6 * HOUR
         self.start(begin)
@@ -125,6 +127,10 @@ class Replica:
             self.add('token_renewals_total{result="success"}', 1)
         return price
 
+    def clock(self, time):
+        """promtool's begins at 0."""
+        return (time - self.begin) * 60
+
     def shows(self, time, price, day):
         limit = self.form.limit()
         used = round(day.used if self.form.shares_a_store else day.used / self.form.replicas)
@@ -139,10 +145,10 @@ class Replica:
             ('quota_limit{window="day"}', limit),
             ('quota_used{window="day"}', used),
             ('quota_remaining{window="day"}', limit - used),
-            ("quota_reset_timestamp_seconds", (time // DAY + 1) * DAY * 60),
+            ("quota_reset_timestamp_seconds", self.clock((time // DAY + 1) * DAY)),
             ("quota_external_calls", 0),
             ("cache_unpaired_campaigns", 0),
-            ("token_renewal_due_timestamp_seconds", (self.token_renewed + 0.8 * DAY) * 60),
+            ("token_renewal_due_timestamp_seconds", self.clock(self.token_renewed + 0.8 * DAY)),
             ("token_refresh_token_volatile", 0),
             ("state_damaged_files", 0),
             ("state_durable", 1),
@@ -197,7 +203,7 @@ def series_of(form, span):
                 for name, value in replica.shows(time, price, day):
                     name, _, labels = name.partition("{")
                     shown[f"link_report_proxy_{name}{{{target}{',' + labels[:-1] if labels else ''}}}"] = value
-                shown[f"process_start_time_seconds{{{target}}}"] = replica.started * 60
+                shown[f"process_start_time_seconds{{{target}}}"] = replica.clock(replica.started)
             for series, value in shown.items():
                 found.setdefault(series, ["_"] * len(steps))[index] = f"{value:.10g}"
     return {series: compressed(values) for series, values in found.items()}
@@ -216,24 +222,21 @@ def compressed(values):
 
 
 def file_of(span):
-    """As promtool reads it. Its clock begins at 0: a span's first day is the first one of 1970."""
+    """As promtool reads it."""
     length = span.end - span.begin
-    before = f"_x{span.begin // span.step} " if span.begin else ""
     return {
         "rule_files": [str(RULES)],
-        "evaluation_interval": f"{span.step}m",
+        "evaluation_interval": f"{span.step * span.evaluated}m",
         "group_eval_order": [f"link-report-proxy-{group}" for group in ("objectives", "levels", "alerts")],
         "tests": [
             {
                 "name": f"{form.name}: {span.name}",
                 "interval": f"{span.step}m",
-                "input_series": [
-                    {"series": series, "values": before + values} for series, values in series_of(form, span).items()
-                ],
+                "input_series": [{"series": series, "values": values} for series, values in series_of(form, span).items()],
                 "promql_expr_test": [
                     {
-                        "expr": f'count_over_time(ALERTS{{alertstate="firing"}}[{length - 6}m])',
-                        "eval_time": f"{span.end - span.step}m",
+                        "expr": f'count_over_time(ALERTS{{alertstate="firing"}}[{length}m])',
+                        "eval_time": f"{length - span.step}m",
                         "exp_samples": [],
                     }
                 ],
