@@ -1,4 +1,4 @@
-"""A real Alertmanager, with alertmanager.example.yml: of what one cause makes fire, only the cause and the page are told.
+"""A real Alertmanager, with alertmanager.example.yml: of what one cause makes fire, only the page is told, or the cause.
 
     inhibitions.py
 """
@@ -18,7 +18,7 @@ PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
 CAUSES = {
     "vendor": (
         ["ErrorBudgetBurnFast", "ErrorBudgetBurnSlow", "UpstreamFailing", "CircuitOpen", "StaleAnswers", "ReportsOld"],
-        ["ErrorBudgetBurnFast", "UpstreamFailing"],
+        ["ErrorBudgetBurnFast"],
     ),
     "consent": (
         ["ReauthorisationRequired", "TokenExpired", "ErrorBudgetBurnFast", "UpstreamFailing", "StaleAnswers"],
