@@ -56,17 +56,6 @@ def is_slow(proxy, story):
     in_parallel(8, *((asks, 1000 * lane) for lane in range(1, 9)))
 
 
-def fails_for_one_campaign(proxy, story):
-    """One dashboard in fifty shows a campaign whose report the vendor cannot make; nobody else notices."""
-    proxy.fault("html", id=cold(1))
-    while not story.is_set():
-        proxy.report(cold(1))
-        for _ in range(12):
-            for number in range(2, 6):
-                proxy.report(cold(number))
-        story.wait(1)
-
-
 # Probes often enough for their failures to be a ratio within the time that a test has.
 IMPATIENT = {
     "cache__refresh": "fixed",
@@ -110,16 +99,6 @@ ALL = [
         injected="fault `reset`",
     ),
     Scenario(
-        "hangs",
-        FAILING,
-        demo(**IMPATIENT, upstream__connect_timeout="1s", upstream__attempt_timeout="1s", server__request_timeout="2s"),
-        calls_meet("hang"),
-        rings="ErrorBudgetBurnFast",
-        incident="The vendor accepts calls and never answers",
-        within=30,
-        injected="fault `hang`",
-    ),
-    Scenario(
         "maintenance",
         FAILING,
         demo(**IMPATIENT),
@@ -149,17 +128,5 @@ ALL = [
         incident="The vendor needs three seconds for a report",
         within=25,
         injected="fault `latency-3000`",
-    ),
-    Scenario(
-        "one-campaign",
-        alerts("ErrorBudgetBurnSlow"),
-        demo(),
-        possible=alerts("UpstreamFailing"),
-        lasts=45,
-        live=fails_for_one_campaign,
-        rings="ErrorBudgetBurnSlow",
-        incident="One report of many always fails",
-        within=80,
-        injected="fault `html` on one id",
     ),
 ]
