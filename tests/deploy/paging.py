@@ -1,6 +1,6 @@
 """Gives alerts to a real Alertmanager, with the shipped example's routes, and counts for what it calls anybody.
 
-A minute lasts half a second: of the example only the waiting times are changed, and whom its receivers call.
+A minute lasts three quarters of a second: of the example only the waiting times are changed, and whom its receivers call.
 """
 
 import datetime
@@ -16,7 +16,7 @@ from alerting import Alertmanager, Pager
 
 ROUTES = slow_motion.PROMETHEUS / "alertmanager.example.yml"
 # Seconds.
-MINUTE = 0.5
+MINUTE = 0.75
 UNITS = {"s": 1 / 60, "m": 1, "h": 60, "d": 1440}
 WAITS = ("group_wait", "group_interval", "repeat_interval")
 
