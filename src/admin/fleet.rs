@@ -14,7 +14,7 @@ use crate::{
     report::ReportKey,
     shared::{
         DownReason, FleetTold, Knowledge, LinkState, MemberSeen, Membership, SpentDay, StoreInfo, StoreLink,
-        StoreNode,
+        StoreNode, StoreRisk,
     },
 };
 
@@ -190,16 +190,18 @@ fn server(info: &StoreInfo) -> Value {
 
 /// How this server can lose what it holds.
 fn dangers(info: &StoreInfo) -> Vec<&'static str> {
-    let evicts = info.evicts_all().then_some(
-        "its maxmemory-policy (allkeys) may evict the day's count and the token: set it to noeviction",
-    );
-    let forgets = (!info.append_only).then_some(
-        "it has no append-only file: a restart empties it, and the replicas restore it and charge shared.margin calls",
-    );
+    let risks = StoreRisk::ALL.into_iter().filter(|risk| info.has(*risk)).map(|risk| match risk {
+        StoreRisk::EvictsAll => {
+            "its maxmemory-policy (allkeys) may evict the day's count and the token: set it to noeviction"
+        }
+        StoreRisk::NoAppendOnlyFile => {
+            "it has no append-only file: a restart empties it, and the replicas restore it and charge shared.margin calls"
+        }
+    });
     let rewrites = info.rewriting.then_some(
         "it is rewriting its append-only file: if it is killed now, what it has acknowledged may be lost",
     );
-    [evicts, forgets, rewrites].into_iter().flatten().collect()
+    risks.chain(rewrites).collect()
 }
 
 /// RFC 3339, of a number of days since 1970; `None`: no day was told yet.

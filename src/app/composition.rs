@@ -93,7 +93,7 @@ impl App {
         let purges = joined.as_ref().map(|joined| Arc::clone(&joined.purges));
         let feed = joined.as_ref().map(|joined| joined.position.clone());
         let seal = match &joined {
-            Some(_) => fleet::seal(settings, &mut background)?,
+            Some(_) => fleet::seal(settings, &metrics, &mut background)?,
             None => None,
         };
         let durability = token_store.durability();

@@ -31,12 +31,17 @@ pub(super) fn bearer_auth<T: SecretContent + Send + 'static>(
 ) -> Result<Option<BearerAuth>, SetupError> {
     let Some(file) = file else { return Ok(None) };
     let (first, watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
-    let (failing, readable) = (watch.failing(), metrics.state.secret_file(key));
-    metrics.before_scrape(move || readable.set((!failing.load(Relaxed)).into()));
+    show_readable(key, &watch, metrics);
     let bearer_auth = BearerAuth::with_tokens(&tokens(first));
     let held = bearer_auth.clone();
     background.push(Box::pin(reload(key, "token", watch, move |changed| held.replace(&tokens(changed)))));
     Ok(Some(bearer_auth))
+}
+
+/// The series `secret_file_readable` of this file.
+pub(super) fn show_readable<T: SecretContent>(key: &'static str, watch: &SecretWatch<T>, metrics: &Metrics) {
+    let (failing, readable) = (watch.failing(), metrics.state.secret_file(key));
+    metrics.before_scrape(move || readable.set((!failing.load(Relaxed)).into()));
 }
 
 /// Passes each new content of a secret file to `replace`, for ever. `word` says in the log what the file holds.

@@ -8,7 +8,7 @@ use tower::Layer as _;
 
 use super::{
     Calls, SetupError, SharedBackend,
-    credentials::reload,
+    credentials::{reload, show_readable},
     feed_position::{Continued, FeedPosition},
     labels, options,
 };
@@ -21,10 +21,10 @@ use crate::{
     settings::{Settings, TokenSourceKind},
     shared::{
         ChangeId, ChangeKind, ConnectedStore, FeedPage, FleetSeal, MemberAbout, Membership,
-        MembershipOptions, PurgeQueue, SharedStoreError, StoreLink,
+        MembershipOptions, PurgeQueue, SharedStoreError, StoreLink, StoreRisk,
     },
     state::TokenStore,
-    telemetry::{FleetMetrics, Metrics},
+    telemetry::{FleetMetrics, Metrics, SharedMetrics},
     token::{FleetRecords, TokenManager, TokenRecords, TokenSetupError},
 };
 
@@ -70,8 +70,10 @@ pub(super) fn join(
 ) -> JoinedFleet {
     let (store, link) = match backend {
         SharedBackend::Server(server) => {
-            let ConnectedStore { store, link, keeper } = server.connect(metrics.shared());
+            let shown = metrics.shared();
+            let ConnectedStore { store, link, keeper } = server.connect(shown.clone());
             background.push(keeper);
+            show_store_risks(link.clone(), shown, metrics);
             (store, Some(link))
         }
         SharedBackend::Store(store) => (store, None),
@@ -98,6 +100,15 @@ pub(super) fn join(
     JoinedFleet { membership, purges, position, link, metrics: fleet_metrics, clock: clock.clone() }
 }
 
+fn show_store_risks(link: StoreLink, shown: SharedMetrics, metrics: &Metrics) {
+    metrics.before_scrape(move || {
+        let view = link.view();
+        for risk in StoreRisk::ALL {
+            shown.store_risk(risk.as_str(), view.info().is_some_and(|info| info.has(risk)));
+        }
+    });
+}
+
 fn replicas(settings: &Settings) -> NonZeroU32 {
     u32::try_from(settings.shared.replicas.get()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX)
 }
@@ -118,6 +129,7 @@ fn host_name() -> String {
 /// The seal of `shared.key_file`, which follows the file; `None`: it is not set. Reads the file, blocking this thread.
 pub(super) fn seal(
     settings: &Settings,
+    metrics: &Metrics,
     background: &mut Vec<BoxFuture<'static, ()>>,
 ) -> Result<Option<Arc<FleetSeal>>, SetupError> {
     let (Some(file), Some(namespace)) = (&settings.shared.key_file, settings.namespace()) else {
@@ -125,6 +137,7 @@ pub(super) fn seal(
     };
     let key = "shared.key_file";
     let (keys, watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
+    show_readable(key, &watch, metrics);
     let seal = Arc::new(FleetSeal::new(namespace, &keys));
     let held = Arc::clone(&seal);
     background.push(Box::pin(reload(key, "key", watch.settled(), move |changed| held.replace(&changed))));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec, IntGauge};
+use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::series::SeriesFactory;
 
@@ -15,6 +15,7 @@ pub struct SharedMetrics {
     up: IntGauge,
     operations: IntCounterVec,
     duration: HistogramVec,
+    store_risks: IntGaugeVec,
 }
 
 // === impl SharedMetrics ===
@@ -37,6 +38,12 @@ impl SharedMetrics {
                 &["op"],
                 &DURATIONS,
             ),
+            store_risks: series.int_gauges(
+                "shared_store_risk",
+                "1: by its settings, the shared store can lose what it has acknowledged; evicts_all: by its maxmemory-policy; \
+                 no_append_only_file: by a restart.",
+                &["risk"],
+            ),
         }
     }
 
@@ -55,6 +62,11 @@ impl SharedMetrics {
     /// Whether the store is used.
     pub fn up(&self, up: bool) {
         self.up.set(up.into());
+    }
+
+    /// Whether the server, as it was last seen, can lose what it holds in this way.
+    pub fn store_risk(&self, risk: &'static str, is_there: bool) {
+        self.store_risks.with_label_values(&[risk]).set(is_there.into());
     }
 
     /// An operation ended.

@@ -16,6 +16,7 @@ pub struct TokenMetrics {
     renewals: IntCounterVec,
     installed: Gauge,
     expiry: Gauge,
+    renewal_due: Gauge,
     at_risk: IntGauge,
 }
 
@@ -49,6 +50,10 @@ impl TokenMetrics {
                 "token_expiry_timestamp_seconds",
                 "When the access token in use expires, in Unix time; 0: not known, as for a token from the settings or a file.",
             ),
+            renewal_due: series.gauge(
+                "token_renewal_due_timestamp_seconds",
+                "When the access token in use is or was to be renewed, in Unix time, whatever came of it; 0: it is not renewed here.",
+            ),
             at_risk: series.int_gauge(
                 "token_refresh_token_volatile",
                 "1: the refresh token rotates and is kept in memory only, so that a restart loses it.",
@@ -81,6 +86,11 @@ impl TokenMetrics {
     /// The token in use expires at this time; `None`: not known.
     pub fn expires(&self, at: Option<SystemTime>) {
         self.expiry.set(at.map_or(0.0, unix_seconds));
+    }
+
+    /// The token in use is to be renewed at this time; if there is none yet, one is to be obtained.
+    pub fn renewal_due(&self, at: SystemTime) {
+        self.renewal_due.set(unix_seconds(at));
     }
 
     /// The refresh token rotates and is kept in memory only: a restart would lose it.

@@ -80,6 +80,7 @@ impl Renewer {
         self.install(&access, Expiry::Until(asked_at + lifetime), arrival);
         let remaining = lifetime.saturating_sub(now - asked_at);
         self.schedule.holding(now, lifetime, remaining, Jitter::draw());
+        self.show_when_due();
         Ok(Renewal::Granted)
     }
 

@@ -123,8 +123,9 @@ impl TokenManager {
             metrics: metrics.clone(),
             refresh_token: RefreshTokenUse::Unused,
         };
-        if let Some(record) = &record {
-            renewer.hold(record);
+        match &record {
+            Some(record) => renewer.hold(record),
+            None => renewer.show_when_due(),
         }
         let renewer = Mutex::new(Some(Box::new(renewer)));
         Ok(Self::with(

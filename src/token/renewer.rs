@@ -182,7 +182,14 @@ impl Renewer {
             }
         }
         self.consent = Some(TokenConsent::of(record));
+        self.show_when_due();
         self.rest(RenewalPhase::Resting);
+    }
+
+    /// Not after failures, which put the renewal off: it is due all the same.
+    pub(super) fn show_when_due(&self) {
+        let wait = self.schedule.wanted_at().saturating_duration_since(Instant::now());
+        self.metrics.renewal_due(SystemTime::now() + wait);
     }
 
     /// A token that another replica has renewed is no new credential: refusals of the one before it count on, or replicas

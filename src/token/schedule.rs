@@ -42,6 +42,11 @@ impl RenewalSchedule {
         self.wanted_at.max(self.not_before)
     }
 
+    /// When a renewal is wanted; after a failure, the time of that failure.
+    pub(super) const fn wanted_at(&self) -> Instant {
+        self.wanted_at
+    }
+
     /// No call before this, even if a renewal is wanted.
     pub(super) const fn not_before(&self) -> Instant {
         self.not_before

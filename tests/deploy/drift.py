@@ -14,15 +14,18 @@ from pathlib import Path
 import yaml
 
 import dashboards
+import runbook
 from clicks import clicks_faults, token_faults
-from fleets import Fleet
 from grafana_schema import schema_faults
-from processes import Proxy
+from incidents_fleet import Fleet
+from processes import Proxy, http
 from promql import TARGET_LABELS, Exposition
 from provisioning import example_faults
 from scenarios import consent, refresh
 
 PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
+# One cause is one alert: for a job of a cluster, whatever the number of its replicas.
+ONE_JOB = ["cluster", "namespace", "job"]
 
 
 def rule_faults(exposition):
@@ -35,25 +38,34 @@ def rule_faults(exposition):
         for fault in exposition.faults(rule["expr"], recorded):
             yield f"rule {name}: {fault}"
         used.update(found for found in recorded if found in rule["expr"])
+        for group in groups(rule["expr"]):
+            if group[: len(ONE_JOB)] != ONE_JOB:
+                yield f"rule {name}: is by {group}"
     for name in sorted(recorded - used):
         yield f"rule {name}: is used by no alert"
     yield from alert_faults([rule for rule in rules if "alert" in rule])
 
 
+def groups(expression):
+    """The labels of each `by`."""
+    return [[label.strip() for label in group.split(",")] for group in re.findall(r"\bby \(([^)]*)\)", expression)]
+
+
 def alert_faults(alerts):
-    sections = re.findall(r"^## (\w+)$", (PROMETHEUS / "runbook.md").read_text(), re.MULTILINE)
+    pages = {section: page for page, sections in runbook.pages().items() for section in sections}
     names = [alert["alert"] for alert in alerts]
-    if sections != names:
-        yield f"the runbook's sections are not the alerts, in their order: {set(sections) ^ set(names)}"
+    if pages.keys() != set(names):
+        yield f"the runbook's sections are not the alerts: {pages.keys() ^ set(names)}"
     for alert in alerts:
         annotations = alert["annotations"]
         for missing in {"summary", "description", "runbook_url"} - annotations.keys():
             yield f"alert {alert['alert']}: has no {missing}"
-        if not annotations["runbook_url"].endswith(f"deploy/prometheus/runbook.md#{alert['alert'].lower()}"):
+        if annotations["runbook_url"] != f"deploy/prometheus/runbook/{pages.get(alert['alert'])}.md#{alert['alert'].lower()}":
             yield f"alert {alert['alert']}: its runbook_url is {annotations['runbook_url']}"
         if alert["labels"]["severity"] not in ("critical", "warning", "info"):
             yield f"alert {alert['alert']}: its severity is {alert['labels']['severity']}"
-        for label in set(re.findall(r"\$labels\.(\w+)", str(annotations))) - TARGET_LABELS:
+        labels = {*ONE_JOB, *(label for group in groups(alert["expr"]) for label in group)}
+        for label in set(re.findall(r"\$labels\.(\w+)", str(annotations))) - labels:
             yield f"alert {alert['alert']}: speaks of a label {label} that it has not"
 
 
@@ -124,7 +136,9 @@ def main(binary):
         running.callback(fleet.end)
         vendor, key = fleet.vendor.simulator(), Path(directory) / "seal-key"
         key.write_text("01" * 32)
-        shared = {"shared.url": fleet.url, "shared.key_file": key}
+        state = Path(directory) / "state"
+        state.mkdir(mode=0o700)
+        shared = {"shared.url": fleet.url, "shared.key_file": key, "state.dir": state}
         replica = refresh(vendor, consent(vendor)["refresh_token"], directory, binary, shared)
         running.callback(replica.end)
         tokens, token = Path(directory) / "tokens", "0123456789abcdef"

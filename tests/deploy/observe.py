@@ -1,111 +1,40 @@
 """Real Prometheus scrapes real proxies in fair and foul weather, with the shipped rules loaded. Then: every panel's query has
-data, and never a NaN, and every scenario has raised the alerts that it must, and none other.
+data, and never a NaN, and every incident has raised the alerts that it must, and none other.
+
+What was scraped is played again in slow motion, at one replica and at fifty, and what fires there is given to a real
+Alertmanager with the shipped example's routes: each incident rings once, in time, with a section of the runbook.
 
     observe.py BINARY
 """
 
 import datetime
-import json
 import math
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
-
-import yaml
 
 import dashboards
-import fleets
-import scenarios
-from processes import free_port, http, wait_for
+import incidents
+import incidents_fleet
+import incidents_pod
+import paging
+import slow_motion
+from alerting import Prometheus
+from scenarios import Running
 
-RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "link-report-proxy.rules.yml"
-# Seconds.
-LEAST, MOST = 30, 90
-NAMESPACE = "weather"
-ALL = [*scenarios.ALL, *fleets.ALL]
-
-
-class Prometheus:
-    """Debian's, on loopback, its data in a directory that goes when it does."""
-
-    def __init__(self, directory, targets):
-        self.url = f"http://127.0.0.1:{free_port()}"
-        config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(RULES)],
-            "scrape_configs": [
-                {
-                    "job_name": job,
-                    "static_configs": [
-                        {"targets": [address], "labels": {"namespace": job.split("/")[0], "pod": f"{job.split('/')[1]}-{pod}"}}
-                        for pod, address in enumerate(addresses)
-                    ],
-                }
-                for job, addresses in targets.items()
-            ],
-        }
-        path = Path(directory) / "prometheus.yml"
-        path.write_text(yaml.safe_dump(config))
-        self.log = Path(directory) / "prometheus.log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [
-                    "prometheus",
-                    f"--config.file={path}",
-                    f"--storage.tsdb.path={directory}/data",
-                    f"--web.listen-address={self.url.removeprefix('http://')}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
-        wait_for("Prometheus to be ready", self._is_ready)
-
-    def _is_ready(self):
-        if self.process.poll() is not None:
-            raise SystemExit(f"Prometheus ended: {self.log.read_text()}")
-        try:
-            return http("GET", f"{self.url}/-/ready")[0] == 200
-        except OSError:
-            return False
-
-    def ask(self, api, **parameters):
-        status, body = http("GET", f"{self.url}/api/v1/{api}?{urllib.parse.urlencode(parameters)}")
-        if status != 200:
-            raise AssertionError(f"{parameters}: {body}")
-        return json.loads(body)["data"]
-
-    def series(self, query, start, end, step=1):
-        """[(labels, [(time, value)])] of a range query."""
-        found = self.ask("query_range", query=query, start=start, end=end, step=step)["result"]
-        return [(one["metric"], [(at, float(value)) for at, value in one["values"]]) for one in found]
-
-    def value(self, query):
-        """Of a query with one series: its value now."""
-        (one,) = self.ask("query", query=query)["result"]
-        return float(one["value"][1])
-
-    def alerts(self):
-        """{job: names of the alerts that are pending or firing}."""
-        found = {}
-        for alert in self.ask("alerts")["alerts"]:
-            found.setdefault(alert["labels"].get("job", ""), set()).add(alert["labels"]["alertname"])
-        return found
-
-    def end(self):
-        self.process.terminate()
-        self.process.wait()
+# Of recording. What takes longer than these many minutes is raised when they are played on.
+SECONDS = 60
+SIZES = ("one", "fifty")
 
 
-def job(scenario):
-    return f"{NAMESPACE}/link-report-proxy-{scenario.name}"
+def job(scenario, size="one"):
+    return f"{size}/link-report-proxy-{scenario.name}"
 
 
-def variables(jobs="|".join(job(scenario) for scenario in ALL)):
+def variables(jobs="|".join(job(scenario) for scenario in incidents.ALL)):
     """As Grafana fills them in when all is chosen."""
     return {
         "cluster": ".*",
@@ -119,6 +48,20 @@ def variables(jobs="|".join(job(scenario) for scenario in ALL)):
     }
 
 
+def scrapes(jobs):
+    """{job: addresses of its replicas} as scrape_configs."""
+    return [
+        {
+            "job_name": name,
+            "static_configs": [
+                {"targets": [address], "labels": {"namespace": name.split("/")[0], "pod": f"{name.split('/')[1]}-{pod}"}}
+                for pod, address in enumerate(addresses)
+            ],
+        }
+        for name, addresses in jobs.items()
+    ]
+
+
 def panel_faults(prometheus, start, end):
     """Every query has data in some weather, and tells no NaN in any: not either where nobody asks for anything."""
     for title, targets in dashboards.queries(dashboards.load("operator.json")):
@@ -127,7 +70,7 @@ def panel_faults(prometheus, start, end):
             # What has not happened is hidden, but counted.
             if not prometheus.series(query.removesuffix(" > 0"), start, end):
                 yield f"{title}: no data: {query}"
-            for query in (query, dashboards.expand(target["expr"], variables(job(scenarios.IDLE)))):
+            for query in (query, dashboards.expand(target["expr"], variables(job(incidents_pod.IDLE)))):
                 points = [point for _, points in prometheus.series(query, start, end) for point in points]
                 if not all(math.isfinite(value) for _, value in points):
                     yield f"{title}: is no number: {query}"
@@ -137,21 +80,48 @@ def count_faults(prometheus):
     """What replicas of a fleet all tell counts once; what pods tell that share nothing is added up."""
     titled = dict(dashboards.queries(dashboards.load("operator.json")))
     quota = next(target for target in titled["Day's calls"] if target["legendFormat"].startswith("quota"))
-    for name, expected in ((job(scenarios.IDLE), 2 * scenarios.SHARE), (job(fleets.ALL[0]), 10_000)):
+    for name, expected in ((job(incidents_pod.IDLE), 2 * incidents_pod.SHARE), (job(incidents_fleet.FLEET), 10_000)):
         found = prometheus.value(dashboards.expand(quota["expr"], variables(name)))
         if found != expected:
             yield f"Day's calls: a quota of {found:.0f} for {name}, not of {expected}"
 
 
 def alert_faults(raised):
-    for scenario in ALL:
+    for scenario in incidents.ALL:
         got = raised.pop(job(scenario), set())
         for missing in sorted(scenario.alerts - got):
             yield f"{scenario.name}: {missing} is not raised"
-        for strange in sorted(got - scenario.alerts):
+        for strange in sorted(got - scenario.alerts - scenario.possible):
             yield f"{scenario.name}: {strange} is raised"
     for other, got in raised.items():
         yield f"{other or 'no job'}: {sorted(got)} raised"
+
+
+def ring_faults(life, size, fired, rings, fault):
+    """`fault`: the minute in which it began."""
+    scenario, where = life.scenario, f"{life.scenario.name} at {size}"
+    for strange in sorted({one.alert for one in fired} - scenario.alerts - scenario.possible):
+        yield f"{where}: {strange} fires"
+    called = [{alert["labels"]["alertname"] for alert in ring.alerts} for ring in rings]
+    expected = [{incidents.name(short)} for short in (scenario.rings, scenario.rings_later) if short]
+    if called != expected:
+        yield f"{where}: rings for {called}, and not for {expected}"
+        return
+    for ring, (alert,) in zip(rings, called):
+        worth_it = min(one.first for one in fired if one.alert == alert)
+        if ring.minute - worth_it > incidents.LATEST:
+            yield f"{where}: {alert} rings {ring.minute - worth_it:.0f} minutes after it is worth it"
+        if alert == incidents.name(scenario.rings) and ring.minute - fault > scenario.within:
+            yield f"{where}: {alert} rings {ring.minute - fault:.0f} minutes after the fault, and not within {scenario.within}"
+        urls = {told["annotations"]["runbook_url"] for told in ring.alerts}
+        if not all(url.endswith(f".md#{alert.lower()}") for url in urls):
+            yield f"{where}: calls with {urls}"
+
+
+def told(rings, fault):
+    """For a person who reads the log of a test."""
+    calls = [(", ".join(sorted(alert["labels"]["alertname"] for alert in ring.alerts)), ring) for ring in rings]
+    return "; ".join(f"{names} to {ring.receiver} after {ring.minute - fault:.0f} min" for names, ring in calls) or "rings nobody"
 
 
 def not_over_midnight():
@@ -163,35 +133,74 @@ def not_over_midnight():
         time.sleep(left + 1)
 
 
+def played(directory, recordings):
+    """What fires, of `recordings`: {life: (when it began, its series)}."""
+
+    def play(name, size, lives):
+        series, lasts = [], max(life.scenario.lasts for life in lives)
+        for life in lives:
+            start, recording = recordings[life]
+            if size == "one":
+                series.extend(slow_motion.of_one(recording, start, lasts))
+            else:
+                series.extend(slow_motion.of_fifty(recording, start, lasts, job(life.scenario, size)))
+        seconds = max(len(recordings[life][1][0][1]) for life in lives)
+        return slow_motion.played(directory, name, series, seconds + lasts, slow_motion.EACH[size])
+
+    # Those that are over soon apart from the others, since each minute costs; in halves, since there are two of us.
+    by_length = sorted(recordings, key=lambda life: life.scenario.lasts)
+    soon = [life for life in by_length if life.scenario.lasts == by_length[0].scenario.lasts]
+    parts = [soon[::2], soon[1::2], by_length[len(soon) :]]
+    batches = [(f"{size}-{number}", size, lives) for size in reversed(SIZES) for number, lives in enumerate(parts) if lives]
+    with ThreadPoolExecutor(2) as pool:
+        return [one for found in pool.map(lambda batch: play(*batch), batches) for one in found]
+
+
 def main(binary):
     not_over_midnight()
     stop = threading.Event()
     with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
-        targets = {}
-        lives = []
-        for scenario in ALL:
-            lives.append(scenarios.Running(scenario, binary, directory, stop))
-            running.callback(lives[-1].end)
-            targets[job(scenario)] = [admin.removeprefix("http://") for admin in lives[-1].admins]
-        prometheus = Prometheus(directory, targets)
+        with ThreadPoolExecutor(4) as pool:
+            lives = list(pool.map(lambda one: Running(one, binary, directory, stop), incidents.ALL))
+        for life in lives:
+            running.callback(life.end)
+        targets = {job(life.scenario): [admin.removeprefix("http://") for admin in life.admins] for life in lives}
+        prometheus = Prometheus(directory, scrapes(targets), slow_motion.RULES)
         running.callback(prometheus.end)
         start = time.time()
-        expected = {job(scenario): set(scenario.alerts) for scenario in ALL if scenario.alerts}
-        # All see some weather; then what is late is waited for. What should not be there has had its time to come.
-        time.sleep(LEAST)
-        while time.time() < start + MOST and any(expected[name] - prometheus.alerts().get(name, set()) for name in expected):
-            time.sleep(1)
-        print(f"observed for {time.time() - start:.0f} s")
-        faults = [*alert_faults(prometheus.alerts()), *panel_faults(prometheus, start, time.time()), *count_faults(prometheus)]
+        for life in lives:
+            life.begin()
+        time.sleep(SECONDS)
+        end = time.time()
+        faults = [*panel_faults(prometheus, start, end), *count_faults(prometheus)]
+        raised = prometheus.alerts()
+        recordings = {life: (start, slow_motion.record(prometheus, job(life.scenario), start, end)) for life in lives}
+        prometheus.end()
+        print(f"observed {len(lives)} scenarios for {end - start:.0f} s")
         stop.set()
         for life in lives:
             life.thread.join()
             if life.error:
                 faults.append(f"{life.scenario.name}: {life.error!r}")
+        fired = played(directory, recordings)
+        # What takes longer is raised when it is played.
+        for one in fired:
+            raised.setdefault(one.job, set()).add(one.alert)
+        faults.extend(alert_faults({name: got for name, got in raised.items() if not name.startswith("fifty/")}))
+        rings = paging.rings(directory, fired)
+        for life in lives:
+            fault = life.story.fault_at - start
+            for size in SIZES:
+                name = job(life.scenario, size)
+                found, rang = [one for one in fired if one.job == name], rings.get(name, [])
+                print(f"{life.scenario.name}, {size}: {told(rang, fault)}")
+                faults.extend(ring_faults(life, size, found, rang, fault))
+    if incidents.TABLE.read_text() != incidents.table():
+        faults.append("the table of incidents is another: tests/deploy/incidents.py --write")
     for fault in faults:
         print(fault)
     if not faults:
-        print(f"{len(ALL)} scenarios, {sum(len(one.alerts) for one in ALL)} alerts, every panel has data, and none a NaN")
+        print(f"{len(incidents.ALL)} scenarios, each at one and at {slow_motion.REPLICAS} replicas; every panel has data, and none a NaN")
     sys.exit(1 if faults else 0)
 
 

@@ -17,9 +17,11 @@ from types import SimpleNamespace
 import matplotlib
 
 import dashboards
-import fleets
+import incidents_fleet
 import observe
 import scenarios
+import slow_motion
+from alerting import Prometheus
 from clicks import DASHBOARD, Clicks
 from drawing import draw
 from processes import wait_for
@@ -124,7 +126,7 @@ def weather(vendor, start):
 
 def replicas(running, vendor, directory, binary):
     """Two of one fleet, with a store, and an API key's token between them."""
-    store = fleets.Store(directory)
+    store = incidents_fleet.Store(directory)
     running.callback(store.end)
     tokens, key = Path(directory) / "tokens", Path(directory) / "seal-key"
     tokens.write_text("".join(f"{name} {token}\n" for name, token in CLIENTS.items()))
@@ -160,8 +162,8 @@ def main(binary, target):
         vendor = scenarios.demo()(binary, directory)
         running.callback(vendor.end)
         proxies = replicas(running, vendor, directory, binary)
-        admins = [proxy.admin.removeprefix("http://") for proxy in proxies]
-        prometheus = observe.Prometheus(directory, {observe.job(STORY): admins})
+        scrapes = observe.scrapes({observe.job(STORY): [proxy.admin.removeprefix("http://") for proxy in proxies]})
+        prometheus = Prometheus(directory, scrapes, slow_motion.RULES)
         running.callback(prometheus.end)
         start = time.time()
         people = [

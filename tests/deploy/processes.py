@@ -40,7 +40,7 @@ def wait_for(what, done, seconds=20, said=str):
 
 def environment(settings):
     """{"cache.ttl": "1m"} as the environment of a proxy that has nothing else."""
-    return {PREFIX + key.upper().replace(".", "__"): str(value) for key, value in settings.items()}
+    return {PREFIX + key.upper().replace(".", "__"): str(value) for key, value in settings.items() if value is not None}
 
 
 def stats(vendor):
@@ -74,11 +74,17 @@ class Proxy:
         self.out = self.log.with_suffix(".out")
         self.ports = {"server.listen": f"127.0.0.1:{free_port()}", "admin.listen": f"127.0.0.1:{free_port()}"}
         self.data, self.admin = (f"http://{address}" for address in self.ports.values())
+        self.command, self.environment = [binary, command], environment({**self.ports, **settings})
+        self.start()
+
+    def start(self):
+        """Also once more, after `end`."""
         with self.log.open("w") as log, self.out.open("w") as out:
             self.process = subprocess.Popen(
-                [binary, command], stdout=out, stderr=log, env=environment({**self.ports, **settings})
+                # As where a disk is full: a write that would make a file too large fails, and no signal kills.
+                self.command, stdout=out, stderr=log, env=self.environment, restore_signals=False
             )
-        wait_for(f"{command} to be ready", self._is_ready)
+        wait_for(f"{self.command[1]} to be ready", self._is_ready)
 
     def _is_ready(self):
         if self.process.poll() is not None:

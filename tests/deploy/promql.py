@@ -7,7 +7,7 @@ MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"')
 SELECTOR = re.compile(r'\b((?:link_report_proxy|process)_\w+|up|ALERTS|[a-z_]+:[\w:]+)\b\s*(?:\{([^}]*)\})?')
 GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 
-# What Prometheus adds to a series: from the PodMonitor, or from a plain scrape; the cluster, where it federates.
+# What Prometheus adds to a series: from the PodMonitor, or from a plain scrape; and the cluster, where there are several.
 TARGET_LABELS = {"cluster", "namespace", "job", "pod", "instance", "container"}
 
 

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    DownReason, LinkOptions, LinkState, StoreConnector, StoreInfo, StoreNode, StoreUnreachable,
+    DownReason, LinkOptions, LinkState, StoreConnector, StoreInfo, StoreNode, StoreRisk, StoreUnreachable,
     connection::StoreConnection,
     current_connection::CurrentConnection,
     handshake::{HandshakeFailure, greet},
@@ -170,7 +170,7 @@ impl LinkKeeper {
 
     /// Once for the life of the process.
     fn warn_of_eviction(&mut self, info: &StoreInfo) {
-        if info.evicts_all() && self.warned_of_eviction.begins() {
+        if info.has(StoreRisk::EvictsAll) && self.warned_of_eviction.begins() {
             tracing::warn!(
                 policy = info.eviction.as_deref().unwrap_or_default(),
                 "the shared store may evict the day's count and the token: set its maxmemory-policy to noeviction"

@@ -33,4 +33,4 @@ pub(crate) use down_reason::DownReason;
 pub(crate) use health::LinkState;
 pub(crate) use operations::{Link, LinkWatch};
 pub(crate) use sockets::{SocketConnector, StoreTlsError};
-pub(crate) use store_info::StoreInfo;
+pub(crate) use store_info::{StoreInfo, StoreRisk};

@@ -30,6 +30,28 @@ pub(crate) struct StoreInfo {
     pub(crate) eviction: Option<Box<str>>,
 }
 
+/// How a server can lose what it has acknowledged, by its settings. A label of `shared_store_risk`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreRisk {
+    /// Its `maxmemory-policy` may evict keys without a lifetime: the day's count and the token.
+    EvictsAll,
+    /// It has no append-only file: a restart empties it.
+    NoAppendOnlyFile,
+}
+
+// === impl StoreRisk ===
+
+impl StoreRisk {
+    pub(crate) const ALL: [Self; 2] = [Self::EvictsAll, Self::NoAppendOnlyFile];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::EvictsAll => "evicts_all",
+            Self::NoAppendOnlyFile => "no_append_only_file",
+        }
+    }
+}
+
 // === impl StoreInfo ===
 
 impl StoreInfo {
@@ -56,9 +78,14 @@ impl StoreInfo {
         Ok(Self { identity: identity(&text)?, replicas, rewriting: is_rewriting(&text), ..self.clone() })
     }
 
-    /// Whether the server may evict keys without a lifetime: the day's count and the token.
-    pub(crate) fn evicts_all(&self) -> bool {
-        self.eviction.as_deref().is_some_and(|policy| policy.starts_with("allkeys"))
+    /// Whether the server can lose what it holds in this way.
+    pub(crate) fn has(&self, risk: StoreRisk) -> bool {
+        match risk {
+            StoreRisk::EvictsAll => {
+                self.eviction.as_deref().is_some_and(|policy| policy.starts_with("allkeys"))
+            }
+            StoreRisk::NoAppendOnlyFile => !self.append_only,
+        }
     }
 }
 
@@ -115,7 +142,7 @@ mod tests {
             eviction: Some("noeviction".into()),
         };
         assert_eq!(info, Ok(expected.clone()));
-        assert!(!expected.evicts_all());
+        assert_eq!(StoreRisk::ALL.map(|risk| expected.has(risk)), [false, false]);
         let renewed = expected.renewed(&[
             b"role:master\r\nmaster_replid:def\r\nconnected_slaves:0",
             b"aof_rewrite_in_progress:1",
@@ -128,8 +155,9 @@ mod tests {
     fn a_server_that_hides_much_is_a_server_all_the_same() {
         let info = with("redis_version:6.2.0").unwrap();
         assert_eq!((info.engine, &*info.version, info.eviction), ("redis", "6.2.0", None));
-        assert!(with("maxmemory_policy:allkeys-lru").unwrap().evicts_all());
-        assert!(!with("maxmemory_policy:volatile-lru").unwrap().evicts_all());
+        let risks = |more: &str| StoreRisk::ALL.map(|risk| with(more).unwrap().has(risk));
+        assert_eq!(risks("maxmemory_policy:allkeys-lru\naof_enabled:1"), [true, false]);
+        assert_eq!(risks("maxmemory_policy:volatile-lru\naof_enabled:0"), [false, true]);
     }
 
     #[test]

@@ -229,3 +229,39 @@ async fn a_person_s_new_refresh_token_waits_for_no_retry_after() {
     pass(Duration::from_secs(4)).await;
     assert_eq!((process.ask().await, place.vendor.token_calls()), (OK, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_fails_is_shown_as_due_when_it_was_due() {
+    let due = |process: &Process| process.metric("token_renewal_due_timestamp_seconds");
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    let place = Place::with(options(RefreshTokenPolicy::LongLived, HOUR), MemoryStore::default());
+    place.vendor.inject(Fault::Reset, Scope::TokenCalls);
+    let begun = now();
+    let process = place.start().await;
+    pass(MINUTE).await;
+    assert!((begun..=now()).contains(&due(&process)), "the first one is due at the start");
+
+    place.vendor.clear_faults();
+    pass(2 * MINUTE).await;
+    assert_eq!(process.ask().await, OK);
+    let first = due(&process);
+    // The machine's clock stands still meanwhile, or nearly.
+    let share = (first - now()) / HOUR.as_secs_f64();
+    assert!((0.76..0.84).contains(&share), "about four fifths of its life from now, not {share}");
+    place.vendor.inject(Fault::Reset, Scope::TokenCalls);
+    pass(HOUR * 9 / 10).await;
+    assert!(!process.last_error().is_empty());
+    assert_eq!(due(&process), first);
+
+    place.vendor.clear_faults();
+    pass(2 * MINUTE).await;
+    assert_ne!(due(&process), first, "the next token's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_not_renewed_here_is_never_due() {
+    let process = Metrics::new();
+    let tokens = TokenManager::new(TokenSource::Static(SecretString::from("given")), process.token.clone());
+    tokens.observe();
+    assert!(process.render().unwrap().contains("link_report_proxy_token_renewal_due_timestamp_seconds 0\n"));
+}

@@ -94,6 +94,10 @@ async fn the_page_of_the_fleet_says_how_the_server_is_set_and_why_it_is_away() {
         dangers.len() == 1 && dangers[0].as_str().is_some_and(|text| text.contains("append-only")),
         "{shown:#}"
     );
+    for (risk, is_there) in [("evicts_all", 0.0), ("no_append_only_file", 1.0)] {
+        let series = format!("link_report_proxy_shared_store_risk{{risk=\"{risk}\"}}");
+        assert_eq!(fleet.replicas[0].metric(&series).await, is_there, "{risk}");
+    }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
     assert_eq!(shown["replicas"]["list"][0]["name"], host.trim());
     fleet.redis.end();

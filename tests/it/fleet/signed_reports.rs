@@ -214,8 +214,14 @@ async fn a_key_file_that_is_damaged_leaves_the_keys_as_they_are() {
     let keys = Keys::new();
     let fleet = two_with(&keys, &[OLD], &[OLD]);
     Fleet::has_met().await;
+    let readable = "link_report_proxy_secret_file_readable{key=\"shared.key_file\"}";
+    assert_eq!(fleet.replicas[1].metric(readable).await, 1.0);
     keys.write("second", &["not a key"]);
     sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        (fleet.replicas[0].metric(readable).await, fleet.replicas[1].metric(readable).await),
+        (1.0, 0.0)
+    );
     ask(&fleet.replicas[0], 1).await;
     assert_eq!(ask(&fleet.replicas[1], 1).await.1, "hit; ttl=300; detail=shared");
 }
