@@ -3,6 +3,7 @@
 //! Shows everything except secrets. A purge of the cache is the only change it can make. Readiness does not depend on the
 //! upstream, the quota or the token: a sidecar that is not ready takes its whole Pod out of service.
 
+mod config;
 mod explain;
 mod fleet;
 mod list;
@@ -12,6 +13,7 @@ mod reply;
 mod routes;
 mod status;
 
+pub use config::ShownConfig;
 pub use fleet::FleetStatus;
 pub(crate) use readiness::Readiness;
 pub use routes::{Admin, AdminState};

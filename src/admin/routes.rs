@@ -3,12 +3,8 @@
 
 use std::{convert::Infallible, future::Ready, net::SocketAddr, sync::Arc};
 
-use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use serde_json::Value;
-
 use super::{
-    FleetStatus, Readiness,
+    FleetStatus, Readiness, ShownConfig,
     explain::Explanation,
     fleet,
     list::Page,
@@ -24,6 +20,8 @@ use crate::{
     telemetry::Metrics,
     token::TokenManager,
 };
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
 
 const CACHE: &str = "/cache";
 /// The content type of Prometheus' text format.
@@ -44,8 +42,8 @@ pub struct AdminState {
     pub quota: Quota,
     /// Shown by `/token`.
     pub tokens: TokenManager,
-    /// Shown by `/config`: the effective settings, with secrets redacted.
-    pub settings: Value,
+    /// Shown by `/config`.
+    pub config: Arc<ShownConfig>,
     /// The token that purging requires; `None`: any client on this machine may purge, and no other.
     pub purge_auth: Option<BearerAuth>,
     /// Shown by `/fleet`; `None`: nothing is shared.
@@ -127,7 +125,7 @@ impl Admin {
                     &serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "revision": Metrics::revision() }),
                 )
             },
-            "/config" => |state| json(&state.settings),
+            "/config" => |state| json(&state.config.show()),
             "/quota" => |state| {
                 let snapshot = state.quota.snapshot();
                 let plan = state.memory.plan_status(snapshot.now()).zip(state.memory.probe_status());

@@ -146,7 +146,7 @@ fn forecast(forecast: Forecast) -> String {
 }
 
 /// RFC 3339 in UTC; `None` before 1970 and after 9999, which humantime cannot format.
-fn rfc3339(time: SystemTime) -> Option<String> {
+pub(super) fn rfc3339(time: SystemTime) -> Option<String> {
     let mut shown = String::new();
     time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     write!(shown, "{}", humantime::format_rfc3339_seconds(time)).ok().map(|()| shown)

@@ -1,6 +1,6 @@
 //! Builds the app from the settings: metrics, token manager, quota, cache, and the services of both ports.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::Connect;
@@ -9,19 +9,20 @@ use super::{
     Calls, Dependencies, Environment, SetupError,
     calls::{UpstreamCalls, calls, pressure_of},
     change_prober::ChangeProber,
-    credentials::{bearer_auth, named_tokens, tokens},
+    clients::{ClientRules, TokenFile},
+    credentials::{bearer_auth, tokens},
     fleet, labels, options,
     plan_keeper::PlanKeeper,
-    stack::data_port,
+    reload::LiveSettings,
+    stack::{CallerRules, data_port},
 };
 use crate::{
-    admin::{AdminState, Readiness},
+    admin::{AdminState, Readiness, ShownConfig},
     cache::{ReportCache, SharedReportCheck},
     inbound::ReportService,
     quota::{InitialCount, Quota},
     refresh::ShadowStatus,
     report::ClientNumber,
-    server::BearerAuth,
     settings::Settings,
     shared::Membership,
     state::StateStores,
@@ -38,6 +39,8 @@ pub struct App {
     pub plan: Arc<PlanKeeper>,
     /// This replica's membership in the fleet that shares a store, to be ended at the end.
     pub membership: Option<Arc<Membership>>,
+    /// The settings in force, which can be reloaded.
+    pub live: Arc<LiveSettings>,
     /// Background tasks, to be run while the ports are open; none of them completes.
     pub background: Vec<BoxFuture<'static, ()>>,
 }
@@ -101,26 +104,19 @@ impl App {
             pressure_of(&quota),
             metrics.cache.clone(),
         ));
-        let (reports, fleet) = match joined {
+        let (reports, fleet, tier) = match joined {
             Some(joined) => {
                 fleet::keep_in_touch(&joined.membership, &quota, &tokens, &mut background);
                 let below = fleet::Below { memory: &memory, tokens: &tokens, calls: reports };
                 let check = SharedReportCheck::new(seal, &metrics);
                 let (reports, tier) = fleet::share_reports(&joined, below, check, settings, &mut background);
-                (reports, Some(joined.status(tier, settings)))
+                (reports, Some(joined.status(Arc::clone(&tier), settings)), Some(tier))
             }
-            None => (reports, None),
+            None => (reports, None, None),
         };
-        let clients = bearer_auth(
-            "clients.tokens_file",
-            settings.clients.tokens_file.as_ref(),
-            {
-                let metrics = Arc::clone(&metrics);
-                move |tokens| named_tokens(&metrics, tokens)
-            },
-            &metrics,
-            &mut background,
-        )?;
+        let (clients, client_rules, client_keeper) =
+            ClientRules::start(TokenFile::read(&settings.clients)?, &metrics);
+        background.push(Box::pin(client_keeper.run()));
         let purge_auth = bearer_auth(
             "admin.token_file",
             settings.admin.token_file.as_ref(),
@@ -129,8 +125,8 @@ impl App {
             &mut background,
         )?;
 
-        let clients = clients.unwrap_or_else(BearerAuth::anybody);
-        let front = data_port(settings, Arc::clone(&memory), reports, clients, &metrics);
+        let callers = CallerRules::new(settings, clients);
+        let front = data_port(settings, Arc::clone(&memory), reports, &callers, &metrics);
 
         background.push(Box::pin(tokens.clone().watch()));
         let plan = Arc::new(PlanKeeper::resume(Arc::clone(&memory), quota.clone(), plan_store).await);
@@ -149,18 +145,34 @@ impl App {
             seen_tokens.observe();
             seen_quota.observe();
         });
+        metrics.config.loaded(clock.now());
+        let config = Arc::new(ShownConfig::new(settings.effective(), clock.now()));
+        let browser_guard = options::browser_guard(settings, settings.admin.listen, callers.origins.clone());
+        let live = LiveSettings {
+            current: Mutex::new(settings.clone()),
+            memory: Arc::clone(&memory),
+            quota: quota.clone(),
+            plan: Arc::clone(&plan),
+            tier,
+            clients: client_rules,
+            callers,
+            shown: Arc::clone(&config),
+            metrics: metrics.config.clone(),
+            clock,
+        };
         let admin = AdminState {
-            browser_guard: options::browser_guard(settings, settings.admin.listen),
+            browser_guard,
             readiness: Readiness::default(),
             metrics,
             memory,
             quota,
             tokens,
-            settings: settings.effective(),
+            config,
             purge_auth,
             fleet,
             purges,
         };
-        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, membership, background })
+        let (front, admin, live) = (Arc::new(front), Arc::new(admin), Arc::new(live));
+        Ok(Self { front, admin, plan, membership, live, background })
     }
 }

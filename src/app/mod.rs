@@ -4,13 +4,16 @@
 
 mod calls;
 mod change_prober;
+mod clients;
 mod composition;
+mod cors;
 mod credentials;
 mod dependencies;
 mod fleet;
 mod labels;
 mod options;
 mod plan_keeper;
+mod reload;
 mod run;
 mod stack;
 
@@ -19,5 +22,6 @@ pub use composition::App;
 pub(crate) use dependencies::SetupError;
 pub use dependencies::{Dependencies, Environment, SharedBackend};
 pub use options::{cache_options, quota_limits};
+pub use reload::{LiveSettings, ReloadError};
 pub use run::{Ports, RunError, run};
-pub use stack::{RequestLimits, data_port, misses};
+pub use stack::{CallerRules, RequestLimits, data_port, misses};

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, Environment, File, FileFormat, Value};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
 
 use super::check::check;
@@ -18,14 +19,77 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "LINK_REPORT_PROXY";
 const SEPARATOR: &str = "__";
 
-// === impl Settings ===
+/// Where settings are read from, also again while the proxy runs. Not printable: it holds secrets.
+#[derive(Clone)]
+pub struct SettingsSources {
+    /// TOML over the compiled-in defaults.
+    defaults: String,
+    file: Option<PathBuf>,
+    environment: Vec<(OsString, OsString)>,
+}
 
-impl Settings {
-    /// Reads the compiled-in defaults, then `file`, then those variables of `environment` whose names begin with
+// === impl SettingsSources ===
+
+impl SettingsSources {
+    /// The compiled-in defaults, then `file`, then those variables of `environment` whose names begin with
     /// `LINK_REPORT_PROXY__`; later ones win. `std::env::vars_os()` is the environment.
+    pub fn new<K, V>(file: Option<&Path>, environment: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Self { defaults: String::new(), file: file.map(Into::into), environment: environment.collect() }
+    }
+
+    /// The settings file, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Reads and checks all settings.
     ///
     /// # Errors
     /// Unknown keys, bad values, impossible combinations and secret files that cannot be read: one line each.
+    pub fn load(&self) -> Result<Settings, SettingsError> {
+        self.parse(self.read()?.as_ref())
+    }
+
+    /// The text of the file, if there is one. It may hold secrets.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(&self) -> Result<Option<SecretString>, SettingsError> {
+        let Some(path) = &self.file else { return Ok(None) };
+        let mut problems = SettingProblems::default();
+        let text = fs::read_to_string(path).map_err(|error| {
+            problems.add("--config", format!("{} cannot be read: {error}", path.display()));
+        });
+        problems.finish(text.ok()).map(|text| Some(text.into()))
+    }
+
+    /// Checks all settings, with this text in place of the file's.
+    ///
+    /// # Errors
+    /// As [`SettingsSources::load`].
+    pub fn parse(&self, text: Option<&SecretString>) -> Result<Settings, SettingsError> {
+        let (environment, mut problems) = our_variables(self.environment.iter().cloned());
+        let merged = merge(&self.defaults, text, environment, &mut problems);
+        let merged = problems.finish(merged)?;
+        let settings = Settings::read(Some(merged), "", &mut problems);
+        let settings = problems.finish(settings)?;
+        check(&settings, &mut problems);
+        problems.finish(Some(settings))
+    }
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Reads settings from [`SettingsSources`].
+    ///
+    /// # Errors
+    /// As [`SettingsSources::load`].
     pub fn load<K, V>(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (K, V)>,
@@ -34,13 +98,13 @@ impl Settings {
         K: Into<OsString>,
         V: Into<OsString>,
     {
-        Self::load_with("", file, environment)
+        SettingsSources::new(file, environment).load()
     }
 
     /// The same, with `defaults` (TOML) over the compiled-in defaults.
     ///
     /// # Errors
-    /// As [`Settings::load`].
+    /// As [`SettingsSources::load`].
     pub fn load_with<K, V>(
         defaults: &str,
         file: Option<&Path>,
@@ -50,13 +114,7 @@ impl Settings {
         K: Into<OsString>,
         V: Into<OsString>,
     {
-        let (environment, mut problems) = our_variables(environment);
-        let merged = merge(defaults, file, environment, &mut problems);
-        let merged = problems.finish(merged)?;
-        let settings = Self::read(Some(merged), "", &mut problems);
-        let settings = problems.finish(settings)?;
-        check(&settings, &mut problems);
-        problems.finish(Some(settings))
+        SettingsSources { defaults: defaults.to_owned(), ..SettingsSources::new(file, environment) }.load()
     }
 
     /// The effective settings by key, as an operator would write them; secrets are `"[redacted]"`, unset keys `null`.
@@ -96,7 +154,7 @@ fn our_variables<K: Into<OsString>, V: Into<OsString>>(
 
 fn merge(
     defaults: &str,
-    file: Option<&Path>,
+    file: Option<&SecretString>,
     environment: HashMap<String, String>,
     problems: &mut SettingProblems,
 ) -> Option<Value> {
@@ -104,14 +162,8 @@ fn merge(
     for defaults in [DEFAULTS, defaults] {
         layers = layers.add_source(File::from_str(defaults, FileFormat::Toml));
     }
-    if let Some(path) = file {
-        match fs::read_to_string(path) {
-            Ok(text) => layers = layers.add_source(File::from_str(&text, FileFormat::Toml)),
-            Err(error) => {
-                problems.add("--config", format!("{} cannot be read: {error}", path.display()));
-                return None;
-            }
-        }
+    if let Some(text) = file {
+        layers = layers.add_source(File::from_str(text.expose_secret(), FileFormat::Toml));
     }
     // No `try_parsing`: a token of `0123` or `1e5` would be guessed into a number.
     let environment = Environment::with_prefix(PREFIX).separator(SEPARATOR).source(Some(environment));
