@@ -37,6 +37,9 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let text = sources.read()?;
     let settings = sources.parse(text.as_ref())?;
     let _written_at_the_end = start_logging(&settings)?;
+    for stray in sources.stray_variables(&settings) {
+        tracing::warn!("{stray}");
+    }
     block_on(&settings, async {
         let hangup = signals::hangup().map_err(Failure::Bug)?;
         let (stores, shared) = (open_state(&settings)?, shared_backend(&settings)?);

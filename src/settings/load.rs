@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use config::{Config, ConfigError, Environment, File, FileFormat, Value};
+use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKind};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
 
@@ -14,10 +15,10 @@ use super::model::Settings;
 use super::problem::{SettingProblems, SettingsError};
 use super::section::Setting;
 
-const DEFAULTS: &str = include_str!("../../config/default.toml");
+pub(crate) const DEFAULTS: &str = include_str!("../../config/default.toml");
 /// Two underscores follow it: Kubernetes sets names like `LINK_REPORT_PROXY_PORT` for a Service of that name.
-const PREFIX: &str = "LINK_REPORT_PROXY";
-const SEPARATOR: &str = "__";
+pub(super) const PREFIX: &str = "LINK_REPORT_PROXY";
+pub(super) const SEPARATOR: &str = "__";
 
 /// Where settings are read from, also again while the proxy runs. Not printable: it holds secrets.
 #[derive(Clone)]
@@ -25,7 +26,7 @@ pub struct SettingsSources {
     /// TOML over the compiled-in defaults.
     defaults: String,
     file: Option<PathBuf>,
-    environment: Vec<(OsString, OsString)>,
+    pub(super) environment: Vec<(OsString, OsString)>,
 }
 
 // === impl SettingsSources ===
@@ -68,18 +69,61 @@ impl SettingsSources {
         problems.finish(text.ok()).map(|text| Some(text.into()))
     }
 
+    /// `admin.listen`, the only setting that `healthcheck` needs; the others are not checked.
+    ///
+    /// # Errors
+    /// As [`SettingsSources::load`].
+    pub fn admin_listen(&self) -> Result<SocketAddr, SettingsError> {
+        let (environment, mut problems) = our_variables(self.environment.iter().cloned());
+        let merged = self.merge(self.read()?.as_ref(), environment, &mut problems);
+        let merged = problems.finish(merged)?;
+        let value = |value: Value, key| match value.kind {
+            ValueKind::Table(mut table) => table.remove(key),
+            _ => None,
+        };
+        let listen = value(merged, "admin").and_then(|admin| value(admin, "listen"));
+        let listen = Setting::read(listen, "admin.listen", &mut problems);
+        problems.finish(listen)
+    }
+
     /// Checks all settings, with this text in place of the file's.
     ///
     /// # Errors
     /// As [`SettingsSources::load`].
     pub fn parse(&self, text: Option<&SecretString>) -> Result<Settings, SettingsError> {
         let (environment, mut problems) = our_variables(self.environment.iter().cloned());
-        let merged = merge(&self.defaults, text, environment, &mut problems);
+        let merged = self.merge(text, environment, &mut problems);
         let merged = problems.finish(merged)?;
         let settings = Settings::read(Some(merged), "", &mut problems);
         let settings = problems.finish(settings)?;
         check(&settings, &mut problems);
         problems.finish(Some(settings))
+    }
+
+    fn merge(
+        &self,
+        file: Option<&SecretString>,
+        environment: HashMap<String, String>,
+        problems: &mut SettingProblems,
+    ) -> Option<Value> {
+        let mut layers = Config::builder();
+        for defaults in [DEFAULTS, &self.defaults] {
+            layers = layers.add_source(File::from_str(defaults, FileFormat::Toml));
+        }
+        if let Some(text) = file {
+            layers = layers.add_source(File::from_str(text.expose_secret(), FileFormat::Toml));
+        }
+        // No `try_parsing`: a token of `0123` or `1e5` would be guessed into a number.
+        let environment = Environment::with_prefix(PREFIX).separator(SEPARATOR).source(Some(environment));
+        match layers.add_source(environment).build() {
+            Ok(config) => Some(config.cache),
+            // Only the file's syntax can be wrong: the defaults are compiled in, and variables have no syntax.
+            Err(error) => {
+                let file = self.file.as_deref().unwrap_or(Path::new("the file")).display();
+                problems.add("--config", format!("{file}: {}", syntax(&error)));
+                None
+            }
+        }
     }
 }
 
@@ -150,31 +194,6 @@ fn our_variables<K: Into<OsString>, V: Into<OsString>>(
         problems.add(&key, "is not UTF-8");
     }
     (values, problems)
-}
-
-fn merge(
-    defaults: &str,
-    file: Option<&SecretString>,
-    environment: HashMap<String, String>,
-    problems: &mut SettingProblems,
-) -> Option<Value> {
-    let mut layers = Config::builder();
-    for defaults in [DEFAULTS, defaults] {
-        layers = layers.add_source(File::from_str(defaults, FileFormat::Toml));
-    }
-    if let Some(text) = file {
-        layers = layers.add_source(File::from_str(text.expose_secret(), FileFormat::Toml));
-    }
-    // No `try_parsing`: a token of `0123` or `1e5` would be guessed into a number.
-    let environment = Environment::with_prefix(PREFIX).separator(SEPARATOR).source(Some(environment));
-    match layers.add_source(environment).build() {
-        Ok(config) => Some(config.cache),
-        // Only the file's syntax can be wrong: the defaults are compiled in, and variables have no syntax.
-        Err(error) => {
-            problems.add("--config", syntax(&error));
-            None
-        }
-    }
 }
 
 /// The position and the reason; the lines between them quote the file, and perhaps a secret with it.

@@ -16,10 +16,13 @@ mod host_port;
 mod load;
 mod model;
 mod namespace;
+mod origins;
 #[cfg(test)]
 mod plan_tests;
 mod printable;
 mod problem;
+#[cfg(test)]
+mod reference_tests;
 mod reload;
 mod scalar;
 mod seal_keys;
@@ -39,10 +42,13 @@ pub use client_tokens::ClientToken;
 pub(crate) use enums::{ClientNoCache, HostName, LogFormat, TokenSourceKind};
 pub use enums::{DerivationMode, ProbeMode, RefreshMode};
 pub use host_port::HostPort;
+pub(crate) use load::DEFAULTS;
 pub use load::SettingsSources;
 pub use model::Settings;
 pub(crate) use model::{Cache, Circuit, Clients, Cors, Quota};
 pub use namespace::StoreNamespace;
+pub(crate) use origins::{CONFIG_VARIABLE, variable};
+pub use origins::{SettingOrigin, StrayVariable};
 pub(crate) use printable::is_printable;
 pub use problem::SettingsError;
 pub use reload::ReloadedSettings;
