@@ -42,6 +42,7 @@ pub(super) fn quota(
         "day": {
             "limit": day.limit,
             "used": day.used,
+            "assumed_before_start": day.assumed,
             "remaining": day.remaining,
             "reserved_for_misses": day.reserved,
             "external_calls": day.external,
@@ -51,6 +52,10 @@ pub(super) fn quota(
             "calls_per_hour": (day.per_second * HOUR_SECONDS).round(),
             "affordable_calls_per_hour": day.remaining.map(|left| (f64::from(left) / hours_left).round()),
             "forecast": forecast(day.forecast),
+            "exhausted_at": match day.forecast {
+                Forecast::ExhaustedAt(at) => rfc3339(at),
+                Forecast::Enough | Forecast::Exhausted => None,
+            },
         },
         "fleet": shared.as_ref().map(|shared| json!({
             "last_charge": fleet.and_then(FleetStatus::last_charge),

@@ -85,6 +85,14 @@ impl App {
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
+        let assumed = quota.snapshot().day.assumed;
+        if assumed > 0 {
+            tracing::info!(
+                assumed,
+                "nobody has counted the calls made today before this start: an even pace since 00:00 UTC is assumed \
+                 (assumed_before_start in GET /quota)"
+            );
+        }
         let joined =
             shared.map(|backend| fleet::join(backend, settings, &quota, (&metrics, &clock), &mut background));
         let membership = joined.as_ref().map(|joined| Arc::clone(&joined.membership));

@@ -9,7 +9,7 @@ use super::App;
 use crate::{
     admin::Admin,
     server::{ConnectionLimits, Listener},
-    settings::Settings,
+    settings::{Settings, variable},
 };
 
 /// The admin port's `max_connections`: enough for a scraper, probes and a few people.
@@ -26,7 +26,7 @@ pub struct Ports {
 
 /// A port cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("{key}: cannot listen on {address}: {source}")]
+#[error("{key}: cannot listen on {address}: {source} ({} sets another one)", variable(key))]
 pub struct RunError {
     key: &'static str,
     address: SocketAddr,

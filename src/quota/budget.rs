@@ -277,6 +277,7 @@ impl DailyBudget {
         DayCount {
             limit: self.limits.calls,
             used: today.used,
+            assumed: today.assumed,
             remaining: left,
             reserved: left.map_or(0, |left| left.min(self.reserved(now))),
             external: today.external(self.limits.calls.map_or(0, NonZeroU32::get)),
