@@ -4,6 +4,7 @@
 //! upstream, the quota or the token: a sidecar that is not ready takes its whole Pod out of service.
 
 mod callers;
+mod config;
 mod explain;
 mod fleet;
 mod list;
@@ -13,6 +14,7 @@ mod reply;
 mod routes;
 mod status;
 
+pub use config::ShownConfig;
 pub use fleet::FleetStatus;
 pub(crate) use readiness::Readiness;
 pub use routes::{Admin, AdminState};

@@ -9,13 +9,10 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, FutureExt as _};
-use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
-    FleetStatus, Readiness,
+    FleetStatus, Readiness, ShownConfig,
     callers::Callers,
     explain::Explanation,
     fleet,
@@ -33,6 +30,8 @@ use crate::{
     telemetry::Metrics,
     token::TokenManager,
 };
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
 
 /// A snapshot is removed within some milliseconds, unless the disk hangs.
 const REMOVED_WITHIN: Duration = Duration::from_secs(5);
@@ -57,8 +56,8 @@ pub struct AdminState {
     pub started_at: SystemTime,
     /// Shown by `/token`.
     pub tokens: TokenManager,
-    /// Shown by `/config`: the effective settings, with secrets redacted.
-    pub settings: Value,
+    /// Shown by `/config`.
+    pub config: Arc<ShownConfig>,
     /// The token that purging requires; `None`: any client on this machine may purge, and no other.
     pub purge_auth: Option<BearerAuth>,
     /// Shown by `/fleet`; `None`: nothing is shared.
@@ -145,7 +144,7 @@ impl Admin {
                     &serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "revision": Metrics::revision() }),
                 )
             },
-            "/config" => |state| json(&state.settings),
+            "/config" => |state| json(&state.config.show()),
             "/quota" => |state| {
                 let snapshot = state.quota.snapshot();
                 let plan = state.memory.plan_status(snapshot.now()).zip(state.memory.probe_status());

@@ -46,6 +46,7 @@ pub(super) fn quota(
         "day": {
             "limit": day.limit,
             "used": day.used,
+            "assumed_before_start": day.assumed,
             "remaining": day.remaining,
             "reserved_for_misses": day.reserved,
             "external_calls": day.external,

@@ -1,6 +1,6 @@
 //! Builds the app from the settings: metrics, token manager, quota, cache, and the services of both ports.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use hyper_util::client::legacy::connect::Connect;
@@ -9,20 +9,21 @@ use super::{
     Calls, Dependencies, Environment, SetupError,
     calls::{UpstreamCalls, calls, pressure_of},
     change_prober::ChangeProber,
-    credentials::{bearer_auth, named_tokens, tokens},
+    clients::{ClientRules, TokenFile},
+    credentials::{bearer_auth, tokens},
     fleet, labels, options,
     plan_keeper::PlanKeeper,
+    reload::LiveSettings,
     snapshot_keeper::{SnapshotKeeper, SnapshotOf},
-    stack::data_port,
+    stack::{CallerRules, data_port},
 };
 use crate::{
-    admin::{AdminState, Readiness},
+    admin::{AdminState, Readiness, ShownConfig},
     cache::{ReportCache, SharedReportCheck},
     inbound::ReportService,
     quota::{InitialCount, Quota},
     refresh::ShadowStatus,
     report::ClientNumber,
-    server::BearerAuth,
     settings::Settings,
     shared::Membership,
     state::StateStores,
@@ -41,6 +42,8 @@ pub struct App {
     pub snapshot: Option<Arc<SnapshotKeeper>>,
     /// This replica's membership in the fleet that shares a store, to be ended at the end.
     pub membership: Option<Arc<Membership>>,
+    /// The settings in force, which can be reloaded.
+    pub live: Arc<LiveSettings>,
     /// Background tasks, to be run while the ports are open; none of them completes.
     pub background: Vec<BoxFuture<'static, ()>>,
 }
@@ -87,6 +90,14 @@ impl App {
         let limits = options::quota_limits(&settings.quota);
         let opening = InitialCount::of(&call_counter).await.map_err(SetupError::Ledger)?.unwrap_or(opening);
         let quota = Quota::new(limits, opening, clock.clone(), metrics.quota.clone());
+        let assumed = quota.snapshot().day.assumed;
+        if assumed > 0 {
+            tracing::info!(
+                assumed,
+                "nobody has counted the calls made today before this start: an even pace since 00:00 UTC is assumed \
+                 (assumed_before_start in GET /quota)"
+            );
+        }
         let joined =
             shared.map(|backend| fleet::join(backend, settings, &quota, (&metrics, &clock), &mut background));
         let membership = joined.as_ref().map(|joined| Arc::clone(&joined.membership));
@@ -107,26 +118,19 @@ impl App {
             pressure_of(&quota),
             metrics.cache.clone(),
         ));
-        let (reports, fleet) = match joined {
+        let (reports, fleet, tier) = match joined {
             Some(joined) => {
                 fleet::keep_in_touch(&joined.membership, &quota, &tokens, &mut background);
                 let below = fleet::Below { memory: &memory, tokens: &tokens, calls: reports };
                 let check = SharedReportCheck::new(seal, &metrics);
                 let (reports, tier) = fleet::share_reports(&joined, below, check, settings, &mut background);
-                (reports, Some(joined.status(tier, settings)))
+                (reports, Some(joined.status(Arc::clone(&tier), settings)), Some(tier))
             }
-            None => (reports, None),
+            None => (reports, None, None),
         };
-        let clients = bearer_auth(
-            "clients.tokens_file",
-            settings.clients.tokens_file.as_ref(),
-            {
-                let metrics = Arc::clone(&metrics);
-                move |tokens| named_tokens(&metrics, tokens)
-            },
-            &metrics,
-            &mut background,
-        )?;
+        let (clients, client_rules, client_keeper) =
+            ClientRules::start(TokenFile::read(&settings.clients)?, &metrics);
+        background.push(Box::pin(client_keeper.run()));
         let purge_auth = bearer_auth(
             "admin.token_file",
             settings.admin.token_file.as_ref(),
@@ -135,8 +139,8 @@ impl App {
             &mut background,
         )?;
 
-        let clients = clients.unwrap_or_else(BearerAuth::anybody);
-        let front = data_port(settings, Arc::clone(&memory), reports, clients, &metrics);
+        let callers = CallerRules::new(settings, clients);
+        let front = data_port(settings, Arc::clone(&memory), reports, &callers, &metrics);
 
         background.push(Box::pin(tokens.clone().watch()));
         let plan = Arc::new(PlanKeeper::resume(Arc::clone(&memory), quota.clone(), plan_store).await);
@@ -159,20 +163,36 @@ impl App {
             seen_tokens.observe();
             seen_quota.observe();
         });
+        metrics.config.loaded(clock.now());
+        let config = Arc::new(ShownConfig::new(settings.effective(), clock.now()));
+        let browser_guard = options::browser_guard(settings, settings.admin.listen, callers.origins.clone());
+        let live = LiveSettings {
+            current: Mutex::new(settings.clone()),
+            memory: Arc::clone(&memory),
+            quota: quota.clone(),
+            plan: Arc::clone(&plan),
+            tier,
+            clients: client_rules,
+            callers,
+            shown: Arc::clone(&config),
+            metrics: metrics.config.clone(),
+            clock,
+        };
         let admin = AdminState {
-            browser_guard: options::browser_guard(settings, settings.admin.listen),
+            browser_guard,
             readiness: Readiness::default(),
             metrics,
             memory,
             quota,
             started_at,
             tokens,
-            settings: settings.effective(),
+            config,
             purge_auth,
             fleet,
             purges,
             snapshots: snapshot.as_ref().map(|snapshot| snapshot.store()),
         };
-        Ok(Self { front: Arc::new(front), admin: Arc::new(admin), plan, snapshot, membership, background })
+        let (front, admin, live) = (Arc::new(front), Arc::new(admin), Arc::new(live));
+        Ok(Self { front, admin, plan, snapshot, membership, live, background })
     }
 }

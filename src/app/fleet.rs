@@ -192,13 +192,7 @@ pub(super) fn share_reports(
     background: &mut Vec<BoxFuture<'static, ()>>,
 ) -> (Calls, Arc<SharedTier>) {
     let membership = &fleet.membership;
-    // A retry waits for its place again.
-    let attempts = 2 * (settings.quota.max_wait + settings.upstream.attempt_timeout);
-    let cache = &settings.cache;
-    let lifetimes = SharedLifetimes {
-        lease: attempts + LEASE_MARGIN,
-        keep: cache.stale_if_error.max(cache.stale_while_revalidate).max(cache.ttl),
-    };
+    let lifetimes = shared_lifetimes(settings);
     let (below, metrics) = (Arc::clone(memory), fleet.metrics.clone());
     let tier = Arc::new(SharedTier::new(
         below,
@@ -214,6 +208,17 @@ pub(super) fn share_reports(
         tokens.clone(),
     )));
     (Calls::new(step(SharedFetch(Arc::clone(&tier))).layer(TowerService(calls))), tier)
+}
+
+/// How long what this replica has in the store lasts.
+pub(super) fn shared_lifetimes(settings: &Settings) -> SharedLifetimes {
+    // A retry waits for its place again.
+    let attempts = 2 * (settings.quota.max_wait + settings.upstream.attempt_timeout);
+    let cache = &settings.cache;
+    SharedLifetimes {
+        lease: attempts + LEASE_MARGIN,
+        keep: cache.stale_if_error.max(cache.stale_while_revalidate).max(cache.ttl),
+    }
 }
 
 /// Tells the other replicas of purges.

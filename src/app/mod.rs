@@ -4,8 +4,10 @@
 
 mod calls;
 mod change_prober;
+mod clients;
 mod clock_reading;
 mod composition;
+mod cors;
 mod credentials;
 mod dependencies;
 mod feed_position;
@@ -13,6 +15,7 @@ mod fleet;
 mod labels;
 mod options;
 mod plan_keeper;
+mod reload;
 mod run;
 mod snapshot_head;
 mod snapshot_keeper;
@@ -24,6 +27,7 @@ pub(crate) use dependencies::SetupError;
 pub use dependencies::{Dependencies, Environment, SharedBackend};
 pub use options::{cache_options, quota_limits};
 pub use plan_keeper::PlanKeeper;
+pub use reload::{LiveSettings, ReloadError};
 pub use run::{Ports, RunError, run};
 pub use snapshot_keeper::SnapshotKeeper;
-pub use stack::{RequestLimits, data_port, misses};
+pub use stack::{CallerRules, RequestLimits, data_port, misses};

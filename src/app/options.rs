@@ -14,12 +14,13 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::{
     cache::{CacheOptions, PlanClock, RefreshPlanOptions, RefreshSchedule, RefreshWaiting},
+    inbound::NoCache,
     quota::QuotaLimits,
     refresh::{PriceLimits, RefreshPolicy, ShadowMode},
     report::LifetimePolicy,
     resilience::CircuitLimits,
-    server::BrowserGuard,
-    settings::{self, HostName, Settings},
+    server::{AllowedOrigins, BrowserGuard},
+    settings::{self, ClientNoCache, HostName, Settings},
 };
 
 /// How long a browser may cache a CORS preflight response.
@@ -104,27 +105,36 @@ pub(super) fn circuit(circuit: &settings::Circuit) -> CircuitLimits {
     }
 }
 
-pub(super) fn cors(cors: &settings::Cors) -> Option<CorsLayer> {
-    let origins = allowed_origins(cors);
+pub(super) fn cors(origins: AllowedOrigins) -> CorsLayer {
     let shown = ["cache-status", "proxy-status", "x-request-id"].map(HeaderName::from_static);
-    (!origins.is_empty()).then(|| {
-        CorsLayer::new()
-            .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::HEAD])
-            // The proxy forwards no request header, so any may be allowed.
-            .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers(shown.into_iter().chain([AGE, ETAG, RETRY_AFTER]).collect::<Vec<_>>())
-            .vary([ORIGIN])
-            .max_age(PREFLIGHT_AGE)
-    })
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _request| origins.allows(origin)))
+        .allow_methods([Method::GET, Method::HEAD])
+        // The proxy forwards no request header, so any may be allowed.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(shown.into_iter().chain([AGE, ETAG, RETRY_AFTER]).collect::<Vec<_>>())
+        .vary([ORIGIN])
+        .max_age(PREFLIGHT_AGE)
+}
+
+/// What a client's `no-cache` does.
+pub(super) fn no_cache(cache: &settings::Cache) -> NoCache {
+    match cache.client_no_cache {
+        ClientNoCache::Ignore => NoCache::Ignored,
+        ClientNoCache::Limited => NoCache::Limited,
+    }
 }
 
 /// The browser guard of the port that listens on this address.
-pub(super) fn browser_guard(settings: &Settings, listen: SocketAddr) -> BrowserGuard {
+pub(super) fn browser_guard(
+    settings: &Settings,
+    listen: SocketAddr,
+    origins: AllowedOrigins,
+) -> BrowserGuard {
     let hosts: Vec<_> = settings.server.allowed_hosts.iter().map(HostName::as_str).collect();
-    BrowserGuard::new(listen.ip(), &hosts, &allowed_origins(&settings.cors))
+    BrowserGuard::new(listen.ip(), &hosts, origins)
 }
 
-fn allowed_origins(cors: &settings::Cors) -> Vec<HeaderValue> {
+pub(super) fn allowed_origins(cors: &settings::Cors) -> Vec<HeaderValue> {
     cors.allowed_origins.iter().map(|origin| origin.header().clone()).collect()
 }

@@ -53,7 +53,7 @@ impl PlanKeeper {
         }
     }
 
-    async fn minute(&self) {
+    pub(super) async fn minute(&self) {
         let snapshot = self.quota.snapshot();
         let (day, yesterday_exceeded_after) = (&snapshot.day, snapshot.day.yesterday_exceeded_after);
         // A lockout leaves no calls, whatever was counted. Were they planned with, the price would fall until midnight, and

@@ -12,7 +12,7 @@ use super::App;
 use crate::{
     admin::Admin,
     server::{ConnectionLimits, Listener},
-    settings::Settings,
+    settings::{Settings, variable},
 };
 
 /// The admin port's `max_connections`: enough for a scraper, probes and a few people.
@@ -33,7 +33,7 @@ pub struct Ports {
 
 /// A port cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("{key}: cannot listen on {address}: {source}")]
+#[error("{key}: cannot listen on {address}: {source} ({} sets another one)", variable(key))]
 pub struct RunError {
     key: &'static str,
     address: SocketAddr,
@@ -52,7 +52,7 @@ pub async fn run(
     listening: impl FnOnce(Ports),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let App { front, admin, plan, snapshot, membership, background } = app;
+    let App { front, admin, plan, snapshot, membership, live: _, background } = app;
     let limits =
         ConnectionLimits { head: settings.server.header_timeout, idle: settings.server.idle_timeout };
     let (data, data_address) =

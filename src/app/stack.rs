@@ -2,20 +2,19 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use http::HeaderValue;
 use tower::{Service, ServiceBuilder};
 
-use super::{Calls, options};
+use super::{Calls, cors::CorsWhereAllowedLayer, options};
 use crate::{
     cache::{Cache, CacheLayer, Miss, ReportCache, Served},
     inbound::{
-        AccessLog, CrossOrigin, InFlightLimit, NoCache, ReportService, RequestParser, Responder, SlowPath,
+        AccessLog, InFlightLimit, NoCacheRule, ReportService, RequestParser, Responder, SlowPath,
         catch_panic, complete_head, deadline, record, respond, shed_load, stale_if_error, trace,
     },
     middleware::from_fn,
     report::{Call, FetchError, Fetched},
-    server::BearerAuth,
-    settings::{ClientNoCache, Settings},
+    server::{AllowedOrigins, BearerAuth},
+    settings::Settings,
     telemetry::Metrics,
 };
 
@@ -28,36 +27,47 @@ pub struct RequestLimits {
     pub request_timeout: Duration,
 }
 
-/// The data port's service: serves `clients` from the cache `memory`, which fetches by `calls`.
+/// What the data port allows its callers. Cheap to clone; all clones see a change at once.
+#[derive(Debug, Clone)]
+pub struct CallerRules {
+    /// The tokens that are accepted.
+    pub clients: BearerAuth,
+    pub(super) origins: AllowedOrigins,
+    pub(super) no_cache: NoCacheRule,
+}
+
+// === impl CallerRules ===
+
+impl CallerRules {
+    /// Those of the settings, for these clients.
+    pub fn new(settings: &Settings, clients: BearerAuth) -> Self {
+        let origins = AllowedOrigins::new(options::allowed_origins(&settings.cors));
+        let no_cache = NoCacheRule::new(options::no_cache(&settings.cache));
+        Self { clients, origins, no_cache }
+    }
+}
+
+/// The data port's service: serves callers from the cache `memory`, which fetches by `calls`.
 pub fn data_port(
     settings: &Settings,
     memory: Arc<ReportCache>,
     calls: Calls,
-    clients: BearerAuth,
+    rules: &CallerRules,
     metrics: &Metrics,
 ) -> ReportService<Calls> {
-    let cross_origin = match settings.cors.allowed_origins.as_slice() {
-        [] => CrossOrigin::Off,
-        [_, ..] => CrossOrigin::On,
-    };
+    let CallerRules { clients, origins, no_cache } = rules.clone();
     // Parses and authenticates every request, once.
     let parser = RequestParser {
-        browser_guard: options::browser_guard(settings, settings.server.listen),
+        browser_guard: options::browser_guard(settings, settings.server.listen, origins.clone()),
         clients,
-        no_cache: match settings.cache.client_no_cache {
-            ClientNoCache::Ignore => NoCache::Ignored,
-            ClientNoCache::Limited => NoCache::Limited,
-        },
-        cross_origin,
+        no_cache,
+        allowed_origins: origins.clone(),
     };
-    let responder = Arc::new(Responder::new(match cross_origin {
-        CrossOrigin::Off => HeaderValue::from_static("accept-encoding"),
-        CrossOrigin::On => HeaderValue::from_static("accept-encoding, origin"),
-    }));
+    let responder = Arc::new(Responder::new(origins.clone()));
     let access_log = Arc::new(AccessLog::new(metrics.requests.clone(), metrics.clients.clone()));
     let cache = ServiceBuilder::new().layer(CacheLayer::new(memory)).service(calls);
 
-    let slow_path = slow_path(settings, &cache, &responder, &access_log);
+    let slow_path = slow_path(settings, origins, &cache, &responder, &access_log);
     // The fast path has no tower layers: a hit needs none of them. Other requests go to the slow path already parsed,
     // authenticated and looked up.
     ReportService::new(parser, cache, responder, access_log, slow_path)
@@ -66,6 +76,7 @@ pub fn data_port(
 /// The slow path: the layers that a request passes if the fast path does not answer it.
 fn slow_path(
     settings: &Settings,
+    origins: AllowedOrigins,
     cache: &Cache<Calls>,
     responder: &Arc<Responder>,
     access_log: &Arc<AccessLog>,
@@ -74,12 +85,13 @@ fn slow_path(
         max_in_flight: settings.server.max_in_flight,
         request_timeout: settings.server.request_timeout,
     };
+    let cors = CorsWhereAllowedLayer { cors: options::cors(origins.clone()), origins };
     let stack = ServiceBuilder::new()
         // Outermost: the response to a CORS preflight needs an id too, and may leave a body unread.
         .layer(from_fn((), complete_head))
         // Above all errors: a browser must be allowed to read them too. Preflights end here: they request no report, and
         // are neither counted nor logged.
-        .option_layer(options::cors(&settings.cors))
+        .layer(cors)
         // The access log, above everything that can fail: every request is counted, timed and logged.
         .layer(from_fn(Arc::clone(access_log), record))
         // The span, below the access log, whose line has the same fields; above everything else that logs.

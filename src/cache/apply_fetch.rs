@@ -125,10 +125,8 @@ impl ReportCache {
             let before = before_other.as_ref();
             let source = EntrySource::Derived;
             let arrival = NewEntry { times, source, before, recorded, polls, exchange: &exchange };
-            let (entry, lifetime) = (self.new_entry(answer, arrival), *landed.entry.lifetime());
             // Without a jitter of its own: a refresh of either renews both.
-            let same = entry.lifetime().reason == lifetime.reason;
-            let entry = if same { entry.with_lifetime(lifetime) } else { entry };
+            let entry = self.new_entry(answer, arrival).due_with(&landed.entry);
             self.land(other, entry, &exchange, keep, now)
         });
         let next = match (scope, keep) {
@@ -201,7 +199,7 @@ impl ReportCache {
         >,
     ) -> Entry {
         let clicks = answer.report().map(LinkReport::clicks);
-        let entry = Entry::new(answer, times, before, hits, &self.options.lifetimes, exchange).from(source);
+        let entry = Entry::new(answer, times, before, hits, &self.lifetimes(), exchange).from(source);
         match (clicks, looked) {
             (Some(clicks), Some(looked)) => {
                 let known = KnownOfReport { history: &looked.history, clicks, hits, polls };

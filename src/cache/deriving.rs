@@ -88,7 +88,7 @@ impl ReportCache {
             for key in self.store.keys() {
                 let derived = self.store.get(&key).filter(|entry| entry.source() == EntrySource::Derived);
                 if let Some(entry) = derived.filter(|entry| entry.report().is_some()) {
-                    let keep = self.options.lifetimes.stale_if_error;
+                    let keep = self.lifetimes().stale_if_error;
                     // It weighs as much as before.
                     let _fits = self.store.insert(key, Arc::new(entry.distrusted(keep)), now);
                 }

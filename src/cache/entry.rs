@@ -43,8 +43,8 @@ pub struct Entry {
     source: EntrySource,
     /// When the upstream generated the first of the equal answers that this one is the last of.
     changed_at: Instant,
-    /// How many equal answers in a row came before this one.
-    repeats: u32,
+    /// What its lifetime follows from.
+    observed: Observed,
     /// Of a negative answer: the report before it.
     behind: Option<ReportBehind>,
     refresh_failure: Option<Box<RefreshFailure>>,
@@ -125,13 +125,14 @@ impl Entry {
         // Replicas that hold the same answer agree when it is due. With a jitter of each, the first of many would be early.
         let jitter =
             exchange.flight.map_or_else(Jitter::draw, |FlightNumber(number)| Jitter::of(number.get().into()));
-        let repeats = repeated.map_or(0, |before| before.repeats.saturating_add(1));
+        let repeats = repeated.map_or(0, |before| before.observed.repeats.saturating_add(1));
+        let observed = Observed { reason, repeats, age, jitter };
         Self {
-            lifetime: policy.lifetime(Observed { reason, repeats, age, jitter }),
+            lifetime: policy.lifetime(observed),
             times,
             source: EntrySource::Fetched,
             changed_at: unchanged.map_or(generated_at, |before| before.changed_at),
-            repeats,
+            observed,
             behind: before
                 .filter(|_| reason == LifetimeReason::Refused)
                 .and_then(|before| before.kept_behind(stored_at)),
@@ -161,6 +162,26 @@ impl Entry {
         Self { lifetime, ..self }
     }
 
+    /// The same entry, due when `other` is, of which the same call has brought the answer; if both are of the same kind.
+    pub(super) fn due_with(self, other: &Self) -> Self {
+        if self.lifetime.reason == other.lifetime.reason {
+            let observed = Observed { jitter: other.observed.jitter, ..self.observed };
+            Self { lifetime: other.lifetime, observed, ..self }
+        } else {
+            self
+        }
+    }
+
+    /// The same answer, as if it had come under this policy.
+    pub(super) fn under(&self, policy: &LifetimePolicy) -> Self {
+        let lifetime = policy.renewed(self.lifetime, self.observed);
+        let behind = self.behind.as_ref().map(|ReportBehind { report, negative_since }| ReportBehind {
+            report: Arc::new(report.under(policy)),
+            negative_since: *negative_since,
+        });
+        Self { lifetime, behind, ..self.again() }
+    }
+
     /// The same answer, whose refresh has failed.
     pub(super) fn with_failure(&self, error: FetchError, now: Instant) -> Self {
         let failure = RefreshFailure::after(self.refresh_failure(), error, now);
@@ -181,7 +202,7 @@ impl Entry {
             times: self.times,
             source: self.source,
             changed_at: self.changed_at,
-            repeats: self.repeats,
+            observed: self.observed,
             behind: self.behind.clone(),
             refresh_failure: self.refresh_failure.clone(),
             gzip: self.gzip.clone(),

@@ -61,12 +61,12 @@ impl EvictionQueue {
         }
     }
 
-    /// Takes out the key to evict next; `None` when all fit into `most` bytes. The `newcomer` is evicted last. `hits`
+    /// Takes out the key to evict next; `None` when all fit into `most` bytes. A `newcomer` is evicted last. `hits`
     /// returns the hits of a key; `chances` is how many more used keys may go to the back.
     pub(super) fn evict(
         &mut self,
         most: u64,
-        newcomer: &ReportKey,
+        newcomer: Option<&ReportKey>,
         hits: impl Fn(&ReportKey) -> u64,
         chances: &mut usize,
     ) -> Option<ReportKey> {
@@ -77,7 +77,7 @@ impl EvictionQueue {
                 continue;
             };
             let before = std::mem::replace(&mut place.hits, hits(&key));
-            if key == *newcomer && others {
+            if newcomer == Some(&key) && others {
                 self.order.push_back((key, ticket));
             } else if place.hits != before && *chances > 0 {
                 *chances -= 1;
@@ -113,7 +113,7 @@ mod tests {
     fn evicted(queue: &mut EvictionQueue, newcomer: u128, used: &[u128], mut chances: usize) -> Vec<u128> {
         let hits = |asked: &ReportKey| u64::from(used.iter().any(|used| key(*used) == *asked));
         let mut gone = Vec::new();
-        while let Some(victim) = queue.evict(100, &key(newcomer), hits, &mut chances) {
+        while let Some(victim) = queue.evict(100, Some(&key(newcomer)), hits, &mut chances) {
             gone.push((0..1_000).find(|number| key(*number) == victim).unwrap());
         }
         gone

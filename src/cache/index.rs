@@ -29,13 +29,13 @@ pub(super) struct EntryIndex {
     index: Index,
     changes: Mutex<Changes>,
     statistics: Statistics,
-    max_bytes: u64,
     metrics: CacheMetrics,
 }
 
 #[derive(Debug)]
 struct Changes {
     queue: EvictionQueue,
+    max_bytes: u64,
     /// The shard whose turn it was to be searched for expired entries.
     sweep: usize,
     /// Counts the entries that came and went.
@@ -70,9 +70,15 @@ type Shard = RwLock<HashMap<ReportKey, Arc<Entry>, RandomState>>;
 impl EntryIndex {
     /// An empty one for entries that weigh at most `max_bytes` together.
     pub(super) fn new(max_bytes: u64, clock: PlanClock, metrics: CacheMetrics) -> Self {
-        let changes = Changes { queue: EvictionQueue::default(), sweep: 0, count: 0, expiry: [None; SHARDS] };
+        let changes = Changes {
+            queue: EvictionQueue::default(),
+            max_bytes,
+            sweep: 0,
+            count: 0,
+            expiry: [None; SHARDS],
+        };
         let (changes, statistics) = (Mutex::new(changes), Statistics::new(clock));
-        Self { index: Index::new(), changes, statistics, max_bytes, metrics }
+        Self { index: Index::new(), changes, statistics, metrics }
     }
 
     /// What is known of each activity, whether or not it has entries.
@@ -90,12 +96,12 @@ impl EntryIndex {
     /// [`TooHeavy`] if the entry alone is heavier than `max_bytes`; the entry before it stays.
     pub(super) fn insert(&self, key: ReportKey, entry: Arc<Entry>, now: Instant) -> Result<(), TooHeavy> {
         let weight = entry.weight() as u64;
-        if weight > self.max_bytes {
+        let mut changes = self.changes();
+        if weight > changes.max_bytes {
             return Err(TooHeavy { weight });
         }
-        let mut changes = self.changes();
         self.put(&mut changes, key, entry, weight);
-        self.make_room(&mut changes, &key);
+        self.make_room(&mut changes, Some(&key), CHANCES);
         self.sweep(&mut changes, now);
         Ok(())
     }
@@ -105,7 +111,7 @@ impl EntryIndex {
         let weight = entry.weight() as u64;
         let mut changes = self.changes();
         let (_entries, bytes) = changes.queue.size();
-        if bytes.saturating_add(weight) > self.max_bytes || self.get(&key).is_some() {
+        if bytes.saturating_add(weight) > changes.max_bytes || self.get(&key).is_some() {
             return Fits::No;
         }
         self.put(&mut changes, key, entry, weight);
@@ -118,6 +124,24 @@ impl EntryIndex {
         let expiry = &mut changes.expiry[self.index.shard_of(&key)];
         *expiry = earlier(*expiry, entry.dead_from());
         self.index.insert(key, entry);
+    }
+
+    /// Replaces `entry` by another one with the same answer, unless it has been replaced or removed.
+    pub(super) fn replace(&self, key: &ReportKey, entry: &Arc<Entry>, new: Arc<Entry>) {
+        let mut changes = self.changes();
+        if self.get(key).is_some_and(|held| Arc::ptr_eq(&held, entry)) {
+            let expiry = &mut changes.expiry[self.index.shard_of(key)];
+            *expiry = earlier(*expiry, new.dead_from());
+            self.index.insert(*key, new);
+        }
+    }
+
+    /// Changes the bound on the weight, and evicts entries until all fit.
+    pub(super) fn resize(&self, max_bytes: u64) {
+        let mut changes = self.changes();
+        changes.max_bytes = max_bytes;
+        let (entries, _bytes) = changes.queue.size();
+        self.make_room(&mut changes, None, usize::try_from(entries).unwrap_or(usize::MAX));
     }
 
     /// Removes the entry of a key at an operator's request. Returns whether there was one.
@@ -138,7 +162,7 @@ impl EntryIndex {
         let mut changes = self.changes();
         if let Some(held) = self.get(key) {
             changes.queue.reweigh(key, held.weight() as u64);
-            self.make_room(&mut changes, key);
+            self.make_room(&mut changes, Some(key), CHANCES);
         }
     }
 
@@ -165,14 +189,13 @@ impl EntryIndex {
     }
 
     /// The bound on the weight.
-    pub(super) const fn max_bytes(&self) -> u64 {
-        self.max_bytes
+    pub(super) fn max_bytes(&self) -> u64 {
+        self.changes().max_bytes
     }
 
-    fn make_room(&self, changes: &mut Changes, newcomer: &ReportKey) {
-        let mut chances = CHANCES;
+    fn make_room(&self, changes: &mut Changes, newcomer: Option<&ReportKey>, mut chances: usize) {
         let hits = |key: &ReportKey| self.index.hits(key);
-        while let Some(victim) = changes.queue.evict(self.max_bytes, newcomer, hits, &mut chances) {
+        while let Some(victim) = changes.queue.evict(changes.max_bytes, newcomer, hits, &mut chances) {
             self.remove(changes, &victim, EvictionCause::Size);
         }
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     refresh::{ClickHistory, CopyStats, Pairing},
-    report::{Lifetime, LifetimeReason, ReportKey},
+    report::{Lifetime, ReportKey},
 };
 
 /// When a report will be worth a call is not foreseen for longer than this.
@@ -113,18 +113,11 @@ impl ReportCache {
     /// requests since it was last current. `None`: lifetimes are fixed, or nothing is known of the requests.
     fn lifetime(&self, entry: &Entry, history: &ClickHistory, polls: Option<f64>) -> Option<Lifetime> {
         let plan = self.plan.as_ref()?;
-        let lifetimes = &self.options.lifetimes;
-        let longest = lifetimes.stale_if_error.max(lifetimes.stale_while_revalidate);
         let fresh = match polls {
-            Some(polls) => plan.options.policy.interval(polls, history.rate(), plan.terms().price),
+            Some(polls) => plan.policy().interval(polls, history.rate(), plan.terms().price),
             None => entry.lifetime().fresh,
         };
-        Some(Lifetime {
-            fresh: fresh.min(longest).min(LONGEST_FORESEEN),
-            revalidate: longest,
-            keep: lifetimes.stale_if_error,
-            reason: LifetimeReason::Planned,
-        })
+        Some(self.lifetimes().planned(fresh.min(LONGEST_FORESEEN)))
     }
 }
 

@@ -110,7 +110,7 @@ impl ReportCache {
     /// Is the failure recent enough to be the response? An older one says nothing about the upstream now, so the caller
     /// waits for a fetch instead.
     fn is_recent(&self, refresh_failure: &RefreshFailure, now: Instant) -> bool {
-        now < refresh_failure.retry_at + self.options.lifetimes.stale_while_revalidate.max(RECENT)
+        now < refresh_failure.retry_at + self.lifetimes().stale_while_revalidate.max(RECENT)
     }
 
     /// As [`ReportCache::refresh`], for the next request of this key: its report may wait for a change probe.
@@ -151,7 +151,7 @@ impl ReportCache {
     /// Does a request with `Cache-Control: no-cache` cause a fetch now? Limits how many calls such clients can use:
     /// at most one per `client_no_cache_interval` and key, and none while calls are scarce.
     pub(super) fn may_fetch_anew(&self, entry: &Entry, now: Instant) -> bool {
-        let interval = self.options.client_no_cache_interval;
+        let interval = self.live.get().client_no_cache_interval;
         let tried = entry.refresh_failure().is_some_and(|refresh_failure| {
             refresh_failure.is_resting(now)
                 || now.saturating_duration_since(refresh_failure.tried_at) < interval

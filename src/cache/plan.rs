@@ -63,8 +63,10 @@ pub enum PriceLevel {
 /// The plan, shared by all hits.
 #[derive(Debug)]
 pub(super) struct RefreshPlan {
-    pub(super) options: RefreshPlanOptions,
+    /// Whether a client waits for a refresh.
+    pub(super) waiting: RefreshWaiting,
     terms: TermsCell,
+    policy: PolicyCell,
     control: Mutex<PlanControl>,
     /// Whether one call renews both reports of an activity.
     shared_answers: AtomicBool,
@@ -77,6 +79,9 @@ pub(super) struct RefreshPlan {
 pub(super) struct PlanControl {
     pub(super) controller: PriceController,
     pub(super) ceiling: RefreshCeiling,
+    limits: PriceLimits,
+    /// `cache.unexpected_clicks`
+    pub(super) unexpected_clicks: f64,
     /// When the demand was last summed.
     pub(super) last_slice: Duration,
     /// When `ceiling` last passed some time.
@@ -92,6 +97,13 @@ pub(super) struct PlanControl {
 pub(super) enum SharedAnswers {
     Yes,
     No,
+}
+
+/// [`RefreshPolicy`] in atomics, in nanoseconds.
+#[derive(Debug)]
+struct PolicyCell {
+    min_refresh_interval: AtomicU64,
+    stale_while_revalidate: AtomicU64,
 }
 
 /// [`RefreshTerms`] in atomics.
@@ -115,6 +127,8 @@ impl RefreshPlan {
         let control = Mutex::new(PlanControl {
             controller,
             ceiling,
+            limits: options.limits,
+            unexpected_clicks: options.unexpected_clicks,
             last_slice: now,
             last_minute: now,
             day: None,
@@ -124,19 +138,38 @@ impl RefreshPlan {
             ShadowMode::Off => None,
             mode @ (ShadowMode::Verify | ShadowMode::On) => Some(Mutex::new(ProbeControl::new(mode))),
         };
-        Self { options, terms, control, shared_answers: AtomicBool::new(false), probes }
+        let (waiting, policy) = (options.waiting, PolicyCell::new(options.policy));
+        Self { waiting, terms, policy, control, shared_answers: AtomicBool::new(false), probes }
+    }
+
+    /// Takes over new options; `waiting` and `probes` stay as they are. A new allowance for unexpected clicks counts from
+    /// the next sum of the demand on.
+    pub(super) fn reconfigure(&self, options: RefreshPlanOptions) {
+        self.policy.set(options.policy);
+        let mut control = self.control();
+        control.unexpected_clicks = options.unexpected_clicks;
+        control.limits = options.limits;
+        control.controller.set_limits(options.limits);
+        control.ceiling.set_limit(options.limits.per_day, options.hour_share);
+        self.set_price(control.controller.price());
     }
 
     /// Continues a stored plan.
     pub(super) fn restore(&self, record: PriceRecord, utc: UtcTime) {
         let mut control = self.control();
-        control.controller = PriceController::restore(self.options.limits, record, utc);
+        control.controller = PriceController::restore(control.limits, record, utc);
         self.set_price(control.controller.price());
     }
 
     /// Applies the refresh rule to a hit.
     pub(super) fn decide(&self, copy: &CopyStats, hit: CacheHit) -> RefreshDecision {
-        self.options.policy.decide(copy, hit, &self.terms())
+        self.policy().decide(copy, hit, &self.terms())
+    }
+
+    /// The limits of the rule.
+    #[inline]
+    pub(super) fn policy(&self) -> RefreshPolicy {
+        self.policy.get()
     }
 
     /// The current price and the allowance for unexpected clicks.
@@ -206,6 +239,32 @@ impl RefreshPlan {
 
     pub(super) fn control(&self) -> MutexGuard<'_, PlanControl> {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl PolicyCell ===
+
+impl PolicyCell {
+    fn new(policy: RefreshPolicy) -> Self {
+        let cell =
+            Self { min_refresh_interval: AtomicU64::new(0), stale_while_revalidate: AtomicU64::new(0) };
+        cell.set(policy);
+        cell
+    }
+
+    fn set(&self, policy: RefreshPolicy) {
+        // The settings allow 366 days.
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.min_refresh_interval.store(nanos(policy.min_refresh_interval), Ordering::Relaxed);
+        self.stale_while_revalidate.store(nanos(policy.stale_while_revalidate), Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn get(&self) -> RefreshPolicy {
+        RefreshPolicy {
+            min_refresh_interval: Duration::from_nanos(self.min_refresh_interval.load(Ordering::Relaxed)),
+            stale_while_revalidate: Duration::from_nanos(self.stale_while_revalidate.load(Ordering::Relaxed)),
+        }
     }
 }
 

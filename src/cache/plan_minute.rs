@@ -85,8 +85,8 @@ impl ReportCache {
         let keys = self.keys_per_campaign();
         self.store.statistics().add_to(&mut slice, keys, |key| Some(self.store.get(&key)?.hits()));
         let summary = slice.finish();
-        plan.set_unexpected(summary.unexpected(plan.options.unexpected_clicks));
         let mut control = plan.control();
+        plan.set_unexpected(summary.unexpected(control.unexpected_clicks));
         control.last_slice = now;
         control.controller.observe(&summary, utc);
         SliceDone::Yes

@@ -56,7 +56,7 @@ impl PlannedEntry<'_> {
     fn decide(&self, entry: &Entry, number: u32, hit: CacheHit) -> RefreshDecision {
         let Some(mut polls) = self.check.polls() else { return self.plan.decide(&self.copy, hit) };
         polls.record(number, hit.now);
-        let (policy, terms) = (&self.plan.options.policy, self.plan.terms());
+        let (policy, terms) = (self.plan.policy(), self.plan.terms());
         let decision = match (self.check.scheduled(), entry.refresh_failure()) {
             (Scheduled::No, None) => policy.decide_ahead(&self.copy, hit, &terms, &polls),
             (Scheduled::Yes, _) | (_, Some(_)) => policy.decide(&self.copy, hit, &terms),
@@ -72,12 +72,12 @@ impl PlannedEntry<'_> {
     }
 
     fn is_worth_a_call(&self, hit: CacheHit) -> bool {
-        self.plan.options.policy.is_worth_a_call(&self.copy, hit, &self.plan.terms())
+        self.plan.policy().is_worth_a_call(&self.copy, hit, &self.plan.terms())
     }
 
     /// Whether the client waits for the refresh that this hit causes, and for how long.
     fn patience(&self, hit: CacheHit) -> Option<Patience> {
-        match (self.plan.decide(&self.copy, hit), self.plan.options.waiting) {
+        match (self.plan.decide(&self.copy, hit), self.plan.waiting) {
             (RefreshDecision::RefreshFirst, _) => Some(Patience::UntilEnd),
             (_, RefreshWaiting::Shortly) => Some(Patience::Short),
             (_, RefreshWaiting::Rarely) => None,
@@ -199,7 +199,7 @@ impl ReportCache {
         let hit = self.with_other_answers(key, &planned, entry, hit);
         match plan.decide(&copy, CacheHit { answers: hit.answers.saturating_add(1), ..hit }) {
             RefreshDecision::NotWorthIt => {
-                Refresh::Planned(plan.options.policy.worth_a_call_in(&copy, hit, &plan.terms()))
+                Refresh::Planned(plan.policy().worth_a_call_in(&copy, hit, &plan.terms()))
             }
             RefreshDecision::Refresh | RefreshDecision::RefreshFirst | RefreshDecision::RefreshIn(_) => {
                 self.due(plan, entry, now)

@@ -14,6 +14,7 @@ use super::{
     flight::{FlightAudience, FlightScope, Flights, Joined},
     gzip::Encoded,
     index::EntryIndex,
+    live_options::{KeptOptions, LiveOptions, LiveValues},
     plan::RefreshPlan,
 };
 use crate::{
@@ -55,7 +56,8 @@ pub enum RefreshSchedule {
 /// Entries, failures, statistics and flights.
 #[derive(Debug)]
 pub struct ReportCache {
-    pub(super) options: CacheOptions,
+    pub(super) options: KeptOptions,
+    pub(super) live: LiveOptions,
     pub(super) flights: Arc<Flights>,
     pub(super) store: EntryIndex,
     pub(super) failures: Failures,
@@ -126,7 +128,7 @@ pub enum Refresh {
 impl ReportCache {
     /// An empty cache.
     pub fn new(options: CacheOptions, quota_pressure: QuotaPressureFn, metrics: CacheMetrics) -> Self {
-        let clock = options.clock;
+        let CacheOptions { clock, lifetimes, client_no_cache_interval, .. } = options;
         metrics.max_bytes(options.max_bytes);
         let store = EntryIndex::new(options.max_bytes, clock, metrics.clone());
         let plan = match options.refresh {
@@ -138,7 +140,8 @@ impl ReportCache {
         };
         let derivation = DerivationControl::new(options.derivation, &metrics).map(Mutex::new);
         Self {
-            options,
+            live: LiveOptions::new(LiveValues { lifetimes, client_no_cache_interval }),
+            options: KeptOptions { clock, derivation: options.derivation },
             flights: Arc::default(),
             store,
             failures: Failures::new(),
@@ -184,7 +187,7 @@ impl ReportCache {
             (reason, _) => reason,
         };
         let known = Observed { reason, repeats: 0, age: Duration::ZERO, jitter: Jitter(0.5) };
-        let lifetime = self.options.lifetimes.lifetime(known);
+        let lifetime = self.lifetimes().lifetime(known);
         age < match reason {
             // It is held until it is worth a call.
             LifetimeReason::Planned => lifetime.keep.max(lifetime.revalidate),

@@ -1,7 +1,11 @@
 //! The shared tier: below the memory, the store that the replicas share. A key that another replica has fetched costs no
 //! call, and a key that another replica fetches at this moment is waited for: single flight for the whole fleet.
 
-use std::{num::NonZeroU16, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU16,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use foldhash::fast::RandomState;
 use moka::sync::Cache as Moka;
@@ -50,7 +54,7 @@ pub struct SharedLifetimes {
 pub struct SharedTier {
     memory: Arc<ReportCache>,
     membership: Arc<Membership>,
-    lifetimes: SharedLifetimes,
+    lifetimes: RwLock<SharedLifetimes>,
     check: SharedReportCheck,
     purges: Arc<PurgeQueue>,
     /// The report that this replica last had of each key.
@@ -83,7 +87,17 @@ impl SharedTier {
     ) -> Self {
         let copies = Moka::builder().max_capacity(COPIES).build_with_hasher(RandomState::default());
         let changed = broadcast::Sender::new(CHANGES);
+        let lifetimes = RwLock::new(lifetimes);
         Self { memory, membership, lifetimes, check, purges, copies, metrics, changed }
+    }
+
+    /// Takes over new lifetimes, for what is stored from now on.
+    pub fn set_lifetimes(&self, lifetimes: SharedLifetimes) {
+        *self.lifetimes.write().unwrap_or_else(PoisonError::into_inner) = lifetimes;
+    }
+
+    fn lifetimes(&self) -> SharedLifetimes {
+        *self.lifetimes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The report that this replica last had of a key, as the store knows it.
@@ -152,7 +166,7 @@ impl SharedTier {
             let mut changes = self.changed.subscribe();
             let asked = Instant::now();
             let have = held.max(not_taken);
-            let look_up = LookUp { key, nonce, have, lease: self.lifetimes.lease, answers: 0 };
+            let look_up = LookUp { key, nonce, have, lease: self.lifetimes().lease, answers: 0 };
             match self.membership.run(|store, seen| store.look_up(seen, look_up)).await {
                 // Away: each replica fetches for itself.
                 Err(_away) => {
@@ -235,7 +249,7 @@ impl SharedTier {
     fn is_stand_in(&self, key: &ReportKey, fetched: &Fetched) -> bool {
         let age = fetched.generated_at().elapsed();
         fetched.answer.report().is_some()
-            && age <= self.memory.options.lifetimes.stale_if_error
+            && age <= self.memory.lifetimes().stale_if_error
             && !self.memory.holds_younger(key, age)
     }
 
@@ -253,7 +267,7 @@ impl SharedTier {
             Ok(fetched) => {
                 let report = self.check.to_store(key, &fetched.answer, fetched.generated_at().elapsed());
                 let report =
-                    StoreReport { key, nonce, fence: lease.fence, keep: self.lifetimes.keep, report };
+                    StoreReport { key, nonce, fence: lease.fence, keep: self.lifetimes().keep, report };
                 self.holds(key, lease.fence, FetchedBy::ThisReplica);
                 Landing::Report(report)
             }

@@ -19,9 +19,8 @@ use super::{
     snapshot_fields::{FailureFields, KeyFailureFields, RecordFields},
 };
 use crate::{
-    backoff::Jitter,
     refresh::ShadowMode,
-    report::{Lifetime, LifetimeReason, Observed, ReportKey, Representation},
+    report::{Lifetime, ReportKey, Representation},
     state::SnapshotRecord,
 };
 
@@ -157,19 +156,11 @@ impl ReportCache {
 
     /// By the settings of now. What the plan foresaw is still the best guess.
     fn lifetime_of_stored(&self, known: KnownOfStored) -> Lifetime {
-        let KnownOfStored { reason, repeats, age, fresh, copy } = known;
-        let lifetimes = &self.options.lifetimes;
+        let KnownOfStored { observed, fresh, copy } = known;
+        let lifetimes = self.lifetimes();
         match (&self.plan, copy) {
-            (Some(_plan), HasCopy::Yes) => {
-                let longest = lifetimes.stale_if_error.max(lifetimes.stale_while_revalidate);
-                Lifetime {
-                    fresh: fresh.min(longest).min(LONGEST_FORESEEN),
-                    revalidate: longest,
-                    keep: lifetimes.stale_if_error,
-                    reason: LifetimeReason::Planned,
-                }
-            }
-            (_, _) => lifetimes.lifetime(Observed { reason, repeats, age, jitter: Jitter::draw() }),
+            (Some(_plan), HasCopy::Yes) => lifetimes.planned(fresh.min(LONGEST_FORESEEN)),
+            (_, _) => lifetimes.lifetime(observed),
         }
     }
 }

@@ -7,13 +7,14 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "demo")]
 use super::simulator;
 use super::{CommandOutcome, check, demo, healthcheck, login, plan, serve};
+use crate::settings::{CONFIG_VARIABLE, DEFAULTS};
 
 /// A caching reverse proxy for Constant Contact's email link reports.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = AFTER_HELP)]
+#[command(version = env!("LINK_REPORT_PROXY_VERSION"), about, after_help = AFTER_HELP)]
 struct Arguments {
     /// TOML file with settings that override the compiled-in defaults
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = CONFIG_VARIABLE, hide_env_values = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -28,7 +29,10 @@ enum Command {
     #[default]
     Serve,
     /// Check the settings: print every error, or the effective settings
-    Check,
+    Check(check::CheckOptions),
+    /// Print settings
+    #[command(subcommand)]
+    Config(PrintedConfig),
     /// Get a refresh token by signing in with a browser, and store it in state.dir for serve
     Login,
     /// Run the proxy in front of a simulated Constant Contact, and print commands to try
@@ -43,6 +47,12 @@ enum Command {
     Plan(Box<plan::PlanArguments>),
 }
 
+#[derive(Debug, Subcommand)]
+enum PrintedConfig {
+    /// Print the compiled-in settings file: every setting with its default, its unit and the reason for it
+    Default,
+}
+
 /// Runs the command that the process was started with.
 ///
 /// # Errors
@@ -52,7 +62,8 @@ pub fn run() -> CommandOutcome {
     let config = config.as_deref();
     match command.unwrap_or_default() {
         Command::Serve => serve::run(config),
-        Command::Check => check::run(config),
+        Command::Check(options) => check::run(config, options),
+        Command::Config(PrintedConfig::Default) => check::print(DEFAULTS),
         Command::Login => login::run(config),
         Command::Demo(options) => demo::run(config, &options),
         #[cfg(feature = "demo")]

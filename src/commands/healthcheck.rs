@@ -10,15 +10,14 @@ use http::StatusCode;
 use tokio::runtime;
 
 use super::{CommandOutcome, Failure, admin_port};
-use crate::settings::Settings;
+use crate::settings::SettingsSources;
 
 /// The timeout of the probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Requests `/readyz` from the admin port in the settings.
 pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
-    let settings = Settings::load(config, std::env::vars_os())?;
-    let address = reachable(settings.admin.listen);
+    let address = reachable(SettingsSources::new(config, std::env::vars_os()).admin_listen()?);
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let authority = address.to_string();
     let probe = admin_port::get(&authority, "/readyz", PROBE_TIMEOUT);

@@ -3,6 +3,7 @@
 mod admin_port;
 mod arguments;
 mod check;
+mod config_watch;
 mod demo;
 mod healthcheck;
 mod login;

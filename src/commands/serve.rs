@@ -14,10 +14,14 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio::{runtime::Builder, sync::oneshot};
 
-use super::{CommandOutcome, Failure, signals::Signals};
+use super::{
+    CommandOutcome, Failure,
+    config_watch::ConfigWatch,
+    signals::{self, Signals},
+};
 use crate::{
     app::{self, App, Dependencies, Environment, Ports, SharedBackend},
-    settings::{LogFormat, Settings},
+    settings::{LogFormat, Settings, SettingsSources},
     shared::StoreServer,
     state::{Contents, FileStore, SetAside, StateStores},
     telemetry::logging::{self, LogGuard},
@@ -29,11 +33,19 @@ const PANIC_WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 
 /// Loads the settings, and serves until SIGTERM or SIGINT.
 pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
-    let settings = Settings::load(config, std::env::vars_os())?;
+    let sources = SettingsSources::new(config, std::env::vars_os());
+    let text = sources.read()?;
+    let settings = sources.parse(text.as_ref())?;
     let _written_at_the_end = start_logging(&settings)?;
+    for stray in sources.stray_variables(&settings) {
+        tracing::warn!("{stray}");
+    }
     block_on(&settings, async {
+        let hangup = signals::hangup().map_err(Failure::Bug)?;
         let (stores, shared) = (open_state(&settings)?, shared_backend(&settings)?);
-        let app = build(&settings, stores, shared, Environment::default()).await?;
+        let mut app = build(&settings, stores, shared, Environment::default()).await?;
+        let watch = ConfigWatch::new(sources, text);
+        app.background.push(Box::pin(watch.run(Arc::clone(&app.live), hangup)));
         until_signalled(vec![(app, &settings)], |_| ()).await
     })
 }

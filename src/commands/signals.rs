@@ -47,6 +47,11 @@ impl Signals {
     }
 }
 
+/// SIGHUP: the settings are read again. From now on it does not end the process.
+pub(super) fn hangup() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("cannot install a handler for SIGHUP")
+}
+
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}

@@ -1,5 +1,10 @@
 //! Parses and authenticates a request, once: a `CacheRequest` for the cache, or the reason why it is rejected.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use http::{Method, Request, header::ORIGIN};
 
 use super::{
@@ -9,7 +14,7 @@ use super::{
 use crate::{
     cache::{CacheRequest, Revalidate},
     report::KeyError,
-    server::{BearerAuth, BrowserGuard},
+    server::{AllowedOrigins, BearerAuth, BrowserGuard},
 };
 
 /// What a client's `Cache-Control: no-cache` does (`cache.client_no_cache`).
@@ -21,15 +26,9 @@ pub enum NoCache {
     Limited,
 }
 
-/// Do responses depend on the request's `Origin`? Then requests with an `Origin` take the slow path, which has the CORS
-/// layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CrossOrigin {
-    /// `cors.allowed_origins` is empty.
-    Off,
-    /// `cors.allowed_origins` lists at least one origin.
-    On,
-}
+/// The rule for `no-cache`. Cheap to clone; all clones see a new one at once.
+#[derive(Debug, Clone)]
+pub struct NoCacheRule(Arc<AtomicBool>);
 
 /// What is allowed: browser pages, client tokens, `no-cache`.
 #[derive(Debug, Clone)]
@@ -39,20 +38,28 @@ pub struct RequestParser {
     /// The client tokens that are accepted.
     pub clients: BearerAuth,
     /// What a client's `no-cache` does.
-    pub no_cache: NoCache,
-    /// Do responses depend on `Origin`?
-    pub cross_origin: CrossOrigin,
+    pub no_cache: NoCacheRule,
+    /// With any, responses depend on the request's `Origin`: then requests with an `Origin` take the slow path, which has
+    /// the CORS layer.
+    pub allowed_origins: AllowedOrigins,
 }
 
-// === impl CrossOrigin ===
+// === impl NoCacheRule ===
 
-impl CrossOrigin {
-    /// The value of `Allow` in a 405.
-    const fn allow(self) -> &'static str {
-        match self {
-            Self::Off => "GET, HEAD",
-            Self::On => "GET, HEAD, OPTIONS",
-        }
+impl NoCacheRule {
+    /// This rule.
+    pub fn new(no_cache: NoCache) -> Self {
+        Self(Arc::new(AtomicBool::new(no_cache == NoCache::Limited)))
+    }
+
+    /// From now on this rule.
+    pub fn replace(&self, no_cache: NoCache) {
+        self.0.store(no_cache == NoCache::Limited, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn get(&self) -> NoCache {
+        if self.0.load(Ordering::Relaxed) { NoCache::Limited } else { NoCache::Ignored }
     }
 }
 
@@ -72,14 +79,15 @@ impl RequestParser {
             return Err(KeyError::NoSuchResource.into());
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Err(Rejection::Method { allow: self.cross_origin.allow() });
+            let allow = if self.allowed_origins.is_empty() { "GET, HEAD" } else { "GET, HEAD, OPTIONS" };
+            return Err(Rejection::Method { allow });
         }
         let client = client.ok_or(Rejection::Unauthenticated)?;
         match request.body() {
             BodyPresence::Absent => {}
             BodyPresence::Present => return Err(Rejection::UnexpectedBody),
         }
-        let revalidate = match self.no_cache {
+        let revalidate = match self.no_cache.get() {
             NoCache::Limited if negotiate::asks_for_no_cache(request.headers()) => Revalidate::Force,
             NoCache::Limited | NoCache::Ignored => Revalidate::WhenStale,
         };
@@ -88,6 +96,6 @@ impl RequestParser {
 
     /// Does the CORS layer have to add headers to the response?
     pub(super) fn is_cross_origin(&self, request: &Request<BodyPresence>) -> bool {
-        self.cross_origin == CrossOrigin::On && request.headers().contains_key(ORIGIN)
+        !self.allowed_origins.is_empty() && request.headers().contains_key(ORIGIN)
     }
 }

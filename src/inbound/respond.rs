@@ -14,7 +14,7 @@ use super::{
 use crate::{
     cache::Served,
     report::{Answer, NegativeAnswer, Representation},
-    server::{Body, Chunk},
+    server::{AllowedOrigins, Body, Chunk},
 };
 
 /// The `Age` of most responses.
@@ -24,6 +24,15 @@ static AGES: PrebuiltSeconds<4> = PrebuiltSeconds::new("");
 /// hashing every name of a new map.
 #[derive(Debug, Clone)]
 pub struct Responder {
+    allowed_origins: AllowedOrigins,
+    /// Where no origin is allowed.
+    same_origin: Heads,
+    /// Where some are: responses depend on `Origin` too.
+    cross_origin: Heads,
+}
+
+#[derive(Debug, Clone)]
+struct Heads {
     plain: HeaderMap,
     gzip: HeaderMap,
     not_modified: HeaderMap,
@@ -32,8 +41,79 @@ pub struct Responder {
 // === impl Responder ===
 
 impl Responder {
+    /// Where none of `allowed_origins` is left or the first one comes, `Vary` changes with it.
+    pub fn new(allowed_origins: AllowedOrigins) -> Self {
+        let same_origin = Heads::new(HeaderValue::from_static("accept-encoding"));
+        let cross_origin = Heads::new(HeaderValue::from_static("accept-encoding, origin"));
+        Self { allowed_origins, same_origin, cross_origin }
+    }
+
+    fn heads(&self) -> &Heads {
+        if self.allowed_origins.is_empty() { &self.same_origin } else { &self.cross_origin }
+    }
+
+    /// The response to a request that `negotiated` this; `None` if that needs the gzip variant and it is not encoded yet.
+    pub(super) fn respond(
+        &self,
+        served: &Served,
+        negotiated: Negotiated,
+        headers: &HeaderMap,
+        id: Option<&RequestId>,
+    ) -> Option<Response<Body>> {
+        match (served.entry.answer(), negotiated.coding()) {
+            (Answer::Report(report), Coding::Identity) => {
+                Some(self.show(served, negotiated, headers, report.representation(), Heads::plain))
+            }
+            (Answer::Report(_), Coding::Gzip) => {
+                Some(self.show(served, negotiated, headers, served.entry.gzip()?, Heads::gzip))
+            }
+            (Answer::Negative(negative_answer), _) => Some(negative(served, negative_answer, id)),
+        }
+    }
+
+    /// The response in the upstream's own bytes, even if the request prefers gzip.
+    pub(super) fn respond_plain(
+        &self,
+        served: &Served,
+        negotiated: Negotiated,
+        headers: &HeaderMap,
+        id: Option<&RequestId>,
+    ) -> Response<Body> {
+        match served.entry.answer() {
+            Answer::Report(report) => {
+                self.show(served, negotiated, headers, report.representation(), Heads::plain)
+            }
+            Answer::Negative(negative_answer) => negative(served, negative_answer, id),
+        }
+    }
+
+    fn show(
+        &self,
+        served: &Served,
+        negotiated: Negotiated,
+        headers: &HeaderMap,
+        shown: &Representation,
+        head: fn(&Heads) -> &HeaderMap,
+    ) -> Response<Body> {
+        if negotiated.has(headers, shown.tag()) {
+            let mut response = Response::new(Body::default());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.headers_mut() = fill_head(&self.heads().not_modified, served, shown);
+            response
+        } else {
+            let (bytes, body_at) = shown.shared();
+            let mut response = Response::new(Body::new(Chunk::of(bytes, body_at)));
+            *response.headers_mut() = fill_head(head(self.heads()), served, shown);
+            response
+        }
+    }
+}
+
+// === impl Heads ===
+
+impl Heads {
     /// `vary` is the value of `Vary`: the request headers that the response depends on.
-    pub fn new(vary: HeaderValue) -> Self {
+    fn new(vary: HeaderValue) -> Self {
         let to_be_filled = || HeaderValue::from_static("");
         let not_modified = HeaderMap::from_iter([
             (ETAG, to_be_filled()),
@@ -50,60 +130,12 @@ impl Responder {
         Self { plain, gzip, not_modified }
     }
 
-    /// The response to a request that `negotiated` this; `None` if that needs the gzip variant and it is not encoded yet.
-    pub(super) fn respond(
-        &self,
-        served: &Served,
-        negotiated: Negotiated,
-        headers: &HeaderMap,
-        id: Option<&RequestId>,
-    ) -> Option<Response<Body>> {
-        match (served.entry.answer(), negotiated.coding()) {
-            (Answer::Report(report), Coding::Identity) => {
-                Some(self.show(served, negotiated, headers, report.representation(), &self.plain))
-            }
-            (Answer::Report(_), Coding::Gzip) => {
-                Some(self.show(served, negotiated, headers, served.entry.gzip()?, &self.gzip))
-            }
-            (Answer::Negative(negative_answer), _) => Some(negative(served, negative_answer, id)),
-        }
+    fn plain(&self) -> &HeaderMap {
+        &self.plain
     }
 
-    /// The response in the upstream's own bytes, even if the request prefers gzip.
-    pub(super) fn respond_plain(
-        &self,
-        served: &Served,
-        negotiated: Negotiated,
-        headers: &HeaderMap,
-        id: Option<&RequestId>,
-    ) -> Response<Body> {
-        match served.entry.answer() {
-            Answer::Report(report) => {
-                self.show(served, negotiated, headers, report.representation(), &self.plain)
-            }
-            Answer::Negative(negative_answer) => negative(served, negative_answer, id),
-        }
-    }
-
-    fn show(
-        &self,
-        served: &Served,
-        negotiated: Negotiated,
-        headers: &HeaderMap,
-        shown: &Representation,
-        head: &HeaderMap,
-    ) -> Response<Body> {
-        if negotiated.has(headers, shown.tag()) {
-            let mut response = Response::new(Body::default());
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            *response.headers_mut() = fill_head(&self.not_modified, served, shown);
-            response
-        } else {
-            let (bytes, body_at) = shown.shared();
-            let mut response = Response::new(Body::new(Chunk::of(bytes, body_at)));
-            *response.headers_mut() = fill_head(head, served, shown);
-            response
-        }
+    fn gzip(&self) -> &HeaderMap {
+        &self.gzip
     }
 }
 

@@ -53,7 +53,7 @@ impl Quota {
             day,
             ceiling: shared.day.with(|day, now| day.ceiling(priority, now)),
             priority,
-            patience: shared.limits.max_wait.saturating_sub(arrived.elapsed()),
+            patience: self.limits().max_wait.saturating_sub(arrived.elapsed()),
         };
         let learn = |spent| shared.day.with(|quota_day, _now| quota_day.learn(day, spent));
         let till_midnight = || shared.day.with(|_quota_day, now| till_midnight(now));
@@ -79,7 +79,7 @@ impl Quota {
 
     fn denied_second(&self, full: QueueFull) -> LocalDenial {
         self.shared.metrics.denied(Window::Second.as_str());
-        LocalDenial::RateLimit { retry_after: full.wait.saturating_sub(self.shared.limits.max_wait) }
+        LocalDenial::RateLimit { retry_after: full.wait.saturating_sub(self.limits().max_wait) }
     }
 
     fn denied_day(&self, spent: DailyQuotaExhausted) -> LocalDenial {

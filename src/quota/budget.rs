@@ -14,6 +14,7 @@ use super::{
     day::{DAY, day_of, later, left_of, since_midnight, till_midnight},
     forecast::{Forecast, Rate},
     lease::{DayMark, LEASE, Lease},
+    limits::QuotaLimits,
     lockout::OwnCount,
     pacer::Priority,
     rationing::{PlannedRationing, Rationing},
@@ -49,9 +50,19 @@ pub(super) struct DayLimits {
 #[derive(Debug)]
 pub(super) struct DailyBudget {
     limits: DayLimits,
+    /// The highest limit so far: what was assumed at start is a share of it.
+    highest: Option<NonZeroU32>,
     rationing: Rationing,
     usage: UsageByDay,
     rate: Rate,
+}
+
+// === impl DayLimits ===
+
+impl DayLimits {
+    pub(super) const fn of(limits: &QuotaLimits) -> Self {
+        Self { calls: limits.per_day, reserve: limits.reserve }
+    }
 }
 
 // === impl DailyBudget ===
@@ -60,13 +71,26 @@ impl DailyBudget {
     /// Starts today's count at `used`.
     pub(super) fn new(limits: DayLimits, backing: Backing, used: u32, now: SystemTime) -> Self {
         let usage = UsageByDay::new(DayUsage::new(day_of(now), used, backing), backing);
-        Self { limits, rationing: Rationing::default(), usage, rate: Rate::new(now) }
+        Self { limits, highest: limits.calls, rationing: Rationing::default(), usage, rate: Rate::new(now) }
     }
 
     /// Starts today's count at what an even pace would have used: nobody has counted.
     pub(super) fn assumed(limits: DayLimits, backing: Backing, now: SystemTime) -> Self {
         let usage = DayUsage::assumed(day_of(now), Self::pro_rata(limits, now), backing);
         Self { usage: UsageByDay::new(usage, backing), ..Self::new(limits, backing, 0, now) }
+    }
+
+    /// Takes over new limits. The calls counted stay counted. Where nobody has counted, a higher limit means that more may
+    /// have been made, as a restart would assume too; a lower one does not mean fewer.
+    pub(super) fn set_limits(&mut self, limits: DayLimits) {
+        if let (Some(from), Some(to)) =
+            (self.highest, limits.calls.filter(|calls| Some(*calls) > self.highest))
+        {
+            let backing = self.usage.backing();
+            self.usage.current_mut().assume_more(from, to, backing);
+            self.highest = Some(to);
+        }
+        self.limits = limits;
     }
 
     /// The calls of today that were assumed at start, and that nobody has counted since.
@@ -77,7 +101,7 @@ impl DailyBudget {
     /// Continues the store's count. Its latest day may be over: then [`Self::roll_over`] has to follow.
     pub(super) fn resumed(limits: DayLimits, record: &LedgerRecord, now: SystemTime) -> Self {
         let usage = UsageByDay::stored(record, limits.calls.map_or(0, NonZeroU32::get));
-        Self { limits, rationing: Rationing::default(), usage, rate: Rate::new(now) }
+        Self { limits, highest: limits.calls, rationing: Rationing::default(), usage, rate: Rate::new(now) }
     }
 
     /// The calls that an even pace has used by now. The assumption at start when the real count is unknown: starting at
@@ -178,15 +202,14 @@ impl DailyBudget {
     /// The upstream said `quota_exceeded`: closes the day. The calls missing from our count up to the limit must be
     /// other programs'. Returns the mark that the store has to record, if it changed.
     pub(super) fn close(&mut self) -> Option<DayMark> {
-        let limit = self.limits.calls.map_or(0, NonZeroU32::get);
         let today = self.usage.current_mut();
-        today.external = today.external.max(limit.saturating_sub(today.used));
+        today.refused_at = Some(today.refused_at.map_or(today.used, |before| before.min(today.used)));
         self.mark(DayStatus::Closed)
     }
 
     /// The upstream accepts calls again: opens the day. Returns the mark that the store has to record, if it changed.
     pub(super) fn reopen(&mut self) -> Option<DayMark> {
-        self.usage.current_mut().external = 0;
+        self.usage.current_mut().refused_at = None;
         self.mark(DayStatus::Open)
     }
 
@@ -254,9 +277,10 @@ impl DailyBudget {
         DayCount {
             limit: self.limits.calls,
             used: today.used,
+            assumed: today.assumed,
             remaining: left,
             reserved: left.map_or(0, |left| left.min(self.reserved(now))),
-            external: today.external,
+            external: today.external(self.limits.calls.map_or(0, NonZeroU32::get)),
             exceeded_after: exceeded_after(&today),
             yesterday_exceeded_after: self.usage.yesterday().and_then(exceeded_after),
             resets_at: later(now, till_midnight(now)),

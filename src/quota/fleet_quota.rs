@@ -42,7 +42,7 @@ const OTHER_DAY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct FleetQuota {
     membership: Arc<Membership>,
-    limits: FleetLimits,
+    limits: Mutex<FleetLimits>,
     view: Mutex<FleetView>,
 }
 
@@ -115,10 +115,14 @@ pub(super) enum FleetDenial {
 impl FleetQuota {
     /// The part of a replica in a fleet of at least so many.
     pub fn new(membership: Arc<Membership>, limits: &QuotaLimits, replicas: NonZeroU32) -> Self {
-        let reserved = limits.per_day.map_or(0, |per_day| (f64::from(per_day.get()) * limits.reserve) as u32);
-        let interval = limits.per_second.map_or(Duration::ZERO, |calls| WINDOW / calls.get());
-        let limits = FleetLimits { per_day: limits.per_day, reserved, interval, replicas };
+        let limits = Mutex::new(fleet_limits(limits, replicas));
         Self { membership, limits, view: Mutex::default() }
+    }
+
+    /// Takes over new limits. The store gets those of each call with the call.
+    pub(super) fn set_limits(&self, limits: &QuotaLimits) {
+        let mut held = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = fleet_limits(limits, held.replicas);
     }
 
     /// So many calls are known on a day.
@@ -153,7 +157,7 @@ impl FleetQuota {
             let request = CallRequest {
                 day: call.day,
                 ceiling: call.ceiling.map_or(UNLIMITED, u64::from),
-                interval: self.limits.interval + slow_by,
+                interval: self.limits().interval + slow_by,
                 horizon,
             };
             let turn = match self.membership.run(|store, seen| store.take_call(seen, request)).await {
@@ -206,7 +210,7 @@ impl FleetQuota {
     ) -> Result<FleetTurn, FleetDenial> {
         let spent = self.membership.told_on(call.day);
         let offline = self.membership.offline_on(call.day);
-        let limits = FleetLimits { replicas: self.replicas(), ..self.limits };
+        let limits = FleetLimits { replicas: self.replicas(), ..self.limits() };
         let taken = self.view().offline.take(limits, spent, offline, horizon, Instant::now());
         match taken {
             Ok(wait) => {
@@ -256,7 +260,7 @@ impl FleetQuota {
 
     /// What this replica may do without the store on this day.
     pub(super) fn share(&self, day: u64) -> FleetShare {
-        let limits = FleetLimits { replicas: self.replicas(), ..self.limits };
+        let limits = FleetLimits { replicas: self.replicas(), ..self.limits() };
         FleetShare {
             backing: if self.membership.is_away() { FleetBacking::Offline } else { FleetBacking::Shared },
             replicas: limits.replicas,
@@ -269,10 +273,21 @@ impl FleetQuota {
     /// The replicas that share the calls: those configured, or more if more are seen.
     fn replicas(&self) -> NonZeroU32 {
         let seen = u32::try_from(self.membership.replicas_seen()).ok();
-        seen.and_then(NonZeroU32::new).map_or(self.limits.replicas, |seen| seen.max(self.limits.replicas))
+        let configured = self.limits().replicas;
+        seen.and_then(NonZeroU32::new).map_or(configured, |seen| seen.max(configured))
+    }
+
+    fn limits(&self) -> FleetLimits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn view(&self) -> MutexGuard<'_, FleetView> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn fleet_limits(limits: &QuotaLimits, replicas: NonZeroU32) -> FleetLimits {
+    let reserved = limits.per_day.map_or(0, |per_day| (f64::from(per_day.get()) * limits.reserve) as u32);
+    let interval = limits.per_second.map_or(Duration::ZERO, |calls| WINDOW / calls.get());
+    FleetLimits { per_day: limits.per_day, reserved, interval, replicas }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZeroU32,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::SystemTime,
 };
 
@@ -54,7 +54,7 @@ pub struct Quota {
 
 #[derive(Debug)]
 pub(super) struct SharedQuota {
-    pub(super) limits: QuotaLimits,
+    limits: RwLock<QuotaLimits>,
     /// The daily budget and the lockout.
     pub(super) day: SharedDay,
     /// The per-second pacer.
@@ -97,7 +97,7 @@ impl Quota {
     /// A quota that starts with what is known about today's calls.
     pub fn new(limits: QuotaLimits, opening: InitialCount, clock: WallClock, metrics: QuotaMetrics) -> Self {
         let now = clock.now();
-        let day = DayLimits { calls: limits.per_day, reserve: limits.reserve };
+        let day = DayLimits::of(&limits);
         let unknown = |backing| QuotaDay::assumed(day, backing, now);
         let mut pacer = Pacer::new(limits.per_second, limits.max_wait, Instant::now());
         let (quota_day, counter) = match opening {
@@ -111,14 +111,36 @@ impl Quota {
             InitialCount::Stored { counter, record: None } => (unknown(Backing::Store), Some(counter)),
         };
         let shared = SharedQuota {
-            limits,
+            limits: RwLock::new(limits),
             day: SharedDay::new(quota_day, clock, counter, metrics.clone()),
-            second: SharedPacer::new(pacer, limits.max_wait),
+            second: SharedPacer::new(pacer),
             fleet: OnceLock::new(),
             quota_pressure: ScarcityCell::new(),
             metrics,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Takes over new limits, in the middle of the day too: the calls made and assumed stay counted.
+    pub fn set_limits(&self, limits: QuotaLimits) {
+        let shared = &*self.shared;
+        *shared.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+        shared.second.set_limits(limits.per_second, limits.max_wait);
+        let (day, spent) = shared.day.with(|day, now| {
+            day.set_limits(DayLimits::of(&limits));
+            (day.day(), u64::from(day.today(now).used))
+        });
+        if let Some(fleet) = shared.fleet.get() {
+            fleet.set_limits(&limits);
+            // If the store knows nothing.
+            fleet.assume_spent(SpentDay { day, spent });
+        }
+        shared.quota_pressure.expire();
+    }
+
+    /// The limits in force.
+    pub(super) fn limits(&self) -> QuotaLimits {
+        *self.shared.limits.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on the calls are shared with a fleet. Only the first time counts.
@@ -150,7 +172,7 @@ impl Quota {
     /// The current numbers of both limits.
     pub fn snapshot(&self) -> QuotaSnapshot {
         let day = self.shared.day.with(QuotaDay::today);
-        let limit = self.shared.limits.per_second;
+        let limit = self.limits().per_second;
         let second = self.shared.second.with(|pacer, now| SecondCount {
             limit,
             used: u32::try_from(pacer.used(now)).unwrap_or(u32::MAX),

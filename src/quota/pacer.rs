@@ -116,7 +116,7 @@ impl Pacer {
     /// A pacer that lets the first call leave at once. With `None` for `per_second` it does not space calls, but still
     /// holds them back after a 429.
     pub(super) fn new(per_second: Option<NonZeroU32>, max_wait: Duration, now: Instant) -> Self {
-        let full_speed = per_second.map_or(Duration::ZERO, |calls| (WINDOW + JITTER) / calls.get());
+        let full_speed = interval_at(per_second);
         Self {
             full_speed,
             interval: full_speed,
@@ -130,6 +130,22 @@ impl Pacer {
             issued: 0,
             left: VecDeque::new(),
         }
+    }
+
+    /// Takes over new limits. A slower rate holds from the last departure on; as before, `throttled` keeps it even slower.
+    pub(super) fn set_limits(&mut self, per_second: Option<NonZeroU32>, max_wait: Duration) {
+        let full_speed = interval_at(per_second);
+        let slowed =
+            if self.full_speed.is_zero() { 1.0 } else { self.interval.div_duration_f64(self.full_speed) };
+        self.interval = full_speed.mul_f64(slowed);
+        (self.full_speed, self.max_wait) = (full_speed, max_wait);
+        if let Some(left) = self.left.back() {
+            self.next = self.next.max(*left + self.interval);
+        }
+    }
+
+    pub(super) const fn max_wait(&self) -> Duration {
+        self.max_wait
     }
 
     /// Joins the queue.
@@ -261,6 +277,11 @@ impl Pacer {
         // `max_wait` bounds the queue, so the conversion does not fail in practice.
         self.next + self.interval * u32::try_from(ahead).unwrap_or(u32::MAX)
     }
+}
+
+/// The time between two calls at this rate.
+fn interval_at(per_second: Option<NonZeroU32>) -> Duration {
+    per_second.map_or(Duration::ZERO, |calls| (WINDOW + JITTER) / calls.get())
 }
 
 #[cfg(test)]

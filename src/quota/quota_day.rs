@@ -38,6 +38,11 @@ impl QuotaDay {
         Self { budget: DailyBudget::assumed(limits, backing, now), lockout: UpstreamLockout::None }
     }
 
+    /// As [`DailyBudget::set_limits`]. A lockout goes on: it is the upstream's.
+    pub(super) fn set_limits(&mut self, limits: DayLimits) {
+        self.budget.set_limits(limits);
+    }
+
     /// As [`DailyBudget::assumed_today`].
     pub(super) fn assumed_today(&self) -> u32 {
         self.budget.assumed_today()
@@ -232,6 +237,8 @@ impl QuotaDay {
 mod exceeded_tests;
 #[cfg(test)]
 mod lease_tests;
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod planned_tests;
 #[cfg(test)]

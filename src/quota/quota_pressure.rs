@@ -43,6 +43,11 @@ impl ScarcityCell {
         })
     }
 
+    /// What was computed counts no longer.
+    pub(super) fn expire(&self) {
+        self.valid_until_ms.store(0, Ordering::Relaxed);
+    }
+
     pub(super) fn set(&self, quota_pressure: QuotaPressure, now: Instant) -> QuotaPressure {
         let factor = match quota_pressure {
             QuotaPressure::Normal => 0.0,

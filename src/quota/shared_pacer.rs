@@ -1,6 +1,7 @@
 //! The per-second pacer, shared by all calls: a call waits here for its turn.
 
 use std::{
+    num::NonZeroU32,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -17,7 +18,6 @@ pub(super) struct SharedPacer {
     pacer: Mutex<Pacer>,
     /// Notified when a call left the queue or was sent: the waiting ones may be due earlier.
     queue_changed: Notify,
-    max_wait: Duration,
 }
 
 /// A place in the queue; given up when the waiting call is cancelled.
@@ -29,8 +29,14 @@ struct QueuedCall<'a> {
 // === impl SharedPacer ===
 
 impl SharedPacer {
-    pub(super) fn new(pacer: Pacer, max_wait: Duration) -> Self {
-        Self { pacer: Mutex::new(pacer), queue_changed: Notify::new(), max_wait }
+    pub(super) fn new(pacer: Pacer) -> Self {
+        Self { pacer: Mutex::new(pacer), queue_changed: Notify::new() }
+    }
+
+    /// As [`Pacer::set_limits`]; calls that wait may be due earlier.
+    pub(super) fn set_limits(&self, per_second: Option<NonZeroU32>, max_wait: Duration) {
+        self.with(|pacer, _now| pacer.set_limits(per_second, max_wait));
+        self.queue_changed.notify_waiters();
     }
 
     pub(super) fn with<T>(&self, with: impl FnOnce(&mut Pacer, Instant) -> T) -> T {
@@ -43,7 +49,8 @@ impl SharedPacer {
     /// [`QueueFull`]: it would wait longer than `max_wait`.
     pub(super) async fn turn(&self, priority: Priority, arrived: Instant) -> Result<QueueTicket, QueueFull> {
         let queued = self.join(priority)?;
-        let latest = arrived + self.max_wait;
+        let max_wait = self.with(|pacer, _now| pacer.max_wait());
+        let latest = arrived + max_wait;
         loop {
             // Created before the check, so that a change between check and wait is not missed.
             let queue_changed = self.queue_changed.notified();
@@ -60,7 +67,7 @@ impl SharedPacer {
                     }
                 }
                 Admission::AfterConnecting if timeout_at(latest, queue_changed).await.is_err() => {
-                    return Err(QueueFull { wait: self.max_wait });
+                    return Err(QueueFull { wait: max_wait });
                 }
                 Admission::AfterConnecting => {}
             }

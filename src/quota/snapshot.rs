@@ -64,6 +64,8 @@ pub struct DayCount {
     pub limit: Option<NonZeroU32>,
     /// Calls counted today, including those assumed at start.
     pub used: u32,
+    /// The part of `used` that was assumed at start, and that nobody has counted since.
+    pub assumed: u32,
     /// Calls left, 0 during a lockout; `None` without a limit.
     pub remaining: Option<u32>,
     /// The part of `remaining` that is reserved for misses.

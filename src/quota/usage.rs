@@ -4,6 +4,8 @@
 //! A call is counted on the day that the clock shows. If the clock is then set to another day, the calls made meanwhile
 //! are counted there too, since the upstream has counted them there.
 
+use std::num::NonZeroU32;
+
 use super::burn_rate::QuotaMode;
 use crate::state::{DayRecord, DayStatus, LedgerRecord};
 
@@ -30,8 +32,8 @@ pub(super) struct DayUsage {
     /// Calls to be recorded with the next lease, as the store may not have them: assumed at start, released after a
     /// failed or late write (made or not), counted while the clock showed another day, or dropped by the store.
     pub(super) unrecorded: u32,
-    /// Calls by other programs, as a `quota_exceeded` implies.
-    pub(super) external: u32,
+    /// Our count when the upstream said `quota_exceeded`, which it has not taken back since.
+    pub(super) refused_at: Option<u32>,
     /// Which calls the count allows; kept for the hysteresis.
     pub(super) mode: QuotaMode,
     pub(super) status: DayStatus,
@@ -84,7 +86,7 @@ impl DayUsage {
                 Backing::Memory => 0,
                 Backing::Store => used,
             },
-            external: 0,
+            refused_at: None,
             mode: QuotaMode::Normal,
             status: DayStatus::Open,
         }
@@ -109,11 +111,11 @@ impl DayUsage {
     fn stored(record: DayRecord, limit: u32) -> Self {
         let DayRecord { day, spent, status } = record;
         let used = if spent == DayRecord::UNCOUNTED { limit } else { spent };
-        let external = match status {
-            DayStatus::Open => 0,
-            DayStatus::Closed => limit.saturating_sub(used),
+        let refused_at = match status {
+            DayStatus::Open => None,
+            DayStatus::Closed => Some(used),
         };
-        Self { unrecorded: 0, external, status, ..Self::new(day, used, Backing::Store) }
+        Self { unrecorded: 0, refused_at, status, ..Self::new(day, used, Backing::Store) }
     }
 
     /// The clock shows this day again; `missed` calls were made meanwhile and count here too.
@@ -130,7 +132,25 @@ impl DayUsage {
     pub(super) fn exceeded_after(&self, limit: u32) -> Option<u32> {
         match self.status {
             DayStatus::Open => None,
-            DayStatus::Closed => Some(limit.saturating_sub(self.external)),
+            DayStatus::Closed => self.refused_at.map(|refused_at| refused_at.min(limit)),
+        }
+    }
+
+    /// Calls by other programs, as a `quota_exceeded` implies: those missing from our count up to the limit.
+    pub(super) fn external(&self, limit: u32) -> u32 {
+        self.refused_at.map_or(0, |refused_at| limit.saturating_sub(refused_at))
+    }
+
+    /// The limit is `to` in place of `from`: what was assumed as a share of it grows with it.
+    pub(super) fn assume_more(&mut self, from: NonZeroU32, to: NonZeroU32, backing: Backing) {
+        let share = u64::from(self.assumed) * u64::from(to.get());
+        let assumed = u32::try_from(share.div_ceil(from.get().into())).unwrap_or(u32::MAX);
+        let more = assumed.saturating_sub(self.assumed);
+        self.assumed += more;
+        self.used = self.used.saturating_add(more);
+        match backing {
+            Backing::Memory => {}
+            Backing::Store => self.unrecorded = self.unrecorded.saturating_add(more),
         }
     }
 

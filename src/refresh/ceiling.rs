@@ -30,6 +30,11 @@ impl RefreshCeiling {
         Self { per_hour: f64::from(per_day) * hour_share, recent_calls: 0.0 }
     }
 
+    /// Changes the limit. The calls made still count.
+    pub(crate) fn set_limit(&mut self, per_day: u32, hour_share: f64) {
+        self.per_hour = f64::from(per_day) * hour_share;
+    }
+
     /// Checks whether a refresh may use a call: `used` calls of the UTC day are used, it has `per_day`, and
     /// `reserved` of them are reserved for uncached reports.
     ///

@@ -75,6 +75,12 @@ impl PriceController {
         }
     }
 
+    /// Takes over new limits. With another budget `u` is scaled accordingly.
+    pub fn set_limits(&mut self, limits: PriceLimits) {
+        let u = self.u * first_u(limits) / first_u(self.limits);
+        (self.u, self.limits) = (u.clamp(BOUNDS.0, BOUNDS.1), limits);
+    }
+
     /// Continues from a stored record. With another budget `u` is scaled accordingly. A record that cannot be true,
     /// such as one with a negative sum, is ignored.
     pub fn restore(limits: PriceLimits, record: PriceRecord, now: UtcTime) -> Self {

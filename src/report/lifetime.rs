@@ -14,7 +14,7 @@ const LONGEST_EMPTY: Duration = Duration::from_mins(15);
 const REFUSED_KNOWN: Duration = Duration::from_hours(1);
 
 /// The settings `cache.*`. The upstream's `Cache-Control` is ignored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LifetimePolicy {
     /// A report with links is fresh for this long.
     pub ttl: Duration,
@@ -96,6 +96,26 @@ impl LifetimePolicy {
             LifetimeReason::Refused => (Duration::ZERO, fresh + REFUSED_KNOWN),
         };
         Lifetime { fresh, revalidate: fresh + stale, keep, reason }
+    }
+
+    /// The lifetime of an answer that is held, as if it had come under this policy.
+    pub fn renewed(&self, held: Lifetime, known: Observed) -> Lifetime {
+        match held.reason {
+            LifetimeReason::Links | LifetimeReason::Empty | LifetimeReason::Refused => self.lifetime(known),
+            LifetimeReason::Planned => self.planned(held.fresh),
+            LifetimeReason::NotTrusted => Lifetime { keep: self.stale_if_error, ..held },
+        }
+    }
+
+    /// The lifetime of a report that the plan expects to be worth a call at the age `fresh`.
+    pub fn planned(&self, fresh: Duration) -> Lifetime {
+        let longest = self.stale_if_error.max(self.stale_while_revalidate);
+        Lifetime {
+            fresh: fresh.min(longest),
+            revalidate: longest,
+            keep: self.stale_if_error,
+            reason: LifetimeReason::Planned,
+        }
     }
 }
 

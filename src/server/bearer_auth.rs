@@ -3,7 +3,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use http::{HeaderMap, header::AUTHORIZATION};
@@ -15,12 +18,12 @@ use crate::report::ClientNumber;
 
 /// The accepted tokens. Cheap to clone; all clones see a new list at once.
 #[derive(Clone)]
-pub struct BearerAuth(AcceptedTokens);
+pub struct BearerAuth(Arc<AcceptedTokens>);
 
-#[derive(Clone)]
-enum AcceptedTokens {
-    Open,
-    Tokens(Arc<RwLock<Vec<AcceptedToken>>>),
+struct AcceptedTokens {
+    /// `false`: every request is accepted, and the list is not read.
+    required: AtomicBool,
+    tokens: RwLock<Vec<AcceptedToken>>,
 }
 
 struct AcceptedToken {
@@ -35,51 +38,60 @@ type Hash = [u8; SHA256_OUTPUT_LEN];
 
 impl BearerAuth {
     /// Accepts every request, with or without a token.
-    pub const fn anybody() -> Self {
-        Self(AcceptedTokens::Open)
+    pub fn anybody() -> Self {
+        Self(Arc::new(AcceptedTokens { required: AtomicBool::new(false), tokens: RwLock::default() }))
     }
 
     /// Accepts requests with one of these tokens.
     pub fn with_tokens(tokens: &[(SecretString, ClientNumber)]) -> Self {
-        Self(AcceptedTokens::Tokens(Arc::new(RwLock::new(accepted(tokens)))))
+        let auth = Self::anybody();
+        auth.require(tokens);
+        auth
+    }
+
+    /// From now on requests with one of these tokens are accepted, and no others.
+    pub fn require(&self, tokens: &[(SecretString, ClientNumber)]) {
+        *self.0.tokens.write().unwrap_or_else(PoisonError::into_inner) = accepted(tokens);
+        self.0.required.store(true, Ordering::Release);
+    }
+
+    /// From now on every request is accepted, with or without a token.
+    pub fn require_none(&self) {
+        self.0.required.store(false, Ordering::Release);
     }
 
     /// Replaces the list of accepted tokens. Does nothing where no token is required.
     pub fn replace(&self, tokens: &[(SecretString, ClientNumber)]) {
-        match &self.0 {
-            AcceptedTokens::Open => {}
-            AcceptedTokens::Tokens(held) => {
-                *held.write().unwrap_or_else(PoisonError::into_inner) = accepted(tokens);
-            }
+        if self.requires_token() {
+            self.require(tokens);
         }
+    }
+
+    fn requires_token(&self) -> bool {
+        self.0.required.load(Ordering::Acquire)
     }
 
     /// The client whose accepted token these headers contain; [`ClientNumber::ANONYMOUS`] where none is required. `None`: it is
     /// not to be admitted.
     pub fn admit(&self, headers: &HeaderMap) -> Option<ClientNumber> {
-        match &self.0 {
-            AcceptedTokens::Open => Some(ClientNumber::ANONYMOUS),
-            AcceptedTokens::Tokens(held) => {
-                let shown = hash(bearer(headers)?);
-                let held = held.read().unwrap_or_else(PoisonError::into_inner);
-                // Every token is compared, so that the time does not show which one matched.
-                let none = (subtle::Choice::from(0), ClientNumber::ANONYMOUS);
-                let (found, client) = held.iter().fold(none, |(found, client), token| {
-                    let same = token.hash.ct_eq(&shown);
-                    (found | same, ClientNumber::conditional_select(&client, &token.client, same))
-                });
-                bool::from(found).then_some(client)
-            }
+        if !self.requires_token() {
+            return Some(ClientNumber::ANONYMOUS);
         }
+        let shown = hash(bearer(headers)?);
+        let held = self.0.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        // Every token is compared, so that the time does not show which one matched.
+        let none = (subtle::Choice::from(0), ClientNumber::ANONYMOUS);
+        let (found, client) = held.iter().fold(none, |(found, client), token| {
+            let same = token.hash.ct_eq(&shown);
+            (found | same, ClientNumber::conditional_select(&client, &token.client, same))
+        });
+        bool::from(found).then_some(client)
     }
 }
 
 impl fmt::Debug for BearerAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.0 {
-            AcceptedTokens::Open => "BearerAuth(anybody)",
-            AcceptedTokens::Tokens(_) => "BearerAuth(tokens)",
-        })
+        f.write_str(if self.requires_token() { "BearerAuth(tokens)" } else { "BearerAuth(anybody)" })
     }
 }
 
@@ -143,5 +155,16 @@ mod tests {
         let bearer_auth = BearerAuth::anybody();
         bearer_auth.replace(&[("one".into(), ClientNumber::UNNAMED)]);
         assert_eq!(bearer_auth.admit(&HeaderMap::new()), Some(ClientNumber::ANONYMOUS));
+    }
+
+    #[test]
+    fn tokens_can_be_required_and_no_longer_be_required_while_it_is_used() {
+        let bearer_auth = BearerAuth::anybody();
+        let used = bearer_auth.clone();
+        bearer_auth.require(&[("one".into(), ClientNumber::UNNAMED)]);
+        assert_eq!(used.admit(&HeaderMap::new()), None);
+        assert_eq!(admitted(&used, "Bearer one"), Some(ClientNumber::UNNAMED));
+        bearer_auth.require_none();
+        assert_eq!(used.admit(&HeaderMap::new()), Some(ClientNumber::ANONYMOUS));
     }
 }

@@ -14,6 +14,8 @@ use http::{
     header::{HOST, ORIGIN},
 };
 
+use super::AllowedOrigins;
+
 /// The header in which a browser says whether the page that sends a request is of this site or of another one. A static,
 /// since a constant would be built again for each comparison.
 pub(crate) static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -23,7 +25,7 @@ pub(crate) static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetc
 pub struct BrowserGuard {
     reach: Reach,
     allowed_hosts: Arc<[Box<str>]>,
-    allowed_origins: Arc<[HeaderValue]>,
+    allowed_origins: AllowedOrigins,
 }
 
 /// From where a listener can be reached.
@@ -51,10 +53,10 @@ pub enum BrowserRefusal {
 impl BrowserGuard {
     /// For a listener at this address. `allowed_hosts` are further names of this machine, without ports, besides IP
     /// addresses and `localhost`. Pages of `allowed_origins` may send requests although they are of another site.
-    pub fn new(listen: IpAddr, allowed_hosts: &[&str], allowed_origins: &[HeaderValue]) -> Self {
+    pub fn new(listen: IpAddr, allowed_hosts: &[&str], allowed_origins: AllowedOrigins) -> Self {
         let reach = if listen.to_canonical().is_loopback() { Reach::Loopback } else { Reach::Network };
         let allowed_hosts = allowed_hosts.iter().map(|host| Box::from(*host)).collect();
-        Self { reach, allowed_hosts, allowed_origins: allowed_origins.into() }
+        Self { reach, allowed_hosts, allowed_origins }
     }
 
     /// Both checks: [`check_host`](Self::check_host) and [`check_site`](Self::check_site).
@@ -109,7 +111,7 @@ impl BrowserGuard {
     }
 
     fn allows_origin(&self, headers: &HeaderMap) -> bool {
-        headers.get(ORIGIN).is_some_and(|origin| self.allowed_origins.contains(origin))
+        headers.get(ORIGIN).is_some_and(|origin| self.allowed_origins.allows(origin))
     }
 }
 
@@ -169,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_usual_host_names_this_machine_by_the_full_rule_too() {
-        let guard = BrowserGuard::new(IpAddr::from([127, 0, 0, 1]), &[], &[]);
+        let guard = BrowserGuard::new(IpAddr::from([127, 0, 0, 1]), &[], AllowedOrigins::default());
         for (host, usual) in [
             ("127.0.0.1", true),
             ("127.0.0.1:8080", true),
@@ -195,7 +197,7 @@ mod tests {
                 .into_iter()
                 .chain([("0.0.0.0", false), ("::", false), ("10.0.0.7", false)])
         {
-            let guard = BrowserGuard::new(listen.parse().unwrap(), &[], &[]);
+            let guard = BrowserGuard::new(listen.parse().unwrap(), &[], AllowedOrigins::default());
             let request = Request::get("/").header(HOST, "rebound.example").body(()).unwrap();
             assert_eq!(guard.check(&request).is_err(), checked, "{listen}");
             assert!(!guard.names_this_machine(&request));

@@ -5,6 +5,7 @@
 //! imports no other module of its layer.
 
 mod activity;
+mod allowed_origins;
 mod bearer_auth;
 mod beside;
 mod body;
@@ -13,6 +14,7 @@ mod connection;
 mod handles;
 mod listener;
 
+pub use allowed_origins::AllowedOrigins;
 pub use bearer_auth::BearerAuth;
 pub use body::Body;
 pub(crate) use body::Chunk;

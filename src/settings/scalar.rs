@@ -181,6 +181,12 @@ impl Setting for SecretString {
     fn show(&self) -> Json {
         "[redacted]".into()
     }
+
+    fn compare(&self, new: &Self, key: &str, changed: &mut Vec<String>) {
+        if self.expose_secret() != new.expose_secret() {
+            changed.push(key.to_owned());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,13 @@ pub(super) trait Setting: Sized {
 
     /// As an operator would write it; secrets are redacted.
     fn show(&self) -> Json;
+
+    /// Adds to `changed` the keys that have another value in `new`; `key` is this one's.
+    fn compare(&self, new: &Self, key: &str, changed: &mut Vec<String>) {
+        if self.show() != new.show() {
+            changed.push(key.to_owned());
+        }
+    }
 }
 
 /// A value that is written as one number or string.
@@ -27,6 +34,11 @@ pub(super) trait Scalar: Sized {
 
     /// As an operator would write it.
     fn show(&self) -> Json;
+
+    /// Where [`Self::show`] leaves a secret out, the secret counts too.
+    fn is_same(&self, other: &Self) -> bool {
+        self.show() == other.show()
+    }
 }
 
 /// Declares a group of keys as a struct with the same field names.
@@ -61,6 +73,15 @@ macro_rules! section {
                     $crate::settings::section::Setting::show(&self.$key),
                 ); )+
                 object.into()
+            }
+
+            fn compare(&self, new: &Self, key: &str, changed: &mut Vec<String>) {
+                $( $crate::settings::section::Setting::compare(
+                    &self.$key,
+                    &new.$key,
+                    &$crate::settings::section::join(key, stringify!($key)),
+                    changed,
+                ); )+
             }
         }
     };
@@ -137,6 +158,12 @@ impl<T: Scalar> Setting for T {
     fn show(&self) -> Json {
         Scalar::show(self)
     }
+
+    fn compare(&self, new: &Self, key: &str, changed: &mut Vec<String>) {
+        if !self.is_same(new) {
+            changed.push(key.to_owned());
+        }
+    }
 }
 
 impl<T: Setting> Setting for Option<T> {
@@ -149,6 +176,14 @@ impl<T: Setting> Setting for Option<T> {
 
     fn show(&self) -> Json {
         self.as_ref().map_or(Json::Null, Setting::show)
+    }
+
+    fn compare(&self, new: &Self, key: &str, changed: &mut Vec<String>) {
+        match (self, new) {
+            (Some(value), Some(new)) => value.compare(new, key, changed),
+            (None, None) => {}
+            (Some(_), None) | (None, Some(_)) => changed.push(key.to_owned()),
+        }
     }
 }
 

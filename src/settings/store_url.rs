@@ -165,6 +165,11 @@ impl Scalar for StoreUrl {
     fn show(&self) -> Json {
         self.to_string().into()
     }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let password = |url: &Self| url.password.as_ref().map(|held| held.expose_secret().to_owned());
+        self.to_string() == other.to_string() && password(self) == password(other)
+    }
 }
 
 impl SecretContent for StoreUrl {

@@ -2,12 +2,12 @@
 
 use std::{
     io::{IsTerminal as _, stderr},
-    sync::LazyLock,
+    sync::{LazyLock, OnceLock},
     time::Duration,
 };
 
 use prometheus::IntCounter;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use super::{log_writer::LogWriter, series::opts};
 
@@ -20,6 +20,9 @@ static LOST_LINES: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Log lines that were dropped because standard error was blocked.";
     IntCounter::with_opts(opts("log_lines_lost_total", help)).expect("a well-formed series")
 });
+
+/// Static for the same reason.
+static CHANGE_FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>> = OnceLock::new();
 
 /// How a line looks (`log.format`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +43,10 @@ pub struct LogGuard(LogWriter);
 /// # Errors
 /// If a filter is malformed, or if logging has been started before.
 pub fn start(format: Format, level: &str) -> anyhow::Result<LogGuard> {
-    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
-        Ok(filter) if !filter.is_empty() => EnvFilter::try_new(filter)?,
-        Ok(_) | Err(_) => EnvFilter::try_new(level)?,
-    };
+    let (filter, change) = reload::Layer::new(match overriding_filter() {
+        Some(filter) => EnvFilter::try_new(filter)?,
+        None => EnvFilter::try_new(level)?,
+    });
     // Standard output is for the output of commands.
     let writer = LogWriter::start(stderr(), LOST_LINES.clone())?;
     let lines =
@@ -55,7 +58,23 @@ pub fn start(format: Format, level: &str) -> anyhow::Result<LogGuard> {
         Format::Text => lines.compact().with_target(false).boxed(),
     };
     tracing_subscriber::registry().with(lines).with(filter).try_init()?;
+    let _before = CHANGE_FILTER.set(Box::new(move |filter| Ok(change.reload(filter)?)));
     Ok(LogGuard(writer))
+}
+
+/// Changes what is logged, if logging has been started. Does nothing where `RUST_LOG` overrides the level.
+///
+/// # Errors
+/// If the filter is malformed.
+pub fn set_level(level: &str) -> anyhow::Result<()> {
+    match (CHANGE_FILTER.get(), overriding_filter()) {
+        (Some(change), None) => change(EnvFilter::try_new(level)?),
+        (_, _) => Ok(()),
+    }
+}
+
+fn overriding_filter() -> Option<String> {
+    std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty())
 }
 
 /// The counter of dropped lines.

@@ -8,9 +8,9 @@ use std::{
 use prometheus::{IntGauge, Registry, TextEncoder, process_collector::ProcessCollector};
 
 use super::{
-    CacheMetrics, CircuitMetrics, ClientMetrics, FleetMetrics, FleetTokenMetrics, QuotaMetrics,
-    RequestMetrics, SharedMetrics, SharedReportMetrics, SnapshotMetrics, StateMetrics, TokenMetrics,
-    UpstreamMetrics, logging, series::SeriesFactory,
+    CacheMetrics, CircuitMetrics, ClientMetrics, ConfigMetrics, FleetMetrics, FleetTokenMetrics,
+    QuotaMetrics, RequestMetrics, SharedMetrics, SharedReportMetrics, SnapshotMetrics, StateMetrics,
+    TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
 };
 
 /// All metrics, grouped by the module that changes them.
@@ -29,6 +29,8 @@ pub struct Metrics {
     pub circuit: CircuitMetrics,
     /// The files in `state.dir`.
     pub state: StateMetrics,
+    /// Reloads of the settings.
+    pub config: ConfigMetrics,
     /// The access token's state and renewals.
     pub token: TokenMetrics,
     registry: Registry,
@@ -57,6 +59,7 @@ impl Metrics {
             clients,
             circuit: CircuitMetrics::new(&series),
             state: StateMetrics::new(&series),
+            config: ConfigMetrics::new(&series),
             token: TokenMetrics::new(&series),
             before_scrape: Mutex::default(),
             registry,

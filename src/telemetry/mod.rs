@@ -7,6 +7,7 @@
 mod cache;
 mod calls;
 mod clients;
+mod config;
 mod derivation;
 mod fleet;
 mod log_writer;
@@ -25,6 +26,7 @@ pub use cache::EvictionCause;
 pub(crate) use cache::{CacheMetrics, RefreshResult};
 pub(crate) use calls::{CallStatus, CircuitMetrics, QuotaMetrics, ThrottleKind, UpstreamMetrics};
 pub(crate) use clients::ClientMetrics;
+pub(crate) use config::ConfigMetrics;
 pub use fleet::FleetMetrics;
 pub use metrics::Metrics;
 pub(crate) use requests::{RequestMetrics, RequestSeries};

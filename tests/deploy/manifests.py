@@ -181,7 +181,7 @@ def run_faults(overlay, binary, directory):
     if "vault.hashicorp.com/agent-inject" in overlay.template["metadata"].get("annotations", {}):
         pod.file("/vault/secrets/access-token", "made-up-token", 0o644)
     config = overlay.proxy["args"][1:]
-    checked = pod.run("check", *config)
+    checked = pod.run("check", "--format", "json", *config)
     if checked.returncode != 0:
         yield f"check says {checked.stderr.strip()}"
         return

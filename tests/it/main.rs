@@ -17,6 +17,7 @@ mod metrics_lint;
 mod plan;
 mod played;
 mod rationing;
+mod reload;
 mod repo;
 mod restart;
 mod sdk;

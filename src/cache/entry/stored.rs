@@ -16,15 +16,15 @@ use super::{
     },
     Entry, EntryTimes, ReportBehind,
 };
-use crate::report::{Answer, Lifetime, LifetimeReason, LinkReport, ReportKey, Representation};
+use crate::{
+    backoff::Jitter,
+    report::{Answer, Lifetime, LifetimeReason, LinkReport, Observed, ReportKey, Representation},
+};
 
 /// What an entry's lifetime is decided by when it comes back.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cache) struct KnownOfStored {
-    pub(in crate::cache) reason: LifetimeReason,
-    pub(in crate::cache) repeats: u32,
-    /// How old the answer was when it was stored first.
-    pub(in crate::cache) age: Duration,
+    pub(in crate::cache) observed: Observed,
     /// For how long it was fresh.
     pub(in crate::cache) fresh: Duration,
     /// Whether the refresh plan can decide on it.
@@ -76,7 +76,7 @@ impl Entry {
             stored_ms: ago(self.times.stored_at),
             unchanged_ms: ago(self.changed_at),
             hits: self.hits(),
-            repeats: self.repeats,
+            repeats: self.observed.repeats,
             fresh_ms: millis(self.lifetime.fresh),
             source: self.source.into(),
             copy: self.copy.as_ref().map(|copy| CopyFields::of(&copy.cell.get(), plan_at)),
@@ -113,10 +113,14 @@ impl Entry {
         };
         let generated_at = age.instant(fields.age_ms)?;
         let times = EntryTimes { generated_at, stored_at: age.instant(fields.stored_ms.min(fields.age_ms))? };
-        let known = KnownOfStored {
+        let observed = Observed {
             reason: LifetimeReason::of(&answer),
             repeats: fields.repeats,
             age: times.stored_at.saturating_duration_since(generated_at),
+            jitter: Jitter::draw(),
+        };
+        let known = KnownOfStored {
+            observed,
             fresh: Duration::from_millis(fields.fresh_ms),
             copy: if copy.is_some() { HasCopy::Yes } else { HasCopy::No },
         };
@@ -126,7 +130,7 @@ impl Entry {
             times,
             source: fields.source.into(),
             changed_at: age.instant(fields.unchanged_ms.max(fields.age_ms))?,
-            repeats: fields.repeats,
+            observed,
             behind,
             refresh_failure: fields.failure.and_then(|failure| failure.into_failure(age)).map(Box::new),
             // Made again for the first request that accepts it, with the same tag.

@@ -11,8 +11,8 @@ use crate::{
     },
     refresh::{PriceLimits, RefreshPolicy, ReportForm},
     report::{
-        Answer, Exchange, FetchError, Fetched, LinkReport, NegativeAnswer, NegativeStatus, NoClicks,
-        QuotaPressure, QuotaPressureFn, Reason, UpstreamFailure,
+        Answer, Exchange, FetchError, Fetched, LifetimeReason, LinkReport, NegativeAnswer, NegativeStatus,
+        NoClicks, QuotaPressure, QuotaPressureFn, Reason, UpstreamFailure,
         testing::{key, policy},
     },
     telemetry::Metrics,

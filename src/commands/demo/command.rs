@@ -80,9 +80,10 @@ pub(in crate::commands) fn run(config: Option<&Path>, options: &DemoOptions) -> 
     let sizing = world.settings(None)?;
     let ports = replicas::ports(&sizing, options.replicas())?;
     serve::block_on(&sizing, async {
-        let upstream = TcpListener::bind(("127.0.0.1", 0)).await;
-        let upstream =
-            upstream.map_err(|error| Failure::Unavailable(format!("the simulated upstream: {error}")))?;
+        let upstream = TcpListener::bind(("127.0.0.1", options.simulator_port())).await;
+        let upstream = upstream.map_err(|error| {
+            Failure::Unavailable(format!("--simulator-port: the simulated upstream: {error}"))
+        })?;
         world.upstream = upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
         let _written_at_the_end = serve::start_logging(&sizing)?;
         let settings = ports.into_iter().map(|ports| world.settings(Some(ports)));

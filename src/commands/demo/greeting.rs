@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use super::busy_day::{BusyDay, SPEED_UP};
-use crate::{app::Ports, simulator::Simulator};
+use crate::{app::Ports, settings::variable, simulator::Simulator};
 
 /// Shows the two header lines that tell where a report comes from.
 const WHERE_FROM: &str = "grep -iE '^(age|cache-status)'";
@@ -38,7 +38,7 @@ pub(super) fn by_hand(simulator: &Simulator, shown: &RunningDemo<'_>, ttl: Durat
     if shown.ports.len() > 1 {
         text.push_str(&one_call_for_all(shown, &report, &campaign.id.to_string()));
     }
-    let report = format!("http://{data}{report}");
+    let (report, login) = (format!("http://{data}{report}"), login(simulator, upstream));
     let _written = write!(
         text,
         "\nTry, twice, and look at Age and Cache-Status:\n\
@@ -47,7 +47,13 @@ pub(super) fn by_hand(simulator: &Simulator, shown: &RunningDemo<'_>, ttl: Durat
          Let Constant Contact fail; after {ttl} reports are still served, with Cache-Status showing it; then repair it:\n\
          \x20 curl -X PUT 'http://{upstream}/_simulator/fault?kind=status-503'\n\
          \x20 curl -i {report}\n\
-         \x20 curl -X DELETE http://{upstream}/_simulator/fault\n\n\
+         \x20 curl -X DELETE http://{upstream}/_simulator/fault\n\
+         Five failed calls in a row open the circuit: for 10 s, and up to a minute if it goes on, no call is made. Meanwhile reports\n\
+         that are held are served with \"circuit_open\", others get 503; the first call that succeeds ends it.\n\
+         Further faults, and how to inject them: http://{upstream}/_simulator/\n\n\
+         Try login in another terminal: it prints an address, and waits until you approve there. The token goes to a new\n\
+         directory, and nowhere else:\n\
+         \x20 {login}\n\n\
          The state of the proxy, and the calls that Constant Contact received:\n\
          \x20 curl http://{admin}/cache/{}\n\
          \x20 curl http://{admin}/quota\n\
@@ -57,6 +63,22 @@ pub(super) fn by_hand(simulator: &Simulator, shown: &RunningDemo<'_>, ttl: Durat
         campaign.id
     );
     text
+}
+
+/// A line that has `login` talk to the simulated authorization server.
+fn login(simulator: &Simulator, upstream: SocketAddr) -> String {
+    let oauth = format!("http://{upstream}/oauth2/default/v1");
+    let settings = [
+        ("token.source", "refresh"),
+        ("token.client_id", &simulator.options().client_id),
+        ("token.token_url", &format!("{oauth}/token")),
+        ("token.device_authorization_url", &format!("{oauth}/device/authorize")),
+        ("state.dir", "$(mktemp -d)"),
+    ];
+    let settings = settings.map(|(key, value)| format!("{}={value} ", variable(key)));
+    let program = std::env::current_exe()
+        .map_or_else(|_| "link-report-proxy".into(), |path| path.display().to_string());
+    format!("env {}'{program}' login", settings.concat())
 }
 
 /// Lines that show what replicas share: a report and its call, and a purge.

@@ -16,6 +16,9 @@ pub(in crate::commands) struct DemoOptions {
     // A secret, since it may hold a password; the settings check it and never quote it.
     #[arg(long, value_name = "URL", requires = "replicas")]
     shared: Option<SecretString>,
+    /// The port of the simulated Constant Contact; 0: the system chooses
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    simulator_port: u16,
 }
 
 /// Who asks the proxy.
@@ -46,6 +49,12 @@ impl DemoOptions {
         self.shared.as_ref()
     }
 
+    /// The port of the simulated Constant Contact; 0: the system chooses.
+    #[cfg(feature = "demo")]
+    pub(super) const fn simulator_port(&self) -> u16 {
+        self.simulator_port
+    }
+
     /// The command line, without what may be secret.
     #[cfg(not(feature = "demo"))]
     pub(super) fn as_command(&self) -> String {
@@ -56,6 +65,10 @@ impl DemoOptions {
         let replicas =
             if self.replicas > 1 { format!(" --replicas {}", self.replicas) } else { String::new() };
         let shared = if self.shared.is_some() { " --shared URL" } else { "" };
-        ["demo", busy, &replicas, shared].concat()
+        let port = match self.simulator_port {
+            0 => String::new(),
+            port => format!(" --simulator-port {port}"),
+        };
+        ["demo", busy, &replicas, shared, &port].concat()
     }
 }

@@ -225,3 +225,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_slower_rate_holds_from_the_last_call_on_and_a_throttled_one_stays_slowed() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
+    leave(&mut pacer, start);
+    pacer.set_limits(NonZeroU32::new(1), FIVE_SECONDS);
+    assert_eq!(leave(&mut pacer, start) - start, SPACING * 4);
+    pacer.set_limits(FOUR, FIVE_SECONDS);
+    let third = leave(&mut pacer, start + SPACING * 4);
+    assert_eq!(third - start, SPACING * 8, "its place was set before");
+    assert_eq!(leave(&mut pacer, third) - third, SPACING);
+    pacer.throttled(third + SPACING);
+    let before = pacer.interval;
+    pacer.set_limits(NonZeroU32::new(2), Duration::ZERO);
+    assert_eq!(pacer.interval, before * 2);
+    pacer.set_limits(None, Duration::ZERO);
+    assert_eq!(pacer.interval, Duration::ZERO);
+    pacer.set_limits(FOUR, Duration::ZERO);
+    assert_eq!((pacer.interval, pacer.max_wait()), (SPACING, Duration::ZERO));
+}

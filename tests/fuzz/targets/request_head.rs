@@ -6,7 +6,7 @@ use std::{future::ready, sync::Arc, time::Duration};
 
 use libfuzzer_sys::fuzz_target;
 use link_report_proxy::{
-    app::{Calls, cache_options, data_port},
+    app::{CallerRules, Calls, cache_options, data_port},
     cache::ReportCache,
     middleware::TowerService,
     report::{
@@ -53,7 +53,7 @@ async fn exchange(sent: &[u8]) -> Vec<u8> {
     let pressure = QuotaPressureFn::new(|_now| QuotaPressure::Normal);
     let memory = ReportCache::new(cache_options(&settings, std::time::SystemTime::UNIX_EPOCH), pressure, metrics.cache.clone());
     let calls = Calls::new(TowerService(service_fn(|call| ready(answer(call)))));
-    let front = data_port(&settings, Arc::new(memory), calls, BearerAuth::anybody(), &metrics);
+    let front = data_port(&settings, Arc::new(memory), calls, &CallerRules::new(&settings, BearerAuth::anybody()), &metrics);
 
     let (mut ours, theirs) = tokio::io::duplex(1 << 20);
     let served = serve_connection(theirs, Arc::new(front), LIMITS, CancellationToken::new());

@@ -10,6 +10,7 @@ mod oracle;
 mod planned;
 mod probed;
 mod quota_pressure;
+mod reconfigured;
 mod refusals;
 mod report_cache;
 mod room;

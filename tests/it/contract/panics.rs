@@ -14,7 +14,7 @@ use http::Method;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::service::Service as _;
 use link_report_proxy::{
-    app::{Calls, cache_options, data_port},
+    app::{CallerRules, Calls, cache_options, data_port},
     cache::ReportCache,
     inbound::{ReportService, ResponseFuture},
     middleware::TowerService,
@@ -68,7 +68,13 @@ fn service(calls: Calls, quota_pressure: QuotaPressureFn, metrics: &Metrics) -> 
         quota_pressure,
         metrics.cache.clone(),
     );
-    Arc::new(data_port(&settings, Arc::new(memory), calls, BearerAuth::anybody(), metrics))
+    Arc::new(data_port(
+        &settings,
+        Arc::new(memory),
+        calls,
+        &CallerRules::new(&settings, BearerAuth::anybody()),
+        metrics,
+    ))
 }
 
 async fn get(service: &Arc<ReportService<Calls>>, target: &str) -> HttpAnswer {

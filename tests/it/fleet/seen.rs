@@ -111,7 +111,10 @@ async fn a_replica_that_is_cut_off_says_since_when_why_and_what_it_may_do_until_
     assert!(metric(&fleet.replicas[0], "shared_feed_lag_seconds").await <= 6.0);
     let quota = cut_off.admin("/quota").await.json();
     assert_eq!((&quota["day"]["backing"], &quota["fleet"]["without_the_store"]), (&json!("offline"), &share));
-    assert_eq!(quota["counted_for"], json!({ "second": "this_replica", "day": "fleet" }));
+    assert_eq!(
+        quota["counted_for"],
+        json!({ "second": "this_replica", "day": "fleet", "callers": "this_replica" })
+    );
 
     let (log, _guard) = Log::start();
     fleet.links[2].set(LinkFault::None);
@@ -338,5 +341,8 @@ async fn without_a_store_the_page_says_so_and_there_are_no_series_of_a_fleet() {
     );
     let quota = proxy.admin("/quota").await.json();
     assert_eq!((&quota["fleet"], &quota["day"]["backing"]), (&Value::Null, &json!("memory")));
-    assert_eq!(quota["counted_for"], json!({ "second": "this_replica", "day": "this_replica" }));
+    assert_eq!(
+        quota["counted_for"],
+        json!({ "second": "this_replica", "day": "this_replica", "callers": "this_replica" })
+    );
 }

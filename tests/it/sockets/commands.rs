@@ -22,6 +22,65 @@ async fn check_prints_the_effective_settings_without_secrets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_check_prints_is_a_settings_file_and_says_where_each_value_comes_from() {
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let file = dir.path().join("given.toml");
+    std::fs::write(&file, "[cache]\nttl = \"7m\"\nempty_ttl = \"7s\"\n").expect("a file");
+    let mut variables = environment(&[&GOOD[..], &[("cache.ttl", "9m")]].concat());
+    // For every command, instead of --config.
+    variables.push(("LINK_REPORT_PROXY_CONFIG".to_owned(), file.to_str().expect("UTF-8").to_owned()));
+    variables.push(("LINK_REPORT_PROXY_CACHE_TTL".to_owned(), "8m".to_owned()));
+    let print = async |arguments: &[&str]| {
+        let finished = Run::finish(&[&["check"], arguments].concat(), &variables).await;
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        assert!(!format!("{finished:?}").contains("must-not-be-shown"), "{finished:?}");
+        let warning = "warning: LINK_REPORT_PROXY_CACHE_TTL sets nothing and is ignored: did you mean \
+            LINK_REPORT_PROXY__CACHE__TTL?";
+        assert_eq!(finished.stderr, [warning]);
+        finished.stdout
+    };
+    let lines = print(&["--show-origin"]).await;
+    for (key, value, origin) in [
+        ("ttl", "\"9m\"", "LINK_REPORT_PROXY__CACHE__TTL"),
+        ("empty_ttl", "\"7s\"", file.to_str().expect("UTF-8")),
+        ("negative_ttl", "\"1m\"", "default"),
+        ("per_second", "4", "default"),
+    ] {
+        let line = format!("{key} = {value}  # {origin}");
+        assert!(lines.contains(&line), "{line}: {lines:?}");
+    }
+    let json = print(&["--format", "json"]).await.join("\n");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["cache"]["ttl"], &json["quota"]["per_second"]), (&"9m".into(), &4.into()));
+    assert!(
+        print(&["--format", "env"]).await.contains(&"LINK_REPORT_PROXY__CACHE__EMPTY_TTL='7s'".to_owned())
+    );
+
+    // The file that it prints sets the same.
+    let secret = |line: &&String| !line.starts_with("access_token =");
+    let printed = print(&[]).await;
+    let again = printed.iter().filter(secret).cloned().collect::<Vec<_>>().join("\n");
+    std::fs::write(&file, again).expect("a file");
+    assert_eq!(print(&[]).await, printed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn config_default_prints_the_commented_defaults() {
+    let finished = Run::finish(&["config", "default"], &[]).await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    assert_eq!(finished.stdout.join("\n") + "\n", include_str!("../../../config/default.toml"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healthcheck_needs_no_token_and_no_other_setting() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&upstream, &[]).await;
+    let finished =
+        Run::finish(&["healthcheck"], &environment(&[("admin.listen", &proxy.admin.to_string())])).await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_explains_what_is_wrong_with_78() {
     let mut settings = GOOD.to_vec();
     settings.push(("cache.ttl", "0s"));

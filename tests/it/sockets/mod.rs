@@ -9,6 +9,7 @@ mod hostile;
 mod keep_alive;
 mod ledger;
 mod log_pipe;
+mod reload;
 mod slow;
 mod snapshot;
 mod token_file;

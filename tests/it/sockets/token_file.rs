@@ -8,24 +8,24 @@ use tempfile::TempDir;
 use crate::support::{Proxy, Upstream, path, synthetic, until};
 
 /// A mounted Secret: `token` → `..data/token`, and `..data` → the directory of the current version.
-struct MountedSecret {
+pub(super) struct MountedSecret {
     root: TempDir,
 }
 
 impl MountedSecret {
-    fn holding(token: &str) -> Self {
+    pub(super) fn holding(token: &str) -> Self {
         let mounted = Self { root: TempDir::new().expect("a directory") };
         mounted.swap_in("..1", token);
         symlink(Path::new("..data").join("token"), mounted.file()).expect("a link");
         mounted
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.root.path().join("token")
     }
 
     /// Puts a new version in place by renaming a link over the old one: no file is ever written twice.
-    fn swap_in(&self, version: &str, token: &str) {
+    pub(super) fn swap_in(&self, version: &str, token: &str) {
         let directory = self.root.path().join(version);
         std::fs::create_dir(&directory).expect("a directory");
         std::fs::write(directory.join("token"), format!("{token}\n")).expect("a file");

@@ -16,12 +16,12 @@ use hyper::{body::Incoming, client::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use link_report_proxy::{
     admin::{Admin, AdminState},
-    app::{App, Calls, Dependencies, Environment, SharedBackend},
+    app::{App, Calls, Dependencies, Environment, LiveSettings, ReloadError, SharedBackend},
     inbound::{ReportService, ResponseFuture},
     quota::{InitialCount, WallClock},
     report::{ActivityId, NoClicks, ReportKey, Unreachable},
     server::{Body, ConnectionLimits, serve_connection},
-    settings::Settings,
+    settings::{Settings, SettingsError},
     shared::SharedStore,
     simulator::{BodyShape, Fault, Options, Scope, Simulator, synthetic_id},
     state::StateStores,
@@ -57,6 +57,8 @@ const STEADY: [(&str, &str); 6] = [
 pub(crate) struct InProcess {
     pub(crate) vendor: Simulator,
     pub(crate) admin: Arc<AdminState>,
+    pub(crate) live: Arc<LiveSettings>,
+    settings: Vec<(String, String)>,
     front: Arc<ReportService<Calls>>,
     connector: PipeConnector,
     _background: JoinSet<()>,
@@ -145,6 +147,7 @@ impl InProcess {
             vec![("UPSTREAM__BASE_URL", url.as_str()), ("TOKEN__ACCESS_TOKEN", token.as_str())]
         };
         let settings: Vec<_> = STEADY.iter().chain(&given).chain(settings).copied().collect();
+        let given = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let settings = load_settings(&settings);
         before(&vendor);
         let connector = PipeConnector::to(&vendor);
@@ -156,11 +159,21 @@ impl InProcess {
             shared: shared.map(SharedBackend::Store),
             world,
         };
-        let App { front, admin, background, .. } = {
+        let App { front, admin, live, background, .. } = {
             let built = App::build(&settings, dependencies).now_or_never();
             built.expect("state in memory keeps nobody waiting").unwrap()
         };
-        Self { vendor, admin, front, connector, _background: background.into_iter().collect() }
+        let _background = background.into_iter().collect();
+        Self { vendor, admin, live, settings: given, front, connector, _background }
+    }
+
+    /// Takes over these settings in addition to those of the start, as after a change of the file.
+    pub(crate) async fn reload(&self, changed: &[(&str, &str)]) -> Result<(), ReloadError> {
+        let settings = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let settings: Vec<_> = settings.chain(changed.iter().copied()).collect();
+        self.live.reload(read_settings(&settings))?;
+        self.live.plan_again().await;
+        Ok(())
     }
 
     /// Asks the data port, on a connection of its own.
@@ -290,9 +303,13 @@ pub(crate) fn request(method: Method, target: &str, headers: &[(&str, &str)]) ->
 
 /// These settings, named as the environment names them, without the prefix; of two of the same name the later counts.
 pub(crate) fn load_settings(settings: &[(&str, &str)]) -> Settings {
+    read_settings(settings).unwrap()
+}
+
+fn read_settings(settings: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let environment: HashMap<_, _> =
         settings.iter().map(|(key, value)| (format!("LINK_REPORT_PROXY__{key}"), *value)).collect();
-    Settings::load(None, environment).unwrap()
+    Settings::load(None, environment)
 }
 
 /// The key of a report that the vendor always has, with two links that were clicked.

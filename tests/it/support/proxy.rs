@@ -116,6 +116,11 @@ impl Run {
         kill_process(self.pid(), Signal::TERM).expect("a living child");
     }
 
+    /// Sends SIGHUP.
+    pub(crate) fn sighup(&self) {
+        kill_process(self.pid(), Signal::HUP).expect("a living child");
+    }
+
     /// kill -9; returns once it is dead.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("a child to kill");
@@ -198,6 +203,11 @@ impl Proxy {
     /// Sends SIGTERM.
     pub(crate) fn sigterm(&self) {
         self.run.sigterm();
+    }
+
+    /// Sends SIGHUP.
+    pub(crate) fn sighup(&self) {
+        self.run.sighup();
     }
 
     /// kill -9; returns once it is dead.
