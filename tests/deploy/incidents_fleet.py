@@ -12,6 +12,10 @@ from processes import Proxy, wait_for
 from scenarios import Scenario, alerts, cold, consent, demo
 
 
+# Calls a day of a fleet: more than any of them makes.
+PER_DAY = 1_000_000
+
+
 class Store:
     """Debian's redis-server, on a unix socket. Durable: all that it has acknowledged is on a disk."""
 
@@ -62,7 +66,7 @@ class Fleet:
                 # The machine may be busy.
                 "shared.timeout": "1s",
                 # A fleet that has just started assumes that its part of the day is used.
-                "quota.per_day": 1_000_000,
+                "quota.per_day": PER_DAY,
             }
             self.replicas = []
             for more in each:

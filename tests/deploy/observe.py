@@ -80,7 +80,7 @@ def count_faults(prometheus):
     """What replicas of a fleet all tell counts once; what pods tell that share nothing is added up."""
     titled = dict(dashboards.queries(dashboards.load("operator.json")))
     quota = next(target for target in titled["Day's calls"] if target["legendFormat"].startswith("quota"))
-    for name, expected in ((job(incidents_pod.IDLE), 2 * incidents_pod.SHARE), (job(incidents_fleet.FLEET), 10_000)):
+    for name, expected in ((job(incidents_pod.IDLE), 2 * incidents_pod.SHARE), (job(incidents_fleet.FLEET), incidents_fleet.PER_DAY)):
         found = prometheus.value(dashboards.expand(quota["expr"], variables(name)))
         if found != expected:
             yield f"Day's calls: a quota of {found:.0f} for {name}, not of {expected}"
