@@ -259,8 +259,8 @@ async fn a_report_in_the_store_that_is_too_old_to_be_served_at_once_is_fetched_a
     assert_eq!(fleet.vendor.calls(), 3);
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_a_replica_has_fetched_without_the_store_is_not_replaced_by_an_older_report() {
+/// Replica 1 has fetched a report without the store, which has one that is 20 s older.
+async fn younger_than_the_store_s() -> Fleet {
     let fleet = Fleet::of(2, &[]);
     Fleet::has_met().await;
     fleet.links[1].set(LinkFault::Cut);
@@ -268,19 +268,19 @@ async fn what_a_replica_has_fetched_without_the_store_is_not_replaced_by_an_olde
     sleep(Duration::from_secs(20)).await;
     assert_eq!(ask(&fleet, 1, 1).await.1, 0);
     fleet.links[1].set(LinkFault::None);
+    fleet
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_replica_has_fetched_without_the_store_is_not_replaced_by_an_older_report() {
+    let fleet = younger_than_the_store_s().await;
     sleep(Duration::from_secs(10)).await;
     assert_eq!(ask(&fleet, 1, 1).await.1, 10);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_older_report_of_the_store_stands_in_for_no_younger_one_whose_refresh_fails() {
-    let fleet = Fleet::of(2, &[]);
-    Fleet::has_met().await;
-    fleet.links[1].set(LinkFault::Cut);
-    ask(&fleet, 0, 1).await;
-    sleep(Duration::from_secs(20)).await;
-    assert_eq!(ask(&fleet, 1, 1).await.1, 0);
-    fleet.links[1].set(LinkFault::None);
+    let fleet = younger_than_the_store_s().await;
     fleet.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::All);
     // Past `cache.ttl`: refreshed behind this answer, which fails.
     sleep(Duration::from_secs(400)).await;
