@@ -24,7 +24,7 @@ import netns
 from clicks import Clicks
 from documented import DEPLOY
 from pod import Container, install_proxy
-from processes import http, stats, wait_for
+from processes import CALLS_AT_ANY_HOUR, environment, http, stats, wait_for
 from provisioning import data_source_faults, data_sources, provider_faults
 
 PLACE = DEPLOY / "compose"
@@ -71,7 +71,8 @@ class Service(Container):
         return self.command(*words[1:], program=f"{self.place}/{words[0]}")
 
     def environment(self):
-        return dict(self.spec.get("environment", {}))
+        more = environment(CALLS_AT_ANY_HOUR) if self.name.startswith("proxy-") else {}
+        return {**self.spec.get("environment", {}), **more}
 
     def healthy(self):
         """What the file says, or else the image."""

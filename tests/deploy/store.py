@@ -18,7 +18,7 @@ import netns
 from documented import DEPLOY, documented_keys, store_secrets
 from overlay import STORE, Overlay
 from pod import Pod, PodContainer
-from processes import Simulator, environment, http, stats, wait_for
+from processes import CALLS_AT_ANY_HOUR, Simulator, environment, http, stats, wait_for
 from schema import restricted_faults
 
 SERVER, CLI = "usr/local/bin/valkey-server", "usr/local/bin/valkey-cli"
@@ -102,6 +102,7 @@ class Replica(Pod):
         moved = {"server.listen": f"127.0.0.1:{18080 + number}", "admin.listen": f"127.0.0.1:{19090 + number}"}
         # A refresh would be a call more, on a machine that is slow.
         moved["cache.min_refresh_interval"] = "1h"
+        moved |= CALLS_AT_ANY_HOUR
         for key in ("upstream.base_url", "token.token_url", "token.device_authorization_url", "token.client_id"):
             moved[key] = vendor.settings[key]
         self.data, self.admin = (f"http://{moved[key]}" for key in ("server.listen", "admin.listen"))
