@@ -81,7 +81,7 @@ ALL = [
     Scenario(
         "runs-out",
         alerts("QuotaForecast", "ClientSpending"),
-        demo(cache__ttl="10m", quota__per_day=200),
+        demo(cache__refresh="planned", cache__ttl="10m", quota__per_day=200),
         runs_out,
         rings="QuotaForecast",
         incident="The day's calls will not last",
