@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 import netns
@@ -103,7 +104,7 @@ class Buildah:
             raise SystemExit(f"buildah {arguments[0]}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
         return done.stdout.strip()
 
-    def stand_in(self, image, packages, config, directories=(), files=None, links=None):
+    def stand_in(self, image, packages, config, directories, files, links=None):
         """A base image of one layer."""
         container = self("from", "scratch")
         root = Path(self("mount", container))
@@ -116,7 +117,7 @@ class Buildah:
         subprocess.run(["tar", "--extract", "--directory", root], input=packed, check=True)
         for path in directories:
             (root / path).mkdir(parents=True)
-        for path, text in (files or {}).items():
+        for path, text in files.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text)
         for path, target in (links or {}).items():
@@ -144,6 +145,16 @@ def toolchain(sysroot):
     return version, f"{version}-{host}"
 
 
+def sources(cargo_home):
+    """Whence this machine has its crates, if that is not crates.io."""
+    config = cargo_home / "config.toml"
+    tables = tomllib.loads(config.read_text()).get("source", {}) if config.exists() else {}
+    lines = []
+    for name, keys in tables.items():
+        lines += [f"[source.{json.dumps(name)}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
+    return "\n".join(lines)
+
+
 def bind(source, target):
     target.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "--bind", source, target], check=True)
@@ -163,7 +174,7 @@ def build(buildah, rustup, cargo_home, sysroot):
     # A link that is in no package, but made when it is installed.
     links = {"usr/bin/cc": "gcc"}
     compiler = ["dash", "coreutils", "gcc", "libc6-dev"]
-    buildah.stand_in(RUST.format(version), compiler, config, ["tmp", "usr/local/cargo"], links=links)
+    buildah.stand_in(RUST.format(version), compiler, config, ["tmp"], {"usr/local/cargo/config.toml": sources(cargo_home)}, links)
     nonroot = {"etc/passwd": f"nonroot:x:65532:65532:nonroot:{HOME}:/sbin/nologin\n", "etc/group": "nonroot:x:65532:\n"}
     config = ["--user", "65532", "--workingdir", PROMISED["WorkingDir"]]
     config += [part for variable in PROMISED["Env"][:2] for part in ("--env", variable)]
