@@ -11,11 +11,11 @@ INSIDE = "LINK_REPORT_PROXY_TEST_NETWORK"
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
-def enter():
-    """Starts this script again in a new network namespace; there, brings its loopback up."""
+def enter(*more):
+    """Starts this script again in a new network namespace, and in others by unshare's options; there, brings its loopback up."""
     if os.environ.pop(INSIDE, None) is None:
         sudo = [] if os.getuid() == 0 else ["sudo", "-n", "--preserve-env"]
-        command = [*sudo, shutil.which("unshare", path="/usr/sbin:/usr/bin:/sbin:/bin"), "--net", sys.executable, *sys.argv]
+        command = [*sudo, shutil.which("unshare", path="/usr/sbin:/usr/bin:/sbin:/bin"), "--net", *more, sys.executable, *sys.argv]
         os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})
     with socket.socket() as any_socket:
         name = b"lo".ljust(16, b"\0")
