@@ -4,6 +4,7 @@
 mod day;
 mod demo;
 mod faulty_store;
+mod probe;
 mod quota;
 mod real_fleet;
 mod real_redis;

@@ -1,5 +1,7 @@
 //! The commands beside `serve`, as a person types them.
 
+use tokio::process::Command;
+
 use crate::support::{Proxy, Run, Upstream, environment, get};
 
 const GOOD: [(&str, &str); 4] = [
@@ -103,6 +105,59 @@ async fn healthcheck_asks_readyz() {
     let finished = Run::finish(&["healthcheck"], &environment(&ask)).await;
     assert_eq!(finished.status.code(), Some(69), "{finished:?}");
     assert_eq!(finished.stderr.len(), 1, "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_completion_script_of_each_shell_knows_the_commands_and_bash_can_parse_its_own() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let finished = Run::finish(&["completions", shell], &[]).await;
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        let script = finished.stdout.join("\n");
+        assert!(script.contains("healthcheck") && script.contains("show-origin"), "{shell}: {script}");
+        if shell == "bash" {
+            let parsed = Command::new("bash").args(["-n", "-c", &script]).output().await.expect("bash");
+            assert!(parsed.status.success() && parsed.stderr.is_empty(), "{parsed:?}");
+            // What Tab completes: the arguments that begin like the last word.
+            let press = "COMP_WORDS=(link-report-proxy check --pr) COMP_CWORD=2\n\
+                complete=$(complete -p link-report-proxy | grep -oP '(?<=-F )\\S+') && $complete link-report-proxy --pr check && echo \"${COMPREPLY[@]}\"";
+            let press = Command::new("bash").args(["-c", &format!("{script}\n{press}")]).output().await;
+            assert_eq!(String::from_utf8_lossy(&press.expect("bash").stdout), "--probe\n");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manual_has_a_page_for_the_program_and_one_for_each_command() {
+    let page = async |arguments: &[&str]| {
+        let finished = Run::finish(&[&["man"], arguments].concat(), &[]).await;
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        finished.stdout.join("\n").replace('\\', "")
+    };
+    let program = page(&[]).await;
+    let commands = [
+        "serve",
+        "check",
+        "config",
+        "login",
+        "demo",
+        "simulator",
+        "healthcheck",
+        "plan",
+        "completions",
+        "man",
+    ];
+    for command in commands {
+        assert!(program.contains(&format!("link-report-proxy-{command}(1)")), "{command}: {program}");
+        let own = page(&[command]).await;
+        assert!(
+            own.starts_with(".ie") && own.contains(&format!(".TH link-report-proxy-{command} 1")),
+            "{own}"
+        );
+    }
+    assert!(page(&["check"]).await.contains("--show-origin"));
+    let finished = Run::finish(&["man", "nothing"], &[]).await;
+    assert_eq!(finished.status.code(), Some(78), "{finished:?}");
+    assert_eq!(finished.stderr, ["man: there is no command \"nothing\""]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
