@@ -14,6 +14,7 @@ mod real_token_secrets;
 mod redis_outages;
 mod redis_server;
 mod refused_tokens;
+mod reload;
 mod reports;
 mod schedule;
 mod schedules;
