@@ -177,7 +177,7 @@ impl Explanation {
                 cost_calls: match &entry {
                     _ if memory.is_being_fetched(&key) => 0,
                     Some(entry) => cost_calls(&key, entry, memory, now),
-                    None => u8::from(!refresh_failure.as_ref().is_some_and(|failure| failure.retry_at > now)),
+                    None => u8::from(refresh_failure.as_ref().is_none_or(|failure| failure.retry_at <= now)),
                 },
                 next_refresh_at: match &entry {
                     Some(entry) => next_refresh(&key, entry, memory, now),

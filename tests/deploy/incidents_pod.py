@@ -74,8 +74,8 @@ def secret_is_unmounted(proxy, story):
 def with_settings_file(vendor, directory, binary):
     file = Path(directory) / f"settings-{free_port()}.toml"
     file.write_text('[cache]\nttl = "5m"\n')
-    token = consent(vendor.simulator())["refresh_token"]
-    proxy = refresh(vendor.simulator(), token, directory, binary, config=file)
+    token, place = consent(vendor.simulator())["refresh_token"], Path(directory) / f"state-{free_port()}"
+    proxy = refresh(vendor.simulator(), token, directory, binary, {"state.dir": place}, file)
     proxy.settings_file = file
     return proxy
 
