@@ -17,8 +17,8 @@ pub struct ShownConfig(Mutex<ConfigState>);
 struct ConfigState {
     settings: Value,
     loaded_at: SystemTime,
-    /// Why newer settings are refused, if they are.
-    refused: Option<String>,
+    /// Why newer settings are refused, and since when, if they are.
+    refused: Option<(String, SystemTime)>,
     /// The keys whose new values wait for a restart.
     waiting: Vec<String>,
 }
@@ -37,8 +37,8 @@ impl ShownConfig {
     }
 
     /// New settings are refused.
-    pub fn refused(&self, why: &str) {
-        self.state().refused = Some(why.to_owned());
+    pub fn refused(&self, why: &str, at: SystemTime) {
+        self.state().refused = Some((why.to_owned(), at));
     }
 
     /// The keys, and `reload`.
@@ -46,9 +46,11 @@ impl ShownConfig {
         let state = self.state();
         let mut shown = state.settings.clone();
         if let Some(shown) = shown.as_object_mut() {
+            let (error, refused_at) = state.refused.as_ref().map(|(why, at)| (why, rfc3339(*at))).unzip();
             let reload = json!({
                 "success": state.refused.is_none(),
-                "error": state.refused,
+                "error": error,
+                "refused_at": refused_at.flatten(),
                 "loaded_at": rfc3339(state.loaded_at),
                 "waits_for_restart": state.waiting,
             });

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{
     FleetStatus,
     list::{kind_of, seconds},
-    next::{next, next_refresh, next_without_entry},
+    next::{cost_calls, next, next_refresh, next_without_entry},
     reply::{rfc3339, rounded},
 };
 use crate::{
@@ -54,6 +54,8 @@ struct Explained {
     being_fetched: bool,
     /// What the next request will do, as a sentence.
     next: String,
+    /// The calls that the next request causes, if the quota and the circuit allow them.
+    cost_calls: u8,
     /// When a request may start the next fetch at the earliest, or, of a planned refresh, when that is expected. `None`: it
     /// is not foreseen.
     next_refresh_at: Option<String>,
@@ -102,6 +104,8 @@ struct HeldView {
 /// The ages at which the entry's freshness changes, and the reason for its lifetime.
 #[derive(Debug, Serialize)]
 struct LifetimeView {
+    reason: &'static str,
+    /// The reason as a sentence.
     why: &'static str,
     fresh_until_seconds: i64,
     stale_while_revalidate_until_seconds: i64,
@@ -129,9 +133,20 @@ struct LackView {
 
 #[derive(Debug, Serialize)]
 struct RefreshFailureView {
+    error_key: &'static str,
+    /// The same as a sentence.
     error: String,
     failures: u32,
+    failed_at: Option<String>,
+    next_try_at: Option<String>,
     next_try_in_seconds: i64,
+}
+
+/// The present moment by both clocks.
+#[derive(Clone, Copy)]
+struct PresentMoment {
+    now: Instant,
+    utc: SystemTime,
 }
 
 // === impl Explanation ===
@@ -144,8 +159,8 @@ impl Explanation {
         fleet: Option<&FleetStatus>,
         utc: SystemTime,
     ) -> Self {
-        let at = |left: Duration| utc.checked_add(left).and_then(rfc3339);
         let now = Instant::now();
+        let present = PresentMoment { now, utc };
         let statistics = memory.statistics(id).unwrap_or_default();
         let reports = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| {
             let key = ReportKey { id, no_clicks };
@@ -159,17 +174,22 @@ impl Explanation {
                     Some(entry) => next(&key, entry, memory, now),
                     None => next_without_entry(form, refresh_failure.as_ref(), now),
                 },
+                cost_calls: match &entry {
+                    _ if memory.is_being_fetched(&key) => 0,
+                    Some(entry) => cost_calls(&key, entry, memory, now),
+                    None => u8::from(refresh_failure.as_ref().is_none_or(|failure| failure.retry_at <= now)),
+                },
                 next_refresh_at: match &entry {
                     Some(entry) => next_refresh(&key, entry, memory, now),
                     None => refresh_failure.as_ref().map(|failure| failure.retry_at - now),
                 }
-                .and_then(at),
+                .and_then(|left| present.after(left)),
                 fetches: form.fetches,
                 hits_since_last_fetch: form.hits_since_last_fetch(entry.as_ref().map(|entry| entry.hits())),
                 last_fetch_error: refresh_failure
-                    .map(|refresh_failure| RefreshFailureView::of(&refresh_failure, now)),
+                    .map(|refresh_failure| RefreshFailureView::of(&refresh_failure, present)),
                 fleet: fleet.and_then(|fleet| fleet.copy(&key)).map(FleetCopyView::from),
-                held: entry.map(|entry| HeldView::of(&key, &entry, memory, now)),
+                held: entry.map(|entry| HeldView::of(&key, &entry, memory, present)),
             }
         });
         let counted_for = "this_replica";
@@ -207,8 +227,8 @@ impl From<SharedCopy> for FleetCopyView {
 // === impl HeldView ===
 
 impl HeldView {
-    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> Self {
-        let lifetime = entry.lifetime();
+    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, present: PresentMoment) -> Self {
+        let (now, lifetime) = (present.now, entry.lifetime());
         Self {
             answer: kind_of(entry),
             source: entry.source().as_str(),
@@ -222,7 +242,8 @@ impl HeldView {
             stored_for_seconds: seconds(entry.stored_for(now)),
             unchanged_for_seconds: seconds(entry.unchanged_for(now)),
             lifetime: LifetimeView {
-                why: lifetime.reason.as_str(),
+                reason: lifetime.reason.as_str(),
+                why: lifetime.reason.explanation(),
                 fresh_until_seconds: seconds(lifetime.fresh),
                 stale_while_revalidate_until_seconds: seconds(lifetime.revalidate),
                 stale_if_error_until_seconds: entry.report().map_or(0, |_| seconds(lifetime.keep)),
@@ -233,7 +254,7 @@ impl HeldView {
             report_behind_age_seconds: entry.behind(now).map(|report| seconds(report.age(now))),
             last_refresh_error: entry
                 .refresh_failure()
-                .map(|refresh_failure| RefreshFailureView::of(refresh_failure, now)),
+                .map(|refresh_failure| RefreshFailureView::of(refresh_failure, present)),
         }
     }
 }
@@ -280,11 +301,28 @@ fn freshness(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant)
 // === impl RefreshFailureView ===
 
 impl RefreshFailureView {
-    fn of(refresh_failure: &RefreshFailure, now: Instant) -> Self {
+    fn of(refresh_failure: &RefreshFailure, present: PresentMoment) -> Self {
+        let RefreshFailure { error, failures, tried_at, retry_at } = refresh_failure;
+        let left = retry_at.saturating_duration_since(present.now);
         Self {
-            error: refresh_failure.error.to_string(),
-            failures: refresh_failure.failures,
-            next_try_in_seconds: seconds(refresh_failure.retry_at.saturating_duration_since(now)),
+            error_key: error.cause.as_str(),
+            error: error.to_string(),
+            failures: *failures,
+            failed_at: present.before(present.now.saturating_duration_since(*tried_at)),
+            next_try_at: present.after(left),
+            next_try_in_seconds: seconds(left),
         }
+    }
+}
+
+// === impl PresentMoment ===
+
+impl PresentMoment {
+    fn after(self, left: Duration) -> Option<String> {
+        self.utc.checked_add(left).and_then(rfc3339)
+    }
+
+    fn before(self, ago: Duration) -> Option<String> {
+        self.utc.checked_sub(ago).and_then(rfc3339)
     }
 }

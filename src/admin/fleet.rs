@@ -184,6 +184,7 @@ fn server(info: &StoreInfo) -> Value {
         "append_only_file": info.append_only,
         "rewriting_append_only_file": info.rewriting,
         "maxmemory_policy": info.eviction,
+        "risks": StoreRisk::ALL.into_iter().filter(|risk| info.has(*risk)).map(StoreRisk::as_str).collect::<Vec<_>>(),
         "dangers": dangers(info),
     })
 }

@@ -79,6 +79,16 @@ pub(super) fn next(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: In
     }
 }
 
+/// The calls that the next request for an entry causes, if the quota and the circuit allow them.
+pub(super) fn cost_calls(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> u8 {
+    let is_gone = entry.freshness(now) == Freshness::Expired && entry.behind(now).is_none();
+    match memory.refresh_of(key, entry, now) {
+        Refresh::Due => 1,
+        Refresh::Deferred(_) | Refresh::Stopped => u8::from(is_gone),
+        Refresh::Backoff(_) | Refresh::Planned(_) | Refresh::AfterProbe => 0,
+    }
+}
+
 /// The time until the next refresh: of a planned one, at the present rate of requests; of others, until a request may start
 /// it. `None`: it is not foreseen.
 pub(super) fn next_refresh(

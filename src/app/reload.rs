@@ -54,7 +54,7 @@ impl LiveSettings {
     pub fn reload(&self, new: Result<Settings, SettingsError>) -> Result<(), ReloadError> {
         self.take_over(new).inspect_err(|error| {
             self.metrics.refused();
-            self.shown.refused(&error.to_string());
+            self.shown.refused(&error.to_string(), self.clock.now());
         })
     }
 

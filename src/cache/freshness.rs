@@ -42,7 +42,8 @@ impl Entry {
     pub(super) fn is_dead(&self, now: Instant) -> bool {
         let resting = self.refresh_failure().is_some_and(|refresh_failure| refresh_failure.is_resting(now));
         let planned = self.is_planned() && self.age(now) < PLANNED_KEPT;
-        self.is_expired(now) && self.behind(now).is_none() && !resting && !planned
+        let expired = self.freshness_at(self.age(now)) == Freshness::Expired;
+        expired && self.behind(now).is_none() && !resting && !planned
     }
 
     /// Does the refresh plan decide on it? Then it may be served at any age, as long as it is not worth a call.
@@ -65,7 +66,25 @@ impl Entry {
 
     /// What it may be used for now.
     pub fn freshness(&self, now: Instant) -> Freshness {
-        self.freshness_at(self.age(now))
+        let age = self.age(now);
+        match self.freshness_at(age) {
+            within @ (Freshness::Fresh | Freshness::Stale) => within,
+            beyond @ (Freshness::StaleIfError | Freshness::Expired) => {
+                match self.freshness_at(self.unconfirmed_for(age)) {
+                    Freshness::Fresh | Freshness::Stale => Freshness::Stale,
+                    Freshness::StaleIfError | Freshness::Expired => beyond,
+                }
+            }
+        }
+    }
+
+    /// For how long it may lack clicks, at this age. The refresh plan learns from other calls that a report is current; then
+    /// it is as good as one fetched at that time, and only too old to be served when it would be.
+    pub(super) fn unconfirmed_for(&self, age: Duration) -> Duration {
+        match self.copy().filter(|_| self.is_planned()) {
+            Some(copy) => age.min((copy.generated_at + age).saturating_sub(copy.cell.get().current_at())),
+            None => age,
+        }
     }
 
     /// What it may be used for at an age.

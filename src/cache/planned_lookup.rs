@@ -105,7 +105,8 @@ impl ReportCache {
         now: Instant,
     ) -> Option<Lookup> {
         let planned = self.planned(held)?;
-        let (own, too_old) = (planned.hit(held, age), age >= held.lifetime().revalidate);
+        let too_old = held.unconfirmed_for(age) >= held.lifetime().revalidate;
+        let own = planned.hit(held, age);
         let hit = self.with_other_answers(key, &planned, held, own);
         match planned.decide(held, own.answers, hit) {
             RefreshDecision::NotWorthIt => Some(Lookup::Answered(self.serve_hit(held, age))),

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 #[cfg(feature = "demo")]
 use super::simulator;
-use super::{CommandOutcome, check, demo, healthcheck, login, plan, serve};
+use super::{CommandOutcome, check, demo, healthcheck, login, output, plan, serve, shell_files};
 use crate::settings::{CONFIG_VARIABLE, DEFAULTS};
 
 /// A caching reverse proxy for Constant Contact's email link reports.
@@ -45,6 +46,13 @@ enum Command {
     Healthcheck,
     /// Simulate a day of calls, and print what each way to refresh makes of it
     Plan(Box<plan::PlanArguments>),
+    /// Print a script that completes the arguments in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page of this program, or of one of its commands
+    Man(shell_files::ManArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,13 +71,15 @@ pub fn run() -> CommandOutcome {
     match command.unwrap_or_default() {
         Command::Serve => serve::run(config),
         Command::Check(options) => check::run(config, options),
-        Command::Config(PrintedConfig::Default) => check::print(DEFAULTS),
+        Command::Config(PrintedConfig::Default) => output::print(DEFAULTS),
         Command::Login => login::run(config),
         Command::Demo(options) => demo::run(config, &options),
         #[cfg(feature = "demo")]
         Command::Simulator(arguments) => simulator::run(&arguments),
         Command::Healthcheck => healthcheck::run(config),
         Command::Plan(arguments) => plan::run(*arguments),
+        Command::Completions { shell } => shell_files::completions(shell, Arguments::command()),
+        Command::Man(arguments) => shell_files::man(arguments, Arguments::command()),
     }
 }
 

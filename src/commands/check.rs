@@ -9,7 +9,12 @@ use std::{
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{CommandOutcome, Failure, serve};
+use super::{
+    CommandOutcome, Failure,
+    output::print,
+    probe::{self, ProbeCost},
+    serve,
+};
 use crate::{
     app::Environment,
     settings::{SettingOrigin, SettingsSources, variable},
@@ -25,6 +30,18 @@ pub(super) struct CheckOptions {
     /// Print where each setting comes from, too
     #[arg(long)]
     show_origin: bool,
+    /// Try what the settings name, and print a line about each instead of the settings: ports, state.dir, the API and its
+    /// clock, the token endpoint, the shared store. Uses no refresh token
+    #[arg(
+        long,
+        value_enum,
+        value_name = "COST",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "free",
+        conflicts_with_all = ["format", "show_origin"]
+    )]
+    probe: Option<ProbeCost>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,11 +61,12 @@ struct Printed<'a> {
     origins: Option<BTreeMap<String, SettingOrigin>>,
 }
 
-/// Builds the app as `serve` would, without opening a port or making a call, and prints the effective settings. Does not
-/// open `state.dir`: a running proxy may have locked it, and tokens left there by `login` are for `serve`.
+/// Builds the app as `serve` would, without opening a port or making a call, and prints the effective settings, or what
+/// `--probe` finds. The app does not open `state.dir`: a running proxy may have locked it, and tokens left there by `login`
+/// are for `serve`.
 pub(super) fn run(
     config: Option<&Path>,
-    CheckOptions { format, show_origin }: CheckOptions,
+    CheckOptions { format, show_origin, probe }: CheckOptions,
 ) -> CommandOutcome {
     let sources = SettingsSources::new(config, std::env::vars_os());
     let text = sources.read()?;
@@ -59,8 +77,15 @@ pub(super) fn run(
     }
     serve::block_on(&settings, async {
         let (stores, shared) = (StateStores::in_memory(), serve::shared_backend(&settings)?);
-        serve::build(&settings, stores, shared, Environment::default()).await.map(drop)
+        let app = serve::build(&settings, stores, shared, Environment::default()).await?;
+        match probe {
+            Some(cost) => probe::run(&settings, cost, app.admin.tokens.snapshot().status).await,
+            None => Ok(()),
+        }
     })?;
+    if probe.is_some() {
+        return Ok(());
+    }
     let origins = show_origin.then(|| sources.origins(text.as_ref()));
     let printed = Printed { settings: settings.effective(), file: sources.file(), origins };
     print(&match format {
@@ -68,11 +93,6 @@ pub(super) fn run(
         PrintedFormat::Json => printed.json()?,
         PrintedFormat::Env => printed.env(),
     })
-}
-
-/// Prints to standard output.
-pub(super) fn print(text: &str) -> CommandOutcome {
-    write!(std::io::stdout(), "{text}").map_err(|error| Failure::Bug(error.into()))
 }
 
 // === impl Printed ===

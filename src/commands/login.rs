@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{CommandOutcome, Failure, serve};
+use super::{CommandOutcome, Failure, output::print, serve};
 use crate::{
     settings::Settings,
     state::{Inbox, StateError, TokenRecord},
@@ -95,7 +95,7 @@ async fn flow(settings: &Settings) -> Result<DeviceFlow, Failure> {
 }
 
 /// Creates the directory if it is missing, and writes, syncs and removes a test file, as writing the tokens will.
-fn prove_writable(dir: &Path) -> Result<(), StateError> {
+pub(super) fn prove_writable(dir: &Path) -> Result<(), StateError> {
     let probe = dir.join(format!("login.{}.probe", std::process::id()));
     let write = || {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
@@ -168,12 +168,6 @@ fn farewell(client: &Client, dir: &Path, handoff: Handoff) -> String {
         client.id,
         dir.display().to_string(),
     )
-}
-
-fn print(text: &str) -> CommandOutcome {
-    let mut stdout = io::stdout();
-    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    printed.context("standard output").map_err(Failure::Bug)
 }
 
 impl From<DeviceError> for Failure {

@@ -1,4 +1,5 @@
-//! The commands of the binary: `serve`, `check`, `login`, `demo`, `simulator`, `healthcheck`, `plan`, and their exit codes.
+//! The commands of the binary: `serve`, `check`, `login`, `demo`, `simulator`, `healthcheck`, `plan`,
+//! `completions`, `man`, and their exit codes.
 
 mod admin_port;
 mod arguments;
@@ -8,8 +9,11 @@ mod demo;
 mod healthcheck;
 mod login;
 mod outcome;
+mod output;
 mod plan;
+mod probe;
 mod serve;
+mod shell_files;
 mod signals;
 #[cfg(feature = "demo")]
 mod simulator;

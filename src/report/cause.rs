@@ -24,19 +24,19 @@ pub enum Cause {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocalDenial {
     /// The rate limit `quota.per_second`: the wait for a free slot is longer than a call may wait.
-    #[error("rate limit reached, next call in {retry_after:?}")]
+    #[error("rate limit reached")]
     RateLimit {
         /// The time until a call may be made again.
         retry_after: Duration,
     },
     /// The daily quota is used up, or the rest of it is reserved for other calls.
-    #[error("daily quota used up, next call in {retry_after:?}")]
+    #[error("daily quota used up")]
     DailyQuota {
         /// The time until a call may be made again: at most until the reset at 00:00 UTC.
         retry_after: Duration,
     },
     /// The circuit breaker is open, because too many calls failed.
-    #[error("circuit breaker open, next call in {retry_after:?}")]
+    #[error("circuit breaker open")]
     CircuitOpen {
         /// The time until a trial call is allowed.
         retry_after: Duration,
@@ -59,7 +59,7 @@ pub enum UpstreamFailure {
     #[error("the access token may not read link reports")]
     Forbidden,
     /// 429: a rate limit or quota of the vendor is reached.
-    #[error("upstream limit reached ({}), next call in {retry_after:?}", limit.as_str())]
+    #[error("upstream limit reached ({})", limit.as_str())]
     TooManyRequests {
         /// The limit that is reached, by the response's `error_key`.
         limit: UpstreamLimit,

@@ -150,8 +150,19 @@ impl LifetimeReason {
         }
     }
 
-    /// `why` in `GET /cache/{id}`.
+    /// The word in `GET /cache/{id}`.
     pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Links => "links",
+            Self::Empty => "empty",
+            Self::Planned => "planned",
+            Self::NotTrusted => "not_trusted",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// A sentence for an operator.
+    pub const fn explanation(self) -> &'static str {
         match self {
             Self::Links => "report with links: cache.ttl, jittered",
             Self::Empty => {

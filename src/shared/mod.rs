@@ -51,7 +51,9 @@ pub use change::{Change, ChangeId, ChangeKind, FeedPage};
 pub use epoch::{Epoch, EpochBegin, EpochOrigin, Fence, Guarded, Sequence, StoreChanged, StoreSeen};
 pub use error::SharedStoreError;
 pub use knowledge::{FleetTold, Knowledge, StoreOutage};
-pub(crate) use link::{DownReason, LinkState, StoreInfo, StoreNode, StoreRisk, StoreTlsError};
+pub(crate) use link::{
+    DownReason, LinkState, StoreInfo, StoreNode, StoreRisk, StoreTlsError, StoreUnreachable,
+};
 pub use member::{
     FleetState, Heartbeat, MemberAbout, MemberId, MemberSeen, Recovery, SpentDay, StoreIdentity,
 };

@@ -6,7 +6,10 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::{
     RedisStore, SharedStore,
-    link::{Link, LinkOptions, LinkView, LinkWatch, SocketConnector, StoreTlsError},
+    link::{
+        Link, LinkKeeper, LinkOptions, LinkView, LinkWatch, SocketConnector, StoreInfo, StoreTlsError,
+        StoreUnreachable,
+    },
     scripts,
     store_keys::StoreKeys,
 };
@@ -65,16 +68,34 @@ impl StoreServer {
         }))
     }
 
+    /// Where the settings say that it is, without secrets.
+    pub(crate) fn place(&self) -> Box<str> {
+        place(&self.location)
+    }
+
+    /// Connects once, and says what the server says of itself.
+    ///
+    /// # Errors
+    /// [`StoreUnreachable`]: `serve` would be without the store, too.
+    pub(crate) async fn greet(self, metrics: SharedMetrics) -> Result<StoreInfo, StoreUnreachable> {
+        let (_link, keeper) = self.link(metrics);
+        keeper.greet().await
+    }
+
     /// The store. Does not wait for the server.
     pub fn connect(self, metrics: SharedMetrics) -> ConnectedStore {
-        let Self { location, namespace, connector, timeout, max_body } = self;
-        let place = place(&location);
-        let probe_key = StoreKeys::new(&namespace).fleet();
-        let options = LinkOptions { location, timeout, probe_key, scripts: scripts::ALL };
-        let (link, keeper) = Link::new(options, Arc::new(connector), metrics);
+        let (place, namespace, max_body) = (self.place(), self.namespace.clone(), self.max_body);
+        let (link, keeper) = self.link(metrics);
         let link_status = StoreLink { place, watch: link.watch() };
         let store = Arc::new(RedisStore::new(link, &namespace, max_body));
         ConnectedStore { store, link: link_status, keeper: keeper.run().boxed() }
+    }
+
+    fn link(self, metrics: SharedMetrics) -> (Link, LinkKeeper) {
+        let Self { location, namespace, connector, timeout, max_body: _ } = self;
+        let probe_key = StoreKeys::new(&namespace).fleet();
+        let options = LinkOptions { location, timeout, probe_key, scripts: scripts::ALL };
+        Link::new(options, Arc::new(connector), metrics)
     }
 }
 

@@ -58,6 +58,14 @@ impl FileStore {
         Ok(Self::of(state, plan, snapshot))
     }
 
+    /// As [`FileStore::open`]; `None`, and nothing is created, if there is no state in the directory.
+    ///
+    /// # Errors
+    /// As [`FileStore::open`].
+    pub fn open_existing(dir: &Path) -> Result<Option<Self>, StateError> {
+        if StateFile::exists(dir) { Self::open(dir).map(Some) } else { Ok(None) }
+    }
+
     /// As [`FileStore::open`], but damaged files are renamed and new ones begun, so that the process can start. The
     /// renamed files still have the old data. A refresh plan or a snapshot of the cache that cannot be read does not keep it
     /// from starting either.

@@ -45,6 +45,10 @@ pub(super) struct StateFile {
 // === impl StateFile ===
 
 impl StateFile {
+    pub(super) fn exists(dir: &Path) -> bool {
+        dir.join(FILE).exists()
+    }
+
     pub(super) fn open(dir: &Path) -> Result<Self, StateError> {
         let file = Self::lock(dir)?;
         file.check()?;

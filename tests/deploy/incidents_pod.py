@@ -71,6 +71,22 @@ def secret_is_unmounted(proxy, story):
     story.wait()
 
 
+def with_settings_file(vendor, directory, binary):
+    file = Path(directory) / f"settings-{free_port()}.toml"
+    file.write_text('[cache]\nttl = "5m"\n')
+    token, place = consent(vendor.simulator())["refresh_token"], Path(directory) / f"state-{free_port()}"
+    proxy = refresh(vendor.simulator(), token, directory, binary, {"state.dir": place}, file)
+    proxy.settings_file = file
+    return proxy
+
+
+def settings_get_worse(proxy, story):
+    story.wait(3)
+    story.fault_begins()
+    proxy.settings_file.write_text("[quota]\nreserve = 2\n")
+    story.wait()
+
+
 class TwoVersions:
     """A replica, and one of another version: the same, but for what it says of its build."""
 
@@ -191,6 +207,16 @@ ALL = [
         incident="The file of the clients' tokens disappears",
         within=20,
         injected="the file is deleted",
+    ),
+    Scenario(
+        "settings-refused",
+        alerts("ConfigReloadFailed"),
+        with_vendor(with_settings_file),
+        settings_get_worse,
+        rings="ConfigReloadFailed",
+        incident="A changed settings file has a value that is refused",
+        within=20,
+        injected="`quota.reserve = 2` in the file",
     ),
     Scenario(
         "two-versions",

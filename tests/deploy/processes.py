@@ -71,12 +71,14 @@ class Simulator:
 class Proxy:
     """link-report-proxy, run by `serve` or, with a simulated vendor in the same process, by `demo`."""
 
-    def __init__(self, binary, command, settings, directory):
+    def __init__(self, binary, command, settings, directory, config=None):
         self.log = Path(directory) / f"proxy-{id(self)}.log"
         self.out = self.log.with_suffix(".out")
         self.ports = {"server.listen": f"127.0.0.1:{free_port()}", "admin.listen": f"127.0.0.1:{free_port()}"}
         self.data, self.admin = (f"http://{address}" for address in self.ports.values())
         self.command, self.environment = [binary, command], environment({**self.ports, **settings})
+        if config:
+            self.environment["LINK_REPORT_PROXY_CONFIG"] = str(config)
         self.start()
 
     def start(self):

@@ -153,6 +153,7 @@ class Replica:
             ("state_damaged_files", 0),
             ("state_durable", 1),
             ('secret_file_readable{key="clients.tokens_file"}', 1),
+            ("config_reload_success", 1),
             ("upstream_clock_ahead_seconds", 0),
         )
         yield from ((f'token_state{{state="{state}"}}', int(here)) for state, here in states.items())

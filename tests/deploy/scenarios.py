@@ -103,7 +103,7 @@ def in_parallel(jobs, *calls):
             done.result()
 
 
-def refresh(vendor, refresh_token, directory, binary, more=None):
+def refresh(vendor, refresh_token, directory, binary, more=None, config=None):
     return Proxy(
         binary,
         "serve",
@@ -117,6 +117,7 @@ def refresh(vendor, refresh_token, directory, binary, more=None):
             **(more or {}),
         },
         directory,
+        config,
     )
 
 

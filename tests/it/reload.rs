@@ -74,6 +74,8 @@ async fn refused_settings_change_nothing_and_are_told_of_until_good_ones_come() 
     let (metric, shown) = success().await;
     assert_eq!((metric, &shown["success"]), (0.0, &false.into()));
     assert!(shown["error"].as_str().unwrap().contains("quota.reserve"), "{shown}");
+    let refused_at = &shown["refused_at"];
+    assert!(refused_at.as_str().unwrap() > shown["loaded_at"].as_str().unwrap(), "{shown}");
     assert_eq!(proxy.admin("/config").await.json()["cache"]["ttl"], "5m");
     let still = proxy.metric("link_report_proxy_config_reload_success_timestamp_seconds").await;
     assert_eq!(still, loaded_at);

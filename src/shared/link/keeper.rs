@@ -58,9 +58,7 @@ impl LinkKeeper {
                 (view.connect_at(), view.moved_to().cloned())
             };
             sleep_until(due).await;
-            let limit = SHORTEST_CONNECT.max(self.options.timeout * 4);
-            let connected = timeout(limit, self.connect(moved_to)).await;
-            match connected.unwrap_or_else(|_elapsed| Err(DownReason::TimedOut.into())) {
+            match self.connect_in_time(moved_to).await {
                 Ok((connection, info)) => {
                     self.tell_of_a_new_server(&connection, &info);
                     self.warn_of_eviction(&info);
@@ -73,6 +71,23 @@ impl LinkKeeper {
                 }
             }
         }
+    }
+
+    /// Connects once, and says what the server says of itself.
+    ///
+    /// # Errors
+    /// [`StoreUnreachable`].
+    pub(crate) async fn greet(&self) -> Result<StoreInfo, StoreUnreachable> {
+        self.connect_in_time(None).await.map(|(_closed, info)| info)
+    }
+
+    async fn connect_in_time(
+        &self,
+        moved_to: Option<StoreNode>,
+    ) -> Result<(Arc<StoreConnection>, StoreInfo), StoreUnreachable> {
+        let limit = SHORTEST_CONNECT.max(self.options.timeout * 4);
+        let connected = timeout(limit, self.connect(moved_to)).await;
+        connected.unwrap_or_else(|_elapsed| Err(DownReason::TimedOut.into()))
     }
 
     async fn connect(

@@ -31,6 +31,7 @@ pub(crate) use connector::{StoreConnector, StoreNode, StoreStream, StoreUnreacha
 pub(crate) use current_connection::{LinkOptions, LinkView};
 pub(crate) use down_reason::DownReason;
 pub(crate) use health::LinkState;
+pub(crate) use keeper::LinkKeeper;
 pub(crate) use operations::{Link, LinkWatch};
 pub(crate) use sockets::{SocketConnector, StoreTlsError};
 pub(crate) use store_info::{StoreInfo, StoreRisk};

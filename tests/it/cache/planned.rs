@@ -308,3 +308,51 @@ async fn a_report_older_than_stale_if_error_is_a_hit_until_it_is_worth_a_call_an
     harness.call().await.fails(UpstreamFailure::Timeout);
     assert_eq!(from(&asking.await.unwrap()), "error", "too old to be served instead of an error");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_the_other_one_has_shown_to_be_current_is_served_when_calls_are_spent_or_fail() {
+    let spent = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&spent);
+    let pressure = move |_now| match seen.load(Ordering::Relaxed) {
+        true => QuotaPressure::Stopped,
+        false => QuotaPressure::Normal,
+    };
+    let plan = planned_options(plan(RefreshWaiting::Rarely));
+    let mut harness = CacheHarness::with_calls_that_are(QuotaPressureFn::new(pressure), plan);
+    for key in [key(1), listed(key(1))] {
+        harness.hold(key, with_clicks(key, 100)).await;
+    }
+    for _look in 0..3 {
+        sleep(seconds(3_000)).await;
+        let mut asked = 0;
+        let call = loop {
+            // Some wait for the call.
+            drop(harness.ask(listed(key(1))));
+            asked += 1;
+            assert!(asked < 1_000, "so many answers are worth a call");
+            if let Some(call) = harness.made_call().await {
+                break call;
+            }
+        };
+        call.answers(with_clicks(key(1), 100));
+        at_rest().await;
+    }
+    // Older than `stale_if_error`, and current three quarters of an hour ago.
+    assert_eq!(options().lifetimes.stale_if_error, seconds(3_600));
+    sleep(seconds(2_700)).await;
+    spent.store(true, Ordering::Relaxed);
+    let ask = async || {
+        from(&tokio::time::timeout(seconds(1), harness.ask(key(1))).await.expect("it waits").unwrap())
+    };
+    let mut hits = 0;
+    while ask().await == "hit" {
+        hits += 1;
+        assert!(hits < 1_000, "so many answers are worth a call");
+    }
+    assert_eq!(ask().await, "stale", "rationed, and not refused");
+    spent.store(false, Ordering::Relaxed);
+    assert_eq!(ask().await, "stale");
+    harness.call().await.fails(UpstreamFailure::Timeout);
+    at_rest().await;
+    assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "fallback", "as if it had been fetched then");
+}

@@ -88,6 +88,43 @@ async fn an_entry_is_explained_at_every_age() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_next_request_costs_and_when_a_failure_is_tried_again_are_fields_and_not_only_sentences() {
+    let proxy = InProcess::new();
+    let explained = async || proxy.admin(&format!("/cache/{}", key(1).id)).await.json()["reports"][0].clone();
+    let next_request = async || {
+        let (told, before) = (explained().await["cost_calls"].as_u64().unwrap(), proxy.vendor.calls());
+        proxy.get(&path(1)).await;
+        proxy.settled(key(1)).await;
+        assert_eq!(told, proxy.vendor.calls() - before);
+        told
+    };
+    assert_eq!(next_request().await, 1, "a miss");
+    assert_eq!(next_request().await, 0, "a hit");
+    tokio::time::sleep(Duration::from_secs(330)).await;
+    assert_eq!(next_request().await, 1, "stale");
+    tokio::time::sleep(OLD).await;
+    // No call of it is tried again at once.
+    proxy.vendor_fails(500);
+    assert_eq!(next_request().await, 1, "too old to be served without a call");
+    assert_eq!(next_request().await, 0, "a failure rests");
+    let error = explained().await["held"]["last_refresh_error"].clone();
+    assert_eq!(
+        (&error["error_key"], &error["error"]),
+        (&"upstream_error".into(), &"the upstream answered 500".into())
+    );
+    let time = |name: &str| humantime::parse_rfc3339(error[name].as_str().unwrap()).unwrap();
+    let pause = time("next_try_at").duration_since(time("failed_at")).unwrap();
+    assert!((4..=6).contains(&pause.as_secs()), "{error}");
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    proxy.vendor.clear_faults();
+    proxy.vendor_fails(404);
+    assert_eq!(next_request().await, 1, "the failure has rested");
+    assert_eq!(next_request().await, 0, "a refusal");
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(next_request().await, 1, "a refusal that has expired");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_and_a_failing_key_are_explained_too() {
     let proxy = InProcess::new();
     let explained = async |number: u32| {

@@ -140,3 +140,21 @@ async fn a_memory_that_is_smaller_than_the_largest_report_is_warned_of_at_start(
         assert_eq!(log.text().contains("cache.max_bytes is less than upstream.max_body"), warned, "{bytes}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_knows_no_count_of_the_day_s_calls_says_how_many_it_assumes() {
+    let (log, _guard) = Log::start();
+    let told = |log: &Log| log.lines(|line| line.get("assumed").is_some());
+    let known = InProcess::new();
+    assert_eq!(told(&log), [Value::Null; 0], "nothing is assumed");
+    assert_eq!(known.admin("/quota").await.json()["day"]["assumed_before_start"], 0);
+    let limited = [("QUOTA__PER_DAY", "10000")];
+    let unknown = InProcess::replica_without_a_count(known.vendor.clone(), None, &limited);
+    let day = unknown.admin("/quota").await.json()["day"].clone();
+    let [line] = &told(&log)[..] else { panic!("{}", log.text()) };
+    // It is 22:13 UTC.
+    assert!((9_250..9_270).contains(&day["assumed_before_start"].as_u64().unwrap()), "{day}");
+    assert_eq!((&line["level"], &line["assumed"]), (&"INFO".into(), &day["assumed_before_start"]));
+    let message = line["message"].as_str().unwrap();
+    assert!(message.contains("an even pace since 00:00 UTC is assumed"), "{message}");
+}

@@ -4,6 +4,7 @@
 mod day;
 mod demo;
 mod faulty_store;
+mod probe;
 mod quota;
 mod real_fleet;
 mod real_redis;
@@ -13,6 +14,7 @@ mod real_token_secrets;
 mod redis_outages;
 mod redis_server;
 mod refused_tokens;
+mod reload;
 mod reports;
 mod schedule;
 mod schedules;

@@ -32,8 +32,7 @@ async fn a_restart_with_a_wrong_clock_costs_little_more_than_one_with_the_right_
     let workload = first_day();
     let mut missed = Vec::new();
     for ahead in [0, 20, -3, -30] {
-        let cold = [("STATE__SNAPSHOT_INTERVAL", "0s")];
-        let mut day = PlayedDay::begin_with_state(workload.clone(), &cold).await;
+        let mut day = PlayedDay::begin_with_state(workload.clone(), &[]).await;
         for (hour, ahead) in [(12, ahead), (14, 0)] {
             day.play_until(hour * HOUR).await;
             day.set_clock_ahead(ahead * HOUR_SECONDS);

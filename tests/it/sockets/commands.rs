@@ -1,6 +1,14 @@
 //! The commands beside `serve`, as a person types them.
 
-use crate::support::{Proxy, Run, Upstream, environment, get};
+use std::process::Stdio;
+
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    net::TcpListener,
+    process::Command,
+};
+
+use crate::support::{Proxy, Run, Upstream, environment, get, soon};
 
 const GOOD: [(&str, &str); 4] = [
     ("server.listen", "127.0.0.1:0"),
@@ -106,6 +114,59 @@ async fn healthcheck_asks_readyz() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_completion_script_of_each_shell_knows_the_commands_and_bash_can_parse_its_own() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let finished = Run::finish(&["completions", shell], &[]).await;
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        let script = finished.stdout.join("\n");
+        assert!(script.contains("healthcheck") && script.contains("show-origin"), "{shell}: {script}");
+        if shell == "bash" {
+            let parsed = Command::new("bash").args(["-n", "-c", &script]).output().await.expect("bash");
+            assert!(parsed.status.success() && parsed.stderr.is_empty(), "{parsed:?}");
+            // What Tab completes: the arguments that begin like the last word.
+            let press = "COMP_WORDS=(link-report-proxy check --pr) COMP_CWORD=2\n\
+                complete=$(complete -p link-report-proxy | grep -oP '(?<=-F )\\S+') && $complete link-report-proxy --pr check && echo \"${COMPREPLY[@]}\"";
+            let press = Command::new("bash").args(["-c", &format!("{script}\n{press}")]).output().await;
+            assert_eq!(String::from_utf8_lossy(&press.expect("bash").stdout), "--probe\n");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manual_has_a_page_for_the_program_and_one_for_each_command() {
+    let page = async |arguments: &[&str]| {
+        let finished = Run::finish(&[&["man"], arguments].concat(), &[]).await;
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        finished.stdout.join("\n").replace('\\', "")
+    };
+    let program = page(&[]).await;
+    let commands = [
+        "serve",
+        "check",
+        "config",
+        "login",
+        "demo",
+        "simulator",
+        "healthcheck",
+        "plan",
+        "completions",
+        "man",
+    ];
+    for command in commands {
+        assert!(program.contains(&format!("link-report-proxy-{command}(1)")), "{command}: {program}");
+        let own = page(&[command]).await;
+        assert!(
+            own.starts_with(".ie") && own.contains(&format!(".TH link-report-proxy-{command} 1")),
+            "{own}"
+        );
+    }
+    assert!(page(&["check"]).await.contains("--show-origin"));
+    let finished = Run::finish(&["man", "nothing"], &[]).await;
+    assert_eq!(finished.status.code(), Some(78), "{finished:?}");
+    assert_eq!(finished.stderr, ["man: there is no command \"nothing\""]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn help_and_version_go_to_stdout_with_0() {
     for argument in ["--help", "--version"] {
         let finished = Run::finish(&[argument], &[]).await;
@@ -148,6 +209,54 @@ async fn the_curl_lines_that_demo_prints_work_when_pasted() {
     demo.sigterm();
     let finished = demo.finished().await;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_says_where_everything_is_what_to_expect_and_how_to_try_login() {
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = free.local_addr().expect("an address").port().to_string();
+    drop(free);
+    let ports = [("server.listen", "127.0.0.1:0"), ("admin.listen", "127.0.0.1:0")];
+    let mut demo = Run::start(&["demo", "--simulator-port", &port], &environment(&ports));
+    demo.stdout_line(|line| line.contains("Stop with Ctrl-C").then_some(())).await;
+    let text = demo.stdout_now().join("\n");
+    for part in [
+        "link-report-proxy demo: the proxy in front of a simulated Constant Contact, all on this machine.",
+        "  data port      http://127.0.0.1:",
+        "  admin port     http://127.0.0.1:",
+        &format!("  Constant Contact, simulated: http://127.0.0.1:{port}\n"),
+        "Campaigns (a report is fresh for 30s, as cache.ttl says):\n  ",
+        "Try, twice, and look at Age and Cache-Status:",
+        "Let Constant Contact fail; after 30s reports are still served",
+        "Five failed calls in a row open the circuit: for 10 s",
+        "others get 503; the first call that succeeds ends it.",
+        &format!("Further faults, and how to inject them: http://127.0.0.1:{port}/_simulator/\n"),
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let page = get(format!("127.0.0.1:{port}").parse().expect("an address"), "/_simulator/", &[]).await;
+    assert!(page.status == 200 && page.text().contains("status-503"), "{page:?}");
+    // The line for another terminal asks the simulator, and writes nowhere but into a new directory.
+    let line = text.lines().map(str::trim).find(|line| line.ends_with("login")).expect("a line");
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut login = Command::new("bash");
+    login.args(["-c", line]).env("TMPDIR", dir.path()).kill_on_drop(true).stdout(Stdio::piped());
+    let mut login = login.spawn().expect("bash");
+    let mut printed = BufReader::new(login.stdout.take().expect("a pipe")).lines();
+    let address = soon("an address to open", async {
+        loop {
+            let line = printed.next_line().await.expect("a pipe").expect("it goes on");
+            if line.trim().starts_with("http") {
+                return line;
+            }
+        }
+    });
+    let activate = format!("http://127.0.0.1:{port}/activate");
+    assert!(address.await.trim().starts_with(&activate));
+    login.kill().await.expect("it waits for the approval");
+    let made = std::fs::read_dir(dir.path()).expect("a directory").count();
+    assert_eq!(made, 1, "its state.dir");
+    demo.kill().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

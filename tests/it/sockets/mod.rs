@@ -9,6 +9,7 @@ mod hostile;
 mod keep_alive;
 mod ledger;
 mod log_pipe;
+mod probe;
 mod reload;
 mod slow;
 mod snapshot;
