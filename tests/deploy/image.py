@@ -226,7 +226,7 @@ class Running:
 
     def run(self, *command):
         return subprocess.run(
-            [*self.inside, *command], env=self.buildah.environment, capture_output=True, text=True, timeout=30
+            [*self.inside, *command], env=self.buildah.environment, capture_output=True, text=True, timeout=60
         )
 
     def healthcheck(self):
@@ -260,7 +260,8 @@ class Running:
                 [*self.inside, *self.config["Entrypoint"], *self.config["Cmd"]], env=self.buildah.environment, stdout=out, stderr=out
             )
         try:
-            wait_for("its healthcheck", lambda: serve.poll() is not None or self.healthcheck().returncode == 0, said=log.read_text)
+            answers = lambda: serve.poll() is not None or self.healthcheck().returncode == 0
+            wait_for("its healthcheck", answers, seconds=60, said=log.read_text)
             yield from self.serving_faults(serve, log)
         finally:
             serve.kill()
@@ -278,7 +279,7 @@ class Running:
         if json.loads(http("GET", f"http://{ADMIN}/version")[1])["revision"] != REVISION:
             yield "its /version has another revision"
         os.kill(int(processes[0].name), signal.Signals[self.config["StopSignal"]])
-        if (code := serve.wait(30)) != 0:
+        if (code := serve.wait(60)) != 0:
             yield f"stopped, it ends with {code}: {log.read_text()}"
 
 
