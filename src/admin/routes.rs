@@ -1,5 +1,5 @@
 //! The admin port's routes: `/metrics`, `/livez`, `/readyz`, `/version`, `/config`, `/quota`, `/token`, `/fleet`,
-//! `/cache`, and `DELETE /cache` to purge.
+//! `/openapi.json`, `/cache`, and `DELETE /cache` to purge.
 
 use std::{
     convert::Infallible,
@@ -36,6 +36,8 @@ use hyper::body::Incoming;
 /// A snapshot is removed within some milliseconds, unless the disk hangs.
 const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 const CACHE: &str = "/cache";
+/// The description of both ports: deploy/openapi, as one.
+const OPENAPI: &str = include_str!("openapi.json");
 /// The content type of Prometheus' text format.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -153,6 +155,7 @@ impl Admin {
                 let callers = Callers::today(&state.metrics.clients, &snapshot, state.started_at);
                 json(&status::quota(snapshot, plan.as_ref(), state.fleet.as_ref(), &callers))
             },
+            "/openapi.json" => |_| respond(StatusCode::OK, "application/json", OPENAPI),
             "/fleet" => |state| {
                 let purges = state.purges.as_ref().map_or(0, |purges| purges.len());
                 let shown = state.fleet.as_ref().map(|fleet| fleet.show(&state.quota.snapshot(), purges));

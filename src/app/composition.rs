@@ -140,7 +140,7 @@ impl App {
         )?;
 
         let callers = CallerRules::new(settings, clients);
-        let front = data_port(settings, Arc::clone(&memory), reports, &callers, &metrics);
+        let front = data_port(settings, Arc::clone(&memory), reports, &callers, &metrics, clock.clone());
 
         background.push(Box::pin(tokens.clone().watch()));
         let plan = Arc::new(PlanKeeper::resume(Arc::clone(&memory), quota.clone(), plan_store).await);

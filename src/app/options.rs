@@ -8,7 +8,7 @@ use std::{
 
 use http::{
     HeaderName, HeaderValue, Method,
-    header::{AGE, ETAG, ORIGIN, RETRY_AFTER},
+    header::{AGE, CONTENT_DISPOSITION, ETAG, ORIGIN, RETRY_AFTER},
 };
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
@@ -112,7 +112,9 @@ pub(super) fn cors(origins: AllowedOrigins) -> CorsLayer {
         .allow_methods([Method::GET, Method::HEAD])
         // The proxy forwards no request header, so any may be allowed.
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers(shown.into_iter().chain([AGE, ETAG, RETRY_AFTER]).collect::<Vec<_>>())
+        .expose_headers(
+            shown.into_iter().chain([AGE, CONTENT_DISPOSITION, ETAG, RETRY_AFTER]).collect::<Vec<_>>(),
+        )
         .vary([ORIGIN])
         .max_age(PREFLIGHT_AGE)
 }

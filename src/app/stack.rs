@@ -9,9 +9,11 @@ use crate::{
     cache::{Cache, CacheLayer, Miss, ReportCache, Served},
     inbound::{
         AccessLog, InFlightLimit, NoCacheRule, ReportService, RequestParser, Responder, SlowPath,
-        catch_panic, complete_head, deadline, record, respond, shed_load, stale_if_error, trace,
+        TableResponder, catch_panic, complete_head, deadline, record, respond, shed_load, stale_if_error,
+        trace,
     },
     middleware::from_fn,
+    quota::WallClock,
     report::{Call, FetchError, Fetched},
     server::{AllowedOrigins, BearerAuth},
     settings::Settings,
@@ -54,6 +56,7 @@ pub fn data_port(
     calls: Calls,
     rules: &CallerRules,
     metrics: &Metrics,
+    clock: WallClock,
 ) -> ReportService<Calls> {
     let CallerRules { clients, origins, no_cache } = rules.clone();
     // Parses and authenticates every request, once.
@@ -67,7 +70,8 @@ pub fn data_port(
     let access_log = Arc::new(AccessLog::new(metrics.requests.clone(), metrics.clients.clone()));
     let cache = ServiceBuilder::new().layer(CacheLayer::new(memory)).service(calls);
 
-    let slow_path = slow_path(settings, origins, &cache, &responder, &access_log);
+    let tables = Arc::new(TableResponder::new(Arc::clone(&responder), clock));
+    let slow_path = slow_path(settings, origins, &cache, (&responder, tables), &access_log);
     // The fast path has no tower layers: a hit needs none of them. Other requests go to the slow path already parsed,
     // authenticated and looked up.
     ReportService::new(parser, cache, responder, access_log, slow_path)
@@ -78,7 +82,7 @@ fn slow_path(
     settings: &Settings,
     origins: AllowedOrigins,
     cache: &Cache<Calls>,
-    responder: &Arc<Responder>,
+    (responder, tables): (&Arc<Responder>, Arc<TableResponder>),
     access_log: &Arc<AccessLog>,
 ) -> SlowPath {
     let limits = RequestLimits {
@@ -99,7 +103,7 @@ fn slow_path(
         // Panics become 500, below the access log so that it records them.
         .layer(from_fn((), catch_panic))
         // HTTP ends here: passes a miss down, gets a report or an error back, and builds the response.
-        .layer(from_fn((Arc::clone(responder), Arc::clone(cache.memory())), respond))
+        .layer(from_fn((Arc::clone(responder), tables, Arc::clone(cache.memory())), respond))
         .service(misses(limits, cache.clone()));
     SlowPath::new(stack)
 }

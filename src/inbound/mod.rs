@@ -20,6 +20,7 @@ mod request_id;
 mod respond;
 mod service;
 mod slow_path;
+mod table;
 
 pub(crate) use access_log::AccessLog;
 pub(crate) use limits::{InFlightLimit, deadline, shed_load, stale_if_error};
@@ -32,3 +33,4 @@ pub(crate) use respond::Responder;
 pub(crate) use service::SlowPath;
 pub use service::{ReportService, ResponseFuture};
 pub(crate) use slow_path::{catch_panic, complete_head, record, respond, trace};
+pub(crate) use table::TableResponder;

@@ -3,7 +3,7 @@
 use http::Request;
 use tokio::time::Instant;
 
-use super::{Rejection, RequestId, negotiate::Negotiated};
+use super::{Rejection, RequestId, negotiate::Negotiated, table::Shown};
 use crate::{
     cache::{Miss, Served},
     report::{ClientNumber, KeyError, ReportKey},
@@ -37,6 +37,7 @@ pub(crate) type PendingRequest = Request<Box<Pending>>;
 pub struct Pending {
     pub(super) id: RequestId,
     pub(super) parsed: Parsed,
+    pub(super) shown: Shown,
     pub(super) body: BodyPresence,
     pub(super) step: NextStep,
 }
@@ -77,8 +78,13 @@ impl Parsed {
 
 impl Pending {
     /// Replaces the body by what is known about the request; makes up a request id if the client sent no valid one.
-    pub(super) fn attach(request: Request<BodyPresence>, parsed: Parsed, step: NextStep) -> PendingRequest {
+    pub(super) fn attach(
+        request: Request<BodyPresence>,
+        parsed: Parsed,
+        shown: Shown,
+        step: NextStep,
+    ) -> PendingRequest {
         let id = parsed.negotiated.id(request.headers()).unwrap_or_else(RequestId::new);
-        request.map(|body| Box::new(Self { id, parsed, body, step }))
+        request.map(|body| Box::new(Self { id, parsed, shown, body, step }))
     }
 }

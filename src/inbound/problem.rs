@@ -147,7 +147,7 @@ impl From<&Rejection> for Problem {
             Rejection::Key(KeyError::NoSuchResource) => (
                 404,
                 "not_found",
-                "Only /v3/reports/email_reports/{campaign_activity_id}/links is served, with exactly this spelling.",
+                "Only /v3/reports/email_reports/{campaign_activity_id}/links and /v1/links/{campaign_activity_id}.csv or .json are served, with exactly this spelling.",
             ),
             Rejection::Key(KeyError::ActivityId(_)) => {
                 (400, "invalid_activity_id", "campaign_activity_id must be a 36-character hyphenated UUID.")

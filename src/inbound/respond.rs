@@ -87,6 +87,20 @@ impl Responder {
         }
     }
 
+    /// The response in a representation that was made for this request, in the coding that it prefers.
+    pub(super) fn show_made(
+        &self,
+        served: &Served,
+        negotiated: Negotiated,
+        headers: &HeaderMap,
+        made: &Representation,
+    ) -> Response<Body> {
+        match negotiated.coding() {
+            Coding::Identity => self.show(served, negotiated, headers, made, Heads::plain),
+            Coding::Gzip => self.show(served, negotiated, headers, made, Heads::gzip),
+        }
+    }
+
     fn show(
         &self,
         served: &Served,

@@ -18,14 +18,15 @@ use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
 use super::{
-    AccessLog, RequestId, RequestParser, Responder,
+    AccessLog, Rejection, RequestId, RequestParser, Responder,
     access_log::RequestInfo,
     pending::{BodyPresence, NextStep, Parsed, Pending, PendingRequest},
     request_id::X_REQUEST_ID,
+    table::Shown,
 };
 use crate::{
     cache::{Cache, Unanswered},
-    report::{Call, Cause, FetchError, Fetched},
+    report::{Call, Cause, FetchError, Fetched, KeyError, TableFormat},
     server::Body,
 };
 
@@ -76,10 +77,37 @@ where
         // No layer catches a panic of the fast path: the slow path responds to it with 500, counts it and logs it.
         let step = match panic::catch_unwind(AssertUnwindSafe(|| self.fast_path(&request, &parsed))) {
             Ok(Ok(response)) => return ResponseFuture::Ready(Some(response)),
+            Ok(Err(NextStep::Reject(Rejection::Key(KeyError::NoSuchResource)))) => {
+                return self.respond_with_table(request, parsed);
+            }
             Ok(Err(step)) => step,
             Err(_panic) => NextStep::Reject(FetchError::from(Cause::Internal).into()),
         };
-        ResponseFuture::Later(self.slow_path.0(Pending::attach(request, parsed, step)))
+        ResponseFuture::Later(self.slow_path.0(Pending::attach(request, parsed, Shown::Report, step)))
+    }
+
+    /// The response to a request whose path is not that of a report: it may be that of a table, which always takes the slow
+    /// path. Looked at only now, so that the path of a report is not compared with another first.
+    #[cold]
+    fn respond_with_table(&self, request: Request<BodyPresence>, parsed: Parsed) -> ResponseFuture {
+        let (key, shown) = match TableFormat::parse(request.uri().path(), request.uri().query()) {
+            Ok((key, format)) => (Ok(key), Shown::Table(format)),
+            Err(error) => (Err(error), Shown::Report),
+        };
+        let parsed = Parsed { key, ..parsed };
+        let look_up = || {
+            let wanted = self.parser.parse(&request, parsed).map_err(NextStep::Reject)?;
+            match self.cache.lookup(wanted, parsed.start) {
+                Ok(served) => Ok(NextStep::Respond(wanted.key, served)),
+                Err(Unanswered::Miss(miss)) => Ok(NextStep::Fetch(miss)),
+                Err(Unanswered::Failed(error)) => Err(NextStep::Reject(error.into())),
+            }
+        };
+        let step = match panic::catch_unwind(AssertUnwindSafe(look_up)) {
+            Ok(Ok(step) | Err(step)) => step,
+            Err(_panic) => NextStep::Reject(FetchError::from(Cause::Internal).into()),
+        };
+        ResponseFuture::Later(self.slow_path.0(Pending::attach(request, parsed, shown, step)))
     }
 
     /// The response, if the cache has one ready; otherwise what the slow path has to do.

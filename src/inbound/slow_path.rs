@@ -10,11 +10,12 @@ use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
 use super::{
-    AccessLog, Responder,
+    AccessLog, Responder, TableResponder,
     access_log::{AccessLogEntry, RequestInfo},
     pending::{BodyPresence, NextStep, Parsed, Pending, PendingRequest},
     refuse::refuse,
     request_id::X_REQUEST_ID,
+    table::Shown,
 };
 use crate::{
     cache::{Miss, ReportCache, Served},
@@ -111,7 +112,7 @@ where
 
 /// Does the request's [`NextStep`]: fetches the report if it has to, then builds the response or the error response.
 pub(crate) async fn respond<S>(
-    (responder, memory): (Arc<Responder>, Arc<ReportCache>),
+    (responder, tables, memory): (Arc<Responder>, Arc<TableResponder>, Arc<ReportCache>),
     request: PendingRequest,
     next: S,
 ) -> Result<Answered, Infallible>
@@ -119,7 +120,7 @@ where
     S: Service<Miss, Response = Served, Error = FetchError>,
 {
     let (head, pending) = request.into_parts();
-    let Pending { id, parsed, step, .. } = *pending;
+    let Pending { id, parsed, shown, step, .. } = *pending;
     let (key, served) = match step {
         NextStep::Reject(rejection) => return Ok(refuse(rejection, &id)),
         NextStep::Respond(key, served) => (key, served),
@@ -132,6 +133,16 @@ where
         }
     };
     let negotiated = parsed.negotiated;
+    match shown {
+        Shown::Report => {}
+        Shown::Table(format) => {
+            let made = tables.respond((key, format), &served, negotiated, &head.headers, &id);
+            return Ok(match made.await {
+                Some(response) => (response, AccessLogEntry::of(served)),
+                None => refuse(FetchError::from(Cause::Internal).into(), &id),
+            });
+        }
+    }
     let response = match responder.respond(&served, negotiated, &head.headers, Some(&id)) {
         Some(response) => response,
         None => {

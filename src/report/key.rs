@@ -67,7 +67,7 @@ impl NoClicks {
     /// Nothing is percent-decoded. A name with escapes is another parameter, so it is ignored too, and since it is not
     /// forwarded, the upstream cannot read it differently. Array forms (`no_clicks[]=…`) are an error, since the client
     /// did mean this parameter.
-    fn from_query(query: &str) -> Result<Self, InvalidNoClicks> {
+    pub(super) fn from_query(query: &str) -> Result<Self, InvalidNoClicks> {
         let mut found = None;
         for pair in query.split('&') {
             let Some(rest) = pair.strip_prefix(NO_CLICKS) else { continue };

@@ -15,11 +15,13 @@ mod error;
 mod json_object;
 mod key;
 mod lifetime;
+mod link_rows;
 mod link_totals;
 mod negative_answer;
 mod quota_pressure;
 mod representation;
 mod statistics;
+mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unreachable;
@@ -45,4 +47,5 @@ pub(crate) use representation::Representation;
 pub use statistics::{
     ActivityClicks, CountedClicks, FetchedStatistics, StatisticsAnswer, StatisticsCall, parse_statistics,
 };
+pub use table::TableFormat;
 pub use unreachable::Unreachable;

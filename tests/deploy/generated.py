@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Files of deploy/ that follow from others, for tools that cannot include a file in another.
+"""Files that follow from those of deploy/, for tools that cannot include a file in another.
 
     generated.py            writes them
     generated.py --check    fails if one is not as it would be written
 """
 
+import json
 import re
 import sys
 import textwrap
 from pathlib import Path
+
+import yaml
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
@@ -105,7 +108,35 @@ def grafana_values():
     )
 
 
+def openapi():
+    """The descriptions of both ports as one, which has to say at which port a path is."""
+    both = [yaml.safe_load((DEPLOY / "openapi" / f"{port}.yaml").read_text()) for port in ("data", "admin")]
+    components = {}
+    for described in both:
+        for kind, named in described["components"].items():
+            assert not components.get(kind, {}).keys() & named.keys(), f"{kind}: both ports have one of these"
+            components.setdefault(kind, {}).update(named)
+    whole = {
+        "openapi": "3.1.0",
+        "info": {**both[0]["info"], "title": "link-report-proxy", "version": VERSION, "summary": "Both ports: the reports, and the proxy itself."},
+        "tags": [tag for described in both for tag in described["tags"]],
+        "paths": {
+            path: {"servers": described["servers"], **{method: secured(described, item) for method, item in operations.items()}}
+            for described in both
+            for path, operations in described["paths"].items()
+        },
+        "components": components,
+    }
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def secured(described, operation):
+    """The operation, with the security that holds for all of its port; a path's parameters as they are."""
+    return {"security": described["security"], **operation} if isinstance(operation, dict) else operation
+
+
 def generated():
+    yield DEPLOY.parent / "src" / "admin" / "openapi.json", openapi()
     yield KUBERNETES / "grafana-release" / "values.yaml", grafana_values()
     yield KUBERNETES / "monitoring" / "prometheusrule.yaml", prometheus_rule()
     toml = "link-report-proxy.toml"

@@ -14,6 +14,7 @@ mod labels;
 mod layers;
 mod login;
 mod metrics_lint;
+mod openapi;
 mod plan;
 mod played;
 mod rationing;

@@ -9,6 +9,7 @@ use link_report_proxy::{
     app::{CallerRules, Calls, cache_options, data_port},
     cache::ReportCache,
     middleware::TowerService,
+    quota::WallClock,
     report::{
         Answer, Call, Exchange, FetchError, Fetched, LinkReport, QuotaPressure, QuotaPressureFn,
     },
@@ -53,7 +54,7 @@ async fn exchange(sent: &[u8]) -> Vec<u8> {
     let pressure = QuotaPressureFn::new(|_now| QuotaPressure::Normal);
     let memory = ReportCache::new(cache_options(&settings, std::time::SystemTime::UNIX_EPOCH), pressure, metrics.cache.clone());
     let calls = Calls::new(TowerService(service_fn(|call| ready(answer(call)))));
-    let front = data_port(&settings, Arc::new(memory), calls, &CallerRules::new(&settings, BearerAuth::anybody()), &metrics);
+    let front = data_port(&settings, Arc::new(memory), calls, &CallerRules::new(&settings, BearerAuth::anybody()), &metrics, WallClock::machine());
 
     let (mut ours, theirs) = tokio::io::duplex(1 << 20);
     let served = serve_connection(theirs, Arc::new(front), LIMITS, CancellationToken::new());

@@ -18,6 +18,7 @@ use link_report_proxy::{
     cache::ReportCache,
     inbound::{ReportService, ResponseFuture},
     middleware::TowerService,
+    quota::WallClock,
     report::{Answer, Call, Exchange, FetchError, Fetched, LinkReport, QuotaPressure, QuotaPressureFn},
     server::{BearerAuth, Body},
     telemetry::Metrics,
@@ -74,6 +75,7 @@ fn service(calls: Calls, quota_pressure: QuotaPressureFn, metrics: &Metrics) -> 
         calls,
         &CallerRules::new(&settings, BearerAuth::anybody()),
         metrics,
+        WallClock::machine(),
     ))
 }
 

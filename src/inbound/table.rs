@@ -1,0 +1,121 @@
+//! The response that shows a report as a table. It is made anew for each request, off the runtime's threads: only the report
+//! itself is kept in memory.
+
+use std::{io::Write as _, sync::Arc};
+
+use flate2::{Compression, write::GzEncoder};
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+};
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{
+    RequestId, Responder,
+    negotiate::{Coding, Negotiated},
+};
+use crate::{
+    cache::Served,
+    quota::WallClock,
+    report::{Answer, NoClicks, ReportKey, Representation, TableFormat},
+    server::Body,
+};
+
+/// How many tables are made at a time: a large report takes tens of milliseconds and its size in memory.
+const AT_A_TIME: usize = 4;
+
+/// What a request wants to see of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// The upstream's bytes.
+    Report,
+    /// A table made from it.
+    Table(TableFormat),
+}
+
+/// Builds the responses that are tables.
+#[derive(Debug)]
+pub(crate) struct TableResponder {
+    responder: Arc<Responder>,
+    clock: WallClock,
+    turns: Semaphore,
+}
+
+// === impl TableResponder ===
+
+impl TableResponder {
+    /// Takes the usual headers from `responder`, and from `clock` when a report was given.
+    pub(crate) fn new(responder: Arc<Responder>, clock: WallClock) -> Self {
+        Self { responder, clock, turns: Semaphore::new(AT_A_TIME) }
+    }
+
+    /// The response to a request for the report `key` in this format; `None` if no table could be made.
+    pub(super) async fn respond(
+        &self,
+        (key, format): (ReportKey, TableFormat),
+        served: &Served,
+        negotiated: Negotiated,
+        headers: &HeaderMap,
+        id: &RequestId,
+    ) -> Option<Response<Body>> {
+        match served.entry.answer() {
+            Answer::Report(_) => {}
+            Answer::Negative(_) => {
+                return Some(self.responder.respond_plain(served, negotiated, headers, Some(id)));
+            }
+        }
+        let table = self.table((key, format), served, negotiated.coding()).await?;
+        let mut response = self.responder.show_made(served, negotiated, headers, &table);
+        if response.status() == StatusCode::OK {
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(format)));
+            headers.insert(CONTENT_DISPOSITION, HeaderValue::from_str(&disposition(key, format)).ok()?);
+        }
+        Some(response)
+    }
+
+    async fn table(
+        &self,
+        (key, format): (ReportKey, TableFormat),
+        served: &Served,
+        coding: Coding,
+    ) -> Option<Representation> {
+        // The age at this moment, not that of the lookup: a miss has waited since.
+        let as_of = self.clock.now().checked_sub(served.entry.age(Instant::now()))?;
+        let entry = Arc::clone(&served.entry);
+        let _turn = self.turns.acquire().await.ok()?;
+        // Ends early only with the runtime, or by a panic, which the panic hook has logged.
+        let made = tokio::task::spawn_blocking(move || {
+            let plain = entry.report()?.table(key.id, as_of, format)?;
+            match coding {
+                Coding::Identity => Some(plain),
+                Coding::Gzip => {
+                    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                    encoder.write_all(plain.body()).ok()?;
+                    Some(plain.gzip(&encoder.finish().ok()?))
+                }
+            }
+        });
+        made.await.ok().flatten()
+    }
+}
+
+const fn content_type(format: TableFormat) -> &'static str {
+    match format {
+        TableFormat::Csv => "text/csv; charset=utf-8; header=present",
+        TableFormat::Json => "application/json",
+    }
+}
+
+/// A browser saves a CSV file, and shows JSON. The name has only what was parsed: an id, and which links are listed.
+fn disposition(key: ReportKey, format: TableFormat) -> String {
+    let kind = match format {
+        TableFormat::Csv => "attachment",
+        TableFormat::Json => "inline",
+    };
+    let links = match key.no_clicks {
+        NoClicks::Omitted => "links",
+        NoClicks::Listed => "all-links",
+    };
+    format!("{kind}; filename=\"{links}-{}{}\"", key.id, format.extension())
+}
