@@ -17,6 +17,7 @@ pub(super) enum Refused {
     Method { allow: &'static str },
     BadActivityId,
     BadPage,
+    BadSince,
     Unauthenticated,
     NotLoopback,
     Browser(BrowserRefusal),
@@ -90,6 +91,7 @@ impl From<Refused> for Response<Body> {
                 StatusCode::BAD_REQUEST,
                 "page must be a number from 1 on, per_page a number from 1 to 1000\n",
             ),
+            Refused::BadSince => (StatusCode::BAD_REQUEST, "since must be a time in Unix seconds\n"),
             Refused::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "send Authorization: Bearer with the token of admin.token_file\n")
             }
@@ -117,6 +119,7 @@ impl From<Refused> for Response<Body> {
             Refused::NoSuchRoute
             | Refused::BadActivityId
             | Refused::BadPage
+            | Refused::BadSince
             | Refused::NotLoopback
             | Refused::Browser(_) => {}
         }

@@ -1,36 +1,32 @@
-//! The admin port's routes: `/metrics`, `/livez`, `/readyz`, `/version`, `/config`, `/quota`, `/token`, `/fleet`,
-//! `/cache`, and `DELETE /cache` to purge.
+//! The admin port's routes: `/status`, `/status/history`, `/failures`, `/metrics`, `/livez`, `/readyz`, `/version`,
+//! `/config`, `/quota`, `/token`, `/fleet`, `/cache`, and `DELETE /cache` to purge.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::timeout;
 
 use super::{
-    FleetStatus, Readiness, ShownConfig,
+    AdminState,
     callers::Callers,
+    conditional::json_with_etag,
     explain::Explanation,
+    failures::FailureList,
     fleet,
+    history::HistoryRows,
     list::Page,
+    overview::Overview,
     reply::{Refused, json, respond, text},
     status::{self, PlanStatus},
 };
 use crate::{
-    cache::ReportCache,
-    quota::Quota,
     report::{ActivityId, NoClicks, ReportKey},
-    server::{BearerAuth, Body, BrowserGuard, BrowserRefusal},
-    shared::{PurgeQueue, PurgeScope},
+    server::{Body, BrowserRefusal},
+    shared::PurgeScope,
     state::SnapshotStore,
     telemetry::Metrics,
-    token::TokenManager,
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 /// A snapshot is removed within some milliseconds, unless the disk hangs.
@@ -38,35 +34,6 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 const CACHE: &str = "/cache";
 /// The content type of Prometheus' text format.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// What the admin port shows, and who may purge.
-#[derive(Debug)]
-pub struct AdminState {
-    /// Rejects requests sent by pages of other web sites.
-    pub browser_guard: BrowserGuard,
-    /// Shown by `/readyz`.
-    pub readiness: Readiness,
-    /// Shown by `/metrics`.
-    pub metrics: Arc<Metrics>,
-    /// Shown by `/cache`.
-    pub memory: Arc<ReportCache>,
-    /// Shown by `/quota`.
-    pub quota: Quota,
-    /// Since when calls are counted by client: when the process started.
-    pub started_at: SystemTime,
-    /// Shown by `/token`.
-    pub tokens: TokenManager,
-    /// Shown by `/config`.
-    pub config: Arc<ShownConfig>,
-    /// The token that purging requires; `None`: any client on this machine may purge, and no other.
-    pub purge_auth: Option<BearerAuth>,
-    /// Shown by `/fleet`; `None`: nothing is shared.
-    pub fleet: Option<FleetStatus>,
-    /// Tells the other replicas of a purge; `None`: nothing is shared.
-    pub purges: Option<Arc<PurgeQueue>>,
-    /// Where a purged entry must not come back from; `None`: no snapshots are kept.
-    pub snapshots: Option<Arc<dyn SnapshotStore>>,
-}
 
 /// The service of one connection on the admin port.
 #[derive(Debug)]
@@ -76,6 +43,14 @@ pub struct Admin {
 }
 
 type Reply = Result<Response<Body>, Refused>;
+
+type Show = fn(&AdminState, &Asked<'_>) -> Reply;
+
+/// What a route that only shows something may read of its request.
+struct Asked<'a> {
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+}
 
 /// What a request purges.
 #[derive(Debug, Clone, Copy)]
@@ -135,34 +110,11 @@ impl Admin {
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
         }
-        let show: fn(&AdminState) -> Response<Body> = match path {
-            "/metrics" => AdminState::metrics,
-            "/livez" => |_| text(StatusCode::OK, "alive\n"),
-            "/readyz" => AdminState::ready,
-            "/version" => |_| {
-                json(
-                    &serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "revision": Metrics::revision() }),
-                )
-            },
-            "/config" => |state| json(&state.config.show()),
-            "/quota" => |state| {
-                let snapshot = state.quota.snapshot();
-                let plan = state.memory.plan_status(snapshot.now()).zip(state.memory.probe_status());
-                let derivation = state.memory.derivation_status();
-                let plan = plan.map(|(price, probe)| PlanStatus { price, probe, derivation });
-                let callers = Callers::today(&state.metrics.clients, &snapshot, state.started_at);
-                json(&status::quota(snapshot, plan.as_ref(), state.fleet.as_ref(), &callers))
-            },
-            "/fleet" => |state| {
-                let purges = state.purges.as_ref().map_or(0, |purges| purges.len());
-                let shown = state.fleet.as_ref().map(|fleet| fleet.show(&state.quota.snapshot(), purges));
-                json(&shown.unwrap_or_else(fleet::not_shared))
-            },
-            "/token" => |state| json(&status::token(state.tokens.snapshot())),
-            _ => return Err(Refused::NoSuchRoute),
-        };
+        let show = shown(path).ok_or(Refused::NoSuchRoute)?;
         match *request.method() {
-            Method::GET | Method::HEAD => Ok(show(&self.state)),
+            Method::GET | Method::HEAD => {
+                show(&self.state, &Asked { headers: request.headers(), query: request.uri().query() })
+            }
             _ => Err(Refused::Method { allow: "GET, HEAD" }),
         }
     }
@@ -210,6 +162,39 @@ impl hyper::service::Service<Request<Incoming>> for Admin {
     }
 }
 
+/// What this route shows.
+fn shown(path: &str) -> Option<Show> {
+    Some(match path {
+        "/status" => |state, asked| Ok(json_with_etag(asked.headers, &Overview::of(state))),
+        "/status/history" => |state, asked| {
+            Ok(json_with_etag(asked.headers, &HistoryRows::from_query(asked.query, &state.history)?))
+        },
+        "/failures" => |state, asked| Ok(json_with_etag(asked.headers, &FailureList::of(state))),
+        "/metrics" => |state, _| Ok(state.metrics_text()),
+        "/livez" => |_, _| Ok(text(StatusCode::OK, "alive\n")),
+        "/readyz" => |state, _| Ok(state.ready()),
+        "/version" => |_, _| {
+            Ok(json(
+                &serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "revision": Metrics::revision() }),
+            ))
+        },
+        "/config" => |state, _| Ok(json(&state.config.show())),
+        "/quota" => |state, _| {
+            let snapshot = state.quota.snapshot();
+            let plan = PlanStatus::of(&state.memory, snapshot.now());
+            let callers = Callers::today(&state.metrics.clients, &snapshot, state.started_at);
+            Ok(json(&status::quota(snapshot, plan.as_ref(), state.fleet.as_ref(), &callers)))
+        },
+        "/fleet" => |state, _| {
+            let purges = state.purges.as_ref().map_or(0, |purges| purges.len());
+            let shown = state.fleet.as_ref().map(|fleet| fleet.show(&state.quota.snapshot(), purges));
+            Ok(json(&shown.unwrap_or_else(fleet::not_shared)))
+        },
+        "/token" => |state, _| Ok(json(&status::token(state.tokens.snapshot()))),
+        _ => return None,
+    })
+}
+
 /// The answer to a purge, once no snapshot has the purged entries.
 async fn once_removed(snapshots: &dyn SnapshotStore, answered: Response<Body>) -> Response<Body> {
     let error = match timeout(REMOVED_WITHIN, snapshots.remove()).await {
@@ -235,7 +220,7 @@ impl AdminState {
         }
     }
 
-    fn metrics(&self) -> Response<Body> {
+    fn metrics_text(&self) -> Response<Body> {
         match self.metrics.render() {
             Ok(rendered) => respond(StatusCode::OK, METRICS_TEXT, rendered),
             Err(error) => {

@@ -11,14 +11,15 @@ use super::{
     change_prober::ChangeProber,
     clients::{ClientRules, TokenFile},
     credentials::{bearer_auth, tokens},
-    fleet, labels, options,
+    fleet::{self, host_name},
+    labels, options,
     plan_keeper::PlanKeeper,
     reload::LiveSettings,
     snapshot_keeper::{SnapshotKeeper, SnapshotOf},
     stack::{CallerRules, data_port},
 };
 use crate::{
-    admin::{AdminState, Readiness, ShownConfig},
+    admin::{AdminState, History, ProcessAbout, Readiness, ShownConfig},
     cache::{ReportCache, SharedReportCheck},
     inbound::ReportService,
     quota::{InitialCount, Quota},
@@ -112,7 +113,8 @@ impl App {
             fleet::token_records((membership.as_ref(), seal.as_ref()), token_store, settings, &metrics)
                 .await?;
         let tokens = tokens(settings, authority, records, durability, metrics.token.clone()).await?;
-        let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
+        let UpstreamCalls { reports, statistics, circuit, recent } =
+            calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),
             pressure_of(&quota),
@@ -191,8 +193,13 @@ impl App {
             fleet,
             purges,
             snapshots: snapshot.as_ref().map(|snapshot| snapshot.store()),
+            about: ProcessAbout { host: host_name().trim().into(), data: settings.server.listen },
+            circuit,
+            recent_calls: recent,
+            history: History::default(),
         };
         let (front, admin, live) = (Arc::new(front), Arc::new(admin), Arc::new(live));
+        background.push(Arc::clone(&admin).sample_each_minute().boxed());
         Ok(Self { front, admin, plan, snapshot, membership, live, background })
     }
 }
