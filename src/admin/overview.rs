@@ -90,7 +90,6 @@ struct CallsTile {
     /// What is left for refreshes.
     for_refreshes: Option<u32>,
     mode: &'static str,
-    per_hour: i64,
     exhausted_at: Option<String>,
     resets_at: Option<String>,
 }
@@ -234,6 +233,7 @@ impl Overview {
 
 fn condition(state: &AdminState, quota: &QuotaSnapshot, moment: Moment, held: &Holdings) -> Condition {
     let circuit = state.circuit.view();
+    let plan = state.memory.plan_status(moment.utc);
     let away = state.fleet.as_ref().and_then(FleetStatus::away_since);
     Condition {
         serving: if state.readiness.is_ready() { Serving::Ready } else { Serving::Draining },
@@ -241,6 +241,7 @@ fn condition(state: &AdminState, quota: &QuotaSnapshot, moment: Moment, held: &H
         day: quota.day,
         circuit: circuit.state,
         failing_since: circuit.failing_since.map(|since| moment.at(since)),
+        by_others: plan.map_or(0, |plan| whole(plan.unseen_by_others)),
         next_trial: circuit.trial_at.filter(|at| *at > moment.now).map(|at| moment.at(at)),
         store_away_since: away.map(|since| moment.at(since)),
         reports: held.reports,
@@ -287,7 +288,6 @@ fn clients(state: &AdminState, totals: &Totals) -> Vec<ClientUse> {
 
 impl CallsTile {
     fn of(day: &DayCount) -> Self {
-        const HOUR_SECONDS: f64 = 3_600.0;
         Self {
             limit: day.limit.map(std::num::NonZero::get),
             used: day.used,
@@ -297,7 +297,6 @@ impl CallsTile {
             reserved: day.reserved,
             for_refreshes: day.remaining.map(|remaining| remaining.saturating_sub(day.reserved)),
             mode: day.mode.as_str(),
-            per_hour: whole(day.per_second * HOUR_SECONDS),
             exhausted_at: match day.forecast {
                 // It moves by some seconds with each call.
                 Forecast::ExhaustedAt(at) => {

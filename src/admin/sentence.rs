@@ -23,6 +23,8 @@ pub(super) struct Condition {
     pub(super) next_trial: Option<SystemTime>,
     /// Since when the store that replicas share is away; `None`: it is not, or nothing is shared.
     pub(super) store_away_since: Option<SystemTime>,
+    /// The calls a day that the refresh plan leaves to other programs.
+    pub(super) by_others: i64,
     /// Reports held.
     pub(super) reports: u64,
 }
@@ -100,11 +102,11 @@ impl Condition {
             (_, _, QuotaMode::MissesOnly, _) => StatusRule::RefreshesStopped,
             (_, _, QuotaMode::Throttled, _) => StatusRule::RefreshesStretched,
             (_, TokenStatus::Valid | TokenStatus::Renewing, QuotaMode::Normal, CircuitState::Closed) => {
-                match (self.store_away_since, self.day.external, self.day.assumed) {
+                match (self.store_away_since, self.by_others, self.day.assumed) {
                     (Some(_), ..) => StatusRule::StoreAway,
                     (None, 1.., _) => StatusRule::CallsByOthers,
-                    (None, 0, 1..) => StatusRule::CountAssumed,
-                    (None, 0, 0) => StatusRule::Well,
+                    (None, ..=0, 1..) => StatusRule::CountAssumed,
+                    (None, ..=0, 0) => StatusRule::Well,
                 }
             }
         }
@@ -167,7 +169,10 @@ impl Condition {
                 )
             }
             StatusRule::CallsByOthers => {
-                format!("Other programs have made {} calls today with the same API key.", day.external)
+                format!(
+                    "Other programs use the same API key: about {} calls a day are left to them.",
+                    self.by_others
+                )
             }
             StatusRule::CountAssumed => format!(
                 "Well; but {} of the {} calls of today are assumed, since nobody has counted those before the start.",

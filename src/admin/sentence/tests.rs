@@ -25,6 +25,7 @@ fn well() -> Condition {
         failing_since: None,
         next_trial: None,
         store_away_since: None,
+        by_others: 0,
         reports: 34,
     }
 }
@@ -41,7 +42,7 @@ const RULES: [(StatusRule, Change); 11] = [
     (StatusRule::RefreshesStopped, |condition| condition.day.mode = QuotaMode::MissesOnly),
     (StatusRule::RefreshesStretched, |condition| condition.day.mode = QuotaMode::Throttled),
     (StatusRule::StoreAway, |condition| condition.store_away_since = Some(now())),
-    (StatusRule::CallsByOthers, |condition| condition.day.external = 7),
+    (StatusRule::CallsByOthers, |condition| condition.by_others = 7),
     (StatusRule::CountAssumed, |condition| condition.day.assumed = 5),
     (StatusRule::Well, |_| {}),
 ];

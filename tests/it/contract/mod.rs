@@ -11,6 +11,7 @@ mod representation;
 mod requests;
 mod shutdown;
 mod spans;
+mod status;
 
 /// Compares with the snapshot of this name; all of them lie in one place.
 fn snapshot(name: &str, shown: &str) {
