@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{AdminState, overview::Moment};
+use super::{AdminState, overview::BothClocks};
 use crate::upstream::FailedCall;
 
 #[derive(Debug, Serialize)]
@@ -30,7 +30,7 @@ struct FailureRow {
 
 impl FailureList {
     pub(super) fn of(state: &AdminState) -> Self {
-        let moment = Moment::of(&state.quota.snapshot());
+        let moment = BothClocks::of(&state.quota.snapshot());
         let row = |failed: FailedCall| FailureRow {
             at: moment.shown(failed.at),
             report: failed.what,

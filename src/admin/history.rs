@@ -31,7 +31,7 @@ struct Observed24h {
     /// Oldest first.
     samples: VecDeque<MinuteSample>,
     /// Oldest first.
-    readings: VecDeque<Reading>,
+    readings: VecDeque<TotalsReading>,
     /// When each client's requests were last seen to have become more.
     asked: BTreeMap<Box<str>, SystemTime>,
     rule: Option<(StatusRule, SystemTime)>,
@@ -39,7 +39,7 @@ struct Observed24h {
 
 /// All totals at one moment.
 #[derive(Debug)]
-struct Reading {
+struct TotalsReading {
     at: Instant,
     totals: Totals,
 }
@@ -98,8 +98,8 @@ impl HistoryRows {
     /// The samples after `since`, in Unix seconds, of the query; all of them without it.
     pub(super) fn from_query(query: Option<&str>, history: &History) -> Result<Self, Refused> {
         let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-        let since = pairs.filter(|(name, _)| *name == "since").map(|(_, value)| value.parse());
-        let since = since.last().unwrap_or(Ok(0)).map_err(|_| Refused::BadSince)?;
+        let mut since = pairs.filter(|(name, _)| *name == "since").map(|(_, value)| value.parse());
+        let since = since.next_back().unwrap_or(Ok(0)).map_err(|_| Refused::BadSince)?;
         Ok(Self {
             interval_seconds: 60,
             columns: MinuteSample::COLUMNS,
@@ -175,14 +175,14 @@ impl History {
         };
         seen.asked.extend(asked);
         push(&mut seen.samples, sample, SAMPLES);
-        push(&mut seen.readings, Reading { at: Instant::now(), totals }, READINGS);
+        push(&mut seen.readings, TotalsReading { at: Instant::now(), totals }, READINGS);
     }
 
     /// What the last five minutes brought.
     pub(super) fn last_minutes(&self, now: Instant, totals: &Totals) -> Option<LastMinutes> {
         const HALF_MINUTE: f64 = 30.0;
         let seen = self.seen();
-        let Reading { at, totals: before } = seen.readings.front()?;
+        let TotalsReading { at, totals: before } = seen.readings.front()?;
         let halves = (now.saturating_duration_since(*at).as_secs_f64() / HALF_MINUTE).round().max(1.0);
         Some(LastMinutes {
             length: Duration::from_secs_f64(halves * HALF_MINUTE),

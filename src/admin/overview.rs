@@ -15,7 +15,7 @@ use super::{
     AdminState, FleetStatus,
     history::unix_seconds,
     reply::{rfc3339, rounded, whole},
-    sentence::{Condition, Sentence, Serving, StatusRule},
+    sentence::{ProxyCondition, Sentence, Serving, StatusRule},
     status::{self, PlanStatus},
 };
 use crate::{
@@ -31,7 +31,7 @@ const CLIENTS: usize = 10;
 #[derive(Debug, Serialize)]
 pub(super) struct Overview {
     process: ProcessTile,
-    pub(super) sentence: Sentence,
+    sentence: Sentence,
     /// Since when the sentence is about the same.
     since: Option<String>,
     answers: Option<AnswersTile>,
@@ -76,6 +76,8 @@ struct FreshnessTile {
     /// The share of the reports served that were not older than `cache.ttl`.
     within_ttl: Option<f64>,
     ttl_seconds: u64,
+    /// From this age on, with fixed lifetimes, a request waits for a refresh.
+    served_until_seconds: u64,
     oldest_report_from: Option<String>,
 }
 
@@ -135,14 +137,14 @@ struct ClientUse {
 
 /// One moment, by both clocks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct BothClocks {
     pub(super) utc: SystemTime,
     pub(super) now: Instant,
 }
 
-// === impl Moment ===
+// === impl BothClocks ===
 
-impl Moment {
+impl BothClocks {
     pub(super) fn of(quota: &QuotaSnapshot) -> Self {
         Self { utc: quota.now(), now: Instant::now() }
     }
@@ -169,7 +171,7 @@ impl Moment {
 impl Overview {
     pub(super) fn of(state: &AdminState) -> Self {
         let quota = state.quota.snapshot();
-        let moment = Moment::of(&quota);
+        let moment = BothClocks::of(&quota);
         let (held, totals) = (state.memory.holdings(moment.now), state.metrics.totals());
         let calls = state.recent_calls.summary();
         let condition = condition(state, &quota, moment, &held);
@@ -197,6 +199,7 @@ impl Overview {
                     .and_then(|last| last.ages.share_within(held.ttl.as_secs_f64()))
                     .map(rounded),
                 ttl_seconds: held.ttl.as_secs(),
+                served_until_seconds: held.served_until.as_secs(),
                 oldest_report_from: held.oldest.and_then(|age| moment.shown(moment.now.checked_sub(age)?)),
             },
             answers: last.map(|last| AnswersTile {
@@ -223,19 +226,29 @@ impl Overview {
         }
     }
 
-    /// The sentence that holds now, for who only watches it.
+    /// How bad it is, the sentence and what to do.
+    pub(super) fn sentence_words(&self) -> [&str; 3] {
+        [self.sentence.severity.as_str(), &self.sentence.text, self.sentence.advice]
+    }
+
+    /// The rule that holds now, for who only watches it.
     pub(super) fn rule(state: &AdminState) -> StatusRule {
         let quota = state.quota.snapshot();
-        let moment = Moment::of(&quota);
+        let moment = BothClocks::of(&quota);
         condition(state, &quota, moment, &state.memory.holdings(moment.now)).rule()
     }
 }
 
-fn condition(state: &AdminState, quota: &QuotaSnapshot, moment: Moment, held: &Holdings) -> Condition {
+fn condition(
+    state: &AdminState,
+    quota: &QuotaSnapshot,
+    moment: BothClocks,
+    held: &Holdings,
+) -> ProxyCondition {
     let circuit = state.circuit.view();
     let plan = state.memory.plan_status(moment.utc);
     let away = state.fleet.as_ref().and_then(FleetStatus::away_since);
-    Condition {
+    ProxyCondition {
         serving: if state.readiness.is_ready() { Serving::Ready } else { Serving::Draining },
         token: state.tokens.snapshot().status,
         day: quota.day,
@@ -249,7 +262,7 @@ fn condition(state: &AdminState, quota: &QuotaSnapshot, moment: Moment, held: &H
 }
 
 /// Since when it is known to be so, by what the rule is about.
-fn since(condition: &Condition, rule: StatusRule) -> Option<SystemTime> {
+fn since(condition: &ProxyCondition, rule: StatusRule) -> Option<SystemTime> {
     match rule {
         StatusRule::CircuitOpen => condition.failing_since,
         StatusRule::StoreAway => condition.store_away_since,
@@ -313,7 +326,7 @@ impl CallsTile {
 // === impl UpstreamTile ===
 
 impl UpstreamTile {
-    fn of(state: &AdminState, moment: Moment, calls: CallsSummary) -> Self {
+    fn of(state: &AdminState, moment: BothClocks, calls: CallsSummary) -> Self {
         let circuit = state.circuit.view();
         let shown = |instant| moment.shown(instant);
         Self {

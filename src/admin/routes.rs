@@ -1,7 +1,7 @@
-//! The admin port's routes: `/status`, `/status/history`, `/failures`, `/metrics`, `/livez`, `/readyz`, `/version`,
-//! `/config`, `/quota`, `/token`, `/fleet`, `/cache`, and `DELETE /cache` to purge.
+//! The admin port's routes: the page (`/`), `/status`, `/status/history`, `/failures`, `/metrics`, `/livez`, `/readyz`, `/version`,
+//! `/config`, `/quota`, `/token`, `/fleet`, `/cache`, `DELETE /cache` to purge, and `POST /try/{id}`.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::ready, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::timeout;
@@ -14,14 +14,16 @@ use super::{
     failures::FailureList,
     fleet,
     history::HistoryRows,
-    list::Page,
+    list_query::ListQuery,
     overview::Overview,
+    page,
+    permission::{is_of_no_other_page, may_change},
     reply::{Refused, json, respond, text},
     status::{self, PlanStatus},
 };
 use crate::{
     report::{ActivityId, NoClicks, ReportKey},
-    server::{Body, BrowserRefusal},
+    server::Body,
     shared::PurgeScope,
     state::SnapshotStore,
     telemetry::Metrics,
@@ -32,6 +34,7 @@ use hyper::body::Incoming;
 /// A snapshot is removed within some milliseconds, unless the disk hangs.
 const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 const CACHE: &str = "/cache";
+const TRY: &str = "/try/";
 /// The content type of Prometheus' text format.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -48,6 +51,7 @@ type Show = fn(&AdminState, &Asked<'_>) -> Reply;
 
 /// What a route that only shows something may read of its request.
 struct Asked<'a> {
+    path: &'a str,
     headers: &'a HeaderMap,
     query: Option<&'a str>,
 }
@@ -91,7 +95,10 @@ impl Admin {
         let path = request.uri().path();
         if path == CACHE {
             return match *request.method() {
-                Method::GET => Ok(json(&Page::from_query(request.uri().query())?.list(&self.state.memory))),
+                Method::GET => {
+                    let query = ListQuery::from_query(request.uri().query())?;
+                    Ok(json(&query.list(&self.state.memory, self.state.quota.snapshot().now())))
+                }
                 Method::DELETE => self.purge(request, PurgedEntries::All),
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
@@ -110,27 +117,29 @@ impl Admin {
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
         }
+        if path.starts_with(TRY) {
+            return Err(Refused::Method { allow: "POST" });
+        }
         let show = shown(path).ok_or(Refused::NoSuchRoute)?;
         match *request.method() {
             Method::GET | Method::HEAD => {
-                show(&self.state, &Asked { headers: request.headers(), query: request.uri().query() })
+                show(&self.state, &Asked { path, headers: request.headers(), query: request.uri().query() })
             }
             _ => Err(Refused::Method { allow: "GET, HEAD" }),
         }
     }
 
+    /// The activity whose report `POST /try/{id}` asks for.
+    fn tried<B>(&self, request: &Request<B>) -> Result<ActivityId, Refused> {
+        self.state.browser_guard.check(request)?;
+        may_change(&self.state, self.peer, request)?;
+        is_of_no_other_page(request.headers())?;
+        let id = request.uri().path().strip_prefix(TRY).unwrap_or_default();
+        ActivityId::parse(id.as_bytes()).map_err(|_| Refused::BadActivityId)
+    }
+
     fn purge<B>(&self, request: &Request<B>, entries: PurgedEntries) -> Reply {
-        match &self.state.purge_auth {
-            Some(purge_auth) if purge_auth.admit(request.headers()).is_none() => {
-                return Err(Refused::Unauthenticated);
-            }
-            None if !self.peer.ip().to_canonical().is_loopback() => return Err(Refused::NotLoopback),
-            // A browser on this machine connects from loopback too, also to a listener that does not check `Host`.
-            None if !self.state.browser_guard.names_this_machine(request) => {
-                return Err(BrowserRefusal::HostNotAllowed.into());
-            }
-            Some(_) | None => {}
-        }
+        may_change(&self.state, self.peer, request)?;
         let purged = match entries {
             PurgedEntries::All => self.state.memory.purge_all(),
             PurgedEntries::Of(id) => self.state.memory.purge(id),
@@ -149,6 +158,16 @@ impl hyper::service::Service<Request<Incoming>> for Admin {
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if request.method() == Method::POST && request.uri().path().starts_with(TRY) {
+            let state = Arc::clone(&self.state);
+            return match self.tried(&request) {
+                Ok(id) => {
+                    let query = request.uri().query().map(str::to_owned);
+                    async move { Ok(state.trial.run(id, query).await) }.boxed()
+                }
+                Err(refused) => ready(Ok(refused.into())).boxed(),
+            };
+        }
         let answered = self.answer(&request);
         let purged = request.method() == Method::DELETE && answered.status().is_success();
         let snapshots = self.state.snapshots.clone().filter(|_| purged);
@@ -191,6 +210,10 @@ fn shown(path: &str) -> Option<Show> {
             Ok(json(&shown.unwrap_or_else(fleet::not_shared)))
         },
         "/token" => |state, _| Ok(json(&status::token(state.tokens.snapshot()))),
+        "/" => |state, asked| Ok(page::index(state, asked.headers)),
+        _ if page::is_asset(path) => {
+            |_, asked| page::asset(asked.path, asked.headers).ok_or(Refused::NoSuchRoute)
+        }
         _ => return None,
     })
 }

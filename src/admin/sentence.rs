@@ -13,7 +13,7 @@ use crate::{
 
 /// What the sentence is decided by.
 #[derive(Debug, Clone)]
-pub(super) struct Condition {
+pub(super) struct ProxyCondition {
     pub(super) serving: Serving,
     pub(super) token: TokenStatus,
     pub(super) day: DayCount,
@@ -86,9 +86,9 @@ pub(super) struct Sentence {
     pub(super) runbook: Option<&'static str>,
 }
 
-// === impl Condition ===
+// === impl ProxyCondition ===
 
-impl Condition {
+impl ProxyCondition {
     /// The first rule that holds.
     pub(super) fn rule(&self) -> StatusRule {
         match (self.serving, self.token, self.day.mode, self.circuit) {
@@ -188,6 +188,19 @@ impl Condition {
             0 => "requests get 503".to_owned(),
             1 => "the 1 report held is served on, others get 503".to_owned(),
             more => format!("the {more} reports held are served on, others get 503"),
+        }
+    }
+}
+
+// === impl Severity ===
+
+impl Severity {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
-use super::{FleetStatus, Readiness, ShownConfig, history::History};
+use super::{FleetStatus, Readiness, ReportTrial, ShownConfig, history::History};
 use crate::{
     cache::ReportCache,
     quota::Quota,
@@ -47,6 +47,8 @@ pub struct AdminState {
     pub(crate) circuit: CircuitBreaker,
     pub(crate) recent_calls: RecentCalls,
     pub(crate) history: History,
+    /// Asked by `POST /try`.
+    pub(crate) trial: ReportTrial,
 }
 
 /// What tells this process from others.

@@ -17,6 +17,7 @@ use super::{
     reload::LiveSettings,
     snapshot_keeper::{SnapshotKeeper, SnapshotOf},
     stack::{CallerRules, data_port},
+    trial::report_trial,
 };
 use crate::{
     admin::{AdminState, History, ProcessAbout, Readiness, ShownConfig},
@@ -142,6 +143,7 @@ impl App {
         )?;
 
         let callers = CallerRules::new(settings, clients);
+        let trial = report_trial(settings, &memory, reports.clone(), &callers, &metrics);
         let front = data_port(settings, Arc::clone(&memory), reports, &callers, &metrics);
 
         background.push(Box::pin(tokens.clone().watch()));
@@ -197,6 +199,7 @@ impl App {
             circuit,
             recent_calls: recent,
             history: History::default(),
+            trial,
         };
         let (front, admin, live) = (Arc::new(front), Arc::new(admin), Arc::new(live));
         background.push(Arc::clone(&admin).sample_each_minute().boxed());

@@ -21,6 +21,8 @@ pub struct Holdings {
     pub oldest: Option<Duration>,
     /// `cache.ttl`
     pub ttl: Duration,
+    /// With fixed lifetimes, the age from which on a request waits for a refresh.
+    pub served_until: Duration,
 }
 
 // === impl ReportCache ===
@@ -29,8 +31,16 @@ impl ReportCache {
     /// What it holds now. Reads each entry: milliseconds for ten thousand.
     pub fn holdings(&self, now: Instant) -> Holdings {
         let (_, bytes) = self.store.size();
-        let (max_bytes, ttl) = (self.store.max_bytes(), self.lifetimes().ttl);
-        let mut held = Holdings { reports: 0, refusals: 0, bytes, max_bytes, oldest: None, ttl };
+        let (max_bytes, lifetimes) = (self.store.max_bytes(), self.lifetimes());
+        let mut held = Holdings {
+            reports: 0,
+            refusals: 0,
+            bytes,
+            max_bytes,
+            oldest: None,
+            ttl: lifetimes.ttl,
+            served_until: lifetimes.ttl + lifetimes.stale_while_revalidate,
+        };
         self.store.each(|entry| match entry.report() {
             Some(_) => {
                 held.reports += 1;

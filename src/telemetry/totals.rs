@@ -40,7 +40,7 @@ pub struct AgeCounts {
 impl AgeCounts {
     pub(super) fn of(histogram: &Histogram) -> Self {
         let families = histogram.collect();
-        let metric = families.iter().flat_map(|family| family.get_metric()).next();
+        let metric = families.iter().find_map(|family| family.get_metric().first());
         let Some(read) = metric.map(prometheus::proto::Metric::get_histogram) else { return Self::default() };
         let within = read.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
         Self {

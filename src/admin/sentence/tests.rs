@@ -13,11 +13,11 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
 }
 
-fn well() -> Condition {
+fn well() -> ProxyCondition {
     let limits = QuotaLimits { per_second: None, per_day: None, reserve: 0.1, max_wait: Duration::ZERO };
     let quota =
         Quota::new(limits, InitialCount::Unspent, WallClock::starting_at(now()), Metrics::new().quota);
-    Condition {
+    ProxyCondition {
         serving: Serving::Ready,
         token: TokenStatus::Valid,
         day: quota.snapshot().day,
@@ -30,7 +30,7 @@ fn well() -> Condition {
     }
 }
 
-type Change = fn(&mut Condition);
+type Change = fn(&mut ProxyCondition);
 
 /// In the order in which they are looked at, each with what makes it hold.
 const RULES: [(StatusRule, Change); 11] = [
@@ -77,7 +77,7 @@ async fn a_token_is_unusable_if_it_is_expired_refused_or_missing_and_not_while_i
         (TokenStatus::Missing, StatusRule::TokenUnusable, "no access token yet"),
         (TokenStatus::Renewing, StatusRule::Well, "well"),
     ] {
-        let sentence = Condition { token, ..well() }.sentence();
+        let sentence = ProxyCondition { token, ..well() }.sentence();
         assert_eq!(sentence.rule, rule);
         assert!(sentence.text.contains(words), "{}", sentence.text);
     }
@@ -87,13 +87,13 @@ async fn a_token_is_unusable_if_it_is_expired_refused_or_missing_and_not_while_i
 async fn an_open_circuit_says_since_when_and_what_callers_get() {
     let minutes = |minutes| Some(now() + Duration::from_mins(minutes));
     let (failing_since, next_trial) = (minutes(0), minutes(1));
-    let open = Condition { circuit: CircuitState::Open, failing_since, next_trial, ..well() };
+    let open = ProxyCondition { circuit: CircuitState::Open, failing_since, next_trial, ..well() };
     assert_eq!(
         open.sentence().text,
         "Constant Contact has been failing since 22:13 UTC; the next request after 22:14:20 UTC tries again. \
          Meanwhile the 34 reports held are served on, others get 503."
     );
-    let half_open = Condition { circuit: CircuitState::HalfOpen, next_trial: None, reports: 0, ..open };
+    let half_open = ProxyCondition { circuit: CircuitState::HalfOpen, next_trial: None, reports: 0, ..open };
     assert_eq!(half_open.rule(), StatusRule::CircuitOpen);
     assert!(half_open.sentence().text.ends_with("the next request tries again. Meanwhile requests get 503."));
 }
