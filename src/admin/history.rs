@@ -192,6 +192,27 @@ impl History {
         })
     }
 
+    /// The newest samples that take no more bytes than this as JSON, oldest first: to be kept over a restart.
+    pub(crate) fn kept(&self, most_bytes: usize) -> Vec<MinuteSample> {
+        let mut bytes = 0;
+        let fits = |sample: &&MinuteSample| {
+            bytes += serde_json::to_string(sample).map_or(most_bytes, |row| row.len() + 1);
+            bytes <= most_bytes
+        };
+        let mut kept: Vec<_> = self.seen().samples.iter().rev().take_while(fits).copied().collect();
+        kept.reverse();
+        kept
+    }
+
+    /// Continues from the samples that an earlier process has kept; to be called before the first minute.
+    pub(crate) fn continue_from(&self, kept: Vec<MinuteSample>, now: SystemTime) {
+        let end = unix_seconds(now);
+        let begin = end.saturating_sub(60 * SAMPLES as u64);
+        let known = |sample: &MinuteSample| usize::from(sample.9) < QuotaMode::ALL.len();
+        let kept = kept.into_iter().filter(|sample| (begin + 1..=end).contains(&sample.0) && known(sample));
+        self.seen().samples.extend(kept.take(SAMPLES));
+    }
+
     /// In which minute this client last asked, if it was seen to.
     pub(super) fn last_asked(&self, client: &str) -> Option<SystemTime> {
         self.seen().asked.get(client).copied()
@@ -232,86 +253,4 @@ pub(super) fn unix_seconds(time: SystemTime) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        quota::{InitialCount, Quota, QuotaLimits, WallClock},
-        telemetry::Metrics,
-    };
-
-    const START: SystemTime = SystemTime::UNIX_EPOCH;
-
-    fn day() -> DayCount {
-        let limits = QuotaLimits { per_second: None, per_day: None, reserve: 0.1, max_wait: Duration::ZERO };
-        let clock = WallClock::starting_at(START);
-        Quota::new(limits, InitialCount::Unspent, clock, Metrics::new().quota).snapshot().day
-    }
-
-    fn asked(metrics: &Metrics, client: &str, times: u32) {
-        let series = metrics.requests.series("hit", "200", client);
-        (0..times).for_each(|_| series.record(Duration::ZERO));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_sample_is_what_its_minute_brought_and_a_day_of_them_is_kept() {
-        let (history, metrics, day) = (History::default(), Metrics::new(), day());
-        asked(&metrics, "sales", 5);
-        for minute in 0..2_000_u64 {
-            history.minute(START + Duration::from_secs(60 * minute), metrics.totals(), &day);
-            asked(&metrics, "sales", 2);
-            metrics.cache.served(Duration::from_secs(10));
-        }
-        let samples = history.samples(0);
-        assert_eq!(samples.len(), 1_440);
-        let last = samples.last().unwrap();
-        assert_eq!((last.0, last.2, last.4, last.5, last.10), (1_999 * 60, 2, 1, Some(10), 0));
-        assert_eq!(history.samples(1_998 * 60), [*last]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_minute_after_a_start_says_so_and_claims_nothing() {
-        let (history, metrics) = (History::default(), Metrics::new());
-        asked(&metrics, "sales", 5);
-        assert_eq!(history.last_minutes(Instant::now(), &metrics.totals()), None);
-        history.minute(START + Duration::from_mins(1), metrics.totals(), &day());
-        let first = history.samples(0)[0];
-        assert_eq!((first.2, first.10), (0, 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_last_minutes_are_five_or_those_since_the_start() {
-        let (history, metrics, day) = (History::default(), Metrics::new(), day());
-        let mut lengths = Vec::new();
-        for _ in 0..8 {
-            history.minute(START, metrics.totals(), &day);
-            asked(&metrics, "sales", 1);
-            tokio::time::advance(Duration::from_mins(1)).await;
-            let last = history.last_minutes(Instant::now(), &metrics.totals()).unwrap();
-            assert_eq!(last.answers * 60, last.length.as_secs());
-            lengths.push(last.answers);
-        }
-        assert_eq!(lengths, [1, 2, 3, 4, 5, 6, 6, 6]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_asked_in_the_minute_in_which_its_requests_became_more() {
-        let (history, metrics, day) = (History::default(), Metrics::new(), day());
-        for minute in 1..4 {
-            if minute == 2 {
-                asked(&metrics, "sales", 1);
-            }
-            history.minute(START + Duration::from_mins(minute), metrics.totals(), &day);
-        }
-        assert_eq!(history.last_asked("sales"), Some(START + Duration::from_mins(2)));
-        assert_eq!(history.last_asked("nobody"), None);
-    }
-
-    #[test]
-    fn a_rule_holds_since_it_was_first_seen() {
-        let (history, at) = (History::default(), |minute| START + Duration::from_mins(minute));
-        assert_eq!(history.rule_since(StatusRule::Well, at(1)), at(1));
-        assert_eq!(history.rule_since(StatusRule::Well, at(2)), at(1));
-        assert_eq!(history.rule_since(StatusRule::DaySpent, at(3)), at(3));
-        assert_eq!(history.rule_since(StatusRule::Well, at(4)), at(4));
-    }
-}
+mod tests;

@@ -28,7 +28,7 @@ mod status;
 
 pub use config::ShownConfig;
 pub use fleet::FleetStatus;
-pub(crate) use history::History;
+pub(crate) use history::{History, MinuteSample};
 pub(crate) use readiness::Readiness;
 pub use report_trial::ReportTrial;
 pub use routes::Admin;

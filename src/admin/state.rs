@@ -46,7 +46,7 @@ pub struct AdminState {
     pub(crate) about: ProcessAbout,
     pub(crate) circuit: CircuitBreaker,
     pub(crate) recent_calls: RecentCalls,
-    pub(crate) history: History,
+    pub(crate) history: Arc<History>,
     /// Asked by `POST /try`.
     pub(crate) trial: ReportTrial,
 }

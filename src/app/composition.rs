@@ -149,8 +149,10 @@ impl App {
         background.push(Box::pin(tokens.clone().watch()));
         let plan = Arc::new(PlanKeeper::resume(Arc::clone(&memory), quota.clone(), plan_store).await);
         background.push(Box::pin(Arc::clone(&plan).each_minute()));
+        let history = Arc::new(History::default());
         // After the plan, whose campaigns it adds to.
-        let of = SnapshotOf { memory: &memory, store: snapshot_store, clock: &clock, feed };
+        let of =
+            SnapshotOf { memory: &memory, store: snapshot_store, clock: &clock, history: &history, feed };
         let snapshot = SnapshotKeeper::resume(of, settings, &metrics).await;
         background.extend(snapshot.as_ref().map(|snapshot| Arc::clone(snapshot).run().boxed()));
         match memory.probe_status() {
@@ -198,7 +200,7 @@ impl App {
             about: ProcessAbout { host: host_name().trim().into(), data: settings.server.listen },
             circuit,
             recent_calls: recent,
-            history: History::default(),
+            history,
             trial,
         };
         let (front, admin, live) = (Arc::new(front), Arc::new(admin), Arc::new(live));
