@@ -8,14 +8,12 @@ use tokio::time::Instant;
 
 use super::{
     FleetStatus,
-    list::{kind_of, seconds},
+    entry_state::{EntryState, kind_of},
     next::{cost_calls, next, next_refresh, next_without_entry},
-    reply::{rfc3339, rounded},
+    reply::{rfc3339, rounded, seconds},
 };
 use crate::{
-    cache::{
-        ActivityStatistics, Entry, Freshness, PlannedView, Refresh, RefreshFailure, ReportCache, SharedCopy,
-    },
+    cache::{ActivityStatistics, Entry, PlannedView, RefreshFailure, ReportCache, SharedCopy},
     refresh::Pairing,
     report::{ActivityId, LinkReport, NoClicks, ReportKey},
 };
@@ -232,7 +230,7 @@ impl HeldView {
         Self {
             answer: kind_of(entry),
             source: entry.source().as_str(),
-            freshness: freshness(key, entry, memory, now),
+            freshness: EntryState::of(key, entry, memory, now).as_str(),
             links: entry.report().map(LinkReport::links),
             clicks: entry.report().map(LinkReport::clicks),
             etag: entry
@@ -276,25 +274,6 @@ impl PlanView {
             clicks_per_hour: rounded(clicks_per_hour),
             looked_at_seconds_ago: seconds(looked_ago),
         }
-    }
-}
-
-fn freshness(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> &'static str {
-    match entry.freshness(now) {
-        Freshness::Fresh | Freshness::Stale | Freshness::StaleIfError | Freshness::Expired
-            if matches!(memory.refresh_of(key, entry, now), Refresh::Planned(_) | Refresh::AfterProbe) =>
-        {
-            "fresh"
-        }
-        Freshness::Fresh => "fresh",
-        Freshness::Stale | Freshness::StaleIfError | Freshness::Expired
-            if entry.negative_answer().is_some() =>
-        {
-            "expired"
-        }
-        Freshness::Stale => "stale",
-        Freshness::StaleIfError => "stale_if_error",
-        Freshness::Expired => "expired",
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::reply::rounded;
 use crate::{
@@ -85,6 +86,33 @@ impl FleetStatus {
         })
     }
 
+    /// The replicas, the store and what each knows, without what changes from second to second.
+    pub(super) fn summary(&self) -> Value {
+        let known = self.membership.knowledge();
+        let told = known.fleet();
+        json!({
+            "store": store_state(&known),
+            "last_error": known.outage().map(|outage| outage.error.to_string()),
+            "replicas_configured": self.replicas_configured,
+            "replicas": told.map(|told| {
+                let seen = told.state.members.iter().map(|MemberSeen { id, about, .. }| json!({
+                    "name": about.name(),
+                    "version": about.version(),
+                    "this": *id == self.membership.id(),
+                }));
+                seen.collect::<Vec<_>>()
+            }),
+            "epoch": told.map(|told| format!("{:016x}", told.state.epoch.0)),
+            "store_knew_calls": told.map(|told| told.state.today.spent),
+            "this_replica_knows_calls": known.told().spent,
+        })
+    }
+
+    /// Since when the store is away.
+    pub(super) fn away_since(&self) -> Option<Instant> {
+        self.membership.knowledge().outage().map(|outage| outage.since)
+    }
+
     /// What was last added to the day's count, since the store may have lost as many calls.
     pub(super) fn last_charge(&self) -> Option<Value> {
         let known = self.membership.knowledge();
@@ -103,13 +131,8 @@ impl FleetStatus {
 
     fn store(&self, known: &Knowledge) -> Value {
         let outage = known.outage();
-        let state = match (outage, known.since_contact()) {
-            (None, Some(_)) => "up",
-            (Some(_), _) => "away",
-            (None, None) => "not_yet_asked",
-        };
         json!({
-            "state": state,
+            "state": store_state(known),
             "away_for_seconds": outage.map(|outage| outage.since.elapsed().as_secs()),
             "last_error": outage.map(|outage| outage.error.to_string()),
             "last_reply_seconds_ago": known.since_contact().map(|ago| ago.as_secs()),
@@ -130,6 +153,14 @@ impl FleetStatus {
             })
         });
         replicas.collect()
+    }
+}
+
+fn store_state(known: &Knowledge) -> &'static str {
+    match (known.outage(), known.since_contact()) {
+        (None, Some(_)) => "up",
+        (Some(_), _) => "away",
+        (None, None) => "not_yet_asked",
     }
 }
 

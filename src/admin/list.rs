@@ -1,24 +1,25 @@
-//! `GET /cache`: lists the cache entries, by pages.
+//! `GET /cache`: lists the cache entries, filtered and sorted, by pages.
+
+use std::{
+    cmp::Ordering,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::reply::{Refused, rounded};
+use super::{
+    entry_state::{EntryState, kind_of},
+    list_query::{ListQuery, SortColumn, SortOrder},
+    next::next_refresh,
+    reply::{rfc3339, rounded, seconds},
+};
 use crate::{
     cache::{ActivityStatistics, Entry, ReportCache},
     refresh::{ClickHistory, ReportForm},
-    report::{ActivityId, NoClicks, ReportKey},
+    report::{ActivityId, LinkReport, NoClicks, ReportKey},
 };
-
-const PER_PAGE: usize = 100;
-const MOST_PER_PAGE: usize = 1_000;
-
-/// Which part of the list to return: `page` from 1, `per_page` from 1 to 1,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Page {
-    page: usize,
-    per_page: usize,
-}
 
 #[derive(Debug, Serialize)]
 pub(super) struct EntryList {
@@ -33,8 +34,16 @@ struct EntryRow {
     id: ActivityId,
     no_clicks: &'static str,
     answer: &'static str,
+    state: &'static str,
+    links: Option<usize>,
     age_seconds: u64,
     ttl_seconds: i64,
+    unchanged_for_seconds: i64,
+    /// When a request may start the next fetch at the earliest, or, of a planned refresh, when that is expected. `None`: it
+    /// is not foreseen.
+    next_refresh_at: Option<String>,
+    /// Of the last refresh, if it failed.
+    last_error: Option<String>,
     bytes: usize,
     hits: u64,
     /// Answers from the cache in about the last hour; with fixed lifetimes, and in the first minutes, since it was fetched.
@@ -45,51 +54,146 @@ struct EntryRow {
     clicks_per_hour: Option<f64>,
 }
 
-// === impl Page ===
+/// How much an entry is in trouble; the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum EntryTrouble {
+    None,
+    TooOld,
+    Refused,
+    Failing,
+}
 
-impl Page {
-    /// Reads `page` and `per_page`; ignores other parameters.
-    pub(super) fn from_query(query: Option<&str>) -> Result<Self, Refused> {
-        let mut page = Self { page: 1, per_page: PER_PAGE };
-        for pair in query.unwrap_or_default().split('&') {
-            let Some((name, value)) = pair.split_once('=') else { continue };
-            let field = match name {
-                "page" => &mut page.page,
-                "per_page" => &mut page.per_page,
-                _ => continue,
-            };
-            *field = value.parse().map_err(|_| Refused::BadPage)?;
-        }
-        let sane = page.page >= 1 && (1..=MOST_PER_PAGE).contains(&page.per_page);
-        sane.then_some(page).ok_or(Refused::BadPage)
+/// What an entry is sorted by; `None` comes last, whatever the order.
+type SortValue = Option<f64>;
+
+// === impl ListQuery ===
+
+impl ListQuery {
+    /// The entries that are asked for; `utc` is the present time of day.
+    pub(super) fn list(&self, memory: &ReportCache, utc: SystemTime) -> EntryList {
+        let (page, per_page, now) = (self.page, self.per_page, Instant::now());
+        let mut found: Vec<_> = memory
+            .keys()
+            .into_iter()
+            .filter(|key| self.part_of_id.is_empty() || key.id.to_string().contains(&self.part_of_id))
+            .filter_map(|key| Some((key, memory.peek(&key)?)))
+            .filter(|(key, entry)| self.is_asked_for(key, entry, memory, now))
+            .collect();
+        self.sort(&mut found, memory, now);
+        let on_page = found.iter().skip((page - 1).saturating_mul(per_page)).take(per_page);
+        let items = on_page.map(|(key, entry)| EntryRow::of(key, entry, memory, (now, utc))).collect();
+        EntryList { entries: found.len(), page, pages: found.len().div_ceil(per_page), items }
     }
 
-    /// The entries of this page, ordered by key.
-    pub(super) fn list(self, memory: &ReportCache) -> EntryList {
-        let Self { page, per_page } = self;
-        let now = Instant::now();
-        let keys = memory.keys();
-        let on_page = keys.iter().skip((page - 1).saturating_mul(per_page)).take(per_page);
-        // An entry removed since the keys were listed is left out.
-        let items = on_page
-            .filter_map(|key| memory.peek(key).map(|entry| EntryRow::of(key, &entry, memory, now)))
-            .collect();
-        EntryList { entries: keys.len(), page, pages: keys.len().div_ceil(per_page), items }
+    fn is_asked_for(&self, key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> bool {
+        let is_empty = || entry.report().is_some_and(|report| report.links() == 0);
+        self.empty.admits(is_empty)
+            && self.trouble.admits(|| EntryTrouble::of(key, entry, memory, now) != EntryTrouble::None)
+    }
+
+    /// Sorts entries that are in the order of their keys.
+    fn sort(&self, found: &mut [(ReportKey, Arc<Entry>)], memory: &ReportCache, now: Instant) {
+        match (self.sort, self.order) {
+            (SortColumn::Id, SortOrder::Ascending) => {}
+            (SortColumn::Id, SortOrder::Descending) => found.reverse(),
+            (column, order) => found.sort_by_cached_key(|(key, entry)| {
+                Ranked(sort_value(column, key, entry, memory, now), order)
+            }),
+        }
+    }
+}
+
+fn sort_value(
+    column: SortColumn,
+    key: &ReportKey,
+    entry: &Entry,
+    memory: &ReportCache,
+    now: Instant,
+) -> SortValue {
+    let secs = |time: Duration| Some(time.as_secs_f64());
+    match column {
+        SortColumn::Id => None,
+        SortColumn::Trouble => Some(f64::from(EntryTrouble::of(key, entry, memory, now) as u8)),
+        SortColumn::Age => secs(entry.age(now)),
+        SortColumn::NextRefresh => next_refresh(key, entry, memory, now).and_then(secs),
+        SortColumn::Unchanged => secs(entry.unchanged_for(now)),
+        SortColumn::Links => entry.report().map(|report| report.links() as f64),
+        SortColumn::Clicks => entry.report().map(|report| f64::from(report.clicks())),
+        SortColumn::Hits => Some(entry.hits() as f64),
+        SortColumn::Requests => {
+            let statistics = memory.statistics(key.id).unwrap_or_default();
+            Some(requests_per_second(key, entry, &statistics, now))
+        }
+        SortColumn::Bytes => Some(entry.weight() as f64),
+    }
+}
+
+/// A value in its order.
+#[derive(Debug, Clone, Copy)]
+struct Ranked(SortValue, SortOrder);
+
+// === impl Ranked ===
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.0, other.0, self.1) {
+            (Some(own), Some(other), SortOrder::Ascending) => own.total_cmp(&other),
+            (Some(own), Some(other), SortOrder::Descending) => other.total_cmp(&own),
+            (own, other, _) => own.is_none().cmp(&other.is_none()),
+        }
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ranked {}
+
+// === impl EntryTrouble ===
+
+impl EntryTrouble {
+    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> Self {
+        if entry.refresh_failure().is_some() {
+            return Self::Failing;
+        }
+        if entry.negative_answer().is_some() {
+            return Self::Refused;
+        }
+        match EntryState::of(key, entry, memory, now) {
+            EntryState::StaleIfError | EntryState::Expired => Self::TooOld,
+            EntryState::Fresh | EntryState::Stale => Self::None,
+        }
     }
 }
 
 // === impl EntryRow ===
 
 impl EntryRow {
-    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: Instant) -> Self {
+    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, (now, utc): (Instant, SystemTime)) -> Self {
         let statistics = memory.statistics(key.id).unwrap_or_default();
         let look = entry.report().and_then(|_| statistics.last_look());
         Self {
             id: key.id,
             no_clicks: key.no_clicks.as_str(),
             answer: kind_of(entry),
+            state: EntryState::of(key, entry, memory, now).as_str(),
+            links: entry.report().map(LinkReport::links),
             age_seconds: entry.age(now).as_secs(),
             ttl_seconds: seconds(entry.lifetime().fresh) - seconds(entry.age(now)),
+            unchanged_for_seconds: seconds(entry.unchanged_for(now)),
+            next_refresh_at: next_refresh(key, entry, memory, now)
+                .and_then(|left| utc.checked_add(left))
+                .and_then(rfc3339),
+            last_error: entry.refresh_failure().map(|failure| failure.error.to_string()),
             bytes: entry.weight(),
             hits: entry.hits(),
             requests_per_hour: rounded(requests_per_second(key, entry, &statistics, now) * 3_600.0),
@@ -111,33 +215,4 @@ fn requests_per_second(key: &ReportKey, entry: &Entry, statistics: &ActivityStat
         let hits = statistics.form(key.no_clicks).hits_since_last_fetch(Some(entry.hits()));
         hits as f64 / entry.stored_for(now).as_secs_f64().max(1.0)
     })
-}
-
-pub(super) fn kind_of(entry: &Entry) -> &'static str {
-    if entry.report().is_some() { "report" } else { "refusal" }
-}
-
-pub(super) fn seconds(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_is_a_number_from_one() {
-        let page = |page, per_page| Ok(Page { page, per_page });
-        for (query, expected) in [
-            (None, page(1, 100)),
-            (Some(""), page(1, 100)),
-            (Some("page=3&per_page=7&x=y"), page(3, 7)),
-            (Some("page=0"), Err(Refused::BadPage)),
-            (Some("per_page=1001"), Err(Refused::BadPage)),
-            (Some("page=-1"), Err(Refused::BadPage)),
-            (Some("page="), Err(Refused::BadPage)),
-        ] {
-            assert_eq!(Page::from_query(query), expected, "{query:?}");
-        }
-    }
 }

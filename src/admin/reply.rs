@@ -1,6 +1,9 @@
 //! Responses of the admin port: JSON for programs, plain text for probes and errors.
 
-use std::{fmt::Write as _, time::SystemTime};
+use std::{
+    fmt::Write as _,
+    time::{Duration, SystemTime},
+};
 
 use http::{
     HeaderValue, Response, StatusCode,
@@ -17,8 +20,11 @@ pub(super) enum Refused {
     Method { allow: &'static str },
     BadActivityId,
     BadPage,
+    BadSort,
+    BadSince,
     Unauthenticated,
     NotLoopback,
+    OfAnotherPage,
     Browser(BrowserRefusal),
 }
 
@@ -63,6 +69,10 @@ pub(super) fn whole(value: f64) -> i64 {
     value.round() as i64
 }
 
+pub(super) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
 /// RFC 3339 in UTC; `None` before 1970 and after 9999, which humantime cannot format.
 pub(super) fn rfc3339(time: SystemTime) -> Option<String> {
     let mut shown = String::new();
@@ -90,12 +100,21 @@ impl From<Refused> for Response<Body> {
                 StatusCode::BAD_REQUEST,
                 "page must be a number from 1 on, per_page a number from 1 to 1000\n",
             ),
+            Refused::BadSort => (
+                StatusCode::BAD_REQUEST,
+                "sort must be id, trouble, age, next_refresh, unchanged, links, clicks, hits, requests or bytes; order asc or desc\n",
+            ),
+            Refused::BadSince => (StatusCode::BAD_REQUEST, "since must be a time in Unix seconds\n"),
             Refused::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "send Authorization: Bearer with the token of admin.token_file\n")
             }
             Refused::NotLoopback => (
                 StatusCode::FORBIDDEN,
-                "only a client on this machine may purge; set admin.token_file to allow purging with a token\n",
+                "only a client on this machine may purge, or ask for a report here; set admin.token_file to allow it with a token\n",
+            ),
+            Refused::OfAnotherPage => (
+                StatusCode::FORBIDDEN,
+                "send X-Requested-By with any value: the request may be of a page of another site\n",
             ),
             Refused::Browser(BrowserRefusal::HostNotAllowed) => (
                 StatusCode::FORBIDDEN,
@@ -117,7 +136,10 @@ impl From<Refused> for Response<Body> {
             Refused::NoSuchRoute
             | Refused::BadActivityId
             | Refused::BadPage
+            | Refused::BadSort
+            | Refused::BadSince
             | Refused::NotLoopback
+            | Refused::OfAnotherPage
             | Refused::Browser(_) => {}
         }
         response

@@ -1,36 +1,35 @@
-//! The admin port's routes: `/metrics`, `/livez`, `/readyz`, `/version`, `/config`, `/quota`, `/token`, `/fleet`,
-//! `/openapi.json`, `/cache`, and `DELETE /cache` to purge.
+//! The admin port's routes: the page (`/`), `/status`, `/status/history`, `/failures`, `/metrics`, `/livez`, `/readyz`, `/version`,
+//! `/config`, `/quota`, `/token`, `/fleet`, `/openapi.json`, `/cache`,
+//! `DELETE /cache` to purge, and `POST /try/{id}`.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{convert::Infallible, future::ready, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::timeout;
 
 use super::{
-    FleetStatus, Readiness, ShownConfig,
+    AdminState,
     callers::Callers,
+    conditional::json_with_etag,
     explain::Explanation,
+    failures::FailureList,
     fleet,
-    list::Page,
+    history::HistoryRows,
+    list_query::ListQuery,
+    overview::Overview,
+    page,
+    permission::{is_of_no_other_page, may_change},
     reply::{Refused, json, respond, text},
     status::{self, PlanStatus},
 };
 use crate::{
-    cache::ReportCache,
-    quota::Quota,
     report::{ActivityId, NoClicks, ReportKey},
-    server::{BearerAuth, Body, BrowserGuard, BrowserRefusal},
-    shared::{PurgeQueue, PurgeScope},
+    server::Body,
+    shared::PurgeScope,
     state::SnapshotStore,
     telemetry::Metrics,
-    token::TokenManager,
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 /// A snapshot is removed within some milliseconds, unless the disk hangs.
@@ -38,37 +37,9 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 const CACHE: &str = "/cache";
 /// The description of both ports: deploy/openapi, as one.
 const OPENAPI: &str = include_str!("openapi.json");
+const TRY: &str = "/try/";
 /// The content type of Prometheus' text format.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// What the admin port shows, and who may purge.
-#[derive(Debug)]
-pub struct AdminState {
-    /// Rejects requests sent by pages of other web sites.
-    pub browser_guard: BrowserGuard,
-    /// Shown by `/readyz`.
-    pub readiness: Readiness,
-    /// Shown by `/metrics`.
-    pub metrics: Arc<Metrics>,
-    /// Shown by `/cache`.
-    pub memory: Arc<ReportCache>,
-    /// Shown by `/quota`.
-    pub quota: Quota,
-    /// Since when calls are counted by client: when the process started.
-    pub started_at: SystemTime,
-    /// Shown by `/token`.
-    pub tokens: TokenManager,
-    /// Shown by `/config`.
-    pub config: Arc<ShownConfig>,
-    /// The token that purging requires; `None`: any client on this machine may purge, and no other.
-    pub purge_auth: Option<BearerAuth>,
-    /// Shown by `/fleet`; `None`: nothing is shared.
-    pub fleet: Option<FleetStatus>,
-    /// Tells the other replicas of a purge; `None`: nothing is shared.
-    pub purges: Option<Arc<PurgeQueue>>,
-    /// Where a purged entry must not come back from; `None`: no snapshots are kept.
-    pub snapshots: Option<Arc<dyn SnapshotStore>>,
-}
 
 /// The service of one connection on the admin port.
 #[derive(Debug)]
@@ -78,6 +49,15 @@ pub struct Admin {
 }
 
 type Reply = Result<Response<Body>, Refused>;
+
+type Show = fn(&AdminState, &Asked<'_>) -> Reply;
+
+/// What a route that only shows something may read of its request.
+struct Asked<'a> {
+    path: &'a str,
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+}
 
 /// What a request purges.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +98,10 @@ impl Admin {
         let path = request.uri().path();
         if path == CACHE {
             return match *request.method() {
-                Method::GET => Ok(json(&Page::from_query(request.uri().query())?.list(&self.state.memory))),
+                Method::GET => {
+                    let query = ListQuery::from_query(request.uri().query())?;
+                    Ok(json(&query.list(&self.state.memory, self.state.quota.snapshot().now())))
+                }
                 Method::DELETE => self.purge(request, PurgedEntries::All),
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
@@ -137,51 +120,29 @@ impl Admin {
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
             };
         }
-        let show: fn(&AdminState) -> Response<Body> = match path {
-            "/metrics" => AdminState::metrics,
-            "/livez" => |_| text(StatusCode::OK, "alive\n"),
-            "/readyz" => AdminState::ready,
-            "/version" => |_| {
-                json(
-                    &serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "revision": Metrics::revision() }),
-                )
-            },
-            "/config" => |state| json(&state.config.show()),
-            "/quota" => |state| {
-                let snapshot = state.quota.snapshot();
-                let plan = state.memory.plan_status(snapshot.now()).zip(state.memory.probe_status());
-                let derivation = state.memory.derivation_status();
-                let plan = plan.map(|(price, probe)| PlanStatus { price, probe, derivation });
-                let callers = Callers::today(&state.metrics.clients, &snapshot, state.started_at);
-                json(&status::quota(snapshot, plan.as_ref(), state.fleet.as_ref(), &callers))
-            },
-            "/openapi.json" => |_| respond(StatusCode::OK, "application/json", OPENAPI),
-            "/fleet" => |state| {
-                let purges = state.purges.as_ref().map_or(0, |purges| purges.len());
-                let shown = state.fleet.as_ref().map(|fleet| fleet.show(&state.quota.snapshot(), purges));
-                json(&shown.unwrap_or_else(fleet::not_shared))
-            },
-            "/token" => |state| json(&status::token(state.tokens.snapshot())),
-            _ => return Err(Refused::NoSuchRoute),
-        };
+        if path.starts_with(TRY) {
+            return Err(Refused::Method { allow: "POST" });
+        }
+        let show = shown(path).ok_or(Refused::NoSuchRoute)?;
         match *request.method() {
-            Method::GET | Method::HEAD => Ok(show(&self.state)),
+            Method::GET | Method::HEAD => {
+                show(&self.state, &Asked { path, headers: request.headers(), query: request.uri().query() })
+            }
             _ => Err(Refused::Method { allow: "GET, HEAD" }),
         }
     }
 
+    /// The activity whose report `POST /try/{id}` asks for.
+    fn tried<B>(&self, request: &Request<B>) -> Result<ActivityId, Refused> {
+        self.state.browser_guard.check(request)?;
+        may_change(&self.state, self.peer, request)?;
+        is_of_no_other_page(request.headers())?;
+        let id = request.uri().path().strip_prefix(TRY).unwrap_or_default();
+        ActivityId::parse(id.as_bytes()).map_err(|_| Refused::BadActivityId)
+    }
+
     fn purge<B>(&self, request: &Request<B>, entries: PurgedEntries) -> Reply {
-        match &self.state.purge_auth {
-            Some(purge_auth) if purge_auth.admit(request.headers()).is_none() => {
-                return Err(Refused::Unauthenticated);
-            }
-            None if !self.peer.ip().to_canonical().is_loopback() => return Err(Refused::NotLoopback),
-            // A browser on this machine connects from loopback too, also to a listener that does not check `Host`.
-            None if !self.state.browser_guard.names_this_machine(request) => {
-                return Err(BrowserRefusal::HostNotAllowed.into());
-            }
-            Some(_) | None => {}
-        }
+        may_change(&self.state, self.peer, request)?;
         let purged = match entries {
             PurgedEntries::All => self.state.memory.purge_all(),
             PurgedEntries::Of(id) => self.state.memory.purge(id),
@@ -200,6 +161,16 @@ impl hyper::service::Service<Request<Incoming>> for Admin {
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if request.method() == Method::POST && request.uri().path().starts_with(TRY) {
+            let state = Arc::clone(&self.state);
+            return match self.tried(&request) {
+                Ok(id) => {
+                    let query = request.uri().query().map(str::to_owned);
+                    async move { Ok(state.trial.run(id, query).await) }.boxed()
+                }
+                Err(refused) => ready(Ok(refused.into())).boxed(),
+            };
+        }
         let answered = self.answer(&request);
         let purged = request.method() == Method::DELETE && answered.status().is_success();
         let snapshots = self.state.snapshots.clone().filter(|_| purged);
@@ -211,6 +182,44 @@ impl hyper::service::Service<Request<Incoming>> for Admin {
         }
         .boxed()
     }
+}
+
+/// What this route shows.
+fn shown(path: &str) -> Option<Show> {
+    Some(match path {
+        "/status" => |state, asked| Ok(json_with_etag(asked.headers, &Overview::of(state))),
+        "/status/history" => |state, asked| {
+            Ok(json_with_etag(asked.headers, &HistoryRows::from_query(asked.query, &state.history)?))
+        },
+        "/failures" => |state, asked| Ok(json_with_etag(asked.headers, &FailureList::of(state))),
+        "/metrics" => |state, _| Ok(state.metrics_text()),
+        "/livez" => |_, _| Ok(text(StatusCode::OK, "alive\n")),
+        "/readyz" => |state, _| Ok(state.ready()),
+        "/version" => |_, _| {
+            Ok(json(
+                &serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "revision": Metrics::revision() }),
+            ))
+        },
+        "/config" => |state, _| Ok(json(&state.config.show())),
+        "/quota" => |state, _| {
+            let snapshot = state.quota.snapshot();
+            let plan = PlanStatus::of(&state.memory, snapshot.now());
+            let callers = Callers::today(&state.metrics.clients, &snapshot, state.started_at);
+            Ok(json(&status::quota(snapshot, plan.as_ref(), state.fleet.as_ref(), &callers)))
+        },
+        "/openapi.json" => |_, _| Ok(respond(StatusCode::OK, "application/json", OPENAPI)),
+        "/fleet" => |state, _| {
+            let purges = state.purges.as_ref().map_or(0, |purges| purges.len());
+            let shown = state.fleet.as_ref().map(|fleet| fleet.show(&state.quota.snapshot(), purges));
+            Ok(json(&shown.unwrap_or_else(fleet::not_shared)))
+        },
+        "/token" => |state, _| Ok(json(&status::token(state.tokens.snapshot()))),
+        "/" => |state, asked| Ok(page::index(state, asked.headers)),
+        _ if page::is_asset(path) => {
+            |_, asked| page::asset(asked.path, asked.headers).ok_or(Refused::NoSuchRoute)
+        }
+        _ => return None,
+    })
 }
 
 /// The answer to a purge, once no snapshot has the purged entries.
@@ -238,7 +247,7 @@ impl AdminState {
         }
     }
 
-    fn metrics(&self) -> Response<Body> {
+    fn metrics_text(&self) -> Response<Body> {
         match self.metrics.render() {
             Ok(rendered) => respond(StatusCode::OK, METRICS_TEXT, rendered),
             Err(error) => {

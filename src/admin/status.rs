@@ -1,5 +1,7 @@
 //! `GET /quota` and `GET /token`: the state of the daily budget and of the access token.
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
     reply::{rfc3339, rounded, whole},
 };
 use crate::{
+    cache::ReportCache,
     quota::{Forecast, QuotaSnapshot, SecondCount},
     refresh::{PriceStatus, ProbeOffReason, ShadowStatus},
     report::DerivationMismatch,
@@ -25,6 +28,16 @@ pub(super) struct PlanStatus {
     pub(super) price: PriceStatus,
     pub(super) probe: ShadowStatus<ProbeOffReason>,
     pub(super) derivation: ShadowStatus<DerivationMismatch>,
+}
+
+// === impl PlanStatus ===
+
+impl PlanStatus {
+    /// At this calendar time; `None` with fixed lifetimes.
+    pub(super) fn of(memory: &ReportCache, utc: SystemTime) -> Option<Self> {
+        let (price, probe) = memory.plan_status(utc).zip(memory.probe_status())?;
+        Some(Self { price, probe, derivation: memory.derivation_status() })
+    }
 }
 
 /// `plan` is absent with fixed lifetimes, `fleet` where nothing is shared.
@@ -69,7 +82,7 @@ pub(super) fn quota(
 }
 
 /// The price of a call in clicks missed, and what it follows from.
-fn planned(PlanStatus { price: plan, probe, derivation }: &PlanStatus) -> Value {
+pub(super) fn planned(PlanStatus { price: plan, probe, derivation }: &PlanStatus) -> Value {
     let hours = plan.planned_calls_by_hour().map(|hours| hours.map(whole));
     json!({
         "price": rounded(plan.price.clicks_missed()),

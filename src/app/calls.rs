@@ -12,7 +12,7 @@ use crate::{
     settings::Settings,
     telemetry::Metrics,
     token::{Authorize, TokenGate, TokenManager},
-    upstream::{Fetch, FetchLimits, HttpClient, OnSend},
+    upstream::{Fetch, FetchLimits, HttpClient, OnSend, RecentCalls},
 };
 
 /// The upstream stack with its type erased. The box per call costs nothing compared with the call.
@@ -28,6 +28,8 @@ pub struct UpstreamCalls {
     pub reports: Calls,
     /// Calls for statistics: change probes. They are not retried, since the next one comes soon.
     pub statistics: StatisticsCalls,
+    pub(super) circuit: CircuitBreaker,
+    pub(super) recent: RecentCalls,
 }
 
 /// Builds the upstream stack, which every call passes from top to bottom.
@@ -59,20 +61,29 @@ where
         attempt: settings.upstream.attempt_timeout,
         max_body: settings.upstream.max_body.as_u64(),
     };
+    let circuit = CircuitBreaker::new(options::circuit(&settings.circuit), metrics.circuit.clone());
+    let recent = RecentCalls::default();
     let attempt = ServiceBuilder::new()
         // Above the quota: a call that an open circuit prevents must not be counted.
-        .layer(step(CircuitBreaker::new(options::circuit(&settings.circuit), metrics.circuit.clone())))
+        .layer(step(circuit.clone()))
         // Above the quota: a call without a usable token fails at once; it does not wait in the queue and is not counted.
         .layer(step(TokenGate::new(tokens.clone())))
         // The quota: counts each call before it is sent, so that no call is missed if the process is killed.
         .layer(step(QuotaGate::new(quota.clone())))
         // Maps a call to an HTTP request and the response to a report; `upstream.attempt_timeout` includes the body.
-        .service(Fetch::new(wire, settings.upstream.base_url.clone(), limits, metrics.upstream.clone()));
+        .service(Fetch::new(
+            wire,
+            settings.upstream.base_url.clone(),
+            limits,
+            (metrics.upstream.clone(), recent.clone()),
+        ));
     // Outermost: the second attempt passes circuit breaker, token and quota again, and is counted like the first.
     let retried = ServiceBuilder::new().layer(step(RetryOnce::new(generation, pressure_of(quota))));
     UpstreamCalls {
         reports: Calls::new(retried.service(attempt.clone())),
         statistics: StatisticsCalls::new(attempt),
+        circuit,
+        recent,
     }
 }
 

@@ -11,14 +11,16 @@ use super::{
     change_prober::ChangeProber,
     clients::{ClientRules, TokenFile},
     credentials::{bearer_auth, tokens},
-    fleet, labels, options,
+    fleet::{self, host_name},
+    labels, options,
     plan_keeper::PlanKeeper,
     reload::LiveSettings,
     snapshot_keeper::{SnapshotKeeper, SnapshotOf},
     stack::{CallerRules, data_port},
+    trial::report_trial,
 };
 use crate::{
-    admin::{AdminState, Readiness, ShownConfig},
+    admin::{AdminState, History, ProcessAbout, Readiness, ShownConfig},
     cache::{ReportCache, SharedReportCheck},
     inbound::ReportService,
     quota::{InitialCount, Quota},
@@ -112,7 +114,8 @@ impl App {
             fleet::token_records((membership.as_ref(), seal.as_ref()), token_store, settings, &metrics)
                 .await?;
         let tokens = tokens(settings, authority, records, durability, metrics.token.clone()).await?;
-        let UpstreamCalls { reports, statistics } = calls(settings, api, &tokens, &quota, &metrics);
+        let UpstreamCalls { reports, statistics, circuit, recent } =
+            calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),
             pressure_of(&quota),
@@ -140,13 +143,16 @@ impl App {
         )?;
 
         let callers = CallerRules::new(settings, clients);
+        let trial = report_trial(settings, &memory, reports.clone(), &callers, (&metrics, &clock));
         let front = data_port(settings, Arc::clone(&memory), reports, &callers, &metrics, clock.clone());
 
         background.push(Box::pin(tokens.clone().watch()));
         let plan = Arc::new(PlanKeeper::resume(Arc::clone(&memory), quota.clone(), plan_store).await);
         background.push(Box::pin(Arc::clone(&plan).each_minute()));
+        let history = Arc::new(History::default());
         // After the plan, whose campaigns it adds to.
-        let of = SnapshotOf { memory: &memory, store: snapshot_store, clock: &clock, feed };
+        let of =
+            SnapshotOf { memory: &memory, store: snapshot_store, clock: &clock, history: &history, feed };
         let snapshot = SnapshotKeeper::resume(of, settings, &metrics).await;
         background.extend(snapshot.as_ref().map(|snapshot| Arc::clone(snapshot).run().boxed()));
         match memory.probe_status() {
@@ -191,8 +197,14 @@ impl App {
             fleet,
             purges,
             snapshots: snapshot.as_ref().map(|snapshot| snapshot.store()),
+            about: ProcessAbout { host: host_name().trim().into(), data: settings.server.listen },
+            circuit,
+            recent_calls: recent,
+            history,
+            trial,
         };
         let (front, admin, live) = (Arc::new(front), Arc::new(admin), Arc::new(live));
+        background.push(Arc::clone(&admin).sample_each_minute().boxed());
         Ok(Self { front, admin, plan, snapshot, membership, live, background })
     }
 }

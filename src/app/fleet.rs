@@ -122,7 +122,7 @@ fn version() -> String {
 }
 
 /// On Kubernetes, the pod's name. Linux only; elsewhere replicas are told apart by their ids.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default()
 }
 

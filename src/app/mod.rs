@@ -20,6 +20,7 @@ mod run;
 mod snapshot_head;
 mod snapshot_keeper;
 mod stack;
+mod trial;
 
 pub use calls::{Calls, StatisticsCalls, UpstreamCalls, calls};
 pub use composition::App;

@@ -8,10 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::clock_reading::ClockReading;
 use crate::{
+    admin::{History, MinuteSample},
     settings::{Settings, TokenSourceKind},
     shared::ChangeId,
     state::SnapshotRecord,
 };
+
+/// So much of the record is the history; the rest has to fit into a record's fields too.
+const HISTORY_BYTES: usize = SnapshotRecord::MAX_FIELDS - 4 * 1024;
 
 /// Whose reports this process serves: a hash of the upstream and of the API key, as far as the settings tell it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +28,19 @@ pub(super) struct SnapshotHead {
     at: ClockReading,
     /// The last change of the fleet that it has, by the shared store's count.
     change: Option<(u64, u64)>,
+    /// What the status page shows of the last day, or of the end of it; an older version has none.
+    #[serde(default)]
+    history: Vec<MinuteSample>,
+}
+
+/// What the first record says.
+#[derive(Debug)]
+pub(super) struct SnapshotOrigin {
+    /// How long ago the snapshot was made.
+    pub(super) elapsed: Duration,
+    /// The last change of the fleet that it has.
+    pub(super) change: Option<ChangeId>,
+    pub(super) history: Vec<MinuteSample>,
 }
 
 /// What a process that starts knows of itself.
@@ -95,25 +112,26 @@ impl SnapshotHead {
         account: Account,
         at: ClockReading,
         change: Option<ChangeId>,
+        history: &History,
     ) -> Option<SnapshotRecord> {
-        let head = Self { account, at, change: change.map(|ChangeId { ms, n }| (ms, n)) };
+        let (change, history) = (change.map(|ChangeId { ms, n }| (ms, n)), history.kept(HISTORY_BYTES));
+        let head = Self { account, at, change, history };
         Some(SnapshotRecord { fields: serde_json::to_vec(&head).ok()?, body: None })
     }
 
-    /// How long ago the snapshot was made, and the last change of the fleet that it has.
-    pub(super) fn read(
-        fields: &[u8],
-        starting: &Starting,
-    ) -> Result<(Duration, Option<ChangeId>), UnusableSnapshot> {
-        let Self { account, at, change } =
+    /// What it says, if the snapshot can be used.
+    pub(super) fn read(fields: &[u8], starting: &Starting) -> Result<SnapshotOrigin, UnusableSnapshot> {
+        let Self { account, at, change, history } =
             serde_json::from_slice(fields).map_err(|_| UnusableSnapshot::Malformed)?;
         if account != starting.account {
             return Err(UnusableSnapshot::OtherAccount);
         }
         let elapsed = starting.now.since(&at).ok_or(UnusableSnapshot::UnknownAge)?;
         match (starting.fleet, change) {
-            (InFleet::No, _) => Ok((elapsed, None)),
-            (InFleet::Yes, Some((ms, n))) => Ok((elapsed, Some(ChangeId { ms, n }))),
+            (InFleet::No, _) => Ok(SnapshotOrigin { elapsed, change: None, history }),
+            (InFleet::Yes, Some((ms, n))) => {
+                Ok(SnapshotOrigin { elapsed, change: Some(ChangeId { ms, n }), history })
+            }
             // The others may have purged what it has.
             (InFleet::Yes, None) => Err(UnusableSnapshot::UnknownPurges),
         }
@@ -160,10 +178,13 @@ mod tests {
     fn a_snapshot_is_used_by_its_own_account_and_in_a_fleet_only_with_its_place_in_the_feed() {
         let now = ClockReading::now(&WallClock::machine());
         let (own, change) = (account(&REFRESH), ChangeId { ms: 7, n: 1 });
-        let head = |change| SnapshotHead::record(own.clone(), now.clone(), change).unwrap().fields;
+        let head = |change| {
+            SnapshotHead::record(own.clone(), now.clone(), change, &History::default()).unwrap().fields
+        };
         let starting =
             |account: &Account, fleet| Starting { account: account.clone(), now: now.clone(), fleet };
-        let read = |fields: &[u8], starting| SnapshotHead::read(fields, &starting).map(|(_, change)| change);
+        let read =
+            |fields: &[u8], starting| SnapshotHead::read(fields, &starting).map(|origin| origin.change);
         assert_eq!(read(&head(None), starting(&own, InFleet::No)), Ok(None));
         assert_eq!(read(&head(Some(change)), starting(&own, InFleet::Yes)), Ok(Some(change)));
         assert_eq!(read(&head(None), starting(&own, InFleet::Yes)), Err(UnusableSnapshot::UnknownPurges));

@@ -16,9 +16,10 @@ use tokio::{
 use super::{
     clock_reading::ClockReading,
     feed_position::FeedPosition,
-    snapshot_head::{Account, InFleet, SnapshotHead, Starting, UnusableSnapshot},
+    snapshot_head::{Account, InFleet, SnapshotHead, SnapshotOrigin, Starting, UnusableSnapshot},
 };
 use crate::{
+    admin::{History, MinuteSample},
     cache::{ReportCache, RestoredRecord, SnapshotAge},
     outage::Outage,
     quota::WallClock,
@@ -38,6 +39,7 @@ pub struct SnapshotKeeper {
     store: Arc<dyn SnapshotStore>,
     clock: WallClock,
     account: Account,
+    history: Arc<History>,
     /// `None`: replicas share nothing.
     feed: Option<FeedPosition>,
     interval: Duration,
@@ -53,6 +55,7 @@ pub(super) struct SnapshotOf<'a> {
     pub(super) memory: &'a Arc<ReportCache>,
     pub(super) store: Arc<dyn SnapshotStore>,
     pub(super) clock: &'a WallClock,
+    pub(super) history: &'a Arc<History>,
     pub(super) feed: Option<FeedPosition>,
 }
 
@@ -64,6 +67,7 @@ struct Restored {
     invalid: u64,
     made_ago: Option<Duration>,
     change: Option<ChangeId>,
+    history: Vec<MinuteSample>,
     unusable: Option<UnusableSnapshot>,
 }
 
@@ -73,7 +77,7 @@ impl SnapshotKeeper {
     /// Continues from the stored snapshot, if there is one; to be called before the first request. `None`: no snapshots are
     /// kept, as the store ends with the process, or by `state.snapshot_interval`.
     pub(super) async fn resume(
-        SnapshotOf { memory, store, clock, feed }: SnapshotOf<'_>,
+        SnapshotOf { memory, store, clock, history, feed }: SnapshotOf<'_>,
         settings: &Settings,
         metrics: &Metrics,
     ) -> Option<Arc<Self>> {
@@ -94,6 +98,7 @@ impl SnapshotKeeper {
             store,
             clock: clock.clone(),
             account: Account::of(settings),
+            history: Arc::clone(history),
             feed,
             interval,
             max_bytes: settings.state.snapshot_max_bytes.as_u64(),
@@ -115,7 +120,7 @@ impl SnapshotKeeper {
         let take =
             move |fields: &[u8], body: &[u8]| lock(&into).take(&memory, now, &starting, (fields, body));
         let ended = self.store.read(Box::new(take)).await;
-        let Restored { entries, not_served, invalid, made_ago, change, unusable } =
+        let Restored { entries, not_served, invalid, made_ago, change, history, unusable } =
             std::mem::take(&mut *lock(&read));
         if let Err(error) = ended {
             tracing::warn!(%error, entries, "the snapshot of the cache cannot be read to its end");
@@ -123,6 +128,7 @@ impl SnapshotKeeper {
         if let Some(reason) = unusable {
             tracing::warn!(%reason, "the snapshot of the cache in state.dir is not used: starting with an empty cache");
         }
+        self.history.continue_from(history, self.clock.now());
         if let Some(made_ago) = made_ago {
             let made_ago_s = made_ago.as_secs();
             tracing::info!(
@@ -171,7 +177,8 @@ impl SnapshotKeeper {
         let changes = self.memory.changes_so_far();
         // Before the calendar clock is read, all that it has was there: what passes in between makes reports older.
         let change = self.feed.as_ref().and_then(FeedPosition::get);
-        let head = SnapshotHead::record(self.account.clone(), ClockReading::now(&self.clock), change);
+        let head =
+            SnapshotHead::record(self.account.clone(), ClockReading::now(&self.clock), change, &self.history);
         let records: SnapshotRecords =
             Box::new(head.into_iter().chain(self.memory.snapshot(Instant::now(), self.max_bytes)));
         let written = self.store.write(records).await;
@@ -214,8 +221,8 @@ impl Restored {
     ) -> ControlFlow<()> {
         let Some(elapsed) = self.made_ago else {
             return match SnapshotHead::read(fields, starting) {
-                Ok((elapsed, change)) => {
-                    (self.made_ago, self.change) = (Some(elapsed), change);
+                Ok(SnapshotOrigin { elapsed, change, history }) => {
+                    (self.made_ago, self.change, self.history) = (Some(elapsed), change, history);
                     ControlFlow::Continue(())
                 }
                 Err(reason) => {

@@ -175,7 +175,14 @@ impl EntryIndex {
 
     /// The age of the oldest report; `None`: there is none.
     pub(super) fn oldest_report(&self, now: Instant) -> Option<Duration> {
-        self.index.oldest_report(now)
+        let mut oldest = None;
+        self.each(|entry| oldest = oldest.max(entry.report().map(|_| entry.age(now))));
+        oldest
+    }
+
+    /// Sees each entry.
+    pub(super) fn each(&self, see: impl FnMut(&Arc<Entry>)) {
+        self.index.each(see);
     }
 
     /// How many entries came and went so far: while it stays, so do the entries.
@@ -262,12 +269,9 @@ impl Index {
         shards.flat_map(|shard| shard.keys().copied().collect::<Vec<_>>()).collect()
     }
 
-    fn oldest_report(&self, now: Instant) -> Option<Duration> {
+    fn each(&self, mut see: impl FnMut(&Arc<Entry>)) {
         let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        let oldest = shards.filter_map(|shard| {
-            shard.values().filter(|entry| entry.report().is_some()).map(|entry| entry.age(now)).max()
-        });
-        oldest.max()
+        shards.for_each(|shard| shard.values().for_each(&mut see));
     }
 
     /// The keys of one shard whose entries are of no more use, and when the next of the others will be.

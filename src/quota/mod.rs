@@ -54,4 +54,4 @@ pub(crate) use handle::Window;
 pub use handle::{InitialCount, Quota};
 pub use limits::QuotaLimits;
 pub use rationing::{PlannedRationing, Scarcity};
-pub(crate) use snapshot::{FleetShare, QuotaSnapshot, SecondCount};
+pub(crate) use snapshot::{DayCount, FleetShare, QuotaSnapshot, SecondCount};

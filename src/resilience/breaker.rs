@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use super::circuit::{CallOutcome, Circuit, CircuitLimits, CircuitOpen, CircuitPermit, CircuitState};
+use super::circuit::{
+    CallOutcome, Circuit, CircuitLimits, CircuitOpen, CircuitPermit, CircuitState, CircuitView,
+};
 use crate::{
     middleware::{Middleware, Next},
     report::{Call, FailureStage, FetchError, Fetched, LocalDenial, ReportKey, Responsible, StatisticsCall},
@@ -37,6 +39,11 @@ impl CircuitBreaker {
     /// A closed circuit.
     pub(crate) fn new(limits: CircuitLimits, metrics: CircuitMetrics) -> Self {
         Self { shared: Arc::new(SharedCircuit { circuit: Mutex::new(Circuit::new(limits)), metrics }) }
+    }
+
+    /// What is shown of it.
+    pub(crate) fn view(&self) -> CircuitView {
+        self.shared.circuit.lock().unwrap_or_else(PoisonError::into_inner).view()
     }
 }
 

@@ -60,11 +60,23 @@ pub(super) struct CircuitOpen {
     pub(super) retry_in: Duration,
 }
 
+/// What the status page shows of the circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CircuitView {
+    pub(crate) state: CircuitState,
+    /// The first failure since the last success; `None`: the last call succeeded, or there was none.
+    pub(crate) failing_since: Option<Instant>,
+    /// When the next trial call may be made; `None`: it need not be waited for.
+    pub(crate) trial_at: Option<Instant>,
+}
+
 /// The state machine. Pure: time is an argument.
 #[derive(Debug)]
 pub(super) struct Circuit {
     limits: CircuitLimits,
     phase: CircuitPhase,
+    /// The first failure since the last success.
+    failing_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -119,7 +131,7 @@ impl CircuitState {
 impl Circuit {
     /// A closed circuit.
     pub(super) fn new(limits: CircuitLimits) -> Self {
-        Self { limits, phase: CircuitPhase::CLOSED }
+        Self { limits, phase: CircuitPhase::CLOSED, failing_since: None }
     }
 
     /// Requests a permit for a call.
@@ -156,6 +168,11 @@ impl Circuit {
 
     /// Records how a call for `key` ended.
     pub(super) fn record(&mut self, pass: CircuitPermit, key: ReportKey, outcome: CallOutcome, now: Instant) {
+        match outcome {
+            CallOutcome::Answered => self.failing_since = None,
+            CallOutcome::Failed => self.failing_since = self.failing_since.or(Some(now)),
+            CallOutcome::Inconclusive | CallOutcome::NotSent => {}
+        }
         match (&mut self.phase, pass) {
             (CircuitPhase::Closed { failing }, CircuitPermit::Regular) => match outcome {
                 CallOutcome::Answered => failing.clear(),
@@ -179,6 +196,15 @@ impl Circuit {
             CircuitPhase::Open { .. } => CircuitState::Open,
             CircuitPhase::HalfOpen { .. } => CircuitState::HalfOpen,
         }
+    }
+
+    /// What is shown of it.
+    pub(super) fn view(&self) -> CircuitView {
+        let trial_at = match self.phase {
+            CircuitPhase::Open { until, .. } => Some(until),
+            CircuitPhase::Closed { .. } | CircuitPhase::HalfOpen { .. } => None,
+        };
+        CircuitView { state: self.state(), failing_since: self.failing_since, trial_at }
     }
 
     fn failed(&mut self, key: ReportKey, now: Instant) {
@@ -212,114 +238,4 @@ impl CircuitPhase {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::testing::key;
-
-    const OPEN_FOR: Duration = Duration::from_secs(10);
-    const LIMITS: CircuitLimits =
-        CircuitLimits { failures: NonZeroU32::new(3), open_for: OPEN_FOR, open_max: Duration::from_secs(60) };
-
-    fn call(circuit: &mut Circuit, number: u128, outcome: CallOutcome, now: Instant) {
-        let pass = circuit.pass(now).unwrap();
-        circuit.record(pass, key(number), outcome, now);
-    }
-
-    fn open(now: Instant) -> Circuit {
-        let mut circuit = Circuit::new(LIMITS);
-        (0..3).for_each(|number| call(&mut circuit, number, CallOutcome::Failed, now));
-        circuit
-    }
-
-    #[test]
-    fn only_failures_in_a_row_open_it() {
-        use CallOutcome::{Answered, Failed, Inconclusive, NotSent};
-        let now = Instant::now();
-        let mut circuit = Circuit::new(LIMITS);
-        for (number, outcome) in
-            [Failed, Failed, Answered, Failed, Failed, Inconclusive, NotSent].into_iter().enumerate()
-        {
-            call(&mut circuit, number as u128, outcome, now);
-            assert_eq!(circuit.state(), CircuitState::Closed);
-        }
-        call(&mut circuit, 7, Failed, now);
-        assert_eq!(circuit.state(), CircuitState::Open);
-    }
-
-    #[test]
-    fn a_key_that_always_fails_does_not_block_the_others() {
-        let now = Instant::now();
-        let mut circuit = Circuit::new(LIMITS);
-        (0..1_000).for_each(|_| call(&mut circuit, 1, CallOutcome::Failed, now));
-        call(&mut circuit, 2, CallOutcome::Failed, now);
-        assert_eq!(circuit.state(), CircuitState::Closed);
-        call(&mut circuit, 3, CallOutcome::Failed, now);
-        assert_eq!(circuit.state(), CircuitState::Open);
-    }
-
-    #[test]
-    fn an_open_circuit_refuses_and_says_for_how_long() {
-        let now = Instant::now();
-        let mut circuit = open(now);
-        let later = now + Duration::from_secs(4);
-        assert_eq!(circuit.pass(later), Err(CircuitOpen { retry_in: Duration::from_secs(6) }));
-    }
-
-    #[test]
-    fn a_half_open_circuit_allows_one_call() {
-        let now = Instant::now();
-        let mut circuit = open(now);
-        assert_eq!(circuit.pass(now + OPEN_FOR), Ok(CircuitPermit::Trial));
-        assert!(circuit.pass(now + OPEN_FOR).is_err());
-        circuit.record(CircuitPermit::Trial, key(1), CallOutcome::Answered, now + OPEN_FOR);
-        assert_eq!(circuit.state(), CircuitState::Closed);
-        (0..2).for_each(|number| call(&mut circuit, number, CallOutcome::Failed, now + OPEN_FOR));
-        assert_eq!(circuit.state(), CircuitState::Closed, "the count starts over");
-    }
-
-    #[test]
-    fn each_trial_without_success_doubles_the_wait_up_to_the_maximum() {
-        for outcome in [CallOutcome::Failed, CallOutcome::Inconclusive] {
-            let mut now = Instant::now();
-            let mut circuit = open(now);
-            for seconds in [10, 20, 40, 60, 60] {
-                let retry_in = Duration::from_secs(seconds);
-                assert_eq!(circuit.pass(now), Err(CircuitOpen { retry_in }));
-                now += retry_in;
-                call(&mut circuit, 1, outcome, now);
-            }
-        }
-    }
-
-    #[test]
-    fn after_a_trial_that_is_not_sent_the_next_call_is_the_trial() {
-        let now = Instant::now() + OPEN_FOR;
-        let mut circuit = open(now - OPEN_FOR);
-        for _ in 0..3 {
-            call(&mut circuit, 1, CallOutcome::NotSent, now);
-            assert_eq!(circuit.state(), CircuitState::HalfOpen);
-        }
-        assert_eq!(circuit.pass(now), Ok(CircuitPermit::Trial));
-        assert!(circuit.pass(now).is_err(), "one at a time");
-        circuit.record(CircuitPermit::Trial, key(1), CallOutcome::Failed, now);
-        assert_eq!(circuit.pass(now), Err(CircuitOpen { retry_in: OPEN_FOR * 2 }));
-    }
-
-    #[test]
-    fn a_call_from_before_it_opened_changes_nothing() {
-        let now = Instant::now();
-        let mut circuit = open(now);
-        circuit.record(CircuitPermit::Regular, key(1), CallOutcome::Answered, now);
-        assert_eq!(circuit.state(), CircuitState::Open);
-        assert_eq!(circuit.pass(now + OPEN_FOR), Ok(CircuitPermit::Trial));
-        circuit.record(CircuitPermit::Regular, key(1), CallOutcome::Failed, now + OPEN_FOR);
-        assert_eq!(circuit.state(), CircuitState::HalfOpen);
-    }
-
-    #[test]
-    fn zero_failures_never_opens() {
-        let now = Instant::now();
-        let mut circuit = Circuit::new(CircuitLimits { failures: None, ..LIMITS });
-        (0..1000).for_each(|number| call(&mut circuit, number, CallOutcome::Failed, now));
-    }
-}
+mod tests;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use prometheus::{Counter, Gauge, Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::{
+    Totals,
     derivation::DerivationMetrics,
     probes::ProbeMetrics,
     series::{SeriesFactory, start_at_zero},
+    totals::AgeCounts,
 };
 
 /// From fresh to the longest an old copy may be answered (`cache.stale_if_error`).
@@ -189,6 +191,15 @@ impl CacheMetrics {
     /// The number of activities whose two reports do not agree.
     pub fn unpaired(&self, activities: u64) {
         self.unpaired.set(i64::try_from(activities).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn add_to(&self, totals: &mut Totals) {
+        let refreshes = |result: RefreshResult| self.refreshes.with_label_values(&[result.as_str()]).get();
+        totals.ages = AgeCounts::of(&self.served_age);
+        totals.changed = refreshes(RefreshResult::Changed);
+        totals.unchanged = refreshes(RefreshResult::Unchanged);
+        totals.failed = refreshes(RefreshResult::Error);
+        totals.evicted_for_room = self.evictions.with_label_values(&[EvictionCause::Size.as_str()]).get();
     }
 
     /// A report of this age was served from the cache.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus::{Gauge, GaugeVec, Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::{
-    ClientMetrics,
+    ClientMetrics, Totals,
     series::{SeriesFactory, StateGauges, start_at_zero},
 };
 
@@ -129,6 +129,11 @@ impl UpstreamMetrics {
         self.requests.with_label_values(&[reason, code]).inc();
         self.clients.called(client);
         self.duration.observe(elapsed.as_secs_f64());
+    }
+
+    pub(super) fn add_to(&self, totals: &mut Totals) {
+        let throttled = |kind: ThrottleKind| self.throttled.with_label_values(&[kind.as_str()]).get();
+        totals.throttled = ThrottleKind::ALL.map(throttled).iter().sum();
     }
 
     /// The upstream answered 429 of this kind.

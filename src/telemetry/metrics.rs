@@ -10,7 +10,7 @@ use prometheus::{IntGauge, Registry, TextEncoder, process_collector::ProcessColl
 use super::{
     CacheMetrics, CircuitMetrics, ClientMetrics, ConfigMetrics, FleetMetrics, FleetTokenMetrics,
     QuotaMetrics, RequestMetrics, SharedMetrics, SharedReportMetrics, SnapshotMetrics, StateMetrics,
-    TokenMetrics, UpstreamMetrics, logging, series::SeriesFactory,
+    TokenMetrics, Totals, UpstreamMetrics, logging, series::SeriesFactory,
 };
 
 /// All metrics, grouped by the module that changes them.
@@ -133,6 +133,15 @@ impl Metrics {
     /// Calls `observe` before each scrape: for gauges that are cheaper to read then than to keep up to date.
     pub fn before_scrape(&self, observe: impl Fn() + Send + 'static) {
         self.before_scrape.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(observe));
+    }
+
+    /// Totals since the start, for the status page.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.requests.add_to(&mut totals);
+        self.cache.add_to(&mut totals);
+        self.upstream.add_to(&mut totals);
+        totals
     }
 
     /// Every series in Prometheus' text format 0.0.4.

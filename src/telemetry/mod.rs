@@ -21,6 +21,7 @@ mod shared_reports;
 mod snapshot;
 mod state;
 mod token;
+mod totals;
 
 pub use cache::EvictionCause;
 pub(crate) use cache::{CacheMetrics, RefreshResult};
@@ -35,3 +36,4 @@ pub use shared_reports::SharedReportMetrics;
 pub(crate) use snapshot::SnapshotMetrics;
 pub(crate) use state::StateMetrics;
 pub(crate) use token::{FleetTokenMetrics, TokenMetrics};
+pub use totals::{AgeCounts, Totals};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
-use super::series::SeriesFactory;
+use super::{Totals, series::SeriesFactory, totals::sum_by};
 
 /// From a hit in memory to the longest a request may take (`server.request_timeout`).
 const BUCKETS: [f64; 17] = [
@@ -71,6 +71,14 @@ impl RequestMetrics {
     /// How many connections there may be.
     pub fn connections_limit(&self, limit: usize) {
         self.connections_limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn add_to(&self, totals: &mut Totals) {
+        let by_code = sum_by(&self.total, "code");
+        totals.answers = by_code.values().sum();
+        totals.server_errors =
+            by_code.iter().filter(|(code, _)| code.starts_with('5')).map(|(_, count)| count).sum();
+        totals.requests_by_client = sum_by(&self.total, "client");
     }
 
     /// Open connections.

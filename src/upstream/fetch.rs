@@ -9,7 +9,7 @@ use http_body::Body;
 use http_body_util::Empty;
 use tokio::time::{Instant, error::Elapsed, timeout};
 
-use super::{headers, request::request, response};
+use super::{RecentCalls, headers, request::request, response};
 use crate::{
     middleware::Next,
     report::{
@@ -37,6 +37,7 @@ pub(crate) struct Fetch<C> {
     base_url: BaseUrl,
     limits: FetchLimits,
     metrics: UpstreamMetrics,
+    recent: RecentCalls,
 }
 
 /// What the metrics and the log line of an attempt say about its call.
@@ -51,9 +52,14 @@ pub(super) struct AttemptInfo<'a> {
 // === impl Fetch ===
 
 impl<C> Fetch<C> {
-    /// Calls the API at `base_url` with `client`.
-    pub(crate) fn new(client: C, base_url: BaseUrl, limits: FetchLimits, metrics: UpstreamMetrics) -> Self {
-        Self { client, base_url, limits, metrics }
+    /// Calls the API at `base_url` with `client`. Each call is counted in `metrics` and noted in `recent`.
+    pub(crate) fn new(
+        client: C,
+        base_url: BaseUrl,
+        limits: FetchLimits,
+        (metrics, recent): (UpstreamMetrics, RecentCalls),
+    ) -> Self {
+        Self { client, base_url, limits, metrics, recent }
     }
 
     pub(super) const fn base_url(&self) -> &BaseUrl {
@@ -95,6 +101,7 @@ impl<C> Fetch<C> {
         // A local denial is not a call: nothing was sent, and the module that denied it has logged and counted it.
         if !matches!(result, Err(Cause::Local(_))) {
             record(&self.metrics, about, &result, &exchange);
+            self.recent.ended((about.reason.as_str(), about.what), result.as_ref().err(), &exchange);
         }
         match result {
             Ok(answer) => Ok((answer, exchange)),
@@ -207,7 +214,7 @@ mod tests {
         let client = TowerService(tower::service_fn(move |_request: Request<Empty<Bytes>>| answer()));
         let base_url = BaseUrl::try_from("https://api.cc.email").unwrap();
         let key = ReportKey { id: ActivityId::parse(ID.as_bytes()).unwrap(), no_clicks: NoClicks::Omitted };
-        let fetch = Fetch::new(client, base_url, LIMITS, metrics.upstream.clone());
+        let fetch = Fetch::new(client, base_url, LIMITS, (metrics.upstream.clone(), RecentCalls::default()));
         fetch.run(Call { key, reason: Reason::Miss, client: ClientNumber::ANONYMOUS }).await
     }
 

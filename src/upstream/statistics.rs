@@ -108,7 +108,7 @@ mod tests {
         report::{ActivityClicks, ActivityId, InvalidReport, LocalDenial, UpstreamFailure, UpstreamLimit},
         settings::BaseUrl,
         telemetry::Metrics,
-        upstream::FetchLimits,
+        upstream::{FetchLimits, RecentCalls},
     };
 
     const LIMITS: FetchLimits = FetchLimits { attempt: Duration::from_secs(10), max_body: 8 << 20 };
@@ -140,7 +140,7 @@ mod tests {
     {
         let client = TowerService(tower::service_fn(answer));
         let base_url = BaseUrl::try_from("https://api.cc.email").unwrap();
-        let fetch = Fetch::new(client, base_url, LIMITS, metrics.upstream.clone());
+        let fetch = Fetch::new(client, base_url, LIMITS, (metrics.upstream.clone(), RecentCalls::default()));
         fetch.run(StatisticsCall::new(IDS.map(id).to_vec()).unwrap()).await
     }
 

@@ -54,7 +54,7 @@ pub(super) fn by_hand(simulator: &Simulator, shown: &RunningDemo<'_>, ttl: Durat
          Try login in another terminal: it prints an address, and waits until you approve there. The token goes to a new\n\
          directory, and nowhere else:\n\
          \x20 {login}\n\n\
-         The state of the proxy, and the calls that Constant Contact received:\n\
+         The state of the proxy (open http://{admin} in a browser for all of it), and the calls that Constant Contact received:\n\
          \x20 curl http://{admin}/cache/{}\n\
          \x20 curl http://{admin}/quota\n\
          \x20 curl -s http://{admin}/metrics | grep requests_total\n\

@@ -4,14 +4,18 @@ mod access;
 mod admin;
 mod browsers;
 mod errors;
+mod listing;
 mod logs;
+mod page;
 mod panics;
 mod renewal;
 mod representation;
 mod requests;
 mod shutdown;
 mod spans;
+mod status;
 mod tables;
+mod trial;
 
 /// Compares with the snapshot of this name; all of them lie in one place.
 fn snapshot(name: &str, shown: &str) {

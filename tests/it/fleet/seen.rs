@@ -346,3 +346,27 @@ async fn without_a_store_the_page_says_so_and_there_are_no_series_of_a_fleet() {
         json!({ "second": "this_replica", "day": "this_replica", "callers": "this_replica" })
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_status_of_a_replica_that_is_cut_off_says_since_when_and_ends_with_the_outage() {
+    let fleet = Fleet::of(2, &LIMITED);
+    Fleet::has_met().await;
+    let replica = &fleet.replicas[0];
+    replica.admin.readiness.ready();
+    let status = async || replica.admin("/status").await.json();
+    let well = status().await;
+    assert_eq!(
+        (&well["sentence"]["rule"], &well["fleet"]["store"]),
+        (&"well".into(), &"up".into()),
+        "{well}"
+    );
+    assert_eq!(well["fleet"]["replicas"].as_array().unwrap().len(), 2);
+    fleet.links[0].set(LinkFault::Cut);
+    sleep(Duration::from_secs(30)).await;
+    let away = status().await;
+    assert_eq!(away["sentence"]["rule"], "store_away", "{away}");
+    assert!(away["since"].as_str().unwrap() < "2023-11-14T22:13:50Z", "{away}");
+    fleet.links[0].set(LinkFault::None);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(status().await["sentence"]["rule"], "well");
+}

@@ -20,7 +20,14 @@ async fn entries(process: &Process) -> Vec<Value> {
     let list = process.admin(http::Method::GET, "/cache?per_page=1000").await.json();
     let mut entries = list["items"].as_array().unwrap().clone();
     for entry in &mut entries {
-        for goes_on in ["age_seconds", "ttl_seconds", "requests_per_hour", "bytes"] {
+        for goes_on in [
+            "age_seconds",
+            "ttl_seconds",
+            "requests_per_hour",
+            "bytes",
+            "unchanged_for_seconds",
+            "next_refresh_at",
+        ] {
             entry.as_object_mut().unwrap().remove(goes_on);
         }
     }
@@ -163,4 +170,26 @@ async fn a_snapshot_of_another_account_or_one_that_is_switched_off_is_not_served
     assert!(fourth.snapshot.is_none() && !fixture.snapshot_exists());
     fourth.get(&path(1)).await;
     assert_eq!(fixture.vendor.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_page_goes_on_with_its_history() {
+    let fixture = RestartFixture::new(&[("QUOTA__PER_DAY", "0")]);
+    let rows = async |process: &Process| {
+        let shown = process.admin(http::Method::GET, "/status/history").await.json();
+        shown["rows"].as_array().unwrap().clone()
+    };
+    let first = fixture.start().await;
+    poll(&first, REPORTS, 5).await;
+    let before = rows(&first).await;
+    assert!(before.len() >= 5, "{before:?}");
+    first.end().await;
+    sleep(10 * MINUTE).await;
+
+    let second = fixture.start().await;
+    sleep(2 * MINUTE).await;
+    let after = rows(&second).await;
+    assert_eq!(after[..before.len()], before);
+    let started: Vec<_> = after.iter().map(|row| row[10].as_u64().unwrap()).collect();
+    assert_eq!((started[0], started[before.len()], started.iter().sum::<u64>()), (1, 1, 2));
 }
