@@ -21,6 +21,8 @@ from processes import SIMULATED_CLIENT, Proxy, environment, free_port, http, wai
 from schema import enum_faults, restricted_faults
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+# The vendor's path, and that of the same reports as tables.
+REPORTS = ["/v3/reports/email_reports", "/v1/links"]
 
 
 def seconds(duration):
@@ -79,7 +81,7 @@ def port_faults(overlay, settings):
 
 
 def route_faults(overlay):
-    """From outside one path is reached, through TLS, and never the admin port."""
+    """From outside reports are reached, through TLS, and never the admin port."""
     gateways = {gateway["metadata"]["name"]: gateway["spec"]["listeners"] for gateway in overlay.of("Gateway")}
     for gateway, listeners in gateways.items():
         if [listener["protocol"] for listener in listeners] != ["HTTPS"]:
@@ -88,7 +90,7 @@ def route_faults(overlay):
         if {rule["host"] for rule in ingress["rules"]} != {host for tls in ingress["tls"] for host in tls["hosts"]}:
             yield "the Ingress has hosts without TLS"
         ways = [(way["path"], way["backend"]["service"]["port"]["name"]) for r in ingress["rules"] for way in r["http"]["paths"]]
-        if ways != [("/v3/reports/email_reports", "http")]:
+        if ways != [(path, "http") for path in REPORTS]:
             yield f"the Ingress lets in {ways}"
     services = {service["metadata"]["name"]: service["spec"]["ports"] for service in overlay.of("Service")}
     for route in (route["spec"] for route in overlay.of("HTTPRoute")):
@@ -97,7 +99,7 @@ def route_faults(overlay):
             if hosts != route["hostnames"]:
                 yield f"the HTTPRoute is for {route['hostnames']}, its listener for {hosts}"
         paths = [match["path"]["value"] for rule in route["rules"] for match in rule["matches"]]
-        if paths != ["/v3/reports/email_reports"]:
+        if paths != REPORTS:
             yield f"the HTTPRoute lets in {paths}"
         for backend in (backend for rule in route["rules"] for backend in rule["backendRefs"]):
             if [port["name"] for port in services[backend["name"]] if port["port"] == backend["port"]] != ["http"]:
