@@ -53,7 +53,9 @@ async fn every_route_is_described_and_every_described_route_is_there() {
     let routes = routes.into_iter().filter(|text| text.starts_with('/'));
     // What ends with a slash goes on with an id.
     let routes: BTreeSet<_> = routes
-        .map(|path| if path.len() > 1 && path.ends_with('/') { path + "{campaign_activity_id}" } else { path })
+        .map(
+            |path| if path.len() > 1 && path.ends_with('/') { path + "{campaign_activity_id}" } else { path },
+        )
         .collect();
     assert_eq!(paths(&described, false), routes);
 }
