@@ -38,11 +38,10 @@ async function price() {
   }
   const answer = await send(`/cache/${id}`);
   if (!answer?.ok || id !== wanted()) return;
-  const { held, next } = (await answer.json()).reports.find((report) => report.no_clicks === form());
+  const { held, next, cost_calls } = (await answer.json()).reports.find((report) => report.no_clicks === form());
   const left = told()?.calls.remaining, of = left == null ? "" : ` of ${number(left)} left today`;
-  const fresh = held?.freshness === "fresh";
-  cost = fresh ? 0 : 1;
-  const words = !held ? `costs 1 call${of}` : fresh ? "costs nothing" : `may cost 1 call${of}`;
+  cost = cost_calls;
+  const words = cost ? `costs ${cost} call${of}` : "costs nothing";
   set($("cost"), `${held ? `Held, ${duration(held.age_seconds)} old` : "Not held"}: ${words}. ${next[0].toUpperCase()}${next.slice(1)}.`);
   $("try").disabled = false;
 }
