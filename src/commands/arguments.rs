@@ -82,21 +82,3 @@ pub fn run() -> CommandOutcome {
         Command::Man(arguments) => shell_files::man(arguments, Arguments::command()),
     }
 }
-
-#[cfg(all(test, not(feature = "demo")))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_its_feature_demo_says_how_to_run_it() {
-        for line in ["demo", "demo --busy", "demo --busy --replicas 3", "demo --replicas 2 --shared URL"] {
-            let command: Vec<_> = ["link-report-proxy"].into_iter().chain(line.split(' ')).collect();
-            let Some(Command::Demo(options)) = Arguments::parse_from(&command).command else {
-                panic!("{command:?} is another command");
-            };
-            let said = demo::run(None, &options).unwrap_err().to_string();
-            let hint = format!("\"cargo run --release -- {line}\"");
-            assert!(said.contains(&hint), "{said}");
-        }
-    }
-}

@@ -252,6 +252,11 @@ class Running:
             yield f"it offers {offered}"
         if self.run(*self.config["Entrypoint"], "simulator", "--help").returncode == 0:
             yield "it has the simulator"
+        for line in ("demo", "demo --busy", "demo --busy --replicas 3", "demo --replicas 2 --shared redis://127.0.0.1"):
+            said = self.run(*self.config["Entrypoint"], *line.split(" ")).stderr
+            # A store's address may hold a password.
+            if f'"cargo run --release -- {re.sub("redis:.*", "URL", line)}"' not in said:
+                yield f"{line} does not say how to run it: {said}"
         if (found := self.healthcheck()).returncode != 69:
             yield f"without a proxy, its healthcheck says {found}"
         log = self.buildah.scratch / "serve.log"
