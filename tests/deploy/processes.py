@@ -1,12 +1,15 @@
 """Starts the real programs, finds their ports, and ends them."""
 
+import itertools
 import json
+import os
 import re
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 PREFIX = "LINK_REPORT_PROXY__"
@@ -16,10 +19,18 @@ SIMULATED_CLIENT = "f3a1c0de-5e1f-4d0c-9a57-1b2c3d4e5f60"
 CALLS_AT_ANY_HOUR = {"quota.per_day": 100_000_000}
 
 
+# Below those that the system gives to connections, which could take one before it is used; others for each script.
+PORTS = itertools.count(os.getpid() * 500)
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Never the same twice."""
+    while True:
+        port = 10_000 + next(PORTS) % 20_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def http(method, url, timeout=20, headers=None):
