@@ -1,16 +1,17 @@
 //! `GET /cache/{id}`: explains the cache entries of one activity: freshness, lifetime, click statistics, last error, and
 //! what the next request will do.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
     FleetStatus,
+    both_clocks::BothClocks,
     entry_state::{EntryState, kind_of},
     next::{cost_calls, next, next_refresh, next_without_entry},
-    reply::{rfc3339, rounded, seconds},
+    reply::{rounded, seconds},
 };
 use crate::{
     cache::{ActivityStatistics, Entry, PlannedView, RefreshFailure, ReportCache, SharedCopy},
@@ -140,13 +141,6 @@ struct RefreshFailureView {
     next_try_in_seconds: i64,
 }
 
-/// The present moment by both clocks.
-#[derive(Clone, Copy)]
-struct PresentMoment {
-    now: Instant,
-    utc: SystemTime,
-}
-
 // === impl Explanation ===
 
 impl Explanation {
@@ -158,7 +152,7 @@ impl Explanation {
         utc: SystemTime,
     ) -> Self {
         let now = Instant::now();
-        let present = PresentMoment { now, utc };
+        let present = BothClocks { now, utc };
         let statistics = memory.statistics(id).unwrap_or_default();
         let reports = [NoClicks::Omitted, NoClicks::Listed].map(|no_clicks| {
             let key = ReportKey { id, no_clicks };
@@ -225,7 +219,7 @@ impl From<SharedCopy> for FleetCopyView {
 // === impl HeldView ===
 
 impl HeldView {
-    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, present: PresentMoment) -> Self {
+    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, present: BothClocks) -> Self {
         let (now, lifetime) = (present.now, entry.lifetime());
         Self {
             answer: kind_of(entry),
@@ -280,7 +274,7 @@ impl PlanView {
 // === impl RefreshFailureView ===
 
 impl RefreshFailureView {
-    fn of(refresh_failure: &RefreshFailure, present: PresentMoment) -> Self {
+    fn of(refresh_failure: &RefreshFailure, present: BothClocks) -> Self {
         let RefreshFailure { error, failures, tried_at, retry_at } = refresh_failure;
         let left = retry_at.saturating_duration_since(present.now);
         Self {
@@ -291,17 +285,5 @@ impl RefreshFailureView {
             next_try_at: present.after(left),
             next_try_in_seconds: seconds(left),
         }
-    }
-}
-
-// === impl PresentMoment ===
-
-impl PresentMoment {
-    fn after(self, left: Duration) -> Option<String> {
-        self.utc.checked_add(left).and_then(rfc3339)
-    }
-
-    fn before(self, ago: Duration) -> Option<String> {
-        self.utc.checked_sub(ago).and_then(rfc3339)
     }
 }

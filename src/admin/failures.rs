@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{AdminState, overview::BothClocks};
+use super::{AdminState, both_clocks::BothClocks};
 use crate::upstream::FailedCall;
 
 #[derive(Debug, Serialize)]

@@ -10,10 +10,11 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
+    both_clocks::BothClocks,
     entry_state::{EntryState, kind_of},
     list_query::{ListQuery, SortColumn, SortOrder},
     next::next_refresh,
-    reply::{rfc3339, rounded, seconds},
+    reply::{rounded, seconds},
 };
 use crate::{
     cache::{ActivityStatistics, Entry, ReportCache},
@@ -81,7 +82,8 @@ impl ListQuery {
             .collect();
         self.sort(&mut found, memory, now);
         let on_page = found.iter().skip((page - 1).saturating_mul(per_page)).take(per_page);
-        let items = on_page.map(|(key, entry)| EntryRow::of(key, entry, memory, (now, utc))).collect();
+        let items =
+            on_page.map(|(key, entry)| EntryRow::of(key, entry, memory, BothClocks { utc, now })).collect();
         EntryList { entries: found.len(), page, pages: found.len().div_ceil(per_page), items }
     }
 
@@ -178,7 +180,8 @@ impl EntryTrouble {
 // === impl EntryRow ===
 
 impl EntryRow {
-    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, (now, utc): (Instant, SystemTime)) -> Self {
+    fn of(key: &ReportKey, entry: &Entry, memory: &ReportCache, present: BothClocks) -> Self {
+        let now = present.now;
         let statistics = memory.statistics(key.id).unwrap_or_default();
         let look = entry.report().and_then(|_| statistics.last_look());
         Self {
@@ -190,9 +193,7 @@ impl EntryRow {
             age_seconds: entry.age(now).as_secs(),
             ttl_seconds: seconds(entry.lifetime().fresh) - seconds(entry.age(now)),
             unchanged_for_seconds: seconds(entry.unchanged_for(now)),
-            next_refresh_at: next_refresh(key, entry, memory, now)
-                .and_then(|left| utc.checked_add(left))
-                .and_then(rfc3339),
+            next_refresh_at: next_refresh(key, entry, memory, now).and_then(|left| present.after(left)),
             last_error: entry.refresh_failure().map(|failure| failure.error.to_string()),
             bytes: entry.weight(),
             hits: entry.hits(),

@@ -3,6 +3,7 @@
 //! Shows everything except secrets. All it can change is the cache: by a purge, or by asking for a report as a caller would. Readiness does not depend on the
 //! upstream, the quota or the token: a sidecar that is not ready takes its whole Pod out of service.
 
+mod both_clocks;
 mod callers;
 mod conditional;
 mod config;

@@ -9,10 +9,10 @@ use std::{
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::{
     AdminState, FleetStatus,
+    both_clocks::BothClocks,
     history::unix_seconds,
     reply::{rfc3339, rounded, whole},
     sentence::{ProxyCondition, Sentence, Serving, StatusRule},
@@ -21,7 +21,9 @@ use super::{
 use crate::{
     cache::Holdings,
     quota::{DayCount, Forecast, QuotaSnapshot},
+    resilience::CircuitView,
     telemetry::{ClientMetrics, Metrics, Totals},
+    token::TokenStatus,
     upstream::CallsSummary,
 };
 
@@ -135,37 +137,6 @@ struct ClientUse {
     last_asked: Option<String>,
 }
 
-/// One moment, by both clocks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BothClocks {
-    pub(super) utc: SystemTime,
-    pub(super) now: Instant,
-}
-
-// === impl BothClocks ===
-
-impl BothClocks {
-    pub(super) fn of(quota: &QuotaSnapshot) -> Self {
-        Self { utc: quota.now(), now: Instant::now() }
-    }
-
-    /// The calendar time of an instant, to the nearest second: the two clocks are not read at the same time.
-    pub(super) fn at(self, instant: Instant) -> SystemTime {
-        let ahead = instant.saturating_duration_since(self.now);
-        let time = self.utc + ahead - self.now.saturating_duration_since(instant).min(self.since_1970());
-        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        SystemTime::UNIX_EPOCH + Duration::from_secs((since + Duration::from_millis(500)).as_secs())
-    }
-
-    pub(super) fn shown(self, instant: Instant) -> Option<String> {
-        rfc3339(self.at(instant))
-    }
-
-    fn since_1970(self) -> Duration {
-        self.utc.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-    }
-}
-
 // === impl Overview ===
 
 impl Overview {
@@ -174,7 +145,8 @@ impl Overview {
         let moment = BothClocks::of(&quota);
         let (held, totals) = (state.memory.holdings(moment.now), state.metrics.totals());
         let calls = state.recent_calls.summary();
-        let condition = condition(state, &quota, moment, &held);
+        let (circuit, token) = (state.circuit.view(), state.tokens.snapshot());
+        let condition = condition(state, &quota, moment, (&held, circuit, token.status));
         let sentence = condition.sentence();
         let since = since(&condition, sentence.rule)
             .unwrap_or_else(|| state.history.rule_since(sentence.rule, moment.utc));
@@ -211,8 +183,8 @@ impl Overview {
             }),
             calls: CallsTile::of(&quota.day),
             plan: plan.as_ref().map(status::planned),
-            token: status::token(state.tokens.snapshot()),
-            upstream: UpstreamTile::of(state, moment, calls),
+            token: status::token(token),
+            upstream: UpstreamTile::of(circuit, moment, calls),
             memory: MemoryTile {
                 bytes: held.bytes,
                 max_bytes: held.max_bytes,
@@ -235,7 +207,9 @@ impl Overview {
     pub(super) fn rule(state: &AdminState) -> StatusRule {
         let quota = state.quota.snapshot();
         let moment = BothClocks::of(&quota);
-        condition(state, &quota, moment, &state.memory.holdings(moment.now)).rule()
+        let held = state.memory.holdings(moment.now);
+        let (circuit, token) = (state.circuit.view(), state.tokens.snapshot().status);
+        condition(state, &quota, moment, (&held, circuit, token)).rule()
     }
 }
 
@@ -243,14 +217,13 @@ fn condition(
     state: &AdminState,
     quota: &QuotaSnapshot,
     moment: BothClocks,
-    held: &Holdings,
+    (held, circuit, token): (&Holdings, CircuitView, TokenStatus),
 ) -> ProxyCondition {
-    let circuit = state.circuit.view();
     let plan = state.memory.plan_status(moment.utc);
     let away = state.fleet.as_ref().and_then(FleetStatus::away_since);
     ProxyCondition {
         serving: if state.readiness.is_ready() { Serving::Ready } else { Serving::Draining },
-        token: state.tokens.snapshot().status,
+        token,
         day: quota.day,
         circuit: circuit.state,
         failing_since: circuit.failing_since.map(|since| moment.at(since)),
@@ -326,8 +299,7 @@ impl CallsTile {
 // === impl UpstreamTile ===
 
 impl UpstreamTile {
-    fn of(state: &AdminState, moment: BothClocks, calls: CallsSummary) -> Self {
-        let circuit = state.circuit.view();
+    fn of(circuit: CircuitView, moment: BothClocks, calls: CallsSummary) -> Self {
         let shown = |instant| moment.shown(instant);
         Self {
             circuit: circuit.state.as_str(),

@@ -5,7 +5,10 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Response, header::CACHE_CONTROL};
 
-use crate::{report::ActivityId, server::Body};
+use crate::{
+    report::{ActivityId, NoClicks, ReportKey},
+    server::Body,
+};
 
 /// The data port's answer to a path and query.
 pub struct ReportTrial(Box<AnswerFn>);
@@ -24,7 +27,7 @@ impl ReportTrial {
 
     /// The report of this activity, or why there is none.
     pub(super) async fn run(&self, id: ActivityId, query: Option<String>) -> Response<Body> {
-        let path = format!("/v3/reports/email_reports/{id}/links");
+        let path = ReportKey { id, no_clicks: NoClicks::Omitted }.path_and_query();
         let target = query.map_or(path.clone(), |query| format!("{path}?{query}"));
         let mut response = (self.0)(target).await;
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

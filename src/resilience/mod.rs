@@ -9,5 +9,5 @@ mod circuit;
 mod retry;
 
 pub(crate) use breaker::CircuitBreaker;
-pub(crate) use circuit::{CircuitLimits, CircuitState};
+pub(crate) use circuit::{CircuitLimits, CircuitState, CircuitView};
 pub(crate) use retry::{RetryOnce, TokenGeneration};
