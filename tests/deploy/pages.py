@@ -1,5 +1,5 @@
 """What the pages of deploy/ say can be done: their links and files are there, and their commands run as far as they do without a
-cluster: kubectl renders what it would apply, and has the files that it would read.
+cluster: kubectl renders what it would apply, and has the files that it would read. A line can be pasted into zsh as into bash.
 """
 
 import os
@@ -54,6 +54,14 @@ def link_faults(page):
             yield f"there is no {path}"
 
 
+def comment_faults(page):
+    """An interactive zsh knows no comments: it takes what is behind # for arguments."""
+    for _, block in re.findall(r"^( *)```(?:sh|console)\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            if re.search(r"(^|\s)#(\s|$)", line):
+                yield f"this line has a comment, which zsh takes for arguments: {line.strip()}"
+
+
 def command_faults(page, checkout, programs):
     text = page.read_text()
     environment = {**os.environ, "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -77,7 +85,9 @@ def installed(programs):
 
 def main():
     pages = sorted(DEPLOY.rglob("*.md"))
+    commented = [ROOT / "README.md", *pages]
     found = [f"{page.relative_to(ROOT)}: {fault}" for page in pages for fault in link_faults(page)]
+    found += [f"{page.relative_to(ROOT)}: {fault}" for page in commented for fault in comment_faults(page)]
     with tempfile.TemporaryDirectory() as directory:
         checkout, programs = Path(directory) / "checkout", Path(directory) / "programs"
         for part in ("deploy", "tests/deploy"):
