@@ -5,6 +5,7 @@
 //!
 //! | layer | module | what it is for |
 //! |---|---|---|
+//! | 6 | `fuzz` | what is fuzzed; for tests only |
 //! | 6 | [`commands`] | the commands of the binary and their exit codes |
 //! | 5 | [`app`] | both stacks, top to bottom; start, graceful drain and shutdown |
 //! | 4 | [`inbound`] | the data port: request -> report key -> response; the error table; load shedding |
@@ -37,6 +38,8 @@ pub mod app;
 mod backoff;
 pub mod cache;
 pub mod commands;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod inbound;
 pub mod middleware;
 mod outage;

@@ -16,6 +16,8 @@ mod failures;
 mod flight;
 mod form_statistics;
 mod freshness;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gzip;
 mod holdings;
 mod index;

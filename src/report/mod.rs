@@ -12,6 +12,8 @@ mod client_number;
 mod consequences;
 mod derived_comparison;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod json_object;
 mod key;
 mod lifetime;

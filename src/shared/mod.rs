@@ -22,6 +22,8 @@ mod epoch;
 mod error;
 mod feed_window;
 mod fleet_log;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod knowledge;
 mod known_days;
 mod link;

@@ -21,6 +21,8 @@ mod durability;
 mod error;
 mod file;
 mod fleet_position;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod inbox;
 mod ledger_record;
 mod memory;

@@ -21,6 +21,8 @@ mod exchange;
 mod expires_in;
 mod failed;
 mod fleet;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gate;
 mod inputs;
 mod json_fields;

@@ -73,6 +73,11 @@ where
 // === impl Coded ===
 
 impl Coded {
+    #[cfg(any(test, fuzzing))]
+    pub(super) const fn of(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     /// Reads a body to its end.
     ///
     /// # Errors

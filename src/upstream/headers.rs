@@ -13,7 +13,7 @@ use http::{
 use crate::settings::is_printable;
 
 /// The request id of the vendor's AWS API Gateway; the vendor's support needs it to find a call.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// The longest request id that is logged, in bytes; the gateway's ids are UUIDs.
 const MAX_REQUEST_ID: usize = 128;

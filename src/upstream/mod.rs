@@ -10,6 +10,8 @@ mod client;
 mod connect;
 mod fetch;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod headers;
 mod recent_calls;
 mod request;

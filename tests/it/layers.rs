@@ -4,8 +4,9 @@ use crate::repo::{Source, sources};
 
 /// Every module and its layer. `main` and `lib` stand outside: the first may call
 /// commands alone, the second only maps.
-const LAYERS: [(&str, u8); 22] = [
+const LAYERS: [(&str, u8); 23] = [
     ("commands", 6),
+    ("fuzz", 6),
     ("app", 5),
     ("inbound", 4),
     ("admin", 4),

@@ -56,7 +56,7 @@ impl StoreRisk {
 
 impl StoreInfo {
     /// Of all [`SECTIONS`].
-    pub(super) fn parse(sections: &[&[u8]]) -> Result<Self, DownReason> {
+    pub(in crate::shared) fn parse(sections: &[&[u8]]) -> Result<Self, DownReason> {
         let text = text(sections)?;
         let valkey = field(&text, "valkey_version");
         let redis = field(&text, "redis_version").unwrap_or("unknown");
