@@ -54,8 +54,8 @@ function environment(settings) {
 }
 
 class Program {
-  constructor(command, settings = {}) {
-    this.process = spawn(BINARY, command, { env: environment(settings), stdio: ["ignore", "pipe", "pipe"] });
+  constructor(command, settings = {}, more = {}) {
+    this.process = spawn(BINARY, command, { env: { ...environment(settings), ...more }, stdio: ["ignore", "pipe", "pipe"] });
     this.ended = once(this.process, "exit");
     this.said = [];
     started.add(this);
@@ -88,9 +88,9 @@ class Program {
 
 /** link-report-proxy, run by `serve` or, with a simulated vendor in the same process, by `demo`. */
 export class Proxy extends Program {
-  static async start(command, settings = {}) {
+  static async start(command, settings = {}, more = {}) {
     const ports = { "server.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "log.format": "json", "log.level": "link_report_proxy=info" };
-    const proxy = new Proxy([command], { ...ports, ...settings });
+    const proxy = new Proxy([command], { ...ports, ...settings }, more);
     const listening = proxy.line(proxy.process.stderr, /"listening","data":"(.*?)","admin":"(.*?)"/);
     const simulated = command === "demo" ? proxy.line(proxy.process.stdout, /simulated: (http:.*)$/) : null;
     const [, data, admin] = await listening;
@@ -126,8 +126,8 @@ export const demo = (settings) => Proxy.start("demo", settings);
 
 /** The simulated vendor alone; `settings` are those of a proxy in front of it. */
 export class Simulator extends Program {
-  static async start() {
-    const vendor = new Simulator(["simulator", "--listen", "127.0.0.1:0", "--refresh-tokens", "long-lived"]);
+  static async start(more = {}) {
+    const vendor = new Simulator(["simulator", "--listen", "127.0.0.1:0", "--refresh-tokens", "long-lived"], {}, more);
     const [, token] = await vendor.line(vendor.process.stdout, /REFRESH_TOKEN=(.*)$/);
     const values = vendor.said.map((line) => line.match(/^LINK_REPORT_PROXY__(.*?)=(.*)$/)).filter(Boolean);
     vendor.settings = Object.fromEntries(values.map(([, key, value]) => [key.toLowerCase().replaceAll("__", "."), value]));

@@ -44,7 +44,7 @@ export const questions = {
     const page = await open(proxy);
     await loaded(page);
     const freshness = await tile(page, "Freshness");
-    assert.match(freshness, /fresh\s+\d+ s\s+median age when served; 95 %: \d+ s\s+100 % within 5 min\s+oldest report: \d+ s ago/);
+    assert.match(freshness, /fresh\s+\d+ s\s+median age when served; 95 %: \d+ s\s+100 % within 5 min\s+none older than \d+ s/);
     const calls = await tile(page, "Calls today");
     assert.match(calls, /enough\s+[\d,]+ of 10,000\s+[\d,]+ of these assumed\s+[\d,]+ left for refreshes, [\d,]+ kept for misses/);
     assert.match(calls, /starts anew in/);
@@ -75,6 +75,19 @@ export const questions = {
     await told(page, "#clients", /newsroom/);
     const rows = await page.$$eval("#clients tbody tr", (rows) => rows.map((row) => Array.from(row.cells, (cell) => cell.textContent)));
     assert.deepEqual(rows.map((row) => row.slice(0, 3)), [["newsroom", "3", "3"], ["sales", "5", "0"]]);
+    await isClean(page);
+  },
+
+  async "which settings are in force, and where they come from"() {
+    const { proxy } = await asked();
+    const page = await open(proxy);
+    await loaded(page);
+    await page.click("#settings summary");
+    await page.waitForSelector("#settings td");
+    const rows = new Map(await page.$$eval("#settings tbody tr", (rows) => rows.map((row) => Array.from(row.cells, (cell) => cell.textContent)).map(([name, ...more]) => [name, more])));
+    assert.deepEqual(rows.get("cache.ttl"), ["5m", "default"]);
+    assert.equal(rows.get("clients.tokens_file")[1], "LINK_REPORT_PROXY__CLIENTS__TOKENS_FILE");
+    assert.deepEqual(rows.get("token.client_secret"), ["not set", "default"]);
     await isClean(page);
   },
 

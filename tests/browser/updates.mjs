@@ -102,7 +102,7 @@ export const updates = {
     const failing = async () => (await (await fetch(`${proxy.admin}/cache?trouble=1`)).json()).items.some((item) => item.last_error);
     while (!(await failing())) await proxy.report(before.at(-1));
     await polls(page, 6);
-    await page.waitForSelector("#list .bad");
+    await page.waitForSelector("#list .red");
     assert.deepEqual(await order(), before);
     await page.mouse.move(0, 0);
     await polls(page, 6);

@@ -1,0 +1,106 @@
+// Draws the status page, and an analyst's table, from a day of a real run: a day takes twelve minutes, by Debian's `faketime`.
+//
+//     BROWSER_NODE_MODULES=DIRECTORY node picture.mjs BINARY DIRECTORY-FOR-THE-PICTURES
+
+import { close, launch, loaded, open, told } from "./page.mjs";
+import { Proxy, SENT, Simulator, cold, end, file, place } from "./processes.mjs";
+
+const DIRECTORY = process.argv[3];
+const LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+/** A clock is so many times as fast as it should be. */
+const SPEED = 120;
+const HOUR = 3_600_000;
+/** A day and a bit, from the afternoon before, so that no plot begins in the middle. */
+const [BEGIN, END] = [Date.UTC(2026, 2, 10, 14, 30), Date.UTC(2026, 2, 11, 15, 10)];
+
+const started = Date.now();
+const clock = () => BEGIN + (Date.now() - started) * SPEED;
+/** The environment of a process whose clock is that one. */
+const fast = () => ({ LD_PRELOAD: LIBRARY, TZ: "UTC", FAKETIME: `@${new Date(clock()).toISOString().slice(0, 19).replace("T", " ")} x${SPEED}` });
+const until = (time) => new Promise((done) => setTimeout(done, Math.max(0, (time - clock()) / SPEED)));
+
+const TOKENS = { sales: "0123456789abcdef0123", newsroom: "fedcba98765432100123", "nightly-report": "00000000000000000123" };
+/** Sent between an hour and three days ago, so that they are clicked more and less. */
+const CAMPAIGNS = [SENT, ...Array.from({ length: 23 }, (_, number) => cold(1 + number * 3))];
+/** How busy an hour of UTC is. */
+const BUSY = [0.02, 0.02, 0.02, 0.02, 0.03, 0.06, 0.15, 0.4, 0.8, 1, 1, 0.9, 0.7, 0.9, 1, 0.9, 0.8, 0.6, 0.4, 0.3, 0.2, 0.15, 0.08, 0.04];
+
+function random(seed) {
+  let state = seed;
+  return () => (state = (state * 16_807) % 2_147_483_647) / 2_147_483_647;
+}
+
+/** Dashboards that poll every half minute, when somebody has them open; a report of all that is old at night. */
+function viewers(proxies) {
+  const draw = random(7);
+  const ask = (client, id) =>
+    fetch(`${proxies.at(-1).data}/v3/reports/email_reports/${id}/links`, { headers: { Authorization: `Bearer ${TOKENS[client]}` } })
+      .then((answer) => answer.arrayBuffer())
+      .catch(() => {}); // A restart.
+  let old = 0;
+  return setInterval(() => {
+    const hour = new Date(clock()).getUTCHours();
+    CAMPAIGNS.forEach((id, number) => {
+      if (draw() < BUSY[hour] / (1 + number / 6)) ask(number % 3 ? "sales" : "newsroom", id);
+    });
+    if (hour === 3 && old < 240) for (let times = 0; times < 4; times++) ask("nightly-report", cold(5_000 + old++));
+  }, 30_000 / SPEED);
+}
+
+async function story(vendor, proxies, settings) {
+  const at = (hour, minute = 0) => until(Date.UTC(2026, 2, 11, hour, minute));
+  await at(6, 30);
+  proxies.at(-1).signal("SIGTERM");
+  await proxies.at(-1).ended;
+  proxies.push(await Proxy.start("serve", settings, fast()));
+  await at(10, 20);
+  await vendor.fault("status-503");
+  await at(10, 50);
+  await vendor.mend();
+  await at(13, 5);
+  await vendor.fault("throttled");
+  await at(13, 12);
+  await vendor.mend();
+  await until(END);
+}
+
+await launch();
+try {
+  const vendor = await Simulator.start(fast());
+  const settings = {
+    ...vendor.settings, "state.dir": place(), "clients.tokens_file": file(Object.entries(TOKENS).map((client) => client.join(" ")).join("\n")),
+    // As they would be, but for a machine that is not faster than its clock.
+    "server.idle_timeout": "1h", "server.request_timeout": "10m", "upstream.connect_timeout": "60s", "upstream.attempt_timeout": "4m", "quota.max_wait": "60s",
+    "server.listen": "127.0.0.1:8080", "admin.listen": "127.0.0.1:9090",
+  };
+  const proxies = [await Proxy.start("serve", settings, fast())];
+  const asking = viewers(proxies);
+  await story(vendor, proxies, settings);
+  const proxy = proxies.at(-1);
+  const page = await open(proxy);
+  await loaded(page);
+  await page.waitForSelector("#plot-ages path");
+  await page.fill("#try-id", SENT);
+  await told(page, "#cost", "costs");
+  await page.click("#pause");
+  clearInterval(asking);
+  const shot = async (name, selector, height) => {
+    const box = await page.locator(selector).boundingBox();
+    const scrolled = await page.evaluate(() => scrollY);
+    const clip = { x: Math.max(0, box.x - 16), y: Math.max(0, box.y + scrolled - 10), width: Math.min(1280, box.width + 32), height: height ?? box.height + 20 };
+    await page.screenshot({ path: `${DIRECTORY}/${name}.png`, fullPage: true, clip });
+  };
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await shot(`page-${colorScheme}`, "body", 1250);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await shot("reports", "#reports", 700);
+  await page.fill("#token", "");
+  await page.click("#try");
+  await told(page, "#result", "unique click");
+  await shot("try", "section:has(> #trial)", 760);
+} finally {
+  await close();
+  await end();
+}
