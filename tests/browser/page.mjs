@@ -61,11 +61,11 @@ export async function told(page, selector, text) {
   return page.textContent(selector);
 }
 
-/** What axe finds wrong. */
-export async function violations(page) {
+/** What axe finds wrong; of its rules those that have one of these tags. */
+export async function violations(page, tags = null) {
   // Not by a <script>, which the page's policy forbids.
   await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
+  const { violations } = await page.evaluate((tags) => axe.run(document, { resultTypes: ["violations"], ...(tags && { runOnly: tags }) }), tags);
   return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target} ${node.failureSummary}`));
 }
 

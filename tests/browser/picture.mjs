@@ -1,11 +1,16 @@
 // Draws the status page, and an analyst's table, from a day of a real run: a day takes twelve minutes, by Debian's `faketime`.
 //
-//     BROWSER_NODE_MODULES=DIRECTORY node picture.mjs BINARY DIRECTORY-FOR-THE-PICTURES
+//     BROWSER_NODE_MODULES=DIRECTORY PYTHON=PYTHON-OF-tests/api node picture.mjs BINARY deploy/pictures
+
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { close, launch, loaded, open, told } from "./page.mjs";
 import { Proxy, SENT, Simulator, cold, end, file, place } from "./processes.mjs";
 
-const DIRECTORY = process.argv[3];
+const DIRECTORY = process.argv[3], { PYTHON } = process.env;
+const ANALYST = new URL("../../deploy/analyst.md", import.meta.url);
 const LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /** A clock is so many times as fast as it should be. */
 const SPEED = 120;
@@ -64,6 +69,19 @@ async function story(vendor, proxies, settings) {
   await until(END);
 }
 
+/** Runs the chart of deploy/analyst.md on what this proxy gives. */
+async function chart(proxy) {
+  const directory = place(), [, recipe] = readFileSync(ANALYST, "utf8").match(/^```py\n(.*?)^```$/ms);
+  const answer = await fetch(`${proxy.data}/v1/links/${SENT}.csv`, { headers: { Authorization: `Bearer ${TOKENS.sales}` } });
+  writeFileSync(join(directory, "links.csv"), await answer.text());
+  execFileSync(PYTHON, ["-c", recipe], { cwd: directory, env: { MPLBACKEND: "Agg", HOME: directory } });
+  writeFileSync(join(DIRECTORY, "links.png"), readFileSync(join(directory, "links.png")));
+}
+
+/** With a palette a picture is a third as large, and looks the same. */
+const smaller = (name) =>
+  execFileSync(PYTHON, ["-c", "import sys; from PIL import Image; Image.open(sys.argv[1]).convert('RGB').quantize(128).save(sys.argv[1], optimize=True)", join(DIRECTORY, `${name}.png`)]);
+
 await launch();
 try {
   const vendor = await Simulator.start(fast());
@@ -84,6 +102,7 @@ try {
   await told(page, "#cost", "costs");
   await page.click("#pause");
   clearInterval(asking);
+  await chart(proxy);
   const shot = async (name, selector, height) => {
     const box = await page.locator(selector).boundingBox();
     const scrolled = await page.evaluate(() => scrollY);
@@ -95,11 +114,10 @@ try {
     await shot(`page-${colorScheme}`, "body", 1250);
   }
   await page.emulateMedia({ colorScheme: "light" });
-  await shot("reports", "#reports", 700);
-  await page.fill("#token", "");
   await page.click("#try");
   await told(page, "#result", "unique click");
   await shot("try", "section:has(> #trial)", 760);
+  for (const name of ["page-light", "page-dark", "try", "links"]) smaller(name);
 } finally {
   await close();
   await end();

@@ -84,7 +84,7 @@ export const safety = {
 
   async "no secret is in any byte, whatever is shown"() {
     const vendor = await Vendor.start((id) => {
-      if (id === "v1") return { status: 200, body: { access_token: SECRETS.renewed, token_type: "Bearer", expires_in: 86_400 } };
+      if (id === "token") return { status: 200, body: { access_token: SECRETS.renewed, token_type: "Bearer", expires_in: 86_400 } };
       return id === SENT ? [link("https://www.example.com/", 3)] : { status: 500, body: [{ error_key: "x", error_message: "y" }] };
     });
     const base = vendor.settings["upstream.base_url"];

@@ -36,6 +36,8 @@ export const sentences = {
     };
     const page = await open(proxy);
     await shows(page, "notice", /^Well; but \d+ of the \d+ calls of today are assumed/, "Set state.dir");
+    // The plot says above which number of calls that is.
+    await told(page, "#plot-calls", /scarce.*refreshes stop/);
     await spend(7);
     await shows(page, "notice", /^Calls are scarce: reports are refreshed less often until 00:00 UTC\.$/, "Nothing to do, unless");
     await spend(12);

@@ -101,12 +101,10 @@ export const updates = {
     await proxy.fault("status-503", `&id=${before.at(-1)}`);
     const failing = async () => (await (await fetch(`${proxy.admin}/cache?trouble=1`)).json()).items.some((item) => item.last_error);
     while (!(await failing())) await proxy.report(before.at(-1));
-    await polls(page, 6);
-    await page.waitForSelector("#list .red");
+    while (!(await page.$("#list .red"))) await polls(page, 1);
     assert.deepEqual(await order(), before);
     await page.mouse.move(0, 0);
-    await polls(page, 6);
-    await page.waitForFunction((first) => document.querySelector("#list button.id").textContent === first, before.at(-1));
+    while ((await order())[0] !== before.at(-1)) await polls(page, 1);
     await isClean(page);
   },
 

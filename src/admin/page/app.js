@@ -54,8 +54,8 @@ async function more(changed) {
       draw(history, status);
     }
   }
-  if (changed || now() - listAt > LIST_EVERY) {
-    listAt = now();
+  if (changed || Date.now() - listAt > LIST_EVERY) {
+    listAt = Date.now();
     await loadReports();
   }
   if (status && failures !== status.upstream.failures) {
@@ -99,11 +99,11 @@ function tiles() {
       `${percent(answers.from_cache)} from memory`, `${number(answers.server_errors)} with 5xx in ${duration(answers.window_seconds)}`)
     : tile("Answers", "collecting", "quiet", "–"));
   const young = freshness.within_ttl > 0.9;
-  list.push(freshness.within_ttl === null ? tile("Freshness", "idle", "quiet", "–", "nothing served from memory lately")
+  list.push(freshness.within_ttl === null ? tile("Freshness", "idle", "quiet", "–", "nothing served lately")
     : tile("Freshness", young ? "fresh" : "older", young ? "green" : "amber", duration(freshness.age_median_seconds),
       `median age when served; 95 %: ${duration(freshness.age_p95_seconds)}`, `${percent(freshness.within_ttl)} within ${duration(freshness.ttl_seconds)}`,
       `none older than ${duration(freshness.age_at_most_seconds)}`));
-  list.push(tile("Calls today", ...MODES[calls.mode], `${number(calls.used)} of ${calls.limit === null ? "any number" : number(calls.limit)}`,
+  list.push(tile("Calls today", ...(calls.exhausted_at ? ["runs out", "amber"] : MODES[calls.mode]), `${number(calls.used)} of ${calls.limit === null ? "any number" : number(calls.limit)}`,
     calls.assumed && `${number(calls.assumed)} of these assumed`, calls.by_others && `${number(calls.by_others)} more by other programs`,
     calls.limit && `${number(calls.for_refreshes)} left for refreshes, ${number(calls.reserved)} kept for misses`,
     plan?.calls_rest_of_day != null && `${number(plan.calls_rest_of_day)} refreshes planned, at ${plan.price} clicks missed`,
@@ -127,16 +127,16 @@ function tiles() {
   show($("tiles"), ...list);
 }
 
+const listed = (columns, rows, none) => (rows.length ? table(columns, rows) : el("p", {}, none));
+
 function clients() {
   const rows = status.clients.map((client) => [client.client, number(client.requests), number(client.calls_today), client.last_asked ? ticking(client.last_asked, ago) : "–"]);
-  show($("clients"), rows.length ? table(["Client", "Requests", "Calls caused today", "Last asked"], rows) : el("p", {}, "Nobody yet."));
+  show($("clients"), listed(["Client", "Requests", "Calls caused today", "Last asked"], rows, "Nobody yet."));
 }
 
 function showFailures(list) {
   const rows = list.items.map((item) => [ticking(item.at, ago), item.report, item.error_key, item.status ?? "none", item.error, item.upstream_request_id ?? "–", number(item.times)]);
-  show($("failures"), ...(rows.length
-    ? [el("p", { class: "quiet" }, "The vendor's support asks for the request id."), table(["When", "Report", "Error", "Status", "In words", "Request id", "Times"], rows)]
-    : [el("p", {}, "None since the start.")]));
+  show($("failures"), listed(["When", "Report", "Error", "Status", "In words", "Request id, for the vendor's support", "Times"], rows, "None since the start."));
 }
 
 async function explain(id) {

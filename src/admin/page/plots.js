@@ -6,15 +6,15 @@ const HEIGHT = 190, LEFT = 52, RIGHT = 12, TOP = 12, DAY = 86400;
 // Which calls the day still allows. Each begins with another letter, since colour alone tells nothing.
 export const MODES = { normal: ["enough", "green"], throttled: ["scarce", "blue"], misses_only: ["misses only", "amber"], exhausted: ["used up", "red"] };
 
-const line = (x1, y1, x2, y2, kind) => svg("line", { x1, y1, x2, y2, class: kind });
+export const line = (x1, y1, x2, y2, kind) => svg("line", { x1, y1, x2, y2, class: kind });
 const label = (x, y, text, anchor = "start", kind = "") => svg("text", { x, y, "text-anchor": anchor, class: kind }, text);
 const curve = (points, kind) => svg("path", { class: kind, d: points.map(([x, y], at) => `${at ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("") });
-const rect = (kind, x, y, width, height) => svg("rect", { class: kind, x, y, width, height });
+export const rect = (kind, x, y, width, height) => svg("rect", { class: kind, x, y, width, height });
 
 // An empty day from `start` on, in Unix seconds, with its hours.
 function chart(figure, start, caption, strip = 0) {
   const width = Math.max(280, Math.floor($("plots").clientWidth)), right = width - RIGHT, bottom = HEIGHT - 26 - strip;
-  const drawing = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img" }, svg("title", {}, caption), svg("desc", {}, "By hours of UTC; the numbers are in the table below."));
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img" }, svg("title", {}, caption), svg("desc", {}, "By hours of UTC; below as a table."));
   const x = (time) => LEFT + ((time - start) / DAY) * (right - LEFT), step = width < 480 ? 21600 : 10800;
   for (let at = Math.ceil(start / step) * step; at <= start + DAY; at += step) {
     drawing.append(line(x(at), TOP, x(at), bottom, "grid"), label(x(at), HEIGHT - 4, at === start + DAY ? "24" : utc(at * 1000).slice(0, 2), "middle"));
@@ -42,10 +42,10 @@ function plotCalls(rows, { limit, used, reserved, resets_at, burn_rates }) {
     add(rect("band", LEFT, y(limit), right - LEFT, y(limit - reserved) - y(limit)), line(LEFT, y(limit), right, y(limit), "red"), curve([[x(start), y(0)], [x(end), y(limit)]], "pace"));
     add(label(LEFT - 4, y(limit) + 4, number(limit), "end"), label(LEFT + 4, y(limit) + 13, `${number(reserved)} kept for misses${burn_rates ? "" : "; refreshes stop there"}`));
     // Above these, refreshes are fewer, or stop; the reserve shrinks with the hours left, but not below that of one.
-    const left = (time) => (end - time) / DAY, kept = reserved / Math.max(left(at), 1 / 24), hours = Array.from({ length: 25 }, (_, hour) => start + hour * 3600);
-    for (const [which, word] of burn_rates ? ["scarce", "stopped"].entries() : []) {
-      const above = (time) => limit - kept * Math.max(left(time), 1 / 24) - ((limit - kept) * left(time)) / burn_rates[which];
-      add(curve(hours.map((time) => [x(time), y(Math.max(above(time), 0))]), which ? "red" : "amber"), label(x(start + 3600 * 6), y(above(start + 3600 * 6)) - 4, word, "end"));
+    const left = (time) => (end - time) / DAY, hours = (time) => Math.max(left(time), 1 / 24), kept = reserved / hours(at);
+    for (const rate of burn_rates ?? []) {
+      const points = [start, end - 3600, end].map((time) => [x(time), y(limit - kept * hours(time) - ((limit - kept) * left(time)) / rate)]);
+      add(curve(points, "amber"), label(LEFT + 4, points[0][1] - 4, rate < 2 ? "scarce" : "refreshes stop"));
     }
   }
   add(label(LEFT - 4, bottom, "0", "end"));

@@ -1,6 +1,7 @@
 // The list of reports held, and the explanation of one.
 
 import { $, bytes, copyButton, counted, duration, el, number, set, svg, until } from "/ui/dom.js";
+import { line, rect } from "/ui/plots.js";
 
 const COLUMNS = [
   ["id", "Report"], [null, "Form"], ["trouble", "State"], ["age", "Age"], ["next_refresh", "Next refresh"],
@@ -114,9 +115,9 @@ function lifetime(held) {
   // By the cube root, since the last part is a hundred times as long as the first.
   const x = (age) => (Math.cbrt(Math.min(age, end)) / Math.cbrt(end)) * width;
   const words = `fresh until ${duration(fresh)}, refreshed behind until ${duration(behind)}, kept for errors until ${duration(kept)}; now ${duration(held.age_seconds)}`;
-  const part = (from, to, kind) => svg("rect", { class: kind, x: x(from), y: 4, width: Math.max(x(to) - x(from), 0), height: 12 });
+  const part = (from, to, kind) => rect(kind, x(from), 4, Math.max(x(to) - x(from), 0), 12);
   const bar = svg("svg", { viewBox: `0 0 ${width} 20`, role: "img" }, svg("title", {}, words));
-  bar.append(part(0, fresh, "green"), part(fresh, behind, "blue"), part(behind, kept, "band"), svg("line", { class: "now", x1: x(held.age_seconds), x2: x(held.age_seconds), y1: 0, y2: 20, "stroke-width": 3 }));
+  bar.append(part(0, fresh, "green"), part(fresh, behind, "blue"), part(behind, kept, "band"), line(x(held.age_seconds), 0, x(held.age_seconds), 20, "now"));
   return el("div", {}, bar, el("p", { class: "quiet" }, words));
 }
 
