@@ -47,8 +47,8 @@ export const access = {
         for (const forcedColors of ["none", "active"]) {
           await page.emulateMedia({ colorScheme, forcedColors });
           // Neither theme nor forced colours change anything but colours.
-          const tags = colorScheme === "light" && forcedColors === "none" ? null : ["cat.color"];
-          assert.deepEqual(await violations(page, tags), [], `${width} px, ${colorScheme}, forced colours ${forcedColors}`);
+          const rules = colorScheme === "light" && forcedColors === "none" ? null : ["color-contrast", "link-in-text-block"];
+          assert.deepEqual(await violations(page, rules), [], `${width} px, ${colorScheme}, forced colours ${forcedColors}`);
         }
       }
     }

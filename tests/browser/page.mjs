@@ -21,6 +21,8 @@ export const close = () => browser.close();
 /** The page of this proxy, in a profile of its own; `watched` is what must stay empty. */
 export async function open(proxy, { path = "/", ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, timezoneId: "Europe/Berlin", ...options });
+  // A busy machine is no fault of the page's.
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const watched = { console: [], foreign: [], requests: [] };
   // A refused answer is told in the console by the browser itself, and so is a server that is gone.
@@ -61,11 +63,11 @@ export async function told(page, selector, text) {
   return page.textContent(selector);
 }
 
-/** What axe finds wrong; of its rules those that have one of these tags. */
-export async function violations(page, tags = null) {
+/** What axe finds wrong; by these of its rules, or all that are on. */
+export async function violations(page, rules = null) {
   // Not by a <script>, which the page's policy forbids.
   await page.evaluate(AXE);
-  const { violations } = await page.evaluate((tags) => axe.run(document, { resultTypes: ["violations"], ...(tags && { runOnly: tags }) }), tags);
+  const { violations } = await page.evaluate((rules) => axe.run(document, { resultTypes: ["violations"], ...(rules && { runOnly: { type: "rule", values: rules } }) }), rules);
   return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target} ${node.failureSummary}`));
 }
 
