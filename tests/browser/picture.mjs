@@ -1,4 +1,4 @@
-// Draws the status page, and an analyst's table, from a day of a real run: a day takes twelve minutes, by Debian's `faketime`.
+// Draws the status page, and an analyst's table, from a day of a real run: a day takes ten minutes, by Debian's `faketime`.
 //
 //     BROWSER_NODE_MODULES=DIRECTORY PYTHON=PYTHON-OF-tests/api node picture.mjs BINARY deploy/pictures
 
@@ -13,7 +13,7 @@ const DIRECTORY = process.argv[3], { PYTHON } = process.env;
 const ANALYST = new URL("../../deploy/analyst.md", import.meta.url);
 const LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /** A clock is so many times as fast as it should be. */
-const SPEED = 120;
+const SPEED = 150;
 const HOUR = 3_600_000;
 /** A day and a bit, from the afternoon before, so that no plot begins in the middle. */
 const [BEGIN, END] = [Date.UTC(2026, 2, 10, 14, 30), Date.UTC(2026, 2, 11, 15, 10)];
@@ -80,7 +80,7 @@ async function chart(proxy) {
 
 /** With a palette a picture is a third as large, and looks the same. */
 const smaller = (name) =>
-  execFileSync(PYTHON, ["-c", "import sys; from PIL import Image; Image.open(sys.argv[1]).convert('RGB').quantize(128).save(sys.argv[1], optimize=True)", join(DIRECTORY, `${name}.png`)]);
+  execFileSync(PYTHON, ["-c", "import sys; from PIL import Image; Image.open(sys.argv[1]).convert('RGB').quantize(256, method=Image.Quantize.FASTOCTREE).save(sys.argv[1], optimize=True)", join(DIRECTORY, `${name}.png`)]);
 
 await launch();
 try {
@@ -88,7 +88,7 @@ try {
   const settings = {
     ...vendor.settings, "state.dir": place(), "clients.tokens_file": file(Object.entries(TOKENS).map((client) => client.join(" ")).join("\n")),
     // As they would be, but for a machine that is not faster than its clock.
-    "server.idle_timeout": "1h", "server.request_timeout": "10m", "upstream.connect_timeout": "60s", "upstream.attempt_timeout": "4m", "quota.max_wait": "60s",
+    "server.idle_timeout": "1h", "server.request_timeout": "10m", "upstream.connect_timeout": "60s", "upstream.attempt_timeout": "4m", "quota.max_wait": "60s", "quota.per_second": 1,
     "server.listen": "127.0.0.1:8080", "admin.listen": "127.0.0.1:9090",
   };
   const proxies = [await Proxy.start("serve", settings, fast())];
@@ -100,23 +100,18 @@ try {
   await page.waitForSelector("#plot-ages path");
   await page.fill("#try-id", SENT);
   await told(page, "#cost", "costs");
-  await page.click("#pause");
-  clearInterval(asking);
-  await chart(proxy);
-  const shot = async (name, selector, height) => {
-    const box = await page.locator(selector).boundingBox();
-    const scrolled = await page.evaluate(() => scrollY);
-    const clip = { x: Math.max(0, box.x - 16), y: Math.max(0, box.y + scrolled - 10), width: Math.min(1280, box.width + 32), height: height ?? box.height + 20 };
-    await page.screenshot({ path: `${DIRECTORY}/${name}.png`, fullPage: true, clip });
-  };
+  const top = async (selector) => Math.round((await page.locator(selector).boundingBox()).y + (await page.evaluate(() => scrollY)));
+  const shot = async (name, y, height) => page.screenshot({ path: join(DIRECTORY, `${name}.png`), fullPage: true, clip: { x: 0, y, width: 1280, height } });
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
-    await shot(`page-${colorScheme}`, "body", 1250);
+    await shot(`page-${colorScheme}`, 0, await top("#reports"));
   }
   await page.emulateMedia({ colorScheme: "light" });
   await page.click("#try");
   await told(page, "#result", "unique click");
-  await shot("try", "section:has(> #trial)", 760);
+  await shot("try", await top("section:has(> #trial)"), 700);
+  clearInterval(asking);
+  await chart(proxy);
   for (const name of ["page-light", "page-dark", "try", "links"]) smaller(name);
 } finally {
   await close();

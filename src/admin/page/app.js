@@ -103,11 +103,13 @@ function tiles() {
     : tile("Freshness", young ? "fresh" : "older", young ? "green" : "amber", duration(freshness.age_median_seconds),
       `median age when served; 95 %: ${duration(freshness.age_p95_seconds)}`, `${percent(freshness.within_ttl)} within ${duration(freshness.ttl_seconds)}`,
       `none older than ${duration(freshness.age_at_most_seconds)}`));
-  list.push(tile("Calls today", ...(calls.exhausted_at ? ["runs out", "amber"] : MODES[calls.mode]), `${number(calls.used)} of ${calls.limit === null ? "any number" : number(calls.limit)}`,
+  // Where there is a plan, its price sees to it that they last.
+  const runsOut = calls.burn_rates && calls.exhausted_at;
+  list.push(tile("Calls today", ...(runsOut ? ["runs out", "amber"] : MODES[calls.mode]), `${number(calls.used)} of ${calls.limit === null ? "any number" : number(calls.limit)}`,
     calls.assumed && `${number(calls.assumed)} of these assumed`, calls.by_others && `${number(calls.by_others)} more by other programs`,
     calls.limit && `${number(calls.for_refreshes)} left for refreshes, ${number(calls.reserved)} kept for misses`,
     plan?.calls_rest_of_day != null && `${number(plan.calls_rest_of_day)} refreshes planned, at ${plan.price} clicks missed`,
-    calls.exhausted_at && ["used up at this pace ", ticking(calls.exhausted_at, until)], ["starts anew ", ticking(calls.resets_at, until)]));
+    runsOut && ["used up at this pace ", ticking(runsOut, until)], ["starts anew ", ticking(calls.resets_at, until)]));
   const usable = token.status === "valid" || token.status === "renewing";
   list.push(tile("Token", token.status.replaceAll("_", " "), usable ? "green" : "red", token.source,
     token.expires_at ? ["expires ", ticking(token.expires_at, until)] : "expiry not known", token.renewal?.last_renewal_at && ["renewed ", ticking(token.renewal.last_renewal_at, ago)],
@@ -136,7 +138,7 @@ function clients() {
 
 function showFailures(list) {
   const rows = list.items.map((item) => [ticking(item.at, ago), item.report, item.error_key, item.status ?? "none", item.error, item.upstream_request_id ?? "–", number(item.times)]);
-  show($("failures"), listed(["When", "Report", "Error", "Status", "In words", "Request id, for the vendor's support", "Times"], rows, "None since the start."));
+  show($("failures"), listed(["When", "Report", "Error", "Status", "In words", "Request id, for the vendor's support", "Times"], rows, "None yet."));
 }
 
 async function explain(id) {

@@ -113,5 +113,5 @@ function recipes(id, all) {
     ["Python", `import requests; links = requests.get("${url}").json()["link_click_counts"]`],
     ["Power Query", `Json.Document(Web.Contents("${base}", [RelativePath="${path.slice(1)}"${query && ', Query=[no_clicks="true"]'}]))[link_click_counts]`],
     ["Infinity (Grafana)", `JSON, parser Backend, URL ${url}, root selector link_click_counts`]];
-  return [el("h3", {}, "The same elsewhere"), ...list.map(([name, text]) => el("div", {}, el("p", { class: "bar" }, name, copyButton(text)), el("pre", {}, text)))];
+  return [el("h3", {}, "Elsewhere"), ...list.map(([name, text]) => el("div", {}, el("p", { class: "bar" }, name, copyButton(text)), el("pre", {}, text)))];
 }
