@@ -5,6 +5,9 @@ import { strict as assert } from "node:assert";
 import { isClean, loaded, open, told, violations } from "./page.mjs";
 import { DRAFT, SENT, cold, demo } from "./processes.mjs";
 
+/** What is held costs nothing, however long a test takes. */
+const LASTING = { "cache.ttl": "1h", "cache.empty_ttl": "1h" };
+
 /** A page on which everything is open that can be. */
 async function full(proxy, options) {
   await proxy.report(SENT);
@@ -32,7 +35,7 @@ const focused = (page) =>
 
 export const access = {
   async "axe finds nothing, in two themes, at two widths, with forced colours and without"() {
-    const proxy = await demo();
+    const proxy = await demo(LASTING);
     const fresh = await open(proxy);
     await loaded(fresh);
     assert.deepEqual(await violations(fresh), [], "nothing held");
@@ -56,7 +59,7 @@ export const access = {
   },
 
   async "at 320 px, which is 1280 px at 400 %, nothing is wider than the page"() {
-    const page = await full(await demo(), { viewport: { width: 320, height: 640 } });
+    const page = await full(await demo(LASTING), { viewport: { width: 320, height: 640 } });
     const { wide, page: width } = await page.evaluate(() => {
       const outside = (node) => node.getBoundingClientRect().right > innerWidth && !node.closest(".scroll, pre, svg");
       return { wide: [...document.body.querySelectorAll("*")].filter(outside).map((node) => node.outerHTML.slice(0, 90)), page: document.documentElement.scrollWidth };
@@ -65,7 +68,7 @@ export const access = {
   },
 
   async "everything can be reached and done by keyboard"() {
-    const proxy = await demo();
+    const proxy = await demo(LASTING);
     await proxy.report(SENT);
     const page = await open(proxy);
     await loaded(page);

@@ -15,7 +15,7 @@ import { updates } from "./updates.mjs";
 const TESTS = { "the page:": updates, "for everybody:": access, "from the page alone:": questions, "the sentence tells": sentences, "safety:": safety };
 const [, , , wanted = ""] = process.argv;
 
-describe("the status page", { concurrency: 4, timeout: 120_000 }, () => {
+describe("the status page", { concurrency: 4, timeout: 240_000 }, () => {
   before(async () => {
     await notAtMidnight();
     await launch();
