@@ -90,9 +90,9 @@ class Program {
 export class Proxy extends Program {
   static async start(command, settings = {}, more = {}) {
     const ports = { "server.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "log.format": "json", "log.level": "link_report_proxy=info" };
-    const proxy = new Proxy([command], { ...ports, ...settings }, more);
+    const proxy = new Proxy([command].flat(), { ...ports, ...settings }, more);
     const listening = proxy.line(proxy.process.stderr, /"listening","data":"(.*?)","admin":"(.*?)"/);
-    const simulated = command === "demo" ? proxy.line(proxy.process.stdout, /simulated: (http:.*)$/) : null;
+    const simulated = [command].flat()[0] === "demo" ? proxy.line(proxy.process.stdout, /simulated: (http:.*)$/) : null;
     const [, data, admin] = await listening;
     proxy.data = `http://${data}`;
     proxy.admin = `http://${admin}`;

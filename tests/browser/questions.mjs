@@ -78,6 +78,16 @@ export const questions = {
     await isClean(page);
   },
 
+  async "which replicas share the calls, and what each knows"() {
+    const proxy = await Proxy.start(["demo", "--replicas", "2"]);
+    await proxy.report(SENT);
+    const page = await open(proxy);
+    await told(page, "#tiles", /Replicas.*2 of 2/);
+    const replicas = await tile(page, "Replicas");
+    assert.match(replicas, /up\s+2 of 2\s+.*\(this\).*\s+epoch \S+\s+calls: store \d+, this replica \d+/);
+    await isClean(page);
+  },
+
   async "which settings are in force, and where they come from"() {
     const { proxy } = await asked();
     const page = await open(proxy);
