@@ -77,14 +77,16 @@ export const updates = {
     const page = await paused(proxy);
     const select = (selector) => page.evaluate((selector) => getSelection().selectAllChildren(document.querySelector(selector)), selector);
     const selected = () => page.evaluate(() => getSelection().toString());
+    let number = 0;
     for (const [selector, text] of [["#list button.id", SENT], [".tile:nth-child(3) h2", /Calls today/]]) {
       await select(selector);
+      const before = await tile(page, "Calls today");
       for (let at = 0; at < 10; at++) {
         // Something new each time: another report is held, and the calls are more.
-        await proxy.report(cold(at));
-        await proxy.report(SENT);
+        await proxy.report(cold(++number));
         await polls(page, 1);
       }
+      assert.notEqual(await tile(page, "Calls today"), before);
       assert.match(await selected(), new RegExp(text), selector);
     }
     await isClean(page);
