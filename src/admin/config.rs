@@ -1,6 +1,7 @@
 //! `GET /config`: the settings in force, and what became of the last reload.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -8,6 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::reply::rfc3339;
+use crate::settings::SettingOrigin;
 
 /// The settings in force with secrets redacted, and the last reload.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct ShownConfig(Mutex<ConfigState>);
 #[derive(Debug)]
 struct ConfigState {
     settings: Value,
+    /// Of the keys that are not defaults; `None`: not known.
+    origins: Option<BTreeMap<String, SettingOrigin>>,
     loaded_at: SystemTime,
     /// Why newer settings are refused, and since when, if they are.
     refused: Option<(String, SystemTime)>,
@@ -28,12 +32,20 @@ struct ConfigState {
 impl ShownConfig {
     /// Those of the start.
     pub fn new(settings: Value, loaded_at: SystemTime) -> Self {
-        Self(Mutex::new(ConfigState { settings, loaded_at, refused: None, waiting: Vec::new() }))
+        let origins = None;
+        Self(Mutex::new(ConfigState { settings, origins, loaded_at, refused: None, waiting: Vec::new() }))
+    }
+
+    /// Where the settings come from; those that are not among them are defaults.
+    pub fn come_from(&self, origins: BTreeMap<String, SettingOrigin>) {
+        self.state().origins = Some(origins);
     }
 
     /// New settings are in force, except for the keys that wait for a restart.
     pub fn reloaded(&self, settings: Value, waiting: Vec<String>, at: SystemTime) {
-        *self.state() = ConfigState { settings, loaded_at: at, refused: None, waiting };
+        let mut state = self.state();
+        let origins = state.origins.take();
+        *state = ConfigState { settings, origins, loaded_at: at, refused: None, waiting };
     }
 
     /// New settings are refused.
@@ -41,7 +53,7 @@ impl ShownConfig {
         self.state().refused = Some((why.to_owned(), at));
     }
 
-    /// The keys, and `reload`.
+    /// The keys, their `origins`, and `reload`.
     pub(super) fn show(&self) -> Value {
         let state = self.state();
         let mut shown = state.settings.clone();
@@ -55,6 +67,11 @@ impl ShownConfig {
                 "waits_for_restart": state.waiting,
             });
             shown.insert("reload".into(), reload);
+            let origins = state.origins.as_ref().map(|origins| {
+                let named = origins.iter().map(|(key, origin)| (key.clone(), origin.as_str().into()));
+                Value::Object(named.collect())
+            });
+            shown.insert("origins".into(), json!(origins));
         }
         shown
     }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     cache::Holdings,
-    quota::{DayCount, Forecast, QuotaSnapshot},
+    quota::{DayCount, Forecast, QuotaMode, QuotaSnapshot},
     resilience::CircuitView,
     telemetry::{ClientMetrics, Metrics, Totals},
     token::TokenStatus,
@@ -80,7 +80,8 @@ struct FreshnessTile {
     ttl_seconds: u64,
     /// From this age on, with fixed lifetimes, a request waits for a refresh.
     served_until_seconds: u64,
-    oldest_report_from: Option<String>,
+    /// None was older than this: the end of a bucket of the histogram.
+    age_at_most_seconds: Option<i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,6 +95,8 @@ struct CallsTile {
     /// What is left for refreshes.
     for_refreshes: Option<u32>,
     mode: &'static str,
+    /// Where no plan rations them: the burn rates from which on refreshes are delayed, and stopped.
+    burn_rates: Option<[f64; 2]>,
     exhausted_at: Option<String>,
     resets_at: Option<String>,
 }
@@ -143,7 +146,7 @@ impl Overview {
     pub(super) fn of(state: &AdminState) -> Self {
         let quota = state.quota.snapshot();
         let moment = BothClocks::of(&quota);
-        let (held, totals) = (state.memory.holdings(moment.now), state.metrics.totals());
+        let (held, totals) = (state.memory.holdings(), state.metrics.totals());
         let calls = state.recent_calls.summary();
         let (circuit, token) = (state.circuit.view(), state.tokens.snapshot());
         let condition = condition(state, &quota, moment, (&held, circuit, token.status));
@@ -172,7 +175,7 @@ impl Overview {
                     .map(rounded),
                 ttl_seconds: held.ttl.as_secs(),
                 served_until_seconds: held.served_until.as_secs(),
-                oldest_report_from: held.oldest.and_then(|age| moment.shown(moment.now.checked_sub(age)?)),
+                age_at_most_seconds: last.as_ref().and_then(|last| last.ages.quantile(1.0)).map(whole),
             },
             answers: last.map(|last| AnswersTile {
                 window_seconds: last.length.as_secs(),
@@ -181,7 +184,7 @@ impl Overview {
                     .then(|| rounded((last.ages.count() as f64 / last.answers as f64).min(1.0))),
                 server_errors: last.server_errors,
             }),
-            calls: CallsTile::of(&quota.day),
+            calls: CallsTile::of(&quota.day, plan.as_ref()),
             plan: plan.as_ref().map(status::planned),
             token: status::token(token),
             upstream: UpstreamTile::of(circuit, moment, calls),
@@ -207,7 +210,7 @@ impl Overview {
     pub(super) fn rule(state: &AdminState) -> StatusRule {
         let quota = state.quota.snapshot();
         let moment = BothClocks::of(&quota);
-        let held = state.memory.holdings(moment.now);
+        let held = state.memory.holdings();
         let (circuit, token) = (state.circuit.view(), state.tokens.snapshot().status);
         condition(state, &quota, moment, (&held, circuit, token)).rule()
     }
@@ -273,7 +276,7 @@ fn clients(state: &AdminState, totals: &Totals) -> Vec<ClientUse> {
 // === impl CallsTile ===
 
 impl CallsTile {
-    fn of(day: &DayCount) -> Self {
+    fn of(day: &DayCount, plan: Option<&PlanStatus>) -> Self {
         Self {
             limit: day.limit.map(std::num::NonZero::get),
             used: day.used,
@@ -283,6 +286,7 @@ impl CallsTile {
             reserved: day.reserved,
             for_refreshes: day.remaining.map(|remaining| remaining.saturating_sub(day.reserved)),
             mode: day.mode.as_str(),
+            burn_rates: plan.is_none().then_some(QuotaMode::BURN_RATES),
             exhausted_at: match day.forecast {
                 // It moves by some seconds with each call.
                 Forecast::ExhaustedAt(at) => {

@@ -1,6 +1,9 @@
 //! Takes over changed settings while the app runs: those of the cache, the quota, the callers and the log's level.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use super::{
     SetupError,
@@ -13,7 +16,7 @@ use crate::{
     admin::ShownConfig,
     cache::{ReportCache, SharedTier},
     quota::{Quota, WallClock},
-    settings::{ReloadedSettings, Settings, SettingsError},
+    settings::{ReloadedSettings, SettingOrigin, Settings, SettingsError},
     telemetry::{ConfigMetrics, logging},
 };
 
@@ -61,6 +64,11 @@ impl LiveSettings {
     /// Sets the price of a call by the limits of the last [`LiveSettings::reload`]; without this, within a minute.
     pub async fn plan_again(&self) {
         self.plan.minute().await;
+    }
+
+    /// `GET /config` names where the settings come from.
+    pub fn come_from(&self, origins: BTreeMap<String, SettingOrigin>) {
+        self.shown.come_from(origins);
     }
 
     fn take_over(&self, new: Result<Settings, SettingsError>) -> Result<(), ReloadError> {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::ReportCache;
 
 /// What the cache holds.
@@ -17,8 +15,6 @@ pub struct Holdings {
     pub bytes: u64,
     /// The size at which entries are evicted.
     pub max_bytes: u64,
-    /// The age of the oldest report; `None`: there is none.
-    pub oldest: Option<Duration>,
     /// `cache.ttl`
     pub ttl: Duration,
     /// With fixed lifetimes, the age from which on a request waits for a refresh.
@@ -29,7 +25,7 @@ pub struct Holdings {
 
 impl ReportCache {
     /// What it holds now. Reads each entry: milliseconds for ten thousand.
-    pub fn holdings(&self, now: Instant) -> Holdings {
+    pub fn holdings(&self) -> Holdings {
         let (_, bytes) = self.store.size();
         let (max_bytes, lifetimes) = (self.store.max_bytes(), self.lifetimes());
         let mut held = Holdings {
@@ -37,15 +33,11 @@ impl ReportCache {
             refusals: 0,
             bytes,
             max_bytes,
-            oldest: None,
             ttl: lifetimes.ttl,
             served_until: lifetimes.ttl + lifetimes.stale_while_revalidate,
         };
         self.store.each(|entry| match entry.report() {
-            Some(_) => {
-                held.reports += 1;
-                held.oldest = held.oldest.max(Some(entry.age(now)));
-            }
+            Some(_) => held.reports += 1,
             None => held.refusals += 1,
         });
         held

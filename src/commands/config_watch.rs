@@ -98,8 +98,12 @@ impl ConfigWatch {
         }
         (self.tried, self.seen) = (content, None);
         let (sources, reloaded) = (self.sources.clone(), Arc::clone(live));
-        let reloaded =
-            spawn_blocking(move || reloaded.reload(read.and_then(|text| sources.parse(text.as_ref()))));
+        let reloaded = spawn_blocking(move || {
+            let origins = read.as_ref().map(|text| sources.origins(text.as_ref())).unwrap_or_default();
+            reloaded.reload(read.and_then(|text| sources.parse(text.as_ref())))?;
+            reloaded.come_from(origins);
+            Ok(())
+        });
         match reloaded.await {
             Ok(Ok(())) => {
                 self.refused = None;

@@ -44,6 +44,7 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
         let hangup = signals::hangup().map_err(Failure::Bug)?;
         let (stores, shared) = (open_state(&settings)?, shared_backend(&settings)?);
         let mut app = build(&settings, stores, shared, Environment::default()).await?;
+        app.live.come_from(sources.origins(text.as_ref()));
         let watch = ConfigWatch::new(sources, text);
         app.background.push(Box::pin(watch.run(Arc::clone(&app.live), hangup)));
         until_signalled(vec![(app, &settings)], |_| ()).await

@@ -67,6 +67,9 @@ impl BurnRate {
 // === impl QuotaMode ===
 
 impl QuotaMode {
+    /// The burn rates from which on refreshes are delayed, and stopped.
+    pub const BURN_RATES: [f64; 2] = [STRETCH.0, STOP.0];
+
     /// Each label of `quota_mode`.
     pub const ALL: [Self; 4] = [Self::Normal, Self::Throttled, Self::MissesOnly, Self::Exhausted];
 

@@ -80,7 +80,7 @@ section! {
     Admin {
         /// Where the admin port listens; port 0 lets the system choose.
         listen: SocketAddr,
-        /// The bearer token that may purge; unset: only a loopback peer may.
+        /// The bearer token that may purge and try reports; unset: only a loopback peer may.
         token_file: Option<SecretFile<SecretString>>,
     }
 }

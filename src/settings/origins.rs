@@ -35,6 +35,19 @@ pub struct StrayVariable {
     meant: Option<String>,
 }
 
+// === impl SettingOrigin ===
+
+impl SettingOrigin {
+    /// As `GET /config` names it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Variable(name) => name,
+        }
+    }
+}
+
 // === impl StrayVariable ===
 
 impl fmt::Display for StrayVariable {

@@ -42,6 +42,9 @@ def main(binary):
             with (Path(directory) / "links.csv").open(newline="") as table:
                 rows = list(csv.DictReader(table))
             assert rows and list(rows[0]) == COLUMNS and rows[0]["campaign_activity_id"] == activity, rows
+            drawn = run(sys.executable, "-c", recipe("py"), MPLBACKEND="Agg", HOME=directory)
+            assert drawn.returncode == 0 and (Path(directory) / "links.png").stat().st_size > 10_000, drawn.stderr
+
             assert run("sh", "-c", recipe("sh"), CLIENT_TOKEN="another").returncode != 0
 
             shown = run(sys.executable, "-c", recipe("python"))

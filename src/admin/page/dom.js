@@ -19,15 +19,31 @@ export const svg = (name, attributes = {}, ...children) => fill(document.createE
 // In place, so that a selection survives.
 export function set(node, text) {
   const shown = text ?? "";
-  if (node.textContent !== shown) node.textContent = shown;
+  if (node.textContent === shown) return;
+  if (node.childNodes.length !== 1) node.textContent = shown;
+  else node.firstChild.data = shown;
+}
+
+// Makes a node like another, and changes only what differs.
+function patch(old, fresh) {
+  if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
+  if (old.nodeType === Node.TEXT_NODE) return set(old, fresh.data);
+  for (const { name, value } of fresh.attributes) old.setAttribute(name, value);
+  old.tell = fresh.tell;
+  show(old, ...fresh.childNodes);
+}
+export function show(node, ...fresh) {
+  if (node.childNodes.length !== fresh.length) node.replaceChildren(...fresh);
+  else [...node.childNodes].forEach((child, at) => patch(child, fresh[at].nodeType ? fresh[at] : new Text(fresh[at])));
 }
 
 export const number = (value) => (value == null ? "–" : value.toLocaleString("en-US"));
+export const counted = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 export const percent = (share) => (share == null ? "–" : `${Math.round(share * 1000) / 10} %`);
 
 export function bytes(count) {
-  if (count < 1024) return `${count} B`;
-  return count < 1048576 ? `${(count / 1024).toFixed(0)} KiB` : `${(count / 1048576).toFixed(1)} MiB`;
+  const [unit, size] = count < 1024 ? ["B", 1] : count < 1048576 ? ["KiB", 1024] : ["MiB", 1048576];
+  return `${Number((count / size).toPrecision(3))} ${unit}`;
 }
 
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
@@ -54,13 +70,12 @@ export const utc = (milliseconds) => new Date(milliseconds).toISOString().slice(
 
 // A duration that is counted on until the next answer; the time itself is in its title.
 export function ticking(time, tell) {
-  const node = el("time", { datetime: time, title: time });
-  node.tick = () => set(node, tell(time));
-  node.tick();
+  const node = el("time", { datetime: time, title: time }, tell(time));
+  node.tell = tell;
   return node;
 }
 export function tick() {
-  for (const node of document.querySelectorAll("time")) if (node.tick) node.tick();
+  for (const node of document.querySelectorAll("time")) set(node, node.tell(node.dateTime));
 }
 
 export function table(columns, rows) {
@@ -68,10 +83,12 @@ export function table(columns, rows) {
   const cell = (value) => el("td", { class: (value?.textContent ?? String(value)).length > 40 ? "wide" : null }, value ?? "–");
   return el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map(cell)))));
 }
+// One that may be wider than the page.
+export const scroll = (...children) => el("div", { class: "scroll", tabindex: 0 }, ...children);
 
 export function copyButton(text) {
   // There is no clipboard where the page came by plain HTTP from another machine.
   const copied = () => navigator.clipboard.writeText(text).then(() => set(button, "Copied"));
-  const button = el("button", { type: "button", onclick: copied, disabled: navigator.clipboard ? null : "" }, "Copy");
+  const button = el("button", { onclick: copied, disabled: navigator.clipboard ? null : "" }, "Copy");
   return button;
 }

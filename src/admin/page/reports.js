@@ -1,6 +1,7 @@
 // The list of reports held, and the explanation of one.
 
-import { $, bytes, copyButton, duration, el, number, set, svg, until } from "/ui/dom.js";
+import { $, bytes, copyButton, counted, duration, el, number, set, svg, until } from "/ui/dom.js";
+import { line, rect } from "/ui/plots.js";
 
 const COLUMNS = [
   ["id", "Report"], [null, "Form"], ["trouble", "State"], ["age", "Age"], ["next_refresh", "Next refresh"],
@@ -15,7 +16,7 @@ let ask, explainRow;
 export function startReports(request, open) {
   [ask, explainRow] = [request, open];
   const head = el("tr", {}, ...COLUMNS.map(([sort, name]) => {
-    const button = sort && el("button", { type: "button", onclick: () => sortBy(sort) }, name);
+    const button = sort && el("button", { onclick: () => sortBy(sort) }, name);
     return el("th", { scope: "col", class: NUMERIC.test(name) ? "num" : null, "data-sort": sort }, button || name);
   }));
   $("list").tHead.append(head);
@@ -44,7 +45,7 @@ function isHeld() {
 }
 
 export async function loadReports(anew = false) {
-  const query = new URLSearchParams({ sort: order.sort, order: order.order, page: order.page });
+  const query = new URLSearchParams(order);
   const part = $("filter").value.trim();
   if (part) query.set("q", part);
   for (const id of ["trouble", "empty"]) if ($(id).checked) query.set(id, "1");
@@ -88,11 +89,11 @@ function render(list, anew) {
   set($("none"), filtered ? "No report is like that." : `No report has been asked for. Paste an id below, or point a dashboard at ${dataPort}.`);
 }
 
-let dataPort = "the data port";
+export let dataPort = "the data port";
 export const dataPortIs = (address) => (dataPort = address);
 
 function row(item) {
-  const open = el("button", { type: "button", class: "id", onclick: () => explainRow(item.id) }, item.id);
+  const open = el("button", { class: "id", onclick: () => explainRow(item.id) }, item.id);
   const first = el("td", {}, open, " ", copyButton(item.id));
   return el("tr", {}, first, ...COLUMNS.slice(1).map(([, name]) => el("td", { class: NUMERIC.test(name) ? "num" : name === "Last error" ? "wide" : null })));
 }
@@ -104,7 +105,7 @@ function update(node, item) {
     duration(item.unchanged_for_seconds), number(item.links), number(item.clicks), number(item.hits), bytes(item.bytes), item.last_error ?? "–",
   ];
   values.forEach((value, at) => set(node.cells[at + 1], value));
-  node.cells[2].className = item.last_error ? "bad" : item.answer === "refusal" || state === "too old" ? "fair" : "";
+  node.cells[2].className = item.last_error ? "red" : item.answer === "refusal" || state === "too old" ? "amber" : "";
 }
 
 // The lifetime as a bar: fresh, refreshed behind, kept for errors, and now.
@@ -114,9 +115,9 @@ function lifetime(held) {
   // By the cube root, since the last part is a hundred times as long as the first.
   const x = (age) => (Math.cbrt(Math.min(age, end)) / Math.cbrt(end)) * width;
   const words = `fresh until ${duration(fresh)}, refreshed behind until ${duration(behind)}, kept for errors until ${duration(kept)}; now ${duration(held.age_seconds)}`;
-  const part = (from, to, kind) => svg("rect", { class: kind, x: x(from), y: 4, width: Math.max(x(to) - x(from), 0), height: 12 });
+  const part = (from, to, kind) => rect(kind, x(from), 4, Math.max(x(to) - x(from), 0), 12);
   const bar = svg("svg", { viewBox: `0 0 ${width} 20`, role: "img" }, svg("title", {}, words));
-  bar.append(part(0, fresh, "f-green"), part(fresh, behind, "f-blue"), part(behind, kept, "band"), svg("line", { class: "now", x1: x(held.age_seconds), x2: x(held.age_seconds), y1: 0, y2: 20, "stroke-width": 3 }));
+  bar.append(part(0, fresh, "green"), part(fresh, behind, "blue"), part(behind, kept, "band"), line(x(held.age_seconds), 0, x(held.age_seconds), 20, "now"));
   return el("div", {}, bar, el("p", { class: "quiet" }, words));
 }
 
@@ -125,17 +126,17 @@ function formOf(report) {
   const parts = [el("h3", {}, name), el("p", {}, `${report.next[0].toUpperCase()}${report.next.slice(1)}.`)];
   if (held) {
     parts.push(lifetime(held));
-    parts.push(el("p", {}, `${number(held.links)} links, ${number(held.clicks)} clicks, unchanged for ${duration(held.unchanged_for_seconds)}; ${held.source}, lifetime by: ${held.lifetime.why}`));
+    parts.push(el("p", {}, `${counted(held.links, "link")}, ${counted(held.clicks, "click")}, unchanged for ${duration(held.unchanged_for_seconds)}; ${held.source}, lifetime by: ${held.lifetime.why}`));
     if (held.plan) parts.push(el("p", {}, `Its answers have missed about ${held.plan.owes} clicks; at ${held.plan.price} it is refreshed. About ${held.plan.clicks_per_hour} clicks an hour.`));
   }
   const failure = held?.last_refresh_error ?? report.last_fetch_error;
-  if (failure) parts.push(el("p", { class: "bad" }, `Last error: ${failure.error} (${failure.failures} in a row, next try in ${duration(failure.next_try_in_seconds)}).`));
+  if (failure) parts.push(el("p", { class: "red" }, `Last error: ${failure.error} (${failure.failures} in a row, next try in ${duration(failure.next_try_in_seconds)}).`));
   return el("div", {}, ...parts);
 }
 
 export function explained(told, actions) {
   const [last] = told.clicks?.changes ?? [];
-  const clicks = last && el("p", {}, `Last change: ${last.difference} clicks, ${duration(last.seconds_ago)} ago.`);
+  const clicks = last && el("p", {}, `Last change: ${counted(last.difference, "click")}, ${duration(last.seconds_ago)} ago.`);
   $("detail").replaceChildren(el("h3", {}, told.id), clicks ?? "", ...told.reports.map(formOf), el("p", { class: "bar" }, ...actions));
   $("detail").hidden = false;
   $("detail").focus();

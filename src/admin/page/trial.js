@@ -1,6 +1,7 @@
 // Try it: what a request would cost, then the answer with what it means.
 
-import { $, copyButton, duration, el, number, percent, set, table } from "/ui/dom.js";
+import { $, copyButton, counted, duration, el, number, percent, scroll, set, table } from "/ui/dom.js";
+import { dataPort } from "/ui/reports.js";
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 let send, told, cost = null;
@@ -41,7 +42,7 @@ async function price() {
   const { held, next, cost_calls } = (await answer.json()).reports.find((report) => report.no_clicks === form());
   const left = told()?.calls.remaining, of = left == null ? "" : ` of ${number(left)} left today`;
   cost = cost_calls;
-  const words = cost ? `costs ${cost} call${of}` : "costs nothing";
+  const words = cost ? `costs ${counted(cost, "call")}${of}` : "costs nothing";
   set($("cost"), `${held ? `Held, ${duration(held.age_seconds)} old` : "Not held"}: ${words}. ${next[0].toUpperCase()}${next.slice(1)}.`);
   $("try").disabled = false;
 }
@@ -55,7 +56,7 @@ async function run() {
   $("try").disabled = true;
   const answer = await send(`/try/${id}${all === "true" ? "?no_clicks=true" : ""}`, { method: "POST", headers });
   if (answer) await showAnswer(id, all, answer);
-  else $("result").replaceChildren(el("p", { class: "bad" }, "No answer."));
+  else $("result").replaceChildren(el("p", { class: "red" }, "No answer."));
   $("result").focus();
   price();
 }
@@ -78,7 +79,7 @@ async function showAnswer(id, all, answer) {
     parts.push(el("p", {}, text));
   }
   if (report && answer.ok) parts.push(...links(report));
-  else if (report) parts.push(el("p", { class: "bad" }, `${report.error_key}: ${report.error_message}`));
+  else if (report) parts.push(el("p", { class: "red" }, `${report.error_key}: ${report.error_message}`));
   if (report) parts.push(el("details", {}, el("summary", {}, "JSON, as it came"), el("pre", {}, JSON.stringify(report, null, 2))));
   if (answer.ok) parts.push(...recipes(id, all));
   $("result").replaceChildren(...parts);
@@ -90,9 +91,9 @@ function links(report) {
   const sum = counts.reduce((total, link) => total + (link.unique_clicks || 0), 0);
   const rows = counts.map(({ link_url, unique_clicks }) => {
     const share = sum ? unique_clicks / sum : 0;
-    return [address(String(link_url)), number(unique_clicks), el("meter", { value: share, "aria-label": "share" }), percent(share)];
+    return [address(String(link_url)), number(unique_clicks), el("span", {}, el("meter", { value: share, "aria-label": "share" }), ` ${percent(share)}`)];
   });
-  return [el("p", {}, `${number(counts.length)} links, ${number(sum)} unique clicks.`), el("div", { class: "scroll", tabindex: "0" }, table(["Link", "Unique clicks", "", "Share"], rows))];
+  return [el("p", {}, `${counted(counts.length, "link")}, ${counted(sum, "unique click")}.`), scroll(table(["Link", "Unique clicks", "Share"], rows))];
 }
 
 // Text; a link only to the web, and nobody there learns where it was clicked.
@@ -106,11 +107,11 @@ function address(text) {
 }
 
 function recipes(id, all) {
-  const base = `http://${told().process.data_port}`, path = `/v3/reports/email_reports/${id}/links`;
+  const base = dataPort, path = `/v3/reports/email_reports/${id}/links`;
   const query = all === "true" ? "?no_clicks=true" : "", url = base + path + query;
   const list = [["curl", `curl -s '${url}'`],
     ["Python", `import requests; links = requests.get("${url}").json()["link_click_counts"]`],
     ["Power Query", `Json.Document(Web.Contents("${base}", [RelativePath="${path.slice(1)}"${query && ', Query=[no_clicks="true"]'}]))[link_click_counts]`],
     ["Infinity (Grafana)", `JSON, parser Backend, URL ${url}, root selector link_click_counts`]];
-  return [el("h3", {}, "The same elsewhere"), ...list.map(([name, text]) => el("div", {}, el("p", { class: "bar" }, name, copyButton(text)), el("pre", {}, text)))];
+  return [el("h3", {}, "Elsewhere"), ...list.map(([name, text]) => el("div", {}, el("p", { class: "bar" }, name, copyButton(text)), el("pre", {}, text)))];
 }

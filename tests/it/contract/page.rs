@@ -34,6 +34,9 @@ async fn a_browser_gets_the_page_with_the_sentence_of_now_and_others_a_list_of_r
     proxy.get(&path(1)).await;
     assert!(get(&proxy, "/", &[HTML]).await.text().contains("Constant Contact refuses the access token"));
     assert!(!page.text().contains("{{"), "{}", page.text());
+    let small = get(&proxy, "/", &[HTML, ("accept-encoding", "gzip")]).await;
+    assert_eq!((small.header("content-encoding"), small.header("vary")), ("gzip", "accept-encoding"));
+    assert!(small.body.len() < page.body.len() / 2, "{} bytes", small.body.len());
     let list = get(&proxy, "/", &[]).await;
     assert_eq!((list.status, list.header("content-type")), (200, "text/plain; charset=utf-8"));
     assert!(list.text().contains("/status"), "{}", list.text());

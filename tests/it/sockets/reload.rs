@@ -78,6 +78,8 @@ async fn a_changed_config_map_is_taken_over_under_load_without_a_failed_request_
     shows(&proxy, "/cache/ttl", "1h".into()).await;
     shows(&proxy, "/quota/per_day", 5_000.into()).await;
     assert_eq!(config(&proxy).await["cache"]["empty_ttl"], "9m");
+    shows(&proxy, "/origins/cache.ttl", "file".into()).await;
+    shows(&proxy, "/origins/cache.empty_ttl", "LINK_REPORT_PROXY__CACHE__EMPTY_TTL".into()).await;
     mounted.swap_in("..3", USUAL);
     proxy.sighup();
     shows(&proxy, "/quota/per_day", 10_000.into()).await;
