@@ -81,7 +81,9 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         labels::announce(&metrics);
         metrics.state.damaged_files(damaged_files);
-        metrics.requests.connections_limit(settings.server.max_connections.get());
+        metrics
+            .requests
+            .connections_limit(crate::server::most_connections(settings.server.max_connections).get());
         if let Some(disk) = disk {
             let durable = metrics.durable_state();
             metrics.before_scrape(move || durable.set(disk.is_good().into()));

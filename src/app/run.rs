@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::App;
 use crate::{
     admin::Admin,
-    server::{ConnectionLimits, Listener},
+    server::{ConnectionLimits, Listener, most_connections},
     settings::{Settings, variable},
 };
 
@@ -55,8 +55,16 @@ pub async fn run(
     let App { front, admin, plan, snapshot, membership, live: _, background } = app;
     let limits =
         ConnectionLimits { head: settings.server.header_timeout, idle: settings.server.idle_timeout };
-    let (data, data_address) =
-        bind("server.listen", settings.server.listen, settings.server.max_connections, limits)?;
+    let (wanted, most) = (settings.server.max_connections, most_connections(settings.server.max_connections));
+    if most < wanted {
+        tracing::warn!(
+            wanted,
+            most,
+            "server.max_connections is more than the process may open: raise the limit of open files (ulimit -n, \
+             LimitNOFILE=) or lower the setting"
+        );
+    }
+    let (data, data_address) = bind("server.listen", settings.server.listen, most, limits)?;
     let (second, admin_address) = bind("admin.listen", settings.admin.listen, ADMIN_CONNECTIONS, limits)?;
     let data = data.counted_by(admin.metrics.requests.connections().clone());
 

@@ -12,6 +12,7 @@ mod outcome;
 mod output;
 mod plan;
 mod probe;
+mod process_limits;
 mod serve;
 mod shell_files;
 mod signals;

@@ -17,6 +17,7 @@ use tokio::{runtime::Builder, sync::oneshot};
 use super::{
     CommandOutcome, Failure,
     config_watch::ConfigWatch,
+    process_limits,
     signals::{self, Signals},
 };
 use crate::{
@@ -54,6 +55,7 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
 /// Runs a command's work on a new runtime. Does not wait for tasks that are still running afterwards, such as a read from
 /// a disk that hangs.
 pub(super) fn block_on(settings: &Settings, work: impl Future<Output = CommandOutcome>) -> CommandOutcome {
+    process_limits::set();
     let mut builder = Builder::new_multi_thread();
     if let Some(workers) = settings.server.workers {
         builder.worker_threads(workers.get());

@@ -7,6 +7,10 @@ use super::{
     json_object::object, link_totals::LinkTotals,
 };
 
+/// The most links of a report; an email has some dozens. A body of `upstream.max_body` has room for four million of two bytes
+/// each, and a table takes up to 200 bytes for each of them.
+const MAX_LINKS: u32 = 100_000;
+
 /// A link report whose bytes have been checked. They are kept exactly as the upstream sent them: key order,
 /// spacing, unknown fields and number formats reach the caller unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,12 @@ pub enum InvalidReport {
     /// The connection ended before the body was complete.
     #[error("the body was cut off")]
     Truncated,
+    /// More links than an email can have: tables of them would take many times the memory of the body.
+    #[error("the body has more than {limit} links")]
+    TooManyLinks {
+        /// How many are accepted.
+        limit: u32,
+    },
     /// Longer than `upstream.max_body`, as sent or decoded.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
@@ -59,7 +69,7 @@ impl InvalidReport {
     pub(super) const fn proxy_error(&self) -> Option<&'static str> {
         match self {
             Self::Truncated => Some("http_response_incomplete"),
-            Self::TooLarge { .. } => Some("http_response_body_size"),
+            Self::TooLarge { .. } | Self::TooManyLinks { .. } => Some("http_response_body_size"),
             Self::Encoding => Some("http_response_content_coding"),
             Self::Malformed | Self::NoStatistics | Self::Missing(_) | Self::OtherActivity => None,
         }
@@ -73,7 +83,8 @@ impl LinkReport {
     /// the clicks on the way.
     ///
     /// # Errors
-    /// [`InvalidReport::Malformed`], [`InvalidReport::Missing`] or [`InvalidReport::OtherActivity`].
+    /// [`InvalidReport::Malformed`], [`InvalidReport::Missing`], [`InvalidReport::OtherActivity`] or
+    /// [`InvalidReport::TooManyLinks`].
     pub fn parse(id: ActivityId, body: &[u8]) -> Result<Self, InvalidReport> {
         // serde_json skips unknown strings without looking at their encoding, but JSON is UTF-8 (RFC 8259 §8.1).
         let text = std::str::from_utf8(body).map_err(|_| InvalidReport::Malformed)?;
@@ -81,6 +92,9 @@ impl LinkReport {
             object(text).ok_or(InvalidReport::Malformed)?;
         let named = campaign_activity_id.ok_or(InvalidReport::Missing("campaign_activity_id"))?;
         let totals = link_click_counts.ok_or(InvalidReport::Missing("link_click_counts"))?;
+        if totals.links > MAX_LINKS {
+            return Err(InvalidReport::TooManyLinks { limit: MAX_LINKS });
+        }
         match ActivityId::parse(named.as_bytes()) {
             Ok(named) if named == id => Ok(Self { representation: Representation::new(body), totals }),
             Ok(_) | Err(InvalidActivityId) => Err(InvalidReport::OtherActivity),
@@ -195,6 +209,18 @@ mod tests {
         let x = latin1.iter().rposition(|byte| *byte == b'x').unwrap();
         latin1[x] = 0xe9;
         assert_eq!(parse(latin1), Err(Malformed), "JSON is UTF-8");
+    }
+
+    #[test]
+    fn a_report_has_a_hundred_thousand_links_at_most() {
+        let links = |count: usize| {
+            format!(
+                r#"{{"campaign_activity_id":"{ID}","link_click_counts":[{}]}}"#,
+                vec!["0"; count].join(",")
+            )
+        };
+        assert_eq!(parse(links(100_000)).map(|report| report.links()), Ok(100_000));
+        assert_eq!(parse(links(100_001)), Err(InvalidReport::TooManyLinks { limit: 100_000 }));
     }
 
     #[test]

@@ -104,17 +104,30 @@ impl Listener {
         let _never = drain.run_until_cancelled(accepting).await;
     }
 
+    /// The next connection. Where accepting fails, the connection that was idle the longest is closed: its file descriptor
+    /// is the next one's.
     async fn accept(&self) -> (TcpStream, SocketAddr) {
+        let mut failures = 0_u32;
         let (stream, peer) = loop {
             match self.socket.accept().await {
                 Ok(accepted) => break accepted,
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection, retrying in 100 ms");
+                    if failures == 0 {
+                        tracing::warn!(
+                            %error,
+                            "cannot accept a connection: closing one that is idle, and trying again every 100 ms"
+                        );
+                    }
+                    failures = failures.saturating_add(1);
+                    self.connections.close_quietest(Instant::now());
                     sleep(PAUSE).await;
                 }
             }
         };
+        if failures > 0 {
+            tracing::info!(failures, "accepting connections again");
+        }
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot turn off Nagle's algorithm");
         }

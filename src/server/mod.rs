@@ -11,6 +11,7 @@ mod beside;
 mod body;
 mod browser_guard;
 mod connection;
+mod descriptors;
 mod handles;
 mod listener;
 
@@ -20,4 +21,5 @@ pub use body::Body;
 pub(crate) use body::Chunk;
 pub(crate) use browser_guard::{BrowserGuard, BrowserRefusal, SEC_FETCH_SITE};
 pub use connection::{ConnectionLimits, serve_connection};
+pub(crate) use descriptors::most_connections;
 pub(crate) use listener::Listener;

@@ -10,7 +10,7 @@ use hyper_util::{
     client::proxy::matcher::Matcher,
     rt::{TokioExecutor, TokioIo},
 };
-use rcgen::{CertifiedKey, KeyPair};
+use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -35,8 +35,14 @@ struct TlsServer {
 
 impl TlsServer {
     async fn start(alpn: &[&str]) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed(["localhost".to_owned(), NAME.to_owned()]).unwrap();
+        Self::certified_until(4096, alpn).await
+    }
+
+    async fn certified_until(year: i32, alpn: &[&str]) -> Self {
+        let mut certificate = CertificateParams::new(["localhost".to_owned(), NAME.to_owned()]).unwrap();
+        certificate.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let signing_key = KeyPair::generate().unwrap();
+        let cert = certificate.self_signed(&signing_key).unwrap();
         let mut pem = tempfile::NamedTempFile::new().unwrap();
         pem.write_all(cert.pem().as_bytes()).unwrap();
         let acceptor = TlsAcceptor::from(server_config(cert.der().clone(), &signing_key, alpn));
@@ -127,6 +133,16 @@ async fn a_certificate_that_is_not_trusted_or_of_another_name_is_refused() {
     assert_eq!(get(&format!("https://localhost:{}", server.port), &options()).await, refused);
     let other_name = format!("https://127.0.0.1:{}", server.port);
     assert_eq!(get(&other_name, &server.options()).await, refused);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_refused() {
+    for (year, accepted) in [(2024, false), (4096, true)] {
+        let server = TlsServer::certified_until(year, &[]).await;
+        let got = get(&format!("https://localhost:{}", server.port), &server.options()).await;
+        let refused = Err(Cause::Upstream(UpstreamFailure::Unreachable(Unreachable::Certificate)));
+        assert_eq!(got, if accepted { Ok(Version::HTTP_11) } else { refused });
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod contract;
 mod cycles;
 mod day;
 mod derivation;
+mod faults;
 mod fleet;
 mod kill;
 mod labels;

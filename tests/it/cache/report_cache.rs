@@ -101,7 +101,7 @@ async fn a_purge_takes_both_reports_of_an_activity_or_everything() {
 #[tokio::test(start_paused = true)]
 async fn an_encode_whose_asker_hangs_up_is_not_begun_again_and_is_weighed() {
     let mut harness = CacheHarness::new();
-    harness.hold(key(1), report(key(1), 400_000, 1)).await;
+    harness.hold(key(1), report(key(1), 100_000, 1)).await;
     let (entry, before) = (harness.memory().peek(&key(1)).unwrap(), harness.metric("cache_bytes"));
     let asker = {
         let (memory, entry) = (std::sync::Arc::clone(harness.cache.memory()), Arc::clone(&entry));

@@ -282,7 +282,7 @@ async fn readiness_is_tied_to_listening_and_draining_and_to_nothing_else() {
     assert_eq!(proxy.get(&path(1)).await.status, 502);
     proxy.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::All);
     proxy.get(&path(1)).await;
-    assert_eq!(proxy.admin("/readyz").await.status, 200);
+    assert_eq!((proxy.admin("/readyz").await.status, proxy.admin("/livez").await.status), (200, 200));
     proxy.admin.readiness.draining();
     assert_eq!((proxy.admin("/readyz").await.status, proxy.admin("/livez").await.status), (503, 200));
 }

@@ -7,7 +7,7 @@ use http::Method;
 use http_body_util::Full;
 use link_report_proxy::{
     report::Unreachable,
-    simulator::{BodyShape, Fault, Limit, Scope},
+    simulator::{BodyShape, Fault, Limit, Scope, synthetic_id},
 };
 
 use super::snapshot;
@@ -84,6 +84,7 @@ fn rows() -> Vec<Row> {
         invalid("no array", Fault::NoArray, "received-status=200"),
         invalid("no field", Fault::Body("{}".into()), "received-status=200"),
         invalid("another activity", Fault::WrongActivity, "received-status=200"),
+        invalid("a million links", Fault::Body(million_links().into()), "error=http_response_body_size; received-status=200"),
         invalid("truncated", Fault::Truncate, "error=http_response_incomplete; received-status=200"),
         invalid("over the cap", Fault::Huge, "error=http_response_body_size; received-status=200"),
         invalid("gzip over the cap", Fault::GzipBomb, "error=http_response_body_size; received-status=200"),
@@ -101,6 +102,12 @@ fn rows() -> Vec<Row> {
         row("a bug", Trouble::Connection(Connection::Panic), 500, "internal_error", None, ""),
         row("no token", Trouble::NoToken, 503, "token_unavailable", None, ""),
     ]
+}
+
+/// Of the report that is asked for, in a body that is not over the cap.
+fn million_links() -> String {
+    let (id, links) = (synthetic_id(ASKED, 2), vec!["0"; 1_000_000].join(","));
+    format!(r#"{{"campaign_activity_id":"{id}","link_click_counts":[{links}]}}"#)
 }
 
 fn row(

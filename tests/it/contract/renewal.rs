@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use link_report_proxy::simulator::{Fault, Options, RefreshTokenPolicy, Scope, Simulator, TOKEN_PATH};
+use link_report_proxy::simulator::{Fault, Limit, Options, RefreshTokenPolicy, Scope, Simulator, TOKEN_PATH};
 use secrecy::ExposeSecret as _;
 
 use crate::support::in_process::{InProcess, OLD, path, timed};
@@ -48,6 +48,58 @@ async fn a_refused_token_costs_one_renewal_and_one_retry_and_no_failure() {
     proxy.vendor.revoke_access_tokens();
     assert_eq!(proxy.get(&path(2)).await.status, 200);
     assert_eq!((proxy.vendor.token_calls(), proxy.vendor.calls()), (2, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn forty_callers_whose_token_is_refused_are_one_token_call_and_no_failure() {
+    let proxy = renewing();
+    assert_eq!(proxy.get(&path(0)).await.status, 200);
+    proxy.vendor.inject(Fault::Latency(Duration::from_millis(100)), Scope::All);
+    proxy.vendor.inject(Fault::Latency(Duration::from_secs(1)), Scope::TokenCalls);
+    proxy.vendor.revoke_access_tokens();
+    let asked: Vec<_> = (1..=40).map(|number| proxy.get_meanwhile(&path(number))).collect();
+    for answer in asked {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+    assert_eq!((proxy.vendor.token_calls(), proxy.vendor.calls()), (2, 1 + 2 * 40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_403_is_no_reason_to_renew_the_token() {
+    let proxy = renewing();
+    assert_eq!(proxy.get(&path(0)).await.status, 200);
+    proxy.vendor_fails(403);
+    for number in 1..=10 {
+        assert_eq!(proxy.get(&path(number)).await.json()["error_key"], "upstream_forbidden");
+    }
+    assert_eq!((proxy.vendor.token_calls(), proxy.vendor.calls()), (1, 11));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_token_endpoint_says_429_it_is_left_alone_and_what_is_held_goes_on() {
+    // The simulated endpoint uses the refresh token up before it says 429.
+    let options = Options { rotation: RefreshTokenPolicy::LongLived, ..Options::default() };
+    let proxy = renewing_in_front_of(options, &[]);
+    let minute = Duration::from_secs(60);
+    assert_eq!(proxy.get(&path(0)).await.status, 200);
+    let throttled = Fault::Throttle { limit: Limit::PerSecond, retry_after: Some(30 * minute) };
+    proxy.vendor.inject(throttled, Scope::TokenCalls);
+    tokio::time::sleep(DAY - minute).await;
+    let held = proxy.get(&path(1)).await;
+    assert_eq!(held.status, 200, "the old token is good still");
+    // Due at about four fifths of the day, and then every half an hour.
+    let calls = proxy.vendor.token_calls();
+    assert!((8..=12).contains(&calls), "{calls}");
+    tokio::time::sleep(2 * minute).await;
+    let answer = proxy.get(&path(1)).await;
+    assert_eq!((answer.status, answer.cache_status(), &answer.body), (200, "hit; ttl=180", &held.body));
+    tokio::time::sleep(OLD).await;
+    let answer = proxy.get(&path(1)).await;
+    assert_eq!((answer.status, &answer.body), (200, &held.body), "{}", answer.cache_status());
+    assert_eq!(proxy.get(&path(2)).await.json()["error_key"], "token_unavailable");
+    proxy.vendor.clear_faults();
+    tokio::time::sleep(31 * minute).await;
+    assert_eq!(proxy.get(&path(2)).await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]

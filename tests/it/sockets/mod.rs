@@ -3,11 +3,14 @@
 mod attacks;
 mod commands;
 mod damaged_state;
+mod descriptors;
 mod drain;
 mod flood;
+mod full_disk;
 mod hostile;
 mod keep_alive;
 mod ledger;
+mod log_lines;
 mod log_pipe;
 mod probe;
 mod reload;

@@ -110,6 +110,24 @@ async fn at_the_cap_of_connections_nobody_who_waits_for_an_answer_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_idle_connections_stays_at_the_cap_and_keeps_nobody_else_waiting() {
+    const CAP: usize = 100;
+    let upstream = Upstream::start().await;
+    let settings = [PATIENT[0], PATIENT[1], ("server.max_connections", "100")];
+    let proxy = Proxy::start(&upstream, &settings).await;
+    let mut held = Vec::new();
+    for number in 0..5 * CAP {
+        held.push(Wire::connect(proxy.data).await);
+        if number % CAP == 0 {
+            assert_eq!(proxy.admin("/livez").await.status, 200);
+            assert!(proxy.metric("link_report_proxy_connections_open").await <= CAP as f64);
+        }
+    }
+    assert_eq!(proxy.get(&path(&synthetic(1, 1))).await.status, 200);
+    assert_eq!(proxy.admin("/readyz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_that_say_nothing_keep_no_probe_from_the_admin_port() {
     // As many as the admin port takes, and more.
     const MANY: usize = 80;

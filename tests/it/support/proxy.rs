@@ -1,12 +1,13 @@
 //! The real binary as a child process.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -56,8 +57,21 @@ pub(crate) fn environment(settings: &[(&str, &str)]) -> Vec<(String, String)> {
 impl Run {
     /// Starts the binary with nothing in its environment but `environment`.
     pub(crate) fn start(arguments: &[&str], environment: &[(String, String)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_link-report-proxy"))
-            .args(arguments)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_link-report-proxy"));
+        command.args(arguments);
+        Self::spawn(command, environment)
+    }
+
+    /// `serve` in a process that has been prepared by these lines of bash.
+    pub(crate) fn serve_after(script: &str, environment: &[(String, String)]) -> Self {
+        let mut command = Command::new("bash");
+        let script = format!("{script} && exec \"$0\" serve");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_link-report-proxy")]);
+        Self::spawn(command, environment)
+    }
+
+    fn spawn(mut command: Command, environment: &[(String, String)]) -> Self {
+        let mut child = command
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -137,6 +151,11 @@ impl Run {
 impl Proxy {
     /// Starts `serve` in front of `upstream`, on free ports, and waits until it listens.
     pub(crate) async fn start(upstream: &Upstream, settings: &[(&str, &str)]) -> Self {
+        Self::listening(Run::start(&["serve"], &Self::environment(upstream, settings))).await
+    }
+
+    /// The settings of a proxy in front of `upstream`, on free ports.
+    pub(crate) fn environment(upstream: &Upstream, settings: &[(&str, &str)]) -> Vec<(String, String)> {
         let base_url = upstream.base_url();
         let token = upstream.sim.access_token();
         let mut all = vec![
@@ -154,12 +173,16 @@ impl Proxy {
         }
         // Later wins, as everywhere.
         all.extend_from_slice(settings);
-        Self::listening(Run::start(&["serve"], &environment(&all))).await
+        environment(&all)
     }
 
     /// Waits until a run says where it listens.
     pub(crate) async fn listening(mut run: Run) -> Self {
         let addresses = |line: &str| {
+            if let Some((_, text)) = line.split_once("listening data=") {
+                let (data, rest) = text.split_once(" admin=")?;
+                return Some((data.parse().ok()?, rest.split(' ').next()?.parse().ok()?));
+            }
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
             let says = |key: &str| line[key].as_str().or_else(|| line["fields"][key].as_str());
             let address = |key| says(key)?.parse::<SocketAddr>().ok();
@@ -192,10 +215,34 @@ impl Proxy {
         sum_of_series(&self.metrics().await, prefix).unwrap_or_default()
     }
 
+    /// What the kernel says of the process, by the file's name in `/proc`.
+    pub(crate) fn proc(&self, file: &str) -> PathBuf {
+        Path::new("/proc").join(self.run.pid().as_raw_pid().to_string()).join(file)
+    }
+
+    /// From now on the process may open no further file, or but a few.
+    pub(crate) fn limit_open_files(&self) {
+        let open = std::fs::read_dir(self.proc("fd")).expect("a living child");
+        let open = open.filter_map(|file| file.ok()?.file_name().to_str()?.parse::<u64>().ok());
+        let open: BTreeSet<_> = open.collect();
+        // Above its own, and below those that it has inherited from whoever runs the tests.
+        let is_end = |number: &u64| (*number..number + 16).all(|next| !open.contains(&next));
+        self.limit(Resource::Nofile, (0..).find(is_end));
+    }
+
+    /// From now on no file of the process may grow, or be written to, as on a disk that is full; or any may again.
+    pub(crate) fn limit_file_size(&self, most: Option<u64>) {
+        self.limit(Resource::Fsize, most);
+    }
+
+    fn limit(&self, resource: Resource, most: Option<u64>) {
+        let limit = Rlimit { current: most, ..getrlimit(resource) };
+        prlimit(Some(self.run.pid()), resource, limit).expect("a limit");
+    }
+
     /// Resident memory in KiB, as the kernel counts it.
     pub(crate) fn resident_kib(&self) -> u64 {
-        let status = Path::new("/proc").join(self.run.pid().as_raw_pid().to_string()).join("status");
-        let status = std::fs::read_to_string(status).expect("a living child");
+        let status = std::fs::read_to_string(self.proc("status")).expect("a living child");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
     }
