@@ -25,5 +25,6 @@ mod sdk;
 mod secrets;
 mod sockets;
 mod support;
+mod traces;
 mod upstream_call;
 mod words;
