@@ -21,11 +21,12 @@ const ROUTE: &str = "http.route";
 const TEMPLATE: &str = "url.template";
 const STATUS: &str = "http.response.status_code";
 const ERROR: &str = "error.type";
+const RESENDS: &str = "http.request.resend_count";
 const SERVER: &str = "server.address";
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Fields of our spans, and their names for the receiver.
-const NAMES: [(&str, &str); 8] = [
+const NAMES: [(&str, &str); 7] = [
     ("method", METHOD),
     ("id", "link_report_proxy.activity_id"),
     ("no_clicks", "link_report_proxy.no_clicks"),
@@ -33,7 +34,6 @@ const NAMES: [(&str, &str); 8] = [
     ("request_id", "link_report_proxy.request_id"),
     ("generation", "link_report_proxy.token_generation"),
     ("upstream_request_id", "link_report_proxy.upstream_request_id"),
-    ("number", "http.request.resend_count"),
 ];
 
 /// A caller asks for the resource of this route, with this path, which is known to be one of ours.
@@ -137,8 +137,19 @@ fn renamed(KeyValue { key, value, .. }: KeyValue) -> Option<KeyValue> {
             Some(KeyValue::new(METHOD, "_OTHER"))
         }
         // The first attempt sends nothing again.
-        ("number", Value::I64(1)) => None,
-        ("number", Value::I64(number)) => Some(KeyValue::new(name?, number - 1)),
+        ("number", number) => {
+            let again = integer(&number)? - 1;
+            (again > 0).then(|| KeyValue::new(RESENDS, again))
+        }
+        ("generation", generation) => Some(KeyValue::new(name?, integer(&generation)?)),
         (_, value) => Some(KeyValue::new(name.unwrap_or(key), value)),
+    }
+}
+
+/// Unsigned numbers come as text from the bridge.
+fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::I64(number) => Some(*number),
+        other => other.as_str().parse().ok(),
     }
 }
