@@ -23,7 +23,7 @@
 //! | 1 | [`refresh`] | when a report is worth a call: campaigns, the rule, the price of a call; pure |
 //! | 1 | [`middleware`] | layers made of an `async fn(request, next)` |
 //! | 1 | [`settings`] | every setting: defaults, file, environment, and their checks |
-//! | 1 | [`telemetry`] | metrics and logs |
+//! | 1 | [`telemetry`] | metrics, logs and traces |
 //! | 1 | `simulator` | a simulated Constant Contact, for tests and, with the feature `demo`, for that command |
 //! | 0 | `backoff` | exponential back-off and jitter |
 //! | 0 | `outage` | logs a repeated failure once |

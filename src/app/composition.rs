@@ -29,7 +29,7 @@ use crate::{
     settings::Settings,
     shared::Membership,
     state::StateStores,
-    telemetry::Metrics,
+    telemetry::{Metrics, traces::TraceFlush},
 };
 
 /// The app, built but not running: no port is open, and no call was made.
@@ -46,6 +46,9 @@ pub struct App {
     pub membership: Option<Arc<Membership>>,
     /// The settings in force, which can be reloaded.
     pub live: Arc<LiveSettings>,
+    /// The spans that wait to be exported, to be sent at the end; `None`: there are no traces, or whoever exports them
+    /// outlives this app.
+    pub traces: Option<TraceFlush>,
     /// Background tasks, to be run while the ports are open; none of them completes.
     pub background: Vec<BoxFuture<'static, ()>>,
 }
@@ -207,6 +210,6 @@ impl App {
         };
         let (front, admin, live) = (Arc::new(front), Arc::new(admin), Arc::new(live));
         background.push(Arc::clone(&admin).sample_each_minute().boxed());
-        Ok(Self { front, admin, plan, snapshot, membership, live, background })
+        Ok(Self { front, admin, plan, snapshot, membership, live, traces: None, background })
     }
 }

@@ -14,7 +14,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::{
     cache::{CacheOptions, PlanClock, RefreshPlanOptions, RefreshSchedule, RefreshWaiting},
-    inbound::NoCache,
+    inbound::{CallersTraces, NoCache},
     quota::QuotaLimits,
     refresh::{PriceLimits, RefreshPolicy, ShadowMode},
     report::LifetimePolicy,
@@ -120,6 +120,13 @@ pub(super) fn cors(origins: AllowedOrigins) -> CorsLayer {
 }
 
 /// What a client's `no-cache` does.
+pub(super) fn callers_traces(settings: &Settings) -> CallersTraces {
+    match settings.telemetry.otlp_endpoint {
+        Some(_) => CallersTraces::Recorded,
+        None => CallersTraces::Ignored,
+    }
+}
+
 pub(super) fn no_cache(cache: &settings::Cache) -> NoCache {
     match cache.client_no_cache {
         ClientNoCache::Ignore => NoCache::Ignored,

@@ -80,7 +80,7 @@ impl LiveSettings {
 
         self.clients.replace(clients);
         self.callers.origins.replace(options::allowed_origins(&settings.cors));
-        self.callers.no_cache.replace(options::no_cache(&settings.cache));
+        self.callers.optional_headers.replace(options::no_cache(&settings.cache));
         self.quota.set_limits(options::quota_limits(&settings.quota));
         self.memory.reconfigure(&options::cache_options(&settings, now));
         if let Some(tier) = &self.tier {

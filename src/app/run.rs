@@ -42,7 +42,8 @@ pub struct RunError {
 
 /// Opens both ports, calls `listening` with their addresses, and serves until `stop` completes. Then drains: closes the
 /// data port, responds to the requests in flight, and waits for a running token renewal, for at most `shutdown.grace`; stores
-/// the refresh plan and the snapshot of the cache in what is left of it, or in two seconds.
+/// the refresh plan and the snapshot of the cache in what is left of it, or in two seconds; sends the last spans in two
+/// seconds of that.
 ///
 /// # Errors
 /// If a port cannot be opened.
@@ -52,7 +53,7 @@ pub async fn run(
     listening: impl FnOnce(Ports),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let App { front, admin, plan, snapshot, membership, live: _, background } = app;
+    let App { front, admin, plan, snapshot, membership, live: _, traces, background } = app;
     let limits =
         ConnectionLimits { head: settings.server.header_timeout, idle: settings.server.idle_timeout };
     let (wanted, most) = (settings.server.max_connections, most_connections(settings.server.max_connections));
@@ -111,14 +112,23 @@ pub async fn run(
         );
     }
     let writes_end = (stopped_at + settings.shutdown.grace).max(Instant::now() + LAST_WRITES);
-    let (plan, snapshot) = tokio::join!(
+    let (plan, snapshot, spans) = tokio::join!(
         timeout_at(writes_end, plan.save()),
         timeout_at(writes_end, async {
             if let Some(snapshot) = &snapshot {
                 snapshot.save().await;
             }
+        }),
+        // No longer: a receiver that hangs must not hold up the end.
+        timeout_at(writes_end.min(Instant::now() + LAST_WRITES), async {
+            if let Some(traces) = &traces {
+                traces.flush().await;
+            }
         })
     );
+    if spans.is_err() {
+        tracing::warn!("telemetry.otlp_endpoint did not take the last spans in time: they are lost");
+    }
     for (what, stored) in [("the refresh plan", plan), ("the snapshot of the cache", snapshot)] {
         if stored.is_err() {
             tracing::warn!(

@@ -8,7 +8,7 @@ use super::{Calls, cors::CorsWhereAllowedLayer, options};
 use crate::{
     cache::{Cache, CacheLayer, Miss, ReportCache, Served},
     inbound::{
-        AccessLog, InFlightLimit, NoCacheRule, ReportService, RequestParser, Responder, SlowPath,
+        AccessLog, InFlightLimit, OptionalHeaders, ReportService, RequestParser, Responder, SlowPath,
         TableResponder, catch_panic, complete_head, deadline, record, respond, shed_load, stale_if_error,
         trace,
     },
@@ -35,7 +35,7 @@ pub struct CallerRules {
     /// The tokens that are accepted.
     pub clients: BearerAuth,
     pub(super) origins: AllowedOrigins,
-    pub(super) no_cache: NoCacheRule,
+    pub(super) optional_headers: OptionalHeaders,
 }
 
 // === impl CallerRules ===
@@ -44,8 +44,8 @@ impl CallerRules {
     /// Those of the settings, for these clients.
     pub fn new(settings: &Settings, clients: BearerAuth) -> Self {
         let origins = AllowedOrigins::new(options::allowed_origins(&settings.cors));
-        let no_cache = NoCacheRule::new(options::no_cache(&settings.cache));
-        Self { clients, origins, no_cache }
+        let (no_cache, traces) = (options::no_cache(&settings.cache), options::callers_traces(settings));
+        Self { clients, origins, optional_headers: OptionalHeaders::new(no_cache, traces) }
     }
 }
 
@@ -58,12 +58,12 @@ pub fn data_port(
     metrics: &Metrics,
     clock: WallClock,
 ) -> ReportService<Calls> {
-    let CallerRules { clients, origins, no_cache } = rules.clone();
+    let CallerRules { clients, origins, optional_headers } = rules.clone();
     // Parses and authenticates every request, once.
     let parser = RequestParser {
         browser_guard: options::browser_guard(settings, settings.server.listen, origins.clone()),
         clients,
-        no_cache,
+        optional_headers: optional_headers.clone(),
         allowed_origins: origins.clone(),
     };
     let responder = Arc::new(Responder::new(origins.clone()));
@@ -71,7 +71,8 @@ pub fn data_port(
     let cache = ServiceBuilder::new().layer(CacheLayer::new(memory)).service(calls);
 
     let tables = Arc::new(TableResponder::new(Arc::clone(&responder), clock));
-    let slow_path = slow_path(settings, origins, &cache, (&responder, tables), &access_log);
+    let slow_path =
+        slow_path(settings, (origins, optional_headers), &cache, (&responder, tables), &access_log);
     // The fast path has no tower layers: a hit needs none of them. Other requests go to the slow path already parsed,
     // authenticated and looked up.
     ReportService::new(parser, cache, responder, access_log, slow_path)
@@ -80,7 +81,7 @@ pub fn data_port(
 /// The slow path: the layers that a request passes if the fast path does not answer it.
 fn slow_path(
     settings: &Settings,
-    origins: AllowedOrigins,
+    (origins, optional_headers): (AllowedOrigins, OptionalHeaders),
     cache: &Cache<Calls>,
     (responder, tables): (&Arc<Responder>, Arc<TableResponder>),
     access_log: &Arc<AccessLog>,
@@ -99,7 +100,7 @@ fn slow_path(
         // The access log, above everything that can fail: every request is counted, timed and logged.
         .layer(from_fn(Arc::clone(access_log), record))
         // The span, below the access log, whose line has the same fields; above everything else that logs.
-        .layer(from_fn((), trace))
+        .layer(from_fn(optional_headers, trace))
         // Panics become 500, below the access log so that it records them.
         .layer(from_fn((), catch_panic))
         // HTTP ends here: passes a miss down, gets a report or an error back, and builds the response.

@@ -14,9 +14,13 @@ use std::{
 use foldhash::fast::RandomState;
 use futures_util::FutureExt;
 use tokio::sync::Notify;
+use tracing::Span;
 
 use super::{Entry, StoreOutcome};
-use crate::report::{Cause, Exchange, FetchError, Fetched, LinkReport, NoClicks, NotDerivable, ReportKey};
+use crate::{
+    report::{Cause, Exchange, FetchError, Fetched, LinkReport, NoClicks, NotDerivable, ReportKey},
+    telemetry::traces::TraceContext,
+};
 
 /// The number of fetches in flight from which on no background refresh starts; a later hit will start it. Fetches that
 /// a caller waits for are limited by the callers' permits instead.
@@ -96,6 +100,16 @@ struct Flight {
 struct FlightEnd {
     results: OnceLock<FlightResults>,
     ended: Notify,
+    /// That of the fetch, where traces are exported. Boxed: mostly there is none.
+    trace: OnceLock<Box<TraceContext>>,
+}
+
+/// A flight that begins.
+pub(super) struct StartedFlight<F, S> {
+    pub(super) fetch: F,
+    /// Stores the outcome of the fetch. It runs before another flight of these keys can start.
+    pub(super) apply: S,
+    pub(super) trace: Option<TraceContext>,
 }
 
 /// May the result of a flight be stored?
@@ -182,14 +196,13 @@ impl FlightResults {
 
 impl Flights {
     /// Joins the flight of the key that `scope` asks for. If there is none and one is still `needed`, starts one; of that
-    /// key alone if the activity's other report is in flight. `start` returns the fetch, and the function that stores its
-    /// outcome; that function runs before another flight of these keys can start.
+    /// key alone if the activity's other report is in flight.
     pub(super) fn join_or_start<F, S>(
         self: &Arc<Self>,
         scope: FlightScope,
         audience: FlightAudience,
         needed: impl FnOnce() -> bool,
-        start: impl FnOnce(FlightScope) -> (F, S),
+        start: impl FnOnce(FlightScope) -> StartedFlight<F, S>,
     ) -> Joined
     where
         F: Future<Output = FetchOutcome> + Send + 'static,
@@ -220,12 +233,15 @@ impl Flights {
         drop(in_flight);
         let joined = Joined::Leader(waiter(&end));
         let guard = FlightGuard { flights: Arc::clone(self), scope, end };
-        let (fetch, apply_fetch) = start(scope);
+        let StartedFlight { fetch, apply, trace } = start(scope);
+        if let Some(trace) = trace {
+            let _first = guard.end.trace.set(Box::new(trace));
+        }
         tokio::spawn(async move {
             // A panic counts as a failure, so that a key whose fetch panics is backed off.
             let fetched = AssertUnwindSafe(fetch).catch_unwind().await;
             let outcome = fetched.unwrap_or_else(|_panic| Err(Cause::Internal.into()));
-            guard.finish(|keep| apply_fetch(outcome, keep));
+            guard.finish(|keep| apply(outcome, keep));
         });
         joined
     }
@@ -260,6 +276,13 @@ impl Flights {
 // === impl FlightWaiter ===
 
 impl FlightWaiter {
+    /// Links the span of a request that waits to that of the fetch.
+    pub(super) fn link_from(&self, span: &Span) {
+        if let Some(trace) = self.end.trace.get() {
+            trace.link_from(span);
+        }
+    }
+
     /// Waits for the end of the flight; returns its result.
     pub(super) async fn result(self) -> FlightResult {
         let Self { end, form } = self;

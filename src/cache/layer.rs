@@ -16,9 +16,12 @@ use super::{
     ServedFrom,
     apply_fetch::{Applied, Verification},
     derivation_check::ORDER_UNCERTAIN,
-    flight::{FlightAudience, FlightResult, FlightScope, Joined, Landed},
+    flight::{FlightAudience, FlightResult, FlightScope, Joined, Landed, StartedFlight},
 };
-use crate::report::{Call, ClientNumber, FetchError, Fetched, Reason, ReportKey};
+use crate::{
+    report::{Call, ClientNumber, FetchError, Fetched, Reason, ReportKey},
+    telemetry::traces::TraceContext,
+};
 
 /// For so long a client waits for a refresh, with `cache.refresh = "before"`.
 const SHORT_WAIT: Duration = Duration::from_millis(500);
@@ -38,7 +41,7 @@ pub struct Cache<S> {
 }
 
 /// A flight that a caller wants.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct WantedFlight<'a> {
     scope: FlightScope,
     reason: Reason,
@@ -46,6 +49,8 @@ struct WantedFlight<'a> {
     /// The entry that the caller's lookup found.
     held: Option<&'a Arc<Entry>>,
     audience: FlightAudience,
+    /// The trace of the request that wants it, where traces are exported.
+    request: Option<TraceContext>,
 }
 
 /// Why a lookup served nothing.
@@ -99,7 +104,7 @@ where
         match self.memory.lookup(&key, now) {
             Lookup::Answered(served) => Ok(served),
             Lookup::Due { served, held } => {
-                self.refresh(key, &held, client);
+                self.refresh(key, &held, client, TraceContext::of(&Span::current()));
                 Ok(served)
             }
             Lookup::Scheduled { served, held, at } => {
@@ -120,9 +125,22 @@ where
 
     /// Starts a refresh in the background.
     #[cold]
-    fn refresh(&self, key: ReportKey, held: &Arc<Entry>, client: ClientNumber) {
-        let (call, mut free) = (Call { key, reason: Reason::Refresh, client }, Permit::default());
-        let _background = self.join_or_start(call, Some(held), FlightAudience::Background, &mut free);
+    fn refresh(
+        &self,
+        key: ReportKey,
+        held: &Arc<Entry>,
+        client: ClientNumber,
+        request: Option<TraceContext>,
+    ) {
+        let wanted = WantedFlight {
+            scope: self.memory.flight_scope(key),
+            reason: Reason::Refresh,
+            client,
+            held: Some(held),
+            audience: FlightAudience::Background,
+            request,
+        };
+        let _background = join_or_start(&self.memory, &*self.calls, wanted, &mut Permit::default());
     }
 
     /// Refreshes at that time what is then still worth a call. There is one such task per entry at most.
@@ -131,11 +149,12 @@ where
         let CacheRequest { key, revalidate: _, client } = request;
         // Weak: the task must not outlive the cache.
         let (memory, calls) = (Arc::downgrade(&self.memory), Arc::downgrade(&self.calls));
+        let request = TraceContext::of(&Span::current());
         tokio::spawn(async move {
             sleep_until(at).await;
             let (Some(memory), Some(calls)) = (memory.upgrade(), calls.upgrade()) else { return };
             if memory.scheduled_is_due(&key, &held, Instant::now()) {
-                Self { memory, calls }.refresh(key, &held, client);
+                Self { memory, calls }.refresh(key, &held, client, request);
             }
         });
     }
@@ -189,9 +208,21 @@ where
         held: Option<&Arc<Entry>>,
         permit: &mut Permit,
     ) -> Result<Option<(Role, Landed)>, FetchError> {
-        let (role, waiter) = match self.join_or_start(call, held, FlightAudience::Caller, permit) {
+        let Call { key, reason, client } = call;
+        let wanted = WantedFlight {
+            scope: self.memory.flight_scope(key),
+            reason,
+            client,
+            held,
+            audience: FlightAudience::Caller,
+            request: TraceContext::of(&Span::current()),
+        };
+        let (role, waiter) = match join_or_start(&self.memory, &*self.calls, wanted, permit) {
             Joined::Leader(waiter) => (Role::Leader, waiter),
-            Joined::Waiter(waiter) => (Role::Waiter, waiter),
+            Joined::Waiter(waiter) => {
+                waiter.link_from(&Span::current());
+                (Role::Waiter, waiter)
+            }
             Joined::Outdated(waiter) => {
                 let _fetched_before_purge = waiter.result().await;
                 return Ok(None);
@@ -203,17 +234,6 @@ where
             FlightResult::Failed(error) => Err(error),
             FlightResult::Nothing => Ok(None),
         }
-    }
-
-    fn join_or_start(
-        &self,
-        Call { key, reason, client }: Call,
-        held: Option<&Arc<Entry>>,
-        audience: FlightAudience,
-        permit: &mut Permit,
-    ) -> Joined {
-        let wanted = WantedFlight { scope: self.memory.flight_scope(key), reason, client, held, audience };
-        join_or_start(&self.memory, &*self.calls, wanted, permit)
     }
 }
 
@@ -241,7 +261,7 @@ where
 fn join_or_start<S>(
     memory: &Arc<ReportCache>,
     calls: &S,
-    WantedFlight { scope, reason, client, held, audience }: WantedFlight<'_>,
+    WantedFlight { scope, reason, client, held, audience, request }: WantedFlight<'_>,
     permit: &mut Permit,
 ) -> Joined
 where
@@ -254,14 +274,17 @@ where
         let (deriving, call) = (Arc::clone(&memory), Call { key: scope.fetched(), reason, client });
         let fetch = calls.clone().oneshot(call);
         let fetch = async move { Ok(deriving.derive(call.key, fetch.await?).await) };
-        (fetch.instrument(flight_span(call)), move |outcome, keep| {
+        let span = flight_span(call, audience, request);
+        let trace = TraceContext::of(&span);
+        let apply = move |outcome, keep| {
             let Applied { results, next } = memory.apply_fetch(scope, reason, outcome, keep);
             drop(permit);
             if let Some(next) = next {
                 tokio::spawn(verify(memory, calls, next));
             }
             results
-        })
+        };
+        StartedFlight { fetch: fetch.instrument(span), apply, trace }
     };
     memory.flights.join_or_start(scope, audience, needed, start)
 }
@@ -283,6 +306,7 @@ where
                 client: ClientNumber::PROXY,
                 held: Some(&derived),
                 audience: FlightAudience::Background,
+                request: None,
             };
             let _in_background = join_or_start(&memory, &calls, wanted, &mut Permit::default());
         }
@@ -290,10 +314,21 @@ where
 }
 
 /// The tracing span of a fetch. A fetch can outlive the request that started it, and other requests wait for it too, so
-/// it is not a child of that request's span: it only follows from it.
-fn flight_span(Call { key, reason, client: _ }: Call) -> Span {
+/// it is not a child of that request's span: it only follows from it. In an exported trace it is one, so that a caller sees
+/// what it has waited for; but a background refresh is a trace of its own, with a link to that request.
+fn flight_span(
+    Call { key, reason, client: _ }: Call,
+    audience: FlightAudience,
+    request: Option<TraceContext>,
+) -> Span {
     let (id, no_clicks, reason) = (key.id, key.no_clicks.as_str(), reason.as_str());
     let span = tracing::debug_span!(parent: None, "fetch", %id, no_clicks, reason);
-    span.follows_from(Span::current());
+    match (audience, request) {
+        (FlightAudience::Caller, Some(request)) => request.adopt(&span),
+        (FlightAudience::Background, Some(request)) => request.link_from(&span),
+        (FlightAudience::Caller | FlightAudience::Background, None) => {
+            span.follows_from(Span::current());
+        }
+    }
     span
 }

@@ -11,7 +11,7 @@ use super::{
     ActivityStatistics, Entry, Patience, PlanClock, RefreshFailure, RefreshPlanOptions, Served,
     derivation_control::DerivationControl,
     failures::Failures,
-    flight::{FlightAudience, FlightScope, Flights, Joined},
+    flight::{FlightAudience, FlightScope, Flights, Joined, StartedFlight},
     gzip::Encoded,
     index::EntryIndex,
     live_options::{KeptOptions, LiveOptions, LiveValues},
@@ -167,7 +167,7 @@ impl ReportCache {
             // What another replica has fetched verifies nothing here.
             let apply =
                 move |outcome, keep| memory.apply_fetch(scope, Reason::Refresh, outcome, keep).results;
-            (arrived, apply)
+            StartedFlight { fetch: arrived, apply, trace: None }
         };
         self.flights.join_or_start(scope, FlightAudience::Background, || true, start)
     }

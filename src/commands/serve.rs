@@ -25,7 +25,10 @@ use crate::{
     settings::{LogFormat, Settings, SettingsSources},
     shared::StoreServer,
     state::{Contents, FileStore, SetAside, StateStores},
-    telemetry::logging::{self, LogGuard},
+    telemetry::{
+        logging::{self, LogGuard},
+        traces::{self, SpanRecorder, TraceExporter},
+    },
     upstream::{ConnectOptions, Connector},
 };
 
@@ -37,7 +40,9 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
     let sources = SettingsSources::new(config, std::env::vars_os());
     let text = sources.read()?;
     let settings = sources.parse(text.as_ref())?;
-    let _written_at_the_end = start_logging(&settings)?;
+    let endpoint = settings.telemetry.otlp_endpoint.as_ref();
+    let (recorder, spans) = endpoint.map(|_| traces::record(settings.telemetry.trace_ratio)).unzip();
+    let _written_at_the_end = start_logging(&settings, recorder)?;
     for stray in sources.stray_variables(&settings) {
         tracing::warn!("{stray}");
     }
@@ -48,6 +53,12 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
         app.live.come_from(sources.origins(text.as_ref()));
         let watch = ConfigWatch::new(sources, text);
         app.background.push(Box::pin(watch.run(Arc::clone(&app.live), hangup)));
+        if let (Some(spans), Some(endpoint)) = (spans, endpoint) {
+            let url = endpoint.traces();
+            let (exporter, flush) = TraceExporter::new(spans, url.clone(), connector(&settings, url)?);
+            app.background.push(Box::pin(exporter.run()));
+            app.traces = Some(flush);
+        }
         until_signalled(vec![(app, &settings)], |_| ()).await
     })
 }
@@ -158,13 +169,16 @@ pub(super) fn connector(settings: &Settings, url: &Uri) -> Result<Connector, Fai
     Ok(Connector::new(url, &options)?)
 }
 
-/// Starts logging, and installs the panic hook. Dropping the guard writes the last lines.
-pub(super) fn start_logging(settings: &Settings) -> Result<LogGuard, Failure> {
+/// Starts logging and recording traces, and installs the panic hook. Dropping the guard writes the last lines.
+pub(super) fn start_logging(
+    settings: &Settings,
+    recorder: Option<SpanRecorder>,
+) -> Result<LogGuard, Failure> {
     let format = match settings.log.format {
         LogFormat::Json => logging::Format::Json,
         LogFormat::Text => logging::Format::Text,
     };
-    let guard = logging::start(format, settings.log.level.as_str())
+    let guard = logging::start(format, settings.log.level.as_str(), recorder)
         .map_err(|error| Failure::Settings(format!("log.level (or RUST_LOG): {error:#}")))?;
     let writer = guard.writer().clone();
     // Panics are logged in the log's format, not printed by the default hook in the middle of another line.

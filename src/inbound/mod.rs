@@ -25,7 +25,7 @@ mod table;
 pub(crate) use access_log::AccessLog;
 pub(crate) use limits::{InFlightLimit, deadline, shed_load, stale_if_error};
 pub(crate) use outcome::RequestOutcome;
-pub(crate) use parse::{NoCache, NoCacheRule, RequestParser};
+pub(crate) use parse::{CallersTraces, NoCache, OptionalHeaders, RequestParser};
 pub(crate) use problem::Problem;
 pub(crate) use rejection::Rejection;
 pub(crate) use request_id::RequestId;

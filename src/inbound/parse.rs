@@ -2,19 +2,20 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicU8, Ordering},
 };
 
-use http::{Method, Request, header::ORIGIN};
+use http::{HeaderMap, Method, Request, header::ORIGIN};
 
 use super::{
     Rejection, negotiate,
-    pending::{BodyPresence, Parsed},
+    pending::{BodyPresence, NextStep, Parsed},
 };
 use crate::{
     cache::{CacheRequest, Revalidate},
     report::KeyError,
     server::{AllowedOrigins, BearerAuth, BrowserGuard},
+    telemetry::traces::TraceContext,
 };
 
 /// What a client's `Cache-Control: no-cache` does (`cache.client_no_cache`).
@@ -26,9 +27,28 @@ pub enum NoCache {
     Limited,
 }
 
-/// The rule for `no-cache`. Cheap to clone; all clones see a new one at once.
+/// Are the traces recorded that callers ask for by their `traceparent`?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallersTraces {
+    /// Yes.
+    Recorded,
+    /// No: `traceparent` is ignored.
+    Ignored,
+}
+
+/// Which headers that matter only with some settings are read: `Cache-Control` and `traceparent`. In one value, so that a hit
+/// checks once that there are none. Cheap to clone; all clones see a new one at once.
 #[derive(Debug, Clone)]
-pub struct NoCacheRule(Arc<AtomicBool>);
+pub struct OptionalHeaders(Arc<AtomicU8>);
+
+/// Why a request is not simply looked up.
+#[derive(Debug)]
+pub(super) enum Detour {
+    /// The slow path does this.
+    Step(NextStep),
+    /// It is looked up in a span: the caller has asked for a trace. An error, so that a hit has no further case.
+    Traced(CacheRequest, TraceContext),
+}
 
 /// What is allowed: browser pages, client tokens, `no-cache`.
 #[derive(Debug, Clone)]
@@ -37,42 +57,78 @@ pub struct RequestParser {
     pub browser_guard: BrowserGuard,
     /// The client tokens that are accepted.
     pub clients: BearerAuth,
-    /// What a client's `no-cache` does.
-    pub no_cache: NoCacheRule,
+    /// What a client's `no-cache` does, and its `traceparent`.
+    pub optional_headers: OptionalHeaders,
     /// With any, responses depend on the request's `Origin`: then requests with an `Origin` take the slow path, which has
     /// the CORS layer.
     pub allowed_origins: AllowedOrigins,
 }
 
-// === impl NoCacheRule ===
+// === impl Detour ===
 
-impl NoCacheRule {
-    /// This rule.
-    pub fn new(no_cache: NoCache) -> Self {
-        Self(Arc::new(AtomicBool::new(no_cache == NoCache::Limited)))
+impl<E: Into<Rejection>> From<E> for Detour {
+    fn from(error: E) -> Self {
+        Self::Step(NextStep::Reject(error.into()))
+    }
+}
+
+// === impl OptionalHeaders ===
+
+impl OptionalHeaders {
+    const NO_CACHE: u8 = 1;
+    const TRACEPARENT: u8 = 2;
+
+    /// These rules.
+    pub fn new(no_cache: NoCache, traces: CallersTraces) -> Self {
+        let headers = Self(Arc::new(AtomicU8::new(match traces {
+            CallersTraces::Recorded => Self::TRACEPARENT,
+            CallersTraces::Ignored => 0,
+        })));
+        headers.replace(no_cache);
+        headers
     }
 
-    /// From now on this rule.
+    /// From now on this rule for `no-cache`.
     pub fn replace(&self, no_cache: NoCache) {
-        self.0.store(no_cache == NoCache::Limited, Ordering::Relaxed);
+        match no_cache {
+            NoCache::Limited => self.0.fetch_or(Self::NO_CACHE, Ordering::Relaxed),
+            NoCache::Ignored => self.0.fetch_and(!Self::NO_CACHE, Ordering::Relaxed),
+        };
     }
 
     #[inline]
-    fn get(&self) -> NoCache {
-        if self.0.load(Ordering::Relaxed) { NoCache::Limited } else { NoCache::Ignored }
+    fn none_is_read(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    fn read(&self, header: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & header != 0
+    }
+
+    /// The context of the caller's trace, if traces are recorded and it sent a valid one.
+    pub(super) fn trace_of(&self, headers: &HeaderMap) -> Option<TraceContext> {
+        self.read(Self::TRACEPARENT).then(|| TraceContext::received(headers)).flatten()
+    }
+
+    fn revalidate(&self, headers: &HeaderMap) -> Revalidate {
+        if self.read(Self::NO_CACHE) && negotiate::asks_for_no_cache(headers) {
+            Revalidate::Force
+        } else {
+            Revalidate::WhenStale
+        }
     }
 }
 
 // === impl RequestParser ===
 
 impl RequestParser {
-    /// What to look up for a request, or why it is rejected. If a request has several faults, the first
+    /// What to look up for a request, or why it takes another way. If a request has several faults, the first
     /// is reported: 403 (browser page), 404 (path), 405 (method), 401 (client token), then 400 (body, parameters).
     pub(super) fn parse(
         &self,
         request: &Request<BodyPresence>,
         Parsed { key, negotiated, client, start: _ }: Parsed,
-    ) -> Result<CacheRequest, Rejection> {
+    ) -> Result<CacheRequest, Detour> {
         self.browser_guard.check_host(request)?;
         negotiated.check_sender(request.headers(), &self.browser_guard)?;
         if key == Err(KeyError::NoSuchResource) {
@@ -80,18 +136,31 @@ impl RequestParser {
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let allow = if self.allowed_origins.is_empty() { "GET, HEAD" } else { "GET, HEAD, OPTIONS" };
-            return Err(Rejection::Method { allow });
+            return Err(Rejection::Method { allow }.into());
         }
         let client = client.ok_or(Rejection::Unauthenticated)?;
         match request.body() {
             BodyPresence::Absent => {}
-            BodyPresence::Present => return Err(Rejection::UnexpectedBody),
+            BodyPresence::Present => return Err(Rejection::UnexpectedBody.into()),
         }
-        let revalidate = match self.no_cache.get() {
-            NoCache::Limited if negotiate::asks_for_no_cache(request.headers()) => Revalidate::Force,
-            NoCache::Limited | NoCache::Ignored => Revalidate::WhenStale,
-        };
-        Ok(CacheRequest { key: key?, revalidate, client })
+        let wanted = CacheRequest { key: key?, revalidate: Revalidate::WhenStale, client };
+        if self.optional_headers.none_is_read() {
+            return Ok(wanted);
+        }
+        self.with_optional_headers(request.headers(), wanted)
+    }
+
+    #[cold]
+    fn with_optional_headers(
+        &self,
+        headers: &HeaderMap,
+        wanted: CacheRequest,
+    ) -> Result<CacheRequest, Detour> {
+        let wanted = CacheRequest { revalidate: self.optional_headers.revalidate(headers), ..wanted };
+        match self.optional_headers.trace_of(headers).filter(TraceContext::is_sampled) {
+            Some(caller) => Err(Detour::Traced(wanted, caller)),
+            None => Ok(wanted),
+        }
     }
 
     /// Does the CORS layer have to add headers to the response?

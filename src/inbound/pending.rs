@@ -2,6 +2,7 @@
 
 use http::Request;
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{Rejection, RequestId, negotiate::Negotiated, table::Shown};
 use crate::{
@@ -40,6 +41,8 @@ pub struct Pending {
     pub(super) shown: Shown,
     pub(super) body: BodyPresence,
     pub(super) step: NextStep,
+    /// The request's span, if the fast path has begun it.
+    pub(super) span: Option<Span>,
 }
 
 /// What the slow path has to do for a request.
@@ -85,6 +88,6 @@ impl Pending {
         step: NextStep,
     ) -> PendingRequest {
         let id = parsed.negotiated.id(request.headers()).unwrap_or_else(RequestId::new);
-        request.map(|body| Box::new(Self { id, parsed, shown, body, step }))
+        request.map(|body| Box::new(Self { id, parsed, shown, body, step, span: None }))
     }
 }

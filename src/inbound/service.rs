@@ -20,14 +20,17 @@ use tower::{Service, ServiceExt};
 use super::{
     AccessLog, Rejection, RequestId, RequestParser, Responder,
     access_log::RequestInfo,
+    parse::Detour,
     pending::{BodyPresence, NextStep, Parsed, Pending, PendingRequest},
     request_id::X_REQUEST_ID,
+    slow_path::request_span,
     table::Shown,
 };
 use crate::{
-    cache::{Cache, Unanswered},
+    cache::{Cache, CacheRequest, Unanswered},
     report::{Call, Cause, FetchError, Fetched, KeyError, TableFormat},
     server::Body,
+    telemetry::traces::{self, TraceContext},
 };
 
 /// The service of every connection on the data port.
@@ -77,13 +80,41 @@ where
         // No layer catches a panic of the fast path: the slow path responds to it with 500, counts it and logs it.
         let step = match panic::catch_unwind(AssertUnwindSafe(|| self.fast_path(&request, &parsed))) {
             Ok(Ok(response)) => return ResponseFuture::Ready(Some(response)),
-            Ok(Err(NextStep::Reject(Rejection::Key(KeyError::NoSuchResource)))) => {
+            Ok(Err(Detour::Step(NextStep::Reject(Rejection::Key(KeyError::NoSuchResource))))) => {
                 return self.respond_with_table(request, parsed);
+            }
+            Ok(Err(Detour::Step(step))) => step,
+            Ok(Err(Detour::Traced(wanted, caller))) => {
+                return self.respond_traced(request, parsed, wanted, caller);
+            }
+            Err(_panic) => NextStep::Reject(FetchError::from(Cause::Internal).into()),
+        };
+        ResponseFuture::Later(self.slow_path.0(Pending::attach(request, parsed, Shown::Report, step)))
+    }
+
+    /// The response to a request whose caller asks for a trace: also a hit has a span then, and the refresh that it starts is
+    /// linked to it.
+    #[cold]
+    fn respond_traced(
+        &self,
+        request: Request<BodyPresence>,
+        parsed: Parsed,
+        wanted: CacheRequest,
+        caller: TraceContext,
+    ) -> ResponseFuture {
+        let span = request_span(&request, &parsed, Shown::Report, Some(caller));
+        let look_up = || span.in_scope(|| self.look_up(&request, &parsed, wanted));
+        let step = match panic::catch_unwind(AssertUnwindSafe(look_up)) {
+            Ok(Ok(response)) => {
+                traces::answered(&span, response.status(), response.headers(), None);
+                return ResponseFuture::Ready(Some(response));
             }
             Ok(Err(step)) => step,
             Err(_panic) => NextStep::Reject(FetchError::from(Cause::Internal).into()),
         };
-        ResponseFuture::Later(self.slow_path.0(Pending::attach(request, parsed, Shown::Report, step)))
+        let mut pending = Pending::attach(request, parsed, Shown::Report, step);
+        pending.body_mut().span = Some(span);
+        ResponseFuture::Later(self.slow_path.0(pending))
     }
 
     /// The response to a request whose path is not that of a report: it may be that of a table, which always takes the slow
@@ -96,7 +127,11 @@ where
         };
         let parsed = Parsed { key, ..parsed };
         let look_up = || {
-            let wanted = self.parser.parse(&request, parsed).map_err(NextStep::Reject)?;
+            let wanted = match self.parser.parse(&request, parsed) {
+                // Its span is begun by the slow path.
+                Ok(wanted) | Err(Detour::Traced(wanted, _)) => wanted,
+                Err(Detour::Step(step)) => return Err(step),
+            };
             match self.cache.lookup(wanted, parsed.start) {
                 Ok(served) => Ok(NextStep::Respond(wanted.key, served)),
                 Err(Unanswered::Miss(miss)) => Ok(NextStep::Fetch(miss)),
@@ -111,13 +146,19 @@ where
     }
 
     /// The response, if the cache has one ready; otherwise what the slow path has to do.
-    fn fast_path(
+    fn fast_path(&self, request: &Request<BodyPresence>, parsed: &Parsed) -> Result<Response<Body>, Detour> {
+        let wanted = self.parser.parse(request, *parsed)?;
+        self.look_up(request, parsed, wanted).map_err(Detour::Step)
+    }
+
+    #[inline]
+    fn look_up(
         &self,
         request: &Request<BodyPresence>,
         parsed: &Parsed,
+        wanted: CacheRequest,
     ) -> Result<Response<Body>, NextStep> {
         let Parsed { negotiated, start, .. } = *parsed;
-        let wanted = self.parser.parse(request, *parsed).map_err(NextStep::Reject)?;
         let served = match self.cache.lookup(wanted, start) {
             Ok(served) if self.parser.is_cross_origin(request) => {
                 return Err(NextStep::Respond(wanted.key, served));

@@ -4,13 +4,13 @@
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use http::{HeaderValue, Method, Response, header::CONNECTION};
+use http::{HeaderValue, Method, Request, Response, header::CONNECTION};
 use prometheus::IntGauge;
 use tower::{Service, ServiceExt};
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 
 use super::{
-    AccessLog, Responder, TableResponder,
+    AccessLog, OptionalHeaders, Responder, TableResponder,
     access_log::{AccessLogEntry, RequestInfo},
     pending::{BodyPresence, NextStep, Parsed, Pending, PendingRequest},
     refuse::refuse,
@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     cache::{Miss, ReportCache, Served},
-    report::{Cause, ClientNumber, FetchError},
+    report::{Cause, ClientNumber, FetchError, ReportKey},
     server::Body,
+    telemetry::traces::{self, TraceContext},
 };
 
 /// A response and its access log entry.
@@ -77,12 +78,35 @@ where
     Ok(response)
 }
 
-/// The tracing span of a request. It contains only values that were parsed, never the raw path, which may hold a secret.
-pub(crate) async fn trace<S>(_: (), request: PendingRequest, next: S) -> Result<Answered, Infallible>
+/// Runs a request in its span, which is a child of the caller's if that is traced.
+pub(crate) async fn trace<S>(
+    optional_headers: OptionalHeaders,
+    mut request: PendingRequest,
+    next: S,
+) -> Result<Answered, Infallible>
 where
     S: Service<PendingRequest, Response = Answered, Error = Infallible>,
 {
-    let Pending { id, parsed, .. } = &**request.body();
+    let span = match request.body_mut().span.take() {
+        Some(span) => span,
+        None => {
+            let Pending { parsed, shown, .. } = &**request.body();
+            request_span(&request, parsed, *shown, optional_headers.trace_of(request.headers()))
+        }
+    };
+    span.record("request_id", request.body().id.as_str());
+    let (response, entry) = next.oneshot(request).instrument(span.clone()).await?;
+    traces::answered(&span, response.status(), response.headers(), entry.error_key.as_deref());
+    Ok((response, entry))
+}
+
+/// The tracing span of a request. It contains only values that were parsed, never the raw path, which may hold a secret.
+pub(super) fn request_span<B>(
+    request: &Request<B>,
+    parsed: &Parsed,
+    shown: Shown,
+    caller: Option<TraceContext>,
+) -> Span {
     let method = match *request.method() {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -92,10 +116,20 @@ where
         "request",
         method,
         path = if parsed.key.is_ok() { "report" } else { "other" },
-        id = parsed.key.ok().map(|key| tracing::field::display(key.id)),
-        request_id = id.as_str(),
+        id = parsed.key.ok().map(|key| field::display(key.id)),
+        request_id = field::Empty,
     );
-    next.oneshot(request).instrument(span).await
+    if let Some(caller) = caller {
+        caller.adopt(&span);
+    }
+    if parsed.key.is_ok() {
+        let route = match shown {
+            Shown::Report => ReportKey::TEMPLATE,
+            Shown::Table(format) => format.template(),
+        };
+        traces::asked(&span, route, request.uri().path());
+    }
+    span
 }
 
 /// Turns a panic into a 500 for this request, which the access log and the metrics show. The panic hook has logged it.

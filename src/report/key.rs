@@ -99,6 +99,9 @@ impl NoClicks {
 // === impl ReportKey ===
 
 impl ReportKey {
+    /// The path of every report, as a URI template.
+    pub const TEMPLATE: &'static str = "/v3/reports/email_reports/{campaign_activity_id}/links";
+
     /// The key of the activity's other report.
     #[must_use]
     pub const fn other_form(self) -> Self {
@@ -156,6 +159,12 @@ mod tests {
 
     fn no_clicks(query: &str) -> Result<NoClicks, KeyError> {
         ReportKey::parse(&format!("{BEFORE_ID}{ID}{AFTER_ID}"), Some(query)).map(|key| key.no_clicks)
+    }
+
+    #[test]
+    fn the_template_is_that_of_each_path() {
+        let path = ReportKey::TEMPLATE.replace("{campaign_activity_id}", ID);
+        assert_eq!(parse(&path).unwrap().path_and_query(), path);
     }
 
     #[test]

@@ -52,6 +52,14 @@ impl TableFormat {
         }
     }
 
+    /// The path of every table, as a URI template.
+    pub const fn template(self) -> &'static str {
+        match self {
+            Self::Csv => "/v1/links/{campaign_activity_id}.csv",
+            Self::Json => "/v1/links/{campaign_activity_id}.json",
+        }
+    }
+
     /// Parses the raw path and query of a request for a table: `/v1/links/{id}.csv` or `.json`, compared byte by byte as
     /// that of a report, and with the same parameters.
     ///

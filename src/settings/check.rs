@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use http::Uri;
 
-use super::model::{Admin, Cache, Circuit, Clients, Quota, Server, Settings, State, Upstream};
+use super::model::{Admin, Cache, Circuit, Clients, Quota, Server, Settings, State, Telemetry, Upstream};
 use super::problem::SettingProblems;
 use super::secret_file::SecretFile;
 use super::shared;
@@ -32,10 +32,12 @@ const SNAPSHOT_SIZES: RangeInclusive<ByteSize> = ByteSize::mib(1)..=ByteSize::gi
 
 /// Adds a problem for each rule that is broken.
 pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
-    let Settings { server, admin, clients, upstream, token, cache, quota, circuit, state, .. } = settings;
+    let Settings { server, admin, clients, upstream, token, cache, quota, circuit, state, telemetry, .. } =
+        settings;
     zeros(server, upstream, cache, circuit, problems);
     order(server, upstream, circuit, problems);
     ranges(upstream, cache, quota, problems);
+    traces(telemetry, problems);
     snapshots(state, problems);
     addresses(server, admin, problems);
     encrypted("upstream.base_url", upstream.base_url.uri(), problems);
@@ -125,6 +127,12 @@ fn ranges(upstream: &Upstream, cache: &Cache, quota: &Quota, problems: &mut Sett
     }
     if !(quota.refresh_hour_share > 0.0 && quota.refresh_hour_share <= 1.0) {
         problems.add("quota.refresh_hour_share", "must be a fraction above 0, at most 1");
+    }
+}
+
+fn traces(telemetry: &Telemetry, problems: &mut SettingProblems) {
+    if !(0.0..=1.0).contains(&telemetry.trace_ratio) {
+        problems.add("telemetry.trace_ratio", "must be a fraction from 0 to 1");
     }
 }
 

@@ -19,7 +19,7 @@ use super::seal_keys::SealKeys;
 use super::secret_file::SecretFile;
 use super::section::section;
 use super::store_url::StoreUrl;
-use super::url::{BaseUrl, Endpoint};
+use super::url::{BaseUrl, CollectorUrl, Endpoint};
 
 section! {
     /// All settings of one replica, read and checked; made by [`Settings::load`].
@@ -48,6 +48,8 @@ section! {
         shared: SharedSettings,
         /// What is logged.
         log: Log,
+        /// Where traces are exported to.
+        telemetry: Telemetry,
         /// How the process ends.
         shutdown: Shutdown,
     }
@@ -249,6 +251,16 @@ section! {
         format: LogFormat,
         /// The level, or filter directives.
         level: LogFilter,
+    }
+}
+
+section! {
+    /// `telemetry.*`
+    Telemetry {
+        /// The receiver of traces; unset: none are made.
+        otlp_endpoint: Option<CollectorUrl>,
+        /// The share of the requests without a `traceparent` that is traced, from 0 to 1.
+        trace_ratio: f64,
     }
 }
 

@@ -102,6 +102,12 @@ fn each_wrong_setting_is_refused_in_one_line_that_begins_with_its_key() {
         ("upstream.base_url = 'http://api.cc.email'", "upstream.base_url: must be https"),
         ("upstream.base_url = 'http://127.0.0.1.example'", "upstream.base_url: must be https"),
         ("admin.listen = '127.0.0.1:8080'", "admin.listen: takes the port of server.listen"),
+        (
+            "telemetry.otlp_endpoint = 'collector:4317'",
+            "telemetry.otlp_endpoint: must begin with http:// or https://",
+        ),
+        ("telemetry.trace_ratio = 1.1", "telemetry.trace_ratio: must be a fraction from 0 to 1"),
+        ("telemetry.trace_ratio = nan", "telemetry.trace_ratio: must be a fraction from 0 to 1"),
         ("admin.listen = '0.0.0.0:8080'", "admin.listen: takes the port of server.listen"),
         ("server.listen = '0.0.0.0:8080'", "server.listen: is not loopback"),
         ("server.listen = '[::]:8080'", "server.listen: is not loopback"),

@@ -16,6 +16,13 @@ pub struct BaseUrl(Uri);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint(Uri);
 
+/// `scheme://host[:port][/path]` of a receiver of OTLP, below which `/v1/traces` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorUrl {
+    base: Uri,
+    traces: Uri,
+}
+
 /// Why a URL is refused. What was written is not repeated: people put passwords into URLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
@@ -94,6 +101,42 @@ impl Scalar for Endpoint {
     }
 }
 
+// === impl CollectorUrl ===
+
+impl CollectorUrl {
+    /// Where traces are sent: the URL with `/v1/traces` after it, as OTLP says.
+    pub const fn traces(&self) -> &Uri {
+        &self.traces
+    }
+}
+
+impl Scalar for CollectorUrl {
+    fn parse(text: &str) -> Result<Self, String> {
+        let base = web_url(text).map_err(|error| match error {
+            InvalidUrl::Malformed => "is not a valid URL: write it like http://127.0.0.1:4318".to_owned(),
+            // Spans hold no secrets, and receivers nearby have no certificate.
+            InvalidUrl::Scheme => "must begin with http:// or https://".to_owned(),
+            InvalidUrl::Credentials => "must hold no user or password".to_owned(),
+            InvalidUrl::Path | InvalidUrl::Query => error.to_string(),
+        })?;
+        if base.query().is_some() {
+            return Err(InvalidUrl::Query.to_string());
+        }
+        let path = base.path().trim_end_matches('/');
+        if path.ends_with("/v1/traces") {
+            return Err("must end before /v1/traces, which is added".to_owned());
+        }
+        let mut parts = base.clone().into_parts();
+        parts.path_and_query = format!("{path}/v1/traces").parse().ok();
+        let traces = Uri::from_parts(parts).map_err(|_| InvalidUrl::Malformed.to_string())?;
+        Ok(Self { base, traces })
+    }
+
+    fn show(&self) -> Json {
+        self.base.to_string().trim_end_matches('/').into()
+    }
+}
+
 /// What all of them have in common.
 fn web_url(text: &str) -> Result<Uri, InvalidUrl> {
     let uri: Uri = text.parse().map_err(|_| InvalidUrl::Malformed)?;
@@ -142,6 +185,28 @@ mod tests {
         let base = BaseUrl::try_from("http://127.0.0.1:9/").unwrap();
         assert_eq!(base.join("/v3/x?y=true").unwrap(), "http://127.0.0.1:9/v3/x?y=true");
         assert!(base.join("/a b").is_err());
+    }
+
+    #[test]
+    fn traces_are_sent_below_the_collector_s_url() {
+        for (url, traces) in [
+            ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+            ("http://collector:4318/", "http://collector:4318/v1/traces"),
+            ("https://otlp.example/otlp", "https://otlp.example/otlp/v1/traces"),
+        ] {
+            assert_eq!(CollectorUrl::parse(url).unwrap().traces(), traces);
+        }
+        for (bad, error) in [
+            ("127.0.0.1:4318", "http:// or https://"),
+            ("grpc://collector:4317", "http:// or https://"),
+            ("http://a b", "valid URL"),
+            ("http://me:secret@collector", "no user or password"),
+            ("http://collector?x", "query"),
+            ("http://collector/v1/traces", "is added"),
+        ] {
+            let said = CollectorUrl::parse(bad).unwrap_err();
+            assert!(said.contains(error) && !said.contains("secret"), "{bad}: {said}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Log lines: JSON for machines, text for people, always on standard error.
+//! Log lines: JSON for machines, text for people, always on standard error. Also installs what records traces: a process
+//! has one tracing subscriber.
 
 use std::{
     io::{IsTerminal as _, stderr},
@@ -7,9 +8,11 @@ use std::{
 };
 
 use prometheus::IntCounter;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, layer::SubscriberExt, registry, reload, util::SubscriberInitExt,
+};
 
-use super::{log_writer::LogWriter, series::opts};
+use super::{log_writer::LogWriter, series::opts, traces::SpanRecorder};
 
 /// How long the end of the process waits for the last lines: enough for a collector that reads, short for one that has
 /// stopped reading.
@@ -22,7 +25,9 @@ static LOST_LINES: LazyLock<IntCounter> = LazyLock::new(|| {
 });
 
 /// Static for the same reason.
-static CHANGE_FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>> = OnceLock::new();
+static CHANGE_FILTER: OnceLock<ChangeFilter> = OnceLock::new();
+
+type ChangeFilter = Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>;
 
 /// How a line looks (`log.format`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,27 +43,40 @@ pub enum Format {
 #[must_use = "the last lines are lost with it"]
 pub struct LogGuard(LogWriter);
 
-/// Starts logging for the whole process. `RUST_LOG` overrides `level`, both in tracing's filter language.
+/// Starts logging for the whole process, and recording traces if there is a recorder. `RUST_LOG` overrides `level`, both in
+/// tracing's filter language.
 ///
 /// # Errors
 /// If a filter is malformed, or if logging has been started before.
-pub fn start(format: Format, level: &str) -> anyhow::Result<LogGuard> {
-    let (filter, change) = reload::Layer::new(match overriding_filter() {
+pub fn start(format: Format, level: &str, recorder: Option<SpanRecorder>) -> anyhow::Result<LogGuard> {
+    let filter = match overriding_filter() {
         Some(filter) => EnvFilter::try_new(filter)?,
         None => EnvFilter::try_new(level)?,
-    });
+    };
     // Standard output is for the output of commands.
     let writer = LogWriter::start(stderr(), LOST_LINES.clone())?;
     let lines =
         tracing_subscriber::fmt::layer().with_writer(writer.clone()).with_ansi(stderr().is_terminal());
-    let lines = match format {
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Json => {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
         }
         Format::Text => lines.compact().with_target(false).boxed(),
     };
-    tracing_subscriber::registry().with(lines).with(filter).try_init()?;
-    let _before = CHANGE_FILTER.set(Box::new(move |filter| Ok(change.reload(filter)?)));
+    let change: ChangeFilter = match recorder {
+        None => {
+            let (filter, change) = reload::Layer::new(filter);
+            registry().with(lines).with(filter).try_init()?;
+            Box::new(move |filter| Ok(change.reload(filter)?))
+        }
+        // The filter is that of the lines alone: spans are recorded at any level of the log.
+        Some(recorder) => {
+            let (filter, change) = reload::Layer::new(filter);
+            registry().with(lines.with_filter(filter)).with(recorder.layer()).try_init()?;
+            Box::new(move |filter| Ok(change.reload(filter)?))
+        }
+    };
+    let _before = CHANGE_FILTER.set(change);
     Ok(LogGuard(writer))
 }
 

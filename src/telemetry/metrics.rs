@@ -10,7 +10,7 @@ use prometheus::{IntGauge, Registry, TextEncoder, process_collector::ProcessColl
 use super::{
     CacheMetrics, CircuitMetrics, ClientMetrics, ConfigMetrics, FleetMetrics, FleetTokenMetrics,
     QuotaMetrics, RequestMetrics, SharedMetrics, SharedReportMetrics, SnapshotMetrics, StateMetrics,
-    TokenMetrics, Totals, UpstreamMetrics, logging, series::SeriesFactory,
+    TokenMetrics, Totals, UpstreamMetrics, logging, series::SeriesFactory, traces,
 };
 
 /// All metrics, grouped by the module that changes them.
@@ -50,6 +50,8 @@ impl Metrics {
         let build = series.int_gauges("build_info", "The running build; always 1.", &["version", "revision"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), Self::revision()]).set(1);
         series.register(Ok(logging::lost_lines()));
+        series.register(Ok(traces::lost_spans()));
+        series.register(Ok(traces::exported_spans()));
         let clients = ClientMetrics::new(&series);
         let metrics = Self {
             requests: RequestMetrics::new(&series),

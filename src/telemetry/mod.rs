@@ -1,4 +1,4 @@
-//! What operators see: metrics and logs.
+//! What operators see: metrics, logs and traces.
 //!
 //! Knows no other module's types: label values arrive as `&'static str` from the owner's `as_str()`. All of them are
 //! announced at the start, from the owner's `ALL` (`app/labels.rs`), so that every series begins at zero; a value that was
@@ -22,6 +22,7 @@ mod snapshot;
 mod state;
 mod token;
 mod totals;
+pub mod traces;
 
 pub use cache::EvictionCause;
 pub(crate) use cache::{CacheMetrics, RefreshResult};

@@ -8,6 +8,7 @@ use http::{Request, Response, response::Parts};
 use http_body::Body;
 use http_body_util::Empty;
 use tokio::time::{Instant, error::Elapsed, timeout};
+use tracing::Span;
 
 use super::{RecentCalls, headers, request::request, response};
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
         UpstreamLimit,
     },
     settings::BaseUrl,
-    telemetry::{CallStatus, ThrottleKind, UpstreamMetrics},
+    telemetry::{CallStatus, ThrottleKind, UpstreamMetrics, traces},
 };
 
 /// The limits of one attempt.
@@ -101,6 +102,9 @@ impl<C> Fetch<C> {
         // A local denial is not a call: nothing was sent, and the module that denied it has logged and counted it.
         if !matches!(result, Err(Cause::Local(_))) {
             record(&self.metrics, about, &result, &exchange);
+            let (status, request_id) = (exchange.status, exchange.request_id.as_deref());
+            let error_key = result.as_ref().err().map(Cause::as_str);
+            traces::called(&Span::current(), (status, request_id), error_key);
             self.recent.ended((about.reason.as_str(), about.what), result.as_ref().err(), &exchange);
         }
         match result {
@@ -120,6 +124,9 @@ impl<C> Fetch<C> {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let request = request(&self.base_url, &key.path_and_query());
+        if let Ok(request) = &request {
+            traces::calling(&Span::current(), request.uri(), ReportKey::TEMPLATE);
+        }
         let (head, body, answered_at) = self.send(request, exchange).await?;
         let age = headers::age(&head.headers);
         Ok((response::read(key.id, &head, body, self.limits.max_body).await?, answered_at, age))

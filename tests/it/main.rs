@@ -26,5 +26,6 @@ mod sdk;
 mod secrets;
 mod sockets;
 mod support;
+mod traces;
 mod upstream_call;
 mod words;

@@ -97,7 +97,7 @@ async fn only_our_own_headers_leave_and_the_answer_comes_back() {
     assert_eq!(seen.target, "/v3/reports/email_reports/00000001-0000-4000-8000-000000000002/links");
     let mut names: Vec<_> = seen.headers.keys().map(http::HeaderName::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["accept", "accept-encoding", "authorization", "host", "traceparent", "user-agent"]);
+    assert_eq!(names, ["accept", "accept-encoding", "authorization", "host", "user-agent"]);
     assert_eq!(seen.headers["authorization"], format!("Bearer {}", fixture.vendor.access_token()));
 }
 

@@ -85,7 +85,7 @@ pub(in crate::commands) fn run(config: Option<&Path>, options: &DemoOptions) -> 
             Failure::Unavailable(format!("--simulator-port: the simulated upstream: {error}"))
         })?;
         world.upstream = upstream.local_addr().context("the simulated upstream").map_err(Failure::Bug)?;
-        let _written_at_the_end = serve::start_logging(&sizing)?;
+        let _written_at_the_end = serve::start_logging(&sizing, None)?;
         let settings = ports.into_iter().map(|ports| world.settings(Some(ports)));
         let settings = settings.collect::<Result<Vec<_>, _>>()?;
         let store = DemoStore::of(options, simulator.now());
