@@ -99,12 +99,20 @@ where
         match self.memory.lookup(&key, now) {
             Lookup::Answered(served) => Ok(served),
             Lookup::Due { served, held } => {
-                self.refresh(key, &held, client);
+                if !self.memory.is_known_to_be_empty(key.id, &held, now) {
+                    self.refresh(key, &held, client);
+                }
                 Ok(served)
             }
             Lookup::Scheduled { served, held, at } => {
                 self.schedule_refresh(request, held, at);
                 Ok(served)
+            }
+            Lookup::Awaited { held, .. } | Lookup::Absent(Some(held))
+                if self.memory.is_known_to_be_empty(key.id, &held, now) =>
+            {
+                let age = held.age(now);
+                Ok(self.memory.serve_stale(held, age))
             }
             Lookup::Awaited { held, patience } => {
                 let miss = Miss::new(request, Some(held), Forward::Stale);
@@ -123,6 +131,13 @@ where
     fn refresh(&self, key: ReportKey, held: &Arc<Entry>, client: ClientNumber) {
         let (call, mut free) = (Call { key, reason: Reason::Refresh, client }, Permit::default());
         let _background = self.join_or_start(call, Some(held), FlightAudience::Background, &mut free);
+    }
+
+    /// Refreshes an entry that has probably changed, unless calls are scarce.
+    pub fn refresh_changed(&self, key: ReportKey) {
+        if let Some(held) = self.memory.peek(&key).filter(|held| self.memory.may_refresh(held)) {
+            self.refresh(key, &held, ClientNumber::PROXY);
+        }
     }
 
     /// Refreshes at that time what is then still worth a call. There is one such task per entry at most.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{Rejection, RequestId, negotiate::Negotiated, table::Shown};
 use crate::{
     cache::{Miss, Served},
-    report::{ClientNumber, KeyError, ReportKey},
+    report::{ActivityId, ClientNumber, KeyError, ReportKey},
     server::BearerAuth,
 };
 
@@ -51,6 +51,8 @@ pub(super) enum NextStep {
     Respond(ReportKey, Served),
     /// Fetch the report.
     Fetch(Miss),
+    /// Tell whether the activity was sent.
+    TellStatus(ActivityId, ClientNumber),
 }
 
 // === impl BodyPresence ===

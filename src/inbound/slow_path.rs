@@ -10,7 +10,7 @@ use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
 use super::{
-    AccessLog, Responder, TableResponder,
+    AccessLog, ActivityResponder, Responder, TableResponder,
     access_log::{AccessLogEntry, RequestInfo},
     pending::{BodyPresence, NextStep, Parsed, Pending, PendingRequest},
     refuse::refuse,
@@ -25,6 +25,14 @@ use crate::{
 
 /// A response and its access log entry.
 pub(crate) type Answered = (Response<Body>, AccessLogEntry);
+
+/// Builds the responses of the data port.
+#[derive(Debug)]
+pub(crate) struct Responders {
+    pub(crate) reports: Arc<Responder>,
+    pub(crate) tables: TableResponder,
+    pub(crate) activities: ActivityResponder,
+}
 
 /// Counts a request in the gauge of requests in flight until it is dropped, also when the client disconnects.
 struct InFlight(IntGauge);
@@ -112,17 +120,19 @@ where
 
 /// Does the request's [`NextStep`]: fetches the report if it has to, then builds the response or the error response.
 pub(crate) async fn respond<S>(
-    (responder, tables, memory): (Arc<Responder>, Arc<TableResponder>, Arc<ReportCache>),
+    (responders, memory): (Arc<Responders>, Arc<ReportCache>),
     request: PendingRequest,
     next: S,
 ) -> Result<Answered, Infallible>
 where
     S: Service<Miss, Response = Served, Error = FetchError>,
 {
+    let Responders { reports: responder, tables, activities } = &*responders;
     let (head, pending) = request.into_parts();
     let Pending { id, parsed, shown, step, .. } = *pending;
     let (key, served) = match step {
         NextStep::Reject(rejection) => return Ok(refuse(rejection, &id)),
+        NextStep::TellStatus(id, client) => return Ok(activities.respond(id, client).await),
         NextStep::Respond(key, served) => (key, served),
         NextStep::Fetch(miss) => {
             let key = miss.key;
@@ -134,7 +144,7 @@ where
     };
     let negotiated = parsed.negotiated;
     match shown {
-        Shown::Report => {}
+        Shown::Report | Shown::Activity => {}
         Shown::Table(format) => {
             let made = tables.respond((key, format), &served, negotiated, &head.headers, &id);
             return Ok(match made.await {
