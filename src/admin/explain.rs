@@ -7,16 +7,16 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
-    FleetStatus,
+    ActivityNames, FleetStatus,
     both_clocks::BothClocks,
     entry_state::{EntryState, kind_of},
     next::{cost_calls, next, next_refresh, next_without_entry},
     reply::{rounded, seconds},
 };
 use crate::{
-    cache::{ActivityStatistics, Entry, PlannedView, RefreshFailure, ReportCache, SharedCopy},
+    cache::{ActivityStatistics, Entry, KnownStatus, PlannedView, RefreshFailure, ReportCache, SharedCopy},
     refresh::Pairing,
-    report::{ActivityId, LinkReport, NoClicks, ReportKey},
+    report::{ActivityId, LinkReport, NoClicks, ReportKey, SentEvidence},
 };
 
 #[derive(Debug, Serialize)]
@@ -24,9 +24,30 @@ pub(super) struct Explanation {
     id: ActivityId,
     /// Entries, hits and clicks are those of one replica, also in a fleet.
     counted_for: &'static str,
+    name: Option<Box<str>>,
+    sent: SentView,
+    /// `None`: the vendor was not asked for it, as `status.enabled` is off or no report of it is empty.
+    status: Option<StatusView>,
     /// `None` until the upstream has responded with a report, for either value of `no_clicks`.
     clicks: Option<ClicksView>,
     reports: Vec<Explained>,
+}
+
+/// Whether the activity was sent, as far as it is known without a call.
+#[derive(Debug, Serialize)]
+struct SentView {
+    answer: &'static str,
+    /// The same as a sentence.
+    why: &'static str,
+}
+
+/// What the vendor has said of the activity itself.
+#[derive(Debug, Serialize)]
+struct StatusView {
+    status: &'static str,
+    subject: Option<Box<str>>,
+    role: Option<Box<str>>,
+    checked_seconds_ago: i64,
 }
 
 /// The sum of unique clicks in the last report, for either value of `no_clicks`; kept when the entries are evicted.
@@ -147,7 +168,7 @@ impl Explanation {
     /// `utc` is the present time of day.
     pub(super) fn of(
         id: ActivityId,
-        memory: &ReportCache,
+        (memory, names): (&ReportCache, &ActivityNames),
         fleet: Option<&FleetStatus>,
         utc: SystemTime,
     ) -> Self {
@@ -184,8 +205,36 @@ impl Explanation {
                 held: entry.map(|entry| HeldView::of(&key, &entry, memory, present)),
             }
         });
-        let counted_for = "this_replica";
-        Self { id, counted_for, clicks: ClicksView::of(&statistics, memory, now), reports: reports.into() }
+        Self {
+            id,
+            counted_for: "this_replica",
+            name: names.of(id, memory),
+            sent: SentView::of(memory.sent_evidence(id)),
+            status: memory.activity_status(id).map(|known| StatusView::of(&known, now)),
+            clicks: ClicksView::of(&statistics, memory, now),
+            reports: reports.into(),
+        }
+    }
+}
+
+// === impl SentView ===
+
+impl SentView {
+    const fn of(evidence: SentEvidence) -> Self {
+        Self { answer: evidence.sent().as_str(), why: evidence.explanation() }
+    }
+}
+
+// === impl StatusView ===
+
+impl StatusView {
+    fn of(KnownStatus { details, checked_at, .. }: &KnownStatus, now: Instant) -> Self {
+        Self {
+            status: details.status.as_str(),
+            subject: details.subject.clone(),
+            role: details.role.clone(),
+            checked_seconds_ago: seconds(now.saturating_duration_since(*checked_at)),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
+    ActivityNames,
     both_clocks::BothClocks,
     entry_state::{EntryState, kind_of},
     list_query::{ListQuery, SortColumn, SortOrder},
@@ -33,6 +34,7 @@ pub(super) struct EntryList {
 #[derive(Debug, Serialize)]
 struct EntryRow {
     id: ActivityId,
+    name: Option<Box<str>>,
     no_clicks: &'static str,
     answer: &'static str,
     state: &'static str,
@@ -71,7 +73,7 @@ type SortValue = Option<f64>;
 
 impl ListQuery {
     /// The entries that are asked for; `utc` is the present time of day.
-    pub(super) fn list(&self, memory: &ReportCache, utc: SystemTime) -> EntryList {
+    pub(super) fn list(&self, memory: &ReportCache, names: &ActivityNames, utc: SystemTime) -> EntryList {
         let (page, per_page, now) = (self.page, self.per_page, Instant::now());
         let mut found: Vec<_> = memory
             .keys()
@@ -82,8 +84,11 @@ impl ListQuery {
             .collect();
         self.sort(&mut found, memory, now);
         let on_page = found.iter().skip((page - 1).saturating_mul(per_page)).take(per_page);
-        let items =
-            on_page.map(|(key, entry)| EntryRow::of(key, entry, memory, BothClocks { utc, now })).collect();
+        let row = |(key, entry): &(ReportKey, Arc<Entry>)| EntryRow {
+            name: names.of(key.id, memory),
+            ..EntryRow::of(key, entry, memory, BothClocks { utc, now })
+        };
+        let items = on_page.map(row).collect();
         EntryList { entries: found.len(), page, pages: found.len().div_ceil(per_page), items }
     }
 
@@ -186,6 +191,7 @@ impl EntryRow {
         let look = entry.report().and_then(|_| statistics.last_look());
         Self {
             id: key.id,
+            name: None,
             no_clicks: key.no_clicks.as_str(),
             answer: kind_of(entry),
             state: EntryState::of(key, entry, memory, now).as_str(),

@@ -100,7 +100,8 @@ impl Admin {
             return match *request.method() {
                 Method::GET => {
                     let query = ListQuery::from_query(request.uri().query())?;
-                    Ok(json(&query.list(&self.state.memory, self.state.quota.snapshot().now())))
+                    let AdminState { memory, names, quota, .. } = &*self.state;
+                    Ok(json(&query.list(memory, names, quota.snapshot().now())))
                 }
                 Method::DELETE => self.purge(request, PurgedEntries::All),
                 _ => Err(Refused::Method { allow: "GET, DELETE" }),
@@ -110,8 +111,9 @@ impl Admin {
             let id = ActivityId::parse(id.as_bytes()).map_err(|_| Refused::BadActivityId);
             return match *request.method() {
                 Method::GET => {
-                    let AdminState { memory, fleet, quota, .. } = &*self.state;
-                    Ok(json(&Explanation::of(id?, memory, fleet.as_ref(), quota.snapshot().now())))
+                    let AdminState { memory, names, fleet, quota, .. } = &*self.state;
+                    let of = (&**memory, &**names);
+                    Ok(json(&Explanation::of(id?, of, fleet.as_ref(), quota.snapshot().now())))
                 }
                 Method::DELETE => {
                     let id = id?;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
-use super::{FleetStatus, Readiness, ReportTrial, ShownConfig, history::History};
+use super::{ActivityNames, FleetStatus, Readiness, ReportTrial, ShownConfig, history::History};
 use crate::{
     cache::ReportCache,
     quota::Quota,
@@ -42,6 +42,8 @@ pub struct AdminState {
     pub purges: Option<Arc<PurgeQueue>>,
     /// Where a purged entry must not come back from; `None`: no snapshots are kept.
     pub snapshots: Option<Arc<dyn SnapshotStore>>,
+    /// Shown beside the ids in `/cache`.
+    pub names: Arc<ActivityNames>,
     /// Shown by `/status`.
     pub(crate) about: ProcessAbout,
     pub(crate) circuit: CircuitBreaker,

@@ -7,7 +7,10 @@ use super::options;
 use crate::{
     middleware::{SharedService, TowerService, step},
     quota::{Quota, QuotaGate},
-    report::{Call, FetchError, Fetched, FetchedStatistics, QuotaPressureFn, StatisticsCall},
+    report::{
+        Call, FetchError, Fetched, FetchedStatistics, FetchedStatus, QuotaPressureFn, StatisticsCall,
+        StatusCall,
+    },
     resilience::{CircuitBreaker, RetryOnce, TokenGeneration},
     settings::Settings,
     telemetry::Metrics,
@@ -21,6 +24,9 @@ pub type Calls = SharedService<Call, Fetched, FetchError>;
 /// The same for calls of the statistics endpoint.
 pub type StatisticsCalls = SharedService<StatisticsCall, FetchedStatistics, FetchError>;
 
+/// The same for the status of activities.
+pub type StatusCalls = SharedService<StatusCall, FetchedStatus, FetchError>;
+
 /// The upstream stack for each kind of call. All kinds share circuit breaker, token, quota and connections.
 #[derive(Debug, Clone)]
 pub struct UpstreamCalls {
@@ -28,6 +34,8 @@ pub struct UpstreamCalls {
     pub reports: Calls,
     /// Calls for statistics: change probes. They are not retried, since the next one comes soon.
     pub statistics: StatisticsCalls,
+    /// Calls for the status of activities. They are not retried either.
+    pub statuses: StatusCalls,
     pub(super) circuit: CircuitBreaker,
     pub(super) recent: RecentCalls,
 }
@@ -81,7 +89,8 @@ where
     let retried = ServiceBuilder::new().layer(step(RetryOnce::new(generation, pressure_of(quota))));
     UpstreamCalls {
         reports: Calls::new(retried.service(attempt.clone())),
-        statistics: StatisticsCalls::new(attempt),
+        statistics: StatisticsCalls::new(attempt.clone()),
+        statuses: StatusCalls::new(attempt),
         circuit,
         recent,
     }

@@ -4,24 +4,25 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use hyper_util::client::legacy::connect::Connect;
+use tower::Layer as _;
 
 use super::{
     Calls, Dependencies, Environment, SetupError,
     calls::{UpstreamCalls, calls, pressure_of},
     change_prober::ChangeProber,
     clients::{ClientRules, TokenFile},
-    credentials::{bearer_auth, tokens},
+    credentials::{activity_names, bearer_auth, tokens},
     fleet::{self, host_name},
     labels, options,
     plan_keeper::PlanKeeper,
     reload::LiveSettings,
     snapshot_keeper::{SnapshotKeeper, SnapshotOf},
-    stack::{CallerRules, data_port},
+    stack::{CallerRules, DataPortCalls, data_port},
     trial::report_trial,
 };
 use crate::{
-    admin::{AdminState, History, ProcessAbout, Readiness, ShownConfig},
-    cache::{ReportCache, SharedReportCheck},
+    admin::{ActivityNames, AdminState, History, ProcessAbout, Readiness, ShownConfig},
+    cache::{CacheLayer, ReportCache, SharedReportCheck, StatusChecking, StatusChecks},
     inbound::ReportService,
     quota::{InitialCount, Quota},
     refresh::ShadowStatus,
@@ -119,7 +120,7 @@ impl App {
             fleet::token_records((membership.as_ref(), seal.as_ref()), token_store, settings, &metrics)
                 .await?;
         let tokens = tokens(settings, authority, records, durability, metrics.token.clone()).await?;
-        let UpstreamCalls { reports, statistics, circuit, recent } =
+        let UpstreamCalls { reports, statistics, statuses, circuit, recent } =
             calls(settings, api, &tokens, &quota, &metrics);
         let memory = Arc::new(ReportCache::new(
             options::cache_options(settings, clock.now()),
@@ -147,9 +148,18 @@ impl App {
             &mut background,
         )?;
 
+        let names = Arc::new(ActivityNames::default());
+        activity_names(settings, &names, &metrics, &mut background)?;
+
         let callers = CallerRules::new(settings, clients);
+        let checks = (memory.status_checking() == StatusChecking::On).then(|| {
+            let cache = CacheLayer::new(Arc::clone(&memory)).layer(reports.clone());
+            StatusChecks::new(Arc::clone(&memory), statuses, move |key| cache.refresh_changed(key))
+        });
+        background.extend(checks.clone().map(|checks| checks.run().boxed()));
         let trial = report_trial(settings, &memory, reports.clone(), &callers, (&metrics, &clock));
-        let front = data_port(settings, Arc::clone(&memory), reports, &callers, &metrics, clock.clone());
+        let calls = DataPortCalls { reports, checks };
+        let front = data_port(settings, Arc::clone(&memory), calls, &callers, &metrics, clock.clone());
 
         background.push(Box::pin(tokens.clone().watch()));
         let plan = Arc::new(PlanKeeper::resume(Arc::clone(&memory), quota.clone(), plan_store).await);
@@ -201,6 +211,7 @@ impl App {
             purge_auth,
             fleet,
             purges,
+            names,
             snapshots: snapshot.as_ref().map(|snapshot| snapshot.store()),
             about: ProcessAbout { host: host_name().trim().into(), data: settings.server.listen },
             circuit,

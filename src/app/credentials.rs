@@ -1,6 +1,9 @@
 //! Builds client authentication (bearer tokens from files, reloaded when they change) and the upstream token's manager.
 
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::Connect;
@@ -8,6 +11,7 @@ use secrecy::SecretString;
 
 use super::{SetupError, labels};
 use crate::{
+    admin::ActivityNames,
     report::ClientNumber,
     server::BearerAuth,
     settings::{ClientToken, SecretContent, SecretFile, SecretWatch, Settings, TokenSourceKind},
@@ -36,6 +40,23 @@ pub(super) fn bearer_auth<T: SecretContent + Send + 'static>(
     let held = bearer_auth.clone();
     background.push(Box::pin(reload(key, "token", watch, move |changed| held.replace(&tokens(changed)))));
     Ok(Some(bearer_auth))
+}
+
+/// Reads `names.file`, and adds a background task that reloads it when it changes.
+pub(super) fn activity_names(
+    settings: &Settings,
+    names: &Arc<ActivityNames>,
+    metrics: &Metrics,
+    background: &mut Vec<BoxFuture<'static, ()>>,
+) -> Result<(), SetupError> {
+    let key = "names.file";
+    let Some(file) = &settings.names.file else { return Ok(()) };
+    let (first, watch) = file.watch().map_err(|source| SetupError::SecretFile { key, source })?;
+    show_readable(key, &watch, metrics);
+    names.replace(first);
+    let names = Arc::clone(names);
+    background.push(Box::pin(reload(key, "name", watch, move |changed| names.replace(changed))));
+    Ok(())
 }
 
 /// The series `secret_file_readable` of this file.

@@ -22,7 +22,7 @@ mod snapshot_keeper;
 mod stack;
 mod trial;
 
-pub use calls::{Calls, StatisticsCalls, UpstreamCalls, calls};
+pub use calls::{Calls, StatisticsCalls, StatusCalls, UpstreamCalls, calls};
 pub use composition::App;
 pub(crate) use dependencies::SetupError;
 pub use dependencies::{Dependencies, Environment, SharedBackend};
@@ -31,4 +31,4 @@ pub use plan_keeper::PlanKeeper;
 pub use reload::{LiveSettings, ReloadError};
 pub use run::{Ports, RunError, run};
 pub use snapshot_keeper::SnapshotKeeper;
-pub use stack::{CallerRules, RequestLimits, data_port, misses};
+pub use stack::{CallerRules, DataPortCalls, RequestLimits, data_port, misses};

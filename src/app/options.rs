@@ -13,7 +13,7 @@ use http::{
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::{
-    cache::{CacheOptions, PlanClock, RefreshPlanOptions, RefreshSchedule, RefreshWaiting},
+    cache::{CacheOptions, PlanClock, RefreshPlanOptions, RefreshSchedule, RefreshWaiting, StatusChecking},
     inbound::{CallersTraces, NoCache},
     quota::QuotaLimits,
     refresh::{PriceLimits, RefreshPolicy, ShadowMode},
@@ -55,6 +55,7 @@ pub fn cache_options(settings: &Settings, now: SystemTime) -> CacheOptions {
             settings::DerivationMode::Verify => ShadowMode::Verify,
             settings::DerivationMode::On => ShadowMode::On,
         },
+        statuses: if settings.status.enabled { StatusChecking::On } else { StatusChecking::Off },
         clock: PlanClock::starting_at(now),
     }
 }

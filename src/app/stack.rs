@@ -6,11 +6,11 @@ use tower::{Service, ServiceBuilder};
 
 use super::{Calls, cors::CorsWhereAllowedLayer, options};
 use crate::{
-    cache::{Cache, CacheLayer, Miss, ReportCache, Served},
+    cache::{Cache, CacheLayer, Miss, ReportCache, Served, StatusChecks},
     inbound::{
-        AccessLog, InFlightLimit, OptionalHeaders, ReportService, RequestParser, Responder, SlowPath,
-        TableResponder, catch_panic, complete_head, deadline, record, respond, shed_load, stale_if_error,
-        trace,
+        AccessLog, ActivityResponder, InFlightLimit, OptionalHeaders, ReportService, RequestParser, Responder,
+        Responders, SlowPath, TableResponder, catch_panic, complete_head, deadline, record, respond,
+        shed_load, stale_if_error, trace,
     },
     middleware::from_fn,
     quota::WallClock,
@@ -38,6 +38,24 @@ pub struct CallerRules {
     pub(super) optional_headers: OptionalHeaders,
 }
 
+/// What the data port calls.
+#[derive(Debug, Clone)]
+pub struct DataPortCalls {
+    /// For a report.
+    pub reports: Calls,
+    /// For the status of an activity; `None`: there are no such calls.
+    pub checks: Option<StatusChecks>,
+}
+
+// === impl DataPortCalls ===
+
+/// Without calls for statuses.
+impl From<Calls> for DataPortCalls {
+    fn from(reports: Calls) -> Self {
+        Self { reports, checks: None }
+    }
+}
+
 // === impl CallerRules ===
 
 impl CallerRules {
@@ -53,11 +71,12 @@ impl CallerRules {
 pub fn data_port(
     settings: &Settings,
     memory: Arc<ReportCache>,
-    calls: Calls,
+    calls: impl Into<DataPortCalls>,
     rules: &CallerRules,
     metrics: &Metrics,
     clock: WallClock,
 ) -> ReportService<Calls> {
+    let DataPortCalls { reports, checks } = calls.into();
     let CallerRules { clients, origins, optional_headers } = rules.clone();
     // Parses and authenticates every request, once.
     let parser = RequestParser {
@@ -68,11 +87,17 @@ pub fn data_port(
     };
     let responder = Arc::new(Responder::new(origins.clone()));
     let access_log = Arc::new(AccessLog::new(metrics.requests.clone(), metrics.clients.clone()));
-    let cache = ServiceBuilder::new().layer(CacheLayer::new(memory)).service(calls);
+    let activities = ActivityResponder {
+        memory: Arc::clone(&memory),
+        checks,
+        clock: clock.clone(),
+        deadline: settings.server.request_timeout,
+    };
+    let cache = ServiceBuilder::new().layer(CacheLayer::new(memory)).service(reports);
 
-    let tables = Arc::new(TableResponder::new(Arc::clone(&responder), clock));
-    let slow_path =
-        slow_path(settings, (origins, optional_headers), &cache, (&responder, tables), &access_log);
+    let tables = TableResponder::new(Arc::clone(&responder), clock);
+    let responders = Responders { reports: Arc::clone(&responder), tables, activities };
+    let slow_path = slow_path(settings, (origins, optional_headers), &cache, responders, &access_log);
     // The fast path has no tower layers: a hit needs none of them. Other requests go to the slow path already parsed,
     // authenticated and looked up.
     ReportService::new(parser, cache, responder, access_log, slow_path)
@@ -83,7 +108,7 @@ fn slow_path(
     settings: &Settings,
     (origins, optional_headers): (AllowedOrigins, OptionalHeaders),
     cache: &Cache<Calls>,
-    (responder, tables): (&Arc<Responder>, Arc<TableResponder>),
+    responders: Responders,
     access_log: &Arc<AccessLog>,
 ) -> SlowPath {
     let limits = RequestLimits {
@@ -104,7 +129,7 @@ fn slow_path(
         // Panics become 500, below the access log so that it records them.
         .layer(from_fn((), catch_panic))
         // HTTP ends here: passes a miss down, gets a report or an error back, and builds the response.
-        .layer(from_fn((Arc::clone(responder), tables, Arc::clone(cache.memory())), respond))
+        .layer(from_fn((Arc::new(responders), Arc::clone(cache.memory())), respond))
         .service(misses(limits, cache.clone()));
     SlowPath::new(stack)
 }

@@ -68,10 +68,12 @@ impl ReportCache {
             (Some(plan), Origin::SharedStore) if outcome.is_ok() => plan.fetched_elsewhere(reason),
             (Some(_), Origin::SharedStore) | (None, _) => {}
         }
-        match outcome {
+        let applied = match outcome {
             Ok(arrived) => self.apply_answer(scope, arrived, keep, now),
             Err(error) => Applied { results: self.apply_failure(scope, error, keep, now), next: None },
-        }
+        };
+        self.tell_why_empty(scope.fetched().id);
+        applied
     }
 
     fn apply_answer(

@@ -17,6 +17,7 @@ use super::{
     RefreshFailure,
     copy_cell::{CopyCell, PlannedCopy},
     next_check::NextCheck,
+    why_empty::WhyEmptyCell,
 };
 use crate::{
     backoff::Jitter,
@@ -50,6 +51,7 @@ pub struct Entry {
     refresh_failure: Option<Box<RefreshFailure>>,
     pub(super) gzip: OnceCell<Box<Representation>>,
     hits: AtomicU64,
+    pub(super) why_empty: WhyEmptyCell,
     /// Of a report: what the refresh rule has to know of it.
     copy: Option<PlannedCopy>,
 }
@@ -139,6 +141,7 @@ impl Entry {
             refresh_failure: None,
             gzip: unchanged.map_or_else(OnceCell::new, |before| before.gzip.clone()),
             hits: AtomicU64::new(hits),
+            why_empty: WhyEmptyCell::of(&answer),
             copy: None,
             answer,
         }
@@ -207,6 +210,7 @@ impl Entry {
             refresh_failure: self.refresh_failure.clone(),
             gzip: self.gzip.clone(),
             hits: AtomicU64::new(self.hits()),
+            why_empty: self.why_empty.clone(),
             copy: self.copy.as_ref().map(PlannedCopy::carried_over),
         }
     }

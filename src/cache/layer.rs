@@ -104,12 +104,20 @@ where
         match self.memory.lookup(&key, now) {
             Lookup::Answered(served) => Ok(served),
             Lookup::Due { served, held } => {
-                self.refresh(key, &held, client, TraceContext::of(&Span::current()));
+                if !self.memory.is_known_to_be_empty(key.id, &held, now) {
+                    self.refresh(key, &held, client, TraceContext::of(&Span::current()));
+                }
                 Ok(served)
             }
             Lookup::Scheduled { served, held, at } => {
                 self.schedule_refresh(request, held, at);
                 Ok(served)
+            }
+            Lookup::Awaited { held, .. } | Lookup::Absent(Some(held))
+                if self.memory.is_known_to_be_empty(key.id, &held, now) =>
+            {
+                let age = held.age(now);
+                Ok(self.memory.serve_stale(held, age))
             }
             Lookup::Awaited { held, patience } => {
                 let miss = Miss::new(request, Some(held), Forward::Stale);
@@ -141,6 +149,13 @@ where
             request,
         };
         let _background = join_or_start(&self.memory, &*self.calls, wanted, &mut Permit::default());
+    }
+
+    /// Refreshes an entry that has probably changed, unless calls are scarce.
+    pub fn refresh_changed(&self, key: ReportKey) {
+        if let Some(held) = self.memory.peek(&key).filter(|held| self.memory.may_refresh(held)) {
+            self.refresh(key, &held, ClientNumber::PROXY, None);
+        }
     }
 
     /// Refreshes at that time what is then still worth a call. There is one such task per entry at most.

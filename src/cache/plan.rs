@@ -212,7 +212,7 @@ impl RefreshPlan {
             let mut control = self.control();
             control.ceiling.called();
             match reason {
-                Reason::Refresh | Reason::Probe => control.controller.refreshed(),
+                Reason::Refresh | Reason::Probe | Reason::Status => control.controller.refreshed(),
                 Reason::Miss | Reason::Retry => {}
             }
         }
@@ -228,7 +228,7 @@ impl RefreshPlan {
                 control.controller.refreshed();
             }
             // An answer for a miss may have been fetched long ago.
-            Reason::Miss | Reason::Probe | Reason::Retry => {}
+            Reason::Miss | Reason::Probe | Reason::Status | Reason::Retry => {}
         }
     }
 

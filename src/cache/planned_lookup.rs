@@ -140,6 +140,7 @@ impl ReportCache {
         planned.check.set_scheduled(Scheduled::No);
         let hit = self.with_other_answers(key, &planned, held, planned.hit(held, held.age(now)));
         self.is_as_seen(key, Some(held))
+            && !self.is_known_to_be_empty(key.id, held, now)
             && planned.is_worth_a_call(hit)
             && !self.waits_for_probe(&planned, key.id, hit)
             && self.due(planned.plan, held, now) == Refresh::Due

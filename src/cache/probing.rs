@@ -121,7 +121,7 @@ impl ReportCache {
         }
     }
 
-    fn apply(&self, id: ActivityId, verdict: ProbeVerdict) {
+    pub(super) fn apply(&self, id: ActivityId, verdict: ProbeVerdict) {
         let Some(histories) = self.store.statistics().look_by_probe(id, verdict) else { return };
         for no_clicks in [NoClicks::Omitted, NoClicks::Listed] {
             self.tell(ReportKey { id, no_clicks }, &histories[form_of(no_clicks).index()]);

@@ -9,11 +9,13 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     ActivityStatistics, Entry, Patience, PlanClock, RefreshFailure, RefreshPlanOptions, Served,
+    StatusChecking,
     derivation_control::DerivationControl,
     failures::Failures,
     flight::{FlightAudience, FlightScope, Flights, Joined, StartedFlight},
     gzip::Encoded,
     index::EntryIndex,
+    known_statuses::KnownStatuses,
     live_options::{KeptOptions, LiveOptions, LiveValues},
     plan::RefreshPlan,
 };
@@ -40,6 +42,8 @@ pub struct CacheOptions {
     pub refresh: RefreshSchedule,
     /// `cache.derive_clicked`
     pub derivation: ShadowMode,
+    /// `status.enabled`
+    pub statuses: StatusChecking,
     /// The clock of the refresh plan.
     pub clock: PlanClock,
 }
@@ -65,6 +69,8 @@ pub struct ReportCache {
     pub(super) plan: Option<RefreshPlan>,
     /// `None`: no report is derived. Locked after the flights and before the plan's `control`.
     pub(super) derivation: Option<Mutex<DerivationControl>>,
+    /// `None`: the vendor is not asked for the status of activities.
+    pub(super) statuses: Option<KnownStatuses>,
     /// Counts the purges.
     pub(super) purges: watch::Sender<u64>,
     pub(super) quota_pressure: QuotaPressureFn,
@@ -147,6 +153,7 @@ impl ReportCache {
             failures: Failures::new(),
             plan,
             derivation,
+            statuses: KnownStatuses::new(options.statuses),
             purges: watch::Sender::default(),
             quota_pressure,
             metrics,

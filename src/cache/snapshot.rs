@@ -149,7 +149,10 @@ impl ReportCache {
             return RestoredRecord::NotServed;
         }
         match self.store.restore(key, Arc::new(entry)) {
-            Fits::Yes => RestoredRecord::Entry,
+            Fits::Yes => {
+                self.tell_why_empty(key.id);
+                RestoredRecord::Entry
+            }
             Fits::No => RestoredRecord::NotServed,
         }
     }

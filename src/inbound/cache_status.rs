@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use super::prebuilt::PrebuiltSeconds;
 use crate::{
     cache::{Forward, Role, Served, ServedFrom, StoreOutcome},
-    report::{FetchError, Origin},
+    report::{FetchError, Origin, WhyEmpty},
 };
 
 /// The header's name.
@@ -25,8 +25,10 @@ static HITS: PrebuiltSeconds<32> = PrebuiltSeconds::new("link-report-proxy; hit;
 pub(super) fn of(served: &Served) -> HeaderValue {
     match &served.from {
         // A report that the plan does not refresh yet is fresh, also when that was expected sooner.
-        ServedFrom::Hit => hit(ttl(served.entry.lifetime().fresh, served.age).max(0)),
-        ServedFrom::Stale => hit(ttl(served.entry.lifetime().fresh, served.age)),
+        ServedFrom::Hit => {
+            hit(ttl(served.entry.lifetime().fresh, served.age).max(0), served.entry.why_empty())
+        }
+        ServedFrom::Stale => hit(ttl(served.entry.lifetime().fresh, served.age), served.entry.why_empty()),
         ServedFrom::Rationed => {
             let ttl = ttl(served.entry.lifetime().fresh, served.age);
             value(|text| write!(text, "hit; ttl={ttl}; detail=rationed"))
@@ -44,7 +46,8 @@ pub(super) fn of(served: &Served) -> HeaderValue {
                 (Role::Leader, StoreOutcome::Yes) => "; stored",
                 (Role::Leader, StoreOutcome::No) => "",
                 (Role::Waiter, StoreOutcome::Yes | StoreOutcome::No) => "; collapsed",
-            })
+            })?;
+            served.entry.why_empty().map_or(Ok(()), |why| write!(text, "; detail={}", why.as_str()))
         }),
         ServedFrom::StaleIfError(error) if error.went_forward() => value(|text| failed(text, "stale", error)),
         // No call was made for this request: an earlier failure or a local limit prevented it.
@@ -63,9 +66,17 @@ pub(super) fn of_error(error: &FetchError) -> HeaderValue {
     })
 }
 
-fn hit(ttl: i64) -> HeaderValue {
+fn hit(ttl: i64, empty: Option<WhyEmpty>) -> HeaderValue {
+    if let Some(why) = empty {
+        return hit_empty(ttl, why);
+    }
     let ready = u64::try_from(ttl).ok().and_then(|ttl| HITS.get(ttl));
     ready.unwrap_or_else(|| value(|text| write!(text, "hit; ttl={ttl}")))
+}
+
+#[cold]
+fn hit_empty(ttl: i64, why: WhyEmpty) -> HeaderValue {
+    value(|text| write!(text, "hit; ttl={ttl}; detail={}", why.as_str()))
 }
 
 /// Seconds until the entry becomes stale; negative if it is stale already (RFC 9211 §2.3).
@@ -109,7 +120,7 @@ mod tests {
     #[test]
     fn a_hit_reads_the_same_whether_it_was_prebuilt_or_not() {
         for ttl in [0, 300, 4_095, 4_096, 86_400, -1, -300] {
-            assert_eq!(hit(ttl), format!("{CACHE}; hit; ttl={ttl}").as_str());
+            assert_eq!(hit(ttl, None), format!("{CACHE}; hit; ttl={ttl}").as_str());
         }
     }
 

@@ -5,6 +5,7 @@
 //! [`Served`](crate::cache::Served) or a [`FetchError`](crate::report::FetchError) back.
 
 mod access_log;
+mod activity;
 mod cache_status;
 mod limits;
 mod negotiate;
@@ -23,6 +24,7 @@ mod slow_path;
 mod table;
 
 pub(crate) use access_log::AccessLog;
+pub(crate) use activity::ActivityResponder;
 pub(crate) use limits::{InFlightLimit, deadline, shed_load, stale_if_error};
 pub(crate) use outcome::RequestOutcome;
 pub(crate) use parse::{CallersTraces, NoCache, OptionalHeaders, RequestParser};
@@ -32,5 +34,5 @@ pub(crate) use request_id::RequestId;
 pub(crate) use respond::Responder;
 pub(crate) use service::SlowPath;
 pub use service::{ReportService, ResponseFuture};
-pub(crate) use slow_path::{catch_panic, complete_head, record, respond, trace};
+pub(crate) use slow_path::{Responders, catch_panic, complete_head, record, respond, trace};
 pub(crate) use table::TableResponder;

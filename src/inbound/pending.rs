@@ -7,7 +7,7 @@ use tracing::Span;
 use super::{Rejection, RequestId, negotiate::Negotiated, table::Shown};
 use crate::{
     cache::{Miss, Served},
-    report::{ClientNumber, KeyError, ReportKey},
+    report::{ActivityId, ClientNumber, KeyError, ReportKey},
     server::BearerAuth,
 };
 
@@ -54,6 +54,8 @@ pub(super) enum NextStep {
     Respond(ReportKey, Served),
     /// Fetch the report.
     Fetch(Miss),
+    /// Tell whether the activity was sent.
+    TellStatus(ActivityId, ClientNumber),
 }
 
 // === impl BodyPresence ===

@@ -27,8 +27,8 @@ use super::{
     table::Shown,
 };
 use crate::{
-    cache::{Cache, CacheRequest, Unanswered},
-    report::{Call, Cause, FetchError, Fetched, KeyError, TableFormat},
+    cache::{Cache, CacheRequest, StatusChecking, Unanswered},
+    report::{ActivityDetails, Call, Cause, FetchError, Fetched, KeyError, NoClicks, ReportKey, TableFormat},
     server::Body,
     telemetry::traces::{self, TraceContext},
 };
@@ -81,7 +81,7 @@ where
         let step = match panic::catch_unwind(AssertUnwindSafe(|| self.fast_path(&request, &parsed))) {
             Ok(Ok(response)) => return ResponseFuture::Ready(Some(response)),
             Ok(Err(Detour::Step(NextStep::Reject(Rejection::Key(KeyError::NoSuchResource))))) => {
-                return self.respond_with_table(request, parsed);
+                return self.respond_with_other(request, parsed);
             }
             Ok(Err(Detour::Step(step))) => step,
             Ok(Err(Detour::Traced(wanted, caller))) => {
@@ -117,12 +117,17 @@ where
         ResponseFuture::Later(self.slow_path.0(pending))
     }
 
-    /// The response to a request whose path is not that of a report: it may be that of a table, which always takes the slow
-    /// path. Looked at only now, so that the path of a report is not compared with another first.
+    /// The response to a request whose path is not that of a report: it may be that of a table or of an activity, which always
+    /// take the slow path. Looked at only now, so that the path of a report is not compared with another first.
     #[cold]
-    fn respond_with_table(&self, request: Request<BodyPresence>, parsed: Parsed) -> ResponseFuture {
-        let (key, shown) = match TableFormat::parse(request.uri().path(), request.uri().query()) {
+    fn respond_with_other(&self, request: Request<BodyPresence>, parsed: Parsed) -> ResponseFuture {
+        let path = request.uri().path();
+        let (key, shown) = match TableFormat::parse(path, request.uri().query()) {
             Ok((key, format)) => (Ok(key), Shown::Table(format)),
+            Err(KeyError::NoSuchResource) if self.cache.memory().status_checking() == StatusChecking::On => {
+                let key = |id| ReportKey { id, no_clicks: NoClicks::Omitted };
+                (ActivityDetails::parse_path(path).map(key), Shown::Activity)
+            }
             Err(error) => (Err(error), Shown::Report),
         };
         let parsed = Parsed { key, ..parsed };
@@ -132,6 +137,10 @@ where
                 Ok(wanted) | Err(Detour::Traced(wanted, _)) => wanted,
                 Err(Detour::Step(step)) => return Err(step),
             };
+            match shown {
+                Shown::Report | Shown::Table(_) => {}
+                Shown::Activity => return Ok(NextStep::TellStatus(wanted.key.id, wanted.client)),
+            }
             match self.cache.lookup(wanted, parsed.start) {
                 Ok(served) => Ok(NextStep::Respond(wanted.key, served)),
                 Err(Unanswered::Miss(miss)) => Ok(NextStep::Fetch(miss)),

@@ -10,7 +10,7 @@ use tower::{Service, ServiceExt};
 use tracing::{Instrument, Span, field};
 
 use super::{
-    AccessLog, OptionalHeaders, Responder, TableResponder,
+    AccessLog, ActivityResponder, OptionalHeaders, Responder, TableResponder,
     access_log::{AccessLogEntry, RequestInfo},
     pending::{BodyPresence, NextStep, Parsed, Pending, PendingRequest},
     refuse::refuse,
@@ -19,13 +19,21 @@ use super::{
 };
 use crate::{
     cache::{Miss, ReportCache, Served},
-    report::{Cause, ClientNumber, FetchError, ReportKey},
+    report::{ActivityDetails, Cause, ClientNumber, FetchError, ReportKey},
     server::Body,
     telemetry::traces::{self, TraceContext},
 };
 
 /// A response and its access log entry.
 pub(crate) type Answered = (Response<Body>, AccessLogEntry);
+
+/// Builds the responses of the data port.
+#[derive(Debug)]
+pub(crate) struct Responders {
+    pub(crate) reports: Arc<Responder>,
+    pub(crate) tables: TableResponder,
+    pub(crate) activities: ActivityResponder,
+}
 
 /// Counts a request in the gauge of requests in flight until it is dropped, also when the client disconnects.
 struct InFlight(IntGauge);
@@ -126,6 +134,7 @@ pub(super) fn request_span<B>(
         let route = match shown {
             Shown::Report => ReportKey::TEMPLATE,
             Shown::Table(format) => format.template(),
+            Shown::Activity => ActivityDetails::TEMPLATE,
         };
         traces::asked(&span, route, request.uri().path());
     }
@@ -146,17 +155,19 @@ where
 
 /// Does the request's [`NextStep`]: fetches the report if it has to, then builds the response or the error response.
 pub(crate) async fn respond<S>(
-    (responder, tables, memory): (Arc<Responder>, Arc<TableResponder>, Arc<ReportCache>),
+    (responders, memory): (Arc<Responders>, Arc<ReportCache>),
     request: PendingRequest,
     next: S,
 ) -> Result<Answered, Infallible>
 where
     S: Service<Miss, Response = Served, Error = FetchError>,
 {
+    let Responders { reports: responder, tables, activities } = &*responders;
     let (head, pending) = request.into_parts();
     let Pending { id, parsed, shown, step, .. } = *pending;
     let (key, served) = match step {
         NextStep::Reject(rejection) => return Ok(refuse(rejection, &id)),
+        NextStep::TellStatus(id, client) => return Ok(activities.respond(id, client).await),
         NextStep::Respond(key, served) => (key, served),
         NextStep::Fetch(miss) => {
             let key = miss.key;
@@ -168,7 +179,7 @@ where
     };
     let negotiated = parsed.negotiated;
     match shown {
-        Shown::Report => {}
+        Shown::Report | Shown::Activity => {}
         Shown::Table(format) => {
             let made = tables.respond((key, format), &served, negotiated, &head.headers, &id);
             return Ok(match made.await {

@@ -31,6 +31,8 @@ pub(super) enum Shown {
     Report,
     /// A table made from it.
     Table(TableFormat),
+    /// Not the report: whether its activity was sent.
+    Activity,
 }
 
 /// Builds the responses that are tables.

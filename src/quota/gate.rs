@@ -5,7 +5,10 @@ use tracing::Instrument as _;
 use super::Quota;
 use crate::{
     middleware::{Middleware, Next},
-    report::{Call, Exchanged, FetchError, Fetched, FetchedStatistics, Reason, StatisticsCall},
+    report::{
+        Call, Exchanged, FetchError, Fetched, FetchedStatistics, FetchedStatus, Reason, StatisticsCall,
+        StatusCall,
+    },
 };
 
 /// Passes a call on once the daily budget and the per-second pacer allow it.
@@ -53,6 +56,16 @@ where
 {
     async fn handle(&self, call: StatisticsCall, next: &N) -> Result<FetchedStatistics, FetchError> {
         self.pass(Reason::Probe, call, next).await
+    }
+}
+
+/// So is a call for the status of an activity.
+impl<N> Middleware<StatusCall, N> for QuotaGate
+where
+    N: Next<StatusCall, Response = FetchedStatus, Error = FetchError>,
+{
+    async fn handle(&self, call: StatusCall, next: &N) -> Result<FetchedStatus, FetchError> {
+        self.pass(Reason::Status, call, next).await
     }
 }
 

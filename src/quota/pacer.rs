@@ -105,7 +105,7 @@ impl From<Reason> for Priority {
         match reason {
             // A retry finishes what was begun; while calls are scarce there are almost none.
             Reason::Miss | Reason::Retry => Self::Miss,
-            Reason::Refresh | Reason::Probe => Self::Refresh,
+            Reason::Refresh | Reason::Probe | Reason::Status => Self::Refresh,
         }
     }
 }

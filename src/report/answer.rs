@@ -30,6 +30,8 @@ pub enum Reason {
     Refresh,
     /// The change probe: the statistics of up to ten campaigns, to see which reports are worth a refresh.
     Probe,
+    /// The status of an activity, to see whether it was sent.
+    Status,
     /// The attempt before this one failed in a way that a second attempt may not.
     Retry,
 }
@@ -140,7 +142,7 @@ impl Exchanged for Fetched {
 
 impl Reason {
     /// Each label of `upstream_requests_total{reason}`.
-    pub const ALL: [Self; 4] = [Self::Miss, Self::Refresh, Self::Probe, Self::Retry];
+    pub const ALL: [Self; 5] = [Self::Miss, Self::Refresh, Self::Probe, Self::Status, Self::Retry];
 
     /// The label in metrics and logs.
     pub const fn as_str(self) -> &'static str {
@@ -148,6 +150,7 @@ impl Reason {
             Self::Miss => "miss",
             Self::Refresh => "refresh",
             Self::Probe => "probe",
+            Self::Status => "status",
             Self::Retry => "retry",
         }
     }

@@ -4,6 +4,7 @@
 //! other modules may use it.
 
 mod activity_id;
+mod activity_status;
 mod answer;
 mod body;
 mod cause;
@@ -22,6 +23,7 @@ mod link_totals;
 mod negative_answer;
 mod quota_pressure;
 mod representation;
+mod sent;
 mod statistics;
 mod table;
 #[cfg(test)]
@@ -30,6 +32,7 @@ mod unreachable;
 
 pub use activity_id::ActivityId;
 pub(crate) use activity_id::InvalidActivityId;
+pub use activity_status::{ActivityDetails, ActivityStatus, FetchedStatus, StatusCall};
 pub(crate) use answer::SentGeneration;
 pub use answer::{Answer, Call, Exchange, Exchanged, Fetched, FlightNumber, Origin, Reason};
 pub use body::{InvalidReport, LinkReport};
@@ -46,6 +49,7 @@ pub(crate) use lifetime::{Lifetime, LifetimeReason, Observed};
 pub use negative_answer::{NegativeAnswer, NegativeStatus};
 pub use quota_pressure::{QuotaPressure, QuotaPressureFn};
 pub(crate) use representation::Representation;
+pub use sent::{SentEvidence, WasSent, WhyEmpty};
 pub use statistics::{
     ActivityClicks, CountedClicks, FetchedStatistics, StatisticsAnswer, StatisticsCall, parse_statistics,
 };

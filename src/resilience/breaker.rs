@@ -9,7 +9,10 @@ use super::circuit::{
 };
 use crate::{
     middleware::{Middleware, Next},
-    report::{Call, FailureStage, FetchError, Fetched, LocalDenial, ReportKey, Responsible, StatisticsCall},
+    report::{
+        Call, FailureStage, FetchError, Fetched, LocalDenial, ReportKey, Responsible, StatisticsCall,
+        StatusCall,
+    },
     telemetry::CircuitMetrics,
 };
 
@@ -62,8 +65,15 @@ impl<N: Next<Call, Response = Fetched, Error = FetchError>> Middleware<Call, N> 
 /// does, nor must calls for them go on since that one works.
 impl<N: Next<StatisticsCall, Error = FetchError>> Middleware<StatisticsCall, N> for CircuitBreaker {
     async fn handle(&self, call: StatisticsCall, next: &N) -> Result<N::Response, FetchError> {
-        let checked = self.shared.with(|circuit, now| circuit.check(now));
-        checked.map_err(|open| LocalDenial::CircuitOpen { retry_after: open.retry_in })?;
+        self.shared.check()?;
+        next.run(call).await
+    }
+}
+
+/// The same for the status of an activity: a token that may not ask for it still reads reports.
+impl<N: Next<StatusCall, Error = FetchError>> Middleware<StatusCall, N> for CircuitBreaker {
+    async fn handle(&self, call: StatusCall, next: &N) -> Result<N::Response, FetchError> {
+        self.shared.check()?;
         next.run(call).await
     }
 }
@@ -86,6 +96,12 @@ impl SharedCircuit {
     fn begin(&self, key: ReportKey) -> Result<CallGuard<'_>, CircuitOpen> {
         let permit = self.with(Circuit::pass)?;
         Ok(CallGuard { shared: self, permit, key, outcome: CallOutcome::Inconclusive })
+    }
+
+    /// Whether a call that the circuit does not judge may be made.
+    fn check(&self) -> Result<(), LocalDenial> {
+        let checked = self.with(|circuit, now| circuit.check(now));
+        checked.map_err(|open| LocalDenial::CircuitOpen { retry_after: open.retry_in })
     }
 
     /// Runs `act` on the circuit, then updates the gauge and logs a change of state.

@@ -49,6 +49,7 @@ pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
     directory(state, problems);
     SecretFile::check(admin.token_file.as_ref(), "admin.token_file", problems);
     SecretFile::check(clients.tokens_file.as_ref(), "clients.tokens_file", problems);
+    SecretFile::check(settings.names.file.as_ref(), "names.file", problems);
 }
 
 fn zeros(

@@ -7,6 +7,7 @@
 //! Later layers win: `config/default.toml` (compiled in), the file of `--config`, the environment
 //! (`LINK_REPORT_PROXY__CACHE__TTL=5m`). Everything wrong is reported at once, one line a key.
 
+mod activity_names;
 mod check;
 mod client_tokens;
 #[cfg(test)]
@@ -38,6 +39,7 @@ mod tests;
 mod token;
 mod url;
 
+pub use activity_names::NamedActivities;
 pub use client_tokens::ClientToken;
 pub(crate) use enums::{ClientNoCache, HostName, LogFormat, TokenSourceKind};
 pub use enums::{DerivationMode, ProbeMode, RefreshMode};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use secrecy::SecretString;
 
+use super::activity_names::NamedActivities;
 use super::client_tokens::ClientToken;
 use super::enums::{
     ClientNoCache, CorsOrigin, DerivationMode, HostName, LogFilter, LogFormat, ProbeMode, RefreshMode,
@@ -46,6 +47,10 @@ section! {
         state: State,
         /// The store that the replicas of one API key share.
         shared: SharedSettings,
+        /// Whether Constant Contact is asked for the status of activities.
+        status: StatusSettings,
+        /// Names of activities, for people.
+        names: Names,
         /// What is logged.
         log: Log,
         /// Where traces are exported to.
@@ -241,6 +246,22 @@ section! {
         timeout: Duration,
         /// Calls that are added to the day's count when the store may have lost some.
         margin: u32,
+    }
+}
+
+section! {
+    /// `status.*`
+    StatusSettings {
+        /// `true`: while a report is empty, and for `GET /v1/activities/{id}`.
+        enabled: bool,
+    }
+}
+
+section! {
+    /// `names.*`
+    Names {
+        /// A TOML file of activity ids and their names; watched for changes.
+        file: Option<SecretFile<NamedActivities>>,
     }
 }
 

@@ -28,8 +28,14 @@ pub enum CampaignState {
     Draft,
     /// Scheduled.
     Scheduled,
+    /// It is being sent.
+    Executing,
     /// Sent.
     Done,
+    /// Sending it has failed.
+    Error,
+    /// Deleted.
+    Removed,
 }
 
 /// What a report is computed from, together with the time.
@@ -131,12 +137,19 @@ fn synthetic(id: Uuid) -> Option<Plan> {
 // === impl CampaignState ===
 
 impl CampaignState {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Draft, Self::Scheduled, Self::Executing, Self::Done, Self::Error, Self::Removed];
+
     /// The value of `current_status`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Draft => "DRAFT",
             Self::Scheduled => "SCHEDULED",
+            Self::Executing => "EXECUTING",
             Self::Done => "DONE",
+            Self::Error => "ERROR",
+            Self::Removed => "REMOVED",
         }
     }
 }
@@ -153,12 +166,13 @@ impl Plan {
         }
     }
 
-    fn state(&self, started: Moment, now: Moment) -> CampaignState {
-        match self.sent_at(started) {
-            None => CampaignState::Draft,
-            Some(sent) if sent > now.since_epoch => CampaignState::Scheduled,
-            Some(_) => CampaignState::Done,
-        }
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(super) fn state(&self, started: Moment, now: Moment) -> CampaignState {
+        let sent = self.sent_at(started);
+        sent.map_or(CampaignState::Draft, |sent| CampaignState::of_time(sent, now.since_epoch))
     }
 }
 

@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::campaigns::{self, parse_id};
+use super::campaigns::{self, CampaignState, parse_id};
 use super::faults::{Fault, KINDS, Scope};
 use super::gateway::ReportCall;
 use super::handle::Shared;
@@ -29,6 +29,7 @@ pub(super) fn answer(world: &Shared, call: &ReportCall) -> Option<VendorReply> {
             world.state().faults.clear();
             text(StatusCode::OK, "no fault is left\n".to_owned())
         }
+        (&Method::PUT, "status") => put_status(world, &query),
         (&Method::POST, "spend") => match query.get("calls").parse() {
             Ok(calls) => {
                 world.state().quota.spend(world.clock.now(), calls);
@@ -48,6 +49,7 @@ fn put_fault(world: &Shared, query: &FormFields) -> VendorReply {
         ("", "", "") => Some(Scope::All),
         ("", "", "token") => Some(Scope::TokenCalls),
         ("", "", "stats") => Some(Scope::StatisticsCalls),
+        ("", "", "activities") => Some(Scope::ActivityCalls),
         (id, "", "") => parse_id(id).map(Scope::Activity),
         ("", next, "") => next.parse().ok().filter(|next| *next > 0).map(Scope::Next),
         _ => None,
@@ -58,6 +60,17 @@ fn put_fault(world: &Shared, query: &FormFields) -> VendorReply {
     let said = format!("{fault:?} on {scope:?}\n");
     world.state().faults.inject(fault, scope);
     text(StatusCode::OK, said)
+}
+
+fn put_status(world: &Shared, query: &FormFields) -> VendorReply {
+    let status = CampaignState::ALL.into_iter().find(|state| state.as_str() == query.get("status"));
+    match parse_id(query.get("id")).zip(status) {
+        Some((id, status)) => {
+            world.state().statuses.insert(id, status);
+            text(StatusCode::OK, format!("{id} is {}\n", status.as_str()))
+        }
+        None => text(StatusCode::BAD_REQUEST, help()),
+    }
 }
 
 fn stats(world: &Shared) -> Value {
@@ -72,6 +85,7 @@ fn stats(world: &Shared) -> Value {
     json!({
         "calls": record.report_calls(),
         "statistics_calls": record.statistics_calls(),
+        "activity_calls": record.activity_calls(),
         "token_calls": record.token_calls(),
         "calls_by_activity": by_activity,
         "in_flight": record.in_flight(),
@@ -121,7 +135,9 @@ fn help() -> String {
          PUT    /_simulator/fault?kind=KIND&id=ID    on one activity's\n\
          PUT    /_simulator/fault?kind=KIND&next=N   on the next N\n\
          PUT    /_simulator/fault?kind=KIND&on=token on token calls\n\
-         PUT    /_simulator/fault?kind=KIND&on=stats on calls of the statistics endpoint\n\n\
+         PUT    /_simulator/fault?kind=KIND&on=stats on calls of the statistics endpoint\n\
+         PUT    /_simulator/fault?kind=KIND&on=activities on calls for an activity's status\n\
+         PUT    /_simulator/status?id=ID&status=DONE or DRAFT, SCHEDULED, EXECUTING, ERROR, REMOVED\n\n\
          KIND, where numbers are yours to choose:\n",
     );
     for (kind, meaning) in KINDS {

@@ -78,6 +78,8 @@ pub enum Scope {
     Next(u32),
     /// Every call of the statistics endpoint. [`Scope::All`] and [`Scope::Next`] leave these out.
     StatisticsCalls,
+    /// Every call for an activity itself. [`Scope::All`] and [`Scope::Next`] leave these out too.
+    ActivityCalls,
     /// Every call of the token endpoint.
     TokenCalls,
 }
@@ -93,6 +95,7 @@ pub(super) enum Destination {
     /// For this activity, if its id could be read.
     Report(Option<Uuid>),
     Statistics,
+    Activity,
     Token,
 }
 
@@ -146,6 +149,7 @@ impl Faults {
             let meets = match (&mut *scope, road) {
                 (Scope::All, Destination::Report(_))
                 | (Scope::StatisticsCalls, Destination::Statistics)
+                | (Scope::ActivityCalls, Destination::Activity)
                 | (Scope::TokenCalls, Destination::Token) => true,
                 (Scope::Activity(id), Destination::Report(asked)) => Some(*id) == asked,
                 (Scope::Next(left), Destination::Report(_)) => {
@@ -154,10 +158,20 @@ impl Faults {
                 }
                 (
                     Scope::All | Scope::Activity(_) | Scope::Next(_),
-                    Destination::Statistics | Destination::Token,
+                    Destination::Statistics | Destination::Activity | Destination::Token,
                 )
-                | (Scope::StatisticsCalls, Destination::Report(_) | Destination::Token)
-                | (Scope::TokenCalls, Destination::Report(_) | Destination::Statistics) => false,
+                | (
+                    Scope::StatisticsCalls,
+                    Destination::Report(_) | Destination::Activity | Destination::Token,
+                )
+                | (
+                    Scope::ActivityCalls,
+                    Destination::Report(_) | Destination::Statistics | Destination::Token,
+                )
+                | (
+                    Scope::TokenCalls,
+                    Destination::Report(_) | Destination::Statistics | Destination::Activity,
+                ) => false,
             };
             if meets {
                 faults.push(fault.clone());

@@ -5,6 +5,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use uuid::Uuid;
 
+use super::activities;
 use super::bodies::{BAD_REQUEST, BodyShape, NOT_FOUND, VendorError};
 use super::campaigns::{self, parse_id};
 use super::clicks::ClickCounts;
@@ -33,6 +34,7 @@ pub(super) struct ReportCall {
 pub(super) enum CallTarget<'a> {
     Report { id: &'a str },
     Statistics { ids: &'a str },
+    Activity { id: &'a str },
     Token,
     DeviceAuthorize,
     ApprovalPage,
@@ -55,6 +57,11 @@ impl ReportCall {
             && let Some(ids) = path.strip_prefix("/v3/reports/stats/email_campaign_activities/")
         {
             return CallTarget::Statistics { ids };
+        }
+        if self.head.method == Method::GET
+            && let Some(id) = path.strip_prefix("/v3/emails/activities/")
+        {
+            return CallTarget::Activity { id };
         }
         match (&self.head.method, path) {
             (&Method::POST, TOKEN_PATH) => CallTarget::Token,
@@ -84,6 +91,10 @@ pub(super) fn answer(state: &mut State, options: &Options, clock: &Clock, call: 
             let answer = |state: &mut _| statistics::answer(state, options, clock.start(), now, ids);
             (metered(state, now, call, answer), Some(Destination::Statistics))
         }
+        CallTarget::Activity { id } => {
+            let answer = |state: &mut _| activities::answer(state, clock.start(), now, parse_id(id));
+            (metered(state, now, call, answer), Some(Destination::Activity))
+        }
         CallTarget::Token => (oauth::token(state, options, now, headers, body), Some(Destination::Token)),
         CallTarget::DeviceAuthorize => (oauth::device_authorize(state, options, now, headers, body), None),
         CallTarget::ApprovalPage => (oauth::approval_page(state, now, call.query()), None),
@@ -94,7 +105,7 @@ pub(super) fn answer(state: &mut State, options: &Options, clock: &Clock, call: 
     let Some(road) = road else { return reply };
     let asked = match road {
         Destination::Report(activity) => activity.unwrap_or_default(),
-        Destination::Statistics | Destination::Token => Uuid::nil(),
+        Destination::Statistics | Destination::Activity | Destination::Token => Uuid::nil(),
     };
     state.faults.meeting(road).into_iter().fold(reply, |reply, fault| fault.spoil(reply, asked))
 }

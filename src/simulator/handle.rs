@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::authority::Authority;
-use super::campaigns::{self, Campaign};
+use super::campaigns::{self, Campaign, CampaignState};
 use super::clock::Clock;
 use super::device::{Decision, Devices};
 use super::faults::{Fault, Faults, Scope};
@@ -43,6 +43,7 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) record: Record,
     pub(super) scripted: BTreeMap<Uuid, ScriptedCampaign>,
+    pub(super) statuses: BTreeMap<Uuid, CampaignState>,
     pub(super) random: fastrand::Rng,
     pub(super) connections: u64,
 }
@@ -64,6 +65,7 @@ impl Simulator {
             faults: Faults::default(),
             record: Record::new(options.remembered_requests),
             scripted: BTreeMap::new(),
+            statuses: BTreeMap::new(),
             random: fastrand::Rng::with_seed(options.seed),
             connections: 0,
         };
@@ -126,6 +128,11 @@ impl Simulator {
         self.world.state().scripted.insert(id, campaign);
     }
 
+    /// From now on this activity has this status, whatever its report shows; any id will do.
+    pub fn set_status(&self, id: Uuid, status: CampaignState) {
+        self.world.state().statuses.insert(id, status);
+    }
+
     /// What a report fetched at this time shows: the sum of its `unique_clicks`, which is 0 until the campaign is sent.
     /// `None` for an id that is not [played](Self::play).
     pub fn clicks_shown(&self, id: Uuid, listing: LinkListing, at: SystemTime) -> Option<u32> {
@@ -181,6 +188,11 @@ impl Simulator {
     /// [`Self::spent_today`] and [`Self::seen`] do not.
     pub fn statistics_calls(&self) -> u64 {
         self.world.state().record.statistics_calls()
+    }
+
+    /// Calls for activities themselves so far, the refused ones included; counted as those of the statistics endpoint are.
+    pub fn activity_calls(&self) -> u64 {
+        self.world.state().record.activity_calls()
     }
 
     /// Calls of the token endpoint so far, the refused ones included.

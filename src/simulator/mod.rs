@@ -6,12 +6,13 @@
 //! client is least prepared for (cookies on every answer, key order that varies, three shapes of error).
 //!
 //! One request goes through it like this: `server` reads and records it, `gateway` asks `authority` (who is
-//! it?), `quota` (may it?) and `reports` or `statistics` (what is the answer?), `faults` change the answer on demand, and
+//! it?), `quota` (may it?) and `reports`, `statistics` or `activities` (what is the answer?), `faults` change the answer on demand, and
 //! `reply` sends it. The clicks are those of `clicks` or, for a campaign that a test or the demo plays, of `scripted`.
 //!
 //! All time is tokio's clock plus a wall clock given at the start: under paused time, a day with its midnight
 //! and its tokens takes a millisecond. It must never read the real clock by itself.
 
+mod activities;
 mod authority;
 mod bodies;
 mod campaigns;
@@ -37,7 +38,7 @@ mod statistics;
 mod tests;
 
 pub use bodies::BodyShape;
-pub use campaigns::synthetic_id;
+pub use campaigns::{CampaignState, synthetic_id};
 pub use device::Decision;
 pub use faults::{Fault, Scope};
 pub use gateway::{DEVICE_AUTHORIZE_PATH, TOKEN_PATH};

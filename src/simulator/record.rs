@@ -43,6 +43,7 @@ pub(super) struct Record {
     report_calls: u64,
     token_calls: u64,
     statistics_calls: u64,
+    activity_calls: u64,
     by_activity: BTreeMap<Uuid, u64>,
     in_flight: u64,
     peak: u64,
@@ -59,6 +60,7 @@ impl Record {
             report_calls: 0,
             token_calls: 0,
             statistics_calls: 0,
+            activity_calls: 0,
             by_activity: BTreeMap::new(),
             in_flight: 0,
             peak: 0,
@@ -102,6 +104,10 @@ impl Record {
         self.statistics_calls += 1;
     }
 
+    pub(super) fn count_activity_call(&mut self) {
+        self.activity_calls += 1;
+    }
+
     pub(super) fn enter(&mut self) {
         self.in_flight += 1;
         self.peak = self.peak.max(self.in_flight);
@@ -125,6 +131,10 @@ impl Record {
 
     pub(super) fn statistics_calls(&self) -> u64 {
         self.statistics_calls
+    }
+
+    pub(super) fn activity_calls(&self) -> u64 {
+        self.activity_calls
     }
 
     pub(super) fn by_activity(&self) -> &BTreeMap<Uuid, u64> {

@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
+use super::campaigns::CampaignState;
 use super::clicks::ClickCounts;
 use super::reports::LinkListing;
 
@@ -115,6 +116,11 @@ impl ScriptedCampaign {
         let computed_at = self.statistics_recomputed.last(at);
         let counts = [self.em_clicks, self.all_clicks];
         Some(EmailStatistics::of(self.clicks(computed_at), counts, computed_at))
+    }
+
+    /// Its status.
+    pub(super) fn state(&self, at: Duration) -> CampaignState {
+        CampaignState::of_time(self.sent, at)
     }
 
     fn clicks(&self, at: Duration) -> u32 {

@@ -135,6 +135,10 @@ fn record(world: &Arc<Shared>, connection: u64, call: &ReportCall) -> Option<Cal
             world.state().record.count_statistics_call();
             None
         }
+        CallTarget::Activity { .. } => {
+            world.state().record.count_activity_call();
+            None
+        }
         CallTarget::Token => {
             world.state().record.count_token_call();
             None

@@ -1,10 +1,11 @@
-//! The HTTP client of the upstream: connects, sends the request for a report key or for statistics, and
-//! interprets the response.
+//! The HTTP client of the upstream: connects, sends the request for a report key, for statistics or for
+//! the status of an activity, and interprets the response.
 //!
 //! It knows how to connect, the format of the request, the meaning of each status and the size limit of a body. It must
 //! not depend on the cache, the quota or the token: those are layers above [`Fetch`], or between [`Fetch`] and
 //! [`HttpClient`]. [`FormClient`] posts forms to the authorization server.
 
+mod activity;
 mod body;
 mod client;
 mod connect;

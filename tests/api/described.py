@@ -52,7 +52,7 @@ LEFT_OUT = ["positive_data_acceptance", "negative_data_rejection"]
 
 def main(binary, *more):
     with tempfile.TemporaryDirectory() as directory:
-        proxy = Proxy(binary, "demo", {"quota.per_day": 0}, directory)
+        proxy = Proxy(binary, "demo", {"quota.per_day": 0, "status.enabled": "true"}, directory)
         try:
             ids = proxy.campaigns()[:3]
             # Held from here on, so that no question has to wait for its turn at the vendor.

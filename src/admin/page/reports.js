@@ -94,7 +94,7 @@ export const dataPortIs = (address) => (dataPort = address);
 
 function row(item) {
   const open = el("button", { class: "id", onclick: () => explainRow(item.id) }, item.id);
-  const first = el("td", {}, open, " ", copyButton(item.id));
+  const first = el("td", {}, open, " ", copyButton(item.id), item.name ? ` ${item.name}` : "");
   return el("tr", {}, first, ...COLUMNS.slice(1).map(([, name]) => el("td", { class: NUMERIC.test(name) ? "num" : name === "Last error" ? "wide" : null })));
 }
 
@@ -137,7 +137,7 @@ function formOf(report) {
 export function explained(told, actions) {
   const [last] = told.clicks?.changes ?? [];
   const clicks = last && el("p", {}, `Last change: ${counted(last.difference, "click")}, ${duration(last.seconds_ago)} ago.`);
-  $("detail").replaceChildren(el("h3", {}, told.id), clicks ?? "", ...told.reports.map(formOf), el("p", { class: "bar" }, ...actions));
+  $("detail").replaceChildren(el("h3", {}, told.name ?? told.id), el("p", {}, told.sent.why), clicks ?? "", ...told.reports.map(formOf), el("p", { class: "bar" }, ...actions));
   $("detail").hidden = false;
   $("detail").focus();
 }

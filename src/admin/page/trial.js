@@ -78,16 +78,16 @@ async function showAnswer(id, all, answer) {
   } catch {
     parts.push(el("p", {}, text));
   }
-  if (report && answer.ok) parts.push(...links(report));
+  if (report && answer.ok) parts.push(...links(report, how));
   else if (report) parts.push(el("p", { class: "red" }, `${report.error_key}: ${report.error_message}`));
   if (report) parts.push(el("details", {}, el("summary", {}, "JSON, as it came"), el("pre", {}, JSON.stringify(report, null, 2))));
   if (answer.ok) parts.push(...recipes(id, all));
   $("result").replaceChildren(...parts);
 }
 
-function links(report) {
+function links(report, how) {
   const counts = [...(report.link_click_counts ?? [])].sort((one, other) => other.unique_clicks - one.unique_clicks);
-  if (!counts.length) return [el("p", {}, "No links: the mail was not sent yet, or nobody has clicked.")];
+  if (!counts.length) return [el("p", {}, `No links: ${how.includes("not_sent") ? "not sent yet" : how.includes("nobody") ? "nobody has clicked" : "not sent yet, or nobody has clicked"}.`)];
   const sum = counts.reduce((total, link) => total + (link.unique_clicks || 0), 0);
   const rows = counts.map(({ link_url, unique_clicks }) => {
     const share = sum ? unique_clicks / sum : 0;

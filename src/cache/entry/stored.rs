@@ -13,6 +13,7 @@ use super::{
         next_check::NextCheck,
         snapshot_age::{SnapshotAge, millis},
         snapshot_fields::{BehindFields, CopyFields, EntryFields, FailureFields, NegativeFields},
+        why_empty::WhyEmptyCell,
     },
     Entry, EntryTimes, ReportBehind,
 };
@@ -136,6 +137,7 @@ impl Entry {
             // Made again for the first request that accepts it, with the same tag.
             gzip: OnceCell::new(),
             hits: AtomicU64::new(fields.hits),
+            why_empty: WhyEmptyCell::of(&answer),
             copy: copy.map(|copy| PlannedCopy {
                 generated_at: plan_generated_at,
                 cell: CopyCell::new(copy),

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     cache::{
         CacheOptions, PlanClock, PriceLevel, QuotaUse, RefreshPlanOptions, RefreshSchedule, RefreshWaiting,
+        StatusChecking,
         entry::EntryTimes,
         flight::{Arrived, FlightScope, Retain},
     },
@@ -33,6 +34,7 @@ fn options(refresh: RefreshSchedule, clock: PlanClock) -> CacheOptions {
         client_no_cache_interval: SECOND,
         refresh,
         derivation: ShadowMode::Off,
+        statuses: StatusChecking::Off,
         clock,
     }
 }

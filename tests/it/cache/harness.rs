@@ -12,7 +12,7 @@ use link_report_proxy::{
     app::{RequestLimits, misses},
     cache::{
         Cache, CacheLayer, CacheOptions, CacheRequest, Miss, PlanClock, RefreshSchedule, ReportCache,
-        Revalidate, Served, ServedFrom, Unanswered,
+        Revalidate, Served, ServedFrom, StatusChecking, Unanswered,
     },
     refresh::ShadowMode,
     report::{
@@ -78,6 +78,7 @@ pub(super) fn options() -> CacheOptions {
         client_no_cache_interval: seconds(60),
         refresh: RefreshSchedule::Fixed,
         derivation: ShadowMode::Off,
+        statuses: StatusChecking::Off,
         clock: PlanClock::starting_at(noon()),
     }
 }

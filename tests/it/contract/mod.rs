@@ -1,6 +1,7 @@
 //! The contract, chapter by chapter, asked of the whole proxy in memory.
 
 mod access;
+mod activities;
 mod admin;
 mod browsers;
 mod errors;
@@ -11,6 +12,7 @@ mod panics;
 mod renewal;
 mod representation;
 mod requests;
+mod sent;
 mod shutdown;
 mod spans;
 mod status;

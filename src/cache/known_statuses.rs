@@ -1,0 +1,167 @@
+//! What the vendor has said of activities themselves, and when it is to be asked again: while a report of the activity is
+//! empty and asked for, since an empty report does not tell whether the mail was sent.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::recent_map::RecentMap;
+use crate::{
+    backoff::Backoff,
+    report::{ActivityDetails, ActivityId, Cause, FailureStage, FetchError, FetchedStatus, UpstreamFailure},
+};
+
+/// A new activity beyond these takes the place of the one whose status was learned longest ago.
+const MOST_ACTIVITIES: usize = 10_000;
+/// The shortest time between two calls that nobody waits for: they take less than a third of the day's calls, however many
+/// empty reports are asked for.
+const BETWEEN_CALLS: Duration = Duration::from_secs(30);
+/// After calls that failed no call is made for so long, except for who waits for it.
+const AFTER_FAILURE: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_mins(15));
+
+/// Whether the vendor is asked for the status of activities: the setting `status.enabled`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusChecking {
+    /// Never.
+    Off,
+    /// While a report is empty, and for `GET /v1/activities/{id}`.
+    On,
+}
+
+/// What the vendor has said of an activity.
+#[derive(Debug, Clone)]
+pub struct KnownStatus {
+    /// Its words.
+    pub details: Arc<ActivityDetails>,
+    /// When it said so.
+    pub checked_at: Instant,
+    /// The answers that its empty reports had given by then.
+    answers: u64,
+}
+
+/// What a check of a status has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Learned {
+    /// This is the status now, and that it was before.
+    Status,
+    /// The token may not ask: no call is made from now on, and nothing is known of any activity.
+    Forbidden,
+    /// Nothing: the call failed, or was not made.
+    Nothing,
+}
+
+/// The statuses that are known.
+#[derive(Debug)]
+pub(super) struct KnownStatuses(Mutex<StatusTable>);
+
+#[derive(Debug)]
+struct StatusTable {
+    known: RecentMap<ActivityId, KnownStatus>,
+    permission: Permission,
+    next_call: Instant,
+    failures: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Permission {
+    /// As far as it is known.
+    Granted,
+    /// The upstream has answered 403.
+    Denied,
+}
+
+// === impl KnownStatus ===
+
+impl KnownStatus {
+    /// Whether it need not be asked for by a caller who waits.
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        self.age(now) < self.details.status.kept_for()
+    }
+
+    /// Whether it is to be asked for behind the callers: a little before it is no longer fresh, so that none of them finds it so.
+    fn is_due(&self, now: Instant) -> bool {
+        self.age(now) >= self.details.status.kept_for().mul_f64(0.9)
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.checked_at)
+    }
+}
+
+// === impl KnownStatuses ===
+
+impl KnownStatuses {
+    /// None is known; `None`: none is ever asked for.
+    pub(super) fn new(checking: StatusChecking) -> Option<Self> {
+        match checking {
+            StatusChecking::Off => None,
+            StatusChecking::On => Some(Self(Mutex::new(StatusTable {
+                known: RecentMap::new(MOST_ACTIVITIES),
+                permission: Permission::Granted,
+                next_call: Instant::now(),
+                failures: 0,
+            }))),
+        }
+    }
+
+    pub(super) fn get(&self, id: ActivityId) -> Option<KnownStatus> {
+        self.table().known.peek(&id).cloned()
+    }
+
+    /// Whether the token may ask, as far as it is known.
+    pub(super) fn may_ask(&self) -> bool {
+        self.table().permission == Permission::Granted
+    }
+
+    /// Whether a call may be made now that nobody waits for.
+    pub(super) fn may_ask_behind(&self, now: Instant) -> bool {
+        let table = self.table();
+        table.permission == Permission::Granted && table.next_call <= now
+    }
+
+    /// Whether the status of this activity is to be asked for, whose empty reports have given so many answers by now: it is
+    /// not known, or was long ago and is still asked for.
+    pub(super) fn is_due(&self, id: ActivityId, answers: u64, now: Instant) -> bool {
+        self.get(id).is_none_or(|known| known.is_due(now) && known.answers != answers)
+    }
+
+    /// Takes over the result of a call for the status of an activity.
+    pub(super) fn learn(
+        &self,
+        id: ActivityId,
+        answers: u64,
+        result: Result<&FetchedStatus, &FetchError>,
+        now: Instant,
+    ) -> Learned {
+        let mut table = self.table();
+        match result {
+            Ok(FetchedStatus { details, .. }) => {
+                (table.failures, table.next_call) = (0, now + BETWEEN_CALLS);
+                let details = Arc::new(details.clone());
+                let learned = KnownStatus { details, checked_at: now, answers };
+                table.known.get_or_insert_with(id, || learned.clone()).clone_from(&learned);
+                Learned::Status
+            }
+            Err(FetchError { cause: Cause::Upstream(UpstreamFailure::Forbidden), .. }) => {
+                table.known = RecentMap::new(MOST_ACTIVITIES);
+                table.permission = Permission::Denied;
+                Learned::Forbidden
+            }
+            Err(error) => {
+                table.next_call = now + AFTER_FAILURE.pause(table.failures);
+                table.failures = match error.stage() {
+                    FailureStage::Refused => table.failures,
+                    FailureStage::Connecting | FailureStage::Sent => table.failures.saturating_add(1),
+                };
+                Learned::Nothing
+            }
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, StatusTable> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

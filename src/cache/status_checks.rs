@@ -1,0 +1,108 @@
+//! Asks the vendor for the status of activities: one call at a time, for a caller who waits or for an empty report.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tower::ServiceExt as _;
+
+use super::ReportCache;
+use crate::{
+    middleware::SharedService,
+    report::{Cause, FetchError, FetchedStatus, LocalDenial, ReportKey, StatusCall, UpstreamFailure},
+};
+
+/// How often the empty reports are looked through.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How many callers may wait for a status.
+const MOST_WAITING: usize = 64;
+
+/// Where a status comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusOrigin {
+    /// It was known.
+    Memory,
+    /// A call has brought it.
+    Call,
+}
+
+/// Asks for statuses by calls of this service. Cheap to clone; all clones share their turns.
+#[derive(Clone)]
+pub struct StatusChecks {
+    memory: Arc<ReportCache>,
+    calls: SharedService<StatusCall, FetchedStatus, FetchError>,
+    refresh: Arc<dyn Fn(ReportKey) + Send + Sync>,
+    waiting: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+}
+
+// === impl StatusChecks ===
+
+impl StatusChecks {
+    /// For the activities of this cache; `refresh` refreshes one of its reports.
+    pub fn new(
+        memory: Arc<ReportCache>,
+        calls: SharedService<StatusCall, FetchedStatus, FetchError>,
+        refresh: impl Fn(ReportKey) + Send + Sync + 'static,
+    ) -> Self {
+        let (waiting, turn) = (Arc::new(Semaphore::new(MOST_WAITING)), Arc::new(Semaphore::new(1)));
+        Self { memory, calls, refresh: Arc::new(refresh), waiting, turn }
+    }
+
+    /// Makes sure that the status of this activity is known and not too old. The call goes on if its caller leaves.
+    ///
+    /// # Errors
+    /// If it takes a call, and that fails or is not made.
+    pub async fn check(&self, call: StatusCall) -> Result<StatusOrigin, FetchError> {
+        if self.memory.has_fresh_status(call.id, Instant::now()) {
+            return Ok(StatusOrigin::Memory);
+        }
+        let place = Arc::clone(&self.waiting).try_acquire_owned();
+        let place = place.map_err(|_full| LocalDenial::Overloaded)?;
+        let checks = self.clone();
+        let asked = tokio::spawn(async move {
+            let _place = place;
+            checks.ask(call).await
+        });
+        asked.await.unwrap_or_else(|_panic| Err(Cause::Internal.into()))
+    }
+
+    async fn ask(&self, call: StatusCall) -> Result<StatusOrigin, FetchError> {
+        // Another caller may get the same status meanwhile.
+        let _turn = self.turn.acquire().await;
+        if self.memory.has_fresh_status(call.id, Instant::now()) {
+            return Ok(StatusOrigin::Memory);
+        }
+        if !self.memory.may_ask_for_status() {
+            return Err(FetchError::from(Cause::from(UpstreamFailure::Forbidden)).remembered());
+        }
+        let result = self.calls.clone().oneshot(call).await;
+        self.memory.learn_status(call.id, &result).into_iter().for_each(|key| (self.refresh)(key));
+        result.map(|_learned| StatusOrigin::Call)
+    }
+
+    /// Asks for the status of activities whose reports are empty and asked for. Never ends.
+    pub async fn run(self) {
+        let mut next = interval(LOOK_INTERVAL);
+        next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let now = next.tick().await;
+            let memory = Arc::clone(&self.memory);
+            match spawn_blocking(move || memory.status_to_ask(now)).await {
+                // What has failed is in the log, and is tried again later.
+                Ok(Some(call)) => drop(self.ask(call).await),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "no empty report could be selected for a status call"),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StatusChecks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusChecks").finish_non_exhaustive()
+    }
+}
