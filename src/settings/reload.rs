@@ -93,6 +93,7 @@ mod tests {
             ("log.level", "debug", false),
             ("log.format", "text", true),
             ("server.max_connections", "7", true),
+            ("status.enabled", "true", true),
             ("token.access_token", "b", true),
         ] {
             let (running, new) = (settings(&[]), settings(&[(key, value)]));

@@ -1,5 +1,6 @@
 //! The simulator as a client meets it, over in-memory pipes; under paused time a day takes a millisecond.
 
+mod activities;
 mod api;
 mod faults;
 mod oauth;
