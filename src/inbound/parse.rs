@@ -124,6 +124,10 @@ impl OptionalHeaders {
 impl RequestParser {
     /// What to look up for a request, or why it takes another way. If a request has several faults, the first
     /// is reported: 403 (browser page), 404 (path), 405 (method), 401 (client token), then 400 (body, parameters).
+    #[allow(
+        clippy::result_large_err,
+        reason = "moved once, and not on a hit; a box would be an allocation for each miss"
+    )]
     pub(super) fn parse(
         &self,
         request: &Request<BodyPresence>,
@@ -151,6 +155,10 @@ impl RequestParser {
     }
 
     #[cold]
+    #[allow(
+        clippy::result_large_err,
+        reason = "moved once, and not on a hit; a box would be an allocation for each miss"
+    )]
     fn with_optional_headers(
         &self,
         headers: &HeaderMap,

@@ -75,6 +75,10 @@ where
         Self { parser, cache, responder, access_log, slow_path }
     }
 
+    #[allow(
+        clippy::result_large_err,
+        reason = "moved once, and not on a hit; a box would be an allocation for each miss"
+    )]
     fn respond(&self, request: Request<BodyPresence>) -> ResponseFuture {
         let parsed = Parsed::of(&request, &self.parser.clients, Instant::now());
         // No layer catches a panic of the fast path: the slow path responds to it with 500, counts it and logs it.
@@ -155,6 +159,10 @@ where
     }
 
     /// The response, if the cache has one ready; otherwise what the slow path has to do.
+    #[allow(
+        clippy::result_large_err,
+        reason = "moved once, and not on a hit; a box would be an allocation for each miss"
+    )]
     fn fast_path(&self, request: &Request<BodyPresence>, parsed: &Parsed) -> Result<Response<Body>, Detour> {
         let wanted = self.parser.parse(request, *parsed)?;
         self.look_up(request, parsed, wanted).map_err(Detour::Step)

@@ -150,7 +150,7 @@ impl<C: Connect + Clone + Send + Sync + 'static> TraceExporter<C> {
         };
         exported_spans().inc_by(count - lost);
         lost_spans().inc_by(lost);
-        if let Some(lost) = self.losses.to_tell(lost_spans().get(), Instant::now()) {
+        if let Some(lost) = self.losses.untold(lost_spans().get(), Instant::now()) {
             log(lost, result.err());
         }
     }
@@ -224,7 +224,7 @@ fn log(lost: u64, error: Option<ExportError>) {
 
 impl Losses {
     /// How many were lost since they were last told, of `total`. `None`: none, or it was told a moment ago.
-    fn to_tell(&mut self, total: u64, now: Instant) -> Option<u64> {
+    fn untold(&mut self, total: u64, now: Instant) -> Option<u64> {
         let lost = total - self.told;
         let is_time = self.told_at.is_none_or(|told_at| now >= told_at + TOLD_EVERY);
         (lost > 0 && is_time).then(|| {
@@ -243,10 +243,10 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut losses = Losses { told: 5, told_at: None };
-        assert_eq!(losses.to_tell(5, at(0)), None);
-        assert_eq!(losses.to_tell(7, at(1)), Some(2));
-        assert_eq!(losses.to_tell(17, at(60)), None);
-        assert_eq!(losses.to_tell(18, at(61)), Some(11));
-        assert_eq!(losses.to_tell(18, at(200)), None);
+        assert_eq!(losses.untold(5, at(0)), None);
+        assert_eq!(losses.untold(7, at(1)), Some(2));
+        assert_eq!(losses.untold(17, at(60)), None);
+        assert_eq!(losses.untold(18, at(61)), Some(11));
+        assert_eq!(losses.untold(18, at(200)), None);
     }
 }
