@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode as SpanStatus};
+use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::SpanKind, status::StatusCode as SpanStatus};
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -193,7 +193,7 @@ impl From<Span> for ReceivedSpan {
             trace: hex(&span.trace_id),
             id: hex(&span.span_id),
             parent: hex(&span.parent_span_id),
-            status: span.status.as_ref().map(|status| status.code()).unwrap_or_default(),
+            status: span.status.as_ref().map(Status::code).unwrap_or_default(),
             links: span.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect(),
             name: span.name,
             attributes: span.attributes,
