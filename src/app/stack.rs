@@ -8,9 +8,9 @@ use super::{Calls, cors::CorsWhereAllowedLayer, options};
 use crate::{
     cache::{Cache, CacheLayer, Miss, ReportCache, Served, StatusChecks},
     inbound::{
-        AccessLog, ActivityResponder, InFlightLimit, OptionalHeaders, ReportService, RequestParser, Responder,
-        Responders, SlowPath, TableResponder, catch_panic, complete_head, deadline, record, respond,
-        shed_load, stale_if_error, trace,
+        AccessLog, ActivityResponder, InFlightLimit, OptionalHeaders, ReportService, RequestParser,
+        Responder, Responders, SlowPath, TableResponder, catch_panic, complete_head, deadline, record,
+        respond, shed_load, stale_if_error, trace,
     },
     middleware::from_fn,
     quota::WallClock,
