@@ -11,6 +11,8 @@ mod played;
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/it/support/played_day.rs"]
 mod played_day;
+#[path = "../tests/it/support/state_lock.rs"]
+mod state_lock;
 
 use std::path::Path;
 

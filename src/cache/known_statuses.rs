@@ -11,7 +11,10 @@ use tokio::time::Instant;
 use super::recent_map::RecentMap;
 use crate::{
     backoff::Backoff,
-    report::{ActivityDetails, ActivityId, Cause, FailureStage, FetchError, FetchedStatus, UpstreamFailure},
+    report::{
+        ActivityDetails, ActivityId, ActivityStatus, Cause, FailureStage, FetchError, FetchedStatus,
+        UpstreamFailure,
+    },
 };
 
 /// A new activity beyond these takes the place of the one whose status was learned longest ago.
@@ -19,6 +22,8 @@ const MOST_ACTIVITIES: usize = 10_000;
 /// The shortest time between two calls that nobody waits for: they take less than a third of the day's calls, however many
 /// empty reports are asked for.
 const BETWEEN_CALLS: Duration = Duration::from_secs(30);
+/// Most mails have their first click within this time after they were sent.
+const FIRST_CLICKS: Duration = Duration::from_mins(15);
 /// After calls that failed no call is made for so long, except for who waits for it.
 const AFTER_FAILURE: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_mins(15));
 
@@ -40,6 +45,8 @@ pub struct KnownStatus {
     pub checked_at: Instant,
     /// The answers that its empty reports had given by then.
     answers: u64,
+    /// When it was first seen to be sent, if it was seen before that.
+    sent_since: Option<Instant>,
 }
 
 /// What a check of a status has changed.
@@ -78,12 +85,22 @@ enum Permission {
 impl KnownStatus {
     /// Whether it need not be asked for by a caller who waits.
     pub fn is_fresh(&self, now: Instant) -> bool {
-        self.age(now) < self.details.status.kept_for()
+        self.age(now) < self.kept_for()
     }
 
     /// Whether it is to be asked for behind the callers: a little before it is no longer fresh, so that none of them finds it so.
     fn is_due(&self, now: Instant) -> bool {
-        self.age(now) >= self.details.status.kept_for().mul_f64(0.9)
+        self.age(now) >= self.kept_for().mul_f64(0.9)
+    }
+
+    /// Whether it had been sent for a short time only when the vendor said so: its first clicks are expected.
+    pub(super) fn was_just_sent(&self) -> bool {
+        self.sent_since.is_some_and(|since| self.checked_at < since + FIRST_CLICKS)
+    }
+
+    fn kept_for(&self) -> Duration {
+        let status = if self.was_just_sent() { ActivityStatus::Executing } else { self.details.status };
+        status.kept_for()
     }
 
     fn age(&self, now: Instant) -> Duration {
@@ -141,7 +158,14 @@ impl KnownStatuses {
             Ok(FetchedStatus { details, .. }) => {
                 (table.failures, table.next_call) = (0, now + BETWEEN_CALLS);
                 let details = Arc::new(details.clone());
-                let learned = KnownStatus { details, checked_at: now, answers };
+                let sent_since = match (table.known.peek(&id), details.status) {
+                    (Some(before), ActivityStatus::Done) if before.details.status == ActivityStatus::Done => {
+                        before.sent_since
+                    }
+                    (Some(_), ActivityStatus::Done) => Some(now),
+                    (None | Some(_), _) => None,
+                };
+                let learned = KnownStatus { details, checked_at: now, answers, sent_since };
                 table.known.get_or_insert_with(id, || learned.clone()).clone_from(&learned);
                 Learned::Status
             }

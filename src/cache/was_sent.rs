@@ -92,13 +92,13 @@ impl ReportCache {
             plan.fetched(Reason::Status, result.as_ref().err());
         }
         let Some(statuses) = &self.statuses else { return Vec::new() };
-        let (before, now) = (statuses.get(id), Instant::now());
+        let now = Instant::now();
         match statuses.learn(id, self.empty_answers(id), result.as_ref(), now) {
             Learned::Status => {
                 self.tell_why_empty(id);
                 let asked_at = result.as_ref().map(|fetched| fetched.exchange.elapsed).unwrap_or_default();
                 let asked_at = now.checked_sub(asked_at).unwrap_or(now);
-                self.foresee(id, before.map(|before| before.details.status), asked_at)
+                self.foresee(id, asked_at)
             }
             Learned::Forbidden => {
                 tracing::warn!(
@@ -113,27 +113,25 @@ impl ReportCache {
     }
 
     /// What a new status means for the reports that are empty: clicks are coming, or there are none until `asked_at`.
-    fn foresee(&self, id: ActivityId, before: Option<ActivityStatus>, asked_at: Instant) -> Vec<ReportKey> {
+    fn foresee(&self, id: ActivityId, asked_at: Instant) -> Vec<ReportKey> {
         use ActivityStatus as S;
-        match (before, self.sent_evidence(id)) {
-            (_, SentEvidence::Status(S::Draft | S::Scheduled)) => {
+        let clicks_are_coming = || forms(id).into_iter().filter(|key| self.peek(key).is_some()).collect();
+        match self.sent_evidence(id) {
+            SentEvidence::Status(S::Draft | S::Scheduled) => {
                 let as_of = self.options.clock.at(asked_at);
                 self.apply(id, ProbeVerdict::Unmoved { as_of });
                 Vec::new()
             }
-            (_, SentEvidence::Status(S::Executing))
-            | (
-                Some(S::Draft | S::Scheduled | S::Executing | S::Error | S::Removed | S::NotFound | S::Other),
-                SentEvidence::Status(S::Done),
-            ) => forms(id).into_iter().filter(|key| self.peek(key).is_some()).collect(),
-            (None | Some(S::Done), SentEvidence::Status(S::Done))
-            | (
-                _,
-                SentEvidence::Status(S::Error | S::Removed | S::NotFound | S::Other)
-                | SentEvidence::Links
-                | SentEvidence::AllLinksEmpty
-                | SentEvidence::None,
-            ) => Vec::new(),
+            SentEvidence::Status(S::Executing) => clicks_are_coming(),
+            SentEvidence::Status(S::Done)
+                if self.activity_status(id).is_some_and(|known| known.was_just_sent()) =>
+            {
+                clicks_are_coming()
+            }
+            SentEvidence::Status(S::Done | S::Error | S::Removed | S::NotFound | S::Other)
+            | SentEvidence::Links
+            | SentEvidence::AllLinksEmpty
+            | SentEvidence::None => Vec::new(),
         }
     }
 

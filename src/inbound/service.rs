@@ -106,7 +106,7 @@ where
         wanted: CacheRequest,
         caller: TraceContext,
     ) -> ResponseFuture {
-        let span = request_span(&request, &parsed, Shown::Report, Some(caller));
+        let span = request_span(&request, None, (&parsed, Shown::Report), Some(caller));
         let look_up = || span.in_scope(|| self.look_up(&request, &parsed, wanted));
         let step = match panic::catch_unwind(AssertUnwindSafe(look_up)) {
             Ok(Ok(response)) => {

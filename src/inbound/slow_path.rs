@@ -10,7 +10,7 @@ use tower::{Service, ServiceExt};
 use tracing::{Instrument, Span, field};
 
 use super::{
-    AccessLog, ActivityResponder, OptionalHeaders, Responder, TableResponder,
+    AccessLog, ActivityResponder, OptionalHeaders, RequestId, Responder, TableResponder,
     access_log::{AccessLogEntry, RequestInfo},
     pending::{BodyPresence, NextStep, Parsed, Pending, PendingRequest},
     refuse::refuse,
@@ -95,24 +95,27 @@ pub(crate) async fn trace<S>(
 where
     S: Service<PendingRequest, Response = Answered, Error = Infallible>,
 {
-    let span = match request.body_mut().span.take() {
-        Some(span) => span,
+    let begun = request.body_mut().span.take();
+    let Pending { id, parsed, shown, .. } = &**request.body();
+    let span = match begun {
+        Some(span) => {
+            span.record("request_id", id.as_str());
+            span
+        }
         None => {
-            let Pending { parsed, shown, .. } = &**request.body();
-            request_span(&request, parsed, *shown, optional_headers.trace_of(request.headers()))
+            request_span(&request, Some(id), (parsed, *shown), optional_headers.trace_of(request.headers()))
         }
     };
-    span.record("request_id", request.body().id.as_str());
     let (response, entry) = next.oneshot(request).instrument(span.clone()).await?;
     traces::answered(&span, response.status(), response.headers(), entry.error_key.as_deref());
     Ok((response, entry))
 }
 
-/// The tracing span of a request. It contains only values that were parsed, never the raw path, which may hold a secret.
+/// The tracing span of a request, whose `id` can be recorded later. It contains only values that were parsed, never the raw path, which may hold a secret.
 pub(super) fn request_span<B>(
     request: &Request<B>,
-    parsed: &Parsed,
-    shown: Shown,
+    id: Option<&RequestId>,
+    (parsed, shown): (&Parsed, Shown),
     caller: Option<TraceContext>,
 ) -> Span {
     let method = match *request.method() {
@@ -125,7 +128,7 @@ pub(super) fn request_span<B>(
         method,
         path = if parsed.key.is_ok() { "report" } else { "other" },
         id = parsed.key.ok().map(|key| field::display(key.id)),
-        request_id = field::Empty,
+        request_id = id.map(RequestId::as_str),
     );
     if let Some(caller) = caller {
         caller.adopt(&span);

@@ -121,7 +121,7 @@ export const questions = {
     await page.fill("#try-id", UNCLICKED);
     await told(page, "#cost", /^Held/);
     await page.click("#try");
-    await told(page, "#result", "No links: the mail was not sent yet, or nobody has clicked.");
+    await told(page, "#result", "No links: not sent, or nobody clicked.");
     await isClean(page);
   },
 };

@@ -27,7 +27,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::support::{in_process::UPSTREAM_HOST, pipe::PipeConnector, sum_of_series};
+use crate::support::{
+    in_process::UPSTREAM_HOST, pipe::PipeConnector, state_lock::state_is_released, sum_of_series,
+};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -159,6 +161,7 @@ impl DayFixture {
                     Event::Restart => {
                         figures.too_many += run.refused_by_the_vendor();
                         run.kill().await;
+                        state_is_released(self.state.path()).await;
                         run = self.start_run().await;
                         started = now;
                     }

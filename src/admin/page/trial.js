@@ -87,7 +87,7 @@ async function showAnswer(id, all, answer) {
 
 function links(report, how) {
   const counts = [...(report.link_click_counts ?? [])].sort((one, other) => other.unique_clicks - one.unique_clicks);
-  if (!counts.length) return [el("p", {}, `No links: ${how.includes("not_sent") ? "not sent yet" : how.includes("nobody") ? "nobody has clicked" : "not sent yet, or nobody has clicked"}.`)];
+  if (!counts.length) return [el("p", {}, `No links: ${/detail=n/.test(how) ? how.split("detail=")[1].replace("_", " ") : "not sent, or nobody clicked"}.`)];
   const sum = counts.reduce((total, link) => total + (link.unique_clicks || 0), 0);
   const rows = counts.map(({ link_url, unique_clicks }) => {
     const share = sum ? unique_clicks / sum : 0;

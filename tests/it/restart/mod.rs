@@ -7,6 +7,7 @@ mod warm;
 
 use std::{
     fs,
+    path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -30,6 +31,7 @@ use tokio::{
 use crate::support::{
     in_process::{Answer, UPSTREAM_HOST, exchange, load_settings, path, request, start},
     pipe::PipeConnector,
+    state_lock::state_is_released,
     sum_of_series,
 };
 
@@ -51,6 +53,7 @@ struct Process {
     plan: Arc<PlanKeeper>,
     snapshot: Option<Arc<SnapshotKeeper>>,
     connector: PipeConnector,
+    dir: PathBuf,
     held: Weak<FileStore>,
     background: JoinSet<()>,
 }
@@ -102,7 +105,8 @@ impl RestartFixture {
         drop(store);
         let App { front, admin, plan, snapshot, background, .. } = self.app(stores, &connector).await;
         let background = background.into_iter().collect();
-        Process { front, admin, plan, snapshot, connector, held, background }
+        let dir = self.dir.path().to_owned();
+        Process { front, admin, plan, snapshot, connector, dir, held, background }
     }
 
     fn snapshot_exists(&self) -> bool {
@@ -147,7 +151,7 @@ impl Process {
 
     /// As kill -9 ends it: what it still wants to send reaches nobody, and its hold on the state is gone.
     async fn kill(self) {
-        let Self { front, admin, plan, snapshot, connector, held, mut background } = self;
+        let Self { front, admin, plan, snapshot, connector, dir, held, mut background } = self;
         connector.cut();
         background.shutdown().await;
         drop((front, admin, plan, snapshot));
@@ -155,6 +159,7 @@ impl Process {
         while held.strong_count() > 0 {
             sleep(Duration::from_millis(1)).await;
         }
+        state_is_released(&dir).await;
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod pipe;
 pub(crate) mod played;
 pub(crate) mod played_day;
 mod proxy;
+pub(crate) mod state_lock;
 mod upstream;
 mod wire;
 

@@ -34,6 +34,7 @@ use uuid::Uuid;
 use super::{
     pipe::{Connection, PipeConnector},
     played::{clicks_of, play},
+    state_lock::state_is_released,
 };
 
 /// From the vendor's look at its clicks to the answer's arrival, as in the replay.
@@ -254,6 +255,9 @@ impl PlayedDay {
             // What was under way fails now, one call after the other.
             while store.strong_count() > 0 {
                 sleep(Duration::from_millis(1)).await;
+            }
+            if let (Kept::State, Some(state)) = (kept, &self.state) {
+                state_is_released(state.path()).await;
             }
         }
         let clock = machine_clock(self.start, &self.clock_ahead);
