@@ -63,8 +63,8 @@ async function run() {
 
 // Cache-Status in words; the first that is in it.
 const MEANINGS = [
-  ["detail=rationed", "from memory; its refresh is put off, since calls are scarce"], ["detail=shared", "had from another replica, without a call"],
-  ["collapsed", "waited for a call that was under way"], ["fwd=uri-miss", "fetched now, by a call"], ["fwd-status=200", "fetched anew, by a call"],
+  ["detail=rationed", "from memory, since calls are scarce"], ["detail=shared", "from another replica, without a call"],
+  ["collapsed", "waited for a call under way"], ["fwd=uri-miss", "fetched now, by a call"], ["fwd-status=200", "fetched anew, by a call"],
   ["fwd=stale", "from memory, since a call for a newer one failed"], ["ttl=-", "from memory, and refreshed behind"], ["hit", "from memory"],
 ];
 
@@ -87,7 +87,7 @@ async function showAnswer(id, all, answer) {
 
 function links(report, how) {
   const counts = [...(report.link_click_counts ?? [])].sort((one, other) => other.unique_clicks - one.unique_clicks);
-  if (!counts.length) return [el("p", {}, `No links: ${/detail=n/.test(how) ? how.split("detail=")[1].replace("_", " ") : "not sent, or nobody clicked"}.`)];
+  if (!counts.length) return [el("p", {}, `No links: ${how.replace(/.*detail=/, "").replace("_", " ").replace("unknown", "not sent, or nobody clicked")}.`)];
   const sum = counts.reduce((total, link) => total + (link.unique_clicks || 0), 0);
   const rows = counts.map(({ link_url, unique_clicks }) => {
     const share = sum ? unique_clicks / sum : 0;

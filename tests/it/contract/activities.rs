@@ -49,6 +49,8 @@ async fn the_status_of_an_activity_is_told_and_kept_for_its_time() {
         (DRAFT, "DRAFT", CampaignState::Draft, "no", 15 * 60),
         (SILENT, "SCHEDULED", CampaignState::Scheduled, "no", 5 * 60),
         (SILENT, "EXECUTING", CampaignState::Executing, "yes", 60),
+        // Just sent, and then not any more.
+        (SILENT, "DONE", CampaignState::Done, "yes", 60),
         (SILENT, "DONE", CampaignState::Done, "yes", 24 * 3_600),
         (SILENT, "ERROR", CampaignState::Error, "unknown", 3_600),
         (SILENT, "REMOVED", CampaignState::Removed, "unknown", 3_600),
@@ -73,7 +75,7 @@ async fn the_status_of_an_activity_is_told_and_kept_for_its_time() {
     }
     assert_eq!(proxy.vendor.calls(), 0);
     let series = "link_report_proxy_upstream_requests_total{code=\"200\",reason=\"status\"}";
-    assert_eq!(proxy.metric(series).await, 13.0);
+    assert_eq!(proxy.metric(series).await, 15.0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,9 @@ use link_report_proxy::{
 };
 use secrecy::ExposeSecret as _;
 
-use crate::support::{Proxy, Run, Upstream, environment, path, soon, synthetic, until};
+use crate::support::{
+    Proxy, Run, Upstream, environment, path, soon, state_lock::state_is_released, synthetic, until,
+};
 
 const GARBAGE: &[u8] = b"anything but a database";
 
@@ -141,6 +143,7 @@ async fn what_is_held_or_forbidden_is_not_damaged_and_still_refused() {
     let held = FileStore::open(&dir).unwrap();
     assert_eq!(Run::finish(&["serve"], &settings).await.status.code(), Some(69));
     drop(held);
+    state_is_released(&dir).await;
     // A directory cannot be read as a file, whoever asks: a mode would not stop root.
     fs::remove_file(dir.join("state.redb")).unwrap();
     fs::create_dir(dir.join("state.redb")).unwrap();
