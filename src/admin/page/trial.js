@@ -63,9 +63,9 @@ async function run() {
 
 // Cache-Status in words; the first that is in it.
 const MEANINGS = [
-  ["detail=rationed", "from memory, since calls are scarce"], ["detail=shared", "from another replica, without a call"],
-  ["collapsed", "waited for a call under way"], ["fwd=uri-miss", "fetched now, by a call"], ["fwd-status=200", "fetched anew, by a call"],
-  ["fwd=stale", "from memory, since a call for a newer one failed"], ["ttl=-", "from memory, and refreshed behind"], ["hit", "from memory"],
+  ["detail=rationed", "from memory, since calls are scarce"], ["detail=shared", "from another replica"],
+  ["collapsed", "waited for a call under way"], ["fwd=uri-miss", "fetched now, by a call"], ["fwd-status=200", "fetched anew"],
+  ["fwd=stale", "from memory, since a newer one failed"], ["ttl=-", "from memory, and refreshed behind"], ["hit", "from memory"],
 ];
 
 async function showAnswer(id, all, answer) {
