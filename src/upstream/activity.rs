@@ -4,13 +4,12 @@
 use std::error::Error as StdError;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, response::Parts};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Empty;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    body::{self, Encoding},
     fetch::{AttemptInfo, Fetch},
     request::request,
     response,
@@ -34,7 +33,11 @@ impl<C> Fetch<C> {
     {
         let request = request(self.base_url(), &call.path());
         let (head, body, _answered_at) = self.send(request, exchange).await?;
-        read(call, &head, body, self.limits().max_body.min(MAX_BODY)).await
+        let max_body = self.limits().max_body.min(MAX_BODY);
+        match response::answered_body(&head, body, max_body).await? {
+            Some(body) => Ok(ActivityDetails::parse(call.id, &body)?),
+            None => Ok(ActivityDetails::NOT_FOUND),
+        }
     }
 }
 
@@ -54,24 +57,5 @@ where
         let about = AttemptInfo { reason: Reason::Status, client: call.client, what: &call };
         let (details, exchange) = self.ended(about, started, result, exchange)?;
         Ok(FetchedStatus { details, exchange })
-    }
-}
-
-/// Reads the response.
-///
-/// # Errors
-/// The [`Cause`] for an error status or an invalid body. 400 and 404 are answers.
-async fn read<B>(call: StatusCall, head: &Parts, body: B, max_body: u64) -> Result<ActivityDetails, Cause>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    match head.status {
-        StatusCode::OK => {
-            let body = body::read(body, Encoding::of(&head.headers)?, max_body).await?;
-            Ok(ActivityDetails::parse(call.id, &body)?)
-        }
-        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Ok(ActivityDetails::NOT_FOUND),
-        other => Err(response::failure(other, &head.headers, body).await.into()),
     }
 }

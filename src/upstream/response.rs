@@ -56,8 +56,24 @@ where
     }
 }
 
+/// The decoded body of a 200; `None` of a 400 or 404, which are answers too. For small bodies: a report's may take a thread.
+///
+/// # Errors
+/// The [`Cause`] for any other status, or for a body that cannot be read or has more than `max_body` bytes.
+pub(super) async fn answered_body<B>(head: &Parts, body: B, max_body: u64) -> Result<Option<Vec<u8>>, Cause>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    match head.status {
+        StatusCode::OK => Ok(Some(body::read(body, Encoding::of(&head.headers)?, max_body).await?)),
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Ok(None),
+        other => Err(failure(other, &head.headers, body).await.into()),
+    }
+}
+
 /// The meaning of a status that is no answer, whatever was asked for.
-pub(super) async fn failure<B>(status: StatusCode, headers: &HeaderMap, body: B) -> UpstreamFailure
+async fn failure<B>(status: StatusCode, headers: &HeaderMap, body: B) -> UpstreamFailure
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,

@@ -4,13 +4,12 @@
 use std::{error::Error as StdError, time::SystemTime};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, response::Parts};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Empty;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    body::{self, Encoding},
     fetch::{AttemptInfo, Fetch},
     headers,
     request::request,
@@ -45,7 +44,12 @@ impl<C> Fetch<C> {
         // The ages of the statistics are counted by the upstream's own clock, if it tells the time. Its `Date` is of when
         // a cache on the way got the answer.
         let clock = exchange.date.map_or_else(SystemTime::now, |date| date + headers::age(&head.headers));
-        Ok((read(call, &head, body, self.limits().max_body.min(MAX_BODY)).await?, answered_at, clock))
+        let max_body = self.limits().max_body.min(MAX_BODY);
+        let answer = match response::answered_body(&head, body, max_body).await? {
+            Some(body) => StatisticsAnswer::Statistics(parse_statistics(call, &body)?),
+            None => StatisticsAnswer::Rejected,
+        };
+        Ok((answer, answered_at, clock))
     }
 }
 
@@ -66,30 +70,6 @@ where
         let about = AttemptInfo { reason: Reason::Probe, client: ClientNumber::PROXY, what: &call };
         let ((answer, answered_at, clock), exchange) = self.ended(about, started, result, exchange)?;
         Ok(FetchedStatistics { answer, answered_at, clock, exchange })
-    }
-}
-
-/// Reads the response.
-///
-/// # Errors
-/// The [`Cause`] for an error status or an invalid body. 400 and 404 are answers.
-async fn read<B>(
-    call: &StatisticsCall,
-    head: &Parts,
-    body: B,
-    max_body: u64,
-) -> Result<StatisticsAnswer, Cause>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    match head.status {
-        StatusCode::OK => {
-            let body = body::read(body, Encoding::of(&head.headers)?, max_body).await?;
-            Ok(StatisticsAnswer::Statistics(parse_statistics(call, &body)?))
-        }
-        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Ok(StatisticsAnswer::Rejected),
-        other => Err(response::failure(other, &head.headers, body).await.into()),
     }
 }
 
