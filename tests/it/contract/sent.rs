@@ -62,7 +62,10 @@ async fn activities_have_the_names_of_the_file_and_a_changed_file_is_read_again(
         ("no names".to_owned(), [None, named("Summer")], 0.0),
         (format!("{SILENT} = \"E\"\n{DRAFT} = \"S\""), [named("E"), named("S")], 1.0),
     ] {
-        fs::write(file.path(), &content).unwrap();
+        // In one step: between the two of a plain write the file is empty, which names nothing.
+        let written = file.path().with_extension("next");
+        fs::write(&written, &content).unwrap();
+        fs::rename(&written, file.path()).unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(names().await, expected, "{content}");
         let metric = "link_report_proxy_secret_file_readable{key=\"names.file\"}";
