@@ -168,6 +168,8 @@ def build(buildah, rustup, cargo_home, sysroot):
         "CARGO_HOME": "/usr/local/cargo",
         "PATH": f"/usr/local/cargo/bin:{PATHS}",
         "CARGO_NET_OFFLINE": "true",
+        # Nowhere else is it compiled as released, without the simulator.
+        "RUSTFLAGS": "-D warnings",
         **{f"CARGO_PROFILE_RELEASE_{key}": value for key, value in PROFILE.items()},
     }
     config = [part for variable in environment.items() for part in ("--env", "=".join(variable))]
