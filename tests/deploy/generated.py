@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+import api_reference
+
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 HELM = DEPLOY / "helm"
@@ -108,9 +110,12 @@ def grafana_values():
     )
 
 
-def openapi():
+def ports():
+    return [yaml.safe_load((DEPLOY / "openapi" / f"{port}.yaml").read_text()) for port in ("data", "admin")]
+
+
+def openapi(both):
     """The descriptions of both ports as one, which has to say at which port a path is."""
-    both = [yaml.safe_load((DEPLOY / "openapi" / f"{port}.yaml").read_text()) for port in ("data", "admin")]
     components = {}
     for described in both:
         for kind, named in described["components"].items():
@@ -136,7 +141,9 @@ def secured(described, operation):
 
 
 def generated():
-    yield DEPLOY.parent / "src" / "admin" / "openapi.json", openapi()
+    both = ports()
+    yield DEPLOY.parent / "src" / "admin" / "openapi.json", openapi(both)
+    yield DEPLOY / "openapi" / "README.md", api_reference.page(both)
     yield KUBERNETES / "grafana-release" / "values.yaml", grafana_values()
     yield KUBERNETES / "monitoring" / "prometheusrule.yaml", prometheus_rule()
     toml = "link-report-proxy.toml"
