@@ -28,7 +28,7 @@ impl EntryState {
             Freshness::Stale | Freshness::StaleIfError | Freshness::Expired
                 if matches!(
                     memory.refresh_of(key, entry, now),
-                    Refresh::Planned(_) | Refresh::AfterProbe
+                    Refresh::Planned(_) | Refresh::AfterProbe | Refresh::OnceSent
                 ) =>
             {
                 Self::Fresh

@@ -37,6 +37,9 @@ pub(super) fn next(key: &ReportKey, entry: &Entry, memory: &ReportCache, now: In
     let fresh_for = entry.lifetime().fresh.saturating_sub(entry.age(now)).as_secs();
     match (entry.freshness(now), entry.refresh_failure(), memory.refresh_of(key, entry, now)) {
         (_, _, Refresh::Planned(left)) => next_planned(left),
+        (_, _, Refresh::OnceSent) => {
+            "served from the cache; refreshed once the mail is no longer a draft".to_owned()
+        }
         (_, _, Refresh::AfterProbe) => {
             "served from the cache; worth a call, and refreshed if the next change probe shows new clicks"
                 .to_owned()
@@ -85,7 +88,7 @@ pub(super) fn cost_calls(key: &ReportKey, entry: &Entry, memory: &ReportCache, n
     match memory.refresh_of(key, entry, now) {
         Refresh::Due => 1,
         Refresh::Deferred(_) | Refresh::Stopped => u8::from(is_gone),
-        Refresh::Backoff(_) | Refresh::Planned(_) | Refresh::AfterProbe => 0,
+        Refresh::Backoff(_) | Refresh::Planned(_) | Refresh::AfterProbe | Refresh::OnceSent => 0,
     }
 }
 
@@ -101,7 +104,7 @@ pub(super) fn next_refresh(
         Refresh::Planned(left) => left,
         Refresh::Deferred(left) | Refresh::Backoff(left) => Some(left),
         Refresh::Due => Some(Duration::ZERO),
-        Refresh::AfterProbe | Refresh::Stopped => None,
+        Refresh::AfterProbe | Refresh::OnceSent | Refresh::Stopped => None,
     }
 }
 

@@ -70,7 +70,8 @@ impl ReportCache {
             | Refresh::Deferred(_)
             | Refresh::Stopped
             | Refresh::Planned(_)
-            | Refresh::AfterProbe => Lookup::Answered(served),
+            | Refresh::AfterProbe
+            | Refresh::OnceSent => Lookup::Answered(served),
         }
     }
 
@@ -97,9 +98,14 @@ impl ReportCache {
             }
             (_, Refresh::Deferred(retry_after)) => rationed(retry_after),
             (_, Refresh::Stopped) => rationed(Duration::MAX),
-            (_, Refresh::Due | Refresh::Backoff(_) | Refresh::Planned(_) | Refresh::AfterProbe) => {
-                return Lookup::Absent(Some(held));
-            }
+            (
+                _,
+                Refresh::Due
+                | Refresh::Backoff(_)
+                | Refresh::Planned(_)
+                | Refresh::AfterProbe
+                | Refresh::OnceSent,
+            ) => return Lookup::Absent(Some(held)),
         };
         match self.stale_if_error_from(Some(&held), error) {
             Ok(served) => Lookup::Answered(served),
@@ -113,8 +119,12 @@ impl ReportCache {
         now < refresh_failure.retry_at + self.lifetimes().stale_while_revalidate.max(RECENT)
     }
 
-    /// As [`ReportCache::refresh`], for the next request of this key: its report may wait for a change probe.
+    /// As [`ReportCache::refresh`], for the next request of this key: its report may wait for a change probe, or be known to
+    /// be empty.
     pub fn refresh_of(&self, key: &ReportKey, entry: &Entry, now: Instant) -> Refresh {
+        if self.is_known_to_be_empty(key.id, entry, now) {
+            return Refresh::OnceSent;
+        }
         match (self.refresh(key, entry, now), self.planned(entry)) {
             (Refresh::Due, Some(planned))
                 if self.waits_for_probe(&planned, key.id, planned.hit(entry, entry.age(now))) =>

@@ -118,6 +118,8 @@ pub enum Refresh {
     Due,
     /// It is worth a call, but the next change probe first tells whether the report has changed.
     AfterProbe,
+    /// It is the empty report of a draft: not before that is sent.
+    OnceSent,
     /// When enough responses may have missed enough clicks: at the current rate of requests after this time. `None`: not
     /// within a day.
     Planned(Option<Duration>),

@@ -131,6 +131,9 @@ async fn an_empty_report_says_why_and_only_while_it_is_empty_and_asked_for_does_
     let told = proxy.admin(&format!("/cache/{DRAFT}")).await.json();
     assert_eq!((&told["sent"]["answer"], &told["name"]), (&"no".into(), &"Summer catalogue".into()));
     assert_eq!(told["status"]["status"], "DRAFT");
+    let planned = &told["reports"][0];
+    assert_eq!(planned["next"], "served from the cache; refreshed once the mail is no longer a draft");
+    assert_eq!((&planned["cost_calls"], planned["next_refresh_at"].is_null()), (&0.into(), true));
 
     // Nobody asks for the draft any more: it is asked about once more, as it was answered since.
     pass(6 * 3_600).await;
