@@ -96,6 +96,12 @@ impl NoClicks {
     }
 }
 
+/// Why this is no id in a report's path: with a slash in it, the path is that of something else.
+#[cold]
+fn not_an_id(id: &str, invalid: InvalidActivityId) -> KeyError {
+    if id.contains('/') { KeyError::NoSuchResource } else { invalid.into() }
+}
+
 // === impl ReportKey ===
 
 impl ReportKey {
@@ -121,9 +127,8 @@ impl ReportKey {
         let id = path
             .strip_prefix(BEFORE_ID)
             .and_then(|rest| rest.strip_suffix(AFTER_ID))
-            .filter(|id| !id.as_bytes().contains(&b'/'))
             .ok_or(KeyError::NoSuchResource)?;
-        let id = ActivityId::parse(id.as_bytes())?;
+        let id = ActivityId::parse(id.as_bytes()).map_err(|invalid| not_an_id(id, invalid))?;
         let no_clicks = query.map_or(Ok(NoClicks::Omitted), NoClicks::from_query)?;
         Ok(Self { id, no_clicks })
     }
