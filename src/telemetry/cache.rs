@@ -1,20 +1,26 @@
 //! The cache: its size, its evictions, its refreshes, and the age of what it answers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use prometheus::{Counter, Gauge, Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Counter, Gauge, IntCounter, IntCounterVec, IntGauge};
 
 use super::{
     Totals,
     derivation::DerivationMetrics,
     probes::ProbeMetrics,
     series::{SeriesFactory, start_at_zero},
+    sharded_histogram::{Scale, ShardedHistogram},
     totals::AgeCounts,
 };
 
-/// From fresh to the longest an old copy may be answered (`cache.stale_if_error`).
-const AGES: [f64; 12] =
-    [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 3_600.0, 21_600.0, 86_400.0];
+/// From fresh to the longest an old copy may be answered (`cache.stale_if_error`), in milliseconds.
+const AGES: Scale<12> = Scale {
+    bounds: [
+        1_000, 5_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_200_000, 3_600_000, 21_600_000,
+        86_400_000,
+    ],
+    units: 1_000,
+};
 
 /// The series of `cache_*` and `refreshes_total`.
 #[derive(Debug, Clone)]
@@ -25,7 +31,7 @@ pub struct CacheMetrics {
     oldest: Gauge,
     evictions: IntCounterVec,
     refreshes: IntCounterVec,
-    served_age: Histogram,
+    served_age: Arc<ShardedHistogram<12>>,
     looked_answers: IntCounter,
     clicks_missed: Counter,
     unpaired: IntGauge,
@@ -112,10 +118,10 @@ impl CacheMetrics {
                 "Fetches of a report that was already cached, by result.",
                 &["result"],
             ),
-            served_age: series.histogram(
+            served_age: series.sharded_histogram(
                 "cache_served_age_seconds",
                 "Age of the reports served from the cache.",
-                &AGES,
+                AGES,
             ),
             looked_answers: series.counter(
                 "cache_answers_total",
@@ -195,7 +201,7 @@ impl CacheMetrics {
 
     pub(super) fn add_to(&self, totals: &mut Totals) {
         let refreshes = |result: RefreshResult| self.refreshes.with_label_values(&[result.as_str()]).get();
-        totals.ages = AgeCounts::of(&self.served_age);
+        totals.ages = AgeCounts::of(&AGES, &self.served_age.totals());
         totals.changed = refreshes(RefreshResult::Changed);
         totals.unchanged = refreshes(RefreshResult::Unchanged);
         totals.failed = refreshes(RefreshResult::Error);
@@ -204,6 +210,6 @@ impl CacheMetrics {
 
     /// A report of this age was served from the cache.
     pub fn served(&self, age: Duration) {
-        self.served_age.observe(age.as_secs_f64());
+        self.served_age.record(age.as_millis() as u64);
     }
 }

@@ -16,6 +16,7 @@ mod metrics;
 mod probes;
 mod requests;
 mod series;
+mod sharded_histogram;
 mod shared;
 mod shared_reports;
 mod snapshot;

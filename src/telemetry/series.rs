@@ -7,6 +7,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, core::Collector,
 };
 
+use super::sharded_histogram::{HistogramSeries, Scale, ShardedHistogram};
+
 const NAMESPACE: &str = "link_report_proxy";
 
 /// Makes series and registers them. A name that is taken or malformed is a bug of ours that every test meets, hence the
@@ -68,6 +70,15 @@ impl SeriesFactory<'_> {
         buckets: &[f64],
     ) -> HistogramVec {
         self.register(HistogramVec::new(histogram_opts(name, help, buckets), labels))
+    }
+
+    pub(super) fn sharded_histogram<const BOUNDS: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        scale: Scale<BOUNDS>,
+    ) -> Arc<ShardedHistogram<BOUNDS>> {
+        self.register(HistogramSeries::new(&opts(name, help), scale)).histogram
     }
 
     pub(super) fn register<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::{Histogram, IntCounterVec, core::Collector as _};
+use super::sharded_histogram::{HistogramTotals, Scale};
 
 /// Totals since the start, all read at one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -38,14 +38,15 @@ pub struct AgeCounts {
 // === impl AgeCounts ===
 
 impl AgeCounts {
-    pub(super) fn of(histogram: &Histogram) -> Self {
-        let families = histogram.collect();
-        let metric = families.iter().find_map(|family| family.get_metric().first());
-        let Some(read) = metric.map(prometheus::proto::Metric::get_histogram) else { return Self::default() };
-        let within = read.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
+    pub(super) fn of<const BOUNDS: usize>(scale: &Scale<BOUNDS>, totals: &HistogramTotals<BOUNDS>) -> Self {
         Self {
-            count: read.get_sample_count(),
-            within: within.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count())).collect(),
+            count: totals.count(),
+            within: scale
+                .bounds
+                .map(|bound| scale.seconds(bound))
+                .into_iter()
+                .zip(totals.cumulative())
+                .collect(),
         }
     }
 
@@ -98,19 +99,6 @@ impl AgeCounts {
         }
         Some(below / self.count as f64)
     }
-}
-
-/// The sums of the counters by the value of this label.
-pub(super) fn sum_by(counters: &IntCounterVec, label: &str) -> BTreeMap<Box<str>, u64> {
-    let mut sums = BTreeMap::new();
-    for family in counters.collect() {
-        for metric in family.get_metric() {
-            if let Some(pair) = metric.get_label().iter().find(|pair| pair.name() == label) {
-                *sums.entry(pair.value().into()).or_default() += metric.get_counter().get_value() as u64;
-            }
-        }
-    }
-    sums
 }
 
 #[cfg(test)]
