@@ -102,6 +102,7 @@ fn a_clock_that_steps_ends_no_day_twice_and_moves_the_price_no_faster() {
 fn a_restart_continues_from_the_record_and_another_budget_makes_another_price() {
     let mut day = BudgetedDay::new();
     day.run(0..2_000, |_| 0.5);
+    day.controller.quota_exceeded(6_000);
     let record = day.controller.record(utc(2_000));
     let again = PriceController::restore(LIMITS, record.clone(), utc(2_000));
     assert_eq!(again.record(utc(2_000)), record);
@@ -159,5 +160,37 @@ fn the_reserve_shrinks_with_the_day_to_that_of_an_hour() {
     for (minute, reserved) in [(720, 100.0), (1_380, 200.0 / 24.0), (1_439, 200.0 / 24.0)] {
         controller.tick(0, utc(minute));
         assert!((controller.reserved() - reserved).abs() < 1e-9, "{minute}: {}", controller.reserved());
+    }
+}
+
+#[test]
+fn a_restart_over_midnight_ends_the_day_that_was_not_ended() {
+    let mut day = BudgetedDay::new();
+    day.run(0..1_430, |_| 0.5);
+    let record = day.controller.record(utc(1_430));
+    let mut restored = PriceController::restore(LIMITS, record, utc(1_450));
+    assert_eq!(restored.profile.days().len(), 0);
+    restored.tick(0, utc(1_450));
+    assert_eq!(restored.profile.days().len(), 1);
+}
+
+#[test]
+fn scarcity_is_the_price_in_relation_to_the_first() {
+    let mut controller = PriceController::new(LIMITS, utc(0));
+    assert!((controller.scarcity() - 1.0).abs() < 1e-9);
+    controller.u *= 2.0;
+    assert!((controller.scarcity() - 4.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_slice_counts_for_the_hour_of_its_middle_and_never_for_a_day_that_has_ended() {
+    let first = PriceController::new(LIMITS, utc(0));
+    let mut controller = PriceController::restore(LIMITS, first.record(utc(0)), utc(0));
+    let summary = DemandSummary { demand: 0.5, length: Duration::from_mins(10), clicked: 0, unclicked: 0 };
+    for (minute, hour) in [(606, 10), (604, 9), (1_442, 0)] {
+        controller.tick(0, utc(minute));
+        let before = controller.profile.today()[hour].1;
+        controller.observe(&summary, utc(minute));
+        assert_eq!(controller.profile.today()[hour].1 - before, 600.0, "{minute}");
     }
 }
