@@ -85,6 +85,11 @@ def make_crate(place, module):
             shutil.copytree(source, place / "src" / name, copy_function=shutil.copy)
         else:
             shutil.copy(source.with_suffix(".rs"), place / "src")
+    # The tests of the others are not run.
+    for path in (place / "src").rglob("*.rs"):
+        if path.relative_to(place / "src").parts[0].removesuffix(".rs") != module:
+            tests = re.compile(r"^#\[cfg\(test\)\]\nmod tests(;\n| \{.*)", re.MULTILINE | re.DOTALL)
+            path.write_text(tests.sub("", path.read_text()))
     lib = (ROOT / "src/lib.rs").read_text()
     for name in modules().keys() - kept:
         lib = re.sub(rf"^(#\[cfg.*\n)?(pub )?mod {name};\n", "", lib, flags=re.MULTILINE)

@@ -156,7 +156,7 @@ impl PriceController {
             self.unseen *= UNSEEN_KEPT_A_DAY;
         }
         // If the clock was set back by a day, keep the later time, so that the same day is not closed twice.
-        if now > self.last_tick || now.day() == self.last_tick.day() {
+        if now.day() >= self.last_tick.day() {
             self.last_tick = now;
         }
         self.calls.pass(passed, self.forecast.last() / self.u);

@@ -80,6 +80,8 @@ fn calls_of_other_programs_are_estimated_and_the_estimate_fades_each_day() {
     controller.quota_exceeded(6_000);
     assert!((controller.status(utc(0)).unseen_by_others - 4_400.0).abs() < 1e-9);
     controller.quota_exceeded(9_000);
+    controller.tick(1_000, utc(720));
+    assert!((controller.status(utc(720)).calls_left - (10_000.0 - 100.0 - 1_000.0 - 4_400.0)).abs() < 1e-9);
     controller.tick(0, utc(1_440));
     assert!((controller.status(utc(1_440)).unseen_by_others - 4_180.0).abs() < 1e-9);
 }
@@ -193,4 +195,16 @@ fn a_slice_counts_for_the_hour_of_its_middle_and_never_for_a_day_that_has_ended(
         controller.observe(&summary, utc(minute));
         assert_eq!(controller.profile.today()[hour].1 - before, 600.0, "{minute}");
     }
+}
+
+#[test]
+fn the_price_stays_as_it_is_while_no_demand_is_expected_for_the_rest_of_the_day() {
+    let mut morning = [Some(0.0); 24];
+    morning[..12].fill(Some(3_600.0));
+    let record = PriceController::new(LIMITS, utc(1_200)).record(utc(1_200));
+    let record = PriceRecord { days: vec![morning], ..record };
+    let mut controller = PriceController::restore(LIMITS, record, utc(1_200));
+    controller.tick(100, utc(1_201));
+    assert_eq!(controller.status(utc(1_201)).demand_rest_of_day, Some(0.0));
+    assert_eq!(controller.u, FIRST_U);
 }
