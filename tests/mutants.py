@@ -88,7 +88,7 @@ def make_crate(place, module):
     # The tests of the others are not run.
     for path in (place / "src").rglob("*.rs"):
         if path.relative_to(place / "src").parts[0].removesuffix(".rs") != module:
-            tests = re.compile(r"^#\[cfg\(test\)\]\nmod tests(;\n| \{.*)", re.MULTILINE | re.DOTALL)
+            tests = re.compile(r"^#\[cfg\(test\)\]\nmod \w+(;\n| \{.*)", re.MULTILINE | re.DOTALL)
             path.write_text(tests.sub("", path.read_text()))
     lib = (ROOT / "src/lib.rs").read_text()
     for name in modules().keys() - kept:

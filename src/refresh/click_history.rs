@@ -254,4 +254,13 @@ mod tests {
         assert!(history.is_rate_known());
         assert_eq!(size_of::<ClickHistory>(), 32);
     }
+
+    #[test]
+    fn after_an_unknown_time_too_a_look_that_is_not_newer_is_ignored() {
+        let mut history = ClickHistory::first_look(3, at(100));
+        history.look_after_unknown_time(5, at(100));
+        assert_eq!(history, ClickHistory::first_look(3, at(100)));
+        history.look_after_unknown_time(5, at(101));
+        assert_eq!((history.clicks(), history.looked_at()), (5, at(101)));
+    }
 }

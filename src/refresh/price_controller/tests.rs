@@ -208,3 +208,26 @@ fn the_price_stays_as_it_is_while_no_demand_is_expected_for_the_rest_of_the_day(
     assert_eq!(controller.status(utc(1_201)).demand_rest_of_day, Some(0.0));
     assert_eq!(controller.u, FIRST_U);
 }
+
+#[test]
+fn the_price_approaches_its_target_within_minutes_by_the_same_factor_up_and_down() {
+    for (target, passed, expected) in [
+        (3.3, 60, FIRST_U * 1.1_f64.powf(1.0 - (-0.2_f64).exp())),
+        (3.0, 60, FIRST_U),
+        (2.7, 300, FIRST_U * 0.9_f64.powf(1.0 - (-1.0_f64).exp())),
+        (0.01, 300, FIRST_U / MAX_STEP),
+    ] {
+        let mut controller = PriceController::new(LIMITS, utc(0));
+        controller.move_to(target, Duration::from_secs(passed));
+        assert!((controller.u - expected).abs() < 1e-9, "{target}: {} not {expected}", controller.u);
+    }
+}
+
+#[test]
+fn the_call_ratio_is_that_of_the_calls_made_within_its_limits() {
+    let mut controller = PriceController::new(LIMITS, utc(0));
+    for (calls, ratio) in [(5, 1.25), (20, 1.5)] {
+        (0..calls).for_each(|_| controller.refreshed());
+        assert!((controller.status(utc(0)).call_ratio - ratio).abs() < 1e-9);
+    }
+}
