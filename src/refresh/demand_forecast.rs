@@ -190,7 +190,7 @@ mod tests {
         let summary =
             DemandSummary { demand: 3.0, length: Duration::from_secs(100), clicked: 0, unclicked: 0 };
         forecast.observe(&summary, &mut profile, 6);
-        assert_eq!(forecast.sums(), (300.0, 200.0, 100.0));
+        assert_eq!((forecast.sums(), forecast.last()), ((300.0, 200.0, 100.0), 3.0));
         let (recent, expected, seconds) = DemandForecast::restored(forecast.sums(), MEMORY).sums();
         for (sum, before) in [(recent, 300.0), (expected, 200.0), (seconds, 100.0)] {
             assert!((sum - before / 1_f64.exp()).abs() < 1e-9, "{sum} of {before}");
@@ -205,5 +205,13 @@ mod tests {
         forecast.observe(&summary, &mut profile, 12);
         let demand = forecast.rest_of_day(&profile, noon()).demand.expect("it is polled");
         assert!((demand - 2.0 * 43_200.0).abs() < 1e-6, "{demand}");
+    }
+
+    #[test]
+    fn an_hour_is_compared_with_the_usual_one_and_a_tenth_of_an_hour_is_taken_to_be_usual() {
+        let usual = [7_200.0; 24];
+        let of = |recent, expected| DemandForecast { recent, expected, ..DemandForecast::default() };
+        assert!((of(300.0, 200.0).ratio(&usual) - 1_020.0 / 920.0).abs() < 1e-9);
+        assert_eq!([of(1e6, 200.0), of(0.0, 1e6)].map(|forecast| forecast.ratio(&usual)), [4.0, 0.25]);
     }
 }
