@@ -41,7 +41,6 @@ impl Backoff {
 
 impl Jitter {
     /// A new random number.
-    /// A new random number.
     pub(crate) fn draw() -> Self {
         Self(fastrand::f64())
     }

@@ -67,4 +67,14 @@ mod tests {
         }
         assert!(calls.ratio() < 0.02, "{}", calls.ratio());
     }
+
+    #[test]
+    fn a_restart_goes_on_with_both_sums_which_fade_meanwhile() {
+        let mut calls = CallRatio::default();
+        calls.pass(Duration::from_secs(100), 0.8);
+        (0..30).for_each(|_| calls.refreshed());
+        assert_eq!(calls.sums(), (30.0, 80.0));
+        let (made, predicted) = CallRatio::restored(calls.sums(), CALLS_MEMORY).sums();
+        assert!((made - 30.0 / 1_f64.exp()).abs() < 1e-9 && (predicted - 80.0 / 1_f64.exp()).abs() < 1e-9);
+    }
 }

@@ -91,4 +91,16 @@ mod tests {
         assert_eq!(ceiling.check(979, 1_000, 20.0), Ok(()));
         assert_eq!(ceiling.check(980, 1_000, 20.0), Err(RefreshDenied::Reserved));
     }
+
+    #[test]
+    fn another_limit_holds_at_once_and_counts_the_calls_made_before() {
+        let mut ceiling = RefreshCeiling::new(1_000, 0.15);
+        (0..150).for_each(|_| ceiling.called());
+        assert!(ceiling.is_hour_spent());
+        ceiling.set_limit(2_000, 0.1);
+        (150..199).for_each(|_| ceiling.called());
+        assert!(!ceiling.is_hour_spent());
+        ceiling.called();
+        assert!(ceiling.is_hour_spent());
+    }
 }

@@ -80,8 +80,8 @@ impl ClickHistory {
             self.seen_clicks = MEMORY;
             self.seen_seconds = seconds * MEMORY / new;
         } else {
-            let kept =
-                if self.seen_clicks > 0.0 { ((MEMORY - new) / self.seen_clicks).min(1.0) } else { 1.0 };
+            // Where none was seen before, the quotient is infinite.
+            let kept = ((MEMORY - new) / self.seen_clicks).min(1.0);
             self.seen_clicks = self.seen_clicks * kept + new;
             self.seen_seconds = self.seen_seconds * kept + seconds;
         }
@@ -226,6 +226,14 @@ mod tests {
             ClickHistoryRecord { looked_at: at(100), clicks: 7, seen_clicks: 3.0, seen_seconds: 90.0 };
         assert!(ClickHistory::restore(&record, at(100)).is_some());
         assert_eq!(ClickHistory::restore(&record, at(99)), None, "looked at later than now");
+        for (seen_seconds, possible) in [(100.0, true), (100.02, false)] {
+            let record = ClickHistoryRecord { seen_seconds, ..record };
+            assert_eq!(
+                ClickHistory::restore(&record, at(100)).is_some(),
+                possible,
+                "{seen_seconds} s of 100"
+            );
+        }
         for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.5, 1e300] {
             let clicks = ClickHistoryRecord { seen_clicks: wrong, ..record };
             let seconds = ClickHistoryRecord { seen_seconds: wrong, ..record };
@@ -245,5 +253,14 @@ mod tests {
         history.look(3, at(600));
         assert!(history.is_rate_known());
         assert_eq!(size_of::<ClickHistory>(), 32);
+    }
+
+    #[test]
+    fn after_an_unknown_time_too_a_look_that_is_not_newer_is_ignored() {
+        let mut history = ClickHistory::first_look(3, at(100));
+        history.look_after_unknown_time(5, at(100));
+        assert_eq!(history, ClickHistory::first_look(3, at(100)));
+        history.look_after_unknown_time(5, at(101));
+        assert_eq!((history.clicks(), history.looked_at()), (5, at(101)));
     }
 }

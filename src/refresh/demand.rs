@@ -184,6 +184,12 @@ mod tests {
             }
             slice.finish().unexpected(7.0)
         };
+        let mut unclicked = DemandSlice::new(at(300), DemandSlice::LENGTH);
+        for _ in 0..40 {
+            let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 0, at(0));
+            unclicked.add(&mut campaign, [1, 0], KeysPerCampaign::Two);
+        }
+        assert_eq!(unclicked.finish().unexpected(7.0), UnexpectedClicks::shared_by(7.0, 0, 40));
         assert_eq!(walk(300, 1, 240), UnexpectedClicks::shared_by(7.0, 240, 0));
         assert_eq!(walk(86_400, 2, 100), UnexpectedClicks::shared_by(7.0, 240, 0));
         assert_eq!(walk(90_000, 3, 100), UnexpectedClicks::shared_by(7.0, 100, 0));

@@ -182,4 +182,36 @@ mod tests {
         let day = profile.days().next().expect("a day");
         assert_eq!((day[7], day[8]), (None, Some(7200.0)));
     }
+
+    #[test]
+    fn a_restart_goes_on_with_the_sums_which_fade_meanwhile() {
+        let mut profile = DemandProfile::from_days([[Some(7_200.0); 24]]);
+        let mut forecast = DemandForecast::default();
+        let summary =
+            DemandSummary { demand: 3.0, length: Duration::from_secs(100), clicked: 0, unclicked: 0 };
+        forecast.observe(&summary, &mut profile, 6);
+        assert_eq!((forecast.sums(), forecast.last()), ((300.0, 200.0, 100.0), 3.0));
+        let (recent, expected, seconds) = DemandForecast::restored(forecast.sums(), MEMORY).sums();
+        for (sum, before) in [(recent, 300.0), (expected, 200.0), (seconds, 100.0)] {
+            assert!((sum - before / 1_f64.exp()).abs() < 1e-9, "{sum} of {before}");
+        }
+    }
+
+    #[test]
+    fn the_time_before_the_first_poll_says_nothing_of_the_rest_of_the_day() {
+        let mut profile = DemandProfile::default();
+        let mut forecast = after(0.0, &mut profile);
+        let summary = DemandSummary { demand: 2.0, length: DemandSlice::LENGTH, clicked: 0, unclicked: 0 };
+        forecast.observe(&summary, &mut profile, 12);
+        let demand = forecast.rest_of_day(&profile, noon()).demand.expect("it is polled");
+        assert!((demand - 2.0 * 43_200.0).abs() < 1e-6, "{demand}");
+    }
+
+    #[test]
+    fn an_hour_is_compared_with_the_usual_one_and_a_tenth_of_an_hour_is_taken_to_be_usual() {
+        let usual = [7_200.0; 24];
+        let of = |recent, expected| DemandForecast { recent, expected, ..DemandForecast::default() };
+        assert!((of(300.0, 200.0).ratio(&usual) - 1_020.0 / 920.0).abs() < 1e-9);
+        assert_eq!([of(1e6, 200.0), of(0.0, 1e6)].map(|forecast| forecast.ratio(&usual)), [4.0, 0.25]);
+    }
 }

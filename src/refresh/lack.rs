@@ -137,4 +137,22 @@ mod tests {
             assert!((lack(clicks, unexpected) - expected).abs() < 1e-6, "{clicks}");
         }
     }
+
+    #[test]
+    fn what_a_response_lacks_is_known_expected_at_the_rate_and_unexpected() {
+        let mut history = ClickHistory::first_look(0, at(0));
+        history.look(100, at(1_000));
+        let (copy, allowance) = (CopyStats::fetched(&history, 97, 0), UnexpectedClicks::shared_by(7.0, 1, 1));
+        let lack = copy.lack(at(1_020), UnexpectedClicks::from_words(allowance.to_words()));
+        let (expected, unexpected) = (10.0 * history.rate().per_second(), 7.0 * (20.0 / 86_400_f64).powi(2));
+        for (is, should_be) in [
+            (lack.known, 3.0),
+            (lack.expected, expected),
+            (lack.unexpected, unexpected),
+            (lack.each(), 3.0 + expected + unexpected),
+            (lack.of_this_answer(), 3.0 + 2.0 * expected + 1.5 * unexpected),
+        ] {
+            assert!((is - should_be).abs() < 1e-12, "{is}, not {should_be}");
+        }
+    }
 }

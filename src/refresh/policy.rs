@@ -267,4 +267,15 @@ mod tests {
         assert!(!due(left - at(5)) && due(left + at(5)), "{left:?}");
         assert_eq!(POLICY.worth_a_call_in(&copy, hit(&copy, 50, 1_100), &terms), None);
     }
+
+    #[test]
+    fn the_interval_between_refreshes_follows_the_square_root_law() {
+        let interval = |polls, price| {
+            POLICY.interval(polls, copy().rate, Price::from_u(price)).as_secs_f64()
+                * copy().rate.per_second().sqrt()
+        };
+        assert!((interval(0.01, 9.0) - 90.0).abs() < 1e-6 && (interval(0.0025, 9.0) - 180.0).abs() < 1e-6);
+        assert_eq!(POLICY.interval(10.0, copy().rate, Price::from_u(0.001)), at(10), "not below the minimum");
+        assert_eq!(POLICY.interval(0.0, copy().rate, Price::from_u(9.0)), Duration::MAX, "it is not polled");
+    }
 }

@@ -29,3 +29,14 @@ impl Price {
         Self(f64::from_bits(bits))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_half_the_square_of_u_and_goes_through_an_atomic() {
+        let price = Price::from_u(3.0);
+        assert_eq!((price.clicks_missed(), Price::from_bits(price.to_bits())), (4.5, price));
+    }
+}

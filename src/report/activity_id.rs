@@ -68,7 +68,7 @@ mod tests {
     fn any_case_is_one_id() {
         let lower = ActivityId::parse(ID.as_bytes()).unwrap();
         assert_eq!(ActivityId::parse(ID.to_uppercase().as_bytes()), Ok(lower));
-        assert_eq!(lower.to_string(), ID);
+        assert_eq!([lower.to_string(), format!("{lower:?}")], [ID, ID]);
     }
 
     #[test]

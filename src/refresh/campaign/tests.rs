@@ -29,7 +29,8 @@ fn a_form_whose_own_clicks_fall_and_answers_in_the_wrong_order_separate_nothing(
     let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 17, at(0));
     assert_eq!(campaign.look(ReportForm::Clicked, 10, at(100)), Pairing::Paired);
     campaign.look(ReportForm::AllLinks, 30, at(200));
-    assert_eq!(campaign.look(ReportForm::Clicked, 29, at(201)), Pairing::Paired);
+    assert_eq!(campaign.look(ReportForm::Clicked, 29, at(210)), Pairing::Paired);
+    assert_eq!(campaign.look(ReportForm::AllLinks, 29, at(300)), Pairing::Paired, "the same clicks");
 }
 
 #[test]
@@ -55,7 +56,8 @@ fn stored_statistics_continue_where_they_were_except_for_the_answers_of_the_last
     campaign.polled(at(1_050));
     campaign.probed(3, at(1_060));
     assert_eq!(restored(&campaign), campaign);
-    assert!(restored(&campaign).was_polled_within(Duration::from_secs(951), at(2_000)));
+    let polled_within = |seconds| restored(&campaign).was_polled_within(at(seconds), at(2_000));
+    assert_eq!([950, 951].map(polled_within), [false, true]);
     campaign.look(ReportForm::AllLinks, 22, at(1_100));
     let mut unaware = restored(&campaign);
     assert_eq!(unaware.look(ReportForm::Clicked, 10, at(1_200)), Pairing::Separate, "it knows the last look");
@@ -71,7 +73,7 @@ fn after_a_restart_that_seems_to_have_taken_hours_the_rate_stays_until_the_secon
     let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 0, at(100));
     campaign.look(ReportForm::Clicked, 8, at(200));
     let rate = |campaign: &CampaignStats| campaign.history(ReportForm::AllLinks).rate().per_second();
-    for (restarted, kept) in [(200 + 3_000, false), (200 + 72_000, true)] {
+    for (restarted, kept) in [(200 + 3_599, false), (200 + 3_600, true), (200 + 72_000, true)] {
         let mut restored = CampaignStats::restore(&campaign.record(), at(restarted)).unwrap();
         restored.look(ReportForm::Clicked, 9, at(restarted + 10));
         assert_eq!(restored.history(ReportForm::Clicked).clicks(), 9);
@@ -100,4 +102,25 @@ fn stored_statistics_that_cannot_be_true_are_refused() {
         let record = CampaignRecord { histories, ..record };
         assert_eq!(CampaignStats::restore(&record, at(300)), None, "{record:?}");
     }
+}
+
+#[test]
+fn a_report_that_was_derived_from_that_of_the_other_form_pairs_the_two_again() {
+    let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 17, at(0));
+    assert_eq!(campaign.look(ReportForm::AllLinks, 10, at(100)), Pairing::Separate);
+    campaign.derived();
+    assert_eq!(campaign.pairing(), Pairing::Paired);
+    assert_eq!(campaign.history(ReportForm::Clicked), campaign.history(ReportForm::AllLinks));
+    assert_eq!(campaign.history(ReportForm::Clicked).clicks(), 10);
+}
+
+#[test]
+fn the_times_of_answers_are_known_from_the_first_poll_on_and_count_none_that_were_given_before() {
+    let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 10, at(0));
+    campaign.count_answers_from([5, 8]);
+    assert_eq!(campaign.take_new_answers(ReportForm::Clicked, 7), 2);
+    assert_eq!(campaign.answer_times(ReportForm::AllLinks, at(300)), None);
+    campaign.polled(at(250));
+    let times = AnswerTimes { before_slice: 8, polled_until: at(250), sliced_at: at(300) };
+    assert_eq!(campaign.answer_times(ReportForm::AllLinks, at(300)), Some(times));
 }

@@ -101,8 +101,11 @@ fn before_verdicts_are_relied_on_a_campaign_is_probed_once_for_each_report() {
 fn a_campaign_looked_at_less_than_two_ages_of_the_statistics_ago_is_not_probed() {
     let mut probe = confirmed(ShadowMode::On, CONFIRMED);
     let campaign = campaign(&mut probe);
+    let found = [(1, clicks(5, 600)), (2, clicks(5, 800))];
+    probe.answered(&[1, 2], &found, at(1_000));
+    assert_eq!(probe.lag(), at(30), "a tenth of the 300 s that they are old on average");
     for _ in 0..100 {
-        probe.answered(&[1], &[(1, clicks(5, 700))], at(1_000));
+        probe.answered(&[1, 2], &found, at(1_000));
     }
     assert!((probe.lag().as_secs_f64() - 300.0).abs() < 1.0, "{:?}", probe.lag());
     assert!(!probe.admit(1, &campaign, at(600)) && probe.admit(1, &campaign, at(603)));
