@@ -30,7 +30,7 @@ impl ScarcityCell {
 
     /// `None`: it has to be computed again.
     pub(super) fn get(&self, now: Instant) -> Option<QuotaPressure> {
-        if self.age_ms(now) >= self.valid_until_ms.load(Ordering::Relaxed) {
+        if self.age_ms(now) >= self.valid_until_ms.load(Ordering::Acquire) {
             return None;
         }
         let factor = f64::from_bits(self.factor.load(Ordering::Relaxed));
@@ -55,7 +55,8 @@ impl ScarcityCell {
             QuotaPressure::Stopped => f64::INFINITY,
         };
         self.factor.store(factor.to_bits(), Ordering::Relaxed);
-        self.valid_until_ms.store(self.age_ms(now + VALID_FOR), Ordering::Relaxed);
+        // Who sees the new time sees the new factor too.
+        self.valid_until_ms.store(self.age_ms(now + VALID_FOR), Ordering::Release);
         quota_pressure
     }
 

@@ -34,6 +34,8 @@ pub struct PurgeQueue {
 struct WaitingPurges {
     all: bool,
     keys: BTreeSet<ReportKey>,
+    /// What the store is being told of: no longer in `keys` or `all`, where the same may be added meanwhile.
+    telling: Option<PurgeScope>,
     /// What the store was told of, and when.
     told: VecDeque<(Instant, PurgeScope)>,
 }
@@ -50,7 +52,7 @@ impl PurgeQueue {
     /// How many purges are still to be told; a purge of all counts as one.
     pub fn len(&self) -> usize {
         let waiting = self.waiting();
-        waiting.keys.len() + usize::from(waiting.all)
+        waiting.keys.len() + usize::from(waiting.all) + usize::from(waiting.telling.is_some())
     }
 
     /// Whether all are told.
@@ -61,16 +63,13 @@ impl PurgeQueue {
     /// Whether a purge of this key is still to be told: what the store has of it is not to be served.
     pub fn concerns(&self, key: &ReportKey) -> bool {
         let waiting = self.waiting();
-        waiting.all || waiting.keys.contains(key)
+        let is_being_told = waiting.telling.is_some_and(|scope| scope.concerns(key));
+        is_being_told || waiting.all || waiting.keys.contains(key)
     }
 
     /// Whether this replica has purged this key after this time, and has told the store: which may have lost it since.
     pub fn told_after(&self, key: &ReportKey, time: Instant) -> bool {
-        let concerns = |scope: &PurgeScope| match scope {
-            PurgeScope::Key(purged) => purged == key,
-            PurgeScope::All => true,
-        };
-        self.waiting().told.iter().rev().any(|(told, scope)| *told > time && concerns(scope))
+        self.waiting().told.iter().rev().any(|(told, scope)| *told > time && scope.concerns(key))
     }
 
     /// Tells the store of each purge, for ever; of the last ones again when it has lost writes.
@@ -82,7 +81,8 @@ impl PurgeQueue {
                 epochs.mark_unchanged();
                 self.waiting().repeat(Instant::now());
             }
-            let Some(scope) = self.next() else {
+            let next = self.waiting().next();
+            let Some(scope) = next else {
                 tokio::select! {
                     () = self.added.notified() => {}
                     _epoch = epochs.changed() => self.waiting().repeat(Instant::now()),
@@ -97,11 +97,6 @@ impl PurgeQueue {
                 Err(_away) => sleep(RETRY).await,
             }
         }
-    }
-
-    fn next(&self) -> Option<PurgeScope> {
-        let waiting = self.waiting();
-        if waiting.all { Some(PurgeScope::All) } else { waiting.keys.first().copied().map(PurgeScope::Key) }
     }
 
     fn waiting(&self) -> MutexGuard<'_, WaitingPurges> {
@@ -124,19 +119,26 @@ impl WaitingPurges {
         }
     }
 
+    /// What the store is told of next; the same again until it was [`told`](Self::told).
+    fn next(&mut self) -> Option<PurgeScope> {
+        if self.telling.is_none() {
+            self.telling = if std::mem::take(&mut self.all) {
+                Some(PurgeScope::All)
+            } else {
+                self.keys.pop_first().map(PurgeScope::Key)
+            };
+        }
+        self.telling
+    }
+
     fn told(&mut self, scope: PurgeScope, now: Instant) {
+        self.telling = None;
         self.forget(now);
         if self.told.len() == MOST_KEYS {
             self.told.clear();
             self.told.push_back((now, PurgeScope::All));
         } else {
             self.told.push_back((now, scope));
-        }
-        match scope {
-            PurgeScope::Key(key) => {
-                self.keys.remove(&key);
-            }
-            PurgeScope::All => self.all = false,
         }
     }
 
@@ -152,10 +154,29 @@ impl WaitingPurges {
     }
 }
 
+// === impl PurgeScope ===
+
+impl PurgeScope {
+    fn concerns(self, key: &ReportKey) -> bool {
+        match self {
+            Self::Key(purged) => purged == *key,
+            Self::All => true,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::testing::key;
+
+    /// Tells the store of all that waits.
+    fn tell(queue: &PurgeQueue) {
+        let mut waiting = queue.waiting();
+        while let Some(scope) = waiting.next() {
+            waiting.told(scope, Instant::now());
+        }
+    }
 
     #[test]
     fn too_many_keys_become_a_purge_of_all() {
@@ -165,9 +186,27 @@ mod tests {
         }
         assert_eq!(queue.len(), MOST_KEYS);
         queue.add(PurgeScope::Key(key(5_000)));
-        assert_eq!((queue.len(), queue.next()), (1, Some(PurgeScope::All)));
-        queue.waiting().told(PurgeScope::All, Instant::now());
+        assert_eq!((queue.len(), queue.waiting().next()), (1, Some(PurgeScope::All)));
+        tell(&queue);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_is_purged_again_while_the_store_is_told_of_it_is_told_again() {
+        let queue = PurgeQueue::default();
+        for (first, then) in
+            [(PurgeScope::Key(key(1)), PurgeScope::Key(key(1))), (PurgeScope::All, PurgeScope::Key(key(1)))]
+        {
+            queue.add(first);
+            assert_eq!(queue.waiting().next(), Some(first));
+            assert!(queue.concerns(&key(1)) && queue.len() == 1, "until the store has replied");
+            queue.add(then);
+            queue.waiting().told(first, Instant::now());
+            assert!(queue.concerns(&key(1)));
+            assert_eq!(queue.waiting().next(), Some(then));
+            tell(&queue);
+            assert!(queue.is_empty());
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -176,7 +215,7 @@ mod tests {
         for (number, after) in [(1, 0), (2, 30), (3, 50)] {
             tokio::time::advance(Duration::from_secs(after)).await;
             queue.add(PurgeScope::Key(key(number)));
-            queue.waiting().told(PurgeScope::Key(key(number)), Instant::now());
+            tell(&queue);
         }
         assert!(queue.is_empty());
         queue.waiting().repeat(Instant::now());

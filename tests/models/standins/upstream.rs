@@ -1,0 +1,4 @@
+//! What the checked files import of `upstream`.
+
+#[derive(Debug)]
+pub struct FormClient;
