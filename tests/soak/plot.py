@@ -58,7 +58,7 @@ def draw(samples, events, picture):
     lines(axes[2], "threads", "threads")
     axes[3].plot(*rate(rows, "sent"), color="#1a7f37", linewidth=0.9)
     axes[3].set_title("requests a second", loc="left", fontsize=10)
-    axes[3].set_ylim(bottom=0)
+    axes[3].set_ylim(0, 1.2 * max(axes[3].dataLim.ymax, 1))
     axes[4].semilogy(minutes, [max(float(row["hit_p99_ms"]), 0.01) for row in rows], color="#8250df", linewidth=0.7, label="p99")
     axes[4].semilogy(minutes, [max(float(row["hit_p50_ms"]), 0.01) for row in rows], color="#1a7f37", linewidth=0.7, label="p50")
     axes[4].set_title("answers from memory, ms", loc="left", fontsize=10)

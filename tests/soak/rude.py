@@ -69,6 +69,8 @@ class Rude:
         loop = asyncio.get_running_loop()
         with await self._open(PIECE) as connection:
             await loop.sock_sendall(connection, self._large())
+            if not (await self._said(connection, least=100)).startswith(b"HTTP/1.1 200"):
+                return  # an error is short, and nothing follows it
             for _ in range(60):
                 if not await asyncio.wait_for(loop.sock_recv(connection, PIECE), PATIENCE):
                     return
