@@ -67,6 +67,8 @@ def sampled(samples, traffic, until, done=lambda _row: False):
             shown = "  ".join(f"{name} {row[name]}" for name in ("seconds", "sent", "held", "wrong", "calls", "hit_p99_ms"))
             rss = "  ".join(f"rss_{number} {row[f'rss_{number}'] / 2**20:.1f}" for number in range(worlds.REPLICAS))
             print(shown, rss, flush=True)
+        for example in window["examples"][len(samples.examples) :]:
+            print(f"wrong: {example}", flush=True)
         samples.examples = window["examples"]
         if done(row):
             return True

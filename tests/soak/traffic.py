@@ -16,6 +16,8 @@ from questions import Questions
 from rude import Rude, leak
 
 TICK = 0.004
+# What the client cannot send in time, since it had no turn on the machine, is left out and counted: it would come as a burst.
+LATEST = 1.0
 # Reports that are asked for and not yet held.
 COMING = 24
 
@@ -65,7 +67,7 @@ class Traffic:
         for pool in self.pools:
             pool.heard = self.filling.heard
         self.rude = Rude(told["ports"], random.Random(told["seed"]), self.tally)
-        self.leaks, self.sent = told["leak"], 0
+        self.leaks, self.asked, self.sent = told["leak"], 0, 0
 
     async def run(self, stopped):
         loop = asyncio.get_running_loop()
@@ -84,11 +86,15 @@ class Traffic:
                     task.result()  # it never ends by itself
 
     def _ask_what_is_due(self, began):
-        due = int((time.monotonic() - began) * self.rate)
-        while self.sent < due:
-            pool = self.pools[self.sent % len(self.pools)]
-            pool.ask(self.questions.draw(pool.number), began + self.sent / self.rate)
+        now = time.monotonic()
+        due = int((now - began) * self.rate)
+        while self.asked < due:
+            pool, at_time = self.pools[self.asked % len(self.pools)], began + self.asked / self.rate
+            self.asked += 1
+            if now - at_time > LATEST or len(pool.waiting) > LATEST * self.rate / len(self.pools):
+                continue
             self.sent += 1
+            pool.ask(self.questions.draw(pool.number), at_time)
 
     async def _sweep(self):
         while True:
