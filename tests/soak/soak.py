@@ -132,7 +132,7 @@ def soak(world, options, place):
     finally:
         traffic.end()
     yield from growth_faults(samples.rows, seconds, worlds.REPLICAS)
-    yield from request_faults(samples.rows, options.rate, samples.examples)
+    yield from request_faults(samples.rows, seconds, options.rate, samples.examples)
     yield from quota_faults(samples.rows)
     yield from token_faults(samples.rows, seconds, worlds.TOKEN_LIFETIME, worlds.REPLICAS)
     yield from log_faults(world.replicas)
