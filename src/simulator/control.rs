@@ -77,6 +77,7 @@ fn stats(world: &Shared) -> Value {
     let now = world.clock.now();
     let mut state = world.state();
     let spent_today = state.quota.spent_today(now);
+    let refused = state.quota.refused();
     let record = &state.record;
     let by_activity: Map<_, _> =
         record.by_activity().iter().map(|(id, calls)| (id.to_string(), json!(calls))).collect();
@@ -87,11 +88,14 @@ fn stats(world: &Shared) -> Value {
         "statistics_calls": record.statistics_calls(),
         "activity_calls": record.activity_calls(),
         "token_calls": record.token_calls(),
+        "refused_refresh_tokens": record.refused_refresh_tokens(),
         "calls_by_activity": by_activity,
         "in_flight": record.in_flight(),
         "peak_in_flight": record.peak_in_flight(),
         "connections": state.connections,
         "spent_today": spent_today,
+        "over_the_second": refused.per_second,
+        "over_the_day": refused.per_day,
         "faults": faults,
         // API calls only: requests for the approval page are of no interest here.
         "last_request": record.seen().rfind(|request| request.target.starts_with("/v3/")).map(|request| json!({

@@ -34,6 +34,14 @@ pub(super) struct VendorQuota {
     per_day: u32,
     day: u64,
     spent_today: u32,
+    refused: RefusedCalls,
+}
+
+/// Calls that were over a limit.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RefusedCalls {
+    pub(super) per_second: u64,
+    pub(super) per_day: u64,
 }
 
 // === impl Limit ===
@@ -83,16 +91,19 @@ impl SlidingWindow {
 
 impl VendorQuota {
     pub(super) fn new(per_second: u32, per_day: u32) -> Self {
-        Self { second: SlidingWindow::new(per_second), per_day, day: 0, spent_today: 0 }
+        let refused = RefusedCalls::default();
+        Self { second: SlidingWindow::new(per_second), per_day, day: 0, spent_today: 0, refused }
     }
 
     /// Counts one call, or returns the limit that forbids it.
     pub(super) fn take(&mut self, now: Moment) -> Result<(), Limit> {
         self.turn_the_day(now);
         if self.per_day != 0 && self.spent_today >= self.per_day {
+            self.refused.per_day += 1;
             return Err(Limit::PerDay);
         }
         if !self.second.has_room(now.instant) {
+            self.refused.per_second += 1;
             return Err(Limit::PerSecond);
         }
         self.spend(now, 1);
@@ -112,6 +123,10 @@ impl VendorQuota {
     pub(super) fn spent_today(&mut self, now: Moment) -> u32 {
         self.turn_the_day(now);
         self.spent_today
+    }
+
+    pub(super) const fn refused(&self) -> RefusedCalls {
+        self.refused
     }
 
     fn turn_the_day(&mut self, now: Moment) {
@@ -148,6 +163,7 @@ mod tests {
         assert_eq!(quota.take(at(1000)), Ok(()));
         assert_eq!(quota.take(at(1001)), Err(Limit::PerSecond));
         assert_eq!(quota.take(at(1600)), Ok(()));
+        assert_eq!(quota.refused(), RefusedCalls { per_second: 2, per_day: 0 });
     }
 
     #[test]
@@ -157,6 +173,7 @@ mod tests {
         assert_eq!(quota.take(at(0)), Ok(()));
         assert_eq!(quota.take(at(1)), Ok(()));
         assert_eq!(quota.take(at(499)), Err(Limit::PerDay));
+        assert_eq!(quota.refused(), RefusedCalls { per_second: 0, per_day: 1 });
         assert_eq!(quota.take(at(500)), Ok(()));
         assert_eq!(quota.spent_today(at(500)), 1);
     }

@@ -42,6 +42,7 @@ pub(super) struct Record {
     refreshes: VecDeque<SeenRefresh>,
     report_calls: u64,
     token_calls: u64,
+    refused_refresh_tokens: u64,
     statistics_calls: u64,
     activity_calls: u64,
     by_activity: BTreeMap<Uuid, u64>,
@@ -59,6 +60,7 @@ impl Record {
             refreshes: VecDeque::new(),
             report_calls: 0,
             token_calls: 0,
+            refused_refresh_tokens: 0,
             statistics_calls: 0,
             activity_calls: 0,
             by_activity: BTreeMap::new(),
@@ -75,6 +77,7 @@ impl Record {
     }
 
     pub(super) fn remember_refresh(&mut self, refresh: SeenRefresh) {
+        self.refused_refresh_tokens += u64::from(refresh.next.is_none());
         self.refreshes.push_back(refresh);
         if self.refreshes.len() > self.remembered {
             self.refreshes.pop_front();
@@ -135,6 +138,10 @@ impl Record {
 
     pub(super) fn activity_calls(&self) -> u64 {
         self.activity_calls
+    }
+
+    pub(super) fn refused_refresh_tokens(&self) -> u64 {
+        self.refused_refresh_tokens
     }
 
     pub(super) fn by_activity(&self) -> &BTreeMap<Uuid, u64> {

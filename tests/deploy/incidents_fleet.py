@@ -21,11 +21,15 @@ class Store:
 
     def __init__(self, directory, durable=True):
         self.path = Path(directory) / f"store-{id(self)}"
-        files = Path(directory) / f"files-of-store-{id(self)}"
-        files.mkdir()
+        self.files = Path(directory) / f"files-of-store-{id(self)}"
+        self.files.mkdir()
         kept = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
-        command = ["redis-server", "--port", "0", "--save", "", *kept, "--unixsocket", str(self.path)]
-        self.process = subprocess.Popen(command, cwd=files, stdout=subprocess.DEVNULL)
+        self.command = ["redis-server", "--port", "0", "--save", "", *kept, "--unixsocket", str(self.path)]
+        self.start()
+
+    def start(self):
+        """Also once more, after `end`."""
+        self.process = subprocess.Popen(self.command, cwd=self.files, stdout=subprocess.DEVNULL)
         wait_for("redis-server to listen", self._listens)
 
     def _listens(self):

@@ -62,10 +62,10 @@ def stats(vendor):
 
 
 class Simulator:
-    """The simulated vendor alone, with a refresh token that stays the same. `settings` are those of a proxy in front of it."""
+    """The simulated vendor alone. `settings` are those of a proxy in front of it."""
 
-    def __init__(self, binary):
-        command = [binary, "simulator", "--listen", "127.0.0.1:0", "--refresh-tokens", "long-lived"]
+    def __init__(self, binary, refresh_tokens="long-lived", *more):
+        command = [binary, "simulator", "--listen", "127.0.0.1:0", "--refresh-tokens", refresh_tokens, *more]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={})
         self.settings = {}
         while "token.refresh_token" not in self.settings:

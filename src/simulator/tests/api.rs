@@ -86,6 +86,8 @@ async fn the_two_429s_differ_by_error_key_and_say_no_retry_after() {
     tokio::time::advance(HOUR).await;
     let eleventh = report(&simulator, SENT).await;
     assert_eq!(eleventh.text(), r#"{"error_key":"quota_exceeded","error_message":"Limit Exceeded"}"#);
+    let stats = control(&simulator, Method::GET, "/_simulator/stats").await.json();
+    assert_eq!((&stats["over_the_second"], &stats["over_the_day"]), (&1.into(), &1.into()));
 
     tokio::time::advance(22 * HOUR).await;
     simulator.issue_access_token();

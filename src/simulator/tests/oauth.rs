@@ -43,6 +43,8 @@ async fn a_rotating_token_is_used_once_and_its_successor_is_in_the_answer() {
     assert_eq!((reuse.status, &reuse.json()["error"]), (StatusCode::BAD_REQUEST, &"invalid_grant".into()));
     assert_eq!(refresh(&simulator, &simulator.refresh_token()).await.status, StatusCode::OK);
     assert_eq!(simulator.token_calls(), 3);
+    let stats = control(&simulator, Method::GET, "/_simulator/stats").await;
+    assert_eq!(stats.json()["refused_refresh_tokens"], 1);
 }
 
 #[tokio::test(start_paused = true)]
