@@ -53,7 +53,7 @@ class Samples:
     """Kept, and written to a file as they come."""
 
     def __init__(self, world, path):
-        self.world, self.path, self.rows, self.examples = world, path, [], []
+        self.world, self.path, self.rows, self.examples, self.missed = world, path, [], [], 0
         self.began = time.monotonic()
 
     def take(self, window):
