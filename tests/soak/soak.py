@@ -96,8 +96,8 @@ class Recovery(threading.Thread):
             wait_for("all to be well again", self.world.all_well, seconds=180)
             for number, replica in enumerate(self.world.replicas):
                 url = f"{replica.data}{path(activity(0x00D0_0000 + number, 3))}"
-                # A call may have to wait for its turn, or be refused until there is room.
-                wait_for(f"replica {number} to fetch", lambda: worlds.http("GET", url)[0] == 200, seconds=60)
+                # A Retry-After of the last faults holds for up to a minute (src/upstream/response.rs), with its doubling for two.
+                wait_for(f"replica {number} to fetch", lambda: worlds.http("GET", url)[0] == 200, seconds=150)
         except (Exception, SystemExit) as error:  # told at the end
             self.faults.append(f"recovery: {error!r}")
 
