@@ -96,7 +96,7 @@ class Recovery(threading.Thread):
             wait_for("all to be well again", self.world.all_well, seconds=180)
             for number, replica in enumerate(self.world.replicas):
                 url = f"{replica.data}{path(activity(0x00D0_0000 + number, 3))}"
-                # A Retry-After of the last faults holds for up to a minute (src/upstream/response.rs), with its doubling for two.
+                # A Retry-After of the last faults holds for up to a minute (src/upstream/response.rs).
                 wait_for(f"replica {number} to fetch", lambda: worlds.http("GET", url)[0] == 200, seconds=150)
         except (Exception, SystemExit) as error:  # told at the end
             self.faults.append(f"recovery: {error!r}")
@@ -128,7 +128,7 @@ def soak(world, options, place):
         sampled(samples, traffic, end)
         recovery = Recovery(world, running)
         recovery.start()
-        sampled(samples, traffic, time.monotonic() + 400, lambda _row: not recovery.is_alive())
+        sampled(samples, traffic, time.monotonic() + 500, lambda _row: not recovery.is_alive())
         for one in running:
             print(f"{type(one).__name__}: {one.done}")
             if not one.done:
