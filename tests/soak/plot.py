@@ -51,10 +51,7 @@ def draw(samples, events, picture):
         entries = [float(row[f"cache_bytes_{number}"]) / MIB for row in rows]
         axes[0].plot(minutes, entries, color=COLOURS[number % 2], linewidth=0.9, linestyle=":")
     axes[0].legend(loc="lower right", fontsize=8, ncols=2)
-    lines(axes[1], "own_fds", "file descriptors without the steady clients' connections; dotted: these")
-    for number in range(replicas):
-        connections = [float(row[f"client_connections_{number}"]) for row in rows]
-        axes[1].plot(minutes, connections, color=COLOURS[number % 2], linewidth=0.6, linestyle=":")
+    lines(axes[1], "own_fds", "file descriptors without the steady clients' connections")
     lines(axes[2], "threads", "threads")
     axes[3].plot(*rate(rows, "sent"), color="#1a7f37", linewidth=0.9)
     axes[3].set_title("requests a second", loc="left", fontsize=10)
@@ -76,7 +73,7 @@ def draw(samples, events, picture):
             for event in told:
                 if event["kind"] == kind:
                     axis.axvline(float(event["seconds"]) / 60, color=colour, linewidth=0.5, alpha=0.35)
-    figure.savefig(picture, dpi=80)
+    figure.savefig(picture, dpi=75)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from questions import activity, large_activities, path, request
 
 # After server.header_timeout (10 s) such a connection is closed.
 PATIENCE = 30
+# A client that had no turn on the machine for so long after connecting may rightly be closed without an answer.
+LATE = 5
 PIECE = 4096
 
 
@@ -41,12 +43,18 @@ class Rude:
                 self.done += 1
             await asyncio.sleep(pause)
 
-    async def _open(self, buffer=None):
-        connection = socket.socket()
+    async def _open(self, sent, buffer=None):
+        """A connection on which this was sent."""
+        loop, connection = asyncio.get_running_loop(), socket.socket()
         connection.setblocking(False)
         if buffer:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self.random.choice(self.ports)))
+        began = loop.time()
+        await loop.sock_connect(connection, ("127.0.0.1", self.random.choice(self.ports)))
+        await loop.sock_sendall(connection, sent)
+        if loop.time() - began > LATE:
+            connection.close()
+            raise ConnectionAbortedError("sent too late to be judged")
         return connection
 
     async def _said(self, connection, least=1 << 30):
@@ -61,39 +69,32 @@ class Rude:
         return request("GET", path(self.random.choice(large_activities())))
 
     async def hangs_up(self):
-        with await self._open(PIECE) as connection:
-            await asyncio.get_running_loop().sock_sendall(connection, self._large())
+        with await self._open(self._large(), PIECE) as connection:
             await self._said(connection, least=100)
 
     async def reads_slowly(self):
-        loop = asyncio.get_running_loop()
-        with await self._open(PIECE) as connection:
-            await loop.sock_sendall(connection, self._large())
+        with await self._open(self._large(), PIECE) as connection:
             if not (await self._said(connection, least=100)).startswith(b"HTTP/1.1 200"):
                 return  # an error is short, and nothing follows it
             for _ in range(60):
-                if not await asyncio.wait_for(loop.sock_recv(connection, PIECE), PATIENCE):
+                if not await asyncio.wait_for(asyncio.get_running_loop().sock_recv(connection, PIECE), PATIENCE):
                     return
                 await asyncio.sleep(0.25)
 
     async def sends_half_a_head(self):
-        with await self._open() as connection:
-            await asyncio.get_running_loop().sock_sendall(connection, b"GET /v3/reports HTTP/1.1\r\nHost: 127.")
+        with await self._open(b"GET /v3/reports HTTP/1.1\r\nHost: 127.") as connection:
             self._expect("408", await self._said(connection))
 
     async def says_nothing(self):
-        with await self._open() as connection:
+        with await self._open(b"") as connection:
             self._expect("", await self._said(connection))
 
     async def sends_nonsense(self):
-        with await self._open() as connection:
-            await asyncio.get_running_loop().sock_sendall(connection, b"\x16\x03\x01\x02\x00\x01 hello\r\n\r\n")
+        with await self._open(b"\x16\x03\x01\x02\x00\x01 hello\r\n\r\n") as connection:
             self._expect("400", await self._said(connection))
 
     async def sends_too_much(self):
-        with await self._open() as connection:
-            sent = request("GET", path(activity(1, 3)), f"X-Filler: {'x' * 70_000}")
-            await asyncio.get_running_loop().sock_sendall(connection, sent)
+        with await self._open(request("GET", path(activity(1, 3)), f"X-Filler: {'x' * 70_000}")) as connection:
             self._expect("431", await self._said(connection))
 
     def _expect(self, status, said):

@@ -53,7 +53,7 @@ class Samples:
     """Kept, and written to a file as they come."""
 
     def __init__(self, world, path):
-        self.world, self.path, self.rows, self.examples = world, path, [], []
+        self.world, self.path, self.rows, self.examples, self.missed = world, path, [], [], 0
         self.began = time.monotonic()
 
     def take(self, window):
@@ -67,6 +67,8 @@ class Samples:
             columns |= {column: found.get(series, 0) for series, column in SERIES.items()}
             for series, column in SUMS.items():
                 columns[column] = sum(value for name, value in found.items() if name.startswith(f"{series}{{"))
+            # What is held is bounded by cache.max_bytes, and grows as long as more of it has both forms and a gzip variant.
+            columns["beside_cache"] = columns["rss"] - columns["cache_bytes"]
             # Without those of clients that are known to be there: what is left behind is among the others.
             columns["own_fds"] = columns["fds"] - window[f"client_connections_{number}"]
             row |= {f"{column}_{number}": value for column, value in columns.items()}

@@ -62,7 +62,13 @@ def sampled(samples, traffic, until, done=lambda _row: False):
     """Samples each window, until a moment or until it is done. Prints a line a minute."""
     while time.monotonic() < until:
         window = traffic.window()
-        row = samples.take(window)
+        try:
+            row = samples.take(window)
+        except OSError as error:
+            # No end of a long run, but a fault: the admin port has twenty seconds.
+            print(f"no sample after {time.monotonic() - samples.began:.0f} s: {error!r}", flush=True)
+            samples.missed += 1
+            continue
         if len(samples.rows) % (60 // WINDOW) == 0:
             shown = "  ".join(f"{name} {row[name]}" for name in ("seconds", "sent", "held", "wrong", "calls", "hit_p99_ms"))
             rss = "  ".join(f"rss_{number} {row[f'rss_{number}'] / 2**20:.1f}" for number in range(worlds.REPLICAS))
@@ -90,8 +96,8 @@ class Recovery(threading.Thread):
             wait_for("all to be well again", self.world.all_well, seconds=180)
             for number, replica in enumerate(self.world.replicas):
                 url = f"{replica.data}{path(activity(0x00D0_0000 + number, 3))}"
-                # A call may have to wait for its turn, or be refused until there is room.
-                wait_for(f"replica {number} to fetch", lambda: worlds.http("GET", url)[0] == 200, seconds=60)
+                # A Retry-After of the last faults holds for up to a minute (src/upstream/response.rs).
+                wait_for(f"replica {number} to fetch", lambda: worlds.http("GET", url)[0] == 200, seconds=150)
         except (Exception, SystemExit) as error:  # told at the end
             self.faults.append(f"recovery: {error!r}")
 
@@ -122,7 +128,7 @@ def soak(world, options, place):
         sampled(samples, traffic, end)
         recovery = Recovery(world, running)
         recovery.start()
-        sampled(samples, traffic, time.monotonic() + 400, lambda _row: not recovery.is_alive())
+        sampled(samples, traffic, time.monotonic() + 500, lambda _row: not recovery.is_alive())
         for one in running:
             print(f"{type(one).__name__}: {one.done}")
             if not one.done:
@@ -133,6 +139,8 @@ def soak(world, options, place):
         traffic.end()
     yield from growth_faults(samples.rows, seconds, worlds.REPLICAS)
     yield from request_faults(samples.rows, seconds, options.rate, samples.examples)
+    if samples.missed:
+        yield f"{samples.missed} samples are missing: an admin port did not answer"
     yield from quota_faults(samples.rows)
     yield from token_faults(samples.rows, seconds, worlds.TOKEN_LIFETIME, worlds.REPLICAS)
     yield from log_faults(world.replicas)

@@ -151,9 +151,7 @@ impl RenewalCase {
         wait(WaitReason::JustRenewed, SPACING, since)?;
         match self.pair {
             PairSource::NewLogin => Ok(()),
-            PairSource::Other => {
-                wait(WaitReason::NewEpoch, quiet(self.left.usable), self.since_epoch.unwrap_or_default())
-            }
+            PairSource::Other => wait_for_others(self.left.usable, self.since_epoch.unwrap_or_default()),
         }
     }
 }
@@ -208,6 +206,13 @@ fn wait_for_intent(intent: Option<IntentSeen>, remaining: Duration) -> Result<()
             wait(WaitReason::AnotherRenews, patience, seen_for)
         }
     }
+}
+
+/// At the latest when the access token ends: without one there is less to wait for.
+fn wait_for_others(usable: Duration, since_epoch: Duration) -> Result<(), NotYet> {
+    let at_its_end = usable.max(SHORT_QUIET.saturating_sub(since_epoch));
+    wait(WaitReason::NewEpoch, quiet(usable), since_epoch)
+        .map_err(|not_yet| NotYet { wait: not_yet.wait.min(at_its_end), ..not_yet })
 }
 
 const fn quiet(remaining: Duration) -> Duration {
@@ -289,6 +294,17 @@ mod tests {
         }
         let never_met = RenewalCase { since_epoch: None, ..CALM };
         assert_eq!(waits(never_met.decide()), Some((WaitReason::NewEpoch, 600)));
+    }
+
+    #[test]
+    fn after_a_new_epoch_an_access_token_that_ends_is_not_outlasted_by_the_wait() {
+        let decide = |left, since_epoch| {
+            let (left, since_epoch) = (Duration::from_secs(left), Some(Duration::from_secs(since_epoch)));
+            waits(RenewalCase { left: AccessLeft::accepted(left), since_epoch, ..CALM }.decide())
+        };
+        assert_eq!(decide(15, 80), Some((WaitReason::NewEpoch, 15)));
+        assert_eq!(decide(0, 95), None);
+        assert_eq!(decide(5, 5), Some((WaitReason::NewEpoch, 15)));
     }
 
     #[test]
