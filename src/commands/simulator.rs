@@ -1,6 +1,6 @@
 //! `simulator`: the simulated Constant Contact alone, for proxies in other processes.
 
-use std::{io::Write as _, net::SocketAddr, time::Duration};
+use std::{io::Write as _, net::SocketAddr};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -19,10 +19,10 @@ pub(super) struct SimulatorArguments {
     #[arg(long, value_name = "KIND", default_value = "rotating")]
     refresh_tokens: RefreshTokenKind,
     /// How long an access token works
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
-    access_token_lifetime: Duration,
+    #[arg(long, value_name = "DURATION", default_value_t = Options::default().access_token_lifetime.into())]
+    access_token_lifetime: humantime::Duration,
     /// Calls that it allows in a UTC day
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = Options::default().per_day)]
     calls_per_day: u32,
 }
 
@@ -51,9 +51,12 @@ async fn serve(arguments: &SimulatorArguments) -> CommandOutcome {
         listener.map_err(|error| Failure::Unavailable(format!("--listen {}: {error}", arguments.listen)))?;
     let address = listener.local_addr().context("the simulator").map_err(Failure::Bug)?;
     let rotation = arguments.refresh_tokens.policy();
-    let &SimulatorArguments { access_token_lifetime, calls_per_day: per_day, .. } = arguments;
-    let simulator =
-        Simulator::new(Options { rotation, access_token_lifetime, per_day, ..Options::default() });
+    let simulator = Simulator::new(Options {
+        rotation,
+        access_token_lifetime: arguments.access_token_lifetime.into(),
+        per_day: arguments.calls_per_day,
+        ..Options::default()
+    });
     // It runs even if standard output is closed.
     let _printed = std::io::stdout().write_all(greeting(&simulator, address).as_bytes());
     tokio::select! {

@@ -38,7 +38,7 @@ pub use task::spawn;
 // What the checked modules import of the crate.
 #[path = "../../src/backoff.rs"]
 mod backoff;
-#[path = "standins/middleware.rs"]
+#[path = "../../src/middleware/step.rs"]
 mod middleware;
 #[path = "../../src/outage.rs"]
 mod outage;
