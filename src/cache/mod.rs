@@ -43,6 +43,7 @@ mod served;
 mod shared_answer;
 mod shared_check;
 mod shared_flight;
+mod shared_landing;
 mod shared_tier;
 mod snapshot;
 mod snapshot_age;

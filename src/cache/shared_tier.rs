@@ -19,6 +19,7 @@ use super::{
     flight::Joined,
     shared_answer::{failure_of, failure_word},
     shared_flight::{FetchedBy, SharedCopy, SharedFlightResult},
+    shared_landing::{Landing, LandingResult},
 };
 use crate::{
     middleware::{Middleware, Next},
@@ -61,13 +62,6 @@ pub struct SharedTier {
     copies: Moka<ReportKey, SharedCopy, RandomState>,
     metrics: FleetMetrics,
     changed: broadcast::Sender<ReportKey>,
-}
-
-/// How a flight has ended.
-#[derive(Debug)]
-enum Landing {
-    Report(StoreReport),
-    Failure(FlightFailure),
 }
 
 /// The tier as middleware above the upstream's stack.
@@ -171,7 +165,10 @@ impl SharedTier {
                 // Away: each replica fetches for itself.
                 Err(_away) => {
                     ends(SharedFlightResult::Away);
-                    return next.run(call).await;
+                    let result = next.run(call).await;
+                    // The store may have granted the lease, and its reply was lost.
+                    self.tell(LandingResult::Failure(no_longer(key, nonce)));
+                    return result;
                 }
                 Ok(LookedUp::Newer(report)) => match self.taken(key, &report, asked) {
                     Some(fetched) if self.may_serve(&key, &fetched) => {
@@ -263,39 +260,25 @@ impl SharedTier {
         result: &Result<Fetched, FetchError>,
     ) {
         self.membership.learn_sequence(lease.sequence());
-        let landing = match result {
+        self.tell(match result {
             Ok(fetched) => {
                 let report = self.check.to_store(key, &fetched.answer, fetched.generated_at().elapsed());
                 let report =
                     StoreReport { key, nonce, fence: lease.fence, keep: self.lifetimes().keep, report };
                 self.holds(key, lease.fence, FetchedBy::ThisReplica);
-                Landing::Report(report)
+                LandingResult::Report(report)
             }
-            Err(error) => {
-                let (why, back_off) = match failure_word(error) {
-                    Some(why) => (why, self.back_off(&key, error)),
-                    // The lease ends, and another replica may try.
-                    None => (Box::default(), Duration::ZERO),
-                };
-                Landing::Failure(FlightFailure { key, nonce, back_off, why })
-            }
-        };
-        let tier = Arc::clone(self);
-        tokio::spawn(async move { tier.tell(&landing).await });
+            Err(error) => LandingResult::Failure(match failure_word(error) {
+                Some(why) => FlightFailure { key, nonce, back_off: self.back_off(&key, error), why },
+                None => no_longer(key, nonce),
+            }),
+        });
     }
 
-    async fn tell(&self, landing: &Landing) {
-        let told = match landing {
-            Landing::Report(report) => {
-                self.membership.run(|store, seen| store.store(seen, report.clone())).await.map(drop)
-            }
-            Landing::Failure(failure) => {
-                self.membership.run(|store, seen| store.fail(seen, failure.clone())).await
-            }
-        };
-        if let Err(error) = told {
-            tracing::debug!(%error, "the other replicas were not told of a fetch");
-        }
+    fn tell(&self, result: LandingResult) {
+        let (landing, membership) = (Landing::now(result), Arc::clone(&self.membership));
+        let lease = self.lifetimes().lease;
+        tokio::spawn(async move { landing.tell(&membership, lease).await });
     }
 
     /// For how long this replica will back the key off after this failure.
@@ -320,6 +303,11 @@ where
     async fn handle(&self, call: Call, next: &N) -> Result<Fetched, FetchError> {
         self.0.fetch(call, next).await
     }
+}
+
+/// This replica no longer fetches the key, and another one may.
+fn no_longer(key: ReportKey, nonce: Nonce) -> FlightFailure {
+    FlightFailure { key, nonce, back_off: Duration::ZERO, why: Box::default() }
 }
 
 /// Waits for a change of this key, for this time at most.

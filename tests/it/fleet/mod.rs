@@ -4,6 +4,7 @@
 mod day;
 mod demo;
 mod faulty_store;
+mod landing;
 mod probe;
 mod quota;
 mod real_fleet;
