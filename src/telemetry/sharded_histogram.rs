@@ -7,7 +7,7 @@ use std::{
     array, fmt,
     num::NonZeroUsize,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread,
@@ -21,6 +21,10 @@ use prometheus::{
 
 /// The most threads that do not share memory with another. Each costs a histogram 192 bytes or less.
 const MAX_SHARDS: usize = 8;
+
+/// One for each core. To ask for them takes three system files, and there are thirty histograms.
+static SHARDS: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_SHARDS));
 
 /// A histogram with the bounds of its buckets, in whole units: nanoseconds, or milliseconds.
 pub(super) struct ShardedHistogram<const BOUNDS: usize> {
@@ -75,13 +79,12 @@ impl<const BOUNDS: usize> Scale<BOUNDS> {
 
 impl<const BOUNDS: usize> ShardedHistogram<BOUNDS> {
     pub(super) fn new(scale: Scale<BOUNDS>) -> Self {
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let shard = || HistogramShard {
             sum: AtomicU64::new(0),
             within: array::from_fn(|_| AtomicU64::new(0)),
             above: AtomicU64::new(0),
         };
-        Self { scale, shards: (0..cores.min(MAX_SHARDS)).map(|_| shard()).collect() }
+        Self { scale, shards: (0..*SHARDS).map(|_| shard()).collect() }
     }
 
     /// Counts one value.
