@@ -9,7 +9,7 @@ use std::{
 
 use prometheus::IntCounter;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, layer::SubscriberExt, registry, reload, util::SubscriberInitExt,
+    Layer, Registry, filter::Targets, layer::SubscriberExt, registry, reload, util::SubscriberInitExt,
 };
 
 use super::{log_writer::LogWriter, series::opts, traces::SpanRecorder};
@@ -27,7 +27,7 @@ static LOST_LINES: LazyLock<IntCounter> = LazyLock::new(|| {
 /// Static for the same reason.
 static CHANGE_FILTER: OnceLock<ChangeFilter> = OnceLock::new();
 
-type ChangeFilter = Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>;
+type ChangeFilter = Box<dyn Fn(Targets) -> anyhow::Result<()> + Send + Sync>;
 
 /// How a line looks (`log.format`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,16 +43,13 @@ pub enum Format {
 #[must_use = "the last lines are lost with it"]
 pub struct LogGuard(LogWriter);
 
-/// Starts logging for the whole process, and recording traces if there is a recorder. `RUST_LOG` overrides `level`, both in
-/// tracing's filter language.
+/// Starts logging for the whole process, and recording traces if there is a recorder. `RUST_LOG` overrides `level`, both levels
+/// or directives that [`Targets`] parses.
 ///
 /// # Errors
 /// If a filter is malformed, or if logging has been started before.
 pub fn start(format: Format, level: &str, recorder: Option<SpanRecorder>) -> anyhow::Result<LogGuard> {
-    let filter = match overriding_filter() {
-        Some(filter) => EnvFilter::try_new(filter)?,
-        None => EnvFilter::try_new(level)?,
-    };
+    let filter: Targets = overriding_filter().as_deref().unwrap_or(level).parse()?;
     // Standard output is for the output of commands.
     let writer = LogWriter::start(stderr(), LOST_LINES.clone())?;
     let lines =
@@ -86,13 +83,13 @@ pub fn start(format: Format, level: &str, recorder: Option<SpanRecorder>) -> any
 /// If the filter is malformed.
 pub fn set_level(level: &str) -> anyhow::Result<()> {
     match (CHANGE_FILTER.get(), overriding_filter()) {
-        (Some(change), None) => change(EnvFilter::try_new(level)?),
+        (Some(change), None) => change(level.parse()?),
         (_, _) => Ok(()),
     }
 }
 
 fn overriding_filter() -> Option<String> {
-    std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty())
+    std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty())
 }
 
 /// The counter of dropped lines.
