@@ -1,5 +1,7 @@
 //! Watches for a new refresh token while the process runs: in `token.refresh_token_file`, or left by `login`.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::ReusableBoxFuture;
@@ -125,6 +127,11 @@ impl RefreshTokenInputs {
         }
     }
 
+    /// For how long from `now` a token of the settings waits that could not be stored; `None`: none does.
+    pub(super) fn put_back_for(&self, now: Instant) -> Option<Duration> {
+        self.put_back.as_ref().map(|(until, _seed)| until.saturating_duration_since(now))
+    }
+
     /// The token is stored.
     pub(super) async fn written(&mut self, new_token: NewRefreshToken) -> Result<(), StateError> {
         match new_token {
@@ -198,8 +205,6 @@ fn log_unreadable(error: &StateError) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use secrecy::ExposeSecret as _;
     use tokio::time::sleep;
 

@@ -231,6 +231,11 @@ impl Renewer {
                 self.schedule.not_yet(now, not_yet.wait, Jitter::draw());
                 self.rest(RenewalPhase::Resting);
             }
+            // There is one in the settings. What keeps it from being stored was logged.
+            Err(Failed::NoRefreshToken) if let Some(wait) = self.inputs.put_back_for(now) => {
+                self.schedule.not_yet(now, wait, Jitter::draw());
+                self.rest(RenewalPhase::Resting);
+            }
             Err(error) => {
                 self.metrics.renewal_failed();
                 self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));

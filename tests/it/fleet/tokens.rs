@@ -43,6 +43,23 @@ async fn five_replicas_of_a_rotating_token_make_one_renewal_a_day_and_all_go_on(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_of_the_settings_that_waits_for_the_store_is_not_said_to_be_missing() {
+    for restored_after in (0..6_000).step_by(250).map(Duration::from_millis) {
+        let fleet = TokenFleet::rotating(1);
+        fleet.members[0].link.set(LinkFault::Cut);
+        sleep(restored_after).await;
+        fleet.members[0].link.set(LinkFault::None);
+        for _tenth in 0..300 {
+            sleep(Duration::from_millis(100)).await;
+            let token = fleet.token(0).await;
+            let error = token["renewal"]["last_error"].as_str().unwrap_or_default();
+            assert!(!error.contains("no refresh token"), "{restored_after:?}: {token}");
+        }
+        assert_eq!(fleet.token(0).await["status"], "valid", "{restored_after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_starts_with_an_empty_disk_adopts_the_fleet_s_token() {
     let mut fleet = TokenFleet::rotating(2).settled().await;
     sleep(RENEWED).await;

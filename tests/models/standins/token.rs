@@ -63,7 +63,9 @@ pub(super) mod outcome {
 }
 
 pub(super) mod inputs {
-    use real_std::future::pending;
+    use real_std::{future::pending, time::Duration};
+
+    use tokio::time::Instant;
 
     use super::failed::Failed;
     use crate::state::TokenRecord;
@@ -92,6 +94,10 @@ pub(super) mod inputs {
         }
 
         pub(in crate::token) fn again(&mut self, _new: NewRefreshToken) {}
+
+        pub(in crate::token) fn put_back_for(&self, _now: Instant) -> Option<Duration> {
+            None
+        }
     }
 }
 
