@@ -161,7 +161,20 @@ mod tests {
     fn a_campaign_seen_once_is_taken_to_get_a_click_each_twenty_seconds() {
         let history = ClickHistory::first_look(500, at(10));
         assert!((history.rate().per_second() - 0.05).abs() < 1e-6);
+        assert!((history.rate().per_hour() - 180.0).abs() < 1e-3);
         assert!(!history.is_rate_known());
+    }
+
+    #[test]
+    fn a_rate_is_known_after_a_click_or_enough_time_without_any() {
+        let first = ClickHistory::first_look(500, at(10));
+        for (clicks, seconds, is_known) in
+            [(500, WATCHED_SECONDS, false), (500, WATCHED_SECONDS + 1.0, true), (501, 1.0, true)]
+        {
+            let mut history = first;
+            history.look(clicks, at(10) + Duration::from_secs_f64(seconds));
+            assert_eq!(history.is_rate_known(), is_known, "{clicks} after {seconds} s");
+        }
     }
 
     #[test]

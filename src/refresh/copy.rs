@@ -238,6 +238,9 @@ mod tests {
         let copy = copy.campaign_looked(&history, 8);
         assert_eq!((copy.known_missing(), copy.answers_since_current(9)), (4, 6));
         assert_eq!((copy.current_at(), copy.looked_at()), (at(0), at(60)));
+        assert!((copy.seconds_since_current(at(70)) - 70.0).abs() < 1e-9);
+        assert!((copy.clicks_per_hour() - 3_600.0 * history.rate().per_second()).abs() < 1e-9);
+        assert!(copy.clicks_per_hour() > 1.0);
         history.look(15, at(90));
         let copy = copy.campaign_looked(&history, 9);
         assert_eq!((copy.known_missing(), copy.answers_since_current(9)), (5, 6));
@@ -268,6 +271,9 @@ mod tests {
             (missed(90, 102) - 2.0 * 500.0).abs() < 1e-9,
             "none up to the last slice: nothing is known of them"
         );
+        let times = AnswerTimes { before_slice: 104, polled_until: evening, sliced_at: evening };
+        let at_once = copy.clicks_missed(20, 104, evening, Some(times));
+        assert!((at_once - 4.0 * 5.0).abs() < 1e-9, "{at_once}: all since this same moment");
     }
 
     #[test]

@@ -147,6 +147,23 @@ mod tests {
     fn without_polls_and_without_a_profile_there_is_no_forecast() {
         let mut profile = DemandProfile::default();
         assert_eq!(after(0.0, &mut profile).rest_of_day(&profile, noon()).demand, None);
+        let mut forecast = after(2.0, &mut DemandProfile::default());
+        let mut summary =
+            DemandSummary { demand: 0.0, length: DemandSlice::LENGTH, clicked: 0, unclicked: 0 };
+        forecast.observe(&summary, &mut profile, 12);
+        assert_eq!(forecast.rest_of_day(&profile, noon()).demand, None, "they have ended");
+        (summary.demand, summary.length) = (2.0, Duration::ZERO);
+        let mut forecast = DemandForecast::default();
+        forecast.observe(&summary, &mut profile, 12);
+        assert_eq!(forecast.rest_of_day(&profile, noon()).demand, None, "no time has passed");
+    }
+
+    #[test]
+    fn a_profile_without_any_demand_says_nothing_of_the_hours() {
+        let mut profile = DemandProfile::from_days([[Some(0.0); 24]]);
+        let forecast = after(2.0, &mut profile);
+        assert_eq!(forecast.by_hour(&profile, noon()), None);
+        assert!((forecast.rest_of_day(&profile, noon()).share - 0.5).abs() < 1e-9);
     }
 
     #[test]

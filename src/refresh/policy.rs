@@ -234,11 +234,13 @@ mod tests {
         assert_eq!(decide(&polls, worth(55, 1_060) * 0.999), RefreshDecision::RefreshIn(at(19)));
         assert_eq!(decide(&polls, worth(54, 1_040) * 0.999), RefreshDecision::RefreshIn(at(19)));
         assert_eq!(decide(&polls, worth(55, 1_060) * 1.001), RefreshDecision::NotWorthIt);
-        assert_eq!(
-            decide(&PollTimes::default(), worth(54, 1_040) * 0.999),
-            RefreshDecision::Refresh,
-            "no poll is foreseen"
-        );
+        let (mut quick, none) = (PollTimes::default(), PollTimes::default());
+        (52..).zip([1_036, 1_038, 1_040]).for_each(|(number, poll)| quick.record(number, at(poll)));
+        assert_eq!(quick.next(), Some(2 * LEAD));
+        let no_poll = decide(&none, worth(54, 1_040) * 0.999);
+        assert_eq!(no_poll, RefreshDecision::Refresh, "no poll is foreseen");
+        let too_soon = decide(&quick, worth(54, 1_040) * 0.999);
+        assert_eq!(too_soon, RefreshDecision::Refresh, "the next poll comes too soon");
     }
 
     #[test]

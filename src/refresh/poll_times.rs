@@ -138,6 +138,7 @@ mod tests {
     fn polls_before_a_gap_are_forgotten() {
         let mut polls = polls_at(&[10.0, 40.0, 70.0]);
         polls.record(5, Duration::from_secs(100));
+        assert_eq!(polls.last(), 5);
         assert_eq!((polls.next(), polls.longest_wait()), (None, Duration::ZERO));
         polls.record(6, Duration::from_secs(120));
         polls.record(7, Duration::from_secs(140));

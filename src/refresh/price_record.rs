@@ -140,5 +140,8 @@ mod tests {
         );
         let hours = status.planned_calls_by_hour().unwrap();
         assert!((hours.iter().sum::<f64>() - planned).abs() < 1.0, "{hours:?}");
+        let (price, call_ratio) = (Price::from_u(3.0), 0.5);
+        let dear = PriceStatus { price, call_ratio, demand_rest_of_day: Some(12.0), ..status };
+        assert!((dear.calls_at_this_price().unwrap() - 2.0).abs() < 1e-9);
     }
 }

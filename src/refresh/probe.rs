@@ -184,9 +184,13 @@ mod tests {
 
     const ALWAYS: ProbeBenefit = ProbeBenefit::ALWAYS;
 
-    /// Campaigns given as (clicks, responses served), with the last look 100 s ago.
     fn selection(campaigns: &[(u32, u32)]) -> ProbeSelection<usize> {
-        let mut selection = ProbeSelection::new(2, at(1_100), UnexpectedClicks::shared_by(7.0, 1, 1));
+        selection_of(2, campaigns)
+    }
+
+    /// Campaigns given as (clicks, responses served), with the last look 100 s ago.
+    fn selection_of(most: usize, campaigns: &[(u32, u32)]) -> ProbeSelection<usize> {
+        let mut selection = ProbeSelection::new(most, at(1_100), UnexpectedClicks::shared_by(7.0, 1, 1));
         for (id, (clicks, answers)) in campaigns.iter().enumerate() {
             let mut campaign = CampaignStats::first_look(ReportForm::Clicked, *clicks, at(0));
             campaign.look(ReportForm::Clicked, *clicks, at(1_000));
@@ -228,6 +232,15 @@ mod tests {
         let copy = copy.campaign_looked(&history, 0);
         assert!(copy.is_worth_a_fetch_of_its_own(1, at(1_002), price, &ALWAYS));
         assert!(!copy.is_worth_a_fetch_of_its_own(0, at(1_002), price, &ALWAYS));
+        history.look(103, at(1_002));
+        let copy = copy.campaign_looked(&history, 0);
+        assert!(copy.is_worth_a_fetch_of_its_own(0, at(1_003), price, &ALWAYS), "three clicks are missed");
+    }
+
+    #[test]
+    fn a_report_that_is_known_to_lack_nothing_is_probed_though_a_call_costs_nothing() {
+        let copy = CopyStats::fetched(&crate::refresh::ClickHistory::first_look(5, at(1_000)), 5, 0);
+        assert!(!copy.is_worth_a_fetch_of_its_own(1, at(1_000), Price::from_u(0.0), &ALWAYS));
     }
 
     #[test]
@@ -235,12 +248,21 @@ mod tests {
         let copy = CopyStats::fetched(&crate::refresh::ClickHistory::first_look(5, at(1_000)), 5, 0);
         let mut benefit = ProbeBenefit::judged();
         let mut observe = |campaigns: &[(u32, u32)]| {
-            (0..100).for_each(|_| benefit.observe(&selection(campaigns)));
-            (benefit.pays(), copy.is_worth_a_fetch_of_its_own(1, at(1_006), Price::from_u(9.0), &benefit))
+            (0..100).for_each(|_| benefit.observe(&selection_of(3, campaigns)));
+            let is_fetched = |now| copy.is_worth_a_fetch_of_its_own(1, at(now), Price::from_u(9.0), &benefit);
+            (benefit.pays(), is_fetched(1_000), is_fetched(1_006))
         };
-        assert_eq!(observe(&[(5, 100), (5, 100)]), (true, false));
-        assert_eq!(observe(&[(5, 100), (5, 10)]), (false, true), "one missed nearly all of it");
-        assert_eq!(observe(&[]), (false, true));
+        assert_eq!(observe(&[(5, 100), (5, 100)]), (true, false, false));
+        assert_eq!(observe(&[(5, 100), (5, 10)]), (false, true, true), "one missed nearly all of it");
+        assert_eq!(observe(&[]), (false, true, true));
+        assert_eq!(observe(&[(5, 100), (5, 100), (5, 100)]), (true, false, false), "they do again");
         assert!(ALWAYS.pays());
+    }
+
+    #[test]
+    fn one_selection_alone_does_not_end_the_probes() {
+        let mut benefit = ProbeBenefit::judged();
+        benefit.observe(&selection(&[]));
+        assert!(benefit.pays());
     }
 }

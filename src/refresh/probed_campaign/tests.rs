@@ -85,6 +85,7 @@ fn a_report_without_new_clicks_confirms_that_the_campaign_had_not_moved() {
     assert!(campaign.has_verdict());
     assert_eq!(campaign.report_fetched(12, at(90)), UnmovedCheck::Open, "overtaken");
     assert_eq!(campaign.report_fetched(12, at(140)), UnmovedCheck::Confirmed);
+    assert!(!campaign.has_open_verdict(), "nothing is left to be confirmed");
     assert_eq!(campaign.report_fetched(12, at(150)), UnmovedCheck::Open, "once");
 }
 
