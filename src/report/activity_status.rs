@@ -218,6 +218,21 @@ mod tests {
     }
 
     #[test]
+    fn an_activity_is_asked_for_by_its_path_here_and_at_the_vendor() {
+        let id = ActivityId::parse(ID.as_bytes()).unwrap();
+        assert_eq!(ActivityDetails::parse_path(&format!("/v1/activities/{ID}")), Ok(id));
+        for other in ["/v1/activities", "/v1/activity/7", &format!("/v1/activities/{ID}/links")] {
+            assert_eq!(ActivityDetails::parse_path(other), Err(KeyError::NoSuchResource), "{other}");
+        }
+        let call = StatusCall { id, client: ClientNumber::ANONYMOUS };
+        assert_eq!(call.path(), format!("/v3/emails/activities/{ID}"));
+        assert_eq!(call.to_string(), format!("status of {ID}"));
+        let exchange = Exchange { status: Some(200), ..Exchange::default() };
+        let fetched = FetchedStatus { details: ActivityDetails::NOT_FOUND, exchange };
+        assert_eq!(fetched.exchange().status, Some(200));
+    }
+
+    #[test]
     fn each_status_has_the_vendor_s_word() {
         use ActivityStatus as S;
         for status in [S::Draft, S::Scheduled, S::Executing, S::Done, S::Error, S::Removed] {

@@ -155,3 +155,23 @@ impl Reason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{good, report};
+
+    #[test]
+    fn an_answer_is_either_a_report_or_a_negative_answer() {
+        let found = report("{}");
+        assert!(found.report().is_some() && found.negative().is_none());
+        let fetched = good();
+        assert!(fetched.answer.report().is_none() && fetched.answer.negative().is_some());
+    }
+
+    #[test]
+    fn an_exchange_is_that_which_brought_the_answer() {
+        let exchange = Exchange { status: Some(404), ..Exchange::default() };
+        assert_eq!(Fetched { exchange, ..good() }.exchange().status, Some(404));
+    }
+}

@@ -255,3 +255,66 @@ impl UpstreamLimit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(7);
+
+    #[test]
+    fn which_limit_a_429_is_about_is_known_by_the_vendor_s_word() {
+        use UpstreamLimit::{PerDay, PerSecond, Unspecified};
+        for (word, limit) in [
+            (Some("throttled"), PerSecond),
+            (Some("quota_exceeded"), PerDay),
+            (Some("unspecified"), Unspecified),
+            (None, Unspecified),
+        ] {
+            assert_eq!(UpstreamLimit::of(word), limit, "{word:?}");
+            let cause = Cause::from(UpstreamFailure::TooManyRequests { limit, retry_after: WAIT });
+            assert_eq!(cause.limit_reached(), Some((limit, WAIT)));
+            assert_eq!(cause.is_daily_quota(), limit == PerDay);
+        }
+        assert!(Cause::from(LocalDenial::DailyQuota { retry_after: WAIT }).is_daily_quota());
+        for other in [Cause::Internal, LocalDenial::NoToken.into(), UpstreamFailure::Timeout.into()] {
+            assert!(other.limit_reached().is_none() && !other.is_daily_quota(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_failure_has_the_error_type_that_rfc_9209_has_for_it() {
+        use InvalidReport as I;
+        use Unreachable as R;
+        for (invalid, error_type) in [
+            (I::Truncated, Some("http_response_incomplete")),
+            (I::TooLarge { limit: 1 }, Some("http_response_body_size")),
+            (I::TooManyLinks { limit: 1 }, Some("http_response_body_size")),
+            (I::Encoding, Some("http_response_content_coding")),
+            (I::Malformed, None),
+            (I::OtherActivity, None),
+        ] {
+            assert_eq!(Cause::from(invalid).proxy_error(), error_type);
+        }
+        assert_eq!(Cause::from(UpstreamFailure::Timeout).proxy_error(), Some("http_response_timeout"));
+        for (unreachable, error_type) in [
+            (R::Dns, "dns_error"),
+            (R::DnsTimeout, "dns_timeout"),
+            (R::Connect, "connection_refused"),
+            (R::ConnectTimeout, "connection_timeout"),
+            (R::Tls, "tls_protocol_error"),
+            (R::Certificate, "tls_certificate_error"),
+            (R::Closed, "connection_terminated"),
+            (R::Broken, "connection_terminated"),
+            (R::NotHttp, "http_protocol_error"),
+        ] {
+            assert_eq!(
+                Cause::from(UpstreamFailure::Unreachable(unreachable)).proxy_error(),
+                Some(error_type)
+            );
+        }
+        for cause in [Cause::Internal, LocalDenial::NoToken.into(), UpstreamFailure::Forbidden.into()] {
+            assert_eq!(cause.proxy_error(), None, "{cause}");
+        }
+    }
+}

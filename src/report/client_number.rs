@@ -35,3 +35,16 @@ impl subtle::ConditionallySelectable for ClientNumber {
         Self(u8::conditional_select(&one.0, &other.0, choice))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_its_number_and_those_above_all_are_the_other_one() {
+        for index in [0, 1, 2, 3, 7, 255] {
+            assert_eq!(ClientNumber::from_index(index).index(), index);
+        }
+        assert_eq!(ClientNumber::from_index(ClientNumber::COUNT), ClientNumber::OTHER);
+    }
+}

@@ -77,3 +77,34 @@ impl From<UpstreamFailure> for FetchError {
         Cause::from(failure).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::UpstreamLimit;
+
+    #[test]
+    fn a_request_went_forward_if_its_own_call_got_beyond_this_proxy() {
+        let timeout = || FetchError::from(UpstreamFailure::Timeout);
+        let refused = || FetchError::from(LocalDenial::NoToken);
+        assert!(timeout().went_forward());
+        assert!(!timeout().remembered().went_forward(), "an earlier request's did");
+        assert!(!refused().went_forward());
+        // A call that was answered, and whose retry was refused.
+        let exchange = Exchange { status: Some(503), ..Exchange::default() };
+        assert!(FetchError { exchange, ..refused() }.went_forward());
+    }
+
+    #[test]
+    fn only_a_429_has_a_time_to_wait() {
+        let (short, long) = (Duration::from_secs(1), Duration::from_secs(60));
+        let limit = UpstreamLimit::PerSecond;
+        let throttled =
+            |retry_after| FetchError::from(UpstreamFailure::TooManyRequests { limit, retry_after });
+        assert_eq!(throttled(short).with_retry_after(long), throttled(long));
+        assert_eq!(
+            FetchError::from(UpstreamFailure::Timeout).with_retry_after(long),
+            UpstreamFailure::Timeout.into()
+        );
+    }
+}

@@ -166,10 +166,22 @@ mod tests {
         ReportKey::parse(&format!("{BEFORE_ID}{ID}{AFTER_ID}"), Some(query)).map(|key| key.no_clicks)
     }
 
+    fn path_of(query: &str) -> String {
+        ReportKey::TEMPLATE.replace("{campaign_activity_id}", ID) + query
+    }
+
     #[test]
     fn the_template_is_that_of_each_path() {
-        let path = ReportKey::TEMPLATE.replace("{campaign_activity_id}", ID);
+        let path = path_of("");
         assert_eq!(parse(&path).unwrap().path_and_query(), path);
+    }
+
+    #[test]
+    fn an_activity_has_two_reports() {
+        let (links, all) = (parse(&path_of("")).unwrap(), parse(&path_of("?no_clicks=true")).unwrap());
+        assert_eq!((links.other_form(), all.other_form()), (all, links));
+        assert_eq!(links.to_string(), format!("{ID} no_clicks=false"));
+        assert_eq!(all.to_string(), format!("{ID} no_clicks=true"));
     }
 
     #[test]

@@ -184,6 +184,7 @@ impl LifetimeReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::testing;
 
     fn policy() -> LifetimePolicy {
         LifetimePolicy {
@@ -205,6 +206,14 @@ mod tests {
     }
 
     #[test]
+    fn a_report_without_links_is_an_answer_of_its_own_kind() {
+        for (links, reason) in [("", LifetimeReason::Empty), ("{}", LifetimeReason::Links)] {
+            assert_eq!(LifetimeReason::of(&testing::report(links)), reason);
+        }
+        assert_eq!(LifetimeReason::of(&testing::good().answer), LifetimeReason::Refused);
+    }
+
+    #[test]
     fn each_kind_of_answer_has_its_own_lifetime_and_only_the_ttl_is_jittered() {
         assert_eq!([0.0, 0.5, 1.0].map(|random| fresh(LifetimeReason::Links, random)), [270, 300, 330]);
         assert_eq!([0.0, 1.0].map(|random| fresh(LifetimeReason::Empty, random)), [60, 60]);
@@ -215,6 +224,14 @@ mod tests {
     fn a_negative_answer_is_never_served_stale() {
         let lifetime = policy().lifetime(known(LifetimeReason::Refused));
         assert_eq!(lifetime.revalidate, lifetime.fresh);
+    }
+
+    #[test]
+    fn what_is_not_trusted_is_kept_as_long_as_a_new_policy_says() {
+        let held = policy().lifetime(known(LifetimeReason::NotTrusted));
+        let stale_if_error = Duration::from_secs(60);
+        let renewed = LifetimePolicy { stale_if_error, ..policy() }.renewed(held, known(held.reason));
+        assert_eq!(renewed, Lifetime { keep: stale_if_error, ..held });
     }
 
     #[test]
