@@ -11,11 +11,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     RefreshFailure,
     copy_cell::{CopyCell, PlannedCopy},
+    gzip::GzipCell,
     next_check::NextCheck,
     why_empty::WhyEmptyCell,
 };
@@ -24,7 +25,7 @@ use crate::{
     refresh::CopyStats,
     report::{
         Answer, Exchange, FetchError, FlightNumber, Lifetime, LifetimePolicy, LifetimeReason, LinkReport,
-        NegativeAnswer, Observed, Origin, ReportKey, Representation,
+        NegativeAnswer, Observed, Origin, ReportKey,
     },
 };
 
@@ -49,7 +50,7 @@ pub struct Entry {
     /// Of a negative answer: the report before it.
     behind: Option<ReportBehind>,
     refresh_failure: Option<Box<RefreshFailure>>,
-    pub(super) gzip: OnceCell<Box<Representation>>,
+    pub(super) gzip: GzipCell,
     hits: AtomicU64,
     pub(super) why_empty: WhyEmptyCell,
     /// Of a report: what the refresh rule has to know of it.
@@ -139,7 +140,7 @@ impl Entry {
                 .filter(|_| reason == LifetimeReason::Refused)
                 .and_then(|before| before.kept_behind(stored_at)),
             refresh_failure: None,
-            gzip: unchanged.map_or_else(OnceCell::new, |before| before.gzip.clone()),
+            gzip: unchanged.map(|before| before.gzip.clone()).unwrap_or_default(),
             hits: AtomicU64::new(hits),
             why_empty: WhyEmptyCell::of(&answer),
             copy: None,
@@ -311,9 +312,8 @@ impl Entry {
                 negative_answer.error_key.len() + negative_answer.error_message.len()
             }
         };
-        let gzip = self.gzip.get().map_or(0, |gzip| size_of::<Representation>() + gzip.weight());
         let behind = self.behind.as_ref().map_or(0, |behind| behind.report.weight());
-        OVERHEAD + 2 * size_of::<ReportKey>() + mem::size_of_val(self) + answer + gzip + behind
+        OVERHEAD + 2 * size_of::<ReportKey>() + mem::size_of_val(self) + answer + self.gzip.weight() + behind
     }
 }
 

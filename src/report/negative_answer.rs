@@ -115,6 +115,18 @@ mod tests {
     }
 
     #[test]
+    fn each_status_has_words_of_ours() {
+        for (status, code, key, about) in [
+            (NegativeStatus::BadRequest, 400, "bad_request", "refuses this request"),
+            (NegativeStatus::NotFound, 404, "not_found", "knows no such campaign activity"),
+        ] {
+            let answer = NegativeAnswer::parse(status, b"");
+            assert_eq!((answer.status.code(), &*answer.error_key), (code, key));
+            assert!(answer.error_message.contains(about), "{}", answer.error_message);
+        }
+    }
+
+    #[test]
     fn all_three_error_shapes_of_the_vendor_are_read() {
         let ours = NegativeStatus::NotFound;
         for (body, key, message) in [

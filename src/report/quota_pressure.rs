@@ -43,3 +43,14 @@ impl fmt::Debug for QuotaPressureFn {
         f.debug_tuple("QuotaPressureFn").field(&(self.0)(Instant::now())).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_shown_as_what_it_returns_now() {
+        let pressure = QuotaPressureFn::new(|_now| QuotaPressure::Stopped);
+        assert_eq!(format!("{pressure:?}"), "QuotaPressureFn(Stopped)");
+    }
+}

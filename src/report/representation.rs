@@ -113,6 +113,8 @@ mod tests {
     #[test]
     fn the_weight_is_the_size_of_the_allocated_block() {
         assert_eq!([1, 455, 512, 1_795, 8_192, 8_530].map(block), [16, 512, 512, 2_048, 8_192, 11_093]);
+        // Two counts, the tag of 34 bytes, the body.
+        assert_eq!([0, 14, 15].map(|body| Representation::new(&vec![b' '; body]).weight()), [64, 64, 80]);
     }
 
     #[test]

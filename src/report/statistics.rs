@@ -227,6 +227,7 @@ mod tests {
         }
         assert_eq!(StatisticsCall::new([ids(2), ids(1)].concat()), None);
         let call = StatisticsCall::new(ids(2)).unwrap();
+        assert_eq!(call.ids(), ids(2));
         let zeros = "00000000-0000-0000-0000-00000000000";
         assert_eq!(call.path(), format!("/v3/reports/stats/email_campaign_activities/{zeros}0,{zeros}1"));
         assert_eq!(call.to_string(), format!("statistics of {zeros}0 and 1 more"));
@@ -238,6 +239,7 @@ mod tests {
         let (first, second) = (result(IDS[0], "7", TIME), result(&IDS[1].to_uppercase(), "0", TIME));
         assert_eq!(parse(&results(&[second.clone(), first.clone()])), Ok(vec![(1, 0), (0, 7)]));
         assert_eq!(parse(&results(&[])), Ok(vec![]));
+        assert_eq!(parse(&results(&vec!["{}".to_owned(); 10])), Ok(vec![]), "as many as can be asked for");
         let other = result("6cc0d637-cf3d-4ac6-aad7-21567698eb38", "3", TIME);
         assert_eq!(parse(&results(&[other, first])), Ok(vec![(0, 7)]), "not asked for");
         for nothing in [
@@ -307,9 +309,10 @@ mod tests {
                 answer: StatisticsAnswer::Rejected,
                 answered_at: Instant::now(),
                 clock: time(clock),
-                exchange: Exchange::default(),
+                exchange: Exchange { status: Some(400), ..Exchange::default() },
             };
             assert_eq!(fetched.age_of(&statistics), Duration::from_secs(seconds), "{clock}");
+            assert_eq!(fetched.exchange().status, Some(400));
         }
     }
 }

@@ -182,6 +182,15 @@ mod tests {
     }
 
     #[test]
+    fn the_templates_are_those_of_each_path() {
+        for format in TableFormat::ALL {
+            let path = format.template().replace("{campaign_activity_id}", ID);
+            let (key, parsed) = TableFormat::parse(&path, None).unwrap();
+            assert_eq!((key.id, parsed), (id(), format));
+        }
+    }
+
+    #[test]
     fn a_report_is_a_row_for_each_link_in_the_vendor_s_order() {
         let links = r#"[{"link_url":"https://a.example/?x=1,2","url_id":"9","unique_clicks":3,"list_action":"add","list_id":"L"},
             {"link_url":"https://b.example","url_id":"8","unique_clicks":0}]"#;

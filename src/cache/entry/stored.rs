@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     super::{
         copy_cell::{CopyCell, PlannedCopy},
+        gzip::GzipCell,
         next_check::NextCheck,
         snapshot_age::{SnapshotAge, millis},
         snapshot_fields::{BehindFields, CopyFields, EntryFields, FailureFields, NegativeFields},
@@ -135,7 +136,7 @@ impl Entry {
             behind,
             refresh_failure: fields.failure.and_then(|failure| failure.into_failure(age)).map(Box::new),
             // Made again for the first request that accepts it, with the same tag.
-            gzip: OnceCell::new(),
+            gzip: GzipCell::default(),
             hits: AtomicU64::new(fields.hits),
             why_empty: WhyEmptyCell::of(&answer),
             copy: copy.map(|copy| PlannedCopy {
