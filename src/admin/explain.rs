@@ -278,7 +278,7 @@ impl HeldView {
             clicks: entry.report().map(LinkReport::clicks),
             etag: entry
                 .report()
-                .map(|report| String::from_utf8_lossy(report.representation().tag()).into_owned()),
+                .map(|report| String::from_utf8_lossy(&report.representation().tag()).into_owned()),
             age_seconds: seconds(entry.age(now)),
             stored_for_seconds: seconds(entry.stored_for(now)),
             unchanged_for_seconds: seconds(entry.unchanged_for(now)),

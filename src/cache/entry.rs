@@ -1,5 +1,6 @@
 //! One stored answer, and what it took over from the entry before it.
 
+mod gzip_variant;
 pub(super) mod stored;
 
 use std::{

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     cache::Served,
-    report::{Answer, NegativeAnswer, Representation},
-    server::{AllowedOrigins, Body, Chunk},
+    report::{Answer, EntityTag, NegativeAnswer, Representation},
+    server::{AllowedOrigins, Body},
 };
 
 /// The `Age` of most responses.
@@ -109,15 +109,15 @@ impl Responder {
         shown: &Representation,
         head: fn(&Heads) -> &HeaderMap,
     ) -> Response<Body> {
-        if negotiated.has(headers, shown.tag()) {
+        let tag = shown.tag();
+        if negotiated.has(headers, &tag) {
             let mut response = Response::new(Body::default());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
-            *response.headers_mut() = fill_head(&self.heads().not_modified, served, shown);
+            *response.headers_mut() = fill_head(&self.heads().not_modified, served, &tag);
             response
         } else {
-            let (bytes, body_at) = shown.shared();
-            let mut response = Response::new(Body::new(Chunk::of(bytes, body_at)));
-            *response.headers_mut() = fill_head(head(self.heads()), served, shown);
+            let mut response = Response::new(Body::new(shown.shared().into()));
+            *response.headers_mut() = fill_head(head(self.heads()), served, &tag);
             response
         }
     }
@@ -155,7 +155,7 @@ impl Heads {
 }
 
 /// A copy of `head` with the values of this response: ETag, Age, Cache-Status.
-fn fill_head(head: &HeaderMap, served: &Served, shown: &Representation) -> HeaderMap {
+fn fill_head(head: &HeaderMap, served: &Served, tag: &EntityTag) -> HeaderMap {
     let mut headers = head.clone();
     // By place: to compare each name takes as long as to copy the map.
     let mut places = headers.values_mut();
@@ -164,8 +164,8 @@ fn fill_head(head: &HeaderMap, served: &Served, shown: &Representation) -> Heade
             *place = value;
         }
     };
-    // The tag consists of quotes, hexadecimal digits and our suffix: always a valid header value.
-    fill(HeaderValue::from_bytes(shown.tag()).unwrap_or(HeaderValue::from_static("")));
+    // Quotes and hexadecimal digits: always a valid header value.
+    fill(HeaderValue::from_bytes(tag).unwrap_or(HeaderValue::from_static("")));
     fill(age(served));
     fill(cache_status::of(served));
     headers

@@ -94,7 +94,7 @@ impl TableResponder {
                 Coding::Gzip => {
                     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
                     encoder.write_all(plain.body()).ok()?;
-                    Some(plain.gzip(&encoder.finish().ok()?))
+                    Some(Representation::new(&encoder.finish().ok()?))
                 }
             }
         });

@@ -48,7 +48,7 @@ pub use lifetime::LifetimePolicy;
 pub(crate) use lifetime::{Lifetime, LifetimeReason, Observed};
 pub use negative_answer::{NegativeAnswer, NegativeStatus};
 pub use quota_pressure::{QuotaPressure, QuotaPressureFn};
-pub(crate) use representation::Representation;
+pub(crate) use representation::{EntityTag, Representation};
 pub use sent::{SentEvidence, WasSent, WhyEmpty};
 pub use statistics::{
     ActivityClicks, CountedClicks, FetchedStatistics, StatisticsAnswer, StatisticsCall, parse_statistics,

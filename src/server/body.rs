@@ -20,17 +20,15 @@ pub struct Chunk {
 
 // === impl Chunk ===
 
-impl Chunk {
-    /// `bytes` without the first `from`; empty if there are no more.
-    pub fn of(bytes: Arc<[u8]>, from: usize) -> Self {
-        let from = from.min(bytes.len());
-        Self { bytes, from }
+impl From<Arc<[u8]>> for Chunk {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Self { bytes, from: 0 }
     }
 }
 
 impl From<Vec<u8>> for Chunk {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes: bytes.into(), from: 0 }
+        Arc::<[u8]>::from(bytes).into()
     }
 }
 
@@ -55,12 +53,11 @@ mod tests {
 
     #[test]
     fn a_chunk_is_read_from_its_position_to_the_end() {
-        let mut chunk = Chunk::of(Arc::from(*b"tag and body"), 8);
+        let mut chunk = Chunk::from(Vec::from(*b"body"));
         assert_eq!((chunk.remaining(), chunk.chunk()), (4, &b"body"[..]));
         chunk.advance(3);
         assert_eq!((chunk.remaining(), chunk.chunk()), (1, &b"y"[..]));
         chunk.advance(1);
         assert!(!chunk.has_remaining());
-        assert!(!Chunk::of(Arc::from(*b"short"), 8).has_remaining());
     }
 }
