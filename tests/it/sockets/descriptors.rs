@@ -61,7 +61,9 @@ async fn without_a_file_descriptor_an_idle_connection_gives_its_own_to_the_next(
     .await;
     assert_eq!(proxy.get(&report).await.status, 200);
     held[0].expect_closed().await;
-    assert!(told(&proxy, "accepting connections again") > 0, "{:?}", proxy.log());
+    // The log is written beside the answers.
+    until("its end to be told", async || (told(&proxy, "accepting connections again") > 0).then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,6 +86,8 @@ async fn while_all_file_descriptors_are_busy_accepting_is_tried_ten_times_a_seco
     for wire in &mut asked {
         assert_eq!(wire.answer().await.map(|answer| answer.status), Some(200));
     }
+    until("its end to be told", async || (told(&proxy, "accepting connections again") > 0).then_some(()))
+        .await;
     let failures = proxy.log().into_iter().filter_map(|line| {
         let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         (line["message"] == "accepting connections again")
