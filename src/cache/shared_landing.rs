@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::shared::{FlightFailure, Membership, SharedStoreError, StoreReport};
+use crate::{
+    backoff::Backoff,
+    shared::{FlightFailure, Membership, SharedStoreError, StoreReport},
+};
 
-/// The store is told again after this time if it did not confirm; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// When the store is told again if it did not confirm.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(1));
 
 /// What the other replicas are told.
 #[derive(Debug)]
@@ -36,14 +38,14 @@ impl Landing {
     /// Tells the store until it confirms, for as long as others may wait for it. If it never does, they make a call more
     /// each.
     pub(super) async fn tell(&self, membership: &Membership, lease: Duration) {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = RETRY.pause(0);
         while let Err(error) = self.try_to_tell(membership).await {
             if self.ended_at.elapsed() + pause > lease {
                 tracing::debug!(%error, "the other replicas were not told of a fetch");
                 return;
             }
             sleep(pause).await;
-            pause = (2 * pause).min(LONGEST_PAUSE);
+            pause = RETRY.after(pause);
         }
     }
 
