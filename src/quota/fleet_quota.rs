@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     limits::QuotaLimits,
-    offline_share::{FleetLimits, OfflineShare, ShareUsed},
+    offline_share::{FleetLimits, OfflineShare},
     pacer::Priority,
     snapshot::{FleetBacking, FleetShare},
 };
@@ -31,6 +31,9 @@ const REFRESH_HORIZON: Duration = Duration::from_millis(300);
 
 /// While the store is being restored, a call asks again after this time.
 const RECOVERY: Duration = Duration::from_millis(500);
+
+/// Another replica may notice so much later that the store is back, and make its share of the calls until then.
+const OTHERS_RETURN: Duration = Duration::from_secs(6);
 
 /// The ceiling of a day without a limit. Less than 2^53: the store's scripts count in doubles.
 const UNLIMITED: u64 = u64::MAX >> 12;
@@ -142,6 +145,10 @@ impl FleetQuota {
     /// [`FleetDenial`]
     pub(super) async fn turn(&self, call: FleetCall) -> Result<FleetTurn, FleetDenial> {
         let latest = Instant::now() + call.patience;
+        if self.membership.back_since().is_some_and(|back| back.elapsed() < OTHERS_RETURN) {
+            // The places of the store are for all replicas: with those that do not know of it yet, they would be too many.
+            sleep(self.own_place(call.horizon(latest))?).await;
+        }
         loop {
             let asked = Instant::now();
             if let Some(locked) =
@@ -150,10 +157,7 @@ impl FleetQuota {
                 return Err(FleetDenial::DayClosed(Some(locked)));
             }
             let slow_by = self.view().slow_by;
-            let horizon = match call.priority {
-                Priority::Miss => latest.saturating_duration_since(asked),
-                Priority::Refresh => REFRESH_HORIZON.min(latest.saturating_duration_since(asked)),
-            };
+            let horizon = call.horizon(latest);
             let request = CallRequest {
                 day: call.day,
                 ceiling: call.ceiling.map_or(UNLIMITED, u64::from),
@@ -211,17 +215,24 @@ impl FleetQuota {
         let spent = self.membership.told_on(call.day);
         let offline = self.membership.offline_on(call.day);
         let limits = FleetLimits { replicas: self.replicas(), ..self.limits() };
-        let taken = self.view().offline.take(limits, spent, offline, horizon, Instant::now());
-        match taken {
-            Ok(wait) => {
-                self.membership.count_offline(call.day);
-                tracing::debug!(%error, "call made without the shared store");
-                sleep(wait).await;
-                Ok(FleetTurn { spent: None, role: LockoutRole::None })
-            }
-            Err(ShareUsed::Day) => Err(FleetDenial::DayClosed(None)),
-            Err(ShareUsed::Second(wait)) => Err(FleetDenial::Late(wait)),
+        if offline >= limits.day_share(spent) {
+            return Err(FleetDenial::DayClosed(None));
         }
+        // Until then the others may have had all places of the second.
+        if let Some(since) = self.membership.away_since().filter(|_| !limits.interval.is_zero()) {
+            self.view().offline.not_before(since + WINDOW);
+        }
+        let wait = self.own_place(horizon)?;
+        self.membership.count_offline(call.day);
+        tracing::debug!(%error, "call made without the shared store");
+        sleep(wait).await;
+        Ok(FleetTurn { spent: None, role: LockoutRole::None })
+    }
+
+    /// How long a call waits for the next place of this replica's own share of the second.
+    fn own_place(&self, horizon: Duration) -> Result<Duration, FleetDenial> {
+        let limits = FleetLimits { replicas: self.replicas(), ..self.limits() };
+        self.view().offline.take(limits, horizon, Instant::now()).map_err(FleetDenial::Late)
     }
 
     /// The upstream said `quota_exceeded`: no replica makes a call for this time. Zero: a probe was answered.
@@ -283,6 +294,19 @@ impl FleetQuota {
 
     fn view(&self) -> MutexGuard<'_, FleetView> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl FleetCall ===
+
+impl FleetCall {
+    /// How long it may wait for a place.
+    fn horizon(&self, latest: Instant) -> Duration {
+        let left = latest.saturating_duration_since(Instant::now());
+        match self.priority {
+            Priority::Miss => left,
+            Priority::Refresh => left.min(REFRESH_HORIZON),
+        }
     }
 }
 

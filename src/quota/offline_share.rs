@@ -18,46 +18,36 @@ pub(super) struct FleetLimits {
     pub(super) replicas: NonZeroU32,
 }
 
-/// Spaces and counts this replica's calls while the store is away. Pure: time is an argument.
+/// Spaces this replica's calls while the store is away, or others may not know yet that it is back. Pure: time is an argument.
 #[derive(Debug, Default)]
 pub(super) struct OfflineShare {
     next: Option<Instant>,
 }
 
-/// Why no call is allowed without the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ShareUsed {
-    /// The day's share is used.
-    Day,
-    /// The next call is allowed after this time, which is longer than the call may wait.
-    Second(Duration),
-}
-
 // === impl OfflineShare ===
 
 impl OfflineShare {
-    /// Takes the next place in the second. `spent` are the day's calls as last told, and `offline` those that this replica
-    /// has made without the store since. Returns how long the call has to wait.
+    /// Takes the next place of this replica in the second. Returns how long the call has to wait.
     ///
     /// # Errors
-    /// [`ShareUsed`]
+    /// The same, if that is longer than `horizon`: no place is taken.
     pub(super) fn take(
         &mut self,
         limits: FleetLimits,
-        spent: u64,
-        offline: u64,
         horizon: Duration,
         now: Instant,
-    ) -> Result<Duration, ShareUsed> {
-        if offline >= limits.day_share(spent) {
-            return Err(ShareUsed::Day);
-        }
+    ) -> Result<Duration, Duration> {
         let wait = self.next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now));
         if wait > horizon {
-            return Err(ShareUsed::Second(wait));
+            return Err(wait);
         }
         self.next = Some(now + wait + limits.interval * limits.replicas.get());
         Ok(wait)
+    }
+
+    /// No place before this time.
+    pub(super) fn not_before(&mut self, time: Instant) {
+        self.next = self.next.max(Some(time));
     }
 }
 
@@ -88,8 +78,8 @@ mod tests {
         let start = Instant::now();
         let made_by_one = || {
             let (mut share, mut now, mut offline) = (OfflineShare::default(), start, 0);
-            while let Ok(wait) = share.take(limits, spent, offline, Duration::MAX, now) {
-                now += wait;
+            while offline < limits.day_share(spent) {
+                now += share.take(limits, Duration::MAX, now).unwrap();
                 if now > start + span {
                     break;
                 }
@@ -120,11 +110,21 @@ mod tests {
     #[test]
     fn a_call_that_cannot_wait_takes_no_place() {
         let (mut share, now) = (OfflineShare::default(), Instant::now());
-        let mut take = |horizon| share.take(LIMITS, 0, 0, horizon, now);
+        let mut take = |horizon| share.take(LIMITS, horizon, now);
         assert_eq!(take(Duration::ZERO), Ok(Duration::ZERO));
         let wait = Duration::from_millis(1_100);
-        assert_eq!(take(Duration::from_secs(1)), Err(ShareUsed::Second(wait)));
+        assert_eq!(take(Duration::from_secs(1)), Err(wait));
         assert_eq!(take(Duration::from_secs(5)), Ok(wait));
         assert_eq!(take(Duration::from_secs(5)), Ok(2 * wait));
+    }
+
+    #[test]
+    fn a_place_is_put_off_and_never_brought_forward() {
+        let (mut share, now) = (OfflineShare::default(), Instant::now());
+        let later = Duration::from_secs(2);
+        share.not_before(now + later);
+        share.not_before(now + later / 2);
+        assert_eq!(share.take(LIMITS, Duration::MAX, now), Ok(later));
+        assert_eq!(share.take(LIMITS, Duration::MAX, now), Ok(later + Duration::from_millis(1_100)));
     }
 }

@@ -23,6 +23,8 @@ pub struct Knowledge {
     pub(super) fleet: Option<FleetTold>,
     pub(super) contact: Option<Instant>,
     pub(super) outage: Option<StoreOutage>,
+    /// When the last outage ended.
+    pub(super) returned: Option<Instant>,
     /// The epochs that this replica has tried to begin since it learned one. Where the reply was lost, it may have.
     pub(super) attempted: Vec<Epoch>,
     pub(super) feed_read_at: Instant,
@@ -60,6 +62,7 @@ impl Knowledge {
             fleet: None,
             contact: None,
             outage: None,
+            returned: None,
             attempted: Vec::new(),
             feed_read_at: Instant::now(),
             other_versions: Vec::new(),
@@ -138,7 +141,9 @@ impl Knowledge {
 
     pub(super) fn succeeded(&mut self) {
         self.contact = Some(Instant::now());
-        self.outage = None;
+        if self.outage.take().is_some() {
+            self.returned = self.contact;
+        }
     }
 
     pub(super) fn failed(&mut self, error: SharedStoreError) {

@@ -81,6 +81,16 @@ impl Membership {
         self.known().outage.is_some()
     }
 
+    /// Since when it does not, as this replica has noticed.
+    pub fn away_since(&self) -> Option<Instant> {
+        self.known().outage.as_ref().map(|outage| outage.since)
+    }
+
+    /// When this replica noticed that the last outage was over.
+    pub fn back_since(&self) -> Option<Instant> {
+        self.known().returned
+    }
+
     /// How many replicas the store knew when it last replied.
     pub fn replicas_seen(&self) -> usize {
         self.known().fleet.as_ref().map_or(0, |told| told.state.members.len())

@@ -151,6 +151,39 @@ async fn a_throttled_that_one_has_heard_holds_all_back() {
     );
 }
 
+/// New misses at each replica, more than may be called, for this time.
+async fn keep_asking(fleet: &Fleet, first: &mut u32, lasts: Duration) {
+    const EVERY: Duration = Duration::from_millis(100);
+    for _round in 0..lasts.as_millis() / EVERY.as_millis() {
+        for replica in &fleet.replicas {
+            *first += 1;
+            drop(replica.get_meanwhile(&path(*first)));
+        }
+        sleep(EVERY).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_goes_and_is_back_for_one_before_the_other_costs_no_call_over_the_second() {
+    for (first_back, later) in [(0, 0), (0, 700), (1, 3_000), (0, 4_500)] {
+        let fleet = Fleet::of(2, &LIMITED);
+        Fleet::has_met().await;
+        let mut first = 0;
+        keep_asking(&fleet, &mut first, Duration::from_secs(3)).await;
+        for link in &fleet.links {
+            link.set(LinkFault::Cut);
+        }
+        keep_asking(&fleet, &mut first, Duration::from_secs(4)).await;
+        fleet.links[first_back].set(LinkFault::None);
+        keep_asking(&fleet, &mut first, Duration::from_millis(later)).await;
+        fleet.links[1 - first_back].set(LinkFault::None);
+        keep_asking(&fleet, &mut first, Duration::from_secs(10)).await;
+        let calls = fleet.vendor.calls();
+        assert!((40..=84).contains(&calls), "{calls} in 17 s and {later} ms");
+        assert!(fleet.busiest_second() <= 4, "{} after {later} ms", fleet.busiest_second());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_the_store_each_has_its_share_of_the_reserve_which_the_store_hears_of_later() {
     let settings = [LIMITED[0], LIMITED[2], ("QUOTA__PER_DAY", "400")];
