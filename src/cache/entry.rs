@@ -1,6 +1,7 @@
 //! One stored answer, and what it took over from the entry before it.
 
 mod gzip_variant;
+mod source;
 pub(super) mod stored;
 
 use std::{
@@ -14,9 +15,11 @@ use std::{
 
 use tokio::time::Instant;
 
+pub(super) use self::source::EntrySource;
 use super::{
     RefreshFailure,
     copy_cell::{CopyCell, PlannedCopy},
+    eviction::QueueCell,
     gzip::GzipCell,
     next_check::NextCheck,
     why_empty::WhyEmptyCell,
@@ -53,6 +56,7 @@ pub struct Entry {
     refresh_failure: Option<Box<RefreshFailure>>,
     pub(super) gzip: GzipCell,
     hits: AtomicU64,
+    pub(super) queue: QueueCell,
     pub(super) why_empty: WhyEmptyCell,
     /// Of a report: what the refresh rule has to know of it.
     copy: Option<PlannedCopy>,
@@ -67,33 +71,12 @@ pub(super) struct EntryTimes {
     pub(super) stored_at: Instant,
 }
 
-/// Which call brought an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntrySource {
-    /// That for its report.
-    Fetched,
-    /// That for the activity's report of all links: the links without clicks were cut out.
-    Derived,
-}
-
 /// The report that was stored when a negative answer came.
 #[derive(Debug, Clone)]
 struct ReportBehind {
     report: Arc<Entry>,
     /// When the first of the negative answers was stored.
     negative_since: Instant,
-}
-
-// === impl EntrySource ===
-
-impl EntrySource {
-    /// The word in `GET /cache/{id}`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fetched => "fetched",
-            Self::Derived => "derived",
-        }
-    }
 }
 
 // === impl Entry ===
@@ -143,6 +126,7 @@ impl Entry {
             refresh_failure: None,
             gzip: unchanged.map(|before| before.gzip.clone()).unwrap_or_default(),
             hits: AtomicU64::new(hits),
+            queue: QueueCell::default(),
             why_empty: WhyEmptyCell::of(&answer),
             copy: None,
             answer,
@@ -212,6 +196,7 @@ impl Entry {
             refresh_failure: self.refresh_failure.clone(),
             gzip: self.gzip.clone(),
             hits: AtomicU64::new(self.hits()),
+            queue: QueueCell::default(),
             why_empty: self.why_empty.clone(),
             copy: self.copy.as_ref().map(PlannedCopy::carried_over),
         }

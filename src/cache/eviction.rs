@@ -1,10 +1,16 @@
 //! Which entry is evicted when the cache is full: CLOCK, an approximation of LRU that costs a hit nothing.
 //!
 //! Keys are in a queue. A key at its head that was used since it was last there goes to the back; the first that was not
-//! is evicted. A use shows in the count of hits that each entry has anyway. A new entry is always admitted, since it cost
-//! a call (TinyLFU, as in moka, rejects keys that it has not seen often).
+//! is evicted. A use shows in the count of hits that each entry has anyway; an entry that replaces another was used too.
+//! A new entry is always admitted, since it cost a call (TinyLFU, as in moka, rejects keys that it has not seen often).
+//!
+//! What the queue knows of a key that is not at its head, its weight, is in the entry ([`QueueCell`]): a second map of all
+//! keys would take more memory than the queue.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use foldhash::fast::RandomState;
 
@@ -13,77 +19,99 @@ use crate::report::ReportKey;
 /// At most so many used keys go to the back of the queue for one insertion: a bound on the work under the lock.
 pub(super) const CHANCES: usize = 1_000;
 
-/// The keys in the order in which they may be evicted, and their weights.
+/// The keys in the order in which they may be evicted, and the weight of all.
 #[derive(Debug, Default)]
 pub(super) struct EvictionQueue {
-    /// Keys with their tickets. An element whose ticket is no longer its key's is skipped: the key has moved or is gone.
-    order: VecDeque<(ReportKey, u64)>,
-    places: HashMap<ReportKey, QueuePosition, RandomState>,
-    tickets: u64,
+    order: VecDeque<Queued>,
+    /// How many of a key's elements are left from before it was removed. They are nearer the head than its present one.
+    left: HashMap<ReportKey, u32, RandomState>,
+    /// The sum of `left`.
+    left_sum: usize,
     bytes: u64,
 }
 
 #[derive(Debug)]
-struct QueuePosition {
-    ticket: u64,
-    weight: u64,
-    /// How many hits the key had when it was put here.
-    hits: u64,
+struct Queued {
+    key: ReportKey,
+    /// Its hits when it was put here; of a count that has more bits, the lowest.
+    hits: u32,
+}
+
+/// What the queue keeps in an entry: twice its weight, plus one after it has replaced another entry. One word, since an
+/// entry is as large as a block of the allocator. Read and written under the queue's lock.
+#[derive(Debug, Default)]
+pub(super) struct QueueCell(AtomicU32);
+
+/// What shows that a key is used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyUse {
+    pub(super) hits: u64,
+    pub(super) replaced: Replaced,
+}
+
+/// Has an entry replaced another since the queue last asked?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replaced {
+    Yes,
+    No,
 }
 
 // === impl EvictionQueue ===
 
 impl EvictionQueue {
-    /// Puts a key at the back, wherever it was.
-    pub(super) fn put(&mut self, key: ReportKey, weight: u64, hits: u64) {
-        self.tickets += 1;
-        self.order.push_back((key, self.tickets));
-        let before = self.places.insert(key, QueuePosition { ticket: self.tickets, weight, hits });
-        self.bytes = self.bytes - before.map_or(0, |before| before.weight) + weight;
-        if self.order.len() > 2 * self.places.len() + 64 {
-            let places = &self.places;
-            self.order.retain(|(key, ticket)| is_at(places.get(key), *ticket));
+    /// Puts a key that has no entry yet at the back.
+    pub(super) fn add(&mut self, key: ReportKey, hits: u64, weight: u32) {
+        self.order.push_back(Queued { key, hits: low_bits(hits) });
+        self.bytes += u64::from(weight);
+    }
+
+    /// An entry of this weight is gone whose key is still in the queue.
+    pub(super) fn leave(&mut self, key: ReportKey, weight: u32) {
+        self.bytes -= u64::from(weight);
+        *self.left.entry(key).or_default() += 1;
+        self.left_sum += 1;
+        if self.left_sum > self.order.len() / 2 + 32 {
+            let left = &mut self.left;
+            self.order.retain(|queued| !take_one(left, &queued.key));
+            (self.left, self.left_sum) = (HashMap::default(), 0);
         }
     }
 
-    /// Takes a key out; its element of `order` is skipped later.
-    pub(super) fn remove(&mut self, key: &ReportKey) {
-        if let Some(place) = self.places.remove(key) {
-            self.bytes -= place.weight;
-        }
+    /// The weight of an entry in the queue has changed.
+    pub(super) fn reweigh(&mut self, before: u32, now: u32) {
+        self.bytes = self.bytes - u64::from(before) + u64::from(now);
     }
 
-    /// Changes the weight of a key.
-    pub(super) fn reweigh(&mut self, key: &ReportKey, weight: u64) {
-        if let Some(place) = self.places.get_mut(key) {
-            self.bytes = self.bytes - place.weight + weight;
-            place.weight = weight;
-        }
+    /// The entry of a key that [`Self::next`] returned is gone.
+    pub(super) fn evicted(&mut self, weight: u32) {
+        self.bytes -= u64::from(weight);
     }
 
-    /// Takes out the key to evict next; `None` when all fit into `most` bytes. A `newcomer` is evicted last. `hits`
-    /// returns the hits of a key; `chances` is how many more used keys may go to the back.
-    pub(super) fn evict(
+    /// Takes out the key to evict next; `None` when all fit into `most` bytes. A `newcomer` is evicted last. `used` returns
+    /// the use of a key; `chances` is how many more used keys may go to the back.
+    pub(super) fn next(
         &mut self,
         most: u64,
         newcomer: Option<&ReportKey>,
-        hits: impl Fn(&ReportKey) -> u64,
+        used: impl Fn(&ReportKey) -> KeyUse,
         chances: &mut usize,
     ) -> Option<ReportKey> {
         while self.bytes > most {
-            let (key, ticket) = self.order.pop_front()?;
-            let others = self.places.len() > 1;
-            let Some(place) = self.places.get_mut(&key).filter(|place| place.ticket == ticket) else {
+            let Queued { key, hits } = self.order.pop_front()?;
+            if take_one(&mut self.left, &key) {
+                self.left_sum -= 1;
                 continue;
-            };
-            let before = std::mem::replace(&mut place.hits, hits(&key));
-            if newcomer == Some(&key) && others {
-                self.order.push_back((key, ticket));
-            } else if place.hits != before && *chances > 0 {
+            }
+            if newcomer == Some(&key) && self.entries() > 0 {
+                self.order.push_back(Queued { key, hits });
+                continue;
+            }
+            let now = used(&key);
+            let is_used = now.replaced == Replaced::Yes || low_bits(now.hits) != hits;
+            if is_used && *chances > 0 {
                 *chances -= 1;
-                self.order.push_back((key, ticket));
+                self.order.push_back(Queued { key, hits: low_bits(now.hits) });
             } else {
-                self.remove(&key);
                 return Some(key);
             }
         }
@@ -92,12 +120,60 @@ impl EvictionQueue {
 
     /// The number of keys, and their weight in bytes.
     pub(super) fn size(&self) -> (u64, u64) {
-        (self.places.len() as u64, self.bytes)
+        (self.entries() as u64, self.bytes)
+    }
+
+    fn entries(&self) -> usize {
+        self.order.len() - self.left_sum
     }
 }
 
-fn is_at(place: Option<&QueuePosition>, ticket: u64) -> bool {
-    place.is_some_and(|place| place.ticket == ticket)
+// === impl QueueCell ===
+
+impl QueueCell {
+    /// The most that an entry can weigh, in bytes.
+    pub(super) const HEAVIEST: u32 = u32::MAX / 2;
+
+    /// The weight that the queue counts the entry with, in bytes.
+    pub(super) fn weight(&self) -> u32 {
+        self.0.load(Relaxed) / 2
+    }
+
+    /// Changes it, to [`Self::HEAVIEST`] at most. Returns the weight before.
+    pub(super) fn weigh(&self, weight: u32) -> u32 {
+        let before = self.0.load(Relaxed);
+        self.0.store(2 * weight.min(Self::HEAVIEST) + before % 2, Relaxed);
+        before / 2
+    }
+
+    /// The entry comes in place of this one, with the same answer.
+    pub(super) fn take_over(&self, before: &Self) {
+        self.0.store(before.0.load(Relaxed), Relaxed);
+    }
+
+    /// The entry has replaced another one of the same key.
+    pub(super) fn replaced(&self) {
+        self.0.fetch_or(1, Relaxed);
+    }
+
+    /// Whether it did, since this was last asked.
+    pub(super) fn take_replaced(&self) -> Replaced {
+        if self.0.fetch_and(!1, Relaxed) % 2 == 1 { Replaced::Yes } else { Replaced::No }
+    }
+}
+
+fn low_bits(hits: u64) -> u32 {
+    hits as u32
+}
+
+/// Whether an element of this key is one that is left; it is counted off.
+fn take_one(left: &mut HashMap<ReportKey, u32, RandomState>, key: &ReportKey) -> bool {
+    let Some(count) = left.get_mut(key) else { return false };
+    *count -= 1;
+    if *count == 0 {
+        left.remove(key);
+    }
+    true
 }
 
 #[cfg(test)]
@@ -109,54 +185,113 @@ mod tests {
         ReportKey { id: uuid::Uuid::from_u128(number).into(), no_clicks: NoClicks::Omitted }
     }
 
-    /// Evicts until all fit; `used` were hit since.
-    fn evicted(queue: &mut EvictionQueue, newcomer: u128, used: &[u128], mut chances: usize) -> Vec<u128> {
-        let hits = |asked: &ReportKey| u64::from(used.iter().any(|used| key(*used) == *asked));
+    /// Evicts until all fit; `used` were hit since, `replaced` replaced.
+    fn evict(
+        queue: &mut EvictionQueue,
+        newcomer: u128,
+        used: &[u128],
+        replaced: &[u128],
+        mut chances: usize,
+    ) -> Vec<u128> {
+        let named = |numbers: &[u128], asked: &ReportKey| numbers.iter().any(|number| key(*number) == *asked);
+        let uses = |asked: &ReportKey| KeyUse {
+            hits: named(used, asked).into(),
+            replaced: if named(replaced, asked) { Replaced::Yes } else { Replaced::No },
+        };
         let mut gone = Vec::new();
-        while let Some(victim) = queue.evict(100, Some(&key(newcomer)), hits, &mut chances) {
-            gone.push((0..1_000).find(|number| key(*number) == victim).unwrap());
+        while let Some(victim) = queue.next(100, Some(&key(newcomer)), uses, &mut chances) {
+            let number = (0..1_000).find(|number| key(*number) == victim).unwrap();
+            queue.evicted(weight(number));
+            gone.push(number);
         }
         gone
     }
 
+    fn weight(number: u128) -> u32 {
+        match number {
+            ..=10 => 10,
+            11 => 50,
+            _ => 100,
+        }
+    }
+
+    fn add(queue: &mut EvictionQueue, number: u128) {
+        queue.add(key(number), 0, weight(number));
+    }
+
     fn full() -> EvictionQueue {
         let mut queue = EvictionQueue::default();
-        (0..10).for_each(|number| queue.put(key(number), 10, 0));
+        (0..10).for_each(|number| add(&mut queue, number));
         queue
     }
 
     #[test]
     fn the_oldest_that_were_not_used_go_first_and_the_newcomer_last() {
         let mut queue = full();
-        queue.put(key(10), 50, 0);
-        assert_eq!(evicted(&mut queue, 10, &[0, 1, 3, 6], CHANCES), [2, 4, 5, 7, 8]);
+        add(&mut queue, 11);
+        assert_eq!(evict(&mut queue, 11, &[0, 1, 3], &[6], CHANCES), [2, 4, 5, 7, 8]);
         assert_eq!(queue.size(), (6, 100));
-        queue.put(key(11), 10, 0);
-        assert_eq!(evicted(&mut queue, 11, &[], CHANCES), [9], "not looked at yet");
-        queue.put(key(12), 100, 0);
-        let mut gone = evicted(&mut queue, 12, &[], CHANCES);
+        add(&mut queue, 10);
+        assert_eq!(evict(&mut queue, 10, &[], &[], CHANCES), [9], "not looked at yet");
+        add(&mut queue, 12);
+        let mut gone = evict(&mut queue, 12, &[], &[], CHANCES);
         gone.sort_unstable();
         assert_eq!(gone, [0, 1, 3, 6, 10, 11]);
-        queue.reweigh(&key(12), 101);
-        assert_eq!(evicted(&mut queue, 12, &[12], CHANCES), [12], "it has grown out of the memory");
-        assert_eq!(queue.size(), (0, 0));
+        queue.reweigh(100, 101);
+        assert_eq!(
+            queue.next(100, Some(&key(12)), |_| KeyUse { hits: 7, replaced: Replaced::No }, &mut 0),
+            Some(key(12))
+        );
+        queue.evicted(101);
+        assert_eq!(queue.size(), (0, 0), "it has grown out of the memory");
     }
 
     #[test]
     fn no_more_are_spared_than_there_are_chances() {
         let mut queue = full();
-        queue.put(key(10), 10, 0);
+        add(&mut queue, 10);
         let all: Vec<_> = (0..=10).collect();
-        assert_eq!(evicted(&mut queue, 10, &all, 3), [3]);
+        assert_eq!(evict(&mut queue, 10, &all, &[], 3), [3]);
+    }
+
+    #[test]
+    fn a_key_that_left_and_came_again_has_its_new_place() {
+        let mut queue = full();
+        for number in [0, 1, 0] {
+            queue.leave(key(number), 10);
+            add(&mut queue, number);
+        }
+        add(&mut queue, 10);
+        assert_eq!(evict(&mut queue, 10, &[], &[], CHANCES), [2]);
+        add(&mut queue, 12);
+        assert_eq!(evict(&mut queue, 12, &[], &[], CHANCES), [3, 4, 5, 6, 7, 8, 9, 1, 0, 10]);
+        assert_eq!((queue.order.len(), queue.left.len(), queue.left_sum), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_cell_keeps_the_weight_and_the_replacement_apart() {
+        let cell = QueueCell::default();
+        assert_eq!((cell.weigh(7), cell.weigh(u32::MAX), cell.take_replaced()), (0, 7, Replaced::No));
+        cell.replaced();
+        assert_eq!((cell.weight(), cell.weigh(9)), (QueueCell::HEAVIEST, QueueCell::HEAVIEST));
+        let next = QueueCell::default();
+        next.take_over(&cell);
+        assert_eq!(
+            (next.weight(), next.take_replaced(), next.take_replaced()),
+            (9, Replaced::Yes, Replaced::No)
+        );
     }
 
     #[test]
     fn places_that_were_left_take_no_room_for_ever() {
         let mut queue = full();
         for round in 0..10_000 {
-            queue.put(key(round % 10), 10, 0);
+            queue.leave(key(round % 10), 10);
+            add(&mut queue, round % 10);
         }
-        assert!(queue.order.len() <= 2 * 10 + 65, "{}", queue.order.len());
+        assert!(queue.order.len() <= 2 * (10 + 32), "{}", queue.order.len());
         assert_eq!(queue.size(), (10, 100));
+        (0..10).for_each(|number| queue.leave(key(number), 10));
+        assert_eq!(queue.size(), (0, 0));
     }
 }

@@ -1,18 +1,16 @@
 //! The stored entries: an index that every hit reads, and the queue that decides which entry is evicted.
 
 use std::{
-    collections::HashMap,
-    hash::BuildHasher as _,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use super::{
     Entry, PlanClock, Removed,
-    eviction::{CHANCES, EvictionQueue},
+    eviction::{CHANCES, EvictionQueue, QueueCell},
+    shards::{SHARDS, Shards, earlier},
     statistics::Statistics,
 };
 use crate::{
@@ -20,13 +18,10 @@ use crate::{
     telemetry::{CacheMetrics, EvictionCause},
 };
 
-/// So that writers of different keys seldom wait for the same lock. Readers never wait for one another.
-const SHARDS: usize = 64;
-
 /// The entries. Every change is made under the lock of `changes`, so that index and weights agree.
 #[derive(Debug)]
 pub(super) struct EntryIndex {
-    index: Index,
+    index: Shards,
     changes: Mutex<Changes>,
     statistics: Statistics,
     metrics: CacheMetrics,
@@ -47,7 +42,7 @@ struct Changes {
 /// An entry heavier than `cache.max_bytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooHeavy {
-    pub(super) weight: u64,
+    pub(super) weight: u32,
 }
 
 /// Whether an entry of a snapshot fits into the cache.
@@ -56,14 +51,6 @@ pub(super) enum Fits {
     Yes,
     No,
 }
-
-#[derive(Debug)]
-struct Index {
-    shards: Box<[Shard]>,
-    hasher: RandomState,
-}
-
-type Shard = RwLock<HashMap<ReportKey, Arc<Entry>, RandomState>>;
 
 // === impl EntryIndex ===
 
@@ -78,7 +65,7 @@ impl EntryIndex {
             expiry: [None; SHARDS],
         };
         let (changes, statistics) = (Mutex::new(changes), Statistics::new(clock));
-        Self { index: Index::new(), changes, statistics, metrics }
+        Self { index: Shards::new(), changes, statistics, metrics }
     }
 
     /// What is known of each activity, whether or not it has entries.
@@ -95,9 +82,9 @@ impl EntryIndex {
     /// # Errors
     /// [`TooHeavy`] if the entry alone is heavier than `max_bytes`; the entry before it stays.
     pub(super) fn insert(&self, key: ReportKey, entry: Arc<Entry>, now: Instant) -> Result<(), TooHeavy> {
-        let weight = entry.weight() as u64;
+        let weight = weight(&entry);
         let mut changes = self.changes();
-        if weight > changes.max_bytes {
+        if u64::from(weight) > changes.max_bytes {
             return Err(TooHeavy { weight });
         }
         self.put(&mut changes, key, entry, weight);
@@ -108,21 +95,28 @@ impl EntryIndex {
 
     /// Stores an entry of a snapshot, if there is none of its key and it fits without an eviction. Returns whether it does.
     pub(super) fn restore(&self, key: ReportKey, entry: Arc<Entry>) -> Fits {
-        let weight = entry.weight() as u64;
+        let weight = weight(&entry);
         let mut changes = self.changes();
         let (_entries, bytes) = changes.queue.size();
-        if bytes.saturating_add(weight) > changes.max_bytes || self.get(&key).is_some() {
+        if bytes.saturating_add(weight.into()) > changes.max_bytes || self.get(&key).is_some() {
             return Fits::No;
         }
         self.put(&mut changes, key, entry, weight);
         Fits::Yes
     }
 
-    fn put(&self, changes: &mut Changes, key: ReportKey, entry: Arc<Entry>, weight: u64) {
+    fn put(&self, changes: &mut Changes, key: ReportKey, entry: Arc<Entry>, weight: u32) {
         changes.count += 1;
-        changes.queue.put(key, weight, entry.hits());
         let expiry = &mut changes.expiry[self.index.shard_of(&key)];
         *expiry = earlier(*expiry, entry.dead_from());
+        let hits = entry.hits();
+        entry.queue.weigh(weight);
+        if let Some(before) = self.index.get(&key) {
+            entry.queue.replaced();
+            changes.queue.reweigh(before.queue.weight(), weight);
+        } else {
+            changes.queue.add(key, hits, weight);
+        }
         self.index.insert(key, entry);
     }
 
@@ -132,6 +126,7 @@ impl EntryIndex {
         if self.get(key).is_some_and(|held| Arc::ptr_eq(&held, entry)) {
             let expiry = &mut changes.expiry[self.index.shard_of(key)];
             *expiry = earlier(*expiry, new.dead_from());
+            new.queue.take_over(&entry.queue);
             self.index.insert(*key, new);
         }
     }
@@ -161,7 +156,8 @@ impl EntryIndex {
     pub(super) fn reweigh(&self, key: &ReportKey) {
         let mut changes = self.changes();
         if let Some(held) = self.get(key) {
-            changes.queue.reweigh(key, held.weight() as u64);
+            let weight = weight(&held);
+            changes.queue.reweigh(held.queue.weigh(weight), weight);
             self.make_room(&mut changes, Some(key), CHANCES);
         }
     }
@@ -201,9 +197,12 @@ impl EntryIndex {
     }
 
     fn make_room(&self, changes: &mut Changes, newcomer: Option<&ReportKey>, mut chances: usize) {
-        let hits = |key: &ReportKey| self.index.hits(key);
-        while let Some(victim) = changes.queue.evict(changes.max_bytes, newcomer, hits, &mut chances) {
-            self.remove(changes, &victim, EvictionCause::Size);
+        let used = |key: &ReportKey| self.index.used(key);
+        while let Some(victim) = changes.queue.next(changes.max_bytes, newcomer, used, &mut chances) {
+            if let Some(entry) = self.index.remove(&victim) {
+                changes.queue.evicted(entry.queue.weight());
+                self.removed(changes, &victim, &entry, EvictionCause::Size);
+            }
         }
     }
 
@@ -219,12 +218,16 @@ impl EntryIndex {
     }
 
     fn remove(&self, changes: &mut Changes, key: &ReportKey, why: EvictionCause) -> bool {
-        changes.queue.remove(key);
-        changes.count += 1;
         let Some(entry) = self.index.remove(key) else { return false };
+        changes.queue.leave(*key, entry.queue.weight());
+        self.removed(changes, key, &entry, why);
+        true
+    }
+
+    fn removed(&self, changes: &mut Changes, key: &ReportKey, entry: &Entry, why: EvictionCause) {
+        changes.count += 1;
         self.metrics.evicted(why);
         self.statistics.record_removal(key, entry.hits(), Removed { why, at: Instant::now() });
-        true
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -232,70 +235,9 @@ impl EntryIndex {
     }
 }
 
-/// The earlier of two times, where one may not be known.
-fn earlier(known: Option<Instant>, other: Instant) -> Option<Instant> {
-    Some(known.map_or(other, |known| known.min(other)))
-}
-
-// === impl Index ===
-
-impl Index {
-    fn new() -> Self {
-        let hasher = RandomState::default();
-        let shard = || RwLock::new(HashMap::with_hasher(hasher.clone()));
-        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect(), hasher }
-    }
-
-    fn get(&self, key: &ReportKey) -> Option<Arc<Entry>> {
-        self.shard(key).read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    fn hits(&self, key: &ReportKey) -> u64 {
-        self.shard(key).read().unwrap_or_else(PoisonError::into_inner).get(key).map_or(0, |held| held.hits())
-    }
-
-    fn insert(&self, key: ReportKey, entry: Arc<Entry>) {
-        let before = self.shard(&key).write().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
-        // Its memory is freed outside the lock.
-        drop(before);
-    }
-
-    fn remove(&self, key: &ReportKey) -> Option<Arc<Entry>> {
-        self.shard(key).write().unwrap_or_else(PoisonError::into_inner).remove(key)
-    }
-
-    fn keys(&self) -> Vec<ReportKey> {
-        let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        shards.flat_map(|shard| shard.keys().copied().collect::<Vec<_>>()).collect()
-    }
-
-    fn each(&self, mut see: impl FnMut(&Arc<Entry>)) {
-        let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        shards.for_each(|shard| shard.values().for_each(&mut see));
-    }
-
-    /// The keys of one shard whose entries are of no more use, and when the next of the others will be.
-    fn dead(&self, shard: usize, now: Instant) -> (Vec<ReportKey>, Option<Instant>) {
-        let shard = self.shards[shard].read().unwrap_or_else(PoisonError::into_inner);
-        let (mut dead, mut next) = (Vec::new(), None);
-        for (key, entry) in &*shard {
-            if entry.is_dead(now) {
-                dead.push(*key);
-            } else {
-                next = earlier(next, entry.dead_from());
-            }
-        }
-        (dead, next)
-    }
-
-    fn shard(&self, key: &ReportKey) -> &Shard {
-        &self.shards[self.shard_of(key)]
-    }
-
-    fn shard_of(&self, key: &ReportKey) -> usize {
-        // The shard's own map uses the lowest bits and the top seven: these are between them.
-        (self.hasher.hash_one(key) >> 48) as usize % SHARDS
-    }
+/// In bytes.
+fn weight(entry: &Entry) -> u32 {
+    u32::try_from(entry.weight()).unwrap_or(QueueCell::HEAVIEST).min(QueueCell::HEAVIEST)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod reconfigure;
 mod refresh_failure;
 mod report_cache;
 mod served;
+mod shards;
 mod shared_answer;
 mod shared_check;
 mod shared_flight;

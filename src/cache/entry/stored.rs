@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{
     super::{
         copy_cell::{CopyCell, PlannedCopy},
+        eviction::QueueCell,
         gzip::GzipCell,
         next_check::NextCheck,
         snapshot_age::{SnapshotAge, millis},
@@ -138,6 +139,7 @@ impl Entry {
             // Made again for the first request that accepts it, with the same tag.
             gzip: GzipCell::default(),
             hits: AtomicU64::new(fields.hits),
+            queue: QueueCell::default(),
             why_empty: WhyEmptyCell::of(&answer),
             copy: copy.map(|copy| PlannedCopy {
                 generated_at: plan_generated_at,
