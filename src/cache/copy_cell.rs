@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::next_check::NextCheck;
+use super::{compact::Nanoseconds, next_check::NextCheck};
 use crate::refresh::CopyStats;
 
 /// The refresh statistics of a report.
@@ -13,7 +13,7 @@ use crate::refresh::CopyStats;
 pub(super) struct PlannedCopy {
     /// When the upstream generated the report, by the plan's clock. A hit knows the report's age already: with this it
     /// need not ask the clock again.
-    pub(super) generated_at: Duration,
+    pub(super) generated_at: Nanoseconds,
     pub(super) cell: CopyCell,
     pub(super) check: NextCheck,
 }
@@ -26,6 +26,12 @@ pub(super) struct CopyCell([AtomicU64; 5]);
 // === impl PlannedCopy ===
 
 impl PlannedCopy {
+    /// When the upstream generated the report, by the plan's clock.
+    #[inline]
+    pub(super) fn generated_at(&self) -> Duration {
+        self.generated_at.into()
+    }
+
     /// For an entry with the same report.
     pub(super) fn carried_over(&self) -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! One stored answer, and what it took over from the entry before it.
 
+mod behind;
 mod gzip_variant;
 mod source;
 pub(super) mod stored;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 pub(super) use self::source::EntrySource;
 use super::{
     RefreshFailure,
+    compact::{LifetimeAges, Nanoseconds},
     copy_cell::{CopyCell, PlannedCopy},
     eviction::QueueCell,
     gzip::GzipCell,
@@ -33,9 +35,6 @@ use crate::{
     },
 };
 
-/// After a first 400 or 404 the report before it is kept, since a gateway's momentary fault looks the same. One that is
-/// repeated this long after the first is believed, and the report is dropped.
-const NEGATIVE_CONFIRMED_AFTER: Duration = Duration::from_mins(1);
 /// Bytes of an entry besides its own fields and its body: the map's node and key, the eviction queue's nodes, the
 /// allocator's rounding.
 const OVERHEAD: usize = 320;
@@ -44,15 +43,18 @@ const OVERHEAD: usize = 320;
 #[derive(Debug)]
 pub struct Entry {
     answer: Answer,
-    lifetime: Lifetime,
+    ages: LifetimeAges,
+    reason: LifetimeReason,
     times: EntryTimes,
     source: EntrySource,
-    /// When the upstream generated the first of the equal answers that this one is the last of.
-    changed_at: Instant,
-    /// What its lifetime follows from.
-    observed: Observed,
+    /// How long before it the upstream generated the first of the equal answers that this one is the last of.
+    unchanged_before: Nanoseconds,
+    /// Its lifetime follows from these three and the kind of answer ([`Observed`]).
+    repeats: u32,
+    stored_age: Nanoseconds,
+    jitter: Jitter,
     /// Of a negative answer: the report before it.
-    behind: Option<ReportBehind>,
+    behind: Option<Box<ReportBehind>>,
     refresh_failure: Option<Box<RefreshFailure>>,
     pub(super) gzip: GzipCell,
     hits: AtomicU64,
@@ -112,14 +114,19 @@ impl Entry {
         // Replicas that hold the same answer agree when it is due. With a jitter of each, the first of many would be early.
         let jitter =
             exchange.flight.map_or_else(Jitter::draw, |FlightNumber(number)| Jitter::of(number.get().into()));
-        let repeats = repeated.map_or(0, |before| before.observed.repeats.saturating_add(1));
+        let repeats = repeated.map_or(0, |before| before.repeats.saturating_add(1));
         let observed = Observed { reason, repeats, age, jitter };
         Self {
-            lifetime: policy.lifetime(observed),
+            ages: policy.lifetime(observed).into(),
+            reason,
             times,
             source: EntrySource::Fetched,
-            changed_at: unchanged.map_or(generated_at, |before| before.changed_at),
-            observed,
+            unchanged_before: unchanged
+                .map_or(Duration::ZERO, |same| same.unchanged_for(generated_at))
+                .into(),
+            repeats,
+            stored_age: age.into(),
+            jitter,
             behind: before
                 .filter(|_| reason == LifetimeReason::Refused)
                 .and_then(|before| before.kept_behind(stored_at)),
@@ -137,7 +144,8 @@ impl Entry {
     /// `generated_at` is by the plan's clock.
     pub(super) fn with_copy(self, copy: CopyStats, generated_at: Duration, before: Option<&Self>) -> Self {
         let check = NextCheck::after(before.and_then(Self::copy).map(|before| &before.check));
-        Self { copy: Some(PlannedCopy { generated_at, cell: CopyCell::new(copy), check }), ..self }
+        let copy = PlannedCopy { generated_at: generated_at.into(), cell: CopyCell::new(copy), check };
+        Self { copy: Some(copy), ..self }
     }
 
     /// The same entry, which this call brought.
@@ -148,14 +156,13 @@ impl Entry {
 
     /// The same entry with another lifetime.
     pub(super) fn with_lifetime(self, lifetime: Lifetime) -> Self {
-        Self { lifetime, ..self }
+        Self { ages: lifetime.into(), reason: lifetime.reason, ..self }
     }
 
     /// The same entry, due when `other` is, of which the same call has brought the answer; if both are of the same kind.
     pub(super) fn due_with(self, other: &Self) -> Self {
-        if self.lifetime.reason == other.lifetime.reason {
-            let observed = Observed { jitter: other.observed.jitter, ..self.observed };
-            Self { lifetime: other.lifetime, observed, ..self }
+        if self.reason == other.reason {
+            Self { ages: other.ages, jitter: other.jitter, ..self }
         } else {
             self
         }
@@ -163,12 +170,12 @@ impl Entry {
 
     /// The same answer, as if it had come under this policy.
     pub(super) fn under(&self, policy: &LifetimePolicy) -> Self {
-        let lifetime = policy.renewed(self.lifetime, self.observed);
-        let behind = self.behind.as_ref().map(|ReportBehind { report, negative_since }| ReportBehind {
-            report: Arc::new(report.under(policy)),
-            negative_since: *negative_since,
+        let lifetime = policy.renewed(self.lifetime(), self.observed());
+        let behind = self.behind.as_ref().map(|behind| ReportBehind {
+            report: Arc::new(behind.report.under(policy)),
+            negative_since: behind.negative_since,
         });
-        Self { lifetime, behind, ..self.again() }
+        Self { behind: behind.map(Box::new), ..self.again() }.with_lifetime(lifetime)
     }
 
     /// The same answer, whose refresh has failed.
@@ -181,17 +188,20 @@ impl Entry {
     pub(super) fn distrusted(&self, keep: Duration) -> Self {
         let (never, reason) = (Duration::ZERO, LifetimeReason::NotTrusted);
         let lifetime = Lifetime { fresh: never, revalidate: never, keep, reason };
-        Self { lifetime, copy: None, ..self.again() }
+        Self { copy: None, ..self.again() }.with_lifetime(lifetime)
     }
 
     fn again(&self) -> Self {
         Self {
             answer: self.answer.clone(),
-            lifetime: self.lifetime,
+            ages: self.ages,
+            reason: self.reason,
             times: self.times,
             source: self.source,
-            changed_at: self.changed_at,
-            observed: self.observed,
+            unchanged_before: self.unchanged_before,
+            repeats: self.repeats,
+            stored_age: self.stored_age,
+            jitter: self.jitter,
             behind: self.behind.clone(),
             refresh_failure: self.refresh_failure.clone(),
             gzip: self.gzip.clone(),
@@ -200,30 +210,6 @@ impl Entry {
             why_empty: self.why_empty.clone(),
             copy: self.copy.as_ref().map(PlannedCopy::carried_over),
         }
-    }
-
-    /// The report that is kept behind a negative answer which replaces this entry now.
-    fn kept_behind(self: &Arc<Self>, now: Instant) -> Option<ReportBehind> {
-        let behind = match &self.answer {
-            Answer::Report(_) => Some(ReportBehind { report: Arc::clone(self), negative_since: now }),
-            Answer::Negative(_) => self.behind.clone().filter(|behind| {
-                now.saturating_duration_since(behind.negative_since) < NEGATIVE_CONFIRMED_AFTER
-            }),
-        };
-        behind.filter(|behind| !behind.report.is_expired(now))
-    }
-
-    /// The report, be it this entry or the one behind this negative answer; of any age.
-    pub(super) fn report_or_behind(self: &Arc<Self>) -> Option<&Arc<Self>> {
-        match &self.answer {
-            Answer::Report(_) => Some(self),
-            Answer::Negative(_) => self.report_behind(),
-        }
-    }
-
-    /// The report behind this negative answer, of any age.
-    pub(super) fn report_behind(&self) -> Option<&Arc<Self>> {
-        self.behind.as_ref().map(|behind| &behind.report)
     }
 
     /// How long ago the upstream generated the answer: never less than it is, however late it was stored.
@@ -242,7 +228,7 @@ impl Entry {
 
     /// For how long the upstream has given this same answer.
     pub fn unchanged_for(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.changed_at)
+        self.age(now).saturating_add(self.unchanged_before.into())
     }
 
     /// Which call brought it.
@@ -251,8 +237,15 @@ impl Entry {
     }
 
     /// The ages at which its freshness changes.
-    pub const fn lifetime(&self) -> &Lifetime {
-        &self.lifetime
+    #[inline]
+    pub fn lifetime(&self) -> Lifetime {
+        self.ages.with(self.reason)
+    }
+
+    /// What its lifetime follows from.
+    fn observed(&self) -> Observed {
+        let reason = LifetimeReason::of(&self.answer);
+        Observed { reason, repeats: self.repeats, age: self.stored_age.into(), jitter: self.jitter }
     }
 
     /// The report or the negative answer.

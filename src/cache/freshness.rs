@@ -82,14 +82,14 @@ impl Entry {
     /// it is as good as one fetched at that time, and only too old to be served when it would be.
     pub(super) fn unconfirmed_for(&self, age: Duration) -> Duration {
         match self.copy().filter(|_| self.is_planned()) {
-            Some(copy) => age.min((copy.generated_at + age).saturating_sub(copy.cell.get().current_at())),
+            Some(copy) => age.min((copy.generated_at() + age).saturating_sub(copy.cell.get().current_at())),
             None => age,
         }
     }
 
     /// What it may be used for at an age.
     pub(super) fn freshness_at(&self, age: Duration) -> Freshness {
-        let Lifetime { fresh, revalidate, keep, reason: _ } = *self.lifetime();
+        let Lifetime { fresh, revalidate, keep, reason: _ } = self.lifetime();
         if age < fresh {
             Freshness::Fresh
         } else if age < revalidate {

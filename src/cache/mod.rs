@@ -4,6 +4,7 @@
 //! from. Freshness is decided here, on tokio's clock.
 
 mod apply_fetch;
+mod compact;
 mod copy_cell;
 mod derivable;
 mod derivation_check;

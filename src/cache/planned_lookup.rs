@@ -90,8 +90,9 @@ impl PlannedEntry<'_> {
 impl ReportCache {
     /// The plan, if it decides on this entry: not on a negative answer, and not with fixed lifetimes.
     pub(super) fn planned<'a>(&'a self, entry: &'a Entry) -> Option<PlannedEntry<'a>> {
-        let (plan, PlannedCopy { generated_at, cell, check }) = (self.plan.as_ref()?, entry.copy()?);
-        Some(PlannedEntry { plan, copy: cell.get(), check, generated_at: *generated_at })
+        let (plan, copy) = (self.plan.as_ref()?, entry.copy()?);
+        let PlannedCopy { cell, check, .. } = copy;
+        Some(PlannedEntry { plan, copy: cell.get(), check, generated_at: copy.generated_at() })
     }
 
     /// Looks up an entry to which the refresh rule has to be applied. `None`: its age decides, since no plan does, or it is

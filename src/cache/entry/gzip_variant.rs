@@ -27,6 +27,6 @@ mod tests {
 
     #[test]
     fn an_entry_and_its_two_counts_fit_into_a_block_of_the_allocator() {
-        assert!(size_of::<Entry>() + 2 * size_of::<usize>() <= 384, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() + 2 * size_of::<usize>() <= 320, "{}", size_of::<Entry>());
     }
 }

@@ -60,13 +60,13 @@ impl Entry {
         plan_at: Duration,
     ) -> Option<(EntryFields, Option<Representation>)> {
         // A derived report that was found out: it must not come back as a good one.
-        if self.lifetime.reason == LifetimeReason::NotTrusted {
+        if self.reason == LifetimeReason::NotTrusted {
             return None;
         }
         let ago = |then: Instant| millis(at.saturating_duration_since(then));
-        let behind = self.behind.as_ref().and_then(|ReportBehind { report, negative_since }| {
-            let (fields, body) = report.to_fields(key, at, plan_at)?;
-            Some((BehindFields { report: Box::new(fields), negative_ms: ago(*negative_since) }, body))
+        let behind = self.behind.as_ref().and_then(|behind| {
+            let (fields, body) = behind.report.to_fields(key, at, plan_at)?;
+            Some((BehindFields { report: Box::new(fields), negative_ms: ago(behind.negative_since) }, body))
         });
         let (behind, body_behind) = behind.unzip();
         let (negative, body) = match &self.answer {
@@ -77,10 +77,10 @@ impl Entry {
             key: key.into(),
             age_ms: ago(self.times.generated_at),
             stored_ms: ago(self.times.stored_at),
-            unchanged_ms: ago(self.changed_at),
+            unchanged_ms: millis(self.unchanged_for(at)),
             hits: self.hits(),
-            repeats: self.observed.repeats,
-            fresh_ms: millis(self.lifetime.fresh),
+            repeats: self.repeats,
+            fresh_ms: millis(self.lifetime().fresh),
             source: self.source.into(),
             copy: self.copy.as_ref().map(|copy| CopyFields::of(&copy.cell.get(), plan_at)),
             failure: self.refresh_failure().and_then(|failure| FailureFields::of(failure, at)),
@@ -128,13 +128,18 @@ impl Entry {
             copy: if copy.is_some() { HasCopy::Yes } else { HasCopy::No },
         };
         let plan_generated_at = how.plan_now.saturating_sub(age.ago(fields.age_ms));
+        let changed_at = age.instant(fields.unchanged_ms.max(fields.age_ms))?;
+        let lifetime = (how.lifetime)(known);
         Some(Self {
-            lifetime: (how.lifetime)(known),
+            ages: lifetime.into(),
+            reason: lifetime.reason,
             times,
             source: fields.source.into(),
-            changed_at: age.instant(fields.unchanged_ms.max(fields.age_ms))?,
-            observed,
-            behind,
+            unchanged_before: generated_at.saturating_duration_since(changed_at).into(),
+            repeats: observed.repeats,
+            stored_age: observed.age.into(),
+            jitter: observed.jitter,
+            behind: behind.map(Box::new),
             refresh_failure: fields.failure.and_then(|failure| failure.into_failure(age)).map(Box::new),
             // Made again for the first request that accepts it, with the same tag.
             gzip: GzipCell::default(),
@@ -142,7 +147,7 @@ impl Entry {
             queue: QueueCell::default(),
             why_empty: WhyEmptyCell::of(&answer),
             copy: copy.map(|copy| PlannedCopy {
-                generated_at: plan_generated_at,
+                generated_at: plan_generated_at.into(),
                 cell: CopyCell::new(copy),
                 check: NextCheck::default(),
             }),

@@ -400,7 +400,7 @@ async fn both_reports_of_one_call_are_due_at_the_same_time() {
     for number in 1..10 {
         harness.hold(key(number), with_links(all(number), &["3", "0", "1"])).await;
         let [all, clicked] =
-            [all(number), key(number)].map(|key| *harness.memory().peek(&key).unwrap().lifetime());
+            [all(number), key(number)].map(|key| harness.memory().peek(&key).unwrap().lifetime());
         assert_eq!(all, clicked);
     }
 }
