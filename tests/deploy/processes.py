@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 PREFIX = "LINK_REPORT_PROXY__"
+# What deploy/container/Dockerfile sets.
+IMAGE = {"MIMALLOC_PURGE_DELAY": "0"}
 # The one application that the simulated vendor knows.
 SIMULATED_CLIENT = "f3a1c0de-5e1f-4d0c-9a57-1b2c3d4e5f60"
 # A proxy that has no count of the day assumes an even pace since 00:00 UTC: shortly before midnight few calls are left.
@@ -87,7 +89,7 @@ class Proxy:
         self.out = self.log.with_suffix(".out")
         self.ports = {"server.listen": f"127.0.0.1:{free_port()}", "admin.listen": f"127.0.0.1:{free_port()}"}
         self.data, self.admin = (f"http://{address}" for address in self.ports.values())
-        self.command, self.environment = [binary, command], environment({**self.ports, **settings})
+        self.command, self.environment = [binary, command], {**IMAGE, **environment({**self.ports, **settings})}
         if config:
             self.environment["LINK_REPORT_PROXY_CONFIG"] = str(config)
         self.start()
