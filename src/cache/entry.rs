@@ -37,7 +37,7 @@ use crate::{
 
 /// Bytes of an entry besides its own fields and its body: the map's node and key, the eviction queue's nodes, the
 /// allocator's rounding.
-const OVERHEAD: usize = 320;
+const OVERHEAD: usize = 224;
 
 /// A stored answer. Immutable but for its count of hits and its gzip variant; the next fetch makes a new entry.
 #[derive(Debug)]

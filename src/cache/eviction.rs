@@ -22,7 +22,7 @@ pub(super) const CHANCES: usize = 1_000;
 /// The keys in the order in which they may be evicted, and the weight of all.
 #[derive(Debug, Default)]
 pub(super) struct EvictionQueue {
-    order: VecDeque<Queued>,
+    order: VecDeque<QueuePlace>,
     /// How many of a key's elements are left from before it was removed. They are nearer the head than its present one.
     left: HashMap<ReportKey, u32, RandomState>,
     /// The sum of `left`.
@@ -31,7 +31,7 @@ pub(super) struct EvictionQueue {
 }
 
 #[derive(Debug)]
-struct Queued {
+struct QueuePlace {
     key: ReportKey,
     /// Its hits when it was put here; of a count that has more bits, the lowest.
     hits: u32,
@@ -61,7 +61,7 @@ pub(super) enum Replaced {
 impl EvictionQueue {
     /// Puts a key that has no entry yet at the back.
     pub(super) fn add(&mut self, key: ReportKey, hits: u64, weight: u32) {
-        self.order.push_back(Queued { key, hits: low_bits(hits) });
+        self.order.push_back(QueuePlace { key, hits: low_bits(hits) });
         self.bytes += u64::from(weight);
     }
 
@@ -97,20 +97,20 @@ impl EvictionQueue {
         chances: &mut usize,
     ) -> Option<ReportKey> {
         while self.bytes > most {
-            let Queued { key, hits } = self.order.pop_front()?;
+            let QueuePlace { key, hits } = self.order.pop_front()?;
             if take_one(&mut self.left, &key) {
                 self.left_sum -= 1;
                 continue;
             }
             if newcomer == Some(&key) && self.entries() > 0 {
-                self.order.push_back(Queued { key, hits });
+                self.order.push_back(QueuePlace { key, hits });
                 continue;
             }
             let now = used(&key);
             let is_used = now.replaced == Replaced::Yes || low_bits(now.hits) != hits;
             if is_used && *chances > 0 {
                 *chances -= 1;
-                self.order.push_back(Queued { key, hits: low_bits(now.hits) });
+                self.order.push_back(QueuePlace { key, hits: low_bits(now.hits) });
             } else {
                 return Some(key);
             }
