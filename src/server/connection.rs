@@ -57,9 +57,10 @@ struct TrackedService<S> {
 pin_project_lite::pin_project! {
     /// The future of a response. Records the end of the request when it is dropped, complete or cancelled.
     struct TrackedResponse<F> {
-        // None: the request does not name exactly one host, and gets a 400.
         #[pin]
         answer: Option<F>,
+        // Where there is no answer.
+        refused: StatusCode,
         guard: ActivityGuard,
     }
 }
@@ -174,26 +175,41 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.activity.request();
         let guard = ActivityGuard(Arc::clone(&self.activity));
-        TrackedResponse { answer: names_one_host(&request).then(|| self.service.call(request)), guard }
+        let (answer, refused) = match check(&request) {
+            Ok(()) => (Some(self.service.call(request)), StatusCode::OK),
+            Err(refused) => (None, refused),
+        };
+        TrackedResponse { answer, refused, guard }
     }
 }
 
-/// An HTTP/1.1 request must have exactly one `Host`, else 400 (RFC 9112 §3.2): with two, this server and one in front of it
-/// could each use a different one.
-fn names_one_host<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
-    let is_repeated = || headers.len() != headers.keys_len() && headers.get_all(HOST).iter().count() > 1;
-    if headers.keys().any(|name| *name == HOST) {
-        !is_repeated()
-    } else {
-        request.version() < Version::HTTP_11
+/// What hyper lets pass.
+///
+/// # Errors
+/// 431 for a head of more than `MAX_HEAD`, which hyper takes if its end comes with the bytes before that. 400 unless an
+/// HTTP/1.1 request has exactly one `Host` (RFC 9112 §3.2): with two, this server and one in front of it could each use a
+/// different one.
+fn check<B>(request: &Request<B>) -> Result<(), StatusCode> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let (mut head, mut hosts) = (target, 0);
+    for (name, value) in request.headers() {
+        head += name.as_str().len() + value.len() + ": \r\n".len();
+        hosts += u32::from(*name == HOST);
+    }
+    if head > MAX_HEAD {
+        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    match hosts {
+        1 => Ok(()),
+        0 if request.version() < Version::HTTP_11 => Ok(()),
+        _ => Err(StatusCode::BAD_REQUEST),
     }
 }
 
 /// The same response that hyper sends for a request it cannot parse.
-fn bad_request() -> Response<Body> {
+fn refusal(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::default());
-    *response.status_mut() = StatusCode::BAD_REQUEST;
+    *response.status_mut() = status;
     response
 }
 
@@ -211,7 +227,7 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for TrackedR
             }
             None => {
                 this.guard.0.close();
-                bad_request()
+                refusal(*this.refused)
             }
         };
         if this.guard.0.is_closing() {

@@ -133,10 +133,17 @@ fn syntax() -> Vec<Attack> {
         attack("a TLS hello", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03{mark}\r\n\r\n", Refused(400)),
         attack("garbage", "{mark}\r\n\r\n", Refused(400)),
         headers("a header of 70 kB", &format!("X-Big: {}\r\n", MARK.repeat(6_500)), Refused(431)),
+        headers("a header of 34 kB", &format!("X-Big: {}\r\n", MARK.repeat(3_100)), Refused(431)),
+        headers("a header of 60 kB", &format!("X-Big: {}\r\n", MARK.repeat(5_500)), Refused(431)),
         headers("a head of 32 kB", &format!("X-Big: {}\r\n", MARK.repeat(2_650)), Served),
         headers("99 headers and Host", &"X-Many: {mark}\r\n".repeat(99), Served),
         headers("100 headers and Host", &"X-Many: {mark}\r\n".repeat(100), Refused(431)),
         headers("200 headers", &"X-Many: {mark}\r\n".repeat(200), Refused(431)),
+        attack(
+            "a target of 40 kB",
+            format!("GET {{clean}}?{} HTTP/1.1\r\nHost: localhost\r\n\r\n", MARK.repeat(3_600)),
+            Refused(431),
+        ),
         attack(
             "a target of 70 kB",
             format!("GET {{clean}}?{} HTTP/1.1\r\nHost: localhost\r\n\r\n", MARK.repeat(6_500)),
