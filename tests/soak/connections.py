@@ -77,13 +77,13 @@ class Pool:
         if self.idle:
             self.idle.pop().ask(question, due)
         elif len(self.all) < MOST:
-            asyncio.get_running_loop().create_task(self._open(question, due))
+            connection = Connection(self)
+            self.all.add(connection)
+            asyncio.get_running_loop().create_task(self._open(connection, question, due))
         else:
             self.waiting.append((question, due))
 
-    async def _open(self, question, due):
-        connection = Connection(self)
-        self.all.add(connection)
+    async def _open(self, connection, question, due):
         try:
             await asyncio.get_running_loop().create_connection(lambda: connection, "127.0.0.1", self.port)
         except OSError as error:
