@@ -106,27 +106,26 @@ impl SharedCircuit {
 
     /// Runs `act` on the circuit, then updates the gauge and logs a change of state.
     fn with<T>(&self, act: impl FnOnce(&mut Circuit, Instant) -> T) -> T {
-        let (result, before, after) = {
+        let (result, changed) = {
             let mut circuit = self.circuit.lock().unwrap_or_else(PoisonError::into_inner);
             let before = circuit.state();
             let result = act(&mut circuit, Instant::now());
-            let after = circuit.state();
-            if before != after {
+            let changed = Some(circuit.state()).filter(|after| *after != before);
+            if let Some(after) = changed {
                 // Under the lock, so that two changes reach the gauge in the right order.
                 self.metrics.state(after.as_str());
             }
-            (result, before, after)
+            (result, changed)
         };
-        if before != after {
-            match after {
-                CircuitState::Open => {
-                    tracing::warn!(
-                        "circuit opened, the upstream keeps failing: no calls until a trial call is due"
-                    );
-                }
-                CircuitState::HalfOpen => tracing::info!("circuit half open: making one trial call"),
-                CircuitState::Closed => tracing::info!("circuit closed: the upstream responds again"),
+        match changed {
+            Some(CircuitState::Open) => {
+                tracing::warn!(
+                    "circuit opened, the upstream keeps failing: no calls until a trial call is due"
+                );
             }
+            Some(CircuitState::HalfOpen) => tracing::info!("circuit half open: making one trial call"),
+            Some(CircuitState::Closed) => tracing::info!("circuit closed: the upstream responds again"),
+            None => {}
         }
         result
     }

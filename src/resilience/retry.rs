@@ -159,6 +159,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_pause_before_a_retry_is_random_by_half_of_it() {
+        let mut pauses = Vec::new();
+        for _ in 0..100 {
+            let (start, first) =
+                (Instant::now(), failed(UpstreamFailure::Unreachable(Unreachable::Connect).into()));
+            ask(QuotaPressure::Normal, 1, &[first, Ok(good())]).await.1.unwrap();
+            pauses.push(start.elapsed());
+        }
+        // Timers have a resolution of a millisecond.
+        let longest = PAUSE * 3 / 2 + Duration::from_millis(1);
+        assert!(pauses.iter().all(|pause| (PAUSE / 2..=longest).contains(pause)), "{pauses:?}");
+        pauses.dedup();
+        assert!(pauses.len() > 1, "{pauses:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn there_is_never_a_third_attempt() {
         let answers = [502, 503].map(|status| failed(Cause::Upstream(UpstreamFailure::Status { status })));
         assert_eq!(ask(QuotaPressure::Normal, 1, &answers).await, (TWICE.into(), answers[1].clone()));
