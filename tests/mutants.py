@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# What decides without I/O and imports little: a mutant takes seconds.
-DEFAULT = ["src/refresh", "src/report", "src/backoff.rs", "src/outage.rs"]
+# What decides without I/O, or with little of it: a mutant takes seconds.
+DEFAULT = ["src/refresh", "src/report", "src/quota", "src/resilience", "src/backoff.rs", "src/outage.rs"]
 # A private module of tests: its declaration, or at the end of a file its text.
 TESTS = re.compile(r"^#\[cfg\(test\)\]\nmod \w+(;\n| \{.*)", re.MULTILINE | re.DOTALL)
 # Of a mutant it matters only whether some case fails.

@@ -8,6 +8,10 @@ use super::{
     day::DAY,
     test_host::{HOUR, Host, MINUTE, answered_at, day, refused},
 };
+use crate::{
+    report::testing::good,
+    report::{Exchange, Fetched, Reason},
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_steps_over_midnight_and_back_keeps_today_s_count() {
@@ -71,6 +75,22 @@ async fn a_night_slept_through_is_a_midnight_even_if_the_upstream_s_clock_tells_
     advance(MINUTE).await;
     answered_at(&quota, host.true_time()).await;
     assert!(day(&quota).used <= 2, "{}", day(&quota).used);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_just_after_midnight_is_no_step_of_the_clock() {
+    let host = Host::at(DAY - MINUTE);
+    let quota = host.run();
+    host.set_clock(HOUR);
+    host.spend(&quota, 2).await;
+    host.set_clock(0);
+    host.spend(&quota, 3).await;
+    let late = quota.admit(Reason::Miss).await.unwrap();
+    advance(2 * MINUTE).await;
+    let answer = good();
+    let exchange = Exchange { date: Some(host.true_time()), ..answer.exchange };
+    late.learn(&Ok(Fetched { exchange, ..answer })).await;
+    assert_eq!(day(&quota).used, 2, "not those of yesterday too");
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,6 +100,15 @@ mod tests {
     }
 
     #[test]
+    fn a_pace_of_half_an_hour_counts_for_the_time_in_which_there_were_calls() {
+        let start = noon() - MEMORY;
+        let mut rate = Rate::new(start);
+        (0..MEMORY.as_secs()).for_each(|second| rate.count(start + Duration::from_secs(second)));
+        let per_second = rate.per_second(noon());
+        assert!((0.85..1.0).contains(&per_second), "{per_second}");
+    }
+
+    #[test]
     fn the_forecast_names_the_time_or_says_enough() {
         let Forecast::ExhaustedAt(at) = each(1).forecast(Some(3_600), noon()) else { panic!("enough?") };
         let hour = Duration::from_secs(3_600);

@@ -243,3 +243,6 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,6 +125,7 @@ fn log_not_recorded(problem: &str) {
 #[cfg(test)]
 mod tests {
     use std::{
+        io,
         num::NonZeroU32,
         sync::atomic::{AtomicU32, Ordering},
         time::SystemTime,
@@ -146,8 +147,12 @@ mod tests {
     struct Slow {
         memory: MemoryStore,
         recovery: CancellationToken,
+        is_full: bool,
         asked: AtomicU32,
     }
+
+    /// Eleven calls a day, of which five are made.
+    const SIX_LEFT: Lease = Lease { day: 7, calls: 8, unrecorded: 5, ceiling: NonZeroU32::new(11) };
 
     impl Slow {
         fn asked(&self) -> u32 {
@@ -168,6 +173,9 @@ mod tests {
             self.asked.fetch_add(1, Ordering::SeqCst);
             async move {
                 self.recovery.cancelled().await;
+                if self.is_full {
+                    return Err(CallCounterError::new(io::Error::from(io::ErrorKind::StorageFull)));
+                }
                 self.memory.take(claim).await
             }
             .boxed()
@@ -225,6 +233,47 @@ mod tests {
         assert_eq!(quota.snapshot().day.used, 5_000 + calls);
         let written = CallCounter::read(&*store).await.unwrap().unwrap().latest().spent;
         assert!((5_000 + calls..=5_008 + calls).contains(&written), "{written} for {calls} calls");
+    }
+
+    fn write(store: &Arc<Slow>) -> PendingLease {
+        PendingLease::begin(Arc::clone(store) as Arc<dyn CallCounter>, SIX_LEFT)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_ends_in_time_brings_the_calls_that_the_store_grants() {
+        for is_full in [false, true] {
+            let store = Arc::new(Slow { is_full, ..Slow::default() });
+            store.recovery.cancel();
+            match write(&store).end().await {
+                LeaseOutcome::Done { lease, spent } if !is_full => {
+                    assert_eq!((lease, spent), (Lease { calls: 6, ..SIX_LEFT }, 11));
+                }
+                LeaseOutcome::Failed { lease } if is_full => assert_eq!(lease, SIX_LEFT),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_did_not_wait_for_a_late_write_are_not_made_a_second_time_when_it_ends() {
+        for is_full in [false, true] {
+            let store = Arc::new(Slow { is_full, ..Slow::default() });
+            let mut write = write(&store);
+            for released in [Some(SIX_LEFT), None] {
+                assert!(matches!(write.end().await, LeaseOutcome::NotYet));
+                assert_eq!(write.release_early(), released);
+            }
+            store.recovery.cancel();
+            tokio::time::sleep(PATIENCE).await;
+            let ended = Lease { calls: 0, ..SIX_LEFT };
+            match write.end().await {
+                LeaseOutcome::Done { lease, spent } if !is_full => {
+                    assert_eq!((lease, spent), (Lease { unrecorded: 11, ..ended }, 11));
+                }
+                LeaseOutcome::Failed { lease } if is_full => assert_eq!(lease, ended),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

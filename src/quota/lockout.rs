@@ -268,6 +268,29 @@ mod tests {
     }
 
     #[test]
+    fn a_doubtful_quota_exceeded_is_one_of_the_first_five_minutes_and_costs_a_jittered_minute() {
+        for (seconds, count, costs) in [
+            (0, NearLimit, DOUBTFUL + JITTER / 2),
+            (299, FarBelowLimit, DOUBTFUL + JITTER / 2),
+            (300, FarBelowLimit, BACKOFF.pause(0) + JITTER / 2),
+            (300, NearLimit, Duration::from_secs(86_100) + JITTER / 2),
+        ] {
+            let (mut lockout, now) = (UpstreamLockout::default(), at(1, seconds));
+            lockout.exceeded(now, count, 0.5);
+            assert_eq!(lockout.check(now), Err(costs), "{seconds} s after midnight, {count:?}");
+        }
+    }
+
+    #[test]
+    fn a_quota_exceeded_at_the_moment_when_the_probe_is_due_begins_a_longer_pause() {
+        let mut lockout = UpstreamLockout::default();
+        lockout.exceeded(at(0, 2 * HOUR), FarBelowLimit, 0.0);
+        let due = at(0, 3 * HOUR);
+        lockout.exceeded(due, FarBelowLimit, 0.0);
+        assert_eq!(lockout.check(due), Err(BACKOFF.pause(1)));
+    }
+
+    #[test]
     fn responses_to_calls_sent_earlier_change_nothing() {
         let mut lockout = UpstreamLockout::default();
         lockout.exceeded(at(0, 80_000), FarBelowLimit, 0.0);

@@ -236,6 +236,8 @@ impl QuotaDay {
 #[cfg(test)]
 mod exceeded_tests;
 #[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
 mod lease_tests;
 #[cfg(test)]
 mod limit_tests;

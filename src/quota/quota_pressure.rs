@@ -73,12 +73,22 @@ mod tests {
     async fn a_computed_value_is_used_for_a_second() {
         let (cell, start) = (ScarcityCell::new(), Instant::now());
         assert_eq!(cell.get(start), None);
-        for quota_pressure in
-            [QuotaPressure::Normal, QuotaPressure::Delayed { factor: 1.5 }, QuotaPressure::Stopped]
-        {
-            cell.set(quota_pressure, start);
+        for quota_pressure in [
+            QuotaPressure::Normal,
+            QuotaPressure::Delayed { factor: 1.0 },
+            QuotaPressure::Delayed { factor: 1.5 },
+            QuotaPressure::Stopped,
+        ] {
+            assert_eq!(cell.set(quota_pressure, start), quota_pressure);
             assert_eq!(cell.get(start + Duration::from_millis(999)), Some(quota_pressure));
             assert_eq!(cell.get(start + VALID_FOR), None);
         }
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_value_that_has_expired_is_computed_again_at_once() {
+        let (cell, start) = (ScarcityCell::new(), Instant::now());
+        cell.set(QuotaPressure::Stopped, start);
+        cell.expire();
+        assert_eq!(cell.get(start), None);
     }
 }

@@ -84,19 +84,20 @@ impl SharedDay {
     /// A response carried this `Date`. Logs once when the upstream's clock begins to differ from ours.
     pub(super) fn observe(&self, date: SystemTime) {
         let (ours, at) = (self.clock.now(), Instant::now());
-        let (before, after) = {
+        let differs = {
             let mut day = self.day();
             let before = day.upstream_clock.skew(ours, at);
             day.upstream_clock.observe(date, ours, at);
             let after = day.upstream_clock.skew(ours, at);
-            if before.is_none() && !after.is_none() {
+            let differs = (before.is_none() && !after.is_none()).then_some(after);
+            if differs.is_some() {
                 let now = day.upstream_clock.now(ours, at);
                 day.quota_day.correct_to(now);
             }
-            (before, after)
+            differs
         };
-        if before.is_none() && !after.is_none() {
-            let ahead_seconds = after.ahead_seconds();
+        if let Some(skew) = differs {
+            let ahead_seconds = skew.ahead_seconds();
             tracing::warn!(
                 ahead_seconds,
                 "the upstream's clock differs from ours, the quota day follows the upstream's; check this host's clock"

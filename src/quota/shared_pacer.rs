@@ -98,3 +98,82 @@ impl Drop for QueuedCall<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const ONE: Option<NonZeroU32> = NonZeroU32::new(1);
+    /// Between two calls of such a rate.
+    const SPACING: Duration = Duration::from_millis(1_050);
+
+    fn shared(max_wait: Duration) -> Arc<SharedPacer> {
+        Arc::new(SharedPacer::new(Pacer::new(ONE, max_wait, Instant::now())))
+    }
+
+    /// A call that waits for its turn, and then how long it has waited.
+    fn waits(shared: &Arc<SharedPacer>) -> JoinHandle<(Result<(), QueueFull>, Duration)> {
+        let (shared, arrived) = (Arc::clone(shared), Instant::now());
+        tokio::spawn(async move {
+            let turn = shared.turn(Priority::Miss, arrived).await;
+            (turn.map(|ticket| shared.turn_over(|pacer, now| pacer.ended(ticket, now))), arrived.elapsed())
+        })
+    }
+
+    async fn until_one_waits(shared: &SharedPacer) {
+        while shared.with(|pacer, _now| pacer.waiting()) == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_waits_for_its_turn_and_no_longer_than_the_longest_wait() {
+        let shared = shared(SPACING);
+        assert_eq!(waits(&shared).await.unwrap(), (Ok(()), Duration::ZERO));
+        let second = waits(&shared);
+        until_one_waits(&shared).await;
+        let full = QueueFull { wait: SPACING * 2 };
+        assert_eq!(waits(&shared).await.unwrap(), (Err(full), Duration::ZERO));
+        assert_eq!(second.await.unwrap(), (Ok(()), SPACING), "just as long");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_held_back_while_it_waits_is_refused_when_its_turn_had_come() {
+        let shared = shared(SPACING * 2);
+        assert_eq!(waits(&shared).await.unwrap().0, Ok(()));
+        let second = waits(&shared);
+        until_one_waits(&shared).await;
+        shared.with(|pacer, now| pacer.hold_until(now + SPACING * 3));
+        assert_eq!(second.await.unwrap(), (Err(QueueFull { wait: SPACING * 2 }), SPACING));
+        assert_eq!(shared.with(|pacer, _now| pacer.waiting()), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_a_call_that_is_connecting_the_next_one_waits_until_that_is_sent_or_its_time_is_up() {
+        let shared = shared(SPACING * 4);
+        let first = shared.turn(Priority::Miss, Instant::now()).await.unwrap();
+        let second = waits(&shared);
+        tokio::time::sleep(SPACING * 2).await;
+        assert!(!second.is_finished());
+        shared.turn_over(|pacer, now| pacer.ended(first, now));
+        assert_eq!(second.await.unwrap(), (Ok(()), SPACING * 3));
+        tokio::time::sleep(SPACING).await;
+        let _never_sent = shared.turn(Priority::Miss, Instant::now()).await.unwrap();
+        assert_eq!(waits(&shared).await.unwrap(), (Err(QueueFull { wait: SPACING * 4 }), SPACING * 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_limits_hold_for_the_next_call() {
+        let shared = shared(SPACING * 4);
+        assert_eq!(waits(&shared).await.unwrap().0, Ok(()));
+        shared.set_limits(NonZeroU32::new(2), SPACING / 2);
+        assert_eq!(waits(&shared).await.unwrap().0, Err(QueueFull { wait: SPACING }));
+        tokio::time::sleep(SPACING).await;
+        assert_eq!(waits(&shared).await.unwrap(), (Ok(()), Duration::ZERO));
+        assert_eq!(waits(&shared).await.unwrap(), (Ok(()), SPACING / 2));
+    }
+}

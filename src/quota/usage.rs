@@ -253,3 +253,6 @@ impl UsageByDay {
         Some(change)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,8 @@ fn a_wait_longer_than_max_wait_is_refused_at_once() {
     let places = std::iter::from_fn(|| pacer.reserve(Priority::Miss, start).ok()).count();
     assert_eq!(places, 20, "the first leaves at once, the twentieth after 4.9875 s");
     assert_eq!(pacer.reserve(Priority::Miss, start), Err(QueueFull { wait: SPACING * 20 }));
+    pacer.set_limits(FOUR, SPACING * 20);
+    assert!(pacer.reserve(Priority::Miss, start).is_ok(), "it may wait just as long");
 }
 
 #[test]
@@ -43,7 +45,8 @@ fn a_call_that_gives_up_lets_later_calls_move_up() {
     leave(&mut pacer, start);
     let [first, second] = [(); 2].map(|()| pacer.reserve(Priority::Miss, start).unwrap());
     assert_eq!(pacer.take(second, start), Admission::NotBefore(start + SPACING * 2));
-    pacer.give_back(first);
+    assert!(pacer.give_back(first));
+    assert!(!pacer.give_back(first), "nobody moves up a second time");
     assert_eq!(pacer.take(second, start), Admission::NotBefore(start + SPACING));
     assert_eq!(pacer.waiting(), 1);
 }
@@ -60,6 +63,48 @@ fn a_throttled_response_halves_the_rate_once_and_accepted_calls_restore_it() {
     (0..8).for_each(|_| pacer.accepted());
     let third = leave(&mut pacer, second);
     assert_eq!(leave(&mut pacer, second) - third, SPACING);
+}
+
+#[test]
+fn each_accepted_call_takes_back_an_eighth_of_the_slowing() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
+    pacer.throttled(start);
+    for eighths in [16, 15, 14] {
+        assert_eq!(pacer.interval * 8, SPACING * eighths);
+        pacer.accepted();
+    }
+}
+
+#[test]
+fn a_throttled_response_to_a_call_that_was_under_way_begins_the_pause_again() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
+    pacer.throttled(start);
+    let later = start + WINDOW / 2;
+    pacer.throttled(later);
+    assert_eq!(pacer.wait(Priority::Miss, later), WINDOW + JITTER);
+    assert_eq!(pacer.interval, SPACING * 2, "the rate is halved once");
+}
+
+#[test]
+fn the_calls_of_the_last_second_are_those_that_were_sent_in_it() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
+    assert_eq!(pacer.used(start), 0);
+    for _ in 0..3 {
+        leave(&mut pacer, start);
+    }
+    let last = start + SPACING * 2;
+    for (now, used) in [
+        (last, 3),
+        (start + WINDOW - JITTER, 3),
+        (start + WINDOW, 2),
+        (last + WINDOW - JITTER, 1),
+        (last + WINDOW, 0),
+    ] {
+        assert_eq!(pacer.used(now), used, "{:?}", now - start);
+    }
 }
 
 #[test]
@@ -143,6 +188,7 @@ fn a_call_that_is_still_connecting_keeps_the_next_one_back_and_the_interval_coun
     let mut pacer = Pacer::new(FOUR, FIVE_SECONDS, start);
     let [first, second, third] = [(); 3].map(|()| pacer.reserve(Priority::Miss, start).unwrap());
     assert_eq!(pacer.take(first, start), Admission::Go);
+    assert_eq!(pacer.wait(Priority::Miss, start), SPACING * 3, "behind the other two");
     let connected = start + SPACING * 3;
     assert_eq!(pacer.take(second, connected), Admission::AfterConnecting);
     assert_eq!(pacer.sent(connected), Connecting::Over);

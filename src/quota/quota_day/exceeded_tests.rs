@@ -58,6 +58,20 @@ fn a_probe_that_is_refused_too_changes_nothing_and_one_that_is_accepted_takes_it
 }
 
 #[test]
+fn a_probe_that_was_sent_and_not_answered_is_repeated_after_its_pause_and_another_call_changes_nothing() {
+    let noon = at(0, 12, 0);
+    let mut day = QuotaDay::new(limits(10_000), Backing::Memory, 4_000, noon);
+    day.exceeded(noon, 0.0);
+    let first = at(0, 13, 0);
+    let probe = probe(&mut day, first);
+    day.inconclusive(Reservation { kind: CallKind::Regular, ..probe }, first);
+    assert!(day.check(COLD, first + DAY / 24).is_err(), "the probe is under way");
+    day.inconclusive(probe, first);
+    assert_eq!(day.check(COLD, first), Err(DailyQuotaExhausted { retry_in: DAY / 24 }));
+    assert_eq!(day.check(COLD, first + DAY / 24), Ok(CallKind::Probe));
+}
+
+#[test]
 fn a_quota_exceeded_just_after_midnight_may_be_yesterday_s_and_says_nothing() {
     let now = at(1, 0, 20);
     let mut day = QuotaDay::new(limits(10_000), Backing::Memory, 12, now);

@@ -188,6 +188,16 @@ fn a_midnight_to_a_day_that_a_wrong_clock_has_shown_before_does_not_count_today_
     assert_eq!(budget.today(at(1, 0, 0)).used, 3);
 }
 
+#[test]
+fn a_clock_that_turns_out_to_be_a_day_behind_makes_no_midnight() {
+    let mut budget = budget(10_000, at(1, 0, 0));
+    for (now, calls) in [(at(1, 0, 0), 2), (at(0, 12, 0), 3)] {
+        (0..calls).for_each(|_| count(&mut budget, now).unwrap());
+    }
+    budget.correct_to(at(1, 12, 0));
+    assert_eq!(budget.today(at(1, 12, 0)).used, 5, "the last three were made on this day too");
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Call,
