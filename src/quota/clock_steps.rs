@@ -8,10 +8,7 @@ use super::{
     day::DAY,
     test_host::{HOUR, Host, MINUTE, answered_at, day, refused},
 };
-use crate::{
-    report::testing::good,
-    report::{Exchange, Fetched, Reason},
-};
+use crate::report::{Exchange, Fetched, Reason, testing::good};
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_steps_over_midnight_and_back_keeps_today_s_count() {

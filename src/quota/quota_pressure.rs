@@ -84,6 +84,7 @@ mod tests {
             assert_eq!(cell.get(start + VALID_FOR), None);
         }
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_value_that_has_expired_is_computed_again_at_once() {
         let (cell, start) = (ScarcityCell::new(), Instant::now());
