@@ -186,7 +186,7 @@ where
 /// What hyper lets pass.
 ///
 /// # Errors
-/// 431 for a head of more than `MAX_HEAD`, which hyper takes if its end comes with the bytes before that. 400 unless an
+/// 431 (RFC 6585 §5) for a head of more than `MAX_HEAD`, which hyper takes if its end comes with the bytes before. 400 unless an
 /// HTTP/1.1 request has exactly one `Host` (RFC 9112 §3.2): with two, this server and one in front of it could each use a
 /// different one.
 fn check<B>(request: &Request<B>) -> Result<(), StatusCode> {
