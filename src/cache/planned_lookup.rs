@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::{
     Entry, Lookup, Patience, Refresh, RefreshWaiting, ReportCache, Served, ServedFrom,
-    copy_cell::PlannedCopy,
     entry::EntrySource,
     next_check::{NextCheck, Scheduled},
     plan::RefreshPlan,
@@ -91,8 +90,8 @@ impl ReportCache {
     /// The plan, if it decides on this entry: not on a negative answer, and not with fixed lifetimes.
     pub(super) fn planned<'a>(&'a self, entry: &'a Entry) -> Option<PlannedEntry<'a>> {
         let (plan, copy) = (self.plan.as_ref()?, entry.copy()?);
-        let PlannedCopy { cell, check, .. } = copy;
-        Some(PlannedEntry { plan, copy: cell.get(), check, generated_at: copy.generated_at() })
+        let (check, generated_at) = (&copy.check, copy.generated_at());
+        Some(PlannedEntry { plan, copy: copy.cell.get(), check, generated_at })
     }
 
     /// Looks up an entry to which the refresh rule has to be applied. `None`: its age decides, since no plan does, or it is

@@ -214,7 +214,7 @@ impl FleetQuota {
     ) -> Result<FleetTurn, FleetDenial> {
         let spent = self.membership.told_on(call.day);
         let offline = self.membership.offline_on(call.day);
-        let limits = FleetLimits { replicas: self.replicas(), ..self.limits() };
+        let limits = self.present_limits();
         if offline >= limits.day_share(spent) {
             return Err(FleetDenial::DayClosed(None));
         }
@@ -231,7 +231,7 @@ impl FleetQuota {
 
     /// How long a call waits for the next place of this replica's own share of the second.
     fn own_place(&self, horizon: Duration) -> Result<Duration, FleetDenial> {
-        let limits = FleetLimits { replicas: self.replicas(), ..self.limits() };
+        let limits = self.present_limits();
         self.view().offline.take(limits, horizon, Instant::now()).map_err(FleetDenial::Late)
     }
 
@@ -271,7 +271,7 @@ impl FleetQuota {
 
     /// What this replica may do without the store on this day.
     pub(super) fn share(&self, day: u64) -> FleetShare {
-        let limits = FleetLimits { replicas: self.replicas(), ..self.limits() };
+        let limits = self.present_limits();
         FleetShare {
             backing: if self.membership.is_away() { FleetBacking::Offline } else { FleetBacking::Shared },
             replicas: limits.replicas,
@@ -281,11 +281,12 @@ impl FleetQuota {
         }
     }
 
-    /// The replicas that share the calls: those configured, or more if more are seen.
-    fn replicas(&self) -> NonZeroU32 {
-        let seen = u32::try_from(self.membership.replicas_seen()).ok();
-        let configured = self.limits().replicas;
-        seen.and_then(NonZeroU32::new).map_or(configured, |seen| seen.max(configured))
+    /// The limits for the replicas that the store knew last, and at least for those that are configured.
+    fn present_limits(&self) -> FleetLimits {
+        let limits = self.limits();
+        let seen = u32::try_from(self.membership.replicas_seen()).ok().and_then(NonZeroU32::new);
+        let replicas = seen.map_or(limits.replicas, |seen| seen.max(limits.replicas));
+        FleetLimits { replicas, ..limits }
     }
 
     fn limits(&self) -> FleetLimits {

@@ -7,8 +7,7 @@ use super::{
     *,
 };
 use crate::{
-    report::testing::good,
-    report::{Fetched, Reason, UpstreamFailure, UpstreamLimit},
+    report::{Fetched, Reason, UpstreamFailure, UpstreamLimit, testing::good},
     shared::{MemberAbout, Membership, MembershipOptions, MemorySharedStore, SharedStore},
     state::{CallClaim, CallGrant, DayStatus, MemoryStore},
     telemetry::Metrics,
