@@ -9,7 +9,8 @@ use crate::{
     state::FileStore,
 };
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+/// Of an access token.
+const LIFETIME: Duration = Duration::from_mins(10);
 const OK: Result<StatusCode, Cause> = Ok(StatusCode::OK);
 
 #[tokio::test(start_paused = true)]
@@ -50,7 +51,7 @@ async fn only_an_answer_that_was_never_written_can_be_lost_by_a_kill() {
         (Point::AfterAnswer, true),
     ] {
         let trap = Trap::default();
-        let place = Place::with(options(RefreshTokenPolicy::Rotating, HOUR), trap.clone()).watched();
+        let place = Place::with(options(RefreshTokenPolicy::Rotating, LIFETIME), trap.clone()).watched();
         let process = place.start().await;
         assert_eq!(process.ask().await, OK);
         trap.set(point);
@@ -69,7 +70,7 @@ async fn only_an_answer_that_was_never_written_can_be_lost_by_a_kill() {
             place.seed(&place.vendor.issue_refresh_token());
             pass(Duration::from_secs(5)).await;
         }
-        pass(HOUR * 2).await;
+        pass(LIFETIME * 2).await;
         assert_eq!((process.ask().await, process.state()), (OK, "valid"), "{point:?}");
     }
 }
