@@ -224,3 +224,50 @@ impl From<TokenError> for DeviceError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(user_code: &str, verification_uri: &str) -> Result<DeviceCodes, DeviceError> {
+        DeviceCodes::try_from(CodesBody {
+            device_code: "hush".to_owned(),
+            user_code: user_code.to_owned(),
+            verification_uri: verification_uri.to_owned(),
+            verification_uri_complete: None,
+            expires_in: 600,
+            interval: None,
+        })
+    }
+
+    #[test]
+    fn a_code_is_short_and_can_be_shown_on_a_terminal() {
+        for (code, is_shown) in [
+            ("ABCD-EFGH", true),
+            ("ABCD EFGH", true),
+            ("", false),
+            ("ABCD\u{1b}[2J", false),
+            ("ABCD\u{200b}", false),
+            (&"A".repeat(LONGEST_CODE), true),
+            (&"A".repeat(LONGEST_CODE + 1), false),
+        ] {
+            assert_eq!(codes(code, "https://login.example").is_ok(), is_shown, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_one_of_the_web_and_not_long() {
+        let of_length = |length: usize| format!("https://login.example/{}", "a".repeat(length - 22));
+        for (address, is_shown) in [
+            ("https://login.example/activate", true),
+            ("http://127.0.0.1:8080", true),
+            ("login.example", false),
+            ("ftp://login.example", false),
+            ("", false),
+            (&of_length(LONGEST_ADDRESS), true),
+            (&of_length(LONGEST_ADDRESS + 1), false),
+        ] {
+            assert_eq!(codes("ABCD", address).is_ok(), is_shown, "{address}");
+        }
+    }
+}

@@ -2,7 +2,10 @@
 
 use std::time::SystemTime;
 
-use super::{trap::Trap, *};
+use super::{
+    trap::{Point, Trap},
+    *,
+};
 use crate::{
     simulator::{Fault, Scope},
     state::{StoredAccess, TokenRecord},
@@ -47,10 +50,33 @@ async fn a_renewal_that_another_process_has_overtaken_goes_on_with_the_newer_tok
     let place = Place::with(options(RefreshTokenPolicy::Rotating, DAY), trap.clone());
     let process = place.start().await;
     assert_eq!(process.ask().await, OK);
-    trap.overtake(renewed_elsewhere(&place));
+    trap.overtake(Point::BeforeIntent, renewed_elsewhere(&place));
     pass(DAY * 17 / 20).await;
     assert_eq!((process.tokens.generation(), place.vendor.token_calls()), (2, 1), "nothing was asked for");
     assert_eq!((process.ask().await, process.state(), process.last_error()), (OK, "valid", String::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_that_another_process_has_replaced_meanwhile_is_not_taken_for_dead() {
+    let place = Place::with(options(RefreshTokenPolicy::Rotating, DAY), MemoryStore::default());
+    let process = place.start().await;
+    assert_eq!(process.ask().await, OK);
+    place.vendor.inject(Fault::Latency(Duration::from_secs(1)), Scope::TokenCalls);
+    place.vendor.revoke_refresh_tokens();
+    place.vendor.revoke_access_tokens();
+    let asking = process.ask_meanwhile();
+    let stored = loop {
+        pass(Duration::from_millis(100)).await;
+        match place.store.read().await.unwrap() {
+            Some(stored) if stored.record.intent.is_some() => break stored,
+            Some(_) | None => {}
+        }
+    };
+    place.store.compare_and_set(Some(stored.version), &renewed_elsewhere(&place)).await.unwrap();
+    assert!(asking.await.unwrap().is_ok(), "a 401");
+    assert_eq!(process.ask().await, OK, "with the other process's token");
+    assert_eq!((process.state(), process.last_error()), ("valid", String::new()));
+    assert_eq!((process.tokens.generation(), place.vendor.token_calls()), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]

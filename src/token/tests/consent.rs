@@ -1,7 +1,9 @@
 //! The device flow: a person decides, and is waited for politely.
 
+use tokio::time::Instant;
+
 use super::*;
-use crate::simulator::{DEVICE_AUTHORIZE_PATH, Decision, Fault, Limit, Scope};
+use crate::simulator::{BodyShape, DEVICE_AUTHORIZE_PATH, Decision, Fault, Limit, Scope};
 
 fn flow(vendor: &Simulator, secret: Option<&str>) -> DeviceFlow {
     let endpoint = |path: &str| {
@@ -29,6 +31,7 @@ async fn an_approval_brings_a_pair_that_works_with_and_without_a_client_secret()
         let (consent, ()) = tokio::join!(waiting, deciding);
         let record = consent.unwrap().record;
         assert_eq!(record.refresh_token.expose_secret(), place.vendor.refresh_token());
+        assert!(record.access.is_some(), "which is used first");
         assert!(place.vendor.token_calls() <= 13, "each 5 s, and never too fast");
         place.inbox().leave(&record).await.unwrap();
         let process = place.start().await;
@@ -47,6 +50,19 @@ async fn each_way_to_no_consent_is_told_apart() {
 
     let codes = flow.begin().await.unwrap();
     assert!(matches!(flow.wait(&codes).await, Err(DeviceError::Expired)), "nobody came");
+
+    let (mut codes, begun) = (flow.begin().await.unwrap(), Instant::now());
+    let lifetime = codes.lifetime;
+    codes.lifetime *= 2;
+    assert!(matches!(flow.wait(&codes).await, Err(DeviceError::Expired)), "the server says so");
+    assert!(begun.elapsed() < lifetime + Duration::from_secs(10), "{:?}", begun.elapsed());
+
+    let codes = flow.begin().await.unwrap();
+    let forbidden = Fault::Status { status: StatusCode::FORBIDDEN, shape: BodyShape::Gateway };
+    place.vendor.inject(forbidden, Scope::TokenCalls);
+    let error = flow.wait(&codes).await.unwrap_err().to_string();
+    assert_eq!(error, "the token endpoint answered 403");
+    place.vendor.clear_faults();
 
     let unknown = Client { id: "unknown".to_owned(), secret: None };
     let stranger = DeviceFlow { client: unknown, ..self::flow(&place.vendor, None) };
@@ -103,4 +119,20 @@ async fn a_retry_after_is_waited_for_and_a_login_still_gets_there() {
     let (consent, ()) = tokio::join!(flow.wait(&codes), mending);
     assert!(consent.is_ok(), "{consent:?}");
     assert_eq!(place.vendor.token_calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authorization_server_that_is_down_for_a_while_is_waited_for() {
+    let place = Place::new(RefreshTokenPolicy::Rotating);
+    let flow = flow(&place.vendor, None);
+    let codes = flow.begin().await.unwrap();
+    let down = Fault::Status { status: StatusCode::INTERNAL_SERVER_ERROR, shape: BodyShape::Object };
+    place.vendor.inject(down, Scope::TokenCalls);
+    let mending = async {
+        pass(Duration::from_secs(60)).await;
+        place.vendor.clear_faults();
+        place.vendor.decide(&codes.user_code, Decision::Approve);
+    };
+    let (consent, ()) = tokio::join!(flow.wait(&codes), mending);
+    assert!(consent.is_ok(), "{consent:?}");
 }

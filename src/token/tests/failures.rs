@@ -2,7 +2,10 @@
 
 use std::time::SystemTime;
 
-use super::{trap::Trap, *};
+use super::{
+    trap::{Point, Trap},
+    *,
+};
 use crate::{
     simulator::{BodyShape, Fault, Limit, Scope},
     state::{StoredAccess, TokenRecord},
@@ -157,7 +160,7 @@ async fn a_login_or_a_seed_that_another_writer_overtakes_at_the_start_is_not_los
         if let Some(left) = left {
             place.inbox().leave(&TokenRecord::new(left.into())).await.unwrap();
         }
-        trap.overtake(TokenRecord::new("theirs".into()));
+        trap.overtake(Point::BeforeAnswer, TokenRecord::new("theirs".into()));
         let _process = place.start().await;
         let seed = place.vendor.refresh_token();
         assert_eq!(place.refresh_token().await, left.unwrap_or(&seed));

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod consent;
+mod current;
 mod failures;
 mod fleet;
 mod happy_path;
@@ -11,6 +12,7 @@ mod rotation;
 mod trap;
 mod unauthorized;
 mod vendor;
+mod writing;
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! A store in which a process dies at a named point of a renewal, whose disk is full for a while, or that another writes to.
+//! A store in which a process dies at a named point of a renewal, whose disk is full for a while, whose answer is lost, or that
+//! another writes to.
 
 use std::{
     io,
@@ -14,7 +15,7 @@ use crate::state::{
     Durability, MemoryStore, Stored, Swap, TokenRecord, TokenStore, TokenStoreError, Version,
 };
 
-/// Where a process dies.
+/// Where a process dies, or something else happens to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Point {
     BeforeIntent,
@@ -31,7 +32,10 @@ enum Mode {
     Unreadable,
     DeadlyAt(Point),
     Dead,
-    Overtaken(Box<TokenRecord>),
+    /// At `BeforeIntent` or `BeforeAnswer`.
+    OvertakenAt(Point, Box<TokenRecord>),
+    /// At `AfterIntent` or `AfterAnswer`: it is written, and the writer is told that it is not.
+    SilentAt(Point),
 }
 
 /// Clones are the same store.
@@ -64,9 +68,14 @@ impl Trap {
         self.reads.load(Ordering::SeqCst)
     }
 
-    /// Before the next writer another one writes this.
-    pub(super) fn overtake(&self, record: TokenRecord) {
-        *self.mode() = Mode::Overtaken(Box::new(record));
+    /// At this point another process writes this.
+    pub(super) fn overtake(&self, point: Point, record: TokenRecord) {
+        *self.mode() = Mode::OvertakenAt(point, Box::new(record));
+    }
+
+    /// Of what is written before this point one writer does not learn that it was.
+    pub(super) fn silence(&self, point: Point) {
+        *self.mode() = Mode::SilentAt(point);
     }
 
     pub(super) fn has_sprung(&self) -> bool {
@@ -116,9 +125,10 @@ impl TokenStore for Trap {
                 *mode = Mode::Dead;
                 (Some(Box::new(new.clone())), true)
             }
-            Mode::Overtaken(theirs) => (Some(theirs), false),
+            Mode::OvertakenAt(point, theirs) if point == here => (Some(theirs), false),
+            Mode::SilentAt(point) if point == after => (Some(Box::new(new.clone())), true),
             Mode::Sound => (None, false),
-            same @ (Mode::DeadlyAt(_) | Mode::Unreadable) => {
+            same @ (Mode::DeadlyAt(_) | Mode::OvertakenAt(..) | Mode::SilentAt(_) | Mode::Unreadable) => {
                 *mode = same;
                 (None, false)
             }
