@@ -231,6 +231,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_seed_that_could_not_be_stored_comes_again_after_the_interval() {
+        let mut inputs = RefreshTokenInputs::new(None, None, None);
+        let start = Instant::now();
+        assert_eq!(inputs.put_back_for(start), None);
+        inputs.again(NewRefreshToken::Seed("again".into()));
+        assert_eq!(inputs.put_back_for(start), Some(WATCH_INTERVAL));
+        let NewRefreshToken::Seed(seed) = inputs.next().await else { panic!("no login") };
+        assert_eq!((seed.expose_secret(), start.elapsed()), ("again", WATCH_INTERVAL));
+        assert_eq!(inputs.put_back_for(start), None);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_look_at_the_inbox_costs_no_read_of_the_file() {
         let dir = tempfile::tempdir().unwrap();
         for round in 0..20 {

@@ -75,8 +75,8 @@ mod tests {
         let mut now = Instant::now();
         let mut backoff = RenewalBackoff::default();
         let mut renewals = 0;
-        // Every other call of each minute is refused, for a day.
-        for _ in 0..24 * 60 {
+        // Every other call of each minute is refused, for a day less half an hour: the last pause is not over.
+        for _ in 0..24 * 60 - 30 {
             backoff.refused(now);
             if backoff.allows(now) {
                 backoff.renewed(now);
@@ -86,11 +86,17 @@ mod tests {
             now += MINUTE;
         }
         assert!(renewals < 32, "{renewals}");
-        now += STEADY_AFTER;
+        // The last good answer was a minute ago.
+        now += 9 * MINUTE - Duration::from_secs(1);
+        backoff.refused(now);
+        assert!(!backoff.allows(now), "a second too early");
+        backoff.accepted(now);
+        now += 10 * MINUTE;
+        assert!(!backoff.allows(now));
         backoff.refused(now);
         assert!(backoff.allows(now), "another revocation, another renewal");
         backoff.renewed(now);
-        backoff.refused(now + 2 * STEADY_AFTER);
+        backoff.refused(now + 20 * MINUTE);
         assert!(!backoff.allows(now + MINUTE / 2), "silence proves nothing");
     }
 }

@@ -128,3 +128,34 @@ impl RenewalState {
         let _in_time = timeout_at(until, settled).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn waited(state: &RenewalState, generation: u64) -> Duration {
+        let begun = Instant::now();
+        state.newer_than(generation).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_refused_an_older_token_goes_on_at_once_though_a_renewal_is_running() {
+        let state = RenewalState::new();
+        state.set_generation(2);
+        state.enter(RenewalPhase::Renewing, Instant::now());
+        assert_eq!(waited(&state, 1).await, Duration::ZERO);
+        assert_eq!(waited(&state, 2).await, MAX_WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_renewal_that_begins_too_late() {
+        let state = RenewalState::new();
+        state.enter(RenewalPhase::Resting, Instant::now() + MAX_WAIT);
+        assert_eq!(waited(&state, 0).await, MAX_WAIT);
+        state.enter(RenewalPhase::Resting, Instant::now() + MAX_WAIT + Duration::from_millis(1));
+        assert_eq!(waited(&state, 0).await, Duration::ZERO);
+        state.enter(RenewalPhase::Dead, Instant::now());
+        assert_eq!(waited(&state, 0).await, Duration::ZERO);
+    }
+}

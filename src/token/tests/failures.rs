@@ -169,6 +169,23 @@ async fn a_login_or_a_seed_that_another_writer_overtakes_at_the_start_is_not_los
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_seed_that_cannot_be_stored_yet_is_tried_again_until_it_can() {
+    let trap = Trap::default();
+    let place = Place::with(options(RefreshTokenPolicy::LongLived, DAY), trap.clone()).watched();
+    let process = place.start().await;
+    assert_eq!(process.ask().await, OK);
+    trap.fill();
+    let seed = place.vendor.issue_refresh_token();
+    place.seed(&seed);
+    pass(MINUTE).await;
+    assert!(process.last_error().starts_with("state.dir: "), "{}", process.last_error());
+    assert_eq!((process.ask().await, process.tokens.generation()), (OK, 1), "the old one goes on");
+    trap.mend();
+    pass(Duration::from_secs(5)).await;
+    assert_eq!((place.refresh_token().await, process.last_error()), (seed, String::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_place_to_write_the_answer_nothing_is_asked() {
     let trap = Trap::default();
     let place = Place::with(Options::default(), trap.clone());
