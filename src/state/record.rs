@@ -29,6 +29,8 @@ pub struct TokenRecord {
     pub intent: Option<SystemTime>,
     /// Who has begun it; `None`: this replica shares no token.
     pub intent_owner: Option<IntentOwner>,
+    /// In a fleet: whether the token endpoint has said that the refresh token is invalid.
+    pub is_refused: bool,
     /// The configured refresh token when this record was made: only a different one replaces the record.
     pub seed: Option<Fingerprint>,
     /// The refresh token that was last taken from the inbox.
@@ -89,6 +91,8 @@ struct TokenFields {
     // These are of a fleet only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     intent_owner: Option<IntentOwner>,
+    #[serde(default, skip_serializing_if = "is_not")]
+    is_refused: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former: Vec<Fingerprint>,
     #[serde(default, skip_serializing_if = "is_outside")]
@@ -116,6 +120,7 @@ impl TokenRecord {
             seed: None,
             login_fingerprint: None,
             intent_owner: None,
+            is_refused: false,
             former: Vec::new(),
             fleet: FleetPosition::default(),
         }
@@ -137,6 +142,7 @@ impl TokenRecord {
             seed: seed.clone(),
             login_fingerprint: login_fingerprint.clone(),
             intent_owner: self.intent_owner,
+            is_refused: self.is_refused,
             former: self.former.clone(),
             fleet: self.fleet,
         };
@@ -156,6 +162,7 @@ impl TokenRecord {
             seed,
             login_fingerprint,
             intent_owner,
+            is_refused,
             former,
             fleet,
         } = parse(bytes)?;
@@ -178,6 +185,7 @@ impl TokenRecord {
             seed,
             login_fingerprint,
             intent_owner,
+            is_refused,
             former,
             fleet,
         };
@@ -206,6 +214,11 @@ impl Fingerprint {
         let hash = digest(&SHA256, secret.expose_secret().as_bytes());
         Self(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     }
+}
+
+/// For serde, which passes a reference.
+fn is_not(value: &bool) -> bool {
+    !*value
 }
 
 fn is_outside(fleet: &FleetPosition) -> bool {
@@ -254,6 +267,7 @@ mod tests {
             seed: Some(seed.clone()),
             replaced: vec!["hush-new".into(), "hush-old".into()],
             intent_owner: Some(IntentOwner(u64::MAX)),
+            is_refused: true,
             former: vec![Fingerprint::of(&"hush-former".into())],
             fleet: FleetPosition { version: 9, generation: 4, ..FleetPosition::default() },
             ..TokenRecord::new("hush-refresh".into())
@@ -268,8 +282,8 @@ mod tests {
         let replaced: Vec<_> = read.replaced.iter().map(SecretString::expose_secret).collect();
         assert_eq!(replaced, ["hush-new", "hush-old"]);
         assert_eq!(
-            (read.intent_owner, &read.former, read.fleet),
-            (record.intent_owner, &record.former, record.fleet)
+            (read.intent_owner, read.is_refused, &read.former, read.fleet),
+            (record.intent_owner, record.is_refused, &record.former, record.fleet)
         );
         assert!(!format!("{read:?}").contains("hush"));
     }

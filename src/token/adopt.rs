@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use super::{
     failed::Failed,
     outcome::by_the_wall_clock,
+    renewal_state::RenewalPhase,
     renewer::{Renewal, Renewer, TokenConsent},
+    token_response::TokenError,
 };
 use crate::state::{Stored, TokenRecord};
 
@@ -43,9 +45,8 @@ impl Renewer {
                 // Otherwise the other process writes again, or this one renews when that is due.
                 if let Ok(Renewal::Adopted | Renewal::Granted) = self.adopt(newer.as_ref()) {
                     self.adopted();
-                } else if let Some(newer) = newer.filter(|newer| self.is_new_consent(&newer.record)) {
-                    tracing::info!("another replica has installed a new refresh token");
-                    self.hold(&newer.record);
+                } else if let Some(newer) = newer {
+                    self.learn(&newer.record);
                 }
             }
             Err(error) => {
@@ -54,6 +55,16 @@ impl Renewer {
                 }
                 self.look_after = Instant::now() + LOOK_AGAIN_AFTER;
             }
+        }
+    }
+
+    /// What another replica has written besides an access token.
+    fn learn(&mut self, record: &TokenRecord) {
+        if self.is_new_consent(record) {
+            tracing::info!("another replica has installed a new refresh token");
+            self.hold(record);
+        } else if self.renewal_state.phase() != RenewalPhase::Dead && self.records.is_refused(record) {
+            self.failed(&Failed::Endpoint(TokenError::InvalidGrant));
         }
     }
 

@@ -42,6 +42,9 @@ impl Renewer {
         {
             return Ok(adopted);
         }
+        if self.records.is_refused(&stored.record) {
+            return Err(Failed::Endpoint(TokenError::InvalidGrant));
+        }
         let client = self.client().await?;
         let claim = match self.records.claim(&stored, self.access_left(Instant::now())).await {
             Ok(claim) => claim,
@@ -117,6 +120,7 @@ impl Renewer {
                 );
                 return Err(Failed::NotYet(NotYet { reason: WaitReason::OwnerMayAnswer, wait: rest }));
             }
+            self.records.give_up().await;
             return Err(Failed::Endpoint(TokenError::InvalidGrant));
         };
         match self.records.replace(Some(version), &restored).await? {

@@ -20,6 +20,7 @@ pub(super) fn renewed(begun: &TokenRecord, grant: TokenResponse) -> (TokenRecord
         access: access.clone().or_else(|| begun.access.clone()),
         rotation,
         intent: None,
+        is_refused: false,
         // The refresh token has worked: no previous one is needed any more.
         replaced: Vec::new(),
         ..begun.clone()

@@ -77,6 +77,20 @@ impl TokenRecords {
         }
     }
 
+    /// The claim's refresh token is invalid, and there is no other.
+    pub(super) async fn give_up(&self) {
+        match self {
+            Self::Own { .. } => {}
+            Self::Fleet(fleet) => fleet.give_up().await,
+        }
+    }
+
+    /// Whether a replica of the fleet has found a moment ago that the record's refresh token is invalid: then this one need
+    /// not ask.
+    pub(super) fn is_refused(&self, record: &TokenRecord) -> bool {
+        self.fleet().is_some_and(|fleet| fleet.is_refused(record))
+    }
+
     /// Writes the answer to the refresh token of `asked`.
     pub(super) async fn keep(
         &mut self,

@@ -236,41 +236,45 @@ impl Renewer {
                 self.schedule.not_yet(now, wait, Jitter::draw());
                 self.rest(RenewalPhase::Resting);
             }
-            Err(error) => {
-                self.metrics.renewal_failed();
-                self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));
-                let phase = match error {
-                    Failed::NoRefreshToken | Failed::Endpoint(TokenError::InvalidGrant) => {
-                        self.schedule.dead(now, Jitter::draw());
-                        tracing::error!(
-                            "cannot renew the access token: {error}; run \"login\", or put a new refresh token into the \
-                             settings; cached reports are still served"
-                        );
-                        RenewalPhase::Dead
-                    }
-                    Failed::RestoredPrevious => {
-                        tracing::error!("{error}; put a valid one into the settings, or run \"login\"");
-                        RenewalPhase::Resting
-                    }
-                    Failed::Endpoint(_)
-                    | Failed::Record(_)
-                    | Failed::Inbox(_)
-                    | Failed::ClientSecret(_)
-                    | Failed::Conflict
-                    | Failed::Paused
-                    | Failed::NotYet(_) => {
-                        self.schedule.failed(now, error.retry_after(), Jitter::draw());
-                        let next_s = (self.schedule.due() - now).as_secs();
-                        tracing::warn!(
-                            next_s,
-                            "token renewal failed, keeping the current token; retrying in {next_s} s: {error}"
-                        );
-                        RenewalPhase::Resting
-                    }
-                };
-                self.rest(phase);
-            }
+            Err(error) => self.failed(&error),
         }
+    }
+
+    /// Puts the next renewal off, for long if only a person can help.
+    pub(super) fn failed(&mut self, error: &Failed) {
+        let now = Instant::now();
+        self.metrics.renewal_failed();
+        self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));
+        let phase = match error {
+            Failed::NoRefreshToken | Failed::Endpoint(TokenError::InvalidGrant) => {
+                self.schedule.dead(now, Jitter::draw());
+                tracing::error!(
+                    "cannot renew the access token: {error}; run \"login\", or put a new refresh token into the \
+                     settings; cached reports are still served"
+                );
+                RenewalPhase::Dead
+            }
+            Failed::RestoredPrevious => {
+                tracing::error!("{error}; put a valid one into the settings, or run \"login\"");
+                RenewalPhase::Resting
+            }
+            Failed::Endpoint(_)
+            | Failed::Record(_)
+            | Failed::Inbox(_)
+            | Failed::ClientSecret(_)
+            | Failed::Conflict
+            | Failed::Paused
+            | Failed::NotYet(_) => {
+                self.schedule.failed(now, error.retry_after(), Jitter::draw());
+                let next_s = (self.schedule.due() - now).as_secs();
+                tracing::warn!(
+                    next_s,
+                    "token renewal failed, keeping the current token; retrying in {next_s} s: {error}"
+                );
+                RenewalPhase::Resting
+            }
+        };
+        self.rest(phase);
     }
 
     fn rest(&self, phase: RenewalPhase) {

@@ -14,6 +14,8 @@ const BACKOFF: Backoff = Backoff::new(SPACING, Duration::from_secs(60));
 const PAUSE_SPREAD: f64 = 0.2;
 /// Between attempts with a refresh token that was refused as invalid, in case the refusal was the vendor's mistake.
 const DEAD_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// The shortest that jitter makes of it.
+pub(super) const SHORTEST_DEAD_PAUSE: Duration = Duration::from_secs(4 * 60);
 /// The share of a lifetime after which a token is renewed, and how far jitter moves that: replicas that started together
 /// must not renew at the same time.
 const RENEW_AT: f64 = 0.8;
@@ -157,11 +159,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_lets_others_go_first_looks_again_within_two_seconds_of_their_time() {
+        let (now, wait) = (Instant::now(), Duration::from_secs(60));
+        for (random, more) in [(0.0, 0), (0.5, 1), (1.0, 2)] {
+            let mut schedule = RenewalSchedule::at_once(now);
+            schedule.not_yet(now, wait, Jitter(random));
+            assert_eq!(schedule.due(), now + wait + Duration::from_secs(more));
+        }
+    }
+
+    #[test]
     fn a_dead_token_is_looked_at_rarely() {
         let now = Instant::now();
         let mut schedule = RenewalSchedule::at_once(now);
         schedule.called(now);
         schedule.dead(now, Jitter(0.0));
-        assert_eq!(schedule.due(), now + DEAD_PAUSE.mul_f64(0.8));
+        assert_eq!(schedule.due(), now + SHORTEST_DEAD_PAUSE);
     }
 }

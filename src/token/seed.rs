@@ -77,6 +77,7 @@ pub(super) fn restored(record: &TokenRecord) -> Option<TokenRecord> {
         access: None,
         rotation: Rotation::Unknown,
         intent: None,
+        is_refused: false,
         // The fingerprints stay, so that the invalid token is not tried again.
         ..record.clone()
     })
@@ -129,6 +130,37 @@ mod tests {
         let again = begun(login_fingerprint(Some(&rotated), None, TokenRecord::new("m".into())));
         assert_eq!(again.refresh_token.expose_secret(), "m");
     }
+
+    #[test]
+    fn a_seed_keeps_the_mark_of_the_login_before_it() {
+        let login = begun(login_fingerprint(None, None, TokenRecord::new("l".into())));
+        let seeded = begun(seeded(Some(&login), secret("a").as_ref()));
+        assert!(seeded.login_fingerprint.is_some() && seeded.login_fingerprint == login.login_fingerprint);
+    }
+
+    #[test]
+    fn a_token_that_was_replaced_in_the_fleet_does_not_come_back_from_the_settings_of_another_replica() {
+        let former = vec![Fingerprint::of(&"old".into())];
+        let stored = TokenRecord { former, ..TokenRecord::new("new".into()) };
+        assert!(matches!(seeded(Some(&stored), secret("old").as_ref()), SeedChoice::Kept));
+        let login = login_fingerprint(Some(&stored), None, TokenRecord::new("old".into()));
+        assert!(matches!(login, SeedChoice::Kept));
+    }
+
+    #[test]
+    fn what_was_known_of_a_token_is_forgotten_with_it() {
+        let invalid = TokenRecord {
+            replaced: vec!["previous".into()],
+            rotation: Rotation::Rotating,
+            intent: Some(std::time::SystemTime::UNIX_EPOCH),
+            is_refused: true,
+            ..TokenRecord::new("invalid".into())
+        };
+        let back = restored(&invalid).unwrap();
+        assert_eq!((back.rotation, back.intent, back.is_refused), (Rotation::Unknown, None, false));
+        assert!(back.access.is_none() && back.replaced.is_empty());
+    }
+
     #[test]
     fn what_is_replaced_is_kept_but_for_the_middle_of_many() {
         let tokens = |record: &TokenRecord| -> Vec<_> {

@@ -269,6 +269,13 @@ mod tests {
     }
 
     #[test]
+    fn a_token_has_16_kib_at_most() {
+        let answer = |length| format!(r#"{{"access_token":"{}"}}"#, "a".repeat(length));
+        assert!(read(200, &answer(16 * 1024)).is_ok());
+        assert_eq!(read(200, &answer(16 * 1024 + 1)).unwrap_err(), TokenError::Malformed);
+    }
+
+    #[test]
     fn only_invalid_grant_is_a_verdict() {
         let dead =
             r#"{"error":"invalid_grant","error_description":"The refresh token is invalid or expired."}"#;

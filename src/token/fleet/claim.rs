@@ -150,15 +150,25 @@ impl FleetRecords {
 
     /// Nothing was sent: the other replicas need not wait for this one.
     pub(in crate::token) async fn withdraw(&self) {
+        self.end_intent(|record| record).await;
+    }
+
+    /// What was sent is invalid, and no other refresh token is left: the other replicas need neither wait for this one nor
+    /// ask for themselves.
+    pub(in crate::token) async fn give_up(&self) {
+        self.end_intent(|record| TokenRecord { is_refused: true, ..record }).await;
+    }
+
+    async fn end_intent(&self, change: impl FnOnce(TokenRecord) -> TokenRecord) {
         let Some(record) = self.known_record().filter(|record| record.intent_owner == Some(self.me)) else {
             return;
         };
-        let without = TokenRecord { intent: None, intent_owner: None, ..record };
+        let without = TokenRecord { intent: None, intent_owner: None, ..change(record) };
         // If it fails, the others wait as for a replica that was killed.
         if self.known().standing == StoreStanding::Away {
             self.known().set(without, LastWriter::This, Instant::now());
         } else if let Err(error) = self.swap(without).await {
-            tracing::debug!("cannot withdraw the intent to renew: {error}");
+            tracing::debug!("cannot end the intent to renew: {error}");
         }
     }
 

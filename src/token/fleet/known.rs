@@ -6,6 +6,7 @@ use super::rules::{AccessLeft, AloneCase, IntentHolder, IntentSeen, PairSource, 
 use crate::{
     shared::{Epoch, StoreSeen},
     state::{Fingerprint, IntentOwner, PairOrigin, TokenRecord, Version},
+    token::schedule::SHORTEST_DEAD_PAUSE,
 };
 
 /// What this replica knows of the fleet's token.
@@ -180,6 +181,11 @@ impl KnownToken {
     /// Whether another replica has begun a renewal with this record.
     pub(super) fn is_begun_by_another(&self, record: &TokenRecord, me: IntentOwner) -> bool {
         self.intent(record, me, Instant::now()).is_some_and(|intent| intent.holder == IntentHolder::Another)
+    }
+
+    /// Whether a replica has found a moment ago that the record's refresh token is invalid: then another one need not ask.
+    pub(super) fn is_refused(&self, record: &TokenRecord, now: Instant) -> bool {
+        record.is_refused && now.saturating_duration_since(self.seen_at) < SHORTEST_DEAD_PAUSE
     }
 
     fn intent(&self, record: &TokenRecord, me: IntentOwner, now: Instant) -> Option<IntentSeen> {

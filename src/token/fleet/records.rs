@@ -75,6 +75,11 @@ impl FleetRecords {
         self.known().is_begun_by_another(record, self.me)
     }
 
+    /// Whether a replica has found a moment ago that the record's refresh token is invalid.
+    pub(in crate::token) fn is_refused(&self, record: &TokenRecord) -> bool {
+        self.known().is_refused(record, Instant::now())
+    }
+
     /// Whether a restart of this replica loses the current refresh token.
     pub(in crate::token) fn is_at_risk(&self) -> bool {
         self.copy.durability() == Durability::Volatile && self.known().is_unshared()
@@ -207,7 +212,7 @@ impl FleetRecords {
                     "another pair of tokens came before this replica's: its refresh token is kept beside the fleet's, \
                      and used if that one does not work"
                 );
-                let mut beside = store.clone();
+                let mut beside = TokenRecord { is_refused: false, ..store.clone() };
                 beside.replaced.insert(0, own.refresh_token);
                 beside.replaced.truncate(BESIDE_KEPT);
                 self.swap(beside).await?;

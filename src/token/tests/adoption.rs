@@ -7,7 +7,7 @@ use super::{
     *,
 };
 use crate::{
-    simulator::{Fault, Scope},
+    simulator::{BodyShape, Fault, Scope},
     state::{StoredAccess, TokenRecord},
 };
 
@@ -109,4 +109,19 @@ async fn a_newer_token_that_cannot_be_read_yet_is_looked_at_again_every_few_seco
     pass(Duration::from_secs(6)).await;
     assert_eq!((process.ask().await, process.tokens.generation()), (OK, 2));
     assert_eq!(place.vendor.token_calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_has_renewed_ends_the_error_of_our_own_attempt() {
+    let place = Place::with(options(RefreshTokenPolicy::Rotating, DAY), MemoryStore::default());
+    let process = place.start().await;
+    assert_eq!(process.ask().await, OK);
+    let down = Fault::Status { status: StatusCode::SERVICE_UNAVAILABLE, shape: BodyShape::Empty };
+    place.vendor.inject(down, Scope::TokenCalls);
+    pass(DAY * 17 / 20).await;
+    assert!(process.last_error().contains("503"), "{}", process.last_error());
+    let Some(stored) = place.store.read().await.unwrap() else { panic!("no record") };
+    place.store.compare_and_set(Some(stored.version), &renewed_elsewhere(&place)).await.unwrap();
+    pass(Duration::from_secs(5)).await;
+    assert_eq!((process.tokens.generation(), process.last_error()), (2, String::new()));
 }

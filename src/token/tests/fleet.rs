@@ -23,7 +23,7 @@ const OK: Result<StatusCode, Cause> = Ok(StatusCode::OK);
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// One replica's view of the fleet's token.
-struct Member {
+pub(super) struct Member {
     records: Arc<FleetRecords>,
     beats: JoinHandle<()>,
 }
@@ -110,11 +110,11 @@ impl Drop for Member {
     }
 }
 
-fn shared_store() -> Arc<MemorySharedStore> {
+pub(super) fn shared_store() -> Arc<MemorySharedStore> {
     Arc::new(MemorySharedStore::new(Duration::from_secs(1_700_000_000)))
 }
 
-fn memory() -> Arc<dyn TokenStore> {
+pub(super) fn memory() -> Arc<dyn TokenStore> {
     Arc::new(MemoryStore::default())
 }
 
@@ -133,7 +133,11 @@ fn refresh_token(record: &TokenRecord) -> &str {
 }
 
 /// A replica of a place, with a store of its own.
-async fn start(place: &Place, store: &Arc<MemorySharedStore>, own: Arc<dyn TokenStore>) -> (Process, Member) {
+pub(super) async fn start(
+    place: &Place,
+    store: &Arc<MemorySharedStore>,
+    own: Arc<dyn TokenStore>,
+) -> (Process, Member) {
     let metrics = Metrics::new();
     let member = Member::join(store, own, &metrics).await;
     let records = TokenRecords::Fleet(Arc::clone(&member.records));
@@ -192,16 +196,34 @@ async fn a_replica_that_was_paused_between_the_intent_and_the_call_begins_again(
         HangingDisk { store: MemoryStore::default(), hung: AtomicBool::new(false), times: Mutex::default() };
     let disk = Arc::new(disk);
     let store = shared_store();
-    let (process, _member) = start(&place, &store, Arc::clone(&disk) as Arc<_>).await;
+    let (process, member) = start(&place, &store, Arc::clone(&disk) as Arc<_>).await;
     while disk.times.lock().unwrap().is_empty() {
         pass(Duration::from_millis(100)).await;
     }
     // The disk hangs for 6 s, and the next attempt comes 0.8 s later at the earliest.
     pass(Duration::from_millis(6_100)).await;
     assert_eq!(place.vendor.token_calls(), 0, "others may have taken its intent for torn");
+    assert!(member.reads().await.intent.is_none(), "and need not wait for it");
     pass(Duration::from_secs(5)).await;
     assert_eq!((place.vendor.token_calls(), disk.times.lock().unwrap().len()), (1, 2));
     assert_eq!((process.ask().await, process.state()), (OK, "valid"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_does_not_repeat_a_renewal_that_another_replica_has_begun_until_its_own_is_due() {
+    let place = Place::new(RefreshTokenPolicy::Rotating);
+    let store = shared_store();
+    let (one, _first) = start(&place, &store, memory()).await;
+    pass(Duration::from_secs(60)).await;
+    assert_eq!((one.ask().await, place.vendor.token_calls()), (OK, 1));
+    let gone = Member::join(&store, memory(), &Metrics::new()).await;
+    gone.reads().await;
+    pass(Duration::from_secs(30)).await;
+    gone.claims().await;
+    drop(gone);
+    let (two, _second) = start(&place, &store, memory()).await;
+    pass(Duration::from_secs(60 * 60)).await;
+    assert_eq!((two.ask().await, place.vendor.token_calls()), (OK, 1), "the token lives for a day");
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,6 +234,7 @@ async fn a_login_on_one_replica_serves_all() {
     let (two, _second) = start(&place, &store, memory()).await;
     pass(Duration::from_secs(60)).await;
     assert_eq!((one.ask().await, two.ask().await), (OK, OK));
+    assert!(one.tokens.fleet().is_some() && one.tokens.snapshot().fleet.is_some());
     place.vendor.revoke_refresh_tokens();
     place.vendor.revoke_access_tokens();
     assert!(one.ask().await.is_ok() && two.ask().await.is_ok());

@@ -51,6 +51,8 @@ async fn for_a_month_nobody_notices_that_tokens_die() {
     let left = process.metric("token_expiry_timestamp_seconds")
         - std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
     assert!((0.15..1.0).contains(&(left / DAY.as_secs_f64())), "{left}");
+    let shown = process.tokens.snapshot().expires_at.unwrap().duration_since(std::time::SystemTime::now());
+    assert!((shown.as_ref().unwrap().as_secs_f64() - left).abs() < 60.0, "{shown:?}");
 }
 
 #[tokio::test(start_paused = true)]

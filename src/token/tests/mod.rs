@@ -5,6 +5,7 @@ mod consent;
 mod current;
 mod failures;
 mod fleet;
+mod fleet_refused;
 mod happy_path;
 mod newcomer;
 mod provided_token;

@@ -67,10 +67,14 @@ async fn after_a_401_the_file_is_read_at_once() {
     tokens.refused(1).await;
     assert_eq!((tokens.generation(), tokens.snapshot().status), (1, TokenStatus::Rejected));
     tokens.observe();
-    assert!(metrics.render().unwrap().contains("token_state{state=\"rejected\"} 1\n"));
+    let shown = metrics.render().unwrap();
+    assert!(shown.contains("token_state{state=\"rejected\"} 1\n"));
+    let failed = "token_renewals_total{result=\"error\"} 1\n";
+    assert!(shown.contains(failed), "there is no newer one");
     mount.swap("v2", "two");
     tokio::join!(tokens.refused(1), tokens.refused(1), tokens.refused(1));
     assert_eq!((tokens.generation(), tokens.snapshot().status), (2, TokenStatus::Valid));
+    assert!(metrics.render().unwrap().contains(failed), "there is one");
     tokens.refused(1).await;
     assert_eq!(tokens.snapshot().status, TokenStatus::Valid, "old news of an old token");
 }
@@ -81,6 +85,7 @@ async fn a_static_token_that_was_refused_stays_in_use() {
     let tokens = TokenManager::new(TokenSource::Static("fixed".into()), metrics.token.clone());
     tokens.refused(1).await;
     assert_eq!((sends(&tokens).as_str(), tokens.generation()), ("Bearer fixed", 1));
+    assert_eq!(tokens.snapshot().source, "static");
     tokens.accepted(1);
     assert_eq!(tokens.snapshot().status, TokenStatus::Valid);
     tokens.observe();
@@ -93,6 +98,7 @@ async fn a_file_that_comes_late_is_taken_up() {
     let (mount, metrics) = (Mount::new(), Metrics::new());
     let tokens = mount.tokens(&metrics);
     assert_eq!((tokens.generation(), tokens.snapshot().status), (0, TokenStatus::Missing));
+    assert_eq!(tokens.snapshot().source, "file");
     let watch = tokio::spawn(tokens.clone().watch());
     mount.swap("v1", "one");
     sleep(WATCH_INTERVAL * 2).await;

@@ -67,6 +67,16 @@ async fn two_401s_cost_no_pause_and_three_cost_one_which_a_good_answer_forgets()
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_pause_a_call_is_turned_away_before_it_costs_anything() {
+    let (vendor, tokens) = given();
+    assert_eq!(tokens.ready().await, Ok(()));
+    refuse(&tokens, &vendor, 3).await;
+    assert_eq!(tokens.ready().await, Err(Cause::Local(LocalDenial::NoToken)));
+    pass(FIRST_PAUSE).await;
+    assert_eq!(tokens.ready().await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_crowd_after_the_pause_one_leaves_and_nobody_waits_for_it() {
     let (vendor, tokens) = given();
     refuse(&tokens, &vendor, 3).await;
