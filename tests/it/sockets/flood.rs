@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use futures_util::future::join_all;
 
-use crate::support::{Proxy, Upstream, Wire, path, request, synthetic};
+use crate::support::{Proxy, Run, Upstream, Wire, path, request, synthetic};
 
 /// Enough to fill the cache several times over; a debug build takes its time for each.
 const HALF: u32 = 10_000;
@@ -75,4 +75,23 @@ async fn a_full_cache_takes_what_it_may_of_the_system_s_memory_for_small_and_lar
         let fair = max * 8 / 10..=max * 11 / 10 + spare;
         assert!(fair.contains(&growth), "{links} links: {growth} KiB for {max}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_needed_for_very_large_reports_is_given_back() {
+    // Of 340 kB each.
+    const LINKS: u32 = 2_000;
+    let upstream = Upstream::start().await;
+    let settings = [("cache.max_bytes", "8MiB"), ("log.level", "warn,link_report_proxy::app=info")];
+    let mut environment = Proxy::environment(&upstream, &settings);
+    // As the image sets it.
+    environment.push(("MIMALLOC_PURGE_DELAY".to_owned(), "0".to_owned()));
+    let proxy = Proxy::listening(Run::start(&["serve"], &environment)).await;
+    ask_for_each(proxy.data, 0..100, 0).await;
+    let before = proxy.resident_kib();
+    ask_for_each(proxy.data, 0..60, LINKS).await;
+    let growth = proxy.resident_kib() - before;
+    let held = proxy.metric("link_report_proxy_cache_bytes").await as u64 / 1024;
+    assert!(held > 4 * 1024, "{held} KiB held");
+    assert!(growth < held + 4 * 1024, "{growth} KiB for {held} held: does .cargo/config.toml count?");
 }
