@@ -117,11 +117,17 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// At the same time.
+    fn lets_two_go(refusal: &UnauthorizedBackoff, now: Instant) -> bool {
+        let (one, another) = (refusal.trial(now), refusal.trial(now));
+        one.is_some() && another.is_some()
+    }
+
     /// A back-off after its third 401.
     fn resting(now: Instant) -> UnauthorizedBackoff {
         let mut refusal = UnauthorizedBackoff::first(1, now);
         refusal.again(1, now);
-        assert!(refusal.trial(now).is_some() && refusal.trial(now).is_some(), "it may have been a mistake");
+        assert!(lets_two_go(&refusal, now), "it may have been a mistake");
         refusal.again(1, now);
         refusal
     }
@@ -158,6 +164,7 @@ mod tests {
         drop(trial);
         assert!(refusal.trial(later).is_some());
     }
+
     #[test]
     fn the_first_renewal_is_trusted_until_the_first_401_and_a_later_one_by_one_call() {
         let now = Instant::now();
@@ -165,7 +172,7 @@ mod tests {
         assert!(refusal.holds_back(now));
         refusal.renewed(now);
         assert!(!refusal.is_of(2) && !refusal.holds_back(now));
-        assert!(refusal.trial(now).is_some() && refusal.trial(now).is_some());
+        assert!(lets_two_go(&refusal, now));
         refusal.again(2, now);
         assert!(refusal.is_of(2) && refusal.holds_back(now + 9 * SECOND), "the pauses go on growing");
         refusal.renewed(now);
