@@ -116,6 +116,11 @@ mod tests {
             assert_eq!(reconcile(Some(&answer), Some(&store("a", version, 2))), Reconciliation::Commit);
         }
         assert_eq!(reconcile(Some(&answer), Some(&store("b", 6, 3))), Reconciliation::Adopt, "it arrived");
+        assert_eq!(
+            reconcile(Some(&answer), Some(&store("b", 6, 2))),
+            Reconciliation::Adopt,
+            "as an earlier one"
+        );
         assert_eq!(reconcile(Some(&answer), Some(&store("0", 3, 1))), Reconciliation::Restore { version: 6 });
         assert_eq!(reconcile(Some(&answer), None), Reconciliation::Restore { version: 6 });
     }
