@@ -259,9 +259,9 @@ mod tests {
             (HOUR, 0, Some(600)),
             (HOUR, 599, Some(1)),
             (HOUR, 600, None),
-            (SCARCE, 60, Some(540)),
-            (SCARCE - SPACING, 59, Some(1)),
-            (SCARCE - SPACING, 60, None),
+            (MINUTE * 15, 60, Some(540)),
+            (MINUTE * 15 - SPACING, 59, Some(1)),
+            (MINUTE * 15 - SPACING, 60, None),
             (Duration::ZERO, 60, None),
         ] {
             for left in [AccessLeft::accepted(remaining), AccessLeft::refused(remaining)] {
