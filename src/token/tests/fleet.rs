@@ -144,6 +144,17 @@ pub(super) async fn start(
     (place.start_with(records, metrics).await, member)
 }
 
+/// Two replicas of a place that share a token, which both have used.
+pub(super) async fn start_two(place: &Place) -> [(Process, Member); 2] {
+    let store = shared_store();
+    let replicas = [start(place, &store, memory()).await, start(place, &store, memory()).await];
+    pass(Duration::from_secs(60)).await;
+    for (replica, _member) in &replicas {
+        assert_eq!(replica.ask().await, OK);
+    }
+    replicas
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_came_after_another_pair_is_kept_beside_it() {
     let store = shared_store();
@@ -229,11 +240,7 @@ async fn a_newcomer_does_not_repeat_a_renewal_that_another_replica_has_begun_unt
 #[tokio::test(start_paused = true)]
 async fn a_login_on_one_replica_serves_all() {
     let place = Place::new(RefreshTokenPolicy::Rotating).watched();
-    let store = shared_store();
-    let (one, _first) = start(&place, &store, memory()).await;
-    let (two, _second) = start(&place, &store, memory()).await;
-    pass(Duration::from_secs(60)).await;
-    assert_eq!((one.ask().await, two.ask().await), (OK, OK));
+    let [(one, _first), (two, _second)] = start_two(&place).await;
     assert!(one.tokens.fleet().is_some() && one.tokens.snapshot().fleet.is_some());
     place.vendor.revoke_refresh_tokens();
     place.vendor.revoke_access_tokens();
