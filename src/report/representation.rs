@@ -70,9 +70,15 @@ impl PartialEq for Representation {
 impl Eq for Representation {}
 
 /// The bytes that the allocator uses for an allocation of `len`. mimalloc has four block sizes for each doubling, and
-/// leaves a twelfth of the pages for large blocks unused (measured: see `benches/README.md`).
+/// leaves a twelfth of the pages for large blocks unused (measured: see `benches/README.md`); what is larger still has pages
+/// of the system of its own (`.cargo/config.toml`).
 fn block(len: usize) -> usize {
     const LARGE: usize = 8 * 1024;
+    const HUGE: usize = 64 * 1024;
+    const PAGE: usize = 4 * 1024;
+    if len > HUGE {
+        return len.next_multiple_of(PAGE);
+    }
     let block = len.next_multiple_of((len.next_power_of_two() / 8).max(16));
     if block > LARGE { block + block / 12 } else { block }
 }
@@ -99,6 +105,7 @@ mod tests {
     #[test]
     fn the_weight_is_the_size_of_the_allocated_block() {
         assert_eq!([1, 455, 512, 1_795, 8_192, 8_530].map(block), [16, 512, 512, 2_048, 8_192, 11_093]);
+        assert_eq!([65_536, 65_537, 69_632, 340_000].map(block), [70_997, 69_632, 69_632, 344_064]);
         // Two counts and the body.
         assert_eq!([0, 48, 49].map(|body| Representation::new(&vec![b' '; body]).weight()), [16, 64, 80]);
     }

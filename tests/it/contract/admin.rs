@@ -206,7 +206,7 @@ async fn a_key_without_an_entry_is_explained_by_what_its_fetches_have_shown() {
     }
     explain("fetched three times, 20 minutes apart").await;
     proxy.vendor.clear_faults();
-    for number in 2..22 {
+    for number in 2..26 {
         let large = synthetic_id(number, 500);
         proxy.get(&format!("/v3/reports/email_reports/{large}/links")).await;
     }
