@@ -174,7 +174,8 @@ impl KillFixture {
         assert_ne!(moment, Moment::Installed, "a token was used before it was written");
         // One life can renew twice: by itself after its start, and for a 401.
         let uses = self.vendor.sim.refreshes();
-        let replaced = uses.iter().rfind(|used| used.next.as_deref() == Some(&living)).map(|used| &*used.sent);
+        let replaced =
+            uses.iter().rfind(|used| used.next.as_deref() == Some(&living)).map(|used| &*used.sent);
         assert_eq!(Some(held), replaced, "neither the living one nor the one before it");
         assert!(record.intent.is_some(), "used up without an intent");
         self.losses += 1;
