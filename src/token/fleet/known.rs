@@ -2,7 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::rules::{AccessLeft, AloneCase, IntentHolder, IntentSeen, PairSource, RenewalCase, WaitReason};
+use super::rules::{
+    AccessLeft, AloneCase, IntentHolder, IntentSeen, PairSource, RenewalCase, UNDER_WAY, WaitReason,
+};
 use crate::{
     shared::{Epoch, StoreSeen},
     state::{Fingerprint, IntentOwner, PairOrigin, TokenRecord, Version},
@@ -23,7 +25,7 @@ pub(super) struct KnownToken {
     pub(super) copy: Option<Version>,
     /// The intent that this replica has left before its restart.
     pub(super) before_restart: Option<IntentOwner>,
-    /// The epoch, and when it was first seen.
+    /// The epoch, and when it was first seen, or seen again after the store was away.
     pub(super) epoch: Option<(Epoch, Instant)>,
     /// What the store was when the record was read from it.
     pub(super) read_as_of: StoreSeen,
@@ -130,6 +132,12 @@ impl KnownToken {
     pub(super) fn found(&mut self, standing: StoreStanding, now: Instant) {
         if self.standing != StoreStanding::Away {
             self.away_since = now;
+        } else if standing != StoreStanding::Away
+            && now.saturating_duration_since(self.away_since) >= UNDER_WAY
+            && let Some((_, seen)) = &mut self.epoch
+        {
+            // Another replica may have renewed alone, and be about to write its answer back.
+            *seen = now;
         }
         self.standing = standing;
     }

@@ -11,12 +11,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The vendor's limit at its token endpoint: one call a second, whichever replica makes it.
 const SPACING: Duration = Duration::from_secs(1);
 /// A renewal takes half of this at most: before, its result may still come.
-const UNDER_WAY: Duration = MINUTE;
+pub(super) const UNDER_WAY: Duration = MINUTE;
 /// For a replica that has begun a renewal and does not end it: its answer may be on its disk, or it may be paused.
 pub(in crate::token) const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// With less of the access token left than this, waiting is the greater risk.
 const SCARCE: Duration = Duration::from_secs(15 * 60);
-/// After a new epoch of the shared store: replicas that know of a newer refresh token write it back first.
+/// After a new epoch of the shared store, or its return: replicas that know of a newer refresh token write it back first.
 const QUIET: Duration = Duration::from_secs(2 * 60);
 /// The same, if the access token has an hour or more.
 const LONG_QUIET: Duration = Duration::from_secs(10 * 60);
@@ -70,7 +70,7 @@ pub(super) struct RenewalCase {
     pub(super) left: AccessLeft,
     /// The time since another replica's new pair was seen: it made a call just before.
     pub(super) since_others_pair: Option<Duration>,
-    /// The time since the store's epoch was first seen; `None`: it was not seen.
+    /// The time since the store's epoch was first seen, or seen again; `None`: it was not seen.
     pub(super) since_epoch: Option<Duration>,
     pub(super) pair: PairSource,
 }
@@ -108,8 +108,8 @@ pub enum WaitReason {
     /// Another replica has made a call a moment ago.
     #[error("another replica has just renewed")]
     JustRenewed,
-    /// The store has lost writes, or this replica has just met it.
-    #[error("the shared store has a new epoch: replicas that know of a newer refresh token come first")]
+    /// The store has lost writes, or this replica has just met it, for the first time or again.
+    #[error("the shared store has a new epoch or is back: who knows of a newer refresh token comes first")]
     NewEpoch,
     /// See [`WriteSafety::Unreplicated`].
     #[error("no replica of the shared store's server confirms what is written")]
