@@ -269,6 +269,21 @@ mod tests {
     }
 
     #[test]
+    fn places_that_were_left_are_cleared_away_once_they_are_half_of_the_queue() {
+        let mut queue = EvictionQueue::default();
+        (0..1_000).for_each(|number| queue.add(key(number), 0, 1));
+        (500..1_000).for_each(|number| queue.leave(key(number), 1));
+        assert_eq!(queue.order.len(), 1_000, "each time costs a walk");
+        let unused = |_: &ReportKey| KeyUse { hits: 0, replaced: Replaced::No };
+        for number in 0..100 {
+            assert_eq!(queue.next(0, None, unused, &mut 0), Some(key(number)));
+            queue.evicted(1);
+        }
+        queue.leave(key(100), 1);
+        assert_eq!((queue.order.len(), queue.size()), (399, (399, 399)));
+    }
+
+    #[test]
     fn a_cell_keeps_the_weight_and_the_replacement_apart() {
         let cell = QueueCell::default();
         assert_eq!((cell.weigh(7), cell.weigh(u32::MAX), cell.take_replaced()), (0, 7, Replaced::No));

@@ -28,3 +28,31 @@ pub(super) fn open(seal: &FleetSeal, shared: &SharedToken) -> Result<TokenRecord
     let (version, generation) = (shared.version, shared.generation);
     Ok(TokenRecord { fleet: FleetPosition { version, generation, origin: PairOrigin::Another }, ..record })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{SealKeys, SecretContent as _, StoreNamespace};
+
+    const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    #[test]
+    fn a_sealed_record_tells_its_place_in_the_fleet_once_and_is_as_large_as_readers_take() {
+        let keys = SealKeys::parse(KEY).expect("a key");
+        let keys = FleetSeal::new(StoreNamespace::try_from("test").expect("a name"), &keys);
+        let fleet = FleetPosition { version: 7, generation: 3, origin: PairOrigin::Own };
+        let record = |length| TokenRecord { fleet, ..TokenRecord::new("r".repeat(length).into()) };
+
+        let token = seal(&keys, &record(100)).expect("sealed");
+        let bytes = keys.open_token(3, &token).expect("opened");
+        let (_version, bare) = TokenRecord::from_bytes(bytes.expose_secret()).expect("a record");
+        assert_eq!(bare.fleet, FleetPosition::default());
+        let opened = open(&keys, &SharedToken { version: 8, generation: 3, token }).expect("opened");
+        assert_eq!(opened.fleet, FleetPosition { version: 8, generation: 3, origin: PairOrigin::Another });
+
+        let length = |length| seal(&keys, &record(length)).map(|sealed| sealed.0.len());
+        let most = LARGEST_BYTES - (length(100).expect("sealed") - 100);
+        assert_eq!(length(most).expect("sealed"), LARGEST_BYTES);
+        assert!(matches!(length(most + 1), Err(RecordError::Invalid)));
+    }
+}
