@@ -55,6 +55,8 @@ thread_local! {
     static DATA_PORT: DataPort = DataPort::new();
 }
 
+// === impl DataPort ===
+
 impl DataPort {
     fn new() -> Self {
         let settings = [

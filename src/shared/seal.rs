@@ -80,6 +80,14 @@ impl FleetSeal {
         Self { namespace, keys: RwLock::new(FleetKeys::derive(keys)) }
     }
 
+    /// With a key and a namespace that are the same for all.
+    #[cfg(test)]
+    pub(crate) fn fixed() -> Self {
+        use crate::settings::SecretContent as _;
+
+        Self::new(StoreNamespace::fixed("test"), &SealKeys::parse(&"01".repeat(32)).expect("a key"))
+    }
+
     /// Seals, signs, opens and checks with these keys from now on.
     pub(crate) fn replace(&self, keys: &SealKeys) {
         let keys = FleetKeys::derive(keys);

@@ -32,14 +32,10 @@ pub(super) fn open(seal: &FleetSeal, shared: &SharedToken) -> Result<TokenRecord
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{SealKeys, SecretContent as _, StoreNamespace};
-
-    const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
     #[test]
     fn a_sealed_record_tells_its_place_in_the_fleet_once_and_is_as_large_as_readers_take() {
-        let keys = SealKeys::parse(KEY).expect("a key");
-        let keys = FleetSeal::new(StoreNamespace::try_from("test").expect("a name"), &keys);
+        let keys = FleetSeal::fixed();
         let fleet = FleetPosition { version: 7, generation: 3, origin: PairOrigin::Own };
         let record = |length| TokenRecord { fleet, ..TokenRecord::new("r".repeat(length).into()) };
 

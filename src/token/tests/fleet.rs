@@ -13,15 +13,12 @@ use tokio::time::sleep;
 
 use super::{trap::Trap, *};
 use crate::{
-    settings::{SealKeys, SecretContent as _, StoreNamespace},
     shared::{FleetSeal, MemberAbout, Membership, MembershipOptions, MemorySharedStore},
     state::{Durability, Stored, StoredAccess, Swap, TokenRecord, TokenStoreError, Version},
     token::fleet::{AccessLeft, Claim, FleetRecords},
 };
 
 const OK: Result<StatusCode, Cause> = Ok(StatusCode::OK);
-const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-
 /// One replica's view of the fleet's token.
 pub(super) struct Member {
     records: Arc<FleetRecords>,
@@ -76,9 +73,8 @@ impl Member {
         let about = MemberAbout::new("0", "test");
         let options = MembershipOptions { margin: 0, about, metrics: metrics.fleet() };
         let membership = Arc::new(Membership::new(Arc::clone(store) as Arc<_>, options));
-        let seal =
-            FleetSeal::new(StoreNamespace::try_from("test").unwrap(), &SealKeys::parse(KEY).expect("a key"));
-        let records = FleetRecords::new(Arc::clone(&membership), Arc::new(seal), own, metrics.fleet_token());
+        let seal = Arc::new(FleetSeal::fixed());
+        let records = FleetRecords::new(Arc::clone(&membership), seal, own, metrics.fleet_token());
         let records = Arc::new(records.await.unwrap());
         let (told, beating) = (Arc::clone(&records), Arc::clone(&membership));
         let beats = tokio::spawn(async move {
