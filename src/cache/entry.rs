@@ -297,31 +297,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::testing::{policy, report};
-
-    fn entry(answer: Answer, before: Option<&Arc<Entry>>, now: Instant) -> Arc<Entry> {
-        Arc::new(Entry::new(
-            answer,
-            EntryTimes { generated_at: now, stored_at: now },
-            before,
-            0,
-            &policy(),
-            &Exchange::default(),
-        ))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_unchanged_answer_keeps_the_time_of_its_last_change() {
-        let start = Instant::now();
-        let first = entry(report("{}"), None, start);
-        let same = entry(report("{}"), Some(&first), start + Duration::from_secs(300));
-        let other = entry(report("{},{}"), Some(&same), start + Duration::from_secs(600));
-        let end = start + Duration::from_secs(1_000);
-        assert_eq!(
-            [&first, &same, &other].map(|entry| entry.unchanged_for(end).as_secs()),
-            [1_000, 1_000, 400]
-        );
-    }
-}
+mod tests;

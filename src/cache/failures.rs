@@ -101,6 +101,9 @@ mod tests {
         assert!(failures.by_key.entry_count() <= MOST);
         assert!(failures.resting(&key(19_999), start).is_some());
         assert_eq!(failures.resting(&key(1), start), None);
+        failures.forget(&key(19_999));
+        assert_eq!(failures.get(&key(19_999)), None);
+        assert!(failures.resting(&key(0), start).is_some(), "another key");
         failures.forget_all();
         assert_eq!(failures.resting(&key(0), start + Duration::from_secs(1)), None);
     }

@@ -110,10 +110,15 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::{super::entry::EntryTimes, *};
-    use crate::report::{
-        Answer, NegativeAnswer, NegativeStatus,
-        testing::{policy, report},
+    use crate::{
+        refresh::{CampaignStats, CopyStats, ReportForm},
+        report::{
+            Answer, NegativeAnswer, NegativeStatus,
+            testing::{policy, report},
+        },
     };
+
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn entry(answer: Answer, now: Instant) -> Entry {
         Entry::new(
@@ -183,5 +188,53 @@ mod tests {
             let from = (entry.dead_from() - start).as_secs();
             assert!((first_dead - 1..=first_dead).contains(&from), "{name}: {first_dead} and {from}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_answers_instead_of_an_error_for_as_long_as_it_is_kept() {
+        let start = Instant::now();
+        let entry = Arc::new(entry(report("{}"), start));
+        for (age, serves) in [(HOUR, true), (HOUR + Duration::from_nanos(1), false)] {
+            assert_eq!(entry.stale_if_error(start + age).is_some(), serves, "{age:?}");
+        }
+    }
+
+    /// A report that the plan decides on. It is generated now, ten hours after the plan's clock began.
+    fn planned(now: Instant) -> Entry {
+        let generated_at = 10 * HOUR;
+        let campaign = CampaignStats::first_look(ReportForm::Clicked, 7, generated_at);
+        let copy = CopyStats::fetched(campaign.history(ReportForm::Clicked), 7, 0);
+        entry(report("{}"), now).with_lifetime(policy().planned(Duration::from_mins(5))).with_copy(
+            copy,
+            generated_at,
+            None,
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_plan_decides_on_is_kept_for_a_week() {
+        let start = Instant::now();
+        let entry = planned(start);
+        let week = Duration::from_hours(7 * 24);
+        let (before, after) = (week - Duration::from_secs(1), week);
+        assert_eq!([before, after].map(|age| entry.is_dead(start + age)), [false, true]);
+        assert_eq!(entry.dead_from(), start + week);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_of_which_another_call_showed_that_it_is_current_is_as_good_as_one_of_that_time() {
+        let start = Instant::now();
+        let entry = planned(start);
+        let copy = entry.copy().unwrap();
+        let mut campaign = CampaignStats::first_look(ReportForm::Clicked, 7, copy.generated_at());
+        assert_eq!(entry.unconfirmed_for(2 * HOUR), 2 * HOUR);
+        assert_eq!(entry.freshness(start + 2 * HOUR), Freshness::Expired);
+        campaign.look(ReportForm::AllLinks, 7, copy.generated_at() + HOUR * 3 / 2);
+        copy.cell.set(copy.cell.get().campaign_looked(campaign.history(ReportForm::Clicked), 0));
+        assert_eq!(entry.unconfirmed_for(2 * HOUR), HOUR / 2);
+        assert_eq!(entry.freshness(start + 2 * HOUR), Freshness::Stale);
+        let fixed =
+            super::tests::entry(report("{}"), start).with_copy(copy.cell.get(), copy.generated_at(), None);
+        assert_eq!(fixed.unconfirmed_for(2 * HOUR), 2 * HOUR, "with fixed lifetimes only a call counts");
     }
 }

@@ -241,47 +241,4 @@ fn weight(entry: &Entry) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{thread, time::SystemTime};
-
-    use super::{super::entry::EntryTimes, *};
-    use crate::{
-        report::{Answer, LifetimePolicy, NegativeAnswer, NegativeStatus, NoClicks},
-        telemetry::Metrics,
-    };
-
-    #[test]
-    fn an_entry_that_is_purged_while_it_is_weighed_again_leaves_no_weight() {
-        let minute = Duration::from_mins(1);
-        let policy = LifetimePolicy {
-            ttl: minute,
-            ttl_jitter: 0.0,
-            empty_ttl: minute,
-            negative_ttl: minute,
-            stale_while_revalidate: minute,
-            stale_if_error: minute,
-        };
-        let negative_answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
-        let now = Instant::now();
-        let times = EntryTimes { generated_at: now, stored_at: now };
-        let entry = Arc::new(Entry::new(
-            negative_answer,
-            times,
-            None,
-            0,
-            &policy,
-            &crate::report::Exchange::default(),
-        ));
-        let key = ReportKey { id: uuid::Uuid::from_u128(1).into(), no_clicks: NoClicks::Omitted };
-        let clock = PlanClock::starting_at(SystemTime::UNIX_EPOCH);
-        let store = EntryIndex::new(1 << 20, clock, Metrics::new().cache);
-        thread::scope(|scope| {
-            let weighing = scope.spawn(|| (0..50_000).for_each(|_| store.reweigh(&key)));
-            while !weighing.is_finished() {
-                store.insert(key, Arc::clone(&entry), now).unwrap();
-                store.purge(&key);
-                assert_eq!(store.size(), (0, 0));
-            }
-        });
-    }
-}
+mod tests;

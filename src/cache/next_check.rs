@@ -113,4 +113,15 @@ mod tests {
         assert_eq!((polls.last(), polls.next()), (73, Some(Duration::from_secs(30))));
         assert_eq!((next.scheduled(), next.is_due(70, HIT.age)), (Scheduled::No, true));
     }
+
+    #[test]
+    fn a_pause_ends_a_second_after_its_hit_and_a_refresh_is_scheduled_until_it_is_not() {
+        assert_eq!(NextCheck::pause_end(HIT), HIT.now + Duration::from_secs(1));
+        let check = NextCheck::default();
+        let scheduled = [Scheduled::Yes, Scheduled::No].map(|scheduled| {
+            check.set_scheduled(scheduled);
+            check.scheduled()
+        });
+        assert_eq!(scheduled, [Scheduled::Yes, Scheduled::No]);
+    }
 }

@@ -311,19 +311,4 @@ impl PriceLevel {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        PriceLevel::{Ample, Scarce},
-        *,
-    };
-
-    #[test]
-    fn a_price_that_wavers_does_not_change_its_level_with_each_minute() {
-        let mut level = PriceLevel::default();
-        let levels = [1.4, 1.6, 1.4, 1.1, 0.9, 1.4].map(|scarcity| {
-            level = level.next(scarcity);
-            level
-        });
-        assert_eq!(levels, [Ample, Scarce, Scarce, Scarce, Ample, Ample]);
-    }
-}
+mod tests;

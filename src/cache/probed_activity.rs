@@ -55,4 +55,13 @@ mod tests {
         let as_of = Duration::from_secs(60);
         assert_eq!(probed(CountedClicks::EmClicks, 31, 60), ProbeVerdict::Unmoved { as_of });
     }
+
+    #[test]
+    fn what_is_known_of_an_activity_is_its_campaign() {
+        let mut activity = ProbedActivity::default();
+        activity.counting(CountedClicks::All).probed(clicks(50, 1));
+        assert_eq!(ProbedActivity::campaign_of(Some(&activity)), activity.campaign);
+        assert_eq!(ProbedActivity::campaign_of(None), ProbedCampaign::default());
+        assert_ne!(activity.campaign, ProbedCampaign::default());
+    }
 }
