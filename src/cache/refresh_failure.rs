@@ -71,6 +71,8 @@ mod tests {
         for pause in [5, 10, 20, 40].into_iter().chain([60; 10]).chain([120, 240, 480, 600, 600]) {
             let next = RefreshFailure::after(refresh_failure.as_ref(), UpstreamFailure::Timeout.into(), now);
             assert_eq!(next.retry_at - now, Duration::from_secs(pause), "{} failures", next.failures);
+            assert!(next.is_resting(next.retry_at - Duration::from_nanos(1)));
+            assert!(!next.is_resting(next.retry_at));
             now = next.retry_at;
             refresh_failure = Some(next);
         }

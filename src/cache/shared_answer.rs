@@ -127,10 +127,16 @@ mod tests {
             (ReportKind::Negative, b"{}"),
             (ReportKind::Negative, br#"{"status":200,"error_key":"a","error_message":"b"}"#),
             (ReportKind::Negative, br#"{"status":404,"error_key":"a","error_message":"b","more":1}"#),
-            (ReportKind::Negative, &[b' '; 5_000]),
         ] {
             assert!(from_stored(id(), kind, &Bytes::copy_from_slice(body)).is_err());
         }
+        let padded = |length| {
+            let body = br#"{"status":404,"error_key":"a","error_message":"b"}"#;
+            let body: Vec<u8> = body.iter().copied().chain(std::iter::repeat(b' ')).take(length).collect();
+            from_stored(id(), ReportKind::Negative, &body.into())
+        };
+        assert!(padded(4_096).is_ok());
+        assert_eq!(padded(4_097), Err(InvalidReport::TooLarge { limit: 4_096 }));
     }
 
     #[test]

@@ -111,6 +111,24 @@ impl RefusedReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        report::testing::{good, key},
+        shared::Fence,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_goes_through_the_store_and_one_that_was_changed_there_is_none() {
+        let answer = good().answer;
+        for seal in [Some(Arc::new(FleetSeal::fixed())), None] {
+            let check = SharedReportCheck::new(seal, &Metrics::new());
+            let ReportToStore { kind, age, unchanged_for, body, mac } =
+                check.to_store(key(1), &answer, Duration::ZERO);
+            let stored = SharedReport { fence: Fence(1), kind, age, unchanged_for, body, mac };
+            assert_eq!(check.answer(key(1), &stored), Some(answer.clone()));
+            let changed = SharedReport { body: Bytes::from_static(b"{}"), ..stored };
+            assert_eq!(check.answer(key(1), &changed), None);
+        }
+    }
 
     #[test]
     fn each_reason_to_refuse_a_report_has_a_series() {

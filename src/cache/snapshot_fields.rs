@@ -244,3 +244,18 @@ fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ActivityId, D::Error
     let text = Box::<str>::deserialize(deserializer)?;
     ActivityId::parse(text.as_bytes()).map_err(D::Error::custom)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_negative_answers_come_back_as_they_were_and_nothing_else_is_one() {
+        for status in [NegativeStatus::BadRequest, NegativeStatus::NotFound] {
+            let answer = NegativeAnswer::parse(status, br#"[{"error_key":"a","error_message":"b"}]"#);
+            assert_eq!(NegativeFields::of(&answer).into_answer(), Some(answer));
+        }
+        let (error_key, error_message) = ("a".into(), "b".into());
+        assert_eq!(NegativeFields { status: 410, error_key, error_message }.into_answer(), None);
+    }
+}

@@ -19,6 +19,7 @@ use crate::{
     telemetry::Metrics,
 };
 
+mod bounds;
 mod hostile;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -253,50 +254,6 @@ async fn responses_from_before_a_restart_are_not_counted_as_new_demand() {
         let polls = of_activity.campaign().unwrap().polls_per_second(ReportForm::Clicked).unwrap();
         assert!((0.03..0.1).contains(&polls), "{polls} a second, of 30 in six or twelve minutes");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_snapshot_has_a_bound_and_the_reports_requested_most_come_first() {
-    let before = cache(RefreshSchedule::Fixed);
-    let filler = format!(r#"{{"x":"{}"}}"#, "x".repeat(10_000));
-    for number in 0..20 {
-        fetch(&before, key(number), Ok(report(key(number), &filler)));
-        (0..number).for_each(|_| before.peek(&key(number)).unwrap().count_hit());
-    }
-    let taken: Vec<_> = before.snapshot(Instant::now(), 60_000).collect();
-    let bytes: usize = taken
-        .iter()
-        .map(|record| record.fields.len() + record.body.as_ref().map_or(0, |body| body.body().len()))
-        .sum();
-    assert!(bytes <= 60_000, "{bytes}");
-    let after = cache(RefreshSchedule::Fixed);
-    restore(&after, &taken, SECOND);
-    assert_eq!(after.keys(), (15..20).map(key).collect::<Vec<_>>());
-
-    let mut small = options(RefreshSchedule::Fixed, PlanClock::starting_at(start()));
-    small.max_bytes = 45_000;
-    let after = cache_with(small);
-    let restored = restore(&after, &records(&before), SECOND);
-    assert_eq!(count(&restored, RestoredRecord::NotServed), 17);
-    assert_eq!(
-        after.keys(),
-        (17..20).map(key).collect::<Vec<_>>(),
-        "no more than fits, and nothing evicted for it"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn statistics_of_many_activities_leave_most_of_a_snapshot_to_the_reports() {
-    let before = cache(RefreshSchedule::Fixed);
-    for number in 0..200 {
-        fetch(&before, key(number), Ok(clicks(key(number), 3)));
-    }
-    let taken: Vec<_> = before.snapshot(Instant::now(), 40_000).collect();
-    let after = cache(RefreshSchedule::Fixed);
-    restore(&after, &taken, SECOND);
-    assert!(after.keys().len() > 50, "{}", after.keys().len());
-    let known = |number: u128| after.statistics(key(number).id).is_some();
-    assert_eq!((known(199), known(0)), (true, false), "those fetched last are kept");
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,10 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::Fleet;
-use crate::support::in_process::{InProcess, key, path};
+use crate::support::{
+    in_process::{InProcess, key, path},
+    log::Log,
+};
 
 const OLD: &str = "0101010101010101010101010101010101010101010101010101010101010101";
 const NEW: &str = "0202020202020202020202020202020202020202020202020202020202020202";
@@ -181,6 +184,29 @@ async fn without_a_key_a_report_that_is_none_costs_one_call_and_is_never_served(
         assert_eq!(fleet.vendor.calls(), calls + 1);
     }
     assert_eq!(refused(&fleet.replicas[1], "invalid").await, 4.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_full_of_reports_that_are_none_is_a_line_of_the_log_a_minute() {
+    let (log, _guard) = Log::start();
+    let fleet = Fleet::each(without_limits(), &[&[], &[]]);
+    Fleet::has_met().await;
+    let intruder = Intruder::into(&fleet).await;
+    for (seconds, reports, lines) in [(0, 1..6, 1), (50, 6..9, 1), (15, 9..12, 2)] {
+        sleep(Duration::from_secs(seconds)).await;
+        for report in reports {
+            intruder.plant(report, b"{}", b"").await;
+            ask(&fleet.replicas[1], report).await;
+        }
+        let told = log.lines(|line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("a report in the shared store is refused"))
+        });
+        assert_eq!(told.len(), lines);
+        assert!(told.iter().all(|line| line["reason"] == "invalid" && line["kind"] == "report"), "{told:?}");
+    }
+    assert_eq!(refused(&fleet.replicas[1], "invalid").await, 11.0);
 }
 
 #[tokio::test(start_paused = true)]
