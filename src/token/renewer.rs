@@ -156,7 +156,9 @@ impl Renewer {
             return Err(Failed::Conflict);
         }
         self.inputs.written(new_token).await?;
-        Ok(begun)
+        // A write that is said to have failed may have been made, or what came after it have failed: it is to be held all the same.
+        let is_unknown = |held: &TokenRecord| self.consent.as_ref() != Some(&TokenConsent::of(held));
+        Ok(begun.or_else(|| held.filter(is_unknown)))
     }
 
     /// Installs a record's access token if it has a valid one, and schedules the next renewal.

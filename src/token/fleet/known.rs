@@ -3,7 +3,8 @@
 use tokio::time::Instant;
 
 use super::rules::{
-    AccessLeft, AloneCase, IntentHolder, IntentSeen, PairSource, RenewalCase, UNDER_WAY, WaitReason,
+    AccessLeft, AloneCase, EpochChange, IntentHolder, IntentSeen, PairSource, RenewalCase, UNDER_WAY,
+    WaitReason,
 };
 use crate::{
     shared::{Epoch, StoreSeen},
@@ -27,6 +28,9 @@ pub(super) struct KnownToken {
     pub(super) before_restart: Option<IntentOwner>,
     /// The epoch, and when it was first seen, or seen again after the store was away.
     pub(super) epoch: Option<(Epoch, Instant)>,
+    pub(super) epoch_change: EpochChange,
+    /// When the store was found to be back that was away for longer than a renewal takes.
+    pub(super) back_since: Option<Instant>,
     /// What the store was when the record was read from it.
     pub(super) read_as_of: StoreSeen,
     pub(super) standing: StoreStanding,
@@ -94,6 +98,8 @@ impl KnownToken {
             others_pair_at: Some(now),
             copy: version,
             epoch: None,
+            epoch_change: EpochChange::Seen,
+            back_since: None,
             read_as_of: StoreSeen::default(),
             standing: StoreStanding::Away,
             away_since: now,
@@ -133,11 +139,12 @@ impl KnownToken {
         if self.standing != StoreStanding::Away {
             self.away_since = now;
         } else if standing != StoreStanding::Away
-            && now.saturating_duration_since(self.away_since) >= UNDER_WAY
+            && self.is_long_away(now)
             && let Some((_, seen)) = &mut self.epoch
         {
             // Another replica may have renewed alone, and be about to write its answer back.
             *seen = now;
+            self.back_since = Some(now);
         }
         self.standing = standing;
     }
@@ -146,9 +153,18 @@ impl KnownToken {
     pub(super) fn learn_epoch(&mut self, epoch: Epoch, now: Instant) -> bool {
         let is_new = self.epoch.is_none_or(|(known, _)| known != epoch);
         if is_new {
+            // The record may be read before the epoch is told.
+            let is_just_back =
+                self.back_since.is_some_and(|back| now.saturating_duration_since(back) < UNDER_WAY);
+            let is_missed = self.epoch.is_some() && (self.is_long_away(now) || is_just_back);
+            self.epoch_change = if is_missed { EpochChange::Missed } else { EpochChange::Seen };
             self.epoch = Some((epoch, now));
         }
         is_new
+    }
+
+    fn is_long_away(&self, now: Instant) -> bool {
+        self.standing == StoreStanding::Away && now.saturating_duration_since(self.away_since) >= UNDER_WAY
     }
 
     pub(super) fn case(
@@ -165,6 +181,7 @@ impl KnownToken {
             left,
             since_others_pair: self.others_pair_at.map(|at| now.saturating_duration_since(at)),
             since_epoch: self.epoch.map(|(_, seen)| now.saturating_duration_since(seen)),
+            epoch_change: self.epoch_change,
             pair: if is_new_login { PairSource::NewLogin } else { PairSource::Other },
         }
     }

@@ -37,6 +37,21 @@ async fn an_answer_that_was_written_though_the_disk_denied_it_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_refresh_token_that_was_written_though_the_disk_denied_it_is_used() {
+    let trap = Trap::default();
+    let place = Place::with(options(RefreshTokenPolicy::Rotating, LIFETIME), trap.clone()).watched();
+    let process = place.start().await;
+    assert_eq!(process.ask().await, OK);
+    place.vendor.revoke_refresh_tokens();
+    pass(LIFETIME * 9 / 10).await;
+    assert_eq!(process.state(), "reauthorization_required");
+    trap.silence(Point::AfterAnswer);
+    place.seed(&place.vendor.issue_refresh_token());
+    pass(Duration::from_secs(15)).await;
+    assert_eq!((process.state(), process.last_error()), ("valid", String::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_that_another_process_has_touched_is_written_over_if_its_refresh_token_is_the_one_that_was_sent()
  {
     let trap = Trap::default();
