@@ -55,7 +55,8 @@ impl Quota {
             priority,
             patience: self.limits().max_wait.saturating_sub(arrived.elapsed()),
         };
-        let learn = |spent| shared.day.with(|quota_day, _now| quota_day.learn(day, spent));
+        let others = fleet.others_calls();
+        let learn = |spent| shared.day.with(|quota_day, now| quota_day.learn(day, spent, others, now));
         let till_midnight = || shared.day.with(|_quota_day, now| till_midnight(now));
         match fleet.turn(call).await {
             Ok(turn) => {

@@ -12,7 +12,7 @@ use std::{
 use super::{
     burn_rate::{BurnRate, QuotaMode, factor},
     day::{DAY, day_of, later, left_of, since_midnight, till_midnight},
-    forecast::{Forecast, Rate},
+    forecast::{Forecast, OthersCalls, Rate},
     lease::{DayMark, LEASE, Lease},
     limits::QuotaLimits,
     lockout::OwnCount,
@@ -145,7 +145,7 @@ impl DailyBudget {
         let today = self.usage.current_mut();
         today.leased = today.leased.saturating_sub(1);
         self.usage.count();
-        self.rate.count(now);
+        self.rate.count(1, now);
         self.day()
     }
 
@@ -184,9 +184,16 @@ impl DailyBudget {
     }
 
     /// The fleet has counted so many calls on a day: those of this process among them.
-    pub(super) fn learn(&mut self, day: u64, spent: u64) {
-        if let Some(usage) = self.usage.of(day) {
-            usage.learn(u32::try_from(spent).unwrap_or(u32::MAX));
+    pub(super) fn learn(&mut self, day: u64, spent: u64, others: OthersCalls, now: SystemTime) {
+        let is_today = day == self.day();
+        let Some(usage) = self.usage.of(day) else { return };
+        let before = *usage;
+        usage.learn(u32::try_from(spent).unwrap_or(u32::MAX));
+        match others {
+            OthersCalls::Recent if is_today && before.assumed == 0 => {
+                self.rate.count(usage.used.saturating_sub(before.used), now);
+            }
+            OthersCalls::Recent | OthersCalls::Earlier => {}
         }
     }
 

@@ -9,13 +9,14 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{
+    forecast::OthersCalls,
     limits::QuotaLimits,
     offline_share::{FleetLimits, OfflineShare},
     pacer::Priority,
     snapshot::{FleetBacking, FleetShare},
 };
 use crate::shared::{
-    CallRequest, CallTurn, LockoutRequest, Membership, SharedStoreError, SpentDay, ThrottleRequest,
+    CallRequest, CallTurn, Epoch, LockoutRequest, Membership, SharedStoreError, SpentDay, ThrottleRequest,
 };
 
 /// The window of the fleet's second: a tenth more than the vendor's. Half of it is for calls that leave late, and half for
@@ -54,10 +55,12 @@ struct FleetView {
     offline: OfflineShare,
     /// No call before this time: another replica has heard `quota_exceeded`, or is finding out whether it still holds.
     locked_until: Option<Instant>,
-    /// The store knows of the `quota_exceeded` that this replica has heard: so it knows its end too.
-    announced: bool,
+    /// The store's epoch in which it knew of a lockout: so in this one it knows its end too.
+    announced_in: Option<Epoch>,
     /// By how much longer than [`LATEST`] the store last took to reply.
     slow_by: Duration,
+    /// The store's epoch at the last heartbeat.
+    met: Option<Epoch>,
 }
 
 /// What a call needs to know of the day.
@@ -97,6 +100,8 @@ pub(super) enum OwnLockout {
     Unchanged,
     /// Another replica's probe was answered.
     Over,
+    /// The store does not know of it, or no longer: it is to be told, for this time.
+    Lost(Duration),
 }
 
 /// Why the fleet makes no call now.
@@ -197,7 +202,9 @@ impl FleetQuota {
             }
             CallTurn::Late { wait } => Err(FleetDenial::Late(wait)),
             CallTurn::LockedOut { ends_in } => {
-                self.view().locked_until = Some(Instant::now() + ends_in);
+                let mut view = self.view();
+                (view.locked_until, view.announced_in) =
+                    (Some(Instant::now() + ends_in), self.membership.seen().epoch);
                 Err(FleetDenial::DayClosed(Some(ends_in)))
             }
             CallTurn::DayIsOver => Err(FleetDenial::Late(OTHER_DAY)),
@@ -237,28 +244,46 @@ impl FleetQuota {
 
     /// The upstream said `quota_exceeded`: no replica makes a call for this time. Zero: a probe was answered.
     pub(super) async fn lock_out(&self, day: u64, lasts: Duration) {
-        self.view().locked_until = None;
-        let request = LockoutRequest { day, lasts };
+        let until = (!lasts.is_zero()).then(|| Instant::now() + lasts);
+        self.view().locked_until = until;
+        let (request, epoch) = (LockoutRequest { day, lasts }, self.membership.seen().epoch);
         match self.membership.run(|store, seen| store.lock_out(seen, request)).await {
-            Ok(()) => self.view().announced = !lasts.is_zero(),
+            Ok(()) => self.view().announced_in = epoch.filter(|_| until.is_some()),
             Err(error) => {
-                tracing::warn!(%error, "the other replicas were not told of the quota's state; each will find out itself");
+                tracing::warn!(%error, "the other replicas are not told of the quota's state before the store is back");
             }
         }
     }
 
-    /// The fleet has a lockout for this time, or none. Says whether the lockout that this replica began is over.
-    pub(super) fn learn_lockout(&self, ends_in: Option<Duration>) -> OwnLockout {
-        let mut view = self.view();
-        view.locked_until = ends_in.map(|ends_in| Instant::now() + ends_in);
-        match (ends_in, std::mem::take(&mut view.announced)) {
-            (Some(_), announced) => {
-                view.announced = announced;
-                OwnLockout::Unchanged
-            }
-            (None, true) => OwnLockout::Over,
-            (None, false) => OwnLockout::Unchanged,
+    /// The fleet has a lockout for this time, or none, in this epoch of the store. Says what has become of the one that this
+    /// replica began, or knows of.
+    pub(super) fn learn_lockout(&self, ends_in: Option<Duration>, epoch: Epoch) -> OwnLockout {
+        let (mut view, now) = (self.view(), Instant::now());
+        if let Some(ends_in) = ends_in {
+            (view.locked_until, view.announced_in) = (Some(now + ends_in), Some(epoch));
+            return OwnLockout::Unchanged;
         }
+        let rest = view.locked_until.and_then(|until| until.checked_duration_since(now));
+        match (view.announced_in == Some(epoch), rest) {
+            (false, Some(rest)) => OwnLockout::Lost(rest),
+            (is_over, _) => {
+                (view.locked_until, view.announced_in) = (None, None);
+                if is_over { OwnLockout::Over } else { OwnLockout::Unchanged }
+            }
+        }
+    }
+
+    /// A heartbeat of this epoch tells what the fleet has counted.
+    pub(super) fn meets(&self, epoch: Epoch) -> OthersCalls {
+        let before = self.view().met.replace(epoch);
+        if before == Some(epoch) { OthersCalls::Recent } else { OthersCalls::Earlier }
+    }
+
+    /// What the store tells with a call.
+    pub(super) fn others_calls(&self) -> OthersCalls {
+        let known = self.view().met;
+        let is_same = known.is_some() && known == self.membership.seen().epoch;
+        if is_same { OthersCalls::Recent } else { OthersCalls::Earlier }
     }
 
     /// The upstream said `throttled`: no replica makes a call for this time.

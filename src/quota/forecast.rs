@@ -30,6 +30,15 @@ pub enum Forecast {
     Exhausted,
 }
 
+/// When other replicas have made the calls that this one learns of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OthersCalls {
+    /// Since it last learned of some: they count in the rate.
+    Recent,
+    /// At any time: before it met the fleet; or nobody has made them, and the store counts them as it may have lost some.
+    Earlier,
+}
+
 // === impl Rate ===
 
 impl Rate {
@@ -38,9 +47,9 @@ impl Rate {
         Self { calls: 0.0, at: now, since: now }
     }
 
-    /// Counts a call.
-    pub(super) fn count(&mut self, now: SystemTime) {
-        self.calls = self.decayed(now) + 1.0;
+    /// Counts so many calls.
+    pub(super) fn count(&mut self, calls: u32, now: SystemTime) {
+        self.calls = self.decayed(now) + f64::from(calls);
         self.at = now;
     }
 
@@ -85,7 +94,7 @@ mod tests {
         let start = noon() - Duration::from_secs(2 * 3_600);
         let mut rate = Rate::new(start);
         for call in 0..2 * 3_600 / seconds {
-            rate.count(start + Duration::from_secs(call * seconds));
+            rate.count(1, start + Duration::from_secs(call * seconds));
         }
         rate
     }
@@ -103,7 +112,7 @@ mod tests {
     fn a_pace_of_half_an_hour_counts_for_the_time_in_which_there_were_calls() {
         let start = noon() - MEMORY;
         let mut rate = Rate::new(start);
-        (0..MEMORY.as_secs()).for_each(|second| rate.count(start + Duration::from_secs(second)));
+        (0..MEMORY.as_secs()).for_each(|second| rate.count(1, start + Duration::from_secs(second)));
         let per_second = rate.per_second(noon());
         assert!((0.85..1.0).contains(&per_second), "{per_second}");
     }
@@ -122,7 +131,7 @@ mod tests {
     #[test]
     fn the_first_calls_of_a_process_are_no_pace() {
         let mut rate = Rate::new(noon());
-        (0..20).for_each(|_| rate.count(noon()));
+        (0..20).for_each(|_| rate.count(1, noon()));
         assert!(rate.per_second(noon()) < 0.1);
     }
 }

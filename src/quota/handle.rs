@@ -12,7 +12,7 @@ use super::{
     budget::DayLimits,
     clock::WallClock,
     fleet_quota::{FleetQuota, OwnLockout},
-    forecast::Forecast,
+    forecast::{Forecast, OthersCalls},
     limits::QuotaLimits,
     pacer::{Pacer, Priority},
     quota_day::QuotaDay,
@@ -159,14 +159,26 @@ impl Quota {
     /// A heartbeat has told the fleet's state.
     pub fn learn(&self, fleet: &FleetState) {
         let SpentDay { day, spent } = fleet.today;
-        let lockout = self.shared.fleet.get().map(|own| own.learn_lockout(fleet.locked_out_for));
-        self.shared.day.with(|quota_day, _now| {
-            quota_day.learn(day, spent);
+        let lockout = self.shared.fleet.get().map(|own| own.learn_lockout(fleet.locked_out_for, fleet.epoch));
+        let others = self.shared.fleet.get().map_or(OthersCalls::Earlier, |own| own.meets(fleet.epoch));
+        let reopening = self.shared.day.with(|quota_day, now| {
+            quota_day.learn(day, spent, others, now);
             match lockout {
                 Some(OwnLockout::Over) => quota_day.end_lockout(),
-                Some(OwnLockout::Unchanged) | None => {}
+                Some(OwnLockout::Unchanged | OwnLockout::Lost(_)) | None => None,
             }
         });
+        let shared = Arc::clone(&self.shared);
+        match (lockout, reopening) {
+            // A restart must not find the day closed.
+            (_, Some(reopening)) => drop(tokio::spawn(async move { shared.day.mark(reopening).await })),
+            (Some(OwnLockout::Lost(rest)), None) => drop(tokio::spawn(async move {
+                if let Some(fleet) = shared.fleet.get() {
+                    fleet.lock_out(day, rest).await;
+                }
+            })),
+            (_, None) => {}
+        }
     }
 
     /// The current numbers of both limits.

@@ -6,6 +6,7 @@ use super::{
     budget::{DailyBudget, DailyQuotaExhausted, DayLimits},
     burn_rate::QuotaMode,
     day::day_of,
+    forecast::OthersCalls,
     lease::{DayMark, Lease, Reservation, Reserve},
     lockout::{CallKind, Lifted, UpstreamLockout, is_doubtful},
     pacer::Priority,
@@ -156,14 +157,14 @@ impl QuotaDay {
     }
 
     /// As [`DailyBudget::learn`].
-    pub(super) fn learn(&mut self, day: u64, spent: u64) {
-        self.budget.learn(day, spent);
+    pub(super) fn learn(&mut self, day: u64, spent: u64, others: OthersCalls, now: SystemTime) {
+        self.budget.learn(day, spent, others, now);
     }
 
-    /// Another replica's probe was answered.
-    pub(super) fn end_lockout(&mut self) {
+    /// Another replica's probe was answered. Returns the mark that the store has to record, if any.
+    pub(super) fn end_lockout(&mut self) -> Option<DayMark> {
         self.lockout = UpstreamLockout::None;
-        let _mark = self.budget.reopen();
+        self.budget.reopen()
     }
 
     /// The day of the count: days since 1970-01-01.

@@ -70,7 +70,7 @@ pub struct FleetState {
     pub sequence: Sequence,
     /// The day that it counts.
     pub today: SpentDay,
-    /// A lockout ends after this time; `None`: there is none.
+    /// A lockout ends after this time; `None`: there is none. One whose probe was not answered yet has a millisecond left.
     pub locked_out_for: Option<Duration>,
     /// The replicas that had a heartbeat in the last minute, this one included; by id.
     pub members: Vec<MemberSeen>,

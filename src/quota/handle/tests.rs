@@ -172,6 +172,37 @@ async fn a_store_that_knows_nothing_is_told_what_was_assumed_at_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_day_that_another_s_probe_has_opened_is_open_on_the_disk_too_and_for_who_started_meanwhile() {
+    let store = store();
+    let disk: Arc<dyn CallCounter> = Arc::new(Disk::default());
+    let on_disk = async || quota(LIMITS, InitialCount::of(&disk).await.unwrap().unwrap());
+    let status = async || disk.read().await.unwrap().unwrap().latest().status;
+    let [one, two] = [on_disk().await, quota(LIMITS, InitialCount::Unspent)];
+    let [first, second] = [&one, &two].map(|quota| replica(&store, quota));
+    beat(&first, &one).await;
+    beat(&second, &two).await;
+    let exceeded =
+        UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, retry_after: Duration::ZERO };
+    one.admit(Reason::Miss).await.unwrap().learn::<Fetched>(&Err(exceeded.into())).await;
+    assert_eq!(status().await, DayStatus::Closed);
+    let again = on_disk().await;
+    let restarted = replica(&store, &again);
+    beat(&restarted, &again).await;
+    tokio::time::sleep(HOUR + Duration::from_secs(61)).await;
+    for (membership, quota) in [(&first, &one), (&restarted, &again)] {
+        beat(membership, quota).await;
+        assert_eq!(quota.snapshot().day.mode, QuotaMode::Exhausted, "no probe was answered");
+    }
+    two.admit(Reason::Miss).await.unwrap().learn(&Ok(good())).await;
+    for (membership, quota) in [(&first, &one), (&restarted, &again)] {
+        beat(membership, quota).await;
+        assert_eq!(quota.snapshot().day.mode, QuotaMode::Normal);
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(status().await, DayStatus::Open);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_replica_s_quota_exceeded_stops_the_other_and_the_other_s_probe_opens_the_day_for_both() {
     let store = store();
     let [one, two] = [(); 2].map(|()| quota(LIMITS, InitialCount::Unspent));
@@ -192,4 +223,24 @@ async fn one_replica_s_quota_exceeded_stops_the_other_and_the_other_s_probe_open
     beat(&first, &one).await;
     assert_eq!(one.snapshot().day.mode, QuotaMode::Normal);
     spend(&one, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_forecast_goes_by_the_calls_of_all_replicas() {
+    let store = store();
+    let [one, two, late] = [(); 3].map(|()| quota(LIMITS, InitialCount::Unspent));
+    let [first, second] = [&one, &two].map(|quota| replica(&store, quota));
+    beat(&first, &one).await;
+    for _minute in 0..20 {
+        spend(&two, 2).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        beat(&first, &one).await;
+        beat(&second, &two).await;
+    }
+    let forecast = |quota: &Quota| quota.snapshot().day.forecast;
+    assert!(matches!(forecast(&one), Forecast::ExhaustedAt(_)), "{:?}", forecast(&one));
+    let third = replica(&store, &late);
+    beat(&third, &late).await;
+    assert_eq!(late.snapshot().day.used, 40);
+    assert_eq!(forecast(&late), Forecast::Enough, "they were made at any time before it came");
 }

@@ -31,10 +31,10 @@ fn what_the_fleet_has_counted_on_this_day_counts_here_too() {
     for (number, spent, used) in
         [(day_of(noon) + 1, 9_000, 5_000), (day_of(noon), 700, 700), (day_of(noon), 600, 700)]
     {
-        day.learn(number, spent);
+        day.learn(number, spent, OthersCalls::Recent, noon);
         assert_eq!(day.today(noon).used, used);
     }
-    day.learn(day_of(noon), u64::MAX);
+    day.learn(day_of(noon), u64::MAX, OthersCalls::Recent, noon);
     assert_eq!((day.today(noon).used, day.mode(noon)), (u32::MAX, QuotaMode::Exhausted));
 }
 

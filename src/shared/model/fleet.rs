@@ -185,7 +185,8 @@ impl ModelFleet {
             epoch: self.epoch.unwrap_or(Epoch(0)),
             sequence: Sequence(self.sequence),
             today: self.today,
-            locked_out_for: (self.locked_until > now).then(|| wait(now, self.locked_until)),
+            locked_out_for: (self.locked_until > 0)
+                .then(|| wait(now, self.locked_until).max(Duration::from_millis(1))),
             members,
             token_version,
             purged: self.purged,

@@ -13,6 +13,9 @@ local function fleet_state()
   local version = tonumber(redis.call('HGET', KEYS[4], 'version')) or 0
   local begun = redis.call('HMGET', fleet, 'recovered_at', 'charged', 'forked')
   local age, charged = math.max(now - (tonumber(begun[1]) or now), 0), tonumber(begun[2]) or 0
-  return {'fleet', epoch, sequence, day, spent, math.max(locked_until - now, 0), members, version, purged, now,
+  -- A lockout whose probe was not answered yet is none that somebody has ended.
+  local locked = 0
+  if locked_until > 0 then locked = math.max(locked_until - now, 1) end
+  return {'fleet', epoch, sequence, day, spent, locked, members, version, purged, now,
     age, charged, tonumber(begun[3]) or 0}
 end

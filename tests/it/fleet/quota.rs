@@ -132,6 +132,33 @@ async fn a_quota_exceeded_that_one_has_heard_silences_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_quota_exceeded_is_remembered_by_the_replicas_when_the_store_loses_it() {
+    for loss in 0..3 {
+        let fleet = Fleet::of(3, &LIMITED);
+        Fleet::has_met().await;
+        let before = fleet.store.copy();
+        fleet.vendor.inject(Fault::Throttle { limit: Limit::PerDay, retry_after: None }, Scope::All);
+        assert_eq!(fleet.replicas[0].get(&path(0)).await.status, 503);
+        sleep(Duration::from_secs(30)).await;
+        match loss {
+            0 => fleet.store.restart_empty(),
+            1 => fleet.store.fail_over(before),
+            _ => fleet.store.flush(),
+        }
+        for minute in 1..59 {
+            sleep(Duration::from_secs(60)).await;
+            assert_eq!(ask_all(&fleet, 1, 10 * minute).await, [503; 3]);
+        }
+        assert_eq!(fleet.vendor.calls(), 1, "{loss}");
+        fleet.vendor.clear_faults();
+        sleep(Duration::from_secs(180)).await;
+        assert!(ask_all(&fleet, 1, 1_000).await.contains(&200));
+        sleep(Duration::from_secs(6)).await;
+        assert_eq!(ask_all(&fleet, 1, 2_000).await, [200; 3]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttled_that_one_has_heard_holds_all_back() {
     let fleet = Fleet::of(2, &LIMITED);
     Fleet::has_met().await;

@@ -152,10 +152,11 @@ pub(in super::super) async fn a_probe_without_a_result_gives_way_to_the_next(on:
 }
 
 pub(in super::super) async fn a_refused_call_is_not_the_probe(on: &Backend) {
-    let [replica] = Replica::fleet(on).await;
+    let [mut replica] = Replica::fleet(on).await;
     replica.spend().await;
     replica.lock_out(DAY, secs(60)).await;
     on.faults.put_clock_forward(secs(60));
+    assert_eq!(replica.beat().await.locked_out_for, Some(ms(1)), "nobody has ended it");
     let low = CallRequest { ceiling: 1, ..call(DAY) };
     assert_eq!(replica.take_with(low).await, CallTurn::Exhausted { spent: 1 });
     let hold = ThrottleRequest { hold: secs(1) };
@@ -174,6 +175,7 @@ pub(in super::super) async fn a_lockout_ends_with_its_day_and_a_probe(on: &Backe
     assert_eq!(two.take_with(call(DAY + 1)).await, probe(1));
     assert_eq!(one.take_with(call(DAY + 1)).await, locked_out(secs(30)));
     two.lock_out(DAY + 1, Duration::ZERO).await;
+    assert_eq!(one.beat().await.locked_out_for, None);
     assert_eq!(one.take_with(call(DAY + 1)).await, granted(ms(275), 2));
 }
 
