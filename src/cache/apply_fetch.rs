@@ -61,6 +61,7 @@ impl ReportCache {
         keep: Retain,
     ) -> Applied {
         let now = Instant::now();
+        let outcome = outcome.and_then(|arrived| self.hold_stand_in(scope, arrived, keep, now));
         let exchange =
             outcome.as_ref().map_or_else(|error| &error.exchange, |arrived| &arrived.fetched.exchange);
         match (&self.plan, exchange.origin) {
@@ -74,6 +75,27 @@ impl ReportCache {
         };
         self.tell_why_empty(scope.fetched().id);
         applied
+    }
+
+    /// An old report of the shared store is held from now on, like one that was held before the call failed.
+    ///
+    /// # Errors
+    /// Why it failed.
+    fn hold_stand_in(
+        &self,
+        scope: FlightScope,
+        mut arrived: Arrived,
+        keep: Retain,
+        now: Instant,
+    ) -> FetchOutcome {
+        match (arrived.fetched.stands_in_for.take(), keep) {
+            (None, _) => Ok(arrived),
+            (Some(error), Retain::Yes) => {
+                self.apply_answer(scope, arrived, keep, now);
+                Err(*error)
+            }
+            (Some(error), Retain::No) => Err(*error),
+        }
     }
 
     fn apply_answer(

@@ -41,8 +41,9 @@ impl Entry {
     /// May it be removed? Neither it nor the report behind it may be served, and it holds back no call.
     pub(super) fn is_dead(&self, now: Instant) -> bool {
         let resting = self.refresh_failure().is_some_and(|refresh_failure| refresh_failure.is_resting(now));
-        let planned = self.is_planned() && self.age(now) < PLANNED_KEPT;
-        let expired = self.freshness_at(self.age(now)) == Freshness::Expired;
+        let age = self.unconfirmed_for(self.age(now));
+        let planned = self.is_planned() && age < PLANNED_KEPT;
+        let expired = self.freshness_at(age) == Freshness::Expired;
         expired && self.behind(now).is_none() && !resting && !planned
     }
 
@@ -233,6 +234,11 @@ mod tests {
         copy.cell.set(copy.cell.get().campaign_looked(campaign.history(ReportForm::Clicked), 0));
         assert_eq!(entry.unconfirmed_for(2 * HOUR), HOUR / 2);
         assert_eq!(entry.freshness(start + 2 * HOUR), Freshness::Stale);
+        let after_a_week = Duration::from_hours(7 * 24 + 1);
+        let shown = CampaignStats::first_look(ReportForm::Clicked, 7, copy.generated_at() + after_a_week);
+        copy.cell.set(copy.cell.get().campaign_looked(shown.history(ReportForm::Clicked), 0));
+        assert!(!entry.is_dead(start + after_a_week), "it is current");
+        assert!(entry.is_dead(start + 2 * after_a_week));
         let fixed =
             super::tests::entry(report("{}"), start).with_copy(copy.cell.get(), copy.generated_at(), None);
         assert_eq!(fixed.unconfirmed_for(2 * HOUR), 2 * HOUR, "with fixed lifetimes only a call counts");

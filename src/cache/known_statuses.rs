@@ -19,6 +19,8 @@ use crate::{
 
 /// A new activity beyond these takes the place of the one whose status was learned longest ago.
 const MOST_ACTIVITIES: usize = 10_000;
+/// The same of those whose last call failed.
+const MOST_FAILED: usize = 1_000;
 /// The shortest time between two calls that nobody waits for: they take less than a third of the day's calls, however many
 /// empty reports are asked for.
 const BETWEEN_CALLS: Duration = Duration::from_secs(30);
@@ -67,9 +69,18 @@ pub(super) struct KnownStatuses(Mutex<StatusTable>);
 #[derive(Debug)]
 struct StatusTable {
     known: RecentMap<ActivityId, KnownStatus>,
+    /// The last call for an activity that failed.
+    failed: RecentMap<ActivityId, FailedCheck>,
     permission: Permission,
     next_call: Instant,
     failures: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FailedCheck {
+    at: Instant,
+    /// Those of the activity's empty reports until then.
+    answers: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +128,7 @@ impl KnownStatuses {
             StatusChecking::Off => None,
             StatusChecking::On => Some(Self(Mutex::new(StatusTable {
                 known: RecentMap::new(MOST_ACTIVITIES),
+                failed: RecentMap::new(MOST_FAILED),
                 permission: Permission::Granted,
                 next_call: Instant::now(),
                 failures: 0,
@@ -142,7 +154,18 @@ impl KnownStatuses {
     /// Whether the status of this activity is to be asked for, whose empty reports have given so many answers by now: it is
     /// not known, or was long ago and is still asked for.
     pub(super) fn is_due(&self, id: ActivityId, answers: u64, now: Instant) -> bool {
-        self.get(id).is_none_or(|known| known.is_due(now) && known.answers != answers)
+        match self.get(id) {
+            Some(known) => known.is_due(now) && known.answers != answers,
+            // The call may fail for this activity alone: it is made again only where somebody asks again.
+            None => self.table().failed.peek(&id).is_none_or(|failed| failed.answers != answers),
+        }
+    }
+
+    /// When the status of this activity was last asked for; `None`: never.
+    pub(super) fn last_asked(&self, id: ActivityId) -> Option<Instant> {
+        let table = self.table();
+        let known = table.known.peek(&id).map(|known| known.checked_at);
+        known.max(table.failed.peek(&id).map(|failed| failed.at))
     }
 
     /// Takes over the result of a call for the status of an activity.
@@ -176,10 +199,14 @@ impl KnownStatuses {
             }
             Err(error) => {
                 table.next_call = now + AFTER_FAILURE.pause(table.failures);
-                table.failures = match error.stage() {
-                    FailureStage::Refused => table.failures,
-                    FailureStage::Connecting | FailureStage::Sent => table.failures.saturating_add(1),
-                };
+                match error.stage() {
+                    FailureStage::Refused => {}
+                    FailureStage::Connecting | FailureStage::Sent => {
+                        table.failures = table.failures.saturating_add(1);
+                        let failed = FailedCheck { at: now, answers };
+                        *table.failed.get_or_insert_with(id, || failed) = failed;
+                    }
+                }
                 Learned::Nothing
             }
         }
@@ -187,5 +214,27 @@ impl KnownStatuses {
 
     fn table(&self) -> MutexGuard<'_, StatusTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::key;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_activity_whose_calls_fail_goes_behind_the_others_until_it_is_asked_for_again() {
+        let statuses = KnownStatuses::new(StatusChecking::On).unwrap();
+        let [fails, other] = [1, 2].map(|number| key(number).id);
+        let now = Instant::now();
+        let failure: FetchError = UpstreamFailure::Status { status: 500 }.into();
+        assert_eq!([fails, other].map(|id| statuses.last_asked(id)), [None; 2]);
+        statuses.learn(fails, 5, Err(&failure), now);
+        assert_eq!([fails, other].map(|id| statuses.last_asked(id)), [Some(now), None]);
+        assert_eq!([5, 6].map(|answers| statuses.is_due(fails, answers, now)), [false, true]);
+        assert!(statuses.is_due(other, 0, now));
+        let denied: FetchError = crate::report::LocalDenial::Overloaded.into();
+        statuses.learn(other, 1, Err(&denied), now);
+        assert_eq!(statuses.last_asked(other), None, "no call was made");
     }
 }

@@ -95,7 +95,7 @@ where
         match revalidate {
             Revalidate::WhenStale => {}
             Revalidate::Force => {
-                let held = self.memory.peek(&key).filter(|held| self.memory.may_fetch_anew(held, now));
+                let held = self.memory.peek(&key).filter(|held| self.memory.may_fetch_anew(&key, held, now));
                 if let Some(held) = held {
                     return Err(Unanswered::Miss(Miss::new(request, Some(held), Forward::Request)));
                 }

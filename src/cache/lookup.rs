@@ -160,12 +160,14 @@ impl ReportCache {
 
     /// Does a request with `Cache-Control: no-cache` cause a fetch now? Limits how many calls such clients can use:
     /// at most one per `client_no_cache_interval` and key, and none while calls are scarce.
-    pub(super) fn may_fetch_anew(&self, entry: &Entry, now: Instant) -> bool {
+    pub(super) fn may_fetch_anew(&self, key: &ReportKey, entry: &Entry, now: Instant) -> bool {
         let interval = self.live.get().client_no_cache_interval;
-        let tried = entry.refresh_failure().is_some_and(|refresh_failure| {
-            refresh_failure.is_resting(now)
-                || now.saturating_duration_since(refresh_failure.tried_at) < interval
-        });
+        let has_just_failed = |failure: &RefreshFailure| {
+            failure.is_resting(now) || now.saturating_duration_since(failure.tried_at) < interval
+        };
+        // That of an entry which can no longer be served is beside it.
+        let tried = entry.refresh_failure().is_some_and(has_just_failed)
+            || self.failures.get(key).as_ref().is_some_and(has_just_failed);
         let calls_left = self.quota_pressure.ask(now) == QuotaPressure::Normal
             && self.plan.as_ref().is_none_or(RefreshPlan::allows_refresh);
         entry.stored_for(now) >= interval && !tried && calls_left
@@ -183,7 +185,7 @@ impl ReportCache {
     }
 
     /// Stale-if-error (RFC 5861 §4): the entry to serve instead of `error`. `held` is the entry that the request's
-    /// lookup found; if there was none, the key is looked up again.
+    /// lookup found; if there was none, or another replica's newer one has come since, that which is held now.
     ///
     /// # Errors
     /// `error`, if no entry may be served.
@@ -193,10 +195,10 @@ impl ReportCache {
         held: Option<&Arc<Entry>>,
         error: FetchError,
     ) -> Result<Served, FetchError> {
-        match held {
-            Some(_) => self.stale_if_error_from(held, error),
-            None => self.stale_if_error_from(self.store.get(key).as_ref(), error),
-        }
+        let now_held = self.store.get(key);
+        let is_newer =
+            |now_held: &&Arc<Entry>| held.is_none_or(|held| now_held.generated_at() > held.generated_at());
+        self.stale_if_error_from(now_held.as_ref().filter(is_newer).or(held), error)
     }
 
     fn stale_if_error_from(

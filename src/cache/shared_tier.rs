@@ -130,7 +130,10 @@ impl SharedTier {
     {
         let mut stand_in = None;
         let fetched = self.fetch_or_wait(call, next, &mut stand_in).await;
-        fetched.or_else(|error| stand_in.ok_or(error))
+        fetched.or_else(|error| match stand_in {
+            Some(report) => Ok(Fetched { stands_in_for: Some(Box::new(error)), ..report }),
+            None => Err(error),
+        })
     }
 
     /// `stand_in` becomes a report of the store that is too old to be served, but better than an error.
@@ -232,7 +235,7 @@ impl SharedTier {
         let (origin, flight) = (Origin::SharedStore, flight_number(report.fence));
         let exchange = Exchange { origin, flight, ..Exchange::default() };
         // By the store's clock it was so old at some moment since: never younger than it is.
-        let fetched = Fetched { answer, answered_at: asked, age: report.age, exchange };
+        let fetched = Fetched { answer, answered_at: asked, age: report.age, exchange, stands_in_for: None };
         // A store that goes on from an older copy has it again.
         (!self.purges.told_after(&key, fetched.generated_at())).then_some(fetched)
     }

@@ -76,8 +76,8 @@ impl ReportCache {
             self.sent_evidence(*id) != SentEvidence::Links
                 && statuses.is_due(*id, self.empty_answers(*id), now)
         });
-        // First what is not known at all, then what was asked for longest ago.
-        let id = due.min_by_key(|id| statuses.get(*id).map(|known| known.checked_at))?;
+        // First what was never asked for, then what was asked for longest ago.
+        let id = due.min_by_key(|id| statuses.last_asked(*id))?;
         Some(StatusCall { id, client: ClientNumber::PROXY })
     }
 

@@ -40,6 +40,7 @@ fn answer(call: Call) -> Result<Fetched, FetchError> {
         answered_at: Instant::now(),
         age: Duration::ZERO,
         exchange: Exchange::default(),
+        stands_in_for: None,
     })
 }
 

@@ -1,14 +1,10 @@
 //! An upstream call, and what it brings back.
 
-use std::{
-    num::NonZeroU16,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{ClientNumber, LinkReport, NegativeAnswer, ReportKey};
+use super::{ClientNumber, Exchange, Exchanged, FetchError, LinkReport, NegativeAnswer, ReportKey};
 
 /// One call to the upstream, before it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,51 +52,8 @@ pub struct Fetched {
     pub age: Duration,
     /// The exchange that brought it.
     pub exchange: Exchange,
-}
-
-/// What one exchange with the upstream looked like: for logs, metrics and `Cache-Status`. It decides nothing about the
-/// answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Exchange {
-    /// The upstream's status; `None` if no answer came.
-    pub status: Option<u16>,
-    /// The upstream's own request id (`x-amzn-RequestId`): the vendor's support asks for it.
-    pub request_id: Option<Arc<str>>,
-    /// The access token that the call carried; `None` where it was not sent.
-    pub sent_generation: Option<SentGeneration>,
-    /// The upstream's `Date`: its daily quota ends at midnight by its own clock.
-    pub date: Option<SystemTime>,
-    /// From sending the request to the end of the body.
-    pub elapsed: Duration,
-    /// Who made the exchange.
-    pub origin: Origin,
-    /// Which of the flights that replicas share it was; `None`: nothing is shared, or the store is away.
-    pub flight: Option<FlightNumber>,
-}
-
-/// Who made the exchange that brought an answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Origin {
-    /// This replica called the upstream.
-    #[default]
-    Upstream,
-    /// Another replica did; the answer comes from the store that the replicas share.
-    SharedStore,
-}
-
-/// A flight that replicas share. All replicas know its number, so what each of them draws by it is the same. Sixteen bits
-/// are enough to draw by, and an [`Exchange`], which every error holds, does not grow by them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FlightNumber(pub NonZeroU16);
-
-/// Which access token a call carried: each newer one has a higher number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SentGeneration(pub u64);
-
-/// An answer that an exchange with the upstream has brought.
-pub trait Exchanged: Send + Sync {
-    /// The exchange.
-    fn exchange(&self) -> &Exchange;
+    /// Of an old report of the shared store: why the call failed that it stands in for. `None`: it is an answer like another.
+    pub stands_in_for: Option<Box<FetchError>>,
 }
 
 // === impl Answer ===

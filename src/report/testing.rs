@@ -32,7 +32,13 @@ pub(crate) fn statistics_call() -> StatisticsCall {
 /// An answer of an upstream that works.
 pub(crate) fn good() -> Fetched {
     let answer = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
-    Fetched { answer, answered_at: Instant::now(), age: Duration::ZERO, exchange: Exchange::default() }
+    Fetched {
+        answer,
+        answered_at: Instant::now(),
+        age: Duration::ZERO,
+        exchange: Exchange::default(),
+        stands_in_for: None,
+    }
 }
 
 /// A report with these elements of `link_click_counts`.

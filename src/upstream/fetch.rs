@@ -149,7 +149,7 @@ where
         let result = timeout(self.limits.attempt, attempt).await;
         let about = AttemptInfo { reason: call.reason, client: call.client, what: &call.key };
         let ((answer, answered_at, age), exchange) = self.ended(about, started, result, exchange)?;
-        Ok(Fetched { answer, answered_at, age, exchange })
+        Ok(Fetched { answer, answered_at, age, exchange, stands_in_for: None })
     }
 }
 

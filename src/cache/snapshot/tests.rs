@@ -78,7 +78,13 @@ fn not_found() -> Answer {
 
 fn fetch(cache: &ReportCache, key: ReportKey, outcome: Result<Answer, FetchError>) {
     let exchange = Exchange::default();
-    let fetched = |answer| Fetched { answer, answered_at: Instant::now(), age: Duration::ZERO, exchange };
+    let fetched = |answer| Fetched {
+        answer,
+        answered_at: Instant::now(),
+        age: Duration::ZERO,
+        exchange,
+        stands_in_for: None,
+    };
     let outcome = outcome.map(|answer| Arrived { fetched: fetched(answer), clicked: None });
     cache.apply_fetch(FlightScope::One(key), Reason::Miss, outcome, Retain::Yes);
 }

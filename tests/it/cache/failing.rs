@@ -215,3 +215,23 @@ async fn a_forced_refresh_that_fails_counts_for_its_interval() {
         sleep(seconds(1)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_refresh_of_what_is_too_old_to_be_served_keeps_to_the_pauses() {
+    for (held, age) in [(negative_answer(), 3_661), (report(key(1), 1, 1), 3_601)] {
+        let mut harness = CacheHarness::new();
+        harness.hold(key(1), held).await;
+        sleep(seconds(age)).await;
+        for pause in [5, 10, 20] {
+            let asking = harness.ask_anew(key(1));
+            harness.call().await.ends(Err(UpstreamFailure::Timeout.into()));
+            assert_eq!(from(&asking.await.unwrap()), "error");
+            for at in [0, pause - 1] {
+                sleep(seconds(at)).await;
+                assert_eq!(from(&harness.ask_anew(key(1)).await.unwrap()), "error");
+                harness.is_clear().await;
+            }
+            sleep(seconds(1)).await;
+        }
+    }
+}

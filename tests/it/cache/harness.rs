@@ -104,7 +104,7 @@ pub(super) fn negative_answer() -> Answer {
 }
 
 fn fetched(answer: Answer, answered_at: Instant, age: Duration) -> Fetched {
-    Fetched { answer, answered_at, age, exchange: Exchange::default() }
+    Fetched { answer, answered_at, age, exchange: Exchange::default(), stands_in_for: None }
 }
 
 /// Waits until nothing moves any more: under paused time a timer goes off only then.

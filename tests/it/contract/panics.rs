@@ -35,6 +35,7 @@ fn report(call: Call) -> Result<Fetched, FetchError> {
         answered_at: tokio::time::Instant::now(),
         age: Duration::ZERO,
         exchange: Exchange::default(),
+        stands_in_for: None,
     })
 }
 

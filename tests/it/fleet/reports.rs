@@ -112,9 +112,15 @@ async fn a_report_of_the_store_that_is_too_old_is_served_if_the_call_fails() {
     sleep(Duration::from_hours(5)).await;
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     fleet.vendor.inject(Fault::Status { status, shape: BodyShape::Array }, Scope::All);
-    for replica in [1, 2] {
-        assert_eq!(ask(&fleet, replica, 1).await.0, 200);
-        assert_eq!(ask(&fleet, replica, 1).await.0, 200);
+    let remembered = "hit; ttl=-17700; detail=upstream_error";
+    for (replica, how) in [
+        (1, "fwd=stale; fwd-status=500; detail=upstream_error"),
+        (1, remembered),
+        (2, remembered),
+        (2, remembered),
+    ] {
+        let answer = fleet.replicas[replica].get(&path(1)).await;
+        assert_eq!((answer.status, answer.cache_status()), (200, how), "{replica}");
     }
     assert_eq!(fleet.vendor.calls(), 2, "and the failure is known to all");
     assert_eq!(ask(&fleet, 2, 2).await.0, 502);
