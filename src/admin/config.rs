@@ -48,9 +48,11 @@ impl ShownConfig {
         *state = ConfigState { settings, origins, loaded_at: at, refused: None, waiting };
     }
 
-    /// New settings are refused.
+    /// New settings are refused: since the first of those that were refused one after another.
     pub fn refused(&self, why: &str, at: SystemTime) {
-        self.state().refused = Some((why.to_owned(), at));
+        let mut state = self.state();
+        let since = state.refused.as_ref().map_or(at, |(_, since)| *since);
+        state.refused = Some((why.to_owned(), since));
     }
 
     /// The keys, their `origins`, and `reload`.

@@ -98,19 +98,19 @@ impl Admin {
         let path = request.uri().path();
         if path == CACHE {
             return match *request.method() {
-                Method::GET => {
+                Method::GET | Method::HEAD => {
                     let query = ListQuery::from_query(request.uri().query())?;
                     let AdminState { memory, names, quota, .. } = &*self.state;
                     Ok(json(&query.list(memory, names, quota.snapshot().now())))
                 }
                 Method::DELETE => self.purge(request, PurgedEntries::All),
-                _ => Err(Refused::Method { allow: "GET, DELETE" }),
+                _ => Err(Refused::Method { allow: "GET, HEAD, DELETE" }),
             };
         }
         if let Some(id) = path.strip_prefix("/cache/") {
             let id = ActivityId::parse(id.as_bytes()).map_err(|_| Refused::BadActivityId);
             return match *request.method() {
-                Method::GET => {
+                Method::GET | Method::HEAD => {
                     let AdminState { memory, names, fleet, quota, .. } = &*self.state;
                     let of = (&**memory, &**names);
                     Ok(json(&Explanation::of(id?, of, fleet.as_ref(), quota.snapshot().now())))
@@ -119,7 +119,7 @@ impl Admin {
                     let id = id?;
                     self.purge(request, PurgedEntries::Of(id))
                 }
-                _ => Err(Refused::Method { allow: "GET, DELETE" }),
+                _ => Err(Refused::Method { allow: "GET, HEAD, DELETE" }),
             };
         }
         if path.starts_with(TRY) {

@@ -118,6 +118,8 @@ impl ClientKeeper {
             None => {
                 self.auth.require_none();
                 self.watch = None;
+                // Of a file that nobody reads any more.
+                *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
             }
         }
     }

@@ -3,11 +3,14 @@
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::Either;
-use http::{Request, Response};
+use http::{Method, Response};
 use tower::{Layer, Service};
 use tower_http::cors::{Cors, CorsLayer};
 
-use crate::server::AllowedOrigins;
+use crate::{
+    inbound::{Pending, PendingRequest},
+    server::AllowedOrigins,
+};
 
 /// A layer of [`CorsWhereAllowed`].
 #[derive(Debug, Clone)]
@@ -17,7 +20,7 @@ pub(super) struct CorsWhereAllowedLayer {
 }
 
 /// Passes a request through the CORS layer if any origin is allowed: without one, even a preflight is a request like
-/// another.
+/// another. So is an OPTIONS that is none: that layer would answer each with 200.
 #[derive(Debug, Clone)]
 pub(super) struct CorsWhereAllowed<S> {
     origins: AllowedOrigins,
@@ -37,22 +40,23 @@ impl<S: Clone> Layer<S> for CorsWhereAllowedLayer {
 
 // === impl CorsWhereAllowed ===
 
-impl<S, A, B> Service<Request<A>> for CorsWhereAllowed<S>
+impl<S, B> Service<PendingRequest> for CorsWhereAllowed<S>
 where
-    S: Service<Request<A>, Response = Response<B>>,
-    Cors<S>: Service<Request<A>, Response = Response<B>, Error = S::Error>,
+    S: Service<PendingRequest, Response = Response<B>>,
+    Cors<S>: Service<PendingRequest, Response = Response<B>, Error = S::Error>,
 {
     type Response = Response<B>;
     type Error = S::Error;
-    type Future = Either<<Cors<S> as Service<Request<A>>>::Future, S::Future>;
+    type Future = Either<<Cors<S> as Service<PendingRequest>>::Future, S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         ready!(self.cors.poll_ready(cx))?;
         self.plain.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<A>) -> Self::Future {
-        if self.origins.is_empty() {
+    fn call(&mut self, request: PendingRequest) -> Self::Future {
+        let is_no_preflight = request.method() == Method::OPTIONS && !Pending::is_preflight(&request);
+        if self.origins.is_empty() || is_no_preflight {
             Either::Right(self.plain.call(request))
         } else {
             Either::Left(self.cors.call(request))

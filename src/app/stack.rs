@@ -95,7 +95,7 @@ pub fn data_port(
     };
     let cache = ServiceBuilder::new().layer(CacheLayer::new(memory)).service(reports);
 
-    let tables = TableResponder::new(Arc::clone(&responder), clock);
+    let tables = TableResponder::new(Arc::clone(&responder), clock, settings.server.request_timeout);
     let responders = Responders { reports: Arc::clone(&responder), tables, activities };
     let slow_path = slow_path(settings, (origins, optional_headers), &cache, responders, &access_log);
     // The fast path has no tower layers: a hit needs none of them. Other requests go to the slow path already parsed,

@@ -47,7 +47,9 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
         tracing::warn!("{stray}");
     }
     block_on(&settings, async {
-        let hangup = signals::hangup().map_err(Failure::Bug)?;
+        // First of all: one that comes without a handler is lost where this is process 1, as in a container.
+        let (signals, hangup) =
+            (Signals::catch().map_err(Failure::Bug)?, signals::hangup().map_err(Failure::Bug)?);
         let (stores, shared) = (open_state(&settings)?, shared_backend(&settings)?);
         let mut app = build(&settings, stores, shared, Environment::default()).await?;
         app.live.come_from(sources.origins(text.as_ref()));
@@ -59,7 +61,7 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
             app.background.push(Box::pin(exporter.run()));
             app.traces = Some(flush);
         }
-        until_signalled(vec![(app, &settings)], |_| ()).await
+        until_signalled(&signals, vec![(app, &settings)], |_| ()).await
     })
 }
 
@@ -80,10 +82,10 @@ pub(super) fn block_on(settings: &Settings, work: impl Future<Output = CommandOu
 /// Serves until the first signal, then drains; a second signal ends the drain at once. `listening` gets the ports of each
 /// app once all are open.
 pub(super) async fn until_signalled(
+    signals: &Signals,
     apps: Vec<(App, &Settings)>,
     listening: impl FnOnce(&[Ports]),
 ) -> CommandOutcome {
-    let signals = Signals::catch().map_err(Failure::Bug)?;
     let (mut running, mut opened) = (Vec::new(), Vec::new());
     for (app, settings) in apps {
         let (tell, told) = oneshot::channel();

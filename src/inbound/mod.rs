@@ -28,6 +28,7 @@ pub(crate) use activity::ActivityResponder;
 pub(crate) use limits::{InFlightLimit, deadline, shed_load, stale_if_error};
 pub(crate) use outcome::RequestOutcome;
 pub(crate) use parse::{CallersTraces, NoCache, OptionalHeaders, RequestParser};
+pub(crate) use pending::{Pending, PendingRequest};
 pub(crate) use problem::Problem;
 pub(crate) use rejection::Rejection;
 pub(crate) use request_id::RequestId;

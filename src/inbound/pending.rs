@@ -1,6 +1,9 @@
 //! A request on its way from the fast path to the slow path, with what the fast path has already parsed and looked up.
 
-use http::Request;
+use http::{
+    Method, Request,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
+};
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -91,5 +94,15 @@ impl Pending {
     ) -> PendingRequest {
         let id = parsed.negotiated.id(request.headers()).unwrap_or_else(RequestId::new);
         request.map(|body| Box::new(Self { id, parsed, shown, body, step, span: None }))
+    }
+
+    /// A browser's question whether a page may send a request (the Fetch standard's CORS-preflight request), to this host and
+    /// for a path that there is: nothing but its method stands against it.
+    pub(crate) fn is_preflight(request: &PendingRequest) -> bool {
+        let headers = request.headers();
+        request.method() == Method::OPTIONS
+            && headers.contains_key(ORIGIN)
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+            && matches!(request.body().step, NextStep::Reject(Rejection::Method { .. }))
     }
 }

@@ -184,10 +184,11 @@ where
     match shown {
         Shown::Report | Shown::Activity => {}
         Shown::Table(format) => {
-            let made = tables.respond((key, format), &served, negotiated, &head.headers, &id);
+            let wanted = (negotiated, parsed.start);
+            let made = tables.respond((key, format), &served, wanted, &head.headers, &id);
             return Ok(match made.await {
-                Some(response) => (response, AccessLogEntry::of(served)),
-                None => refuse(FetchError::from(Cause::Internal).into(), &id),
+                Ok(response) => (response, AccessLogEntry::of(served)),
+                Err(error) => refuse(error.into(), &id),
             });
         }
     }

@@ -1,14 +1,17 @@
 //! The response that shows a report as a table. It is made anew for each request, off the runtime's threads: only the report
 //! itself is kept in memory.
 
-use std::{io::Write as _, sync::Arc};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{CONTENT_DISPOSITION, CONTENT_TYPE},
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
 
 use super::{
     RequestId, Responder,
@@ -17,7 +20,7 @@ use super::{
 use crate::{
     cache::Served,
     quota::WallClock,
-    report::{Answer, NoClicks, ReportKey, Representation, TableFormat},
+    report::{Answer, Cause, FetchError, LocalDenial, NoClicks, ReportKey, Representation, TableFormat},
     server::Body,
 };
 
@@ -40,40 +43,51 @@ pub(super) enum Shown {
 pub(crate) struct TableResponder {
     responder: Arc<Responder>,
     clock: WallClock,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
+    /// From the request's head on (`server.request_timeout`).
+    deadline: Duration,
 }
 
 // === impl TableResponder ===
 
 impl TableResponder {
-    /// Takes the usual headers from `responder`, and from `clock` when a report was given.
-    pub(crate) fn new(responder: Arc<Responder>, clock: WallClock) -> Self {
-        Self { responder, clock, turns: Semaphore::new(AT_A_TIME) }
+    /// Takes the usual headers from `responder`, and from `clock` when a report was given. A request waits for its turn until
+    /// `deadline` after its head.
+    pub(crate) fn new(responder: Arc<Responder>, clock: WallClock, deadline: Duration) -> Self {
+        Self { responder, clock, turns: Arc::new(Semaphore::new(AT_A_TIME)), deadline }
     }
 
-    /// The response to a request for the report `key` in this format; `None` if no table could be made.
+    /// The response to a request for the report `key` in this format, whose head came at `start`.
+    ///
+    /// # Errors
+    /// [`LocalDenial::Overloaded`] if its turn has not come in time; [`Cause::Internal`] if no table could be made.
     pub(super) async fn respond(
         &self,
         (key, format): (ReportKey, TableFormat),
         served: &Served,
-        negotiated: Negotiated,
+        (negotiated, start): (Negotiated, Instant),
         headers: &HeaderMap,
         id: &RequestId,
-    ) -> Option<Response<Body>> {
+    ) -> Result<Response<Body>, FetchError> {
         match served.entry.answer() {
             Answer::Report(_) => {}
             Answer::Negative(_) => {
-                return Some(self.responder.respond_plain(served, negotiated, headers, Some(id)));
+                return Ok(self.responder.respond_plain(served, negotiated, headers, Some(id)));
             }
         }
-        let table = self.table((key, format), served, negotiated.coding()).await?;
+        let turn = timeout_at(start + self.deadline, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or(LocalDenial::Overloaded)?;
+        let table =
+            self.table((key, format), served, negotiated.coding(), turn).await.ok_or(Cause::Internal)?;
         let mut response = self.responder.show_made(served, negotiated, headers, &table);
         if response.status() == StatusCode::OK {
+            let disposition =
+                HeaderValue::from_str(&disposition(key, format)).map_err(|_| Cause::Internal)?;
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(format)));
-            headers.insert(CONTENT_DISPOSITION, HeaderValue::from_str(&disposition(key, format)).ok()?);
+            headers.insert(CONTENT_DISPOSITION, disposition);
         }
-        Some(response)
+        Ok(response)
     }
 
     async fn table(
@@ -81,13 +95,15 @@ impl TableResponder {
         (key, format): (ReportKey, TableFormat),
         served: &Served,
         coding: Coding,
+        turn: OwnedSemaphorePermit,
     ) -> Option<Representation> {
         // The age at this moment, not that of the lookup: a miss has waited since.
         let as_of = self.clock.now().checked_sub(served.entry.age(Instant::now()))?;
         let entry = Arc::clone(&served.entry);
-        let _turn = self.turns.acquire().await.ok()?;
-        // Ends early only with the runtime, or by a panic, which the panic hook has logged.
+        // Ends early only with the runtime, or by a panic, which the panic hook has logged. It goes on, and keeps its turn, when
+        // the client hangs up.
         let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let plain = entry.report()?.table(key.id, as_of, format)?;
             match coding {
                 Coding::Identity => Some(plain),

@@ -32,6 +32,8 @@ pub(super) struct ConnectionActivity {
     reads_before_request: AtomicU32,
     requests: AtomicU32,
     answers: AtomicU32,
+    /// The client has not taken what was sent so far: there is more of a response.
+    blocked: AtomicBool,
     closing: AtomicBool,
 }
 
@@ -130,7 +132,7 @@ fn bump(counter: &AtomicU32) {
 impl Timeouts {
     /// How often to inspect: a timeout is noticed at most this much too late.
     fn interval(self) -> Duration {
-        (self.head / 4).max(Duration::from_millis(10))
+        (self.head.min(self.idle) / 4).max(Duration::from_millis(10))
     }
 }
 
@@ -142,9 +144,14 @@ impl IdleMonitor {
         Self { timeouts, since: now, seen: (ConnectionPhase::Silent, 0, 0) }
     }
 
-    /// Since when has the connection had no request? `None` if a request is being processed.
+    /// Since when has the connection had no request? `None` if a request is being processed, or if its response is being
+    /// sent: to a client that takes none of it, for as long as it may take for a head.
     pub(super) fn quiet_since(&mut self, activity: &ConnectionActivity, now: Instant) -> Option<Instant> {
         self.observe(activity, now);
+        let lasted = now.saturating_duration_since(self.since);
+        if activity.blocked.load(Relaxed) && lasted < self.timeouts.head {
+            return None;
+        }
         match self.seen.0 {
             ConnectionPhase::Silent | ConnectionPhase::SendingHead | ConnectionPhase::Idle => {
                 Some(self.since)
@@ -192,6 +199,9 @@ impl<I> TrackedIo<I> {
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             bump(&self.activity.writes);
+        }
+        if self.activity.blocked.load(Relaxed) != written.is_pending() {
+            self.activity.blocked.store(written.is_pending(), Relaxed);
         }
         written
     }
@@ -247,80 +257,4 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for TrackedIo<I> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TIMEOUTS: Timeouts = Timeouts { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
-
-    /// Inspects once a second; returns the first timeout, and after how many seconds it came.
-    fn cut(
-        activity: &ConnectionActivity,
-        monitor: &mut IdleMonitor,
-        start: Instant,
-        mut each_second: impl FnMut(&ConnectionActivity),
-    ) -> (Inspection, u64) {
-        for second in 1..1_000 {
-            each_second(activity);
-            match monitor.look(activity, start + Duration::from_secs(second)) {
-                Inspection::KeepOpen(_) => {}
-                timed_out => return (timed_out, second),
-            }
-        }
-        (Inspection::KeepOpen(start), 0)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_connection_is_closed_and_a_head_sent_byte_by_byte_meets_the_header_timeout() {
-        let start = Instant::now();
-        let (activity, mut monitor) = (ConnectionActivity::default(), IdleMonitor::new(TIMEOUTS, start));
-        assert_eq!(cut(&activity, &mut monitor, start, |_| ()), (Inspection::IdleTimeout, 10));
-        let (activity, mut monitor) = (ConnectionActivity::default(), IdleMonitor::new(TIMEOUTS, start));
-        let drip = |activity: &ConnectionActivity| {
-            activity.reads.fetch_add(1, Relaxed);
-        };
-        assert_eq!(cut(&activity, &mut monitor, start, drip), (Inspection::HeaderTimeout, 11));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_has_the_idle_timeout_and_one_that_waits_for_its_response_has_none() {
-        let start = Instant::now();
-        let (activity, mut monitor) = (ConnectionActivity::default(), IdleMonitor::new(TIMEOUTS, start));
-        activity.reads.fetch_add(1, Relaxed);
-        activity.request();
-        assert_eq!(cut(&activity, &mut monitor, start, |_| ()).0, Inspection::KeepOpen(start), "it waits");
-        activity.answer();
-        let since = start + Duration::from_secs(1_000);
-        assert_eq!(cut(&activity, &mut monitor, since, |_| ()), (Inspection::IdleTimeout, 76));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_reader_is_not_closed_while_it_keeps_reading() {
-        let start = Instant::now();
-        let (activity, mut monitor) = (ConnectionActivity::default(), IdleMonitor::new(TIMEOUTS, start));
-        activity.reads.fetch_add(1, Relaxed);
-        activity.request();
-        activity.answer();
-        let sip = |activity: &ConnectionActivity| {
-            activity.writes.fetch_add(1, Relaxed);
-        };
-        assert_eq!(cut(&activity, &mut monitor, start, sip).0, Inspection::KeepOpen(start));
-        let since = start + Duration::from_secs(1_000);
-        assert_eq!(
-            cut(&activity, &mut monitor, since, |_| ()),
-            (Inspection::IdleTimeout, 74),
-            "it stopped a second ago"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_busy_connection_is_never_cut() {
-        let start = Instant::now();
-        let (activity, mut monitor) = (ConnectionActivity::default(), IdleMonitor::new(TIMEOUTS, start));
-        let ask = |activity: &ConnectionActivity| {
-            activity.reads.fetch_add(1, Relaxed);
-            activity.request();
-            activity.answer();
-        };
-        assert_eq!(cut(&activity, &mut monitor, start, ask).0, Inspection::KeepOpen(start));
-    }
-}
+mod tests;

@@ -52,6 +52,12 @@ pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
     SecretFile::check(settings.names.file.as_ref(), "names.file", problems);
 }
 
+/// The same in a proxy that runs, for the rules between a key that changes and one that waits for a restart. The others are of
+/// new keys alone, or of old ones alone: those hold already, and the files that the old ones name may be gone by now.
+pub(super) fn check_reloaded(settings: &Settings, problems: &mut SettingProblems) {
+    callers(&settings.server, &settings.clients, problems);
+}
+
 fn zeros(
     server: &Server,
     upstream: &Upstream,

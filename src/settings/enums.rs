@@ -197,8 +197,14 @@ impl Scalar for CorsOrigin {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(wrong());
         };
-        // Browsers send it in lower case and without a path: any other form would never match.
-        if text != format!("{scheme}://{authority}").to_ascii_lowercase() || authority.as_str().contains('@')
+        // Browsers send it in lower case, without a path and without the scheme's own port (RFC 6454 §6.1): any other form would
+        // never match.
+        let own_port = if scheme == "https" { ":443" } else { ":80" };
+        let authority = authority.as_str();
+        if text != format!("{scheme}://{authority}").to_ascii_lowercase()
+            || authority.contains('@')
+            || authority.ends_with(own_port)
+            || authority.ends_with(':')
         {
             return Err(wrong());
         }
@@ -233,7 +239,9 @@ mod tests {
 
     #[test]
     fn an_origin_is_what_a_browser_would_send() {
-        for good in ["https://dash.example", "http://localhost:3000", "http://[::1]:80"] {
+        for good in
+            ["https://dash.example", "http://localhost:3000", "http://[::1]:8080", "http://dash.example:443"]
+        {
             assert_eq!(CorsOrigin::parse(good).unwrap().header(), good);
         }
         for bad in [
@@ -243,6 +251,9 @@ mod tests {
             "https://dash.example/",
             "https://Dash.example",
             "https://u@dash.example",
+            "https://dash.example:443",
+            "http://[::1]:80",
+            "http://dash.example:",
         ] {
             assert!(CorsOrigin::parse(bad).is_err(), "{bad}");
         }

@@ -1,6 +1,6 @@
 //! Which settings a running proxy can take over, and which wait for a restart.
 
-use super::check::check;
+use super::check::check_reloaded;
 use super::model::{Cache, Log, Quota, Settings};
 use super::problem::{SettingProblems, SettingsError};
 use super::section::Setting as _;
@@ -45,7 +45,7 @@ impl Settings {
             ..self.clone()
         };
         let mut problems = SettingProblems::default();
-        check(&settings, &mut problems);
+        check_reloaded(&settings, &mut problems);
         let settings = problems.finish(Some(settings))?;
         Ok(ReloadedSettings { changed: self.changed(&settings), waiting: settings.changed(new), settings })
     }

@@ -76,6 +76,10 @@ async fn refused_settings_change_nothing_and_are_told_of_until_good_ones_come() 
     assert!(shown["error"].as_str().unwrap().contains("quota.reserve"), "{shown}");
     let refused_at = &shown["refused_at"];
     assert!(refused_at.as_str().unwrap() > shown["loaded_at"].as_str().unwrap(), "{shown}");
+    // The file is tried again each second.
+    sleep(Duration::from_secs(60)).await;
+    proxy.reload(&[("CACHE__TTL", "7m"), ("QUOTA__RESERVE", "3")]).await.unwrap_err();
+    assert_eq!(&success().await.1["refused_at"], refused_at, "since then");
     assert_eq!(proxy.admin("/config").await.json()["cache"]["ttl"], "5m");
     let still = proxy.metric("link_report_proxy_config_reload_success_timestamp_seconds").await;
     assert_eq!(still, loaded_at);
@@ -85,7 +89,7 @@ async fn refused_settings_change_nothing_and_are_told_of_until_good_ones_come() 
     assert_eq!((metric, &shown["success"], &shown["error"]), (1.0, &true.into(), &().into()));
     assert_eq!(proxy.admin("/config").await.json()["cache"]["ttl"], "7m");
     let later = proxy.metric("link_report_proxy_config_reload_success_timestamp_seconds").await;
-    assert_eq!(later, loaded_at + 60.0);
+    assert_eq!(later, loaded_at + 120.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,6 +109,22 @@ async fn keys_that_need_a_restart_are_named_and_stay_as_they_are() {
         serde_json::json!([]),
         "what was taken back waits no more"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_gone_and_no_longer_named_stands_in_no_reload_s_way() {
+    let files = tempfile::TempDir::new().unwrap();
+    let file = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let (first, second) = (file("first"), file("second"));
+    fs::write(&first, "").unwrap();
+    let proxy = InProcess::with(&[("NAMES__FILE", &first)]);
+    fs::rename(&first, &second).unwrap();
+    proxy.reload(&[("NAMES__FILE", &second), ("CACHE__TTL", "7m")]).await.unwrap();
+    let shown = proxy.admin("/config").await.json();
+    assert_eq!((&shown["cache"]["ttl"], &shown["names"]["file"]), (&"7m".into(), &first.into()));
+    assert_eq!(shown["reload"]["waits_for_restart"], serde_json::json!(["names.file"]));
+    let error = proxy.reload(&[("NAMES__FILE", "/nowhere"), ("CACHE__TTL", "8m")]).await.unwrap_err();
+    assert!(error.to_string().starts_with("names.file"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,9 +179,13 @@ async fn clients_can_be_asked_for_tokens_and_be_let_in_without_while_they_are_se
     proxy.reload(&[("CLIENTS__TOKENS_FILE", "/nowhere")]).await.unwrap_err();
     settled().await;
     assert_eq!([ask("").await, ask("four").await], [401, 200]);
+    let readable = "link_report_proxy_secret_file_readable{key=\"clients.tokens_file\"}";
+    fs::remove_file(&second).unwrap();
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(proxy.metric(readable).await, 0.0);
     proxy.reload(&[]).await.unwrap();
     settled().await;
-    assert_eq!(ask("").await, 200);
+    assert_eq!((ask("").await, proxy.metric(readable).await), (200, 1.0), "no file is named");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     app::{Environment, Ports},
-    commands::{CommandOutcome, Failure, serve},
+    commands::{CommandOutcome, Failure, serve, signals::Signals},
     quota::InitialCount,
     settings::{Settings, SettingsError, StoreUrl},
     simulator::{Options, Simulator},
@@ -131,7 +131,8 @@ pub(in crate::commands) fn run(config: Option<&Path>, options: &DemoOptions) -> 
             // The demo runs even if standard output is closed.
             let _printed = std::io::stdout().write_all(greeting.as_bytes());
         };
-        let ended = serve::until_signalled(apps, greet).await;
+        let signals = Signals::catch().map_err(Failure::Bug)?;
+        let ended = serve::until_signalled(&signals, apps, greet).await;
         busy.abort_all();
         simulated.abort();
         ended

@@ -52,6 +52,8 @@ async fn every_route_answers_in_its_shape() {
         "/cache?page=2&per_page=3",
     ] {
         let answer = proxy.admin(target).await;
+        let head = proxy.admin_as("127.0.0.1:1", request(Method::HEAD, target, &[])).await;
+        assert_eq!((head.status, head.body.len()), (answer.status, 0), "HEAD {target}");
         let body = serde_json::from_slice(&answer.body)
             .map_or_else(|_| answer.text(), |json: Value| format!("{:#}", steady(json)));
         shown += &format!("=== {target}\n{} {}\n{body}\n", answer.status, answer.header("content-type"));

@@ -59,6 +59,28 @@ async fn a_page_that_rebinds_its_name_to_this_machine_reads_nothing_and_spends_n
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_a_page_is_allowed_an_options_that_is_no_preflight_is_a_request_like_another() {
+    let proxy = InProcess::with(&[("CORS__ALLOWED_ORIGINS", PAGE)]);
+    let preflight = [("origin", PAGE), ("access-control-request-method", "GET")];
+    let ask = async |target: &str, headers: &[(&str, &str)]| {
+        let answer = proxy.send(request(Method::OPTIONS, target, headers)).await;
+        (answer.status, answer.header("access-control-allow-origin").to_owned())
+    };
+    assert_eq!(ask(&path(1), &preflight).await, (200, PAGE.to_owned()));
+    for (target, headers, status) in [
+        (path(1), &[][..], 405),
+        (path(1), &preflight[..1], 405),
+        (path(1), &preflight[1..], 405),
+        ("/elsewhere".to_owned(), &preflight, 404),
+        (path(1), &[preflight[0], preflight[1], ("host", "rebound.example")], 403),
+    ] {
+        assert_eq!(ask(&target, headers).await, (status, String::new()), "{target} {headers:?}");
+    }
+    let counted = "link_report_proxy_requests_total{client=\"anonymous\",code=\"405\",outcome=\"rejected\"}";
+    assert_eq!(proxy.metric(counted).await, 3.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_names_this_machine_is_answered_by_whatever_port() {
     let proxy = InProcess::new();
     for host in [

@@ -184,3 +184,42 @@ async fn a_hostile_link_is_text_in_its_cell() {
     let rows = format!("{HEADER}{START},{id},\"'=HYPERLINK(\"\"x\"\")\r\n,\",,,,\r\n{START},{id},,,,,\r\n");
     assert_eq!(proxy.get(&table(1, "csv")).await.text(), rows);
 }
+
+/// Lets all tasks go on until they wait for something.
+async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn a_client_that_hangs_up_keeps_its_turn_until_its_table_is_made_and_nobody_waits_for_ever_for_one() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let proxy = InProcess::new();
+        assert_eq!(proxy.get(&path(1)).await.status, 200);
+        // The only thread that makes tables is busy.
+        let (release, busy) = std::sync::mpsc::channel::<()>();
+        let thread = tokio::task::spawn_blocking(move || busy.recv());
+        let hasty: Vec<_> = (0..4).map(|_| proxy.get_meanwhile(&table(1, "csv"))).collect();
+        settle().await;
+        hasty.iter().for_each(tokio::task::JoinHandle::abort);
+        settle().await;
+        let patient = proxy.get_meanwhile(&table(1, "csv"));
+        settle().await;
+        tokio::time::advance(Duration::from_secs(15)).await;
+        settle().await;
+        assert!(patient.is_finished(), "server.request_timeout is over");
+        let refused = patient.await.unwrap();
+        assert_eq!((refused.status, refused.json()["error_key"].as_str()), (503, Some("overloaded")));
+        release.send(()).unwrap();
+        thread.await.unwrap().unwrap();
+        assert_eq!(proxy.get(&table(1, "csv")).await.status, 200);
+        assert_eq!(proxy.vendor.calls(), 1);
+    });
+}

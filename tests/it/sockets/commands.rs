@@ -1,6 +1,6 @@
 //! The commands beside `serve`, as a person types them.
 
-use std::process::Stdio;
+use std::{fs, io::Write as _, path::PathBuf, process::Stdio};
 
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -307,4 +307,31 @@ async fn demo_has_lifetimes_of_its_own_which_a_file_overrides_and_the_environmen
         demo.stdout_line(|line| line.contains(&said).then_some(())).await;
         demo.kill().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sigterm_that_comes_while_it_starts_is_heeded_once_it_has_started() {
+    let dir = tempfile::TempDir::new().expect("a directory");
+    // Pipes in the place of a file: each read waits for the test.
+    let [tokens, next] = ["tokens", "next"].map(|name| dir.path().join(name));
+    let made = Command::new("mkfifo").args([&tokens, &next]).status().await.expect("mkfifo");
+    assert!(made.success());
+    let mut settings = GOOD.to_vec();
+    settings.push(("clients.tokens_file", tokens.to_str().expect("UTF-8")));
+    let run = Run::start(&["serve"], &environment(&settings));
+    let reads = async |what: &str| {
+        let open = |pipe: PathBuf| fs::OpenOptions::new().write(true).open(pipe);
+        let pipe = tokens.clone();
+        soon(what, tokio::task::spawn_blocking(move || open(pipe))).await.expect("no panic").expect("a pipe")
+    };
+    let mut checked = reads("the check of the settings").await;
+    fs::rename(&next, &tokens).expect("another pipe");
+    checked.write_all(b"a-token-of-a-client").expect("a reader");
+    drop(checked);
+    let mut built = reads("the start").await;
+    run.sigterm();
+    built.write_all(b"a-token-of-a-client").expect("a reader");
+    drop(built);
+    let finished = run.finished().await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
 }
