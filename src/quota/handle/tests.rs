@@ -39,6 +39,13 @@ async fn spend(quota: &Quota, calls: u32) {
     }
 }
 
+/// A call that is told `quota_exceeded`.
+async fn exceed(quota: &Quota) {
+    let exceeded =
+        UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, retry_after: Duration::ZERO };
+    quota.admit(Reason::Miss).await.unwrap().learn::<Fetched>(&Err(exceeded.into())).await;
+}
+
 /// A replica of a fleet of two.
 fn replica(store: &Arc<MemorySharedStore>, quota: &Quota) -> Arc<Membership> {
     let options = MembershipOptions {
@@ -181,9 +188,7 @@ async fn a_day_that_another_s_probe_has_opened_is_open_on_the_disk_too_and_for_w
     let [first, second] = [&one, &two].map(|quota| replica(&store, quota));
     beat(&first, &one).await;
     beat(&second, &two).await;
-    let exceeded =
-        UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, retry_after: Duration::ZERO };
-    one.admit(Reason::Miss).await.unwrap().learn::<Fetched>(&Err(exceeded.into())).await;
+    exceed(&one).await;
     assert_eq!(status().await, DayStatus::Closed);
     let again = on_disk().await;
     let restarted = replica(&store, &again);
@@ -209,9 +214,7 @@ async fn one_replica_s_quota_exceeded_stops_the_other_and_the_other_s_probe_open
     let [first, second] = [&one, &two].map(|quota| replica(&store, quota));
     beat(&first, &one).await;
     beat(&second, &two).await;
-    let exceeded =
-        UpstreamFailure::TooManyRequests { limit: UpstreamLimit::PerDay, retry_after: Duration::ZERO };
-    one.admit(Reason::Miss).await.unwrap().learn::<Fetched>(&Err(exceeded.into())).await;
+    exceed(&one).await;
     assert!(two.admit(Reason::Miss).await.is_err());
     beat(&first, &one).await;
     assert_eq!(one.snapshot().day.mode, QuotaMode::Exhausted);

@@ -143,8 +143,12 @@ impl KnownToken {
             && let Some((_, seen)) = &mut self.epoch
         {
             // Another replica may have renewed alone, and be about to write its answer back.
+            let is_same_epoch = now.saturating_duration_since(*seen) >= UNDER_WAY;
             *seen = now;
             self.back_since = Some(now);
+            if is_same_epoch {
+                self.epoch_change = EpochChange::Seen;
+            }
         }
         self.standing = standing;
     }
@@ -222,5 +226,48 @@ impl KnownToken {
             Some(_) | None => IntentHolder::Another,
         };
         Some(IntentSeen { holder, seen_for: now.saturating_duration_since(self.seen_at) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_epoch_is_missed_that_changed_while_the_store_was_away_whichever_is_noticed_first() {
+        use EpochChange::{Missed, Seen};
+        use StoreStanding::{Away, InStep};
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let met = || {
+            let mut known = KnownToken::of_copy(None, start);
+            known.learn_epoch(Epoch(1), at(1));
+            known.found(InStep, at(1));
+            known
+        };
+        assert_eq!(met().epoch_change, Seen, "it has just begun");
+        let mut known = met();
+        known.learn_epoch(Epoch(2), at(500));
+        assert_eq!(known.epoch_change, Seen, "it was there");
+        for (away, change) in [(59, Seen), (60, Missed)] {
+            for read_first in [false, true] {
+                let mut known = met();
+                known.found(Away, at(100));
+                let back = at(100 + away);
+                if read_first {
+                    known.found(InStep, back);
+                }
+                known.learn_epoch(Epoch(2), back + Duration::from_secs(5));
+                known.found(InStep, back + Duration::from_secs(5));
+                // With the first of the two, five seconds more have passed.
+                let change = if read_first { change } else { Missed };
+                assert_eq!(known.epoch_change, change, "{away} {read_first}");
+                known.found(Away, at(1_000));
+                known.found(InStep, at(2_000));
+                assert_eq!(known.epoch_change, Seen, "the next time it is the same");
+            }
+        }
     }
 }
