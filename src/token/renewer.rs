@@ -126,39 +126,45 @@ impl Renewer {
     /// Installs a new refresh token from the settings or from a login, after storing it.
     async fn begin(&mut self, new_token: NewRefreshToken) {
         match self.write_beginning(new_token.clone()).await {
-            Ok(Some(record)) => {
-                self.begin_outage.ends();
-                tracing::info!("new refresh token installed");
-                // The last error was the previous refresh token's.
-                self.renewal_state.update_info(|info| info.last_error = None);
-                self.hold(&record);
-            }
-            Ok(None) => self.begin_outage.ends(),
-            Err(error) => {
-                if self.begin_outage.begins() {
-                    tracing::error!(
-                        "cannot store the new refresh token yet, keeping the current one: {error}"
-                    );
+            Ok(begun) => {
+                if let Some(record) = begun {
+                    tracing::info!("new refresh token installed");
+                    // The last error was the previous refresh token's.
+                    self.renewal_state.update_info(|info| info.last_error = None);
+                    self.hold(&record);
                 }
-                self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));
-                self.inputs.again(new_token);
+                match self.inputs.written(new_token.clone()).await {
+                    Ok(()) => self.begin_outage.ends(),
+                    Err(error) => {
+                        self.begin_again(new_token, "cannot empty the inbox of login yet", &error.into());
+                    }
+                }
+            }
+            Err(error) => {
+                let what = "cannot store the new refresh token yet, keeping the current one";
+                self.begin_again(new_token, what, &error);
             }
         }
+    }
+
+    fn begin_again(&mut self, new_token: NewRefreshToken, what: &str, error: &Failed) {
+        if self.begin_outage.begins() {
+            tracing::error!("{what}: {error}");
+        }
+        self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));
+        self.inputs.again(new_token);
     }
 
     async fn write_beginning(&mut self, new_token: NewRefreshToken) -> Result<Option<TokenRecord>, Failed> {
         let stored = self.records.read().await?;
         let (version, held) = stored.map(|stored| (stored.version, stored.record)).unzip();
-        let begun = self.inputs.choose(held.as_ref(), new_token.clone());
+        let begun = self.inputs.choose(held.as_ref(), new_token);
         if let Some(record) = &begun
             && let Swap::Conflict(_) = self.records.replace(version, record).await?
         {
             return Err(Failed::Conflict);
         }
-        self.inputs.written(new_token).await?;
-        // A write that is said to have failed may have been made, or what came after it have failed: it is to be held all the same.
-        let is_unknown = |held: &TokenRecord| self.consent.as_ref() != Some(&TokenConsent::of(held));
-        Ok(begun.or_else(|| held.filter(is_unknown)))
+        Ok(begun)
     }
 
     /// Installs a record's access token if it has a valid one, and schedules the next renewal.

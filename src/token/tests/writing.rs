@@ -1,14 +1,17 @@
 //! Writing the renewed token down while the disk fails, or another process writes too.
 
-use std::time::SystemTime;
+use std::{sync::OnceLock, time::SystemTime};
 
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::{
     trap::{Point, Trap},
     *,
 };
-use crate::state::{StoredAccess, TokenRecord};
+use crate::state::{
+    Durability, MemoryStore, Stored, StoredAccess, Swap, TokenRecord, TokenStore, TokenStoreError, Version,
+};
 
 const OK: Result<StatusCode, Cause> = Ok(StatusCode::OK);
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
@@ -36,19 +39,58 @@ async fn an_answer_that_was_written_though_the_disk_denied_it_is_used() {
     assert_eq!((process.state(), process.last_error()), ("valid", String::new()));
 }
 
+/// A store beside which the inbox is damaged when a login has been written, so that it cannot be emptied.
+#[derive(Debug, Default)]
+struct BesideDamage {
+    memory: MemoryStore,
+    taken: Arc<OnceLock<PathBuf>>,
+}
+
+impl TokenStore for BesideDamage {
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+
+    fn read(&self) -> BoxFuture<'_, Result<Option<Stored>, TokenStoreError>> {
+        TokenStore::read(&self.memory)
+    }
+
+    fn compare_and_set<'a>(
+        &'a self,
+        expected: Option<Version>,
+        new: &'a TokenRecord,
+    ) -> BoxFuture<'a, Result<Swap, TokenStoreError>> {
+        if let Some(taken) = self.taken.get().filter(|taken| taken.exists()) {
+            fs::write(taken, "damaged").unwrap();
+        }
+        self.memory.compare_and_set(expected, new)
+    }
+
+    fn changed(&self, seen: Option<Version>) -> BoxFuture<'_, ()> {
+        self.memory.changed(seen)
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_new_refresh_token_that_was_written_though_the_disk_denied_it_is_used() {
-    let trap = Trap::default();
-    let place = Place::with(options(RefreshTokenPolicy::Rotating, LIFETIME), trap.clone()).watched();
-    let process = place.start().await;
-    assert_eq!(process.ask().await, OK);
+async fn a_login_that_was_written_but_not_taken_out_of_the_inbox_is_used_once_it_is() {
+    let store = BesideDamage::default();
+    let inbox = Arc::clone(&store.taken);
+    let place = Place::with(options(RefreshTokenPolicy::Rotating, LIFETIME), store).watched();
     place.vendor.revoke_refresh_tokens();
-    pass(LIFETIME * 9 / 10).await;
-    assert_eq!(process.state(), "reauthorization_required");
-    trap.silence(Point::AfterAnswer);
-    place.seed(&place.vendor.issue_refresh_token());
-    pass(Duration::from_secs(15)).await;
-    assert_eq!((process.state(), process.last_error()), ("valid", String::new()));
+    let process = place.start().await;
+    assert_eq!(process.ask().await, Err(Cause::Local(LocalDenial::NoToken)));
+    let taken = place.dir.path().join("state/login.taken.json");
+    inbox.set(taken.clone()).unwrap();
+    let now = SystemTime::now();
+    let token = place.vendor.issue_access_token().into();
+    let access = Some(StoredAccess { token, renewed_at: now, expires_at: now + LIFETIME });
+    let login = TokenRecord { access, ..TokenRecord::new(place.vendor.issue_refresh_token().into()) };
+    place.inbox().leave(&login).await.unwrap();
+    pass(Duration::from_secs(5)).await;
+    assert!(process.last_error().contains("login.taken.json"), "{}", process.last_error());
+    fs::remove_file(taken).unwrap();
+    pass(Duration::from_secs(5)).await;
+    assert_eq!((process.ask().await, process.state()), (OK, "valid"));
 }
 
 #[tokio::test(start_paused = true)]
