@@ -84,11 +84,11 @@ impl ReportCache {
     fn hold_stand_in(
         &self,
         scope: FlightScope,
-        mut arrived: Arrived,
+        arrived: Arrived,
         keep: Retain,
         now: Instant,
     ) -> FetchOutcome {
-        match (arrived.fetched.stands_in_for.take(), keep) {
+        match (arrived.fetched.stands_in_for.clone(), keep) {
             (None, _) => Ok(arrived),
             (Some(error), Retain::Yes) => {
                 self.apply_answer(scope, arrived, keep, now);
@@ -106,7 +106,7 @@ impl ReportCache {
         now: Instant,
     ) -> Applied {
         let (key, id, generated_at) = (scope.fetched(), scope.fetched().id, fetched.generated_at());
-        let Fetched { answer, exchange, .. } = fetched;
+        let Fetched { answer, exchange, stands_in_for, .. } = fetched;
         let asked_at = generated_at.checked_sub(exchange.elapsed).unwrap_or(generated_at);
         let times = EntryTimes { generated_at, stored_at: now };
         if let Some(clicked) = &clicked {
@@ -114,7 +114,9 @@ impl ReportCache {
         }
         let (source, other_answer) = self.answer_for_other(scope, &answer, clicked);
         let other = key.other_form();
-        self.count_refresh(scope, &answer, other_answer.as_ref());
+        if stands_in_for.is_none() {
+            self.count_refresh(scope, &answer, other_answer.as_ref());
+        }
 
         let before = self.store.get(&key);
         let before_other = other_answer.as_ref().and_then(|_| self.store.get(&other));

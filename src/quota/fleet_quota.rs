@@ -9,6 +9,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{
+    fleet_lockout::{FleetLockout, OwnLockout},
     forecast::OthersCalls,
     limits::QuotaLimits,
     offline_share::{FleetLimits, OfflineShare},
@@ -36,6 +37,9 @@ const RECOVERY: Duration = Duration::from_millis(500);
 /// Another replica may notice so much later that the store is back, and make its share of the calls until then.
 const OTHERS_RETURN: Duration = Duration::from_secs(6);
 
+/// What was counted since a heartbeat so long ago was counted now, as far as a rate is concerned.
+const RECENT: Duration = Duration::from_secs(60);
+
 /// The ceiling of a day without a limit. Less than 2^53: the store's scripts count in doubles.
 const UNLIMITED: u64 = u64::MAX >> 12;
 
@@ -53,14 +57,11 @@ pub struct FleetQuota {
 #[derive(Debug, Default)]
 struct FleetView {
     offline: OfflineShare,
-    /// No call before this time: another replica has heard `quota_exceeded`, or is finding out whether it still holds.
-    locked_until: Option<Instant>,
-    /// The store's epoch in which it knew of a lockout: so in this one it knows its end too.
-    announced_in: Option<Epoch>,
+    lockout: FleetLockout,
     /// By how much longer than [`LATEST`] the store last took to reply.
     slow_by: Duration,
-    /// The store's epoch at the last heartbeat.
-    met: Option<Epoch>,
+    /// The store's epoch at the last heartbeat, and when that was.
+    met: Option<(Epoch, Instant)>,
 }
 
 /// What a call needs to know of the day.
@@ -91,17 +92,6 @@ pub(super) enum LockoutRole {
     None,
     /// It does.
     Probe,
-}
-
-/// What has become of the lockout that this replica began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OwnLockout {
-    /// Nothing, as far as the store knows; or there was none.
-    Unchanged,
-    /// Another replica's probe was answered.
-    Over,
-    /// The store does not know of it, or no longer: it is to be told, for this time.
-    Lost(Duration),
 }
 
 /// Why the fleet makes no call now.
@@ -156,9 +146,7 @@ impl FleetQuota {
         }
         loop {
             let asked = Instant::now();
-            if let Some(locked) =
-                self.view().locked_until.and_then(|until| until.checked_duration_since(asked))
-            {
+            if let Some(locked) = self.view().lockout.rest(asked) {
                 return Err(FleetDenial::DayClosed(Some(locked)));
             }
             let slow_by = self.view().slow_by;
@@ -202,9 +190,8 @@ impl FleetQuota {
             }
             CallTurn::Late { wait } => Err(FleetDenial::Late(wait)),
             CallTurn::LockedOut { ends_in } => {
-                let mut view = self.view();
-                (view.locked_until, view.announced_in) =
-                    (Some(Instant::now() + ends_in), self.membership.seen().epoch);
+                let epoch = self.membership.seen().epoch;
+                self.view().lockout.told(Instant::now() + ends_in, epoch);
                 Err(FleetDenial::DayClosed(Some(ends_in)))
             }
             CallTurn::DayIsOver => Err(FleetDenial::Late(OTHER_DAY)),
@@ -245,45 +232,32 @@ impl FleetQuota {
     /// The upstream said `quota_exceeded`: no replica makes a call for this time. Zero: a probe was answered.
     pub(super) async fn lock_out(&self, day: u64, lasts: Duration) {
         let until = (!lasts.is_zero()).then(|| Instant::now() + lasts);
-        self.view().locked_until = until;
+        self.view().lockout.begin(until);
         let (request, epoch) = (LockoutRequest { day, lasts }, self.membership.seen().epoch);
         match self.membership.run(|store, seen| store.lock_out(seen, request)).await {
-            Ok(()) => self.view().announced_in = epoch.filter(|_| until.is_some()),
+            // What a heartbeat has told meanwhile of a lockout that is over is told otherwise by the next one.
+            Ok(()) if until.is_none() => {}
+            Ok(()) => self.view().lockout.announced(epoch),
             Err(error) => {
                 tracing::warn!(%error, "the other replicas are not told of the quota's state before the store is back");
             }
         }
     }
 
-    /// The fleet has a lockout for this time, or none, in this epoch of the store. Says what has become of the one that this
-    /// replica began, or knows of.
+    /// As [`FleetLockout::learn`].
     pub(super) fn learn_lockout(&self, ends_in: Option<Duration>, epoch: Epoch) -> OwnLockout {
-        let (mut view, now) = (self.view(), Instant::now());
-        if let Some(ends_in) = ends_in {
-            (view.locked_until, view.announced_in) = (Some(now + ends_in), Some(epoch));
-            return OwnLockout::Unchanged;
-        }
-        let rest = view.locked_until.and_then(|until| until.checked_duration_since(now));
-        match (view.announced_in == Some(epoch), rest) {
-            (false, Some(rest)) => OwnLockout::Lost(rest),
-            (is_over, _) => {
-                (view.locked_until, view.announced_in) = (None, None);
-                if is_over { OwnLockout::Over } else { OwnLockout::Unchanged }
-            }
-        }
+        self.view().lockout.learn(ends_in, epoch, Instant::now())
     }
 
     /// A heartbeat of this epoch tells what the fleet has counted.
     pub(super) fn meets(&self, epoch: Epoch) -> OthersCalls {
-        let before = self.view().met.replace(epoch);
-        if before == Some(epoch) { OthersCalls::Recent } else { OthersCalls::Earlier }
+        let before = self.view().met.replace((epoch, Instant::now()));
+        since_heartbeat(before, Some(epoch))
     }
 
     /// What the store tells with a call.
     pub(super) fn others_calls(&self) -> OthersCalls {
-        let known = self.view().met;
-        let is_same = known.is_some() && known == self.membership.seen().epoch;
-        if is_same { OthersCalls::Recent } else { OthersCalls::Earlier }
+        since_heartbeat(self.view().met, self.membership.seen().epoch)
     }
 
     /// The upstream said `throttled`: no replica makes a call for this time.
@@ -333,6 +307,13 @@ impl FleetCall {
             Priority::Miss => left,
             Priority::Refresh => left.min(REFRESH_HORIZON),
         }
+    }
+}
+
+fn since_heartbeat(last: Option<(Epoch, Instant)>, epoch: Option<Epoch>) -> OthersCalls {
+    match last {
+        Some((met, at)) if Some(met) == epoch && at.elapsed() < RECENT => OthersCalls::Recent,
+        Some(_) | None => OthersCalls::Earlier,
     }
 }
 

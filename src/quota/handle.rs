@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::{
     budget::DayLimits,
     clock::WallClock,
-    fleet_quota::{FleetQuota, OwnLockout},
+    fleet_lockout::OwnLockout,
+    fleet_quota::FleetQuota,
     forecast::{Forecast, OthersCalls},
     limits::QuotaLimits,
     pacer::{Pacer, Priority},

@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use super::rules::{
-    AccessLeft, AloneCase, EpochChange, IntentHolder, IntentSeen, PairSource, RenewalCase, UNDER_WAY,
-    WaitReason,
+    AccessLeft, AloneCase, EpochChange, IntentHolder, IntentSeen, PATIENCE, PairSource, RenewalCase,
+    UNDER_WAY, WaitReason,
 };
 use crate::{
     shared::{Epoch, StoreSeen},
@@ -29,8 +29,8 @@ pub(super) struct KnownToken {
     /// The epoch, and when it was first seen, or seen again after the store was away.
     pub(super) epoch: Option<(Epoch, Instant)>,
     pub(super) epoch_change: EpochChange,
-    /// When the store was found to be back that was away for longer than a renewal takes.
-    pub(super) back_since: Option<Instant>,
+    /// When a heartbeat last told the epoch: the record is not read as often.
+    pub(super) told_at: Option<Instant>,
     /// What the store was when the record was read from it.
     pub(super) read_as_of: StoreSeen,
     pub(super) standing: StoreStanding,
@@ -99,7 +99,7 @@ impl KnownToken {
             copy: version,
             epoch: None,
             epoch_change: EpochChange::Seen,
-            back_since: None,
+            told_at: None,
             read_as_of: StoreSeen::default(),
             standing: StoreStanding::Away,
             away_since: now,
@@ -139,14 +139,13 @@ impl KnownToken {
         if self.standing != StoreStanding::Away {
             self.away_since = now;
         } else if standing != StoreStanding::Away
-            && self.is_long_away(now)
+            && now.saturating_duration_since(self.away_since) >= UNDER_WAY
             && let Some((_, seen)) = &mut self.epoch
         {
             // Another replica may have renewed alone, and be about to write its answer back.
-            let is_same_epoch = now.saturating_duration_since(*seen) >= UNDER_WAY;
+            let is_waited_for = now.saturating_duration_since(*seen) < PATIENCE;
             *seen = now;
-            self.back_since = Some(now);
-            if is_same_epoch {
+            if !is_waited_for {
                 self.epoch_change = EpochChange::Seen;
             }
         }
@@ -155,20 +154,18 @@ impl KnownToken {
 
     /// The store's epoch now. Says whether it is another one.
     pub(super) fn learn_epoch(&mut self, epoch: Epoch, now: Instant) -> bool {
+        let told_at = self.told_at.replace(now);
         let is_new = self.epoch.is_none_or(|(known, _)| known != epoch);
         if is_new {
-            // The record may be read before the epoch is told.
-            let is_just_back =
-                self.back_since.is_some_and(|back| now.saturating_duration_since(back) < UNDER_WAY);
-            let is_missed = self.epoch.is_some() && (self.is_long_away(now) || is_just_back);
+            let was_away = told_at.is_some_and(|told| now.saturating_duration_since(told) >= UNDER_WAY);
+            // What was missed before is missed still.
+            let is_waited_for = self.epoch_change == EpochChange::Missed
+                && self.epoch.is_some_and(|(_, seen)| now.saturating_duration_since(seen) < PATIENCE);
+            let is_missed = was_away || is_waited_for;
             self.epoch_change = if is_missed { EpochChange::Missed } else { EpochChange::Seen };
             self.epoch = Some((epoch, now));
         }
         is_new
-    }
-
-    fn is_long_away(&self, now: Instant) -> bool {
-        self.standing == StoreStanding::Away && now.saturating_duration_since(self.away_since) >= UNDER_WAY
     }
 
     pub(super) fn case(
@@ -236,7 +233,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_epoch_is_missed_that_changed_while_the_store_was_away_whichever_is_noticed_first() {
+    async fn an_epoch_is_missed_that_changed_while_no_heartbeat_reached_the_store() {
         use EpochChange::{Missed, Seen};
         use StoreStanding::{Away, InStep};
         let start = Instant::now();
@@ -245,29 +242,40 @@ mod tests {
             let mut known = KnownToken::of_copy(None, start);
             known.learn_epoch(Epoch(1), at(1));
             known.found(InStep, at(1));
+            known.learn_epoch(Epoch(1), at(100));
             known
         };
         assert_eq!(met().epoch_change, Seen, "it has just begun");
-        let mut known = met();
-        known.learn_epoch(Epoch(2), at(500));
-        assert_eq!(known.epoch_change, Seen, "it was there");
-        for (away, change) in [(59, Seen), (60, Missed)] {
-            for read_first in [false, true] {
+        for (told, change) in [(159, Seen), (160, Missed)] {
+            // Whether or not the record was read meanwhile, and before the epoch was told.
+            for reads in 0..3 {
                 let mut known = met();
-                known.found(Away, at(100));
-                let back = at(100 + away);
-                if read_first {
-                    known.found(InStep, back);
+                if reads > 0 {
+                    known.found(Away, at(101));
                 }
-                known.learn_epoch(Epoch(2), back + Duration::from_secs(5));
-                known.found(InStep, back + Duration::from_secs(5));
-                // With the first of the two, five seconds more have passed.
-                let change = if read_first { change } else { Missed };
-                assert_eq!(known.epoch_change, change, "{away} {read_first}");
-                known.found(Away, at(1_000));
-                known.found(InStep, at(2_000));
-                assert_eq!(known.epoch_change, Seen, "the next time it is the same");
+                if reads > 1 {
+                    known.found(InStep, at(told));
+                }
+                known.learn_epoch(Epoch(2), at(told));
+                known.found(InStep, at(told));
+                assert_eq!(known.epoch_change, change, "{told} {reads}");
             }
+        }
+        let missed = || {
+            let mut known = met();
+            known.learn_epoch(Epoch(2), at(1_000));
+            known
+        };
+        for (later, change) in [(599, Missed), (600, Seen)] {
+            let mut known = missed();
+            known.learn_epoch(Epoch(2), at(1_000 + later));
+            known.learn_epoch(Epoch(3), at(1_000 + later));
+            assert_eq!(known.epoch_change, change, "another one {later} s later");
+            let mut known = missed();
+            known.found(InStep, at(1_000));
+            known.found(Away, at(1_001));
+            known.found(InStep, at(1_000 + later));
+            assert_eq!(known.epoch_change, change, "back again after {later} s");
         }
     }
 }
