@@ -234,9 +234,9 @@ async fn the_forecast_goes_by_the_calls_of_all_replicas() {
     let [one, two, late] = [(); 3].map(|()| quota(LIMITS, InitialCount::Unspent));
     let [first, second] = [&one, &two].map(|quota| replica(&store, quota));
     beat(&first, &one).await;
-    for _minute in 0..20 {
-        spend(&two, 2).await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
+    for _half_minute in 0..40 {
+        spend(&two, 1).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
         beat(&first, &one).await;
         beat(&second, &two).await;
     }
