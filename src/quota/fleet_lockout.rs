@@ -16,7 +16,7 @@ pub(super) struct FleetLockout {
     announced_in: Option<Epoch>,
 }
 
-/// What has become of the lockout that this replica began.
+/// What has become of the lockout that this replica began, or knows of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OwnLockout {
     /// Nothing, as far as the store knows; or there was none.

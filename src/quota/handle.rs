@@ -160,20 +160,22 @@ impl Quota {
     /// A heartbeat has told the fleet's state.
     pub fn learn(&self, fleet: &FleetState) {
         let SpentDay { day, spent } = fleet.today;
-        let lockout = self.shared.fleet.get().map(|own| own.learn_lockout(fleet.locked_out_for, fleet.epoch));
-        let others = self.shared.fleet.get().map_or(OthersCalls::Earlier, |own| own.meets(fleet.epoch));
+        let (lockout, others) =
+            self.shared.fleet.get().map_or((OwnLockout::Unchanged, OthersCalls::Earlier), |own| {
+                (own.learn_lockout(fleet.locked_out_for, fleet.epoch), own.meets(fleet.epoch))
+            });
         let reopening = self.shared.day.with(|quota_day, now| {
             quota_day.learn(day, spent, others, now);
             match lockout {
-                Some(OwnLockout::Over) => quota_day.end_lockout(),
-                Some(OwnLockout::Unchanged | OwnLockout::Lost(_)) | None => None,
+                OwnLockout::Over => quota_day.end_lockout(),
+                OwnLockout::Unchanged | OwnLockout::Lost(_) => None,
             }
         });
         let shared = Arc::clone(&self.shared);
         match (lockout, reopening) {
             // A restart must not find the day closed.
             (_, Some(reopening)) => drop(tokio::spawn(async move { shared.day.mark(reopening).await })),
-            (Some(OwnLockout::Lost(rest)), None) => drop(tokio::spawn(async move {
+            (OwnLockout::Lost(rest), None) => drop(tokio::spawn(async move {
                 if let Some(fleet) = shared.fleet.get() {
                     fleet.lock_out(day, rest).await;
                 }

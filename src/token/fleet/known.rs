@@ -140,14 +140,10 @@ impl KnownToken {
             self.away_since = now;
         } else if standing != StoreStanding::Away
             && now.saturating_duration_since(self.away_since) >= UNDER_WAY
-            && let Some((_, seen)) = &mut self.epoch
         {
+            self.epoch_change = self.epoch_change_still(now);
             // Another replica may have renewed alone, and be about to write its answer back.
-            let is_waited_for = now.saturating_duration_since(*seen) < PATIENCE;
-            *seen = now;
-            if !is_waited_for {
-                self.epoch_change = EpochChange::Seen;
-            }
+            self.epoch = self.epoch.map(|(epoch, _seen)| (epoch, now));
         }
         self.standing = standing;
     }
@@ -158,14 +154,18 @@ impl KnownToken {
         let is_new = self.epoch.is_none_or(|(known, _)| known != epoch);
         if is_new {
             let was_away = told_at.is_some_and(|told| now.saturating_duration_since(told) >= UNDER_WAY);
-            // What was missed before is missed still.
-            let is_waited_for = self.epoch_change == EpochChange::Missed
-                && self.epoch.is_some_and(|(_, seen)| now.saturating_duration_since(seen) < PATIENCE);
-            let is_missed = was_away || is_waited_for;
-            self.epoch_change = if is_missed { EpochChange::Missed } else { EpochChange::Seen };
+            self.epoch_change = if was_away { EpochChange::Missed } else { self.epoch_change_still(now) };
             self.epoch = Some((epoch, now));
         }
         is_new
+    }
+
+    /// What was missed stays so for as long as others are waited for.
+    fn epoch_change_still(&self, now: Instant) -> EpochChange {
+        match self.epoch {
+            Some((_, seen)) if now.saturating_duration_since(seen) < PATIENCE => self.epoch_change,
+            Some(_) | None => EpochChange::Seen,
+        }
     }
 
     pub(super) fn case(
