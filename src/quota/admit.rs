@@ -30,7 +30,7 @@ impl Quota {
                 .hold(shared.second.turn(priority, arrived).await.map_err(|full| self.denied_second(full))?);
             if let Some(fleet) = shared.fleet.get() {
                 let turn = self.fleet_turn(fleet, &permit, priority, arrived).await?;
-                permit.fleet_turn(turn.role);
+                permit.fleet_turn(turn);
             }
             // While the call waited, midnight may have passed or a lockout may have begun: then start over.
             if let Some(permit) = permit.begin() {

@@ -120,6 +120,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn once_the_store_knows_of_it_the_store_says_how_long_it_lasts() {
+        let now = Instant::now();
+        let mut lockout = FleetLockout::default();
+        lockout.begin(Some(now + HOUR));
+        assert_eq!(lockout.learn(Some(HOUR), FIRST, now), OwnLockout::Unchanged, "told by another replica");
+        lockout.begin(Some(now + HOUR));
+        lockout.announced(Some(FIRST));
+        // Another replica's probe is under way.
+        assert_eq!(lockout.learn(Some(30 * SECOND), FIRST, now), OwnLockout::Unchanged);
+        assert_eq!(lockout.rest(now), Some(30 * SECOND));
+        lockout.begin(Some(now + HOUR));
+        lockout.announced(Some(FIRST));
+        assert_eq!(lockout.learn(None, FIRST, now), OwnLockout::Over, "though it was to last longer");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_heartbeat_from_before_the_probe_was_answered_brings_nothing_back() {
         let now = Instant::now();
         let mut lockout = FleetLockout::default();

@@ -15,9 +15,11 @@ use super::{
     offline_share::{FleetLimits, OfflineShare},
     pacer::Priority,
     snapshot::{FleetBacking, FleetShare},
+    unused_calls::{CallToCount, UnusedCalls},
 };
 use crate::shared::{
-    CallRequest, CallTurn, Epoch, LockoutRequest, Membership, SharedStoreError, SpentDay, ThrottleRequest,
+    CallCount, CallRequest, CallTurn, Epoch, LockoutRequest, Membership, SharedStoreError, SpentDay,
+    ThrottleRequest,
 };
 
 /// The window of the fleet's second: a tenth more than the vendor's. Half of it is for calls that leave late, and half for
@@ -52,6 +54,7 @@ pub struct FleetQuota {
     membership: Arc<Membership>,
     limits: Mutex<FleetLimits>,
     view: Mutex<FleetView>,
+    unused: UnusedCalls,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +86,8 @@ pub(super) struct FleetTurn {
     pub(super) spent: Option<u64>,
     /// The first call after a lockout.
     pub(super) role: LockoutRole,
+    /// Whether it was counted before, by this replica too.
+    pub(super) count: CallCount,
 }
 
 /// Whether a call ends the fleet's lockout, if it is answered.
@@ -114,7 +119,7 @@ impl FleetQuota {
     /// The part of a replica in a fleet of at least so many.
     pub fn new(membership: Arc<Membership>, limits: &QuotaLimits, replicas: NonZeroU32) -> Self {
         let limits = Mutex::new(fleet_limits(limits, replicas));
-        Self { membership, limits, view: Mutex::default() }
+        Self { membership, limits, view: Mutex::default(), unused: UnusedCalls::default() }
     }
 
     /// Takes over new limits. The store gets those of each call with the call.
@@ -133,8 +138,12 @@ impl FleetQuota {
         self.membership.assume_spent(assumed);
     }
 
-    /// Counts a call of the fleet and waits for its place. A call that leaves late takes another place; it is then counted
-    /// twice, which is the safe side.
+    /// A call that had its turn on this day was not made: the next one is not counted again.
+    pub(super) fn not_made(&self, day: u64) {
+        self.unused.add(day);
+    }
+
+    /// Counts a call of the fleet and waits for its place. A call that would leave late takes another place.
     ///
     /// # Errors
     /// [`FleetDenial`]
@@ -151,11 +160,14 @@ impl FleetQuota {
             }
             let slow_by = self.view().slow_by;
             let horizon = call.horizon(latest);
+            let mut call_to_count = self.unused.next(call.day);
+            let count = call_to_count.count();
             let request = CallRequest {
                 day: call.day,
                 ceiling: call.ceiling.map_or(UNLIMITED, u64::from),
                 interval: self.limits().interval + slow_by,
                 horizon,
+                count,
             };
             let turn = match self.membership.run(|store, seen| store.take_call(seen, request)).await {
                 Ok(turn) => turn,
@@ -165,24 +177,31 @@ impl FleetQuota {
                     continue;
                 }
                 Err(SharedStoreError::Recovering) => return Err(FleetDenial::Late(RECOVERY)),
-                Err(error) => return self.offline_turn(call, horizon, &error).await,
+                Err(error) => return self.offline_turn(call, horizon, call_to_count, &error).await,
             };
             // A quarter more, since the next reply may take a little longer.
             self.view().slow_by = (asked.elapsed() * 5 / 4).saturating_sub(LATEST);
-            let (wait, turn) = self.granted(call, turn)?;
+            let (wait, turn) = self.granted(call, turn, count)?;
+            call_to_count.counted();
             sleep(wait).await;
             if asked.elapsed() <= wait + LATEST + slow_by {
+                call_to_count.leaves();
                 return Ok(turn);
             }
         }
     }
 
-    fn granted(&self, call: FleetCall, turn: CallTurn) -> Result<(Duration, FleetTurn), FleetDenial> {
+    fn granted(
+        &self,
+        call: FleetCall,
+        turn: CallTurn,
+        count: CallCount,
+    ) -> Result<(Duration, FleetTurn), FleetDenial> {
         match turn {
             CallTurn::Granted { wait, spent, probe } => {
                 self.membership.learn_spent(SpentDay { day: call.day, spent });
                 let role = if probe { LockoutRole::Probe } else { LockoutRole::None };
-                Ok((wait, FleetTurn { spent: Some(spent), role }))
+                Ok((wait, FleetTurn { spent: Some(spent), role, count }))
             }
             CallTurn::Exhausted { spent } => {
                 self.membership.learn_spent(SpentDay { day: call.day, spent });
@@ -204,12 +223,13 @@ impl FleetQuota {
         &self,
         call: FleetCall,
         horizon: Duration,
+        mut call_to_count: CallToCount<'_>,
         error: &SharedStoreError,
     ) -> Result<FleetTurn, FleetDenial> {
         let spent = self.membership.told_on(call.day);
         let offline = self.membership.offline_on(call.day);
-        let limits = self.present_limits();
-        if offline >= limits.day_share(spent) {
+        let (limits, count) = (self.present_limits(), call_to_count.count());
+        if count == CallCount::One && offline >= limits.day_share(spent) {
             return Err(FleetDenial::DayClosed(None));
         }
         // Until then the others may have had all places of the second.
@@ -217,10 +237,14 @@ impl FleetQuota {
             self.view().offline.not_before(since + WINDOW);
         }
         let wait = self.own_place(horizon)?;
-        self.membership.count_offline(call.day);
+        if count == CallCount::One {
+            self.membership.count_offline(call.day);
+        }
+        call_to_count.counted();
         tracing::debug!(%error, "call made without the shared store");
         sleep(wait).await;
-        Ok(FleetTurn { spent: None, role: LockoutRole::None })
+        call_to_count.leaves();
+        Ok(FleetTurn { spent: None, role: LockoutRole::None, count })
     }
 
     /// How long a call waits for the next place of this replica's own share of the second.

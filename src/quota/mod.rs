@@ -43,6 +43,7 @@ mod snapshot;
 mod stray_verdicts;
 #[cfg(test)]
 mod test_host;
+mod unused_calls;
 mod upstream_clock;
 mod usage;
 

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    fleet_quota::LockoutRole,
+    fleet_quota::{FleetTurn, LockoutRole},
     handle::Quota,
     lease::Reservation,
     pacer::{Priority, QueueTicket},
 };
-use crate::report::{Exchanged, FailureStage, FetchError, UpstreamLimit};
+use crate::{
+    report::{Exchanged, FailureStage, FetchError, UpstreamLimit},
+    shared::CallCount,
+};
 
 /// One allowed call. Dropping it settles the count according to [`CallEnd`].
 #[derive(Debug)]
@@ -21,12 +24,22 @@ pub(super) struct CallPermit {
     turn: Option<QueueTicket>,
     /// Whether its answer ends the fleet's lockout.
     role: LockoutRole,
+    counted_by: CountedBy,
+}
+
+/// Who has counted a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CountedBy {
+    /// This process alone.
+    Process,
+    /// The fleet too.
+    Fleet,
 }
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CallEnd {
-    /// Nothing of it reached the upstream: the count is taken back.
+    /// Nothing of it reached the upstream: the count is taken back, or the fleet's next call is not counted.
     Refunded,
     /// It was sent and got no response: it stays counted. A probe that ends so leaves the lockout in force.
     Inconclusive,
@@ -38,7 +51,8 @@ enum CallEnd {
 
 impl CallPermit {
     pub(super) fn new(quota: Quota, counted: Reservation) -> Self {
-        Self { quota, counted, end: CallEnd::Refunded, turn: None, role: LockoutRole::None }
+        let (end, role, counted_by) = (CallEnd::Refunded, LockoutRole::None, CountedBy::Process);
+        Self { quota, counted, end, turn: None, role, counted_by }
     }
 
     /// The pacer has let the call go.
@@ -47,8 +61,13 @@ impl CallPermit {
     }
 
     /// The fleet has let the call go too.
-    pub(super) fn fleet_turn(&mut self, role: LockoutRole) {
-        self.role = role;
+    pub(super) fn fleet_turn(&mut self, turn: FleetTurn) {
+        self.role = turn.role;
+        self.counted_by = CountedBy::Fleet;
+        match turn.count {
+            CallCount::One => {}
+            CallCount::Counted => self.quota.shared.day.with(|day, _now| day.take_back(self.counted)),
+        }
     }
 
     /// The day on which it is counted: days since 1970-01-01.
@@ -157,7 +176,15 @@ impl Drop for CallPermit {
             shared.second.turn_over(|pacer, now| pacer.ended(turn, now));
         }
         match self.end {
-            CallEnd::Refunded => shared.day.with(|day, now| day.refund(counted, now)),
+            CallEnd::Refunded => match (self.counted_by, shared.fleet.get()) {
+                (CountedBy::Fleet, Some(fleet)) => {
+                    fleet.not_made(counted.day);
+                    shared.day.with(|day, now| day.not_sent(counted, now));
+                }
+                (CountedBy::Fleet | CountedBy::Process, _) => {
+                    shared.day.with(|day, now| day.refund(counted, now));
+                }
+            },
             CallEnd::Inconclusive => shared.day.with(|day, now| day.inconclusive(counted, now)),
             CallEnd::Used => {}
         }

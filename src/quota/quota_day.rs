@@ -110,8 +110,18 @@ impl QuotaDay {
 
     /// Takes back a counted call that was never sent.
     pub(super) fn refund(&mut self, counted: Reservation, now: SystemTime) {
-        self.roll_over(now);
+        self.not_sent(counted, now);
+        self.take_back(counted);
+    }
+
+    /// The same, of the count alone.
+    pub(super) fn take_back(&mut self, counted: Reservation) {
         self.budget.refund(counted.day);
+    }
+
+    /// A call was never sent; it stays counted, since another one takes its place.
+    pub(super) fn not_sent(&mut self, counted: Reservation, now: SystemTime) {
+        self.roll_over(now);
         match counted.kind {
             CallKind::Regular => {}
             CallKind::Probe => self.lockout.not_sent(now),

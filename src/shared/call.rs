@@ -14,6 +14,29 @@ pub struct CallRequest {
     pub interval: Duration,
     /// The longest time that the call may have to wait for its place, at most 30 s.
     pub horizon: Duration,
+    /// Whether it is counted already.
+    pub count: CallCount,
+}
+
+/// What a granted call adds to the count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallCount {
+    /// One.
+    One,
+    /// Nothing: it takes the place of a call that was counted on this day and never made.
+    Counted,
+}
+
+// === impl CallCount ===
+
+impl CallCount {
+    /// In calls.
+    pub(super) const fn calls(self) -> u64 {
+        match self {
+            Self::One => 1,
+            Self::Counted => 0,
+        }
+    }
 }
 
 /// The answer to a [`CallRequest`].

@@ -48,7 +48,7 @@ mod store_server;
 mod tests;
 mod wire;
 
-pub use call::{CallRequest, CallTurn, LockoutRequest, ThrottleRequest};
+pub use call::{CallCount, CallRequest, CallTurn, LockoutRequest, ThrottleRequest};
 pub use change::{Change, ChangeId, ChangeKind, FeedPage};
 pub use epoch::{Epoch, EpochBegin, EpochOrigin, Fence, Guarded, Sequence, StoreChanged, StoreSeen};
 pub use error::SharedStoreError;

@@ -131,7 +131,7 @@ impl ModelFleet {
     }
 
     pub(super) fn take_call(&mut self, now: u64, request: &CallRequest) -> CallTurn {
-        let CallRequest { day, ceiling, interval, horizon } = *request;
+        let CallRequest { day, ceiling, interval, horizon, count } = *request;
         if day < self.today.day {
             return CallTurn::DayIsOver;
         }
@@ -150,7 +150,7 @@ impl ModelFleet {
             return CallTurn::Late { wait: wait(now, place) };
         }
         self.sequence += 1;
-        self.today.spent += 1;
+        self.today.spent += count.calls();
         self.next_call = place + millis_up(interval).min(LONGEST_INTERVAL);
         let probe = self.locked_until > 0;
         if probe {

@@ -1,4 +1,5 @@
 -- ARGV[3]: the day. ARGV[4]: the ceiling. ARGV[5]: the time between two calls. ARGV[6]: the horizon.
+-- ARGV[7]: how many calls it adds to the count: 0, if it was counted before.
 local wanted, ceiling = tonumber(ARGV[3]), tonumber(ARGV[4])
 -- Together less than the minute after which a place counts as one from before the clock was put back.
 local interval, horizon = math.min(tonumber(ARGV[5]), 25000), math.min(tonumber(ARGV[6]), 30000)
@@ -9,7 +10,7 @@ if locked_until > now then return {'locked_out', locked_until - now} end
 if spent >= ceiling then return {'exhausted', spent} end
 local place = math.max(now, ahead(fields[6]), ahead(fields[7]))
 if place - now > horizon then return {'late', place - now} end
-sequence, spent = sequence + 1, spent + 1
+sequence, spent = sequence + 1, spent + tonumber(ARGV[7])
 redis.call('HSET', fleet, 'sequence', sequence, 'spent', spent, 'next_call', place + interval)
 local probe = 0
 if locked_until > 0 then

@@ -21,6 +21,7 @@ macro_rules! conforms {
             }
             calls: {
                 calls_of_all_replicas_are_counted_together_up_to_the_ceiling
+                a_call_that_was_counted_before_has_its_place_and_is_not_counted_again
                 each_call_gets_the_next_place_of_the_second
                 a_place_beyond_the_horizon_is_refused_and_not_counted
                 without_an_interval_calls_are_not_spaced

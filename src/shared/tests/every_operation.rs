@@ -35,7 +35,7 @@ pub(in crate::shared) async fn every_operation(store: &dyn SharedStore) -> Resul
     store.leave(member).await?;
     let (interval, horizon) = (Duration::ZERO, Duration::from_secs(5));
     // Turns the day, and so forgets the calls that were made while the store was away.
-    let request = CallRequest { day: 2, ceiling: 100, interval, horizon };
+    let request = CallRequest { day: 2, ceiling: 100, interval, horizon, count: CallCount::One };
     assert!(matches!(store.take_call(seen, request).await?.expect(why), CallTurn::Granted { .. }));
     store.lock_out(seen, LockoutRequest { day: 2, lasts: Duration::from_millis(1) }).await?.expect(why);
     store.throttle(seen, ThrottleRequest { hold: Duration::ZERO }).await?.expect(why);

@@ -222,7 +222,7 @@ proptest! {
             let _ = store().purge(seen, PurgeScope::All).await;
             let _ = store().throttle(seen, ThrottleRequest { hold: Duration::ZERO }).await;
             let zero = Duration::ZERO;
-            let _ = store().take_call(seen, CallRequest { day: 0, ceiling: 0, interval: zero, horizon: zero }).await;
+            let _ = store().take_call(seen, CallRequest { day: 0, ceiling: 0, interval: zero, horizon: zero, count: CallCount::One }).await;
             let look_up = LookUp { key: key(1), nonce: Nonce(1), have: Fence(0), lease: zero, answers: 0 };
             let _ = store().look_up(seen, look_up).await;
             let _ = store().recover(super::every_operation::recovery()).await;

@@ -26,6 +26,7 @@ pub(super) enum Act {
         ceiling: u64,
         interval: Duration,
         horizon: Duration,
+        count: CallCount,
     },
     LockOut {
         day: u64,
@@ -121,13 +122,14 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
     let kind = prop_oneof![Just(ReportKind::Report), Just(ReportKind::Negative)];
     let scope = prop_oneof![2 => one_key().prop_map(PurgeScope::Key), 1 => Just(PurgeScope::All)];
     let lasts = prop_oneof![Just(Duration::ZERO), millis(100_000)];
+    let count = prop_oneof![3 => Just(CallCount::One), 1 => Just(CallCount::Counted)];
     let body = prop::collection::vec(any::<u8>(), 0..20);
     prop_oneof![
         4 => (0..5_u64).prop_map(|offline| Act::Beat { offline }),
         2 => prop::bool::weighted(0.3).prop_map(|force| Act::Recover { force }),
         1 => Just(Act::Leave),
-        8 => (day(), prop_oneof![Just(10_000_u64), 0..60_u64], millis(30_000), millis(40_000)).prop_map(
-            |(day, ceiling, interval, horizon)| Act::Take { day, ceiling, interval, horizon }
+        8 => (day(), prop_oneof![Just(10_000_u64), 0..60_u64], millis(30_000), millis(40_000), count).prop_map(
+            |(day, ceiling, interval, horizon, count)| Act::Take { day, ceiling, interval, horizon, count }
         ),
         2 => (day(), lasts).prop_map(|(day, lasts)| Act::LockOut { day, lasts }),
         1 => millis(70_000).prop_map(|hold| Act::Throttle { hold }),
@@ -217,8 +219,8 @@ impl RandomReplica {
                 })
             }
             Act::Leave => StoreOperation::Leave(MemberId(self.number)),
-            Act::Take { day, ceiling, interval, horizon } => {
-                StoreOperation::TakeCall(seen, CallRequest { day, ceiling, interval, horizon })
+            Act::Take { day, ceiling, interval, horizon, count } => {
+                StoreOperation::TakeCall(seen, CallRequest { day, ceiling, interval, horizon, count })
             }
             Act::LockOut { day, lasts } => StoreOperation::LockOut(seen, LockoutRequest { day, lasts }),
             Act::Throttle { hold } => StoreOperation::Throttle(seen, ThrottleRequest { hold }),

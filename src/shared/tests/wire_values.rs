@@ -99,6 +99,7 @@ pub(in crate::shared) fn decode(call: &ScriptCall) -> Option<StoreOperation> {
                 ceiling: args.integer(),
                 interval: args.duration(),
                 horizon: args.duration(),
+                count: if args.integer() == 1 { CallCount::One } else { CallCount::Counted },
             },
         ),
         "lock_out" => StoreOperation::LockOut(

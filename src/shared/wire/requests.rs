@@ -59,13 +59,14 @@ impl ScriptRequests {
     }
 
     pub(in crate::shared) fn take_call(&self, seen: StoreSeen, request: &CallRequest) -> ScriptCall {
-        let CallRequest { day, ceiling, interval, horizon } = *request;
+        let CallRequest { day, ceiling, interval, horizon, count } = *request;
         ScriptCall::new(&scripts::TAKE_CALL, self.keys_and([]))
             .seen(seen)
             .integer(day)
             .integer(ceiling)
             .integer(millis_up(interval))
             .integer(millis(horizon))
+            .integer(count.calls())
     }
 
     pub(in crate::shared) fn lock_out(&self, seen: StoreSeen, request: &LockoutRequest) -> ScriptCall {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use link_report_proxy::{
+    report::Unreachable,
     shared::{MemorySharedStore, StoreCopy},
     simulator::{Fault, Limit, Options, Scope},
 };
@@ -13,7 +14,10 @@ use super::{
     Fleet,
     faulty_store::{FaultyStore, LinkFault},
 };
-use crate::support::in_process::{InProcess, path};
+use crate::support::{
+    in_process::{InProcess, path},
+    pipe::Connection,
+};
 
 /// The vendor's limits, as the proxy has them by default.
 const LIMITED: [(&str, &str); 3] =
@@ -283,8 +287,8 @@ async fn what_is_lost_on_the_way_counts_a_call_too_many_and_none_too_few() {
         (LinkFault::RequestLost, 1),
         (LinkFault::ReplyLost, 2),
         (LinkFault::Slow(Duration::from_millis(300)), 1),
-        // Its place is gone when the reply comes. The next one is longer.
-        (LinkFault::Slow(Duration::from_millis(200)), 2),
+        // Its place is gone when the reply comes. The next one is longer, and it is the same call.
+        (LinkFault::Slow(Duration::from_millis(200)), 1),
     ] {
         let fleet = Fleet::of(2, &LIMITED);
         Fleet::has_met().await;
@@ -293,6 +297,42 @@ async fn what_is_lost_on_the_way_counts_a_call_too_many_and_none_too_few() {
         fleet.links[0].set(LinkFault::None);
         sleep(Duration::from_secs(12)).await;
         assert_eq!((used(&fleet, 1).await, fleet.vendor.calls()), (counted, 1), "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_never_left_are_not_counted() {
+    let settings = [LIMITED[0], LIMITED[2], ("QUOTA__PER_DAY", "40")];
+    for (store, may_call) in [(LinkFault::None, 40), (LinkFault::Cut, 2)] {
+        let fleet = Fleet::facing(Options { per_day: 40, ..Options::default() }, 2, &settings);
+        Fleet::has_met().await;
+        fleet.links.iter().for_each(|link| link.set(store));
+        for replica in &fleet.replicas {
+            replica.set_connection(Connection::Nowhere(Unreachable::Connect));
+        }
+        let mut asked = 0;
+        for _call in 0..25 {
+            assert_eq!(ask_all(&fleet, 1, asked).await, [502; 2], "{store:?}");
+            asked += 2;
+        }
+        // At most one each, which is the next call.
+        for replica in 0..2 {
+            assert!((1..=2).contains(&used(&fleet, replica).await), "{store:?}");
+        }
+        for replica in &fleet.replicas {
+            replica.set_connection(Connection::Vendor);
+        }
+        let mut served = 0;
+        for _call in 0..21 {
+            served += ask_all(&fleet, 1, asked).await.iter().filter(|status| **status == 200).count();
+            asked += 2;
+        }
+        assert_eq!((served, fleet.vendor.calls()), (may_call, may_call as u64), "{store:?}");
+        fleet.links.iter().for_each(|link| link.set(LinkFault::None));
+        sleep(Duration::from_secs(30)).await;
+        for replica in 0..2 {
+            assert_eq!(used(&fleet, replica).await, may_call as u64, "{store:?}");
+        }
     }
 }
 

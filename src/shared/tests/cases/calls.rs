@@ -33,6 +33,17 @@ pub(in super::super) async fn calls_of_all_replicas_are_counted_together_up_to_t
     assert_eq!(one.take_with(request).await, CallTurn::Exhausted { spent: 4 });
 }
 
+pub(in super::super) async fn a_call_that_was_counted_before_has_its_place_and_is_not_counted_again(
+    on: &Backend,
+) {
+    let [one, two] = Replica::fleet(on).await;
+    let request = CallRequest { ceiling: 2, count: CallCount::Counted, ..call(DAY) };
+    assert_eq!(one.take().await, granted(ms(0), 1));
+    assert_eq!(one.take_with(request).await, granted(ms(275), 1));
+    assert_eq!(two.take().await, granted(ms(550), 2));
+    assert_eq!(one.take_with(request).await, CallTurn::Exhausted { spent: 2 });
+}
+
 pub(in super::super) async fn each_call_gets_the_next_place_of_the_second(on: &Backend) {
     let [one, two] = Replica::fleet(on).await;
     assert_eq!(one.take().await, granted(ms(0), 1));

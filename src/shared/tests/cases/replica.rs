@@ -201,7 +201,7 @@ pub(super) fn one() -> ReportKey {
 }
 
 pub(super) const fn call(day: u64) -> CallRequest {
-    CallRequest { day, ceiling: 10_000, interval: INTERVAL, horizon: HORIZON }
+    CallRequest { day, ceiling: 10_000, interval: INTERVAL, horizon: HORIZON, count: CallCount::One }
 }
 
 pub(super) const fn granted(wait: Duration, spent: u64) -> CallTurn {
