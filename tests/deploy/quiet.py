@@ -118,7 +118,7 @@ class Replica:
         self.add("cache_clicks_missed_total", step * requests * price / 20)
         for series in ('quota_denied_total{window="day"}', "probe_switched_off_total{reason=\"forbidden\"}",
                        'derivation_mismatches_total{reason="other_text"}', 'token_renewals_total{result="error"}',
-                       'token_renewals_total{result="success"}'):
+                       'token_renewals_total{result="success"}', 'probe_verdicts_total{verdict="unmoved"}'):
             self.add(series, 0)
         # About each 19 hours, and at the second attempt.
         if time - self.token_renewed >= 0.8 * DAY:
@@ -147,6 +147,7 @@ class Replica:
             ('quota_remaining{window="day"}', limit - used),
             ("quota_reset_timestamp_seconds", self.clock((time // DAY + 1) * DAY)),
             ("quota_external_calls", 0),
+            ('probe_status{state="trusted"}', 0),
             ("cache_unpaired_campaigns", 0),
             ("token_renewal_due_timestamp_seconds", self.clock(self.token_renewed + 0.8 * DAY)),
             ("token_refresh_token_volatile", 0),
