@@ -112,6 +112,10 @@ def log_of_a_failed_call(binary, directory):
 def log_faults(log):
     """What is done with a log finds something in one with a failed call, or looks for words that are in the program."""
     for page in [FIRST, *sorted(PAGES.glob("*.md"))]:
+        for command in re.findall(r"^    (kubectl -n NS logs -l .*)$", page.read_text(), re.MULTILINE):
+            # With a selector kubectl shows ten lines of each Pod unless it is told otherwise.
+            if "--tail=-1" not in command:
+                yield f"{page.name}: shows the last ten lines only: {command}"
         for pipe in re.findall(r"^    kubectl -n NS logs \S.*? \| (.*)$", page.read_text(), re.MULTILINE):
             text = log
             if words := re.match(r"grep (?:-i )?'?([\w ]+?)'?(?: \||$)", pipe):
