@@ -117,6 +117,8 @@ def ports():
 def openapi(both):
     """The descriptions of both ports as one, which has to say at which port a path is."""
     components = {}
+    for path, operations in (item for described in both for item in described["paths"].items()):
+        assert ("get" in operations) == ("head" in operations), f"{path}: HEAD is answered as GET is, and one of both is not described"
     for described in both:
         for kind, named in described["components"].items():
             assert not components.get(kind, {}).keys() & named.keys(), f"{kind}: both ports have one of these"
