@@ -79,7 +79,7 @@ def relabelled(job, rules, targets):
 
 
 def target_faults(kinds):
-    """Each workload is told from the others, and nobody waits for a Job that has ended."""
+    """Each workload is told from the others, and nobody waits for a Job or a Pod that has ended."""
     (monitor,) = (found for found in kinds if found["kind"] == "PodMonitor")
     (but,) = monitor["spec"]["selector"]["matchExpressions"]
     if but != {"key": "batch.kubernetes.io/job-name", "operator": "DoesNotExist"}:
@@ -96,6 +96,7 @@ def target_faults(kinds):
             "pod_controller_name": name,
             "pod_label_link_report_proxy": template_of(workload)["metadata"]["labels"]["link-report-proxy"],
             "pod_container_port_name": endpoint["port"],
+            "pod_phase": "Running",
         }
         if kind == "Job":
             labels["pod_label_batch_kubernetes_io_job_name"] = name
@@ -103,14 +104,16 @@ def target_faults(kinds):
         targets[workload["metadata"]["name"]] = {f"{META}{key}": value for key, value in labels.items()}
     operators = relabelled("link-report-proxy", of_prometheus(endpoint["relabelings"]), targets)
     other_port = {f"other.{name}": {**labels, f"{META}pod_container_port_name": "http"} for name, labels in targets.items()}
-    plain = relabelled(scraped["job_name"], scraped["relabel_configs"], {**targets, **other_port})
+    phases = ("Failed", "Succeeded")
+    ended = {f"{phase}.{name}": {**labels, f"{META}pod_phase": phase} for name, labels in targets.items() for phase in phases}
+    plain = relabelled(scraped["job_name"], scraped["relabel_configs"], {**targets, **other_port, **ended})
     for name in targets.keys() - set(jobs):
         for who, found in (("the operator's", operators), ("plain", plain)):
             if found[name].get("workload") != name:
                 yield f"{who} Prometheus has {found[name]} of {name}"
         if (plain[name].get("namespace"), plain[name].get("pod", "")[: len(name)]) != ("n", name):
             yield f"plain Prometheus has {plain[name]} of {name}"
-    for name in (*jobs, *other_port):
+    for name in (*jobs, *other_port, *ended):
         if plain[name]:
             yield f"plain Prometheus scrapes {name}"
 
