@@ -69,11 +69,15 @@ def blocks(policy):
 
 
 def ingress_faults(overlay):
-    """No port is open to everybody."""
+    """No port is open to everybody, and none is named that is an init container's: not all network plugins find those."""
+    named = {port["name"] for container in overlay.pod["containers"] for port in container.get("ports", [])}
     for policy in overlay.of("NetworkPolicy"):
         for rule in policy["spec"].get("ingress", []):
             if not rule.get("from"):
                 yield f"the NetworkPolicy {policy['metadata']['name']} lets in everybody"
+            for port in (port["port"] for port in rule.get("ports", [])):
+                if isinstance(port, str) and port not in named:
+                    yield f"the NetworkPolicy {policy['metadata']['name']} names {port}, which no ordinary container has"
 
 
 def store_faults(overlay):

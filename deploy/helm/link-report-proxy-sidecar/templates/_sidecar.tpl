@@ -135,7 +135,7 @@ podMetricsEndpoints:
 
 # All containers of a Pod share its ports, so these are not 8080 and 9090, which many programs have. For others, set
 # LINK_REPORT_PROXY__SERVER__LISTEN and LINK_REPORT_PROXY__ADMIN__LISTEN in settings.env, and patch the container's port
-# proxy-admin in the overlay: probes, PodMonitor and NetworkPolicies ask for it by its name.
+# proxy-admin in the overlay, and the NetworkPolicies, which have its number: probes and PodMonitor ask for it by its name.
 
 [server]
 # Loopback is the Pod: its containers reach it, nothing else does.
