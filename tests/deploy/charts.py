@@ -29,6 +29,28 @@ INGRESS = {
 }
 MONITOR = {"podMonitor": {"enabled": True, "labels": {"release": "kube-prometheus-stack"}}}
 SHARED = {"annotations": SKIPPED, "metrics": MONITOR}
+# With all that Kubernetes takes: a reference to a field, a volume of several sources.
+EXTRA = {
+    "extraEnv": [
+        {"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"},
+        {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "k8s.pod.name=$(POD)"},
+    ],
+    "extraVolumes": [
+        {"name": "company-ca", "configMap": {"name": "company-ca"}},
+        {"name": "more", "projected": {"defaultMode": 0o444, "sources": [{"secret": {"name": "client-secret"}}]}},
+    ],
+    "extraVolumeMounts": [
+        {"name": "company-ca", "mountPath": "/etc/company-ca", "readOnly": True},
+        {"name": "more", "mountPath": "/run/secrets/more", "readOnly": True},
+    ],
+}
+NO_EXTRA = [
+    ("a setting beside the settings", {"extraEnv": [{"name": "LINK_REPORT_PROXY__QUOTA__PER_DAY", "value": "10000"}]}, "extraEnv"),
+    ("a number in the environment", {"extraEnv": [{"name": "A", "value": 1}]}, "extraEnv"),
+    ("a volume without a name", {"extraVolumes": [{"emptyDir": {}}]}, "extraVolumes"),
+    ("a mount at no place", {"extraVolumeMounts": [{"name": "company-ca"}]}, "extraVolumeMounts"),
+]
 # What there is only because there are releases.
 RELEASE = {"app.kubernetes.io/instance", "link-report-proxy-release", "app.kubernetes.io/name"}
 
@@ -103,11 +125,26 @@ def difference_faults(chart, overlay):
             yield f"{chart.name}: another {what}: {ours.get(what)}, in the overlay {theirs.get(what)}"
 
 
+def extra_faults(bare, extended):
+    """What is given is there as it was given, behind what the chart has, and nothing else is another."""
+    pod, more = bare.pod, extended.pod
+    for what, had, has in (
+        ("extraEnv", bare.proxy.get("env", []), extended.proxy.pop("env", [])),
+        ("extraVolumes", pod["volumes"], more.pop("volumes")),
+        ("extraVolumeMounts", bare.proxy["volumeMounts"], extended.proxy.pop("volumeMounts")),
+    ):
+        if has != [*had, *EXTRA[what]]:
+            yield f"{extended.name}: {what} came out as {has}"
+    extended.proxy["volumeMounts"], more["volumes"] = bare.proxy["volumeMounts"], pod["volumes"]
+    if more != pod:
+        yield f"{extended.name}: is another Pod: {more}"
+
+
 def documented_values():
-    """Those of the page."""
+    """Those of the page, each block of them."""
     page = (DEPLOY / "helm" / "README.md").read_text()
-    (block,) = re.findall(r"^```yaml\n(# my-values.yaml\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    return yaml.safe_load(block)
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [yaml.safe_load(block) for block in blocks]
 
 
 def version_faults(place):
@@ -141,12 +178,17 @@ def shared_faults(place, directory):
                 ("an Ingress without TLS", {"ingress": {**INGRESS, "tls": []}}, "minItems"),
                 ("an Ingress from nowhere", {"ingress": INGRESS}, "ingressNamespace"),
                 ("no Secret", {"config": {"existingSecret": ""}}, "existingSecret"),
+                ("another volume for the token", {"extraVolumes": [{"name": "state", "emptyDir": {}}]}, "extraVolumes"),
+                *NO_EXTRA,
             ],
             "link-report-proxy",
         )
         found = written(rendered(chart, SHARED, "link-report-proxy"), directory / "chart-shared.yaml")
         yield from difference_faults(found, Overlay(directory / "prod-shared.yaml"))
-        rendered(chart, documented_values(), "link-report-proxy")
+        extended = written(rendered(chart, {**SHARED, **EXTRA}, "link-report-proxy"), directory / "extra-shared.yaml")
+        yield from extra_faults(found, extended)
+        for values in documented_values():
+            rendered(chart, values, "link-report-proxy")
         large = rendered(chart, {"config": {"settings": {"cache": {"max_bytes": 100_000_000}}}}, "other")
         if "100000000" not in [v for one in large if one["kind"] == "ConfigMap" for v in one["data"].values()]:
             yield "link-report-proxy: a large number is not what it was"
@@ -162,11 +204,14 @@ def sidecar_faults(place, directory):
             [
                 ("three replicas on two shares", {"link-report-proxy-sidecar": {"config": {"replicas": 3}}}, "per_day"),
                 ("a secret", {"link-report-proxy-sidecar": {"config": {"settings": {"token": {"access_token": "x"}}}}}, "token"),
+                *((what, {"link-report-proxy-sidecar": values}, word) for what, values, word in NO_EXTRA),
             ],
             "program",
         )
         found = written(rendered(chart, {}, "program"), directory / "chart-sidecar.yaml")
         yield from difference_faults(found, Overlay(directory / "prod-sidecar.yaml"))
+        extended = written(rendered(chart, {"link-report-proxy-sidecar": EXTRA}, "program"), directory / "extra-sidecar.yaml")
+        yield from extra_faults(found, extended)
 
 
 def grafana_faults(directory):

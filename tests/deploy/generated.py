@@ -69,6 +69,19 @@ def for_chart(lines):
         yield line.replace(words, IN_CHART[words]) if words in IN_CHART else line
 
 
+# After the container's last field, its mounts, and after its volumes.
+EXTRA = """\
+    {{- with $values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $values.extraEnv }}
+  env:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+""".splitlines()
+EXTRA_VOLUMES = ["{{- with $values.extraVolumes }}", "{{ toYaml . }}", "{{- end }}"]
+
+
 def library():
     """The sidecar as named templates."""
     sidecar = KUBERNETES / "sidecar"
@@ -82,8 +95,8 @@ def library():
     parts = [
         define("labels", ["link-report-proxy: sidecar", label]),
         define("pod", [grace]),
-        define("container", for_chart(between(patch, "      initContainers:", "      volumes:")), head=VALUES),
-        define("volumes", for_chart(between(patch, "      volumes:")), head=VALUES),
+        define("container", [*for_chart(between(patch, "      initContainers:", "      volumes:")), *EXTRA], head=VALUES),
+        define("volumes", [*for_chart(between(patch, "      volumes:")), *EXTRA_VOLUMES], head=VALUES),
         define("podMonitor", monitor, head=VALUES),
         define("egress", between((KUBERNETES / "program" / "networkpolicy.yaml").read_text().splitlines(), "  egress:")),
         define("toml", (sidecar / "link-report-proxy.toml").read_text().splitlines()),

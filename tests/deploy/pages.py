@@ -27,9 +27,20 @@ case "$*" in
 *"create secret generic "* | *"create namespace "*) "$REAL_KUBECTL" "$@" --dry-run=client >/dev/null ;;
 esac
 """
-HELM = """#!/bin/sh
+HELM = f"""#!/bin/sh
 for word; do
-    case "$word" in deploy/*) test -e "$word" || { echo "no $word" >&2; exit 1; } ;; esac
+    case "$word" in deploy/*) test -e "$word" || {{ echo "no $word" >&2; exit 1; }} ;; esac
+done
+case "$*" in "template "*" -s "*) exec {sys.executable} {Path(__file__).with_name("template.py")} "$@" ;; esac
+"""
+# What it is given is there, and has the settings.
+DOCKER = """#!/bin/sh
+for word; do
+    case "$last" in
+    -v) test -e "${word%%:*}" || { echo "no ${word%%:*}" >&2; exit 1; } ;;
+    --env-file) grep -q '^LINK_REPORT_PROXY__TOKEN__CLIENT_ID=[^"]*$' "$word" || { echo "no settings in $word" >&2; exit 1; } ;;
+    esac
+    last=$word
 done
 """
 
@@ -78,7 +89,7 @@ def command_faults(page, checkout, programs):
 
 def installed(programs):
     programs.mkdir()
-    for name, text in (("kubectl", KUBECTL), ("helm", HELM), ("curl", "#!/bin/sh\n")):
+    for name, text in (("kubectl", KUBECTL), ("helm", HELM), ("docker", DOCKER), ("curl", "#!/bin/sh\n")):
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
 

@@ -64,6 +64,13 @@ terminationGracePeriodSeconds: 60
       readOnly: true
     - name: link-report-proxy-state
       mountPath: /var/lib/link-report-proxy
+    {{- with $values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $values.extraEnv }}
+  env:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}
 
 {{- define "link-report-proxy.sidecar.volumes" -}}
@@ -84,6 +91,9 @@ terminationGracePeriodSeconds: 60
 - name: link-report-proxy-state
   emptyDir:
     sizeLimit: 64Mi
+{{- with $values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "link-report-proxy.sidecar.podMonitor" -}}
