@@ -178,6 +178,8 @@ def shared_faults(place, directory):
                 ("an Ingress without TLS", {"ingress": {**INGRESS, "tls": []}}, "minItems"),
                 ("an Ingress from nowhere", {"ingress": INGRESS}, "ingressNamespace"),
                 ("no Secret", {"config": {"existingSecret": ""}}, "existingSecret"),
+                ("a port of each node", {"service": {"type": "NodePort"}}, "service"),
+                ("an address for everybody", {"service": {"type": "LoadBalancer"}}, "service"),
                 ("another volume for the token", {"extraVolumes": [{"name": "state", "emptyDir": {}}]}, "extraVolumes"),
                 *NO_EXTRA,
             ],
