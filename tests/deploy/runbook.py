@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -19,7 +20,7 @@ from promql import Exposition
 from scenarios import cold, consent, refresh
 
 PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
-SOURCES = PROMETHEUS.parents[1] / "src"
+SOURCES, FORMS = PROMETHEUS.parents[1] / "src", PROMETHEUS.parent / "kubernetes"
 FIRST, PAGES = PROMETHEUS / "runbook.md", PROMETHEUS / "runbook"
 PARTS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 CALLS = {"critical": "Critical: calls who is on call.", "warning": "Warning: tells the team.", "info": "Information: tells nobody."}
@@ -93,6 +94,34 @@ def shell_faults(proxies, activity):
             yield f"{page}: {block.strip()}: shows nothing: {said}"
 
 
+def port_faults():
+    """The first page has the ports of the forms, and no page goes another way, which a NetworkPolicy closes."""
+    listens = {form: tomllib.loads((FORMS / form / "link-report-proxy.toml").read_text())["admin"]["listen"] for form in ("sidecar", "shared")}
+    sidecar, shared = (listen.rpartition(":")[2] for listen in listens.values())
+    said = re.search(r"The admin port is (\d+) of a `sidecar` and (\d+) of the form `shared`", FIRST.read_text())
+    if not said or said.groups() != (sidecar, shared):
+        yield f"{FIRST.name}: says of the admin port {said and said[0]}, which is {listens}"
+    for page in [FIRST, *PAGES.glob("*.md")]:
+        for line in page.read_text().splitlines():
+            if re.search(r"kubectl .*( --raw |port-forward \S+ (?!\$PORT|\d+:\$PORT))", line):
+                yield f"{page.name}: asks another port, or not through port-forward: {line.strip()}"
+
+
+def loop_faults(proxy):
+    """What asks one Pod after the other gets an answer of each."""
+    for page in sorted(PAGES.glob("*.md")):
+        for loop in re.findall(r"^    for pod in .*?^    done$", page.read_text(), re.MULTILINE | re.DOTALL):
+            with tempfile.TemporaryDirectory() as programs:
+                kubectl = Path(programs) / "kubectl"
+                kubectl.write_text(f"#!{sys.executable}\n{(Path(__file__).parent / 'forwarding.py').read_text()}")
+                kubectl.chmod(0o755)
+                environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PORT": "19090", "ADMIN": proxy.admin}
+                done = subprocess.run(["bash", "-c", loop], env=environment, capture_output=True, text=True, timeout=60)
+            answers = [line for line in done.stdout.splitlines() if line.startswith("{")]
+            if len(answers) != 2:
+                yield f"{page.name}: {loop.strip()}: {done.stdout}{done.stderr}"
+
+
 def log_of_a_failed_call(binary, directory):
     """Of a client with a name."""
     tokens = Path(directory) / "tokens"
@@ -145,6 +174,7 @@ def main(binary):
         try:
             activity = alone.campaigns()[0]
             faults = [*form_faults(), *link_faults(), *query_faults(Exposition(alone.metrics(), replica.metrics()))]
+            faults.extend([*port_faults(), *loop_faults(replica)])
             faults.extend(shell_faults([alone, replica], activity))
             faults.extend(log_faults(log_of_a_failed_call(binary, directory)))
         finally:
