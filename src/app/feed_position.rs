@@ -45,9 +45,14 @@ impl FeedPosition {
         *self.heeded() = Heeded::Before(change);
     }
 
-    /// All changes up to this one were heeded. Returns whether it was the first read after a snapshot.
-    pub(super) fn heeded_up_to(&self, change: ChangeId) -> Continued {
-        match std::mem::replace(&mut *self.heeded(), Heeded::Now(change)) {
+    /// All changes up to this one were heeded.
+    pub(super) fn heeded_up_to(&self, change: ChangeId) {
+        *self.heeded() = Heeded::Now(change);
+    }
+
+    /// Whether the next read is the first one after a snapshot.
+    pub(super) fn continued(&self) -> Continued {
+        match *self.heeded() {
             Heeded::Before(_) => Continued::FromSnapshot,
             Heeded::Nothing | Heeded::Now(_) => Continued::No,
         }
@@ -65,10 +70,12 @@ mod tests {
     #[test]
     fn the_first_read_after_a_snapshot_is_told_from_the_others() {
         let (position, at) = (FeedPosition::default(), |ms| ChangeId { ms, n: 0 });
-        assert_eq!((position.get(), position.heeded_up_to(at(1))), (None, Continued::No));
+        assert_eq!((position.get(), position.continued()), (None, Continued::No));
+        position.heeded_up_to(at(1));
+        assert_eq!(position.continued(), Continued::No);
         position.continue_from(at(5));
-        assert_eq!(position.get(), Some(at(5)));
-        let told = [6, 7].map(|ms| position.heeded_up_to(at(ms)));
-        assert_eq!((told, position.get()), ([Continued::FromSnapshot, Continued::No], Some(at(7))));
+        assert_eq!((position.get(), position.continued()), (Some(at(5)), Continued::FromSnapshot));
+        position.heeded_up_to(at(6));
+        assert_eq!((position.get(), position.continued()), (Some(at(6)), Continued::No));
     }
 }

@@ -3,13 +3,13 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep};
 use tower::Layer as _;
 
 use super::{
     Calls, SetupError, SharedBackend,
     credentials::{reload, show_readable},
-    feed_position::{Continued, FeedPosition},
+    feed_position::FeedPosition,
+    feed_reader::FeedReader,
     labels, options,
 };
 use crate::{
@@ -20,19 +20,13 @@ use crate::{
     quota::{FleetQuota, Quota, WallClock},
     settings::{Settings, TokenSourceKind},
     shared::{
-        ChangeId, ChangeKind, ConnectedStore, FeedPage, FleetSeal, MemberAbout, Membership,
-        MembershipOptions, PurgeQueue, SharedStoreError, StoreLink, StoreRisk,
+        ConnectedStore, FleetSeal, MemberAbout, Membership, MembershipOptions, PurgeQueue, SharedStoreError,
+        StoreLink, StoreRisk,
     },
     state::TokenStore,
     telemetry::{FleetMetrics, Metrics, SharedMetrics},
     token::{FleetRecords, TokenManager, TokenRecords, TokenSetupError},
 };
-
-/// A read of the feed waits for this time; then it is read again.
-const FEED_WAIT: Duration = Duration::from_secs(5);
-
-/// After a failed read.
-const FEED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Added to the times that a call may take: reading and writing the store.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -201,12 +195,12 @@ pub(super) fn share_reports(
         (check, Arc::clone(&fleet.purges)),
         metrics,
     ));
-    background.push(Box::pin(follow(
+    let reader = FeedReader::new(
         (Arc::clone(membership), fleet.position.clone()),
-        Arc::clone(memory),
-        Arc::clone(&tier),
+        (Arc::clone(memory), Arc::clone(&tier)),
         tokens.clone(),
-    )));
+    );
+    background.push(Box::pin(reader.run()));
     (Calls::new(step(SharedFetch(Arc::clone(&tier))).layer(TowerService(calls))), tier)
 }
 
@@ -230,87 +224,6 @@ fn share_purges(
     let (queue, membership) = (Arc::clone(&purges), Arc::clone(membership));
     background.push(Box::pin(async move { queue.run(&membership).await }));
     purges
-}
-
-/// Reads the change feed for ever.
-async fn follow(
-    (membership, position): (Arc<Membership>, FeedPosition),
-    memory: Arc<ReportCache>,
-    tier: Arc<SharedTier>,
-    tokens: TokenManager,
-) {
-    let (mut at, mut purged) = (position.get(), None);
-    loop {
-        // Before the feed is read, which tells of this purge too, unless it has dropped it.
-        let told = membership.knowledge().fleet().map(|fleet| fleet.state.purged);
-        match read_on(&membership, &mut at).await {
-            Ok(page) => {
-                let (read_at, is_full, restarts) =
-                    (Instant::now(), page.is_full(), page.restart_at.is_some());
-                for change in page.changes {
-                    if let ChangeKind::Purge { key: None, fence } = change.kind {
-                        purged = Some(fence);
-                    }
-                    heed(change.kind, &membership, &memory, &tier, &tokens).await;
-                }
-                let continued = at.map(|at| position.heeded_up_to(at));
-                if restarts && continued == Some(Continued::FromSnapshot) {
-                    let purged = memory.purge_all();
-                    tracing::info!(
-                        purged,
-                        "the shared store no longer has the changes since the snapshot of the cache: what came from it is dropped, as it may have been purged"
-                    );
-                }
-                if !is_full {
-                    membership.feed_was_read(read_at);
-                    if purged.is_some() && told > purged {
-                        tracing::info!(
-                            "all reports purged: the feed of changes has dropped another replica's purge"
-                        );
-                        memory.purge_all();
-                    }
-                    purged = purged.max(told);
-                }
-            }
-            // The heartbeats tell of the outage.
-            Err(_away) => sleep(FEED_PAUSE).await,
-        }
-    }
-}
-
-/// The next changes. A report that a feed has dropped is not missed for long: its next refresh looks into the store.
-async fn read_on(membership: &Membership, at: &mut Option<ChangeId>) -> Result<FeedPage, SharedStoreError> {
-    let store = membership.store();
-    let after = match *at {
-        Some(after) => after,
-        None => *at.insert(store.newest_change().await?),
-    };
-    let page = store.changes(after, FEED_WAIT).await?;
-    if let Some(last) = page.changes.last().map(|change| change.id).or(page.restart_at) {
-        *at = Some(last);
-    }
-    Ok(page)
-}
-
-async fn heed(
-    change: ChangeKind,
-    membership: &Membership,
-    memory: &Arc<ReportCache>,
-    tier: &Arc<SharedTier>,
-    tokens: &TokenManager,
-) {
-    match change {
-        ChangeKind::Report { key, fence } => tier.flight_ended(key, Some(fence)).await,
-        ChangeKind::Failure { key, why: _ } => tier.flight_ended(key, None).await,
-        ChangeKind::Purge { key: Some(key), fence: _ } => drop(memory.purge(key.id)),
-        ChangeKind::Purge { key: None, fence: _ } => drop(memory.purge_all()),
-        ChangeKind::Lockout | ChangeKind::Epoch(_) => membership.beat_soon(),
-        ChangeKind::Token { version } => {
-            if let Some(fleet) = tokens.fleet() {
-                fleet.learn_version(version);
-            }
-        }
-    }
 }
 
 /// Sends heartbeats, and tells the quota what the fleet has counted, and the renewer which token it has.

@@ -11,6 +11,7 @@ mod cors;
 mod credentials;
 mod dependencies;
 mod feed_position;
+mod feed_reader;
 mod fleet;
 mod labels;
 mod options;

@@ -64,9 +64,18 @@ pub enum ChangeKind {
 pub struct FeedPage {
     /// In order, at most 256; empty if nothing changed while the read waited.
     pub changes: Vec<Change>,
-    /// Changes after the position that was asked for, or after `changes`, are not in the feed any more or cannot be read,
-    /// or the position is ahead of it: read on from here, and take every report as possibly outdated.
-    pub restart_at: Option<ChangeId>,
+    /// What follows the position that was asked for, or `changes`, is not complete. `None`: it is.
+    pub restart: Option<FeedRestart>,
+}
+
+/// Where to read on, if what follows a position is not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedRestart {
+    /// The store has lost the feed, or goes on from an older copy: read on from here, so that nothing is left out of what
+    /// it has now. Whoever has made a purge that was lost tells of it again.
+    Anew(ChangeId),
+    /// Changes have left the feed, or cannot be read: read on from here, and take every report as possibly purged.
+    Missed(ChangeId),
 }
 
 // === impl FeedPage ===
@@ -75,5 +84,16 @@ impl FeedPage {
     /// Whether there may be changes after this page already.
     pub fn is_full(&self) -> bool {
         self.changes.len() >= PAGE_LENGTH
+    }
+}
+
+// === impl FeedRestart ===
+
+impl FeedRestart {
+    /// The changes after this position are read next.
+    pub const fn at(self) -> ChangeId {
+        match self {
+            Self::Anew(at) | Self::Missed(at) => at,
+        }
     }
 }

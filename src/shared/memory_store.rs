@@ -148,7 +148,7 @@ impl MemorySharedStore {
             // Before the read, so that a change in between wakes it.
             changed.as_mut().enable();
             let page = self.model.lock().unwrap_or_else(PoisonError::into_inner).changes(after);
-            let waits = page.changes.is_empty() && page.restart_at.is_none();
+            let waits = page.changes.is_empty() && page.restart.is_none();
             if !waits || timeout_at(deadline, changed).await.is_err() {
                 return page;
             }
@@ -269,9 +269,5 @@ impl SharedStore for MemorySharedStore {
 
     fn changes(&self, after: ChangeId, wait: Duration) -> BoxFuture<'_, Result<FeedPage, SharedStoreError>> {
         self.next_changes(after, wait).map(Ok).boxed()
-    }
-
-    fn newest_change(&self) -> BoxFuture<'_, Result<ChangeId, SharedStoreError>> {
-        self.reply(|model, _| model.newest_change())
     }
 }

@@ -49,7 +49,7 @@ mod tests;
 mod wire;
 
 pub use call::{CallCount, CallRequest, CallTurn, LockoutRequest, ThrottleRequest};
-pub use change::{Change, ChangeId, ChangeKind, FeedPage};
+pub use change::{Change, ChangeId, ChangeKind, FeedPage, FeedRestart};
 pub use epoch::{Epoch, EpochBegin, EpochOrigin, Fence, Guarded, Sequence, StoreChanged, StoreSeen};
 pub use error::SharedStoreError;
 pub use knowledge::{FleetTold, Knowledge, StoreOutage};

@@ -178,10 +178,6 @@ impl<L: Scripts> SharedStore for RedisStore<L> {
     fn changes(&self, after: ChangeId, wait: Duration) -> BoxFuture<'_, Result<FeedPage, SharedStoreError>> {
         next_changes(self, after, wait).boxed()
     }
-
-    fn newest_change(&self) -> BoxFuture<'_, Result<ChangeId, SharedStoreError>> {
-        read_feed(self, ChangeId::default(), 0).map(|read| read.map(|read| read.newest)).boxed()
-    }
 }
 
 /// Calls a script, and reads its reply.
@@ -197,9 +193,8 @@ fn call<'a, L: Scripts, T: 'a>(
 fn read_feed<L: Scripts>(
     store: &RedisStore<L>,
     after: ChangeId,
-    most: usize,
 ) -> BoxFuture<'_, Result<FeedRead, SharedStoreError>> {
-    call(store, store.requests.changes(after, most), move |reply| wire::parse_feed(reply, after))
+    call(store, store.requests.changes(after, PAGE_LENGTH), move |reply| wire::parse_feed(reply, after))
 }
 
 /// Says whether there is a change after this position.
@@ -226,8 +221,8 @@ async fn next_changes<L: Scripts>(
     let deadline = Instant::now() + wait;
     let mut read_to = after;
     loop {
-        let FeedRead { page, last, newest } = read_feed(store, read_to, PAGE_LENGTH).await?;
-        if !page.changes.is_empty() || page.restart_at.is_some() {
+        let FeedRead { page, last, newest } = read_feed(store, read_to).await?;
+        if !page.changes.is_empty() || page.restart.is_some() {
             return Ok(page);
         }
         // Changes of an unknown kind were skipped; there may be more.

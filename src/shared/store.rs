@@ -82,7 +82,4 @@ pub trait SharedStore: Debug + Send + Sync + 'static {
 
     /// The changes after this position; waits up to `wait` for the first. Not guarded.
     fn changes(&self, after: ChangeId, wait: Duration) -> StoreReply<'_, FeedPage>;
-
-    /// The newest position of the change feed. Not guarded.
-    fn newest_change(&self) -> StoreReply<'_, ChangeId>;
 }

@@ -40,10 +40,10 @@ impl ModelFeed {
 
     pub(super) fn after(&self, after: ChangeId) -> FeedPage {
         match self.window().restart(after) {
-            Some(newest) => FeedPage { changes: Vec::new(), restart_at: Some(newest) },
+            Some(restart) => FeedPage { changes: Vec::new(), restart: Some(restart) },
             None => {
                 let changes = self.changes.iter().filter(|change| change.id > after);
-                FeedPage { changes: changes.take(PAGE_LENGTH).cloned().collect(), restart_at: None }
+                FeedPage { changes: changes.take(PAGE_LENGTH).cloned().collect(), restart: None }
             }
         }
     }

@@ -2,6 +2,5 @@
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 if not first then return {'feed', '0-0', '0-0', 0, {}} end
-local changes = {}
-if ARGV[2] ~= '0' then changes = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2]) end
+local changes = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2])
 return {'feed', first[1], newest[1], redis.call('XLEN', KEYS[1]), changes}

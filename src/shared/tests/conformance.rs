@@ -91,8 +91,9 @@ macro_rules! conforms {
                 a_repeated_operation_is_no_second_change
                 a_long_feed_is_read_in_pages
                 a_reader_that_fell_behind_the_feed_goes_to_its_end
-                a_reader_ahead_of_a_feed_that_was_lost_goes_to_its_end
-                a_reader_of_an_older_copy_goes_to_its_end
+                a_reader_of_a_feed_that_was_lost_reads_all_of_the_new_one
+                the_change_that_wakes_a_reader_of_a_feed_that_was_lost_is_not_left_out
+                a_reader_of_an_older_copy_reads_all_of_it
             }
         }
     };

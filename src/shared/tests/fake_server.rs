@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use redis::{Cmd, Value};
+use tokio::time::{Instant, sleep};
 
 use super::{
     super::{
@@ -73,8 +74,18 @@ impl Scripts for FakeServer {
         let redis::Arg::Simple(after) = after else { panic!("a position") };
         let after = change_id(str::from_utf8(after).expect("UTF-8"));
         async move {
-            let page = self.0.changes(after, wait).await?;
-            Ok(if page.changes.is_empty() { Value::Nil } else { Value::Array(Vec::new()) })
+            let deadline = Instant::now() + wait;
+            loop {
+                self.0.changes(after, deadline.saturating_duration_since(Instant::now())).await?;
+                if self.0.feed_window().newest > after {
+                    return Ok(Value::Array(Vec::new()));
+                }
+                // XREAD does not return when the feed is lost.
+                if Instant::now() >= deadline {
+                    return Ok(Value::Nil);
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
         }
         .boxed()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::*,
     backend::NOON,
-    every_operation::{every_operation, recovery},
+    every_operation::{every_operation, newest_change, recovery},
 };
 
 #[tokio::test(start_paused = true)]
@@ -41,8 +41,8 @@ async fn a_fail_over_wakes_a_reader_that_is_now_ahead() {
     let store = MemorySharedStore::new(NOON);
     let empty = store.copy();
     store.recover(recovery()).await.unwrap();
-    let newest = store.newest_change().await.unwrap();
+    let newest = newest_change(&store).await.unwrap();
     let lost = async { store.fail_over(empty) };
     let (read, ()) = tokio::join!(store.changes(newest, Duration::from_secs(30)), lost);
-    assert_eq!(read.unwrap().restart_at, Some(ChangeId::default()));
+    assert_eq!(read.unwrap().restart, Some(FeedRestart::Anew(ChangeId::default())));
 }

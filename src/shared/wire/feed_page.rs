@@ -7,7 +7,7 @@ use redis::Value;
 
 use super::reply_fields::{ReplyFields, parse_epoch};
 use crate::shared::{
-    Change, ChangeId, ChangeKind, FeedPage, Fence, SharedStoreError, change::PAGE_LENGTH,
+    Change, ChangeId, ChangeKind, FeedPage, FeedRestart, Fence, SharedStoreError, change::PAGE_LENGTH,
     feed_window::FeedWindow, short_word::LONGEST_WORD, store_keys::parse_report_key,
 };
 
@@ -55,11 +55,11 @@ pub(in crate::shared) fn parse_feed(value: Value, after: ChangeId) -> Result<Fee
         if entries.len() > PAGE_LENGTH {
             return Err(SharedStoreError::Malformed("too many changes"));
         }
-        if let Some(newest) = window.restart(after) {
-            let page = FeedPage { changes: Vec::new(), restart_at: Some(newest) };
+        if let Some(restart) = window.restart(after) {
+            let page = FeedPage { changes: Vec::new(), restart: Some(restart) };
             return Ok(FeedRead { page, last: after, newest });
         }
-        let (mut page, mut last) = (FeedPage { changes: Vec::new(), restart_at: None }, after);
+        let (mut page, mut last) = (FeedPage { changes: Vec::new(), restart: None }, after);
         for entry in entries {
             let mut entry = ReplyFields::of(entry)?;
             let id = change_id(&mut entry)?;
@@ -70,7 +70,7 @@ pub(in crate::shared) fn parse_feed(value: Value, after: ChangeId) -> Result<Fee
                 EntryRead::Known(kind) => page.changes.push(Change { id, kind }),
                 EntryRead::Unknown => {}
                 EntryRead::Unreadable => {
-                    page.restart_at = Some(newest);
+                    page.restart = Some(FeedRestart::Missed(newest));
                     break;
                 }
             }

@@ -163,5 +163,4 @@ carried! {
     restore_token(seen: StoreSeen, token: SharedToken) -> Guarded<u64>;
     write_safety() -> WriteSafety;
     changes(after: ChangeId, wait: Duration) -> FeedPage;
-    newest_change() -> ChangeId;
 }

@@ -5,6 +5,7 @@ mod day;
 mod demo;
 mod faulty_store;
 mod landing;
+mod missed_purges;
 mod probe;
 mod quota;
 mod real_fleet;

@@ -154,5 +154,4 @@ watched! {
     swap_token(seen: StoreSeen, swap: TokenSwap) -> Guarded<TokenSwapped>;
     restore_token(seen: StoreSeen, token: SharedToken) -> Guarded<u64>;
     changes(after: ChangeId, wait: Duration) -> FeedPage;
-    newest_change() -> ChangeId;
 }

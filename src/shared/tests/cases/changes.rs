@@ -6,6 +6,7 @@ use super::{
     super::{
         super::*,
         backend::{Backend, DAY},
+        every_operation::newest_change,
     },
     replica::{Replica, ms, one, secs},
 };
@@ -15,11 +16,11 @@ async fn page(replica: &Replica, after: ChangeId) -> FeedPage {
 }
 
 async fn newest(replica: &Replica) -> ChangeId {
-    replica.store.newest_change().await.unwrap()
+    newest_change(&*replica.store).await.unwrap()
 }
 
 fn kinds(page: FeedPage) -> Vec<ChangeKind> {
-    assert_eq!(page.restart_at, None);
+    assert_eq!(page.restart, None);
     page.changes.into_iter().map(|change| change.kind).collect()
 }
 
@@ -112,27 +113,48 @@ pub(in super::super) async fn a_reader_that_fell_behind_the_feed_goes_to_its_end
         replica.purge(PurgeScope::All).await;
     }
     let end = newest(&replica).await;
-    let restart = FeedPage { changes: Vec::new(), restart_at: Some(end) };
+    let restart = FeedPage { changes: Vec::new(), restart: Some(FeedRestart::Missed(end)) };
     assert_eq!(page(&replica, behind).await, restart);
     assert_eq!(page(&replica, ChangeId::default()).await, restart);
     assert_eq!(kinds(page(&replica, end).await), []);
 }
 
-pub(in super::super) async fn a_reader_ahead_of_a_feed_that_was_lost_goes_to_its_end(on: &Backend) {
+/// What a reader is told that has to read a feed from its begin.
+fn from_its_begin() -> FeedPage {
+    FeedPage { changes: Vec::new(), restart: Some(FeedRestart::Anew(ChangeId::default())) }
+}
+
+pub(in super::super) async fn a_reader_of_a_feed_that_was_lost_reads_all_of_the_new_one(on: &Backend) {
     let [mut replica] = Replica::fleet(on).await;
     replica.fetch(1, "body").await;
     let ahead = newest(&replica).await;
     on.faults.flush().await;
-    let nothing = FeedPage { changes: Vec::new(), restart_at: Some(ChangeId::default()) };
-    assert_eq!(replica.store.changes(ahead, secs(30)).await, Ok(nothing));
-    // The new feed goes on from now, which is later than the position: what lies between is unknown all the same.
+    assert_eq!(replica.store.changes(ahead, secs(30)).await, Ok(from_its_begin()));
+    // The new feed goes on from now, which is later than the position.
     on.faults.put_clock_forward(secs(1));
-    replica.recover().await;
-    let read = page(&replica, ahead).await;
-    assert_eq!((read.changes.len(), read.restart_at), (0, Some(newest(&replica).await)));
+    let epoch = replica.recover().await.epoch;
+    let fence = replica.purge(PurgeScope::Key(one())).await;
+    assert_eq!(page(&replica, ahead).await, from_its_begin());
+    let purge = ChangeKind::Purge { key: Some(one()), fence };
+    assert_eq!(kinds(page(&replica, ChangeId::default()).await), [ChangeKind::Epoch(epoch), purge]);
 }
 
-pub(in super::super) async fn a_reader_of_an_older_copy_goes_to_its_end(on: &Backend) {
+pub(in super::super) async fn the_change_that_wakes_a_reader_of_a_feed_that_was_lost_is_not_left_out(
+    on: &Backend,
+) {
+    let [reader, mut writer] = Replica::fleet(on).await;
+    let start = newest(&reader).await;
+    let loses = async {
+        on.faults.flush().await;
+        on.faults.put_clock_forward(secs(1));
+        writer.recover().await.epoch
+    };
+    let (woken, epoch) = tokio::join!(reader.store.changes(start, secs(30)), loses);
+    assert_eq!(woken, Ok(from_its_begin()));
+    assert_eq!(kinds(page(&reader, ChangeId::default()).await), [ChangeKind::Epoch(epoch)]);
+}
+
+pub(in super::super) async fn a_reader_of_an_older_copy_reads_all_of_it(on: &Backend) {
     let [mut replica] = Replica::fleet(on).await;
     on.faults.copy().await;
     let copied = newest(&replica).await;
@@ -140,8 +162,7 @@ pub(in super::super) async fn a_reader_of_an_older_copy_goes_to_its_end(on: &Bac
     replica.beat().await;
     let ahead = newest(&replica).await;
     on.faults.put_back().await;
-    let restart = FeedPage { changes: Vec::new(), restart_at: Some(copied) };
-    assert_eq!(replica.store.changes(ahead, secs(30)).await, Ok(restart));
+    assert_eq!(replica.store.changes(ahead, secs(30)).await, Ok(from_its_begin()));
     let epoch = replica.recover().await.epoch;
     assert_eq!(kinds(page(&replica, copied).await), [ChangeKind::Epoch(epoch)]);
 }

@@ -1,0 +1,114 @@
+//! Purges that reach a replica though it has lost its place in the feed of changes, and what that costs.
+
+use std::time::Duration;
+
+use http::Method;
+use link_report_proxy::{
+    shared::StoreValue,
+    simulator::{Options, synthetic_id},
+};
+use tokio::time::sleep;
+
+use super::{Fleet, faulty_store::LinkFault};
+use crate::support::in_process::{path, request};
+
+/// Until a replica whose link works again has noticed, and has read the feed.
+const RETURNED: Duration = Duration::from_secs(20);
+
+/// The age of the report that a replica answers with.
+async fn age(fleet: &Fleet, replica: usize, report: u32) -> u64 {
+    let answer = fleet.replicas[replica].get(&path(report)).await;
+    assert_eq!(answer.status, 200);
+    answer.headers["age"].to_str().unwrap().parse().unwrap()
+}
+
+/// The purge of a report, on the admin port.
+fn of(report: u32) -> String {
+    format!("/cache/{}", synthetic_id(1, report + 1))
+}
+
+/// Purges at the first replica.
+async fn purge(fleet: &Fleet, target: &str) {
+    let purged = fleet.replicas[0].admin_as("127.0.0.1:5", request(Method::DELETE, target, &[])).await;
+    assert_eq!(purged.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_reaches_a_replica_that_started_without_the_store() {
+    for (target, lost) in
+        [(of(1), None), ("/cache".to_owned(), None), ("/cache".to_owned(), Some(StoreValue::Changes))]
+    {
+        let fleet = Fleet::of(2, &[]);
+        fleet.links[1].set(LinkFault::Cut);
+        Fleet::has_met().await;
+        assert_eq!(age(&fleet, 1, 1).await, 0);
+        sleep(Duration::from_secs(5)).await;
+        purge(&fleet, &target).await;
+        sleep(Duration::from_secs(5)).await;
+        lost.into_iter().for_each(|lost| fleet.store.evict(lost));
+        fleet.links[1].set(LinkFault::None);
+        sleep(RETURNED).await;
+        assert_eq!(age(&fleet, 1, 1).await, 0, "{target} {lost:?}");
+        sleep(RETURNED).await;
+        assert_eq!(age(&fleet, 1, 1).await, 20, "and is heeded once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_reaches_a_replica_that_was_cut_off_for_longer_than_the_feed_remembers() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    for report in [1, 2] {
+        age(&fleet, 1, report).await;
+    }
+    fleet.links[1].set(LinkFault::Cut);
+    purge(&fleet, &of(1)).await;
+    // Of other keys; so many at once are not yet a purge of all.
+    for batch in 1..4 {
+        for report in 0..400 {
+            purge(&fleet, &of(batch * 1_000 + report)).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    fleet.links[1].set(LinkFault::None);
+    sleep(RETURNED).await;
+    assert_eq!(age(&fleet, 1, 1).await, 0);
+    assert_eq!((age(&fleet, 1, 2).await, fleet.vendor.calls()), (23, 3), "the store has it: no call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_that_an_emptied_store_was_told_first_reaches_who_returns_later() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    age(&fleet, 1, 1).await;
+    fleet.links[1].set(LinkFault::Cut);
+    sleep(Duration::from_secs(1)).await;
+    fleet.store.restart_empty();
+    purge(&fleet, &of(1)).await;
+    sleep(RETURNED).await;
+    fleet.links[1].set(LinkFault::None);
+    sleep(RETURNED).await;
+    assert_eq!(age(&fleet, 1, 1).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_restarts_empty_costs_no_call_for_what_the_replicas_hold() {
+    let fleet = Fleet::facing(Options { per_second: 0, ..Options::default() }, 3, &[]);
+    Fleet::has_met().await;
+    for replica in 0..3 {
+        for report in 0..10 {
+            age(&fleet, replica, report).await;
+        }
+    }
+    fleet.links.iter().for_each(|link| link.set(LinkFault::Cut));
+    sleep(Duration::from_mins(2)).await;
+    fleet.store.restart_empty();
+    fleet.links.iter().for_each(|link| link.set(LinkFault::None));
+    sleep(RETURNED).await;
+    for replica in 0..3 {
+        for report in 0..10 {
+            assert_eq!(age(&fleet, replica, report).await, 140);
+        }
+    }
+    assert_eq!(fleet.vendor.calls(), 10);
+}
