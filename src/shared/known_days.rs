@@ -8,7 +8,7 @@ pub(super) struct KnownDays {
     today: KnownDay,
     /// The day before `today`, until the store counts `today` too: the clock that showed it may be wrong.
     before: Option<KnownDay>,
-    /// What was assumed at start, of calls that nobody has counted.
+    /// What was assumed at start, of calls that nobody has counted; 0 once the store has told what it counts on that day.
     assumed: SpentDay,
 }
 
@@ -77,6 +77,10 @@ impl KnownDays {
         if fleet.day == self.today.told.day {
             self.before = None;
         }
+        // From now on it is known.
+        if fleet.day == self.assumed.day {
+            self.assumed = SpentDay::default();
+        }
     }
 
     /// The store does not begin the day that this replica's clock shows: the calls of that day were made on this one.
@@ -137,5 +141,16 @@ mod tests {
         assert_eq!((days.today().told, days.told_or_assumed()), (spent(5, 0), spent(5, 7_000)));
         days.count(spent(6, 1));
         assert_eq!(days.told_or_assumed(), spent(6, 1));
+    }
+
+    #[test]
+    fn what_the_store_has_told_takes_the_place_of_what_was_assumed_of_that_day() {
+        let mut days = KnownDays::default();
+        days.assume(spent(5, 7_000));
+        days.learn(spent(4, 9_000), None);
+        assert_eq!(days.told_or_assumed(), spent(5, 7_000), "another day");
+        days.learn(spent(5, 500), None);
+        days.count(spent(5, 520));
+        assert_eq!(days.told_or_assumed(), spent(5, 520));
     }
 }

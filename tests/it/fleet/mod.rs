@@ -1,6 +1,7 @@
 //! Replicas that share a store, in one runtime under paused time: the same vendor behind them, and a store that can be
 //! cut off, slow or emptied. And three real binaries that share a real redis-server.
 
+mod assumed_counts;
 mod day;
 mod demo;
 mod faulty_store;
