@@ -22,6 +22,8 @@ pub struct Knowledge {
     pub(super) identity: Option<StoreIdentity>,
     pub(super) fleet: Option<FleetTold>,
     pub(super) contact: Option<Instant>,
+    /// The last contact before the epochs that began since this was taken. `None`: none has begun.
+    pub(super) lost_since: Option<Instant>,
     pub(super) outage: Option<StoreOutage>,
     /// When the last outage ended.
     pub(super) returned: Option<Instant>,
@@ -61,6 +63,7 @@ impl Knowledge {
             identity: None,
             fleet: None,
             contact: None,
+            lost_since: None,
             outage: None,
             returned: None,
             attempted: Vec::new(),
@@ -122,6 +125,7 @@ impl Knowledge {
                 // The server that the lost epoch was on says nothing of this one.
                 self.identity = None;
                 self.attempted.clear();
+                self.lost_since = self.lost_since.or(self.contact);
                 state.sequence
             }
         };

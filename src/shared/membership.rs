@@ -101,6 +101,12 @@ impl Membership {
         self.epoch.subscribe()
     }
 
+    /// This replica's last contact with a store that has lost writes since: it has lost what was written shortly before that
+    /// at most. `None`: it has lost nothing since this was asked last.
+    pub(super) fn take_lost_since(&self) -> Option<Instant> {
+        self.known().lost_since.take()
+    }
+
     /// The highest count of calls that this replica was told.
     pub fn told(&self) -> SpentDay {
         self.known().told()

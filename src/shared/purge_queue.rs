@@ -20,7 +20,8 @@ const MOST_KEYS: usize = 1_000;
 /// After a purge that did not reach the store.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A store that has lost writes has lost the purges of this time at most: it is told of them again.
+/// A store that has lost writes has lost those of this time before the last contact at most: it is told of the purges among
+/// them again.
 const REPEATED: Duration = Duration::from_mins(1);
 
 /// The purges of this replica that are still to be told.
@@ -76,16 +77,15 @@ impl PurgeQueue {
     pub async fn run(&self, membership: &Membership) {
         let mut epochs = membership.epochs();
         loop {
-            // Its sender lives as long as the membership.
-            if epochs.has_changed().unwrap_or(false) {
-                epochs.mark_unchanged();
-                self.waiting().repeat(Instant::now());
+            if let Some(contact) = membership.take_lost_since() {
+                self.waiting().repeat(contact);
             }
             let next = self.waiting().next();
             let Some(scope) = next else {
                 tokio::select! {
                     () = self.added.notified() => {}
-                    _epoch = epochs.changed() => self.waiting().repeat(Instant::now()),
+                    // Its sender lives as long as the membership.
+                    _epoch = epochs.changed() => {}
                 }
                 continue;
             };
@@ -142,8 +142,9 @@ impl WaitingPurges {
         }
     }
 
-    fn repeat(&mut self, now: Instant) {
-        self.forget(now);
+    /// Since this contact the store has lost writes.
+    fn repeat(&mut self, contact: Instant) {
+        self.forget(contact);
         for (_, scope) in std::mem::take(&mut self.told) {
             self.add(scope);
         }
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_has_lost_writes_is_told_again_of_the_purges_of_the_last_minute() {
+    async fn a_store_that_has_lost_writes_is_told_again_of_the_purges_before_the_last_contact() {
         let queue = PurgeQueue::default();
         for (number, after) in [(1, 0), (2, 30), (3, 50)] {
             tokio::time::advance(Duration::from_secs(after)).await;
@@ -218,7 +219,9 @@ mod tests {
             tell(&queue);
         }
         assert!(queue.is_empty());
-        queue.waiting().repeat(Instant::now());
+        let contact = Instant::now();
+        tokio::time::advance(Duration::from_mins(10)).await;
+        queue.waiting().repeat(contact);
         assert_eq!((queue.len(), queue.concerns(&key(1)), queue.concerns(&key(3))), (2, false, true));
     }
 }

@@ -92,6 +92,23 @@ async fn a_purge_that_an_emptied_store_was_told_first_reaches_who_returns_later(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_purge_that_a_store_lost_before_a_long_outage_is_told_again() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    age(&fleet, 1, 1).await;
+    fleet.links[1].set(LinkFault::Cut);
+    let copy = fleet.store.copy();
+    purge(&fleet, &of(1)).await;
+    sleep(Duration::from_secs(1)).await;
+    fleet.links[0].set(LinkFault::Cut);
+    sleep(Duration::from_mins(10)).await;
+    fleet.store.fail_over(copy);
+    fleet.links.iter().for_each(|link| link.set(LinkFault::None));
+    sleep(RETURNED).await;
+    assert_eq!(age(&fleet, 1, 1).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_restarts_empty_costs_no_call_for_what_the_replicas_hold() {
     let fleet = Fleet::facing(Options { per_second: 0, ..Options::default() }, 3, &[]);
     Fleet::has_met().await;
