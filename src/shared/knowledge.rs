@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::{
-    Epoch, FleetState, MemberAbout, SharedStoreError, SpentDay, StoreIdentity, StoreSeen,
+    Epoch, Fence, FleetState, MemberAbout, SharedStoreError, SpentDay, StoreIdentity, StoreSeen,
     known_days::KnownDays,
 };
 
@@ -19,6 +19,8 @@ pub struct Knowledge {
     pub(super) days: KnownDays,
     /// The calls without the store that a heartbeat has told it of, and their day.
     pub(super) offline_told: SpentDay,
+    /// The last purge of all that it was told of: a store may have lost it since.
+    pub(super) purged: Fence,
     pub(super) identity: Option<StoreIdentity>,
     pub(super) fleet: Option<FleetTold>,
     pub(super) contact: Option<Instant>,
@@ -60,6 +62,7 @@ impl Knowledge {
             seen: StoreSeen::default(),
             days: KnownDays::default(),
             offline_told: SpentDay::default(),
+            purged: Fence::default(),
             identity: None,
             fleet: None,
             contact: None,
@@ -131,6 +134,7 @@ impl Knowledge {
         };
         self.seen = StoreSeen { epoch: Some(state.epoch), sequence };
         self.days.learn(state.today, heartbeat);
+        self.purged = self.purged.max(state.purged);
         self.fleet = Some(FleetTold { state, at: asked + asked.elapsed() / 2 });
         self.succeeded();
     }

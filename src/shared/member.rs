@@ -102,6 +102,8 @@ pub struct Recovery {
     /// Begin it though the sequence looks right: the server's identity has changed. Not again for the same change: a
     /// replica that has joined the new epoch forgets the old identity.
     pub force: bool,
+    /// The last purge of all that it was told of. The store's is raised to it: fences rise across epochs.
+    pub purged: Fence,
 }
 
 // === impl MemberId ===

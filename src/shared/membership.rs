@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Epoch, FleetState, Guarded, Heartbeat, Knowledge, MemberAbout, MemberId, Sequence, SharedStore,
+    Epoch, Fence, FleetState, Guarded, Heartbeat, Knowledge, MemberAbout, MemberId, Sequence, SharedStore,
     SharedStoreError, SpentDay, StoreChanged, StoreSeen, fleet_log, known_days::KnownDay, store::StoreReply,
 };
 use crate::telemetry::FleetMetrics;
@@ -136,6 +136,12 @@ impl Membership {
     pub fn learn_sequence(&self, sequence: Sequence) {
         let mut known = self.known();
         known.seen.sequence = known.seen.sequence.max(sequence);
+    }
+
+    /// All reports were purged, with this fence.
+    pub(super) fn learn_purged(&self, purged: Fence) {
+        let mut known = self.known();
+        known.purged = known.purged.max(purged);
     }
 
     /// A call was made on this day without the store.

@@ -92,6 +92,10 @@ impl PurgeQueue {
             match membership.run(|store, seen| store.purge(seen, scope)).await {
                 Ok(fence) => {
                     membership.learn_sequence(fence.into());
+                    match scope {
+                        PurgeScope::All => membership.learn_purged(fence),
+                        PurgeScope::Key(_) => {}
+                    }
                     self.waiting().told(scope, Instant::now());
                 }
                 Err(_away) => sleep(RETRY).await,

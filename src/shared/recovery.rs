@@ -53,6 +53,7 @@ impl Membership {
                 told,
                 margin: self.options.margin,
                 force: force == Force::Yes,
+                purged: known.purged,
             }
         };
         let asked = Instant::now();

@@ -101,8 +101,11 @@ impl ModelFleet {
 
     /// Says whether a new epoch has begun.
     pub(super) fn recover(&mut self, now: u64, recovery: &Recovery) -> bool {
-        let Recovery { known, seen, fresh, told, margin, force } = *recovery;
+        let Recovery { known, seen, fresh, told, margin, force, purged } = *recovery;
         self.turn_day(now, told.day);
+        let raises_floor = purged > self.purged;
+        self.purged = self.purged.max(purged);
+        let highest = seen.0.max(purged.0);
         let told = (told.day == self.today.day).then_some(told.spent);
         let same = self.epoch == known;
         let lost = self.epoch.is_none() || (same && (self.sequence < seen.0 || force));
@@ -113,8 +116,9 @@ impl ModelFleet {
                 self.today.spent = told;
                 self.sequence += 1;
             }
-            if self.sequence < seen.0 {
-                self.sequence = seen.0 + SEQUENCE_STEP;
+            self.sequence += u64::from(raises_floor);
+            if self.sequence < highest {
+                self.sequence = highest + SEQUENCE_STEP;
             }
             return false;
         }
@@ -123,7 +127,7 @@ impl ModelFleet {
             elapsed.map_or(margin, |elapsed| margin.min((margin * elapsed).div_ceil(MARGIN_WINDOW) + 1));
         self.today.spent = self.today.spent.max(told.unwrap_or_default()) + self.charged;
         self.epoch = Some(fresh);
-        self.sequence = (self.sequence.max(seen.0) + SEQUENCE_STEP).max(now / 1_000 * SEQUENCE_STEP);
+        self.sequence = (self.sequence.max(highest) + SEQUENCE_STEP).max(now / 1_000 * SEQUENCE_STEP);
         self.next_call = ahead(now, self.next_call).max(now + HOLD_AFTER_RECOVERY);
         self.recovered_at = Some(now);
         self.forked = known.is_some();

@@ -75,6 +75,8 @@ macro_rules! conforms {
                 a_purge_of_all_ends_every_flight
                 a_purge_of_one_key_leaves_the_others
                 a_report_fetched_after_a_purge_is_kept
+                a_purge_of_all_that_a_store_has_lost_is_given_back_by_a_recovery
+                what_is_fetched_after_a_purge_of_all_was_given_back_is_kept
             }
             tokens: {
                 a_token_is_swapped_only_over_the_version_that_was_read

@@ -13,6 +13,7 @@ pub(in crate::shared) fn recovery() -> Recovery {
         told: SpentDay { day: 1, spent: 0 },
         margin: 40,
         force: false,
+        purged: Fence(0),
     }
 }
 

@@ -216,6 +216,8 @@ impl RandomReplica {
                     told: self.told,
                     margin: 40,
                     force,
+                    // One that a store that goes on from a copy can lack.
+                    purged: Fence(if force { seen.sequence.0.saturating_sub(3) } else { 0 }),
                 })
             }
             Act::Leave => StoreOperation::Leave(MemberId(self.number)),

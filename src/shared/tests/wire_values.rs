@@ -89,6 +89,7 @@ pub(in crate::shared) fn decode(call: &ScriptCall) -> Option<StoreOperation> {
                 told: args.told(),
                 margin: args.integer(),
                 force: args.integer() == 1,
+                purged: Fence(args.integer()),
             })
         }
         "leave" => StoreOperation::Leave(MemberId(args.hex())),

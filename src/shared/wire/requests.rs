@@ -44,7 +44,7 @@ impl ScriptRequests {
     }
 
     pub(in crate::shared) fn recover(&self, recovery: &Recovery) -> ScriptCall {
-        let Recovery { known, seen, fresh, told, margin, force } = *recovery;
+        let Recovery { known, seen, fresh, told, margin, force, purged } = *recovery;
         ScriptCall::new(&scripts::RECOVER, self.fleet_keys())
             .seen(StoreSeen { epoch: known, sequence: seen })
             .text(&hex(fresh.0))
@@ -52,6 +52,7 @@ impl ScriptRequests {
             .integer(told.spent)
             .integer(margin)
             .integer(u64::from(force))
+            .fence(purged)
     }
 
     pub(in crate::shared) fn leave(&self, member: MemberId) -> ScriptCall {

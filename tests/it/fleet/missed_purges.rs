@@ -109,6 +109,19 @@ async fn a_purge_that_a_store_lost_before_a_long_outage_is_told_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_purged_long_ago_is_not_served_from_an_older_copy_of_the_store() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    age(&fleet, 0, 1).await;
+    let copy = fleet.store.copy();
+    purge(&fleet, "/cache").await;
+    sleep(Duration::from_mins(5)).await;
+    fleet.store.fail_over(copy);
+    sleep(RETURNED).await;
+    assert_eq!(age(&fleet, 1, 1).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_restarts_empty_costs_no_call_for_what_the_replicas_hold() {
     let fleet = Fleet::facing(Options { per_second: 0, ..Options::default() }, 3, &[]);
     Fleet::has_met().await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use link_report_proxy::{
     shared::{
-        Epoch, FleetState, Heartbeat, MemberAbout, MemberId, Recovery, Sequence, SharedStore as _, SpentDay,
-        StoreSeen,
+        Epoch, Fence, FleetState, Heartbeat, MemberAbout, MemberId, Recovery, Sequence, SharedStore as _,
+        SpentDay, StoreSeen,
     },
     simulator::{BodyShape, Fault, Scope},
 };
@@ -276,8 +276,15 @@ async fn the_skew_of_the_store_s_clock_is_measured_to_half_a_round_trip() {
 /// A heartbeat of a replica that is not one of the fleet's.
 async fn beat_as(fleet: &Fleet, member: u64, version: &str) {
     let told = SpentDay { day: 19_675, spent: 0 };
-    let recovery =
-        Recovery { known: None, seen: Sequence(0), fresh: Epoch(1), told, margin: 0, force: false };
+    let recovery = Recovery {
+        known: None,
+        seen: Sequence(0),
+        fresh: Epoch(1),
+        told,
+        margin: 0,
+        force: false,
+        purged: Fence(0),
+    };
     let FleetState { epoch, sequence, .. } = fleet.store.recover(recovery).await.unwrap();
     let seen = StoreSeen { epoch: Some(epoch), sequence };
     let about = MemberAbout::new(version, "pod-7");

@@ -75,3 +75,42 @@ pub(in super::super) async fn a_report_fetched_after_a_purge_is_kept(on: &Backen
         assert_eq!((&*report.body, report.age), (b"new".as_slice(), Duration::ZERO));
     }
 }
+
+pub(in super::super) async fn a_purge_of_all_that_a_store_has_lost_is_given_back_by_a_recovery(on: &Backend) {
+    let [mut knows, mut other] = Replica::fleet(on).await;
+    let fence = knows.fetch(1, "held").await;
+    on.faults.copy().await;
+    let purged = knows.purge(PurgeScope::All).await;
+    knows.beat().await;
+    let giving_back = |replica: &Replica| Recovery { purged, ..replica.recovery() };
+    // The one that knows it begins the epoch.
+    on.faults.put_back().await;
+    let state = knows.recover_with(giving_back(&knows)).await;
+    assert!(state.purged == purged && state.sequence > purged.into());
+    assert_eq!(knows.get().await, None);
+    let report = LookedUp::Leased(FlightLease { fence: Fence(state.sequence.0 + 1), answers: 0 });
+    assert_eq!(knows.look(2, Fence(0)).await, report, "it is fetched again");
+    // Another one does.
+    on.faults.put_back().await;
+    let state = other.recover_with(Recovery { force: true, ..other.recovery() }).await;
+    assert_eq!((state.purged, other.get().await.map(|report| report.fence)), (Fence(0), Some(fence)));
+    let merged = knows.recover_with(giving_back(&knows)).await;
+    assert!(merged.purged == purged && merged.epoch == state.epoch && merged.sequence > state.sequence);
+    assert_eq!(other.get().await, None);
+    // Whoever knows less lowers nothing.
+    assert_eq!(other.recover().await.purged, purged);
+    // Nothing else is left of it.
+    on.faults.flush().await;
+    assert_eq!(knows.recover_with(giving_back(&knows)).await.purged, purged);
+}
+
+pub(in super::super) async fn what_is_fetched_after_a_purge_of_all_was_given_back_is_kept(on: &Backend) {
+    let [mut replica] = Replica::fleet(on).await;
+    for force in [true, false] {
+        let purged = Fence(replica.seen.sequence.0 + (3 << 20));
+        let state = replica.recover_with(Recovery { purged, force, ..replica.recovery() }).await;
+        assert!(state.purged == purged && state.sequence > purged.into());
+        replica.fetch(1, "new").await;
+        assert_eq!(replica.body().await.as_deref(), Some("new"));
+    }
+}

@@ -58,6 +58,7 @@ impl Replica {
             told: self.told,
             margin: MARGIN,
             force: false,
+            purged: Fence::default(),
         }
     }
 
