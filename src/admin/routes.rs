@@ -145,13 +145,14 @@ impl Admin {
 
     fn purge<B>(&self, request: &Request<B>, entries: PurgedEntries) -> Reply {
         may_change(&self.state, self.peer, request)?;
+        // First the queue: else what the store still has could come back into the memory in between.
+        if let Some(purges) = &self.state.purges {
+            entries.scopes().into_iter().for_each(|scope| purges.add(scope));
+        }
         let purged = match entries {
             PurgedEntries::All => self.state.memory.purge_all(),
             PurgedEntries::Of(id) => self.state.memory.purge(id),
         };
-        if let Some(purges) = &self.state.purges {
-            entries.scopes().into_iter().for_each(|scope| purges.add(scope));
-        }
         tracing::info!(purged, peer = %self.peer, "cache purged by a request to the admin port");
         Ok(json(&serde_json::json!({ "purged": purged })))
     }

@@ -113,6 +113,8 @@ impl SharedTier {
         // If it cannot be had now, the next refresh looks for it. Meanwhile a newer one may have come.
         if let Ok(Some(report)) = self.membership.store().get(key, have).await
             && report.fence > self.fence(&key)
+            // Purged here meanwhile. Asked first, as a purge that was told is one of those that `taken` asks for.
+            && !self.purges.concerns(&key)
             && let Some(fetched) = self.taken(key, &report, asked)
             && self.may_serve(&key, &fetched)
         {

@@ -122,6 +122,24 @@ async fn what_was_purged_long_ago_is_not_served_from_an_older_copy_of_the_store(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_report_that_is_on_its_way_from_the_store_when_it_is_purged_is_not_kept() {
+    let fleet = Fleet::of(2, &[]);
+    Fleet::has_met().await;
+    for replica in [0, 1] {
+        age(&fleet, replica, 1).await;
+    }
+    // Past `cache.ttl`: it is refreshed behind this answer. The feed is being read.
+    sleep(Duration::from_secs(312)).await;
+    fleet.links[0].set(LinkFault::Frozen(Duration::from_secs(10)));
+    age(&fleet, 1, 1).await;
+    sleep(Duration::from_secs(5)).await;
+    fleet.links[0].set(LinkFault::Cut);
+    purge(&fleet, &of(1)).await;
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(age(&fleet, 0, 1).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_restarts_empty_costs_no_call_for_what_the_replicas_hold() {
     let fleet = Fleet::facing(Options { per_second: 0, ..Options::default() }, 3, &[]);
     Fleet::has_met().await;
