@@ -19,7 +19,7 @@ use super::{
     CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
     LockoutRequest, LookUp, LookedUp, MemberId, PurgeScope, Recovery, SharedReport, SharedStore,
     SharedStoreError, SharedToken, StoreIdentity, StoreReport, StoreSeen, ThrottleRequest, TokenSwap,
-    TokenSwapped, WriteSafety,
+    TokenSwapped, WriteMark, WriteSafety,
     model::{StoreModel, StoreValue},
 };
 use crate::report::ReportKey;
@@ -262,7 +262,11 @@ impl SharedStore for MemorySharedStore {
         self.reply(|model, now| model.restore_token(now, seen, &token))
     }
 
-    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+    fn write_mark(&self) -> BoxFuture<'_, Result<WriteMark, SharedStoreError>> {
+        ready(Ok(WriteMark::default())).boxed()
+    }
+
+    fn write_safety(&self, _: WriteMark) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
         let safety = *self.safety.lock().unwrap_or_else(PoisonError::into_inner);
         ready(Ok(safety)).boxed()
     }

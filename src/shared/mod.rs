@@ -68,6 +68,6 @@ pub(crate) use seal::{FleetSeal, SealError};
 pub use shared_report::{
     FlightFailure, FlightLease, LookUp, LookedUp, Nonce, ReportKind, ReportToStore, SharedReport, StoreReport,
 };
-pub use shared_token::{SealedToken, SharedToken, TokenSwap, TokenSwapped, WriteSafety};
+pub use shared_token::{SealedToken, SharedToken, TokenSwap, TokenSwapped, WriteMark, WriteSafety};
 pub use store::{PurgeScope, SharedStore};
 pub use store_server::{ConnectedStore, StoreLink, StoreServer};

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use redis::{Cmd, Value, cmd};
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use super::{
     CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
     LockoutRequest, LookUp, LookedUp, MemberId, PurgeScope, Recovery, SharedReport, SharedStore,
     SharedStoreError, SharedToken, StoreIdentity, StoreReport, StoreSeen, ThrottleRequest, TokenSwap,
-    TokenSwapped, WriteSafety,
+    TokenSwapped, WriteMark, WriteSafety,
     change::PAGE_LENGTH,
     millis::millis_up,
     store_script::StoreScript,
@@ -34,8 +34,11 @@ pub(super) trait Scripts: Debug + Send + Sync + 'static {
     /// Who the server is now; a server that is no primary is an error.
     fn identity(&self) -> BoxFuture<'_, Result<StoreIdentity, SharedStoreError>>;
 
-    /// Whether what was written so far outlives the server.
-    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>>;
+    /// Names the connection that is used next.
+    fn write_mark(&self) -> WriteMark;
+
+    /// Whether what was written since then outlives the server.
+    fn write_safety(&self, since: WriteMark) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>>;
 
     /// Runs a command that blocks for up to `wait`, on a connection of its own. Dropped before it ends, the command must
     /// not delay the next one by more than that.
@@ -171,8 +174,12 @@ impl<L: Scripts> SharedStore for RedisStore<L> {
         call(self, self.requests.restore_token(seen, &token), wire::parse_restored)
     }
 
-    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
-        self.scripts.write_safety()
+    fn write_mark(&self) -> BoxFuture<'_, Result<WriteMark, SharedStoreError>> {
+        ready(Ok(self.scripts.write_mark())).boxed()
+    }
+
+    fn write_safety(&self, since: WriteMark) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+        self.scripts.write_safety(since)
     }
 
     fn changes(&self, after: ChangeId, wait: Duration) -> BoxFuture<'_, Result<FeedPage, SharedStoreError>> {

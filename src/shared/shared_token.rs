@@ -38,12 +38,18 @@ pub enum TokenSwapped {
     Conflict(Option<SharedToken>),
 }
 
+/// A time before some writes: which connection they are sent on, if it stays. See
+/// [`SharedStore::write_safety`](super::SharedStore::write_safety).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WriteMark(pub u64);
+
 /// Whether what was written so far outlives the server, as far as it can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteSafety {
     /// Nothing speaks against it.
     Kept,
-    /// The server has replicas, and none of them has confirmed the writes.
+    /// The server has replicas, and none of them has confirmed the writes; or the connection on which they were sent is gone,
+    /// so that nobody can be asked.
     Unreplicated,
     /// The server is rewriting its append-only file: if it is killed meanwhile, it may lose all that it holds.
     Rewriting,

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{
     CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
     LockoutRequest, LookUp, LookedUp, MemberId, Recovery, SharedReport, SharedStoreError, SharedToken,
-    StoreIdentity, StoreReport, StoreSeen, ThrottleRequest, TokenSwap, TokenSwapped, WriteSafety,
+    StoreIdentity, StoreReport, StoreSeen, ThrottleRequest, TokenSwap, TokenSwapped, WriteMark, WriteSafety,
 };
 use crate::report::ReportKey;
 
@@ -77,8 +77,11 @@ pub trait SharedStore: Debug + Send + Sync + 'static {
     /// Returns the store's version afterwards.
     fn restore_token(&self, seen: StoreSeen, token: SharedToken) -> StoreReply<'_, Guarded<u64>>;
 
-    /// Whether what this replica has written so far outlives the server.
-    fn write_safety(&self) -> StoreReply<'_, WriteSafety>;
+    /// To be asked for before a write whose [`write_safety`](Self::write_safety) matters.
+    fn write_mark(&self) -> StoreReply<'_, WriteMark>;
+
+    /// Whether what this replica has written since this mark outlives the server.
+    fn write_safety(&self, since: WriteMark) -> StoreReply<'_, WriteSafety>;
 
     /// The changes after this position; waits up to `wait` for the first. Not guarded.
     fn changes(&self, after: ChangeId, wait: Duration) -> StoreReply<'_, FeedPage>;

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     backoff::Jitter,
     settings::StoreLocation,
-    shared::{SharedStoreError, store_script::StoreScript},
+    shared::{SharedStoreError, WriteMark, store_script::StoreScript},
     telemetry::SharedMetrics,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct LinkOptions {
 pub(crate) struct LinkView {
     health: LinkHealth,
     connection: Option<Arc<StoreConnection>>,
+    /// Counts the connections.
+    mark: WriteMark,
     info: Option<StoreInfo>,
     /// The server that was connected to last.
     node: Option<StoreNode>,
@@ -104,6 +106,7 @@ impl CurrentConnection {
         let view = LinkView {
             health,
             connection: None,
+            mark: WriteMark::default(),
             info: None,
             node: None,
             detail: Box::default(),
@@ -115,6 +118,11 @@ impl CurrentConnection {
 
     pub(super) fn watch(&self) -> watch::Receiver<LinkView> {
         self.view.subscribe()
+    }
+
+    /// Another one with each connection.
+    pub(super) fn mark(&self) -> WriteMark {
+        self.view.borrow().mark
     }
 
     /// The connection; waits for it while the link is up, and for the first one; not at all while the link is down.
@@ -130,6 +138,7 @@ impl CurrentConnection {
         self.change(|view| {
             view.health.connected(Instant::now());
             view.connection = Some(Arc::clone(connection));
+            view.mark.0 += 1;
             view.info = Some(info);
             view.node = Some(connection.node().clone());
             view.detail = Box::default();

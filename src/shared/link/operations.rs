@@ -17,7 +17,7 @@ use super::{
     keeper::{LinkKeeper, url},
 };
 use crate::{
-    shared::{SharedStoreError, StoreIdentity, WriteSafety, store_script::StoreScript},
+    shared::{SharedStoreError, StoreIdentity, WriteMark, WriteSafety, store_script::StoreScript},
     telemetry::SharedMetrics,
 };
 
@@ -120,18 +120,27 @@ impl Link {
         Ok(info.identity)
     }
 
-    /// Whether what was written on the current connection outlives the server. Operations of this replica wait meanwhile:
-    /// to be asked before and during a renewal of the token only.
+    /// Names the current connection, or the one before the next.
+    pub(crate) fn write_mark(&self) -> WriteMark {
+        self.current.mark()
+    }
+
+    /// Whether what was written on the connection of this mark outlives the server. Operations of this replica wait
+    /// meanwhile: to be asked before and during a renewal of the token only.
     ///
     /// # Errors
     /// [`SharedStoreError`].
-    pub(crate) async fn write_safety(&self) -> Result<WriteSafety, SharedStoreError> {
+    pub(crate) async fn write_safety(&self, since: WriteMark) -> Result<WriteSafety, SharedStoreError> {
         let wait = CONFIRMED_WITHIN.min(self.options.timeout * 3 / 4);
         let operation = self.in_time(|connection| async move {
             let known = self.current.watch().borrow().info().cloned();
             let info = renew(&connection, &known.ok_or(CommandFailure::Lost)?).await?;
             if info.rewriting {
                 return Ok(WriteSafety::Rewriting);
+            }
+            // WAIT speaks only of what was written on its own connection.
+            if self.current.mark() != since {
+                return Ok(WriteSafety::Unreplicated);
             }
             if info.replicas == 0 {
                 return Ok(WriteSafety::Kept);

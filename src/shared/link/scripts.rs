@@ -7,7 +7,7 @@ use redis::{Cmd, Value};
 
 use super::Link;
 use crate::shared::{
-    SharedStoreError, StoreIdentity, WriteSafety, redis_store::Scripts, store_script::StoreScript,
+    SharedStoreError, StoreIdentity, WriteMark, WriteSafety, redis_store::Scripts, store_script::StoreScript,
 };
 
 // === impl Link ===
@@ -26,8 +26,12 @@ impl Scripts for Link {
         self.identity().boxed()
     }
 
-    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
-        self.write_safety().boxed()
+    fn write_mark(&self) -> WriteMark {
+        self.write_mark()
+    }
+
+    fn write_safety(&self, since: WriteMark) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+        self.write_safety(since).boxed()
     }
 
     fn query_blocking(&self, command: Cmd, wait: Duration) -> BoxFuture<'_, Result<Value, SharedStoreError>> {

@@ -65,7 +65,11 @@ impl Scripts for FakeServer {
         self.0.identity()
     }
 
-    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+    fn write_mark(&self) -> WriteMark {
+        WriteMark::default()
+    }
+
+    fn write_safety(&self, _: WriteMark) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
         std::future::ready(Ok(WriteSafety::Kept)).boxed()
     }
 

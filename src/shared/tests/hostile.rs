@@ -45,7 +45,11 @@ impl Scripts for PlantedReplies {
         unreachable!("the link parses it")
     }
 
-    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+    fn write_mark(&self) -> WriteMark {
+        WriteMark::default()
+    }
+
+    fn write_safety(&self, _: WriteMark) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
         std::future::ready(Ok(WriteSafety::Kept)).boxed()
     }
 

@@ -19,7 +19,7 @@ use redis::{
 use tempfile::TempDir;
 
 use super::super::{
-    SharedStoreError, StoreIdentity, WriteSafety, redis_store::Scripts, scripts::CLOCK,
+    SharedStoreError, StoreIdentity, WriteMark, WriteSafety, redis_store::Scripts, scripts::CLOCK,
     store_script::StoreScript,
 };
 
@@ -187,7 +187,11 @@ impl Scripts for ServerScripts {
         .boxed()
     }
 
-    fn write_safety(&self) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
+    fn write_mark(&self) -> WriteMark {
+        WriteMark::default()
+    }
+
+    fn write_safety(&self, _: WriteMark) -> BoxFuture<'_, Result<WriteSafety, SharedStoreError>> {
         std::future::ready(Ok(WriteSafety::Kept)).boxed()
     }
 

@@ -12,7 +12,7 @@ use super::{
     rules::{AccessLeft, IntentHolder, IntentSeen, NotYet, wait_for_safety},
 };
 use crate::{
-    shared::SharedStoreError,
+    shared::{SharedStoreError, WriteMark},
     state::{FleetPosition, PairOrigin, Stored, Swap, TokenRecord, Version},
 };
 
@@ -95,7 +95,8 @@ impl FleetRecords {
     async fn claim_in_store(&self, record: &TokenRecord, left: AccessLeft) -> Result<Claim, Denied> {
         let case = self.known().case(record, self.me, left, Instant::now());
         case.decide().map_err(Denied::NotYet)?;
-        self.wait_for_safety(case.left.usable).await?;
+        let mark = self.membership.store().write_mark().await?;
+        self.wait_for_safety(mark, case.left.usable).await?;
         let written_at = (Instant::now(), SystemTime::now());
         let begun = self.begun(record);
         if !self.swap(begun).await? {
@@ -103,7 +104,7 @@ impl FleetRecords {
             return Err(Denied::Theirs(self.stored().map(Box::new)));
         }
         let written = async {
-            self.wait_for_safety(case.left.usable).await?;
+            self.wait_for_safety(mark, case.left.usable).await?;
             self.save_copy().await.map_err(Denied::from)
         };
         if let Err(denied) = written.await {
@@ -143,8 +144,8 @@ impl FleetRecords {
         })
     }
 
-    async fn wait_for_safety(&self, remaining: Duration) -> Result<(), Denied> {
-        let safety = self.membership.store().write_safety().await?;
+    async fn wait_for_safety(&self, since: WriteMark, remaining: Duration) -> Result<(), Denied> {
+        let safety = self.membership.store().write_safety(since).await?;
         wait_for_safety(safety, remaining).map_err(Denied::NotYet)
     }
 

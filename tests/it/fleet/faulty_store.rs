@@ -15,7 +15,7 @@ use link_report_proxy::{
         CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
         LockoutRequest, LookUp, LookedUp, MemberId, MemorySharedStore, PurgeScope, Recovery, SharedReport,
         SharedStore, SharedStoreError, SharedToken, StoreIdentity, StoreReport, StoreSeen, ThrottleRequest,
-        TokenSwap, TokenSwapped, WriteSafety,
+        TokenSwap, TokenSwapped, WriteMark, WriteSafety,
     },
 };
 use tokio::{sync::watch, time::sleep};
@@ -161,6 +161,7 @@ carried! {
     read_token() -> Option<SharedToken>;
     swap_token(seen: StoreSeen, swap: TokenSwap) -> Guarded<TokenSwapped>;
     restore_token(seen: StoreSeen, token: SharedToken) -> Guarded<u64>;
-    write_safety() -> WriteSafety;
+    write_mark() -> WriteMark;
+    write_safety(since: WriteMark) -> WriteSafety;
     changes(after: ChangeId, wait: Duration) -> FeedPage;
 }

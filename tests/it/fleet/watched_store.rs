@@ -15,7 +15,7 @@ use link_report_proxy::{
         CallRequest, CallTurn, ChangeId, FeedPage, Fence, FleetState, FlightFailure, Guarded, Heartbeat,
         LockoutRequest, LookUp, LookedUp, MemberId, PurgeScope, Recovery, SharedReport, SharedStore,
         SharedStoreError, SharedToken, StoreIdentity, StoreReport, StoreSeen, ThrottleRequest, TokenSwap,
-        TokenSwapped, WriteSafety,
+        TokenSwapped, WriteMark, WriteSafety,
     },
     simulator::Simulator,
 };
@@ -149,7 +149,8 @@ watched! {
     store(seen: StoreSeen, report: StoreReport) -> Guarded<Option<Fence>>;
     fail(seen: StoreSeen, failure: FlightFailure) -> Guarded<()>;
     purge(seen: StoreSeen, scope: PurgeScope) -> Guarded<Fence>;
-    write_safety() -> WriteSafety;
+    write_mark() -> WriteMark;
+    write_safety(since: WriteMark) -> WriteSafety;
     read_token() -> Option<SharedToken>;
     swap_token(seen: StoreSeen, swap: TokenSwap) -> Guarded<TokenSwapped>;
     restore_token(seen: StoreSeen, token: SharedToken) -> Guarded<u64>;

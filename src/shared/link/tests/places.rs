@@ -124,11 +124,26 @@ async fn writes_are_safe_unless_the_server_rewrites_its_file_or_has_replicas_tha
             server.rewriting = rewriting;
             server.replicas = replicas;
         });
-        assert_eq!(fixture.link.write_safety().await, Ok(safety));
+        assert_eq!(fixture.link.write_safety(fixture.link.write_mark()).await, Ok(safety));
     }
     assert_eq!(fixture.store.count("WAIT"), 2, "it holds up other operations");
     fixture.store.server(NODE, |server| server.role = "slave");
-    assert!(fixture.link.write_safety().await.is_err());
+    assert!(fixture.link.write_safety(fixture.link.write_mark()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_of_a_connection_that_is_gone_are_confirmed_by_nobody() {
+    for replicas in [(0, 0), (2, 2)] {
+        let fixture = Fixture::up().await;
+        fixture.store.server(NODE, |server| server.replicas = replicas);
+        let mark = fixture.link.write_mark();
+        fixture.count().await.unwrap();
+        fixture.reconnect().await;
+        assert_eq!(fixture.link.write_safety(mark).await, Ok(WriteSafety::Unreplicated), "{replicas:?}");
+        let mark = fixture.link.write_mark();
+        fixture.count().await.unwrap();
+        assert_eq!(fixture.link.write_safety(mark).await, Ok(WriteSafety::Kept), "{replicas:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
