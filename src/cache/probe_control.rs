@@ -18,6 +18,15 @@ pub(super) struct ProbeControl {
     /// As it was last logged.
     told: ShadowStatus<ProbeOffReason>,
     confirmations_counted: u32,
+    passage: ProbePassage,
+}
+
+/// Whether the circuit breaker let the last probe through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProbePassage {
+    Open,
+    /// Only a report's call can close the circuit, so from now on no report waits for a probe.
+    Closed,
 }
 
 // === impl ProbeControl ===
@@ -26,7 +35,13 @@ impl ProbeControl {
     pub(super) fn new(mode: ShadowMode) -> Self {
         let change_probe = ChangeProbe::new(mode);
         let told = change_probe.status();
-        Self { change_probe, benefit: ProbeBenefit::judged(), told, confirmations_counted: 0 }
+        Self {
+            change_probe,
+            benefit: ProbeBenefit::judged(),
+            told,
+            confirmations_counted: 0,
+            passage: ProbePassage::Open,
+        }
     }
 
     /// Whether there are probes, or may be again: what reports show is compared with them.
@@ -46,11 +61,17 @@ impl ProbeControl {
     }
 
     /// Whether a report that is worth a call waits for a probe of its campaign instead. Not while probes pause after a
-    /// failure, nor if the report is better fetched anyway.
+    /// failure or are not let through, nor if the report is better fetched anyway.
     pub(super) fn comes_first(&self, copy: &CopyStats, answers: u32, now: Duration, price: Price) -> bool {
         self.is_trusted()
+            && self.passage == ProbePassage::Open
             && self.change_probe.is_due(now.saturating_add(ProbeSelection::<ActivityId>::INTERVAL))
             && !copy.is_worth_a_fetch_of_its_own(answers, now, price, &self.benefit)
+    }
+
+    /// Whether a probe was let through, the last one there was.
+    pub(super) const fn passed(&mut self, passage: ProbePassage) {
+        self.passage = passage;
     }
 
     /// Counts the confirmations since the last time, and logs and counts a change of the status.

@@ -9,14 +9,14 @@ use super::{
     ReportCache,
     plan::RefreshPlan,
     planned_lookup::PlannedEntry,
-    probe_control::ProbeControl,
+    probe_control::{ProbeControl, ProbePassage},
     statistics::{count, form_of},
 };
 use crate::{
     refresh::{CacheHit, EmailClicks, ProbeOffReason, ProbeSelection, ProbeVerdict, ShadowStatus},
     report::{
-        ActivityClicks, ActivityId, Cause, FailureStage, FetchError, FetchedStatistics, NoClicks,
-        QuotaPressure, Reason, ReportKey, StatisticsAnswer, StatisticsCall, UpstreamFailure,
+        ActivityClicks, ActivityId, Cause, FailureStage, FetchError, FetchedStatistics, LocalDenial,
+        NoClicks, QuotaPressure, Reason, ReportKey, StatisticsAnswer, StatisticsCall, UpstreamFailure,
     },
 };
 
@@ -77,6 +77,7 @@ impl ReportCache {
         plan.fetched(Reason::Probe, result.as_ref().err());
         let Some(mut probes) = plan.probes() else { return };
         let now = self.options.clock.at(Instant::now());
+        probes.passed(passage(&result));
         match result {
             Ok(FetchedStatistics { answer: StatisticsAnswer::Rejected, .. }) => {
                 tracing::debug!(%call, "the statistics endpoint rejected a change probe for one of its activities");
@@ -163,5 +164,12 @@ impl ReportCache {
     pub fn probe_status(&self) -> Option<ShadowStatus<ProbeOffReason>> {
         let plan = self.plan.as_ref()?;
         Some(plan.probes().map_or(ShadowStatus::Off, |probes| probes.change_probe.status()))
+    }
+}
+
+fn passage(result: &Result<FetchedStatistics, FetchError>) -> ProbePassage {
+    match result {
+        Err(FetchError { cause: Cause::Local(LocalDenial::CircuitOpen { .. }), .. }) => ProbePassage::Closed,
+        Ok(_) | Err(_) => ProbePassage::Open,
     }
 }

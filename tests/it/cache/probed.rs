@@ -225,6 +225,28 @@ async fn while_probes_fail_reports_are_fetched_without_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_the_circuit_is_open_reports_do_not_wait_for_probes_since_one_of_them_has_to_close_it() {
+    let mut probed = Probed::trusted().await;
+    sleep(seconds(5)).await;
+    let key = probed.keys[0];
+    let call = probed.poll_until_probed().await;
+    for _ in 0..400 {
+        assert_eq!(from(&probed.harness.ask(key).await.unwrap()), "hit");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let refused = FetchError::from(LocalDenial::CircuitOpen { retry_after: seconds(10) });
+    probed.memory().probed(&call, Err(refused));
+    assert_eq!(from(&probed.harness.ask(key).await.unwrap()), "stale");
+    probed.harness.call().await.answers(with_clicks(key, SHOWN));
+    let call = probed.poll_until_probed().await;
+    probed.memory().probed(&call, Ok(statistics(&call, Duration::ZERO, |_| COUNTED)));
+    for _ in 0..400 {
+        assert_eq!(from(&probed.harness.ask(key).await.unwrap()), "hit", "probes are let through again");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_report_with_a_click_that_the_statistics_do_not_count_switches_probes_off() {
     let mut probed = Probed::trusted().await;
     let (first, second) = (probed.keys[0], probed.keys[1]);
