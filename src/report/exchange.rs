@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZeroU16,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -44,6 +44,25 @@ pub struct FlightNumber(pub NonZeroU16);
 /// Which access token a call carried: each newer one has a higher number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SentGeneration(pub u64);
+
+/// Shows that a call's token was refused, before the call ends: a request carries it, and whoever gets the 401 notes it
+/// before looking for a newer token. The attempt's deadline may strike meanwhile, and what has come is a 401 all the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RefusalNote(Arc<OnceLock<SentGeneration>>);
+
+// === impl RefusalNote ===
+
+impl RefusalNote {
+    /// The upstream answered 401 to this token. Of several the first is kept.
+    pub(crate) fn refused(&self, sent: SentGeneration) {
+        let _kept = self.0.get_or_init(|| sent);
+    }
+
+    /// The token that was refused, if one was.
+    pub(crate) fn read(&self) -> Option<SentGeneration> {
+        self.0.get().copied()
+    }
+}
 
 /// An answer that an exchange with the upstream has brought.
 pub trait Exchanged: Send + Sync {

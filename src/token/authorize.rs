@@ -5,7 +5,7 @@ use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use super::manager::TokenManager;
 use crate::{
     middleware::{Middleware, Next},
-    report::{Cause, SentGeneration},
+    report::{Cause, RefusalNote, SentGeneration},
 };
 
 /// The layer directly above the HTTP client: no layer above it sees the token.
@@ -35,10 +35,15 @@ where
         // while the call was queued.
         let (token, _until_it_is_judged) = self.tokens.to_send()?;
         request.headers_mut().insert(AUTHORIZATION, token.bearer());
+        let note = request.extensions().get::<RefusalNote>().cloned();
+        let sent = SentGeneration(token.generation());
         let mut response = client.run(request).await?;
-        response.extensions_mut().insert(SentGeneration(token.generation()));
+        response.extensions_mut().insert(sent);
         match response.status() {
-            StatusCode::UNAUTHORIZED => self.tokens.refused(token.generation()).await,
+            StatusCode::UNAUTHORIZED => {
+                note.into_iter().for_each(|note| note.refused(sent));
+                self.tokens.refused(token.generation()).await;
+            }
             // A server that failed may not have checked the token.
             status if status.is_server_error() => {}
             // Any other status means that the token was accepted.

@@ -1,9 +1,15 @@
 //! A token that the settings provide, and that this process does not renew: installed once, or re-read from its file.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use secrecy::SecretString;
-use tokio::{sync::Mutex, time::sleep};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 
 use super::{
     current::{Arrival, CurrentToken, Expiry},
@@ -13,6 +19,10 @@ use crate::{
     settings::{SecretFileError, SecretWatch, WATCH_INTERVAL},
     telemetry::TokenMetrics,
 };
+
+/// The longest that a call whose token was refused waits for its file, as long as for a renewal: a file system that hangs
+/// must not hold calls for ever.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The token in use, and the file that a newer one is read from.
 #[derive(Debug)]
@@ -63,7 +73,8 @@ impl ProvidedToken {
     /// Reads the file now, without waiting for the interval, for a newer token than this.
     pub(super) async fn newer_than(&self, generation: u64) {
         if let Some(file) = &self.file {
-            self.reread(file, generation).await;
+            // A read that is given up is finished by the next one.
+            let _in_time = timeout(MAX_WAIT, self.reread(file, generation)).await;
         }
     }
 
@@ -96,5 +107,32 @@ impl ProvidedToken {
             }
         };
         tracing::warn!("token.access_token_file: {error}; keeping the current token, if there is one");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{settings::SecretFile, telemetry::Metrics};
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_401_a_file_that_cannot_be_read_is_not_waited_for_longer_than_a_renewal() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "one").unwrap();
+        let source = TokenSource::File(SecretFile::new(file.path()));
+        let provided = ProvidedToken::new(source, Arc::new(CurrentToken::empty()), Metrics::new().token);
+        // As while a read hangs.
+        let reading = provided.file.as_ref().unwrap().lock().await;
+        let start = Instant::now();
+        timeout(Duration::from_secs(60), provided.newer_than(1)).await.unwrap();
+        assert_eq!(start.elapsed(), MAX_WAIT);
+        drop(reading);
+        fs::write(file.path(), "two").unwrap();
+        provided.newer_than(1).await;
+        assert_eq!(provided.current.generation(), 2);
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Empty;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     fetch::{AttemptInfo, Fetch},
@@ -32,9 +32,9 @@ impl<C> Fetch<C> {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let request = request(self.base_url(), &call.path());
-        let (head, body, _answered_at) = self.send(request, exchange).await?;
-        let max_body = self.limits().max_body.min(MAX_BODY);
-        match response::answered_body(&head, body, max_body).await? {
+        let limits = self.limits_from_now(MAX_BODY);
+        let (head, body, _answered_at) = self.send(request, limits.deadline, exchange).await?;
+        match response::answered_body(&head, body, limits).await? {
             Some(body) => Ok(ActivityDetails::parse(call.id, &body)?),
             None => Ok(ActivityDetails::NOT_FOUND),
         }
@@ -53,7 +53,7 @@ where
     async fn run(&self, call: StatusCall) -> Result<FetchedStatus, FetchError> {
         let mut exchange = Exchange::default();
         let started = Instant::now();
-        let result = timeout(self.limits().attempt, self.details(call, &mut exchange)).await;
+        let result = self.details(call, &mut exchange).await;
         let about = AttemptInfo { reason: Reason::Status, client: call.client, what: &call };
         let (details, exchange) = self.ended(about, started, result, exchange)?;
         Ok(FetchedStatus { details, exchange })

@@ -8,7 +8,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER, response::Parts};
 use http_body::Body;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     body::{self, Coded, Encoding},
@@ -24,8 +27,8 @@ use crate::report::{
 const LARGE: u64 = 256 * 1024;
 /// The largest error body that is read, in bytes. The vendor's are one sentence; a larger one is ignored.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
-/// How long to wait for an error's body. If it does not arrive, the status is used without it: a 429 must not become a
-/// timeout.
+/// How long to wait for an error's body, at most until the end of the attempt. If it does not arrive, the status is used
+/// without it: a 429 must not become a timeout.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The longest `Retry-After` that is obeyed; a longer one counts as this.
@@ -34,46 +37,81 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// The wait after a 429 without `Retry-After`: the limit is per second.
 const THROTTLED_FOR: Duration = Duration::from_secs(1);
 
+/// What reading a body may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyLimits {
+    /// The largest body in bytes, both as sent and decoded.
+    pub(super) max: u64,
+    /// The end of the attempt. An error's status is used without its body then.
+    pub(super) deadline: Instant,
+}
+
 /// Reads the response to a report request for the activity `id`.
 ///
 /// # Errors
 /// The [`Cause`] for an error status or an invalid body. It contains no bytes of the body, so it is safe to log.
-pub(super) async fn read<B>(id: ActivityId, head: &Parts, body: B, max_body: u64) -> Result<Answer, Cause>
+pub(super) async fn read<B>(
+    id: ActivityId,
+    head: &Parts,
+    body: B,
+    limits: BodyLimits,
+) -> Result<Answer, Cause>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let headers = &head.headers;
+    let (headers, deadline) = (&head.headers, limits.deadline);
     match head.status {
         StatusCode::OK => {
             let encoding = Encoding::of(headers)?;
-            let coded = Coded::read(body, max_body).await?;
-            Ok(Answer::Report(report(id, coded, encoding, max_body).await?))
+            let report = async {
+                let coded = Coded::read(body, limits.max).await?;
+                report(id, coded, encoding, limits.max).await
+            };
+            Ok(Answer::Report(in_time(deadline, report).await?))
         }
-        StatusCode::BAD_REQUEST => Ok(negative_answer(NegativeStatus::BadRequest, headers, body).await),
-        StatusCode::NOT_FOUND => Ok(negative_answer(NegativeStatus::NotFound, headers, body).await),
-        other => Err(failure(other, headers, body).await.into()),
+        StatusCode::BAD_REQUEST => {
+            Ok(negative_answer(NegativeStatus::BadRequest, headers, body, deadline).await)
+        }
+        StatusCode::NOT_FOUND => Ok(negative_answer(NegativeStatus::NotFound, headers, body, deadline).await),
+        other => Err(failure(other, headers, body, deadline).await.into()),
     }
 }
 
 /// The decoded body of a 200; `None` of a 400 or 404, which are answers too. For small bodies: a report's may take a thread.
 ///
 /// # Errors
-/// The [`Cause`] for any other status, or for a body that cannot be read or has more than `max_body` bytes.
-pub(super) async fn answered_body<B>(head: &Parts, body: B, max_body: u64) -> Result<Option<Vec<u8>>, Cause>
+/// The [`Cause`] for any other status, or for a body that cannot be read within these limits.
+pub(super) async fn answered_body<B>(
+    head: &Parts,
+    body: B,
+    limits: BodyLimits,
+) -> Result<Option<Vec<u8>>, Cause>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     match head.status {
-        StatusCode::OK => Ok(Some(body::read(body, Encoding::of(&head.headers)?, max_body).await?)),
+        StatusCode::OK => {
+            let encoding = Encoding::of(&head.headers)?;
+            let read = async { Ok(body::read(body, encoding, limits.max).await?) };
+            in_time(limits.deadline, read).await.map(Some)
+        }
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Ok(None),
-        other => Err(failure(other, &head.headers, body).await.into()),
+        other => Err(failure(other, &head.headers, body, limits.deadline).await.into()),
     }
 }
 
+/// Its result, or a timeout at the end of the attempt.
+pub(super) async fn in_time<T>(
+    deadline: Instant,
+    act: impl Future<Output = Result<T, Cause>>,
+) -> Result<T, Cause> {
+    timeout_at(deadline, act).await.unwrap_or_else(|_elapsed| Err(UpstreamFailure::Timeout.into()))
+}
+
 /// The meaning of a status that is no answer, whatever was asked for.
-async fn failure<B>(status: StatusCode, headers: &HeaderMap, body: B) -> UpstreamFailure
+async fn failure<B>(status: StatusCode, headers: &HeaderMap, body: B, deadline: Instant) -> UpstreamFailure
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -81,7 +119,7 @@ where
     match status {
         StatusCode::UNAUTHORIZED => UpstreamFailure::Unauthorized,
         StatusCode::FORBIDDEN => UpstreamFailure::Forbidden,
-        StatusCode::TOO_MANY_REQUESTS => too_many(headers, body).await,
+        StatusCode::TOO_MANY_REQUESTS => too_many(headers, body, deadline).await,
         other => UpstreamFailure::Status { status: other.as_u16() },
     }
 }
@@ -107,20 +145,21 @@ async fn report(
     Ok(parsed?)
 }
 
-async fn negative_answer<B>(status: NegativeStatus, headers: &HeaderMap, body: B) -> Answer
+async fn negative_answer<B>(status: NegativeStatus, headers: &HeaderMap, body: B, deadline: Instant) -> Answer
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    Answer::Negative(NegativeAnswer::parse(status, &error_body(headers, body).await.unwrap_or_default()))
+    let body = error_body(headers, body, deadline).await.unwrap_or_default();
+    Answer::Negative(NegativeAnswer::parse(status, &body))
 }
 
-async fn too_many<B>(headers: &HeaderMap, body: B) -> UpstreamFailure
+async fn too_many<B>(headers: &HeaderMap, body: B, deadline: Instant) -> UpstreamFailure
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let body = error_body(headers, body).await.unwrap_or_default();
+    let body = error_body(headers, body, deadline).await.unwrap_or_default();
     let wait = |value| retry_after::parse(value, SystemTime::now(), MAX_WAIT);
     let requested = headers.get(RETRY_AFTER).and_then(wait);
     let limit = UpstreamLimit::of(NegativeAnswer::error_key_of(&body).as_deref());
@@ -133,13 +172,14 @@ where
 }
 
 /// Reads an error's body. On failure the caller uses the status alone.
-async fn error_body<B>(headers: &HeaderMap, body: B) -> Result<Vec<u8>, InvalidReport>
+async fn error_body<B>(headers: &HeaderMap, body: B, deadline: Instant) -> Result<Vec<u8>, InvalidReport>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let read = body::read(body, Encoding::of(headers)?, MAX_ERROR_BODY);
-    timeout(ERROR_BODY_TIMEOUT, read).await.unwrap_or(Err(InvalidReport::Truncated))
+    let until = deadline.min(Instant::now() + ERROR_BODY_TIMEOUT);
+    timeout_at(until, read).await.unwrap_or(Err(InvalidReport::Truncated))
 }
 
 #[cfg(test)]
@@ -175,6 +215,10 @@ mod tests {
         format!(r#"{{"campaign_activity_id":"{ID}","link_click_counts":[]}}"#)
     }
 
+    fn up_to(max: u64) -> BodyLimits {
+        BodyLimits { max, deadline: Instant::now() + Duration::from_secs(10) }
+    }
+
     async fn answer(
         status: u16,
         header: (&'static str, &'static str),
@@ -182,7 +226,7 @@ mod tests {
     ) -> Result<Answer, Cause> {
         let response = Response::builder().status(status).header(header.0, header.1).body(body).unwrap();
         let (head, body) = response.into_parts();
-        read(ActivityId::parse(ID.as_bytes()).unwrap(), &head, body, MAX_BODY).await
+        read(ActivityId::parse(ID.as_bytes()).unwrap(), &head, body, up_to(MAX_BODY)).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -237,11 +281,11 @@ mod tests {
                 runtime.spawn_blocking(move || busy.recv());
                 runtime.block_on(async {
                     let (head, sent) = response();
-                    let now = read(id, &head, sent, 8 << 20).now_or_never();
+                    let now = read(id, &head, sent, up_to(8 << 20)).now_or_never();
                     assert_eq!(now.is_some(), at_once, "{len} bytes, {coding}");
                     drop(release);
                     let (head, sent) = response();
-                    let Ok(Answer::Report(read)) = read(id, &head, sent, 8 << 20).await else {
+                    let Ok(Answer::Report(read)) = read(id, &head, sent, up_to(8 << 20)).await else {
                         panic!("{len}")
                     };
                     assert_eq!(read.representation().body(), body.as_bytes());

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Empty;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     fetch::{AttemptInfo, Fetch},
@@ -40,12 +40,12 @@ impl<C> Fetch<C> {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let request = request(self.base_url(), &call.path());
-        let (head, body, answered_at) = self.send(request, exchange).await?;
+        let limits = self.limits_from_now(MAX_BODY);
+        let (head, body, answered_at) = self.send(request, limits.deadline, exchange).await?;
         // The ages of the statistics are counted by the upstream's own clock, if it tells the time. Its `Date` is of when
         // a cache on the way got the answer.
         let clock = exchange.date.map_or_else(SystemTime::now, |date| date + headers::age(&head.headers));
-        let max_body = self.limits().max_body.min(MAX_BODY);
-        let answer = match response::answered_body(&head, body, max_body).await? {
+        let answer = match response::answered_body(&head, body, limits).await? {
             Some(body) => StatisticsAnswer::Statistics(parse_statistics(call, &body)?),
             None => StatisticsAnswer::Rejected,
         };
@@ -65,8 +65,7 @@ where
     async fn run(&self, call: StatisticsCall) -> Result<FetchedStatistics, FetchError> {
         let mut exchange = Exchange::default();
         let started = Instant::now();
-        let attempt = self.statistics(&call, &mut exchange);
-        let result = timeout(self.limits().attempt, attempt).await;
+        let result = self.statistics(&call, &mut exchange).await;
         let about = AttemptInfo { reason: Reason::Probe, client: ClientNumber::PROXY, what: &call };
         let ((answer, answered_at, clock), exchange) = self.ended(about, started, result, exchange)?;
         Ok(FetchedStatistics { answer, answered_at, clock, exchange })

@@ -51,6 +51,22 @@ async fn a_refused_token_costs_one_renewal_and_one_retry_and_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_401_whose_renewal_outlasts_the_attempt_is_a_401_and_no_timeout() {
+    let proxy = renewing();
+    assert_eq!(proxy.get(&path(1)).await.status, 200);
+    proxy.vendor.revoke_access_tokens();
+    // The 401 comes after eight of the attempt's ten seconds, the new token after twelve.
+    proxy.vendor.inject(Fault::Latency(Duration::from_secs(8)), Scope::All);
+    proxy.vendor.inject(Fault::Latency(Duration::from_secs(4)), Scope::TokenCalls);
+    let (answer, took) = timed(proxy.get(&path(2))).await;
+    assert_eq!((answer.status, took), (502, Duration::from_secs(10)));
+    assert_eq!(answer.json()["error_key"], "upstream_unauthorized");
+    proxy.vendor.clear_faults();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(proxy.get(&path(2)).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn forty_callers_whose_token_is_refused_are_one_token_call_and_no_failure() {
     let proxy = renewing();
     assert_eq!(proxy.get(&path(0)).await.status, 200);
