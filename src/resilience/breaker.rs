@@ -84,8 +84,9 @@ fn outcome(result: &Result<Fetched, FetchError>) -> CallOutcome {
         FailureStage::Refused => CallOutcome::NotSent,
         FailureStage::Connecting | FailureStage::Sent => match error.cause.responsible() {
             Responsible::Upstream => CallOutcome::Failed,
-            // The token and the quota have pauses of their own.
-            Responsible::Token | Responsible::Quota | Responsible::Proxy => CallOutcome::Inconclusive,
+            Responsible::Token => CallOutcome::TokenRefused,
+            // The quota has pauses of its own.
+            Responsible::Quota | Responsible::Proxy => CallOutcome::Inconclusive,
         },
     }
 }
@@ -183,7 +184,7 @@ mod tests {
             of(UpstreamFailure::Unreachable(Unreachable::Dns).into(), None, CallOutcome::Failed),
             of(UpstreamFailure::Unreachable(Unreachable::Broken).into(), None, CallOutcome::Failed),
             of(UpstreamFailure::Timeout.into(), None, CallOutcome::Failed),
-            of(UpstreamFailure::Unauthorized.into(), Some(401), CallOutcome::Inconclusive),
+            of(UpstreamFailure::Unauthorized.into(), Some(401), CallOutcome::TokenRefused),
             of(refused(UpstreamLimit::PerSecond), Some(429), CallOutcome::Inconclusive),
             of(refused(UpstreamLimit::Unspecified), Some(429), CallOutcome::Inconclusive),
             of(refused(UpstreamLimit::PerDay), Some(429), CallOutcome::Inconclusive),
@@ -204,7 +205,10 @@ mod tests {
                 CallOutcome::Failed => {
                     Err(Cause::Local(LocalDenial::CircuitOpen { retry_after: LIMITS.open_for }))
                 }
-                CallOutcome::Answered | CallOutcome::Inconclusive | CallOutcome::NotSent => Ok(good()),
+                CallOutcome::Answered
+                | CallOutcome::TokenRefused
+                | CallOutcome::Inconclusive
+                | CallOutcome::NotSent => Ok(good()),
             };
             assert_eq!(ask(&breaker, 2, Ok(good())).await, expected, "{failure}");
         }
@@ -223,10 +227,28 @@ mod tests {
                 CallOutcome::Failed | CallOutcome::Inconclusive => {
                     Err(Cause::Local(LocalDenial::CircuitOpen { retry_after: LIMITS.open_for * 2 }))
                 }
-                CallOutcome::Answered | CallOutcome::NotSent => Ok(good()),
+                CallOutcome::Answered | CallOutcome::TokenRefused | CallOutcome::NotSent => Ok(good()),
             };
             assert_eq!(ask(&breaker, 1, Ok(good())).await, expected, "{failure}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trial_that_gets_a_401_leaves_the_next_call_the_trial() {
+        let breaker = CircuitBreaker::new(LIMITS, Metrics::new().circuit);
+        for number in 0..2 {
+            ask(&breaker, number, Err(UpstreamFailure::Timeout.into())).await.unwrap_err();
+        }
+        tokio::time::advance(LIMITS.open_for).await;
+        let unauthorized = Cause::from(UpstreamFailure::Unauthorized);
+        for _ in 0..3 {
+            assert_eq!(ask(&breaker, 1, Err(unauthorized.clone().into())).await, Err(unauthorized.clone()));
+            assert_eq!(breaker.view().state, CircuitState::HalfOpen);
+        }
+        // Its pause is the first one's double.
+        ask(&breaker, 1, Err(UpstreamFailure::Timeout.into())).await.unwrap_err();
+        let open = LocalDenial::CircuitOpen { retry_after: LIMITS.open_for * 2 };
+        assert_eq!(ask(&breaker, 1, Ok(good())).await, Err(open.into()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,8 +45,11 @@ pub(super) enum CallOutcome {
     Answered,
     /// With an error for which the upstream is responsible.
     Failed,
-    /// It was cancelled, or failed for a reason that another module handles (token, quota, a bug). Does not count as a
-    /// failure of the upstream; but a trial that ends so has not shown a success either, and is followed by a pause.
+    /// With a 401: the upstream answers, but has not shown that reports can be had. The token's own back-off limits these
+    /// calls, and once it is renewed a retry must not find the circuit open.
+    TokenRefused,
+    /// It was cancelled, or failed for a reason that another module handles (quota, a bug). Does not count as a failure of
+    /// the upstream; but a trial that ends so has not shown a success either, and is followed by a pause.
     Inconclusive,
     /// It was never sent.
     NotSent,
@@ -171,13 +174,13 @@ impl Circuit {
         match outcome {
             CallOutcome::Answered => self.failing_since = None,
             CallOutcome::Failed => self.failing_since = self.failing_since.or(Some(now)),
-            CallOutcome::Inconclusive | CallOutcome::NotSent => {}
+            CallOutcome::TokenRefused | CallOutcome::Inconclusive | CallOutcome::NotSent => {}
         }
         match (&mut self.phase, pass) {
             (CircuitPhase::Closed { failing }, CircuitPermit::Regular) => match outcome {
                 CallOutcome::Answered => failing.clear(),
                 CallOutcome::Failed => self.failed(key, now),
-                CallOutcome::Inconclusive | CallOutcome::NotSent => {}
+                CallOutcome::TokenRefused | CallOutcome::Inconclusive | CallOutcome::NotSent => {}
             },
             (CircuitPhase::HalfOpen { open_for, .. }, CircuitPermit::Trial) => {
                 let open_for = *open_for;
@@ -226,7 +229,9 @@ impl Circuit {
                 CircuitPhase::Open { until: now + open_for, open_for }
             }
             // Still half open: a call that was never sent says nothing about the upstream.
-            CallOutcome::NotSent => CircuitPhase::HalfOpen { open_for, trial: Trial::Due },
+            CallOutcome::TokenRefused | CallOutcome::NotSent => {
+                CircuitPhase::HalfOpen { open_for, trial: Trial::Due }
+            }
         };
     }
 }

@@ -266,6 +266,26 @@ async fn an_open_circuit_spends_no_quota_and_closes_after_one_good_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_trial_whose_token_is_refused_and_renewed_is_retried_and_closes_the_circuit() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let fixture = UpstreamFixture::new(|vendor| {
+        std::fs::write(file.path(), vendor.access_token()).unwrap();
+        TokenSource::File(SecretFile::new(file.path()))
+    });
+    fixture.vendor.inject(Fault::Hang, Scope::All);
+    for key in 1..=5 {
+        fixture.ask(key).await.unwrap_err();
+    }
+    fixture.vendor.clear_faults();
+    fixture.vendor.revoke_access_tokens();
+    std::fs::write(file.path(), fixture.vendor.issue_access_token()).unwrap();
+    tokio::time::sleep(SETTINGS.circuit.open_min).await;
+    for key in 1..=2 {
+        assert!(matches!(fixture.ask(key).await, Ok(Answer::Report(_))), "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_token_nothing_leaves() {
     let nowhere = SecretFile::new("/nonexistent/link-report-proxy");
     let fixture = UpstreamFixture::new(|_vendor| TokenSource::File(nowhere));
