@@ -16,7 +16,8 @@ pub struct Exchange {
     pub request_id: Option<Arc<str>>,
     /// The access token that the call carried; `None` where it was not sent.
     pub sent_generation: Option<SentGeneration>,
-    /// The upstream's `Date`: its daily quota ends at midnight by its own clock.
+    /// The upstream's `Date`: its daily quota ends at midnight by its own clock. `None` for an answer that a cache on the
+    /// way had stored.
     pub date: Option<SystemTime>,
     /// From sending the request to the end of the body.
     pub elapsed: Duration,

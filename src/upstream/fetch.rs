@@ -102,7 +102,9 @@ impl<C> Fetch<C> {
         };
         exchange.status = Some(head.status.as_u16());
         exchange.request_id = headers::request_id(&head.headers);
-        exchange.date = headers::date(&head.headers);
+        // The `Date` of an answer that a cache had stored is of when it was generated. With its `Age` added it would be the
+        // time by the clock of that cache, and not by the upstream's.
+        exchange.date = headers::date(&head.headers).filter(|_| headers::age(&head.headers).is_zero());
         exchange.sent_generation = head.extensions.get().copied();
         Ok((head, body, Instant::now()))
     }

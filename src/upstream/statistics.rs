@@ -44,7 +44,8 @@ impl<C> Fetch<C> {
         let (head, body, answered_at) = self.send(request, limits.deadline, exchange).await?;
         // The ages of the statistics are counted by the upstream's own clock, if it tells the time. Its `Date` is of when
         // a cache on the way got the answer.
-        let clock = exchange.date.map_or_else(SystemTime::now, |date| date + headers::age(&head.headers));
+        let date = headers::date(&head.headers);
+        let clock = date.map_or_else(SystemTime::now, |date| date + headers::age(&head.headers));
         let answer = match response::answered_body(&head, body, limits).await? {
             Some(body) => StatisticsAnswer::Statistics(parse_statistics(call, &body)?),
             None => StatisticsAnswer::Rejected,

@@ -106,6 +106,22 @@ async fn the_age_header_is_the_age_of_the_answer() {
 }
 
 #[tokio::test]
+async fn the_date_of_a_stored_answer_is_not_the_time_by_the_upstream_s_clock() {
+    for (age, is_told) in [(None, true), (Some("0"), true), (Some("1"), false), (Some("600"), false)] {
+        let dated = move || {
+            let head = Response::builder().status(404).header("date", "Thu, 24 Sep 2020 16:27:00 GMT");
+            let head = match age {
+                Some(age) => head.header("age", age),
+                None => head,
+            };
+            ready(Ok(head.body(Full::default().map_err(Into::into).boxed()).unwrap()))
+        };
+        let fetched = fetch(dated, &Metrics::new()).await.unwrap();
+        assert_eq!(fetched.exchange.date.is_some(), is_told, "{age:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_denied_locally_is_not_counted() {
     let metrics = Metrics::new();
     fetch(|| ready(Err(Cause::Local(LocalDenial::NoToken))), &metrics).await.unwrap_err();
