@@ -62,21 +62,24 @@ pub struct CircuitMetrics {
 /// Which limit a 429 of the upstream speaks of: a label of `upstream_throttled_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThrottleKind {
-    /// The second's, or it does not say which.
+    /// The second's.
     Throttled,
     /// The day's.
     QuotaExceeded,
+    /// It does not say which.
+    Unspecified,
 }
 
 // === impl ThrottleKind ===
 
 impl ThrottleKind {
-    const ALL: [Self; 2] = [Self::Throttled, Self::QuotaExceeded];
+    const ALL: [Self; 3] = [Self::Throttled, Self::QuotaExceeded, Self::Unspecified];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Throttled => "throttled",
             Self::QuotaExceeded => "quota_exceeded",
+            Self::Unspecified => "unspecified",
         }
     }
 }
@@ -99,7 +102,7 @@ impl UpstreamMetrics {
             ),
             throttled: series.counters(
                 "upstream_throttled_total",
-                "429 answers of the upstream: for the second's limit, or for the day's.",
+                "429 answers of the upstream: for the second's limit, for the day's, or without saying which.",
                 &["kind"],
             ),
         };

@@ -188,8 +188,9 @@ fn record<A>(
     metrics.called(reason.as_str(), client.index(), end, *elapsed);
     if let Some((limit, _wait)) = result.as_ref().err().and_then(Cause::limit_reached) {
         metrics.throttled(match limit {
-            UpstreamLimit::PerSecond | UpstreamLimit::Unspecified => ThrottleKind::Throttled,
+            UpstreamLimit::PerSecond => ThrottleKind::Throttled,
             UpstreamLimit::PerDay => ThrottleKind::QuotaExceeded,
+            UpstreamLimit::Unspecified => ThrottleKind::Unspecified,
         });
     }
     let reason = reason.as_str();

@@ -136,6 +136,7 @@ async fn the_series_an_alert_needs_exist_before_anything_happened() {
         r#"quota_denied_total{window="day"} 0"#,
         r#"upstream_throttled_total{kind="throttled"} 0"#,
         r#"upstream_throttled_total{kind="quota_exceeded"} 0"#,
+        r#"upstream_throttled_total{kind="unspecified"} 0"#,
         r#"circuit_state{state="open"} 0"#,
         r#"circuit_state{state="closed"} 1"#,
     ];

@@ -79,6 +79,21 @@ async fn a_status_that_came_in_time_is_no_timeout_though_its_body_does_not_come(
     assert!(matches!(unknown.answer, Answer::Negative(_)));
 }
 
+#[tokio::test]
+async fn a_429_is_counted_by_the_limit_that_it_names_if_it_names_one() {
+    let metrics = Metrics::new();
+    for body in [r#"{"error_key":"throttled"}"#, r#"{"error_key":"quota_exceeded"}"#, "", "<html>", "{}"] {
+        let body = move || Full::new(Bytes::from_static(body.as_bytes())).map_err(Into::into).boxed();
+        let refused = move || ready(Ok(Response::builder().status(429).body(body()).unwrap()));
+        fetch(refused, &metrics).await.unwrap_err();
+    }
+    let text = metrics.render().unwrap();
+    for (kind, count) in [("throttled", 1), ("quota_exceeded", 1), ("unspecified", 3)] {
+        let line = format!("upstream_throttled_total{{kind=\"{kind}\"}} {count}\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn generated_at_is_the_time_of_the_response_head_minus_its_age() {
     let seconds = Duration::from_secs;
