@@ -1,4 +1,5 @@
-//! The HTTP client of the upstream: a connection pool, HTTP/2 keep-alive, and which errors mean what.
+//! The HTTP client of the upstream: when a request is sent, which errors mean what, and which answers speak against the
+//! connection that they came by.
 
 use std::{
     error::Error as StdError,
@@ -6,7 +7,6 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,33 +14,19 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{Request, Response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{
-        Client, Error,
-        connect::{Connect, capture_connection},
-    },
-    rt::{TokioExecutor, TokioTimer},
+use hyper_util::client::legacy::{
+    Error,
+    connect::{Connect, capture_connection},
 };
 use tower::Service;
 
-use super::connect;
-use crate::report::{Cause, Unreachable, UpstreamFailure};
-
-/// How long an idle connection stays in the pool: longer than the usual `cache.ttl`, so that a refresh needs no new
-/// handshake.
-const IDLE: Duration = Duration::from_secs(10 * 60);
-
-/// The interval of HTTP/2 pings, also on an idle connection: so a broken connection is found before a request needs it.
-const PING_EVERY: Duration = Duration::from_secs(30);
-
-/// A connection whose ping has no reply for this long is closed.
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
+use super::{connect, connections::Connections};
+use crate::report::{Cause, FailureStage, Unreachable, UpstreamFailure};
 
 /// An HTTP client over pooled connections, which the connector `C` makes. It follows no redirects and keeps no cookies.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient<C> {
-    /// Shared, since the client is cloned for each call and a connector is expensive to clone.
-    client: Arc<Client<C, Empty<Bytes>>>,
+    connections: Arc<Connections<C>>,
     on_send: Option<OnSend>,
 }
 
@@ -68,18 +54,7 @@ impl fmt::Debug for OnSend {
 impl<C: Connect + Clone> HttpClient<C> {
     /// A client; it connects when the first request needs it.
     pub(crate) fn new(connector: C) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .http2_keep_alive_interval(PING_EVERY)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .http2_keep_alive_while_idle(true)
-            // No silent second attempt: the rate limit gave this request its turn for now, and connecting takes time.
-            // A retry must wait for a turn of its own (see `resilience`).
-            .retry_canceled_requests(false)
-            .build(connector);
-        Self { client: Arc::new(client), on_send: None }
+        Self { connections: Arc::new(Connections::new(connector)), on_send: None }
     }
 
     /// Returns the client with this callback.
@@ -103,7 +78,8 @@ where
 
     fn call(&mut self, mut request: Request<Empty<Bytes>>) -> Self::Future {
         let mut connection = capture_connection(&mut request);
-        let response = self.client.request(request);
+        let mut in_use = self.connections.for_a_call();
+        let response = in_use.pool().request(request);
         let on_send = self.on_send.clone();
         async move {
             let mut response = pin!(response);
@@ -119,9 +95,21 @@ where
                     response.await
                 }
             };
-            result.map_err(|error| Cause::Upstream(UpstreamFailure::Unreachable(unreachable(&error))))
+            let result = result.map_err(|error| UpstreamFailure::Unreachable(unreachable(&error)).into());
+            if !speaks_against_its_connection(&result) {
+                in_use.works();
+            }
+            result
         }
         .boxed()
+    }
+}
+
+/// Gateways say 5xx where the server behind them is gone: another connection may lead to one that works.
+fn speaks_against_its_connection<B>(result: &Result<Response<B>, Cause>) -> bool {
+    match result {
+        Ok(response) => response.status().is_server_error(),
+        Err(cause) => cause.stage() == FailureStage::Sent,
     }
 }
 

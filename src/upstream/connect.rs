@@ -38,8 +38,12 @@ tokio::task_local! {
     static WAITING: Cell<Unreachable>;
 }
 
-/// The interval of TCP keep-alive probes, so that a NAT or a load balancer does not drop an idle connection.
+/// A connection that is idle for this long gets TCP keep-alive probes, so that a NAT or a load balancer does not drop it.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// Of so many probes in a row, this long apart, one has to be answered: a dead connection is closed after a minute, not
+/// after eleven as by the system's own settings.
+const KEEPALIVE_PROBES: u32 = 3;
+const BETWEEN_PROBES: Duration = Duration::from_secs(10);
 
 /// The settings of a [`Connector`].
 #[derive(Debug, Clone)]
@@ -227,6 +231,8 @@ fn tcp(timeout: Duration) -> Tcp {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(TCP_KEEPALIVE));
+    tcp.set_keepalive_interval(Some(BETWEEN_PROBES));
+    tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
     // hyper divides the timeout among the addresses of a name: if the first one does not respond, the others still get
     // a try.
     tcp.set_connect_timeout(Some(timeout));

@@ -9,6 +9,7 @@ mod activity;
 mod body;
 mod client;
 mod connect;
+mod connections;
 mod fetch;
 mod form;
 #[cfg(any(test, fuzzing))]

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use http::{Request, Response, Uri, Version};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::{body::Incoming, service::service_fn};
+use hyper_rustls::MaybeHttpsStream;
 use hyper_util::{
     client::proxy::matcher::Matcher,
     rt::{TokioExecutor, TokioIo},
 };
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -291,6 +293,17 @@ fn a_setup_error_names_its_setting() {
     assert!(matches!(error, ConnectSetupError::CaUnusable(_)));
     let error = setup(ConnectOptions { extra_ca_file: Some("/nonexistent".into()), ..options() });
     assert!(error.to_string().starts_with("upstream.extra_ca_file: cannot be read"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_in_silence_is_found_within_a_minute() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let connected = Connector::new(&origin, &options()).unwrap().oneshot(origin).await.unwrap();
+    let MaybeHttpsStream::Http(MaybeHttpsStream::Http(stream)) = connected else { panic!("plain HTTP") };
+    let socket = SockRef::from(stream.inner());
+    let probed = socket.tcp_keepalive_interval().unwrap() * socket.tcp_keepalive_retries().unwrap();
+    assert_eq!(socket.tcp_keepalive_time().unwrap() + probed, Duration::from_secs(60));
 }
 
 #[tokio::test]

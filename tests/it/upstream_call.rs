@@ -286,6 +286,18 @@ async fn a_trial_whose_token_is_refused_and_renewed_is_retried_and_closes_the_ci
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_that_are_open_and_dead_cost_one_call_and_not_one_each() {
+    let fixture = UpstreamFixture::with_a_static_token();
+    fixture.vendor.inject(Fault::Latency(Duration::from_secs(3)), Scope::All);
+    let asked: JoinSet<_> = (1..=3).map(|key| fixture.calls.clone().oneshot(call(key))).collect();
+    assert!(asked.join_all().await.iter().all(Result::is_ok));
+    fixture.vendor.clear_faults();
+    fixture.connector.freeze();
+    assert_eq!(fixture.ask(1).await, Err(Cause::Upstream(UpstreamFailure::Timeout)));
+    assert!(matches!(fixture.ask(2).await, Ok(Answer::Report(_))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_token_nothing_leaves() {
     let nowhere = SecretFile::new("/nonexistent/link-report-proxy");
     let fixture = UpstreamFixture::new(|_vendor| TokenSource::File(nowhere));

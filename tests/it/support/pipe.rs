@@ -2,7 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    task::Poll,
     time::Duration,
 };
 
@@ -22,6 +28,7 @@ pub(crate) struct PipeConnector {
     connection: Arc<Mutex<Connection>>,
     connections: Arc<Mutex<JoinSet<()>>>,
     handshakes: Arc<Mutex<VecDeque<Duration>>>,
+    freezes: Arc<AtomicU32>,
 }
 
 /// What happens to a new connection.
@@ -44,6 +51,7 @@ impl PipeConnector {
             connection: Arc::new(Mutex::new(Connection::Vendor)),
             connections: Arc::default(),
             handshakes: Arc::default(),
+            freezes: Arc::default(),
         }
     }
 
@@ -64,6 +72,11 @@ impl PipeConnector {
         self.connections.lock().unwrap().abort_all();
     }
 
+    /// Nothing comes through any more on the connections that there are, which stay open; new ones work.
+    pub(crate) fn freeze(&self) {
+        self.freezes.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn connector(&self) -> impl Connect + Clone + Send + Sync + use<> {
         let connector = self.clone();
         tower::service_fn(move |_origin: Uri| Box::pin(connector.clone().connect()))
@@ -79,7 +92,13 @@ impl PipeConnector {
             Connection::Vendor => {
                 let (ours, theirs) = tokio::io::duplex(64 * 1024);
                 let mut connections = self.connections.lock().unwrap();
-                connections.spawn(self.vendor.clone().serve_connection(theirs));
+                let (freezes, made_after) = (Arc::clone(&self.freezes), self.freezes.load(Relaxed));
+                let served = self.vendor.clone().serve_connection(theirs);
+                connections.spawn(async move {
+                    let mut served = pin!(served);
+                    let frozen = || freezes.load(Relaxed) != made_after;
+                    poll_fn(|cx| if frozen() { Poll::Pending } else { served.as_mut().poll(cx) }).await;
+                });
                 Ok(Pipe::new(ours))
             }
             Connection::Nowhere(how_far) => Err(ConnectFailed(how_far)),
