@@ -1,4 +1,4 @@
-//! The upstream stack: retry, circuit breaker, token, quota, HTTP client; in this order.
+//! The upstream stack: retry, circuit breaker, token, quota, circuit breaker again, HTTP client; in this order.
 
 use hyper_util::client::legacy::connect::Connect;
 use tower::ServiceBuilder;
@@ -11,7 +11,7 @@ use crate::{
         Call, FetchError, Fetched, FetchedStatistics, FetchedStatus, QuotaPressureFn, StatisticsCall,
         StatusCall,
     },
-    resilience::{CircuitBreaker, RetryOnce, TokenGeneration},
+    resilience::{CircuitBreaker, CircuitRecheck, RetryOnce, TokenGeneration},
     settings::Settings,
     telemetry::Metrics,
     token::{Authorize, TokenGate, TokenManager},
@@ -78,6 +78,8 @@ where
         .layer(step(TokenGate::new(tokens.clone())))
         // The quota: counts each call before it is sent, so that no call is missed if the process is killed.
         .layer(step(QuotaGate::new(quota.clone())))
+        // Below the quota: the circuit may have opened while a call waited for its turn. Its count is taken back.
+        .layer(step(CircuitRecheck::new(circuit.clone())))
         // Maps a call to an HTTP request and the response to a report; `upstream.attempt_timeout` includes the body.
         .service(Fetch::new(
             wire,

@@ -44,6 +44,12 @@ impl CircuitBreaker {
         Self { shared: Arc::new(SharedCircuit { circuit: Mutex::new(Circuit::new(limits)), metrics }) }
     }
 
+    /// Whether a call that it has let through may still be sent.
+    pub(super) fn recheck(&self) -> Result<(), LocalDenial> {
+        let checked = self.shared.with(|circuit, now| circuit.recheck(now));
+        checked.map_err(|open| LocalDenial::CircuitOpen { retry_after: open.retry_in })
+    }
+
     /// What is shown of it.
     pub(crate) fn view(&self) -> CircuitView {
         self.shared.circuit.lock().unwrap_or_else(PoisonError::into_inner).view()

@@ -169,6 +169,19 @@ impl Circuit {
         }
     }
 
+    /// Whether a call that has a permit may still be sent.
+    ///
+    /// # Errors
+    /// [`CircuitOpen`] if the circuit has opened since. A trial's is half open.
+    pub(super) fn recheck(&self, now: Instant) -> Result<(), CircuitOpen> {
+        match self.phase {
+            CircuitPhase::Closed { .. } | CircuitPhase::HalfOpen { .. } => Ok(()),
+            CircuitPhase::Open { until, .. } => {
+                Err(CircuitOpen { retry_in: until.saturating_duration_since(now) })
+            }
+        }
+    }
+
     /// Records how a call for `key` ended.
     pub(super) fn record(&mut self, pass: CircuitPermit, key: ReportKey, outcome: CallOutcome, now: Instant) {
         match outcome {

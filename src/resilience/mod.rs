@@ -6,8 +6,10 @@
 
 mod breaker;
 mod circuit;
+mod recheck;
 mod retry;
 
 pub(crate) use breaker::CircuitBreaker;
 pub(crate) use circuit::{CircuitLimits, CircuitState, CircuitView};
+pub(crate) use recheck::CircuitRecheck;
 pub(crate) use retry::{RetryOnce, TokenGeneration};

@@ -286,6 +286,22 @@ async fn a_trial_whose_token_is_refused_and_renewed_is_retried_and_closes_the_ci
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_wait_for_their_turn_when_the_circuit_opens_do_not_leave_and_are_not_counted() {
+    let fixture = UpstreamFixture::with_a_static_token();
+    let failing = Fault::Status { status: http::StatusCode::INTERNAL_SERVER_ERROR, shape: BodyShape::Object };
+    fixture.vendor.inject(failing, Scope::All);
+    let asked: JoinSet<_> = (0..20).map(|key| fixture.calls.clone().oneshot(call(key))).collect();
+    let causes: Vec<_> =
+        asked.join_all().await.into_iter().map(|answered| answered.unwrap_err().cause).collect();
+    let refused =
+        causes.iter().filter(|cause| matches!(cause, Cause::Local(LocalDenial::CircuitOpen { .. })));
+    assert_eq!((refused.count(), fixture.vendor.calls(), fixture.counted()), (15, 5, 5), "{causes:?}");
+    fixture.vendor.clear_faults();
+    tokio::time::sleep(SETTINGS.circuit.open_min).await;
+    assert!(matches!(fixture.ask(1).await, Ok(Answer::Report(_))), "the trial leaves");
+}
+
+#[tokio::test(start_paused = true)]
 async fn connections_that_are_open_and_dead_cost_one_call_and_not_one_each() {
     let fixture = UpstreamFixture::with_a_static_token();
     fixture.vendor.inject(Fault::Latency(Duration::from_secs(3)), Scope::All);
