@@ -8,19 +8,20 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::recent_map::RecentMap;
+use super::{
+    failed_checks::{FailedCheck, FailedChecks},
+    recent_map::RecentMap,
+};
 use crate::{
     backoff::Backoff,
     report::{
-        ActivityDetails, ActivityId, ActivityStatus, Cause, FailureStage, FetchError, FetchedStatus,
-        UpstreamFailure,
+        ActivityDetails, ActivityId, ActivityStatus, Cause, FailureKind, FailureStage, FetchError,
+        FetchedStatus, UpstreamFailure,
     },
 };
 
 /// A new activity beyond these takes the place of the one whose status was learned longest ago.
 const MOST_ACTIVITIES: usize = 10_000;
-/// The same of those whose last call failed.
-const MOST_FAILED: usize = 1_000;
 /// The shortest time between two calls that nobody waits for: they take less than a third of the day's calls, however many
 /// empty reports are asked for.
 const BETWEEN_CALLS: Duration = Duration::from_secs(30);
@@ -69,18 +70,10 @@ pub(super) struct KnownStatuses(Mutex<StatusTable>);
 #[derive(Debug)]
 struct StatusTable {
     known: RecentMap<ActivityId, KnownStatus>,
-    /// The last call for an activity that failed.
-    failed: RecentMap<ActivityId, FailedCheck>,
+    failed: FailedChecks,
     permission: Permission,
     next_call: Instant,
     failures: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct FailedCheck {
-    at: Instant,
-    /// Those of the activity's empty reports until then.
-    answers: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +121,7 @@ impl KnownStatuses {
             StatusChecking::Off => None,
             StatusChecking::On => Some(Self(Mutex::new(StatusTable {
                 known: RecentMap::new(MOST_ACTIVITIES),
-                failed: RecentMap::new(MOST_FAILED),
+                failed: FailedChecks::new(),
                 permission: Permission::Granted,
                 next_call: Instant::now(),
                 failures: 0,
@@ -140,9 +133,16 @@ impl KnownStatuses {
         self.table().known.peek(&id).cloned()
     }
 
-    /// Whether the token may ask, as far as it is known.
-    pub(super) fn may_ask(&self) -> bool {
-        self.table().permission == Permission::Granted
+    /// Whether a caller may have the status of this activity asked for.
+    ///
+    /// # Errors
+    /// The token may not ask, or calls fail with this error and it is too early for another one.
+    pub(super) fn may_ask(&self, id: ActivityId, now: Instant) -> Result<(), FetchError> {
+        let table = self.table();
+        match table.permission {
+            Permission::Granted => table.failed.resting(id, now).map_or(Ok(()), |error| Err(error.clone())),
+            Permission::Denied => Err(UpstreamFailure::Forbidden.into()),
+        }
     }
 
     /// Whether a call may be made now that nobody waits for.
@@ -154,18 +154,21 @@ impl KnownStatuses {
     /// Whether the status of this activity is to be asked for, whose empty reports have given so many answers by now: it is
     /// not known, or was long ago and is still asked for.
     pub(super) fn is_due(&self, id: ActivityId, answers: u64, now: Instant) -> bool {
-        match self.get(id) {
+        let table = self.table();
+        let is_asked_for = match table.known.peek(&id) {
             Some(known) => known.is_due(now) && known.answers != answers,
             // The call may fail for this activity alone: it is made again only where somebody asks again.
-            None => self.table().failed.peek(&id).is_none_or(|failed| failed.answers != answers),
-        }
+            None => table.failed.get(id).is_none_or(|failed| failed.answers != answers),
+        };
+        is_asked_for && table.failed.resting(id, now).is_none()
     }
 
     /// When the status of this activity was last asked for; `None`: never.
     pub(super) fn last_asked(&self, id: ActivityId) -> Option<Instant> {
         let table = self.table();
         let known = table.known.peek(&id).map(|known| known.checked_at);
-        known.max(table.failed.peek(&id).map(|failed| failed.at))
+        let tried_at = |failed: &FailedCheck| failed.failure.tried_at;
+        known.max(table.failed.get(id).map(tried_at))
     }
 
     /// Takes over the result of a call for the status of an activity.
@@ -180,6 +183,7 @@ impl KnownStatuses {
         match result {
             Ok(FetchedStatus { details, .. }) => {
                 (table.failures, table.next_call) = (0, now + BETWEEN_CALLS);
+                table.failed.succeeded(id);
                 let details = Arc::new(details.clone());
                 let sent_since = match (table.known.peek(&id), details.status) {
                     (Some(before), ActivityStatus::Done) if before.details.status == ActivityStatus::Done => {
@@ -199,12 +203,13 @@ impl KnownStatuses {
             }
             Err(error) => {
                 table.next_call = now + AFTER_FAILURE.pause(table.failures);
-                match error.stage() {
-                    FailureStage::Refused => {}
-                    FailureStage::Connecting | FailureStage::Sent => {
+                match (error.stage(), error.cause.kind()) {
+                    (FailureStage::Refused, FailureKind::Rationed | FailureKind::Denied) => {}
+                    // A panic is none of these, but may have come after the call.
+                    (FailureStage::Refused, FailureKind::Failed)
+                    | (FailureStage::Connecting | FailureStage::Sent, _) => {
                         table.failures = table.failures.saturating_add(1);
-                        let failed = FailedCheck { at: now, answers };
-                        *table.failed.get_or_insert_with(id, || failed) = failed;
+                        table.failed.note(id, answers, error, now);
                     }
                 }
                 Learned::Nothing
@@ -231,10 +236,13 @@ mod tests {
         assert_eq!([fails, other].map(|id| statuses.last_asked(id)), [None; 2]);
         statuses.learn(fails, 5, Err(&failure), now);
         assert_eq!([fails, other].map(|id| statuses.last_asked(id)), [Some(now), None]);
-        assert_eq!([5, 6].map(|answers| statuses.is_due(fails, answers, now)), [false, true]);
+        assert!(!statuses.is_due(fails, 6, now), "it is too early");
         assert!(statuses.is_due(other, 0, now));
+        let later = now + Duration::from_secs(5);
+        assert_eq!([5, 6].map(|answers| statuses.is_due(fails, answers, later)), [false, true]);
         let denied: FetchError = crate::report::LocalDenial::Overloaded.into();
         statuses.learn(other, 1, Err(&denied), now);
         assert_eq!(statuses.last_asked(other), None, "no call was made");
+        assert_eq!(statuses.may_ask(other, now), Ok(()));
     }
 }

@@ -13,6 +13,7 @@ mod derived_statistics;
 mod deriving;
 mod entry;
 mod eviction;
+mod failed_checks;
 mod failures;
 mod flight;
 mod form_statistics;

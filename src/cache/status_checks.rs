@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 use super::ReportCache;
 use crate::{
     middleware::SharedService,
-    report::{Cause, FetchError, FetchedStatus, LocalDenial, ReportKey, StatusCall, UpstreamFailure},
+    report::{ActivityId, Cause, FetchError, FetchedStatus, LocalDenial, ReportKey, StatusCall},
 };
 
 /// How often the empty reports are looked through.
@@ -55,10 +55,11 @@ impl StatusChecks {
     /// Makes sure that the status of this activity is known and not too old. The call goes on if its caller leaves.
     ///
     /// # Errors
-    /// If it takes a call, and that fails or is not made.
+    /// If it takes a call, and that fails or is not made. A failure is the answer to later callers too, until the pause
+    /// after it ends: however often they ask, what that costs is bounded.
     pub async fn check(&self, call: StatusCall) -> Result<StatusOrigin, FetchError> {
-        if self.memory.has_fresh_status(call.id, Instant::now()) {
-            return Ok(StatusOrigin::Memory);
+        if let Some(checked) = self.without_call(call.id) {
+            return checked;
         }
         let place = Arc::clone(&self.waiting).try_acquire_owned();
         let place = place.map_err(|_full| LocalDenial::Overloaded)?;
@@ -67,17 +68,27 @@ impl StatusChecks {
             let _place = place;
             checks.ask(call).await
         });
-        asked.await.unwrap_or_else(|_panic| Err(Cause::Internal.into()))
+        asked.await.unwrap_or_else(|_panic| {
+            let failed = Err(Cause::Internal.into());
+            self.memory.learn_status(call.id, &failed);
+            failed.map(|_status| StatusOrigin::Call)
+        })
+    }
+
+    /// The result, if it takes no call or none may be made.
+    fn without_call(&self, id: ActivityId) -> Option<Result<StatusOrigin, FetchError>> {
+        let now = Instant::now();
+        if self.memory.has_fresh_status(id, now) {
+            return Some(Ok(StatusOrigin::Memory));
+        }
+        self.memory.may_ask_for_status(id, now).err().map(|error| Err(error.remembered()))
     }
 
     async fn ask(&self, call: StatusCall) -> Result<StatusOrigin, FetchError> {
-        // Another caller may get the same status meanwhile.
+        // Another caller may get the same status meanwhile, or the same failure.
         let _turn = self.turn.acquire().await;
-        if self.memory.has_fresh_status(call.id, Instant::now()) {
-            return Ok(StatusOrigin::Memory);
-        }
-        if !self.memory.may_ask_for_status() {
-            return Err(FetchError::from(Cause::from(UpstreamFailure::Forbidden)).remembered());
+        if let Some(checked) = self.without_call(call.id) {
+            return checked;
         }
         let result = self.calls.clone().oneshot(call).await;
         self.memory.learn_status(call.id, &result).into_iter().for_each(|key| (self.refresh)(key));

@@ -1,18 +1,16 @@
 //! Was an activity sent? What the reports that are held and the vendor's status tell, and what that means for the refresh of
 //! an empty report.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
-use super::{
-    Entry, KnownStatus, ReportCache, StatusChecking,
-    known_statuses::{KnownStatuses, Learned},
-    plan::RefreshPlan,
-};
+use super::{Entry, KnownStatus, ReportCache, StatusChecking, known_statuses::Learned, plan::RefreshPlan};
 use crate::{
     refresh::ProbeVerdict,
     report::{
-        ActivityId, ActivityStatus, ClientNumber, FetchError, FetchedStatus, LinkReport, NoClicks,
-        QuotaPressure, Reason, ReportKey, SentEvidence, StatusCall, WhyEmpty,
+        ActivityId, ActivityStatus, ClientNumber, FetchError, FetchedStatus, LinkReport, LocalDenial,
+        NoClicks, QuotaPressure, Reason, ReportKey, SentEvidence, StatusCall, UpstreamFailure, WhyEmpty,
     },
 };
 
@@ -59,9 +57,18 @@ impl ReportCache {
         self.activity_status(id).is_some_and(|known| known.is_fresh(now))
     }
 
-    /// Whether the token may ask for it, as far as it is known.
-    pub(super) fn may_ask_for_status(&self) -> bool {
-        self.statuses.as_ref().is_some_and(KnownStatuses::may_ask)
+    /// Whether a caller may have it asked for at `now`.
+    ///
+    /// # Errors
+    /// The token may not ask, calls fail and it is too early for another one, or the calls of the hour are used:
+    /// these calls count in that share, so they keep to it as refreshes do. Uncached reports are served beyond it.
+    pub(super) fn may_ask_for_status(&self, id: ActivityId, now: Instant) -> Result<(), FetchError> {
+        let statuses = self.statuses.as_ref().ok_or(UpstreamFailure::Forbidden)?;
+        statuses.may_ask(id, now)?;
+        match self.plan.as_ref().is_none_or(RefreshPlan::allows_refresh) {
+            true => Ok(()),
+            false => Err(LocalDenial::DailyQuota { retry_after: Duration::MAX }.into()),
+        }
     }
 
     /// The call to make at `now` for an empty report that is asked for, if there is one. Looks at all keys, so it does not

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::Method;
 use link_report_proxy::{
     report::ActivityId,
-    simulator::{CampaignState, LinkListing, Options, Scope, ScriptedCampaign},
+    simulator::{CampaignState, Fault, LinkListing, Options, Scope, ScriptedCampaign},
 };
 
 use crate::support::{
@@ -195,6 +195,57 @@ async fn failed_status_calls_are_bounded_and_what_was_known_is_told() {
     assert!((10..=20).contains(&calls), "{calls}");
     let told = proxy.get(&activity(DRAFT)).await.json();
     assert_eq!((&told["sent"], &told["error_key"]), (&"no".into(), &"upstream_error".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_cause_no_loop_of_status_calls_whatever_fails() {
+    for fault in [failure(500), failure(429), Fault::Hang, Fault::Html] {
+        for (activities, pause, most) in [(1, 5, 25), (50, 60, 125)] {
+            let proxy = InProcess::with(&[ON, ("QUOTA__PER_DAY", "10000")]);
+            proxy.vendor.inject(fault.clone(), Scope::ActivityCalls);
+            let mut asked = tokio::task::JoinSet::new();
+            for _ in 0..3_600 / pause {
+                for number in 0..activities {
+                    asked.spawn(proxy.get_meanwhile(&activity(&key(number).id.to_string())));
+                }
+                pass(pause).await;
+            }
+            for told in asked.join_all().await {
+                let told = told.unwrap();
+                assert_eq!((told.status, told.json()["sent"].as_str()), (200, Some("unknown")));
+                assert!(told.json()["error_key"].is_string() && told.json()["status"].is_null());
+            }
+            let calls = proxy.vendor.activity_calls();
+            assert!(calls <= most, "{fault:?}, {activities} activities: {calls}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_callers_of_one_status_that_fails_share_the_failure() {
+    let proxy = InProcess::with(&[ON]);
+    proxy.vendor.inject(failure(503), Scope::ActivityCalls);
+    let asked: Vec<_> = (0..20).map(|_| proxy.get_meanwhile(&activity(DRAFT))).collect();
+    for asked in asked {
+        assert_eq!(asked.await.unwrap().json()["error_key"], "upstream_error");
+    }
+    assert_eq!(proxy.vendor.activity_calls(), 1);
+    proxy.vendor.clear_faults();
+    pass(5).await;
+    assert_eq!(proxy.get(&activity(DRAFT)).await.json()["sent"], "no", "the pause is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_calls_keep_to_the_hour_s_share_of_refreshes() {
+    let planned = [ON, ("CACHE__REFRESH", "planned"), ("QUOTA__PER_DAY", "1000")];
+    let proxy = InProcess::with(&planned);
+    for number in 0..200 {
+        let told = proxy.get(&activity(&key(number).id.to_string())).await;
+        let denied = (number >= 150).then_some("quota_exhausted");
+        assert_eq!((told.status, told.json()["error_key"].as_str()), (200, denied), "{number}");
+    }
+    assert_eq!(proxy.vendor.activity_calls(), 150);
+    assert_eq!(proxy.get(&path(1)).await.status, 200, "an uncached report");
 }
 
 #[tokio::test(start_paused = true)]
