@@ -226,6 +226,11 @@ impl Entry {
         now.saturating_duration_since(self.times.stored_at)
     }
 
+    /// How old it was when it was stored here.
+    pub(super) fn came_at_age(&self) -> Duration {
+        self.times.stored_at.saturating_duration_since(self.times.generated_at)
+    }
+
     /// For how long the upstream has given this same answer.
     pub fn unchanged_for(&self, now: Instant) -> Duration {
         self.age(now).saturating_add(self.unchanged_before.into())

@@ -85,8 +85,12 @@ impl NextCheck {
 mod tests {
     use super::*;
 
-    const HIT: CacheHit =
-        CacheHit { answers: 70, age: Duration::from_millis(20_700), now: Duration::from_secs(1_000) };
+    const HIT: CacheHit = CacheHit {
+        answers: 70,
+        age: Duration::from_millis(20_700),
+        held: Duration::from_millis(20_700),
+        now: Duration::from_secs(1_000),
+    };
 
     #[test]
     fn a_pause_ends_with_its_response_or_after_a_second() {

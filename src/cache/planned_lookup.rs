@@ -47,7 +47,14 @@ pub struct PlannedView {
 impl PlannedEntry<'_> {
     /// A request for this entry, whose report has this age.
     pub(super) fn hit(&self, entry: &Entry, age: Duration) -> CacheHit {
-        CacheHit { answers: count(entry.hits() + 1), age, now: self.generated_at + age }
+        let hit = self.now(entry, age);
+        CacheHit { answers: count(entry.hits() + 1), ..hit }
+    }
+
+    /// The time at which the report has this age, with the responses so far.
+    fn now(&self, entry: &Entry, age: Duration) -> CacheHit {
+        let (answers, held) = (count(entry.hits()), age.saturating_sub(entry.came_at_age()));
+        CacheHit { answers, age, held, now: self.generated_at + age }
     }
 
     /// Applies the refresh rule, and decides when it has to be applied again.
@@ -196,9 +203,8 @@ impl ReportCache {
         entry: &Entry,
         now: Instant,
     ) -> Refresh {
-        let (PlannedEntry { plan, copy, generated_at, .. }, age) = (planned, entry.age(now));
-        let hit = CacheHit { answers: count(entry.hits()), age, now: generated_at + age };
-        let hit = self.with_other_answers(key, &planned, entry, hit);
+        let PlannedEntry { plan, copy, .. } = planned;
+        let hit = self.with_other_answers(key, &planned, entry, planned.now(entry, entry.age(now)));
         match plan.decide(&copy, CacheHit { answers: hit.answers.saturating_add(1), ..hit }) {
             RefreshDecision::NotWorthIt => {
                 Refresh::Planned(plan.policy().worth_a_call_in(&copy, hit, &plan.terms()))
@@ -212,10 +218,9 @@ impl ReportCache {
     /// What the rule has to decide on for the next request; `None` where no plan decides.
     pub fn planned_view(&self, key: &ReportKey, entry: &Entry, now: Instant) -> Option<PlannedView> {
         let planned = self.planned(entry)?;
-        let (PlannedEntry { plan, copy, generated_at, .. }, age) = (planned, entry.age(now));
-        let (now, terms) = (generated_at + age, plan.terms());
-        let hit = CacheHit { answers: count(entry.hits()), age, now };
-        let answers = self.with_other_answers(key, &planned, entry, hit).answers;
+        let PlannedEntry { plan, copy, .. } = planned;
+        let hit = self.with_other_answers(key, &planned, entry, planned.now(entry, entry.age(now)));
+        let (CacheHit { answers, now, .. }, terms) = (hit, plan.terms());
         let lack = copy.lack(now, terms.unexpected);
         Some(PlannedView {
             answers: copy.answers_since_current(answers),

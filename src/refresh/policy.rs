@@ -10,9 +10,9 @@ const LEAD: Duration = Duration::from_secs(1);
 /// The operator's limits to the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshPolicy {
-    /// A cached report younger than this is not refreshed.
+    /// A report that is cached for a shorter time than this is not refreshed.
     pub min_refresh_interval: Duration,
-    /// Up to this age of the cached report, a response never waits for the refresh.
+    /// Until the report is cached for this long, a response never waits for the refresh.
     pub stale_while_revalidate: Duration,
 }
 
@@ -23,6 +23,9 @@ pub struct CacheHit {
     pub answers: u32,
     /// The age of the cached report.
     pub age: Duration,
+    /// For how long it is cached. That is less than its age if it comes from a cache before the upstream: another call
+    /// would bring one as old again, so the limits of the rule count this time.
+    pub held: Duration,
     /// The time of the poll.
     pub now: Duration,
 }
@@ -56,8 +59,8 @@ impl RefreshPolicy {
     /// The rule: whether the report is worth a call on this hit.
     #[inline]
     pub fn is_worth_a_call(&self, copy: &CopyStats, hit: CacheHit, terms: &RefreshTerms) -> bool {
-        let CacheHit { answers, age, now } = hit;
-        age >= self.min_refresh_interval
+        let CacheHit { answers, age: _, held, now } = hit;
+        held >= self.min_refresh_interval
             && copy.counted_answers(answers, now) * copy.lack(now, terms.unexpected).each()
                 >= terms.price.clicks_missed()
     }
@@ -69,7 +72,7 @@ impl RefreshPolicy {
             return RefreshDecision::NotWorthIt;
         }
         let lacks = copy.lack(hit.now, terms.unexpected).of_this_answer();
-        if hit.age > self.stale_while_revalidate && lacks >= terms.price.clicks_missed() {
+        if hit.held > self.stale_while_revalidate && lacks >= terms.price.clicks_missed() {
             RefreshDecision::RefreshFirst
         } else {
             RefreshDecision::Refresh
@@ -128,7 +131,7 @@ impl RefreshPolicy {
     /// The time until the report will be worth a call if it is polled at the same rate as since it was last current.
     /// `None`: not within a day, or it was not polled since.
     pub fn worth_a_call_in(&self, copy: &CopyStats, hit: CacheHit, terms: &RefreshTerms) -> Option<Duration> {
-        let CacheHit { answers, age, now } = hit;
+        let CacheHit { answers, age: _, held, now } = hit;
         let since = copy.seconds_since_current(now);
         let polls_per_second = f64::from(copy.answers_since_current(answers)) / since.max(1.0);
         if polls_per_second <= 0.0 {
@@ -147,7 +150,7 @@ impl RefreshPolicy {
             let middle = f64::midpoint(early, late);
             if worth(middle) { late = middle } else { early = middle }
         }
-        Some(Duration::from_secs_f64(late).max(self.min_refresh_interval.saturating_sub(age)))
+        Some(Duration::from_secs_f64(late).max(self.min_refresh_interval.saturating_sub(held)))
     }
 }
 
@@ -157,7 +160,12 @@ impl CacheHit {
     /// The next hit, `wait` later, with no other in between.
     #[must_use]
     pub fn next_in(self, wait: Duration) -> Self {
-        Self { answers: self.answers.saturating_add(1), age: self.age + wait, now: self.now + wait }
+        Self {
+            answers: self.answers.saturating_add(1),
+            age: self.age + wait,
+            held: self.held + wait,
+            now: self.now + wait,
+        }
     }
 }
 
@@ -190,7 +198,8 @@ mod tests {
     }
 
     fn hit(copy: &CopyStats, answers: u32, now: u64) -> CacheHit {
-        CacheHit { answers, age: at(now) - copy.looked_at(), now: at(now) }
+        let age = at(now) - copy.looked_at();
+        CacheHit { answers, age, held: age, now: at(now) }
     }
 
     fn decide(copy: &CopyStats, answers: u32, now: u64, price: f64) -> RefreshDecision {
@@ -211,6 +220,22 @@ mod tests {
     fn nothing_is_refreshed_before_the_minimum_interval() {
         assert_eq!(decide(&copy(), 90, 1_009, 1e-6), RefreshDecision::NotWorthIt);
         assert_eq!(decide(&copy(), 90, 1_010, 1e-6), RefreshDecision::Refresh);
+    }
+
+    #[test]
+    fn the_limits_count_from_when_the_report_came_however_old_it_was_then() {
+        let (copy, price) = (copy(), terms(1e-6));
+        let held_for = |held| CacheHit { held: at(held), ..hit(&copy, 90, 100_000) };
+        assert_eq!(
+            [9, 10, 600, 601].map(|held| POLICY.decide(&copy, held_for(held), &price)),
+            [
+                RefreshDecision::NotWorthIt,
+                RefreshDecision::Refresh,
+                RefreshDecision::Refresh,
+                RefreshDecision::RefreshFirst
+            ]
+        );
+        assert_eq!(POLICY.worth_a_call_in(&copy, held_for(3), &price), Some(at(7)));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! How long an answer is good, and what comes after.
 
 use link_report_proxy::{
-    cache::{CacheOptions, Forward, ServedFrom},
+    cache::{CacheOptions, Forward, RefreshWaiting, ServedFrom},
     report::{Cause, LifetimePolicy, LocalDenial, Reason, UpstreamFailure},
 };
 use tokio::time::sleep;
 
-use super::harness::{CacheHarness, at_rest, from, negative_answer, options, report, seconds};
+use super::{
+    harness::{CacheHarness, at_rest, from, negative_answer, options, report, seconds, with_clicks},
+    planned::{plan, planned_options},
+};
 use crate::support::in_process::{key, timed};
 
 #[tokio::test(start_paused = true)]
@@ -281,4 +284,26 @@ async fn a_refusal_that_is_demanded_anew_stands_in_for_nothing_either() {
     let asking = harness.ask_anew(key(1));
     harness.call().await.fails(UpstreamFailure::Timeout);
     assert_eq!(from(&asking.await.unwrap()), "error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_the_plan_a_report_that_comes_old_is_not_refreshed_before_the_shortest_interval_either() {
+    let mut harness = CacheHarness::with(planned_options(plan(RefreshWaiting::Rarely)));
+    // Worth a call at once, then older than `stale_while_revalidate`, and than `stale_if_error`.
+    for (key, age) in [(key(1), 0), (key(2), 30), (key(3), 700), (key(4), 100_000)] {
+        let (mut calls, mut waits) = (0, 0);
+        for second in 0..600 {
+            let asking = harness.ask(key);
+            if let Some(call) = harness.made_call().await {
+                calls += 1;
+                waits += u32::from(!asking.is_finished());
+                call.answers_at_age(seconds(age), with_clicks(key, second * 10_000));
+            }
+            asking.await.unwrap().unwrap();
+            sleep(seconds(1)).await;
+        }
+        assert!((30..=60).contains(&calls), "{calls} calls in ten minutes, {age} s old");
+        let misses = if age > 3_600 { calls } else { 1 };
+        assert_eq!(waits, misses, "{age} s old");
+    }
 }
