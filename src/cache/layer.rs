@@ -116,8 +116,7 @@ where
             Lookup::Awaited { held, .. } | Lookup::Absent(Some(held))
                 if self.memory.is_known_to_be_empty(key.id, &held, now) =>
             {
-                let age = held.age(now);
-                Ok(self.memory.serve_stale(held, age))
+                Ok(self.memory.serve_stale(held, now))
             }
             Lookup::Awaited { held, patience } => {
                 let miss = Miss::new(request, Some(held), Forward::Stale);
@@ -191,8 +190,7 @@ where
                         Ok(fetched) => fetched?,
                         // The fetch goes on in its own task.
                         Err(_late) => {
-                            let age = entry.age(Instant::now());
-                            return Ok(self.memory.serve_stale(entry, age));
+                            return Ok(self.memory.serve_stale(entry, Instant::now()));
                         }
                     }
                 }

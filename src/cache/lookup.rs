@@ -35,7 +35,7 @@ impl ReportCache {
                 self.count(&held, age);
                 Lookup::Answered(Served { entry: held, from: ServedFrom::Hit, age })
             }
-            Freshness::Stale => self.look_up_stale(key, held, age, now),
+            Freshness::Stale => self.look_up_stale(key, held, now),
             Freshness::StaleIfError => self.look_up_stale_if_error(key, held, now),
             // The negative answer has expired, but the older report kept with it may still be served.
             Freshness::Expired if held.stale_if_error(now).is_some() => {
@@ -56,14 +56,14 @@ impl ReportCache {
         self.failures.resting(key, now).map_or(Lookup::Absent(None), failed)
     }
 
-    fn look_up_stale(&self, key: &ReportKey, held: Arc<Entry>, age: Duration, now: Instant) -> Lookup {
+    fn look_up_stale(&self, key: &ReportKey, held: Arc<Entry>, now: Instant) -> Lookup {
         let refresh = self.refresh(key, &held, now);
-        self.answer_stale(held, age, refresh)
+        self.answer_stale(held, refresh, now)
     }
 
     /// Serves a report whose refresh is due, and has it refreshed if `refresh` allows that now.
-    pub(super) fn answer_stale(&self, held: Arc<Entry>, age: Duration, refresh: Refresh) -> Lookup {
-        let served = self.serve_stale(Arc::clone(&held), age);
+    pub(super) fn answer_stale(&self, held: Arc<Entry>, refresh: Refresh, now: Instant) -> Lookup {
+        let served = self.serve_stale(Arc::clone(&held), now);
         match refresh {
             Refresh::Due => Lookup::Due { served, held },
             Refresh::Backoff(_)
@@ -79,7 +79,7 @@ impl ReportCache {
     /// It is served only if a refresh failed recently or is deferred.
     fn look_up_stale_if_error(&self, key: &ReportKey, held: Arc<Entry>, now: Instant) -> Lookup {
         let rationed = |retry_after| LocalDenial::DailyQuota { retry_after }.into();
-        let recent = held.refresh_failure().filter(|refresh_failure| self.is_recent(refresh_failure, now));
+        let recent = self.recent_failure(&held, now);
         let error = match (recent, self.refresh(key, &held, now)) {
             (Some(refresh_failure), Refresh::Backoff(_)) => refresh_failure.error.clone().remembered(),
             // The last refresh failed: serve the stale report at once, and retry the refresh in the background, so that
@@ -113,10 +113,11 @@ impl ReportCache {
         }
     }
 
-    /// Is the failure recent enough to be the response? An older one says nothing about the upstream now, so the caller
-    /// waits for a fetch instead.
-    fn is_recent(&self, refresh_failure: &RefreshFailure, now: Instant) -> bool {
-        now < refresh_failure.retry_at + self.lifetimes().stale_while_revalidate.max(RECENT)
+    /// The failure of the last refresh, if it is recent enough to be the response. An older one says nothing about the
+    /// upstream now, so the caller waits for a fetch instead.
+    pub(super) fn recent_failure<'a>(&self, held: &'a Entry, now: Instant) -> Option<&'a RefreshFailure> {
+        let recent = self.lifetimes().stale_while_revalidate.max(RECENT);
+        held.refresh_failure().filter(|refresh_failure| now < refresh_failure.retry_at + recent)
     }
 
     /// As [`ReportCache::refresh`], for the next request of this key: its report may wait for a change probe, or be known to
@@ -223,10 +224,11 @@ impl ReportCache {
         }
     }
 
-    /// The response with a report of this age whose refresh is due.
-    pub(super) fn serve_stale(&self, held: Arc<Entry>, age: Duration) -> Served {
+    /// The response with a report whose refresh is due.
+    pub(super) fn serve_stale(&self, held: Arc<Entry>, now: Instant) -> Served {
+        let (age, from) = (held.age(now), from_stale(self.recent_failure(&held, now)));
         self.count(&held, age);
-        Served { from: from_stale(&held), entry: held, age }
+        Served { from, entry: held, age }
     }
 
     /// Counts a response of this age from the cache.
@@ -244,9 +246,9 @@ fn from_error(error: FetchError) -> ServedFrom {
     }
 }
 
-/// How a report is served whose refresh is due.
-fn from_stale(held: &Entry) -> ServedFrom {
-    match held.refresh_failure() {
+/// How a report is served whose refresh is due; the last one has failed so.
+fn from_stale(recent_failure: Option<&RefreshFailure>) -> ServedFrom {
+    match recent_failure {
         // A refresh that was only deferred for the quota did not fail.
         Some(RefreshFailure { error, .. }) if error.cause.kind() != FailureKind::Rationed => {
             ServedFrom::StaleIfError(Box::new(error.clone().remembered()))

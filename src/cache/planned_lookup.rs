@@ -189,10 +189,11 @@ impl ReportCache {
         }
         let (held, refresh) = (Arc::clone(held), self.due(plan, held, now));
         // No client waits for a call that is likely to fail.
-        if let (Refresh::Due, None, Some(patience)) = (refresh, held.refresh_failure(), patience) {
+        let recent_failure = self.recent_failure(&held, now);
+        if let (Refresh::Due, None, Some(patience)) = (refresh, recent_failure, patience) {
             return Lookup::Awaited { held, patience };
         }
-        self.answer_stale(held, age, refresh)
+        self.answer_stale(held, refresh, now)
     }
 
     /// When an entry that the plan decides on is refreshed: what a request at this time would find.

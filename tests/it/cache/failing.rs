@@ -1,12 +1,23 @@
 //! A key whose calls fail: how often it is called for, and what is answered meanwhile.
 
-use link_report_proxy::report::{
-    Cause, Exchange, FetchError, InvalidReport, LocalDenial, Reason, Unreachable, UpstreamFailure,
-    UpstreamLimit,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use link_report_proxy::{
+    cache::RefreshWaiting,
+    report::{
+        Cause, Exchange, FetchError, InvalidReport, LocalDenial, QuotaPressure, QuotaPressureFn, Reason,
+        Unreachable, UpstreamFailure, UpstreamLimit,
+    },
 };
 use tokio::time::sleep;
 
-use super::harness::{CacheHarness, from, negative_answer, report, seconds};
+use super::{
+    harness::{CacheHarness, from, negative_answer, report, seconds, with_clicks},
+    planned::{plan, planned_options},
+};
 use crate::support::in_process::{key, timed};
 
 /// Every way in which a call that was made can end without an answer.
@@ -234,4 +245,39 @@ async fn a_forced_refresh_of_what_is_too_old_to_be_served_keeps_to_the_pauses() 
             sleep(seconds(1)).await;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_last_evening_says_nothing_of_the_upstream_this_morning() {
+    const NIGHT: u64 = 36_000;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&stopped);
+    let pressure = QuotaPressureFn::new(move |_now| match seen.load(Ordering::Relaxed) {
+        true => QuotaPressure::Stopped,
+        false => QuotaPressure::Normal,
+    });
+    let mut options = planned_options(plan(RefreshWaiting::Rarely));
+    options.lifetimes.stale_if_error = seconds(3 * NIGHT);
+    let mut harness = CacheHarness::with_calls_that_are(pressure, options);
+    harness.hold(key(1), with_clicks(key(1), 0)).await;
+    sleep(seconds(1_000)).await;
+    assert_eq!(harness.ask_and_answer(key(1), &with_clicks(key(1), 1_000)).await, "fetched");
+    sleep(seconds(700)).await;
+    let asking = harness.ask(key(1));
+    harness.call().await.fails(UpstreamFailure::Timeout);
+    assert_eq!(from(&asking.await.unwrap()), "fallback");
+    sleep(seconds(60)).await;
+    let asking = harness.ask(key(1));
+    harness.call().await.fails(UpstreamFailure::Timeout);
+    assert_eq!(from(&asking.await.unwrap()), "fallback", "a minute ago it failed, so nobody waits");
+
+    sleep(seconds(NIGHT)).await;
+    stopped.store(true, Ordering::Relaxed);
+    assert_eq!(
+        from(&harness.ask(key(1)).await.unwrap()),
+        "stale",
+        "for lack of calls, and not for that error"
+    );
+    stopped.store(false, Ordering::Relaxed);
+    assert_eq!(harness.ask_and_answer(key(1), &with_clicks(key(1), 2_000)).await, "fetched", "it waits");
 }
