@@ -49,6 +49,8 @@ pub struct PriceController {
     left: f64,
     rest_of_day: Option<f64>,
     last_tick: UtcTime,
+    /// The days before this one are closed.
+    open_day: u64,
 }
 
 // === impl PriceController ===
@@ -72,6 +74,7 @@ impl PriceController {
             left: per_day - reserved,
             rest_of_day: None,
             last_tick: now,
+            open_day: 0,
         }
     }
 
@@ -144,21 +147,22 @@ impl PriceController {
     pub fn observe(&mut self, summary: &DemandSummary, now: UtcTime) {
         let middle = now.minus(summary.length / 2);
         // The slice spans midnight and the profile's day is already closed: count it for the first hour of today.
-        let hour = if middle.day() < self.last_tick.day() { 0 } else { middle.hour() };
+        let spans_midnight = middle.day() < self.last_tick.day() && self.last_tick <= now;
+        let hour = if spans_midnight { 0 } else { middle.hour() };
         self.forecast.observe(summary, &mut self.profile, hour);
     }
 
     /// To be called each minute with the calls used of this UTC day: updates the reserve and the price.
     pub fn tick(&mut self, used: u32, now: UtcTime) {
         let passed = now.since(self.last_tick).min(SMOOTHING);
-        if now.day() > self.last_tick.day() {
+        // A clock that was ahead has closed a day too early; that is not closed again, but goes on into the next one.
+        if now.day() > self.last_tick.day() && now.day() > self.open_day {
             self.profile.close_day();
             self.unseen *= UNSEEN_KEPT_A_DAY;
+            self.open_day = now.day();
         }
-        // If the clock was set back by a day, keep the later time, so that the same day is not closed twice.
-        if now.day() >= self.last_tick.day() {
-            self.last_tick = now;
-        }
+        // Also if the clock was set back: else no time would pass until it is as late again.
+        self.last_tick = now;
         self.calls.pass(passed, self.forecast.last() / self.u);
         let rest = self.forecast.rest_of_day(&self.profile, now);
         self.rest_of_day = rest.demand;

@@ -101,6 +101,30 @@ fn a_clock_that_steps_ends_no_day_twice_and_moves_the_price_no_faster() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_over_midnight_at_the_start_stops_neither_the_price_nor_the_profile() {
+    let mut day =
+        BudgetedDay { controller: PriceController::new(LIMITS, utc(1_440 + 600)), ..BudgetedDay::new() };
+    day.run(540..660, |_| 5.0);
+    assert!(day.controller.u > 1.5 * FIRST_U, "{}", day.controller.u);
+    day.run(660..1_441, |_| 0.5);
+    let days: Vec<_> = day.controller.profile.days().collect();
+    assert_eq!((days.len(), days[0][0], days[0][23]), (1, None, Some(1_800.0)));
+}
+
+#[test]
+fn a_clock_that_was_a_day_ahead_for_some_minutes_ends_no_day_twice_and_counts_each_hour_as_itself() {
+    let mut day = BudgetedDay::new();
+    day.run(0..2_040, |_| 0.5);
+    day.run(3_480..3_485, |_| 0.5);
+    day.run(2_045..2_881, |_| 0.5);
+    assert_eq!(day.controller.profile.days().len(), 2, "it was closed while the clock was ahead");
+    assert!((0.3..3.0).contains(&(day.controller.u / FIRST_U)), "{}", day.controller.u);
+    day.run(2_881..4_321, |_| 0.5);
+    let days: Vec<_> = day.controller.profile.days().collect();
+    assert_eq!((days.len(), *days[2]), (3, [Some(1_800.0); 24]));
+}
+
+#[test]
 fn a_restart_continues_from_the_record_and_another_budget_makes_another_price() {
     let mut day = BudgetedDay::new();
     day.run(0..2_000, |_| 0.5);
