@@ -60,6 +60,11 @@ impl ReportCache {
     pub fn plan_minute(&self, quota: QuotaUse, utc: SystemTime) -> PlanMinute {
         let Some(plan) = &self.plan else { return PlanMinute { rationing: None, slice: SliceDone::NotYet } };
         let (now, utc) = (self.options.clock.at(Instant::now()), utc_time(utc));
+        let is_first = plan.control().day.is_none();
+        if is_first {
+            // The snapshot may know activities that the stored plan does not.
+            self.share_unexpected(plan, now);
+        }
         let slice = self.slice(plan, now, utc);
         let mut control = plan.control();
         let PlanControl { controller, ceiling, last_minute, day, price_level, .. } = &mut *control;
@@ -92,6 +97,15 @@ impl ReportCache {
         SliceDone::Yes
     }
 
+    /// Shares the allowance for unexpected clicks between the activities that are polled, as far as an earlier process knew:
+    /// with the whole of it each, many reports would be worth a call at once until the first slice.
+    fn share_unexpected(&self, plan: &RefreshPlan, now: Duration) {
+        let mut polled = DemandSlice::new(now, Duration::ZERO);
+        self.store.statistics().count_polled(&mut polled);
+        let control = plan.control();
+        plan.set_unexpected(polled.finish().unexpected(control.unexpected_clicks));
+    }
+
     /// The plan, to be stored. `None`: lifetimes are fixed.
     pub fn plan_record(&self, utc: SystemTime) -> Option<PlanRecord> {
         let price = self.plan.as_ref()?.control().controller.record(utc_time(utc));
@@ -103,7 +117,10 @@ impl ReportCache {
         let PlanRecord { price, campaigns } = record;
         let Some(plan) = &self.plan else { return 0 };
         plan.restore(price, utc_time(utc));
-        self.store.statistics().restore(&campaigns, self.options.clock.at(Instant::now()))
+        let now = self.options.clock.at(Instant::now());
+        let known = self.store.statistics().restore(&campaigns, now);
+        self.share_unexpected(plan, now);
+        known
     }
 
     /// The price of a call and what it is computed from; `None`: there is no plan.

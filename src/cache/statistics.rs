@@ -179,6 +179,15 @@ impl Statistics {
         self.unpaired.store(unpaired, Ordering::Relaxed);
     }
 
+    /// Counts the activities that were polled within a day, and nothing else.
+    pub(super) fn count_polled(&self, slice: &mut DemandSlice) {
+        self.activities().for_each_mut(|_id, of_activity| {
+            if let Some(campaign) = &of_activity.campaign {
+                slice.count(campaign);
+            }
+        });
+    }
+
     /// When the hits of a report came; `sliced_at` is the time of the last slice. `None` before the first hit.
     pub(super) fn answer_times(&self, key: ReportKey, sliced_at: Duration) -> Option<AnswerTimes> {
         self.activities().peek(&key.id)?.campaign()?.answer_times(form_of(key.no_clicks), sliced_at)

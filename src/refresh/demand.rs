@@ -71,6 +71,11 @@ impl DemandSlice {
                 self.add_key(campaign.history(form), f64::from(new[form.index()]));
             }
         }
+        self.count(campaign);
+    }
+
+    /// Counts a campaign that was polled within a day: these share the allowance for unexpected clicks.
+    pub(crate) fn count(&mut self, campaign: &CampaignStats) {
         if campaign.was_polled_within(UtcTime::DAY, self.now) {
             match ReportForm::BOTH.map(|form| campaign.history(form).clicks()).into_iter().max() {
                 Some(0) | None => self.unclicked += 1,

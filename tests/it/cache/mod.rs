@@ -13,6 +13,7 @@ mod quota_pressure;
 mod reconfigured;
 mod refusals;
 mod report_cache;
+mod restarted;
 mod room;
 mod staleness;
 mod statistics;
