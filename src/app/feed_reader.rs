@@ -112,7 +112,7 @@ impl FeedReader {
             ChangeKind::Failure { key, why: _ } => self.tier.flight_ended(key, None).await,
             ChangeKind::Purge { key: Some(key), fence: _ } => drop(self.memory.purge(key.id)),
             ChangeKind::Purge { key: None, fence } => {
-                self.purged = Some(fence);
+                self.purged = self.purged.max(Some(fence));
                 self.memory.purge_all();
             }
             ChangeKind::Lockout | ChangeKind::Epoch(_) => self.membership.beat_soon(),
