@@ -7,7 +7,7 @@ use moka::{policy::EvictionPolicy, sync::Cache as Moka};
 use tokio::time::Instant;
 
 use super::RefreshFailure;
-use crate::report::{FetchError, ReportKey};
+use crate::report::{FailureKind, FetchError, ReportKey};
 
 /// At most so many keys; the least recently requested are dropped first. Each takes half a KiB with moka's nodes, and up
 /// to 128 bytes more for the upstream's request id: 2 to 3 MiB, outside `cache.max_bytes`. Each took a call, and at 4
@@ -53,6 +53,15 @@ impl Failures {
     pub(super) fn take_over(&self, key: ReportKey, refresh_failure: &RefreshFailure) {
         self.any.store(true, Ordering::Relaxed);
         self.by_key.entry(key).or_insert_with(|| refresh_failure.clone());
+    }
+
+    /// The same of an entry that is removed for room or by its age: the failures that still count. A call that was only
+    /// denied is none: a miss may have one.
+    pub(super) fn keep(&self, key: ReportKey, refresh_failure: Option<&RefreshFailure>, now: Instant) {
+        let failed = |failure: &&RefreshFailure| failure.error.cause.kind() == FailureKind::Failed;
+        if let Some(failure) = refresh_failure.filter(failed).filter(|failure| failure.counts(now)) {
+            self.take_over(key, failure);
+        }
     }
 
     /// The failures that hold back calls now.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{
     Entry, PlanClock, Removed,
     eviction::{CHANCES, EvictionQueue, QueueCell},
+    failures::Failures,
     shards::{SHARDS, Shards, earlier},
     statistics::Statistics,
 };
@@ -24,6 +25,8 @@ pub(super) struct EntryIndex {
     index: Shards,
     changes: Mutex<Changes>,
     statistics: Statistics,
+    /// Keeps those of entries that are removed.
+    failures: Arc<Failures>,
     metrics: CacheMetrics,
 }
 
@@ -56,7 +59,12 @@ pub(super) enum Fits {
 
 impl EntryIndex {
     /// An empty one for entries that weigh at most `max_bytes` together.
-    pub(super) fn new(max_bytes: u64, clock: PlanClock, metrics: CacheMetrics) -> Self {
+    pub(super) fn new(
+        max_bytes: u64,
+        clock: PlanClock,
+        failures: Arc<Failures>,
+        metrics: CacheMetrics,
+    ) -> Self {
         let changes = Changes {
             queue: EvictionQueue::default(),
             max_bytes,
@@ -65,7 +73,7 @@ impl EntryIndex {
             expiry: [None; SHARDS],
         };
         let (changes, statistics) = (Mutex::new(changes), Statistics::new(clock));
-        Self { index: Shards::new(), changes, statistics, metrics }
+        Self { index: Shards::new(), changes, statistics, failures, metrics }
     }
 
     /// What is known of each activity, whether or not it has entries.
@@ -225,9 +233,17 @@ impl EntryIndex {
     }
 
     fn removed(&self, changes: &mut Changes, key: &ReportKey, entry: &Entry, why: EvictionCause) {
+        let now = Instant::now();
         changes.count += 1;
+        match why {
+            // Or a key that fails would be called for without a pause, as often as it has no room.
+            EvictionCause::Size | EvictionCause::Expired => {
+                self.failures.keep(*key, entry.refresh_failure(), now);
+            }
+            EvictionCause::Purged => {}
+        }
         self.metrics.evicted(why);
-        self.statistics.record_removal(key, entry.hits(), Removed { why, at: Instant::now() });
+        self.statistics.record_removal(key, entry.hits(), Removed { why, at: now });
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {

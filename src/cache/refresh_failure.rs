@@ -35,7 +35,7 @@ pub struct RefreshFailure {
 impl RefreshFailure {
     /// The trouble after one more attempt has ended in `error`. A failure that is long past begins no row.
     pub(super) fn after(before: Option<&Self>, error: FetchError, now: Instant) -> Self {
-        let before = before.filter(|before| now < before.retry_at + LONGEST_PAUSE);
+        let before = before.filter(|before| before.counts(now));
         let failures = before.map_or(0, |before| before.failures);
         let (failures, pause) = match error.cause.kind() {
             FailureKind::Failed => (failures.saturating_add(1), pause_after(failures)),
@@ -43,6 +43,11 @@ impl RefreshFailure {
             FailureKind::Rationed | FailureKind::Denied => (failures, pause_after(0)),
         };
         Self { error, failures, tried_at: now, retry_at: now + pause }
+    }
+
+    /// Would another failure now be one more in the same row?
+    pub(super) fn counts(&self, now: Instant) -> bool {
+        now < self.retry_at + LONGEST_PAUSE
     }
 
     /// Is the key backed off?

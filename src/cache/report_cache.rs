@@ -64,7 +64,7 @@ pub struct ReportCache {
     pub(super) live: LiveOptions,
     pub(super) flights: Arc<Flights>,
     pub(super) store: EntryIndex,
-    pub(super) failures: Failures,
+    pub(super) failures: Arc<Failures>,
     /// `None`: reports have fixed lifetimes.
     pub(super) plan: Option<RefreshPlan>,
     /// `None`: no report is derived. Locked after the flights and before the plan's `control`.
@@ -138,7 +138,8 @@ impl ReportCache {
     pub fn new(options: CacheOptions, quota_pressure: QuotaPressureFn, metrics: CacheMetrics) -> Self {
         let CacheOptions { clock, lifetimes, client_no_cache_interval, .. } = options;
         metrics.max_bytes(options.max_bytes);
-        let store = EntryIndex::new(options.max_bytes, clock, metrics.clone());
+        let failures = Arc::new(Failures::new());
+        let store = EntryIndex::new(options.max_bytes, clock, Arc::clone(&failures), metrics.clone());
         let plan = match options.refresh {
             RefreshSchedule::Fixed => None,
             RefreshSchedule::Planned(planned) => {
@@ -152,7 +153,7 @@ impl ReportCache {
             options: KeptOptions { clock, derivation: options.derivation },
             flights: Arc::default(),
             store,
-            failures: Failures::new(),
+            failures,
             plan,
             derivation,
             statuses: KnownStatuses::new(options.statuses),

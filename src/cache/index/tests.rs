@@ -3,7 +3,7 @@ use std::{thread, time::SystemTime};
 use super::{super::entry::EntryTimes, *};
 use crate::{
     report::{
-        Answer, Exchange, NegativeAnswer, NegativeStatus, NoClicks,
+        Answer, Exchange, FetchError, LocalDenial, NegativeAnswer, NegativeStatus, NoClicks, UpstreamFailure,
         testing::{key, policy, report},
     },
     telemetry::Metrics,
@@ -19,7 +19,8 @@ fn of(answer: Answer, now: Instant) -> Arc<Entry> {
 }
 
 fn index(max_bytes: u64) -> EntryIndex {
-    EntryIndex::new(max_bytes, PlanClock::starting_at(SystemTime::UNIX_EPOCH), Metrics::new().cache)
+    let (clock, failures) = (PlanClock::starting_at(SystemTime::UNIX_EPOCH), Arc::new(Failures::new()));
+    EntryIndex::new(max_bytes, clock, failures, Metrics::new().cache)
 }
 
 fn weight_of_one() -> u64 {
@@ -160,4 +161,31 @@ fn an_entry_that_is_purged_while_it_is_weighed_again_leaves_no_weight() {
             assert_eq!(index.size(), (0, 0));
         }
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_is_removed_leaves_the_failure_that_still_counts() {
+    let (now, one) = (Instant::now(), weight_of_one());
+    let failing = |error: FetchError| Arc::new(entry(now).with_failure(error, now));
+    let timeout = || failing(UpstreamFailure::Timeout.into());
+    let index = index(3 * one);
+    index.insert(key(1), timeout(), now).unwrap();
+    index.insert(key(2), failing(LocalDenial::Overloaded.into()), now).unwrap();
+    index.insert(key(3), timeout(), now).unwrap();
+    assert!(index.purge(&key(3)));
+    index.resize(one);
+    assert_eq!(index.size(), (1, one));
+    index.resize(0);
+    let left = [1, 2, 3].map(|number| index.failures.get(&key(number)));
+    assert_eq!(left[0].as_ref().map(|failure| failure.failures), Some(1));
+    assert_eq!((&left[1], &left[2]), (&None, &None), "denied here, and purged");
+    index.resize(3 * one);
+    index.insert(key(4), timeout(), now).unwrap();
+    tokio::time::advance(Duration::from_hours(30)).await;
+    let later = Instant::now();
+    // One shard is searched at each insertion.
+    for _ in 0..2 * SHARDS {
+        index.insert(key(5), entry(later), later).unwrap();
+    }
+    assert_eq!((index.size().0, index.failures.get(&key(4))), (1, None), "it is long past");
 }

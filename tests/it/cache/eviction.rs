@@ -1,6 +1,6 @@
 //! What goes when memory is full: never the answer that was just paid for.
 
-use link_report_proxy::cache::CacheOptions;
+use link_report_proxy::{cache::CacheOptions, report::UpstreamFailure};
 use tokio::time::sleep;
 
 use super::harness::{CacheHarness, from, negative_answer, noon, options, report, seconds};
@@ -101,4 +101,25 @@ async fn a_report_too_large_for_memory_is_served_and_its_key_is_backed_off() {
     assert_eq!(harness.metric("cache_bytes"), 0.0);
     harness.hold(key(1), report(key(1), 2, 2)).await;
     assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "hit", "it has shrunk");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_fails_and_loses_its_room_is_called_for_no_sooner() {
+    let mut harness = full();
+    harness.hold(key(LARGE), report(key(LARGE), 2, 1)).await;
+    sleep(seconds(300)).await;
+    for (answered, pause) in [("stale", 5), ("fallback", 9)] {
+        assert_eq!(from(&harness.ask(key(LARGE)).await.unwrap()), answered);
+        harness.call().await.fails(UpstreamFailure::Timeout);
+        sleep(seconds(pause)).await;
+    }
+    for number in 0..60 {
+        let large = report(key(number), LINKS_OF_64_KIB, 1);
+        assert_eq!(harness.ask_and_answer(key(number), &large).await, "fetched");
+    }
+    assert!(harness.memory().peek(&key(LARGE)).is_none());
+    assert_eq!(from(&harness.ask(key(LARGE)).await.unwrap()), "error", "the second pause has not ended");
+    assert!(harness.has_no_call());
+    sleep(seconds(1)).await;
+    assert_eq!(harness.ask_and_answer(key(LARGE), &report(key(LARGE), 2, 1)).await, "fetched");
 }
