@@ -149,10 +149,13 @@ impl ReportCache {
         held.why_empty().is_some() && self.activity_status(id).is_some_and(is_draft)
     }
 
-    /// Whether calls are so many that a report which has probably changed is refreshed, and none for it has just failed.
+    /// Whether calls are so many that a report which has probably changed is refreshed, none for it has just failed, and it
+    /// has not just come: another replica that knows the same status may have had it fetched.
     pub(super) fn may_refresh(&self, held: &Entry) -> bool {
-        let rests = held.refresh_failure().is_some_and(|failure| failure.is_resting(Instant::now()));
-        !rests && self.has_room_for_refreshes(Instant::now())
+        let now = Instant::now();
+        let rests = held.refresh_failure().is_some_and(|failure| failure.is_resting(now));
+        let is_new = |plan: &RefreshPlan| held.stored_for(now) < plan.policy().min_refresh_interval;
+        !rests && !self.plan.as_ref().is_some_and(is_new) && self.has_room_for_refreshes(now)
     }
 
     fn has_room_for_refreshes(&self, now: Instant) -> bool {

@@ -316,3 +316,19 @@ async fn a_report_is_refreshed_while_its_mail_is_being_sent_and_in_the_minutes_a
         assert!(late < Duration::from_mins(5), "{state:?}: {late:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_status_causes_no_refresh_of_a_report_that_has_just_come() {
+    let proxy = InProcess::with(&[ON, ("CACHE__REFRESH", "planned"), ("QUOTA__PER_DAY", "10000")]);
+    let id = SILENT.parse().unwrap();
+    proxy.vendor.set_status(id, CampaignState::Executing);
+    proxy.get(&report(SILENT)).await;
+    let mut calls = Vec::new();
+    for wait in [3, 60] {
+        pass(wait).await;
+        assert_eq!(proxy.get(&activity(SILENT)).await.json()["status"], "EXECUTING");
+        pass(1).await;
+        calls.push(proxy.vendor.calls_for(id));
+    }
+    assert_eq!(calls, [1, 2], "a minute later it is refreshed");
+}
