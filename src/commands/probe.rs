@@ -18,7 +18,7 @@ use http::{
     header::{AUTHORIZATION, DATE},
 };
 use http_body_util::Empty;
-use hyper::body::Incoming;
+use hyper::body::Body;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 use tower::Service as _;
@@ -234,7 +234,7 @@ async fn send(
     method: Method,
     path: &str,
     token: Option<&SecretString>,
-) -> Result<Response<Incoming>, String> {
+) -> Result<Response<impl Body<Data = Bytes, Error = hyper::Error> + Unpin>, String> {
     let base_url = &settings.upstream.base_url;
     let connector = serve::connector(settings, base_url.uri()).map_err(|failure| failure.to_string())?;
     let mut request = Request::new(Empty::<Bytes>::new());

@@ -11,16 +11,15 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
-use hyper::body::Incoming;
 use hyper_util::client::legacy::{
     Error,
     connect::{Connect, capture_connection},
 };
 use tower::Service;
 
-use super::{connect, connections::Connections};
+use super::{connect, connections::Connections, tracked_body::TrackedBody};
 use crate::report::{Cause, FailureStage, Unreachable, UpstreamFailure};
 
 /// An HTTP client over pooled connections, which the connector `C` makes. It follows no redirects and keeps no cookies.
@@ -68,9 +67,9 @@ impl<C> Service<Request<Empty<Bytes>>> for HttpClient<C>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    type Response = Response<Incoming>;
+    type Response = Response<TrackedBody<C>>;
     type Error = Cause;
-    type Future = BoxFuture<'static, Result<Response<Incoming>, Cause>>;
+    type Future = BoxFuture<'static, Result<Response<TrackedBody<C>>, Cause>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         Poll::Ready(Ok(()))
@@ -95,21 +94,27 @@ where
                     response.await
                 }
             };
-            let result = result.map_err(|error| UpstreamFailure::Unreachable(unreachable(&error)).into());
-            if !speaks_against_its_connection(&result) {
-                in_use.works();
+            match result {
+                // Gateways say 5xx where the server behind them is gone: another connection may lead to one that works.
+                Ok(response) if response.status().is_server_error() => Ok(response.map(TrackedBody::settled)),
+                Ok(response) if response.status() == StatusCode::OK => {
+                    Ok(response.map(|body| TrackedBody::tracked(body, in_use)))
+                }
+                // The others need no body.
+                Ok(response) => {
+                    in_use.works();
+                    Ok(response.map(TrackedBody::settled))
+                }
+                Err(error) => {
+                    let cause = Cause::from(UpstreamFailure::Unreachable(unreachable(&error)));
+                    if cause.stage() != FailureStage::Sent {
+                        in_use.works();
+                    }
+                    Err(cause)
+                }
             }
-            result
         }
         .boxed()
-    }
-}
-
-/// Gateways say 5xx where the server behind them is gone: another connection may lead to one that works.
-fn speaks_against_its_connection<B>(result: &Result<Response<B>, Cause>) -> bool {
-    match result {
-        Ok(response) => response.status().is_server_error(),
-        Err(cause) => cause.stage() == FailureStage::Sent,
     }
 }
 

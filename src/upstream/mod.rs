@@ -22,6 +22,7 @@ mod retry_after;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod tracked_body;
 
 pub(crate) use client::{HttpClient, OnSend};
 pub(crate) use connect::ConnectSetupError;

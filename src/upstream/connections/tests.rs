@@ -8,9 +8,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::{
+    future::{BoxFuture, FutureExt as _},
+    stream,
+};
 use http::{Request, Response, Uri, Version};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -31,6 +34,9 @@ use crate::{report::Cause, upstream::HttpClient};
 
 /// The status of each response, by the number of its connection.
 type Answering = Arc<dyn Fn(u32) -> BoxFuture<'static, u16> + Send + Sync>;
+
+/// In place of a status: a 200 whose body does not come.
+const ENDLESS: u16 = 0;
 
 /// An upstream's end of connections in memory.
 #[derive(Clone)]
@@ -67,7 +73,14 @@ impl Edge {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let serve = service_fn(move |_request: Request<Incoming>| {
             let status = answering(number);
-            async { Response::builder().status(status.await).body(Full::new(Bytes::from_static(b"{}"))) }
+            async {
+                match status.await {
+                    ENDLESS => Ok(Response::new(StreamBody::new(stream::pending()).boxed())),
+                    status => {
+                        Response::builder().status(status).body(Full::new(Bytes::from_static(b"{}")).boxed())
+                    }
+                }
+            }
         });
         tokio::spawn(async move {
             let io = TokioIo::new(theirs);
@@ -145,6 +158,19 @@ async fn the_call_after_one_that_was_given_up_has_a_new_connection() {
             );
         let client = edge.client();
         // With a pong to each ping the first connection looks alive.
+        assert!(timeout(10 * SECOND, ask(&client)).await.is_err());
+        for _ in 0..3 {
+            assert_eq!(timeout(SECOND, ask(&client)).await, Ok(Ok(200)), "{version:?}");
+        }
+        assert_eq!(edge.made(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_call_after_one_whose_body_did_not_come_has_a_new_connection() {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let edge = Edge::new(version, |connection| ready(if connection == 0 { ENDLESS } else { 200 }));
+        let client = edge.client();
         assert!(timeout(10 * SECOND, ask(&client)).await.is_err());
         for _ in 0..3 {
             assert_eq!(timeout(SECOND, ask(&client)).await, Ok(Ok(200)), "{version:?}");
