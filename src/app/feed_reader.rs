@@ -28,6 +28,8 @@ pub(super) struct FeedReader {
     at: ChangeId,
     /// The last purge of all that was heeded. `None`: the one that the store tells of next was.
     purged: Option<Fence>,
+    /// The last purge of a key that was heeded: those before it were too.
+    heeded: Fence,
 }
 
 // === impl FeedReader ===
@@ -39,7 +41,7 @@ impl FeedReader {
         tokens: TokenManager,
     ) -> Self {
         let (at, purged) = (ChangeId::default(), Some(Fence::default()));
-        Self { membership, memory, tier, tokens, position, at, purged }
+        Self { membership, memory, tier, tokens, position, at, purged, heeded: Fence::default() }
     }
 
     /// Reads it for ever, from the position that a snapshot has. Without one it reads all that the feed has: what was fetched
@@ -110,10 +112,19 @@ impl FeedReader {
         match change {
             ChangeKind::Report { key, fence } => self.tier.flight_ended(key, Some(fence)).await,
             ChangeKind::Failure { key, why: _ } => self.tier.flight_ended(key, None).await,
-            ChangeKind::Purge { key: Some(key), fence: _ } => drop(self.memory.purge(key.id)),
+            // A feed that is read from its begin has old ones too: what was fetched since is not theirs.
+            ChangeKind::Purge { key: Some(key), fence } => {
+                let is_older = self.tier.copy(&key).is_none_or(|copy| copy.fence <= fence);
+                if fence > self.heeded && is_older {
+                    self.memory.purge(key.id);
+                }
+                self.heeded = self.heeded.max(fence);
+            }
             ChangeKind::Purge { key: None, fence } => {
-                self.purged = self.purged.max(Some(fence));
-                self.memory.purge_all();
+                if self.purged < Some(fence) {
+                    self.purged = Some(fence);
+                    self.memory.purge_all();
+                }
             }
             ChangeKind::Lockout | ChangeKind::Epoch(_) => self.membership.beat_soon(),
             ChangeKind::Token { version } => {

@@ -72,7 +72,7 @@ pub struct FeedPage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedRestart {
     /// The store has lost the feed, or goes on from an older copy: read on from here, so that nothing is left out of what
-    /// it has now. Whoever has made a purge that was lost tells of it again.
+    /// it has now. Who made a purge within a minute before the loss tells of it again.
     Anew(ChangeId),
     /// Changes have left the feed, or cannot be read: read on from here, and take every report as possibly purged.
     Missed(ChangeId),

@@ -12,6 +12,9 @@ use super::{
 /// So many attempts to begin an epoch are remembered: those of some minutes.
 const MOST_ATTEMPTS: usize = 64;
 
+/// After a return, a loss can be noticed for this time: with the next heartbeat, and by who waits for those that know more.
+const UNNOTICED: Duration = Duration::from_mins(1);
+
 /// What this replica knows.
 #[derive(Debug, Clone)]
 pub struct Knowledge {
@@ -27,6 +30,8 @@ pub struct Knowledge {
     /// The last contact before the epochs that began since this was taken. `None`: none has begun.
     pub(super) lost_since: Option<Instant>,
     pub(super) outage: Option<StoreOutage>,
+    /// The last contact before the last outage.
+    before_outage: Option<Instant>,
     /// When the last outage ended.
     pub(super) returned: Option<Instant>,
     /// The epochs that this replica has tried to begin since it learned one. Where the reply was lost, it may have.
@@ -68,6 +73,7 @@ impl Knowledge {
             contact: None,
             lost_since: None,
             outage: None,
+            before_outage: None,
             returned: None,
             attempted: Vec::new(),
             feed_read_at: Instant::now(),
@@ -128,7 +134,7 @@ impl Knowledge {
                 // The server that the lost epoch was on says nothing of this one.
                 self.identity = None;
                 self.attempted.clear();
-                self.lost_since = self.lost_since.or(self.contact);
+                self.lost_since = self.lost_since.or_else(|| self.contact_before_loss());
                 state.sequence
             }
         };
@@ -154,8 +160,51 @@ impl Knowledge {
         }
     }
 
+    /// The last contact with a store that has all that was written. One that is back can have replied before anybody
+    /// noticed what it lacks.
+    fn contact_before_loss(&self) -> Option<Instant> {
+        match self.returned {
+            Some(returned) if returned.elapsed() < UNNOTICED => self.before_outage,
+            Some(_) | None => self.contact,
+        }
+    }
+
     pub(super) fn failed(&mut self, error: SharedStoreError) {
+        if self.outage.is_none() {
+            self.before_outage = self.contact;
+        }
         let since = self.outage.as_ref().map_or_else(Instant::now, |outage| outage.since);
         self.outage = Some(StoreOutage { since, error });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::{MemorySharedStore, SharedStore as _, tests::every_operation::recovery};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_store_has_lost_was_written_before_the_contact_before_its_outage() {
+        let minutes = |minutes| tokio::time::advance(Duration::from_mins(minutes));
+        let store = MemorySharedStore::new(Duration::from_secs(1_700_000_000));
+        let state = store.recover(recovery()).await.unwrap();
+        let begun = |epoch| FleetState { epoch: Epoch(epoch), ..state.clone() };
+        let mut known = Knowledge::none();
+        known.learn(begun(1), Instant::now(), None);
+        assert_eq!(known.lost_since, None, "its first contact");
+        let contact = Instant::now();
+        for _ in 0..2 {
+            minutes(10).await;
+            known.failed(SharedStoreError::Recovering);
+        }
+        known.succeeded();
+        tokio::time::advance(Duration::from_secs(15)).await;
+        known.succeeded();
+        known.learn(begun(2), Instant::now(), None);
+        assert_eq!(known.lost_since.take(), Some(contact));
+        let contact = Instant::now();
+        minutes(2).await;
+        known.learn(begun(3), Instant::now(), None);
+        assert_eq!(known.lost_since, Some(contact), "without an outage");
     }
 }

@@ -77,9 +77,7 @@ impl PurgeQueue {
     pub async fn run(&self, membership: &Membership) {
         let mut epochs = membership.epochs();
         loop {
-            if let Some(contact) = membership.take_lost_since() {
-                self.waiting().repeat(contact);
-            }
+            self.repeat_lost(membership);
             let next = self.waiting().next();
             let Some(scope) = next else {
                 tokio::select! {
@@ -96,10 +94,18 @@ impl PurgeQueue {
                         PurgeScope::All => membership.learn_purged(fence),
                         PurgeScope::Key(_) => {}
                     }
+                    // Before it forgets those of long ago: the operation itself may have met a new epoch.
+                    self.repeat_lost(membership);
                     self.waiting().told(scope, Instant::now());
                 }
                 Err(_away) => sleep(RETRY).await,
             }
+        }
+    }
+
+    fn repeat_lost(&self, membership: &Membership) {
+        if let Some(contact) = membership.take_lost_since() {
+            self.waiting().repeat(contact);
         }
     }
 

@@ -93,19 +93,48 @@ async fn a_purge_that_an_emptied_store_was_told_first_reaches_who_returns_later(
 
 #[tokio::test(start_paused = true)]
 async fn a_purge_that_a_store_lost_before_a_long_outage_is_told_again() {
-    let fleet = Fleet::of(2, &[]);
-    Fleet::has_met().await;
-    age(&fleet, 1, 1).await;
-    fleet.links[1].set(LinkFault::Cut);
-    let copy = fleet.store.copy();
-    purge(&fleet, &of(1)).await;
-    sleep(Duration::from_secs(1)).await;
-    fleet.links[0].set(LinkFault::Cut);
-    sleep(Duration::from_mins(10)).await;
-    fleet.store.fail_over(copy);
-    fleet.links.iter().for_each(|link| link.set(LinkFault::None));
-    sleep(RETURNED).await;
-    assert_eq!(age(&fleet, 1, 1).await, 0);
+    for meanwhile in [None, Some(of(2))] {
+        let fleet = Fleet::of(2, &[]);
+        Fleet::has_met().await;
+        age(&fleet, 1, 1).await;
+        fleet.links[1].set(LinkFault::Cut);
+        let copy = fleet.store.copy();
+        purge(&fleet, &of(1)).await;
+        sleep(Duration::from_secs(1)).await;
+        fleet.links[0].set(LinkFault::Cut);
+        if let Some(another) = &meanwhile {
+            purge(&fleet, another).await;
+        }
+        sleep(Duration::from_mins(10)).await;
+        fleet.store.fail_over(copy);
+        fleet.links.iter().for_each(|link| link.set(LinkFault::None));
+        sleep(RETURNED).await;
+        assert_eq!(age(&fleet, 1, 1).await, 0, "{meanwhile:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_purge_in_a_copy_of_the_store_drops_nothing_that_was_fetched_since() {
+    for target in [of(1), "/cache".to_owned()] {
+        let fleet = Fleet::of(2, &[]);
+        Fleet::has_met().await;
+        age(&fleet, 0, 1).await;
+        purge(&fleet, &target).await;
+        // It is not told again.
+        sleep(Duration::from_mins(2)).await;
+        for replica in [0, 1] {
+            age(&fleet, replica, 1).await;
+        }
+        let copy = fleet.store.copy();
+        age(&fleet, 0, 2).await;
+        sleep(Duration::from_secs(5)).await;
+        let held = fleet.replicas[1].admin("/cache").await.json()["items"][0]["hits"].clone();
+        fleet.store.fail_over(copy);
+        sleep(RETURNED).await;
+        assert_eq!((age(&fleet, 1, 1).await, fleet.vendor.calls()), (25, 3), "{target}");
+        let hits = fleet.replicas[1].admin("/cache").await.json()["items"][0]["hits"].clone();
+        assert_eq!(hits.as_u64().unwrap(), held.as_u64().unwrap() + 1, "{target}: it is the same entry");
+    }
 }
 
 #[tokio::test(start_paused = true)]
