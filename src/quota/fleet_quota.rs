@@ -273,8 +273,9 @@ impl FleetQuota {
         self.view().lockout.learn(ends_in, epoch, Instant::now())
     }
 
-    /// A heartbeat of this epoch tells what the fleet has counted.
-    pub(super) fn meets(&self, epoch: Epoch) -> OthersCalls {
+    /// A heartbeat of this epoch tells what the fleet has counted on this day.
+    pub(super) fn meets(&self, epoch: Epoch, day: u64) -> OthersCalls {
+        self.unused.forget_after(day);
         let before = self.view().met.replace((epoch, Instant::now()));
         since_heartbeat(before, Some(epoch))
     }

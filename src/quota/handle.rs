@@ -162,7 +162,7 @@ impl Quota {
         let SpentDay { day, spent } = fleet.today;
         let (lockout, others) =
             self.shared.fleet.get().map_or((OwnLockout::Unchanged, OthersCalls::Earlier), |own| {
-                (own.learn_lockout(fleet.locked_out_for, fleet.epoch), own.meets(fleet.epoch))
+                (own.learn_lockout(fleet.locked_out_for, fleet.epoch), own.meets(fleet.epoch, day))
             });
         let reopening = self.shared.day.with(|quota_day, now| {
             quota_day.learn(day, spent, others, now);

@@ -1,5 +1,5 @@
-//! Unused calls: counted by the fleet, and never made. The next calls of this replica take their place in the count, which
-//! itself only grows: replicas tell it each other, and the highest is taken.
+//! Unused calls: counted by the fleet, and never made. The count is never lowered, since replicas tell it each other and the
+//! highest is taken; so the next calls of this replica take their place in it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -45,6 +45,14 @@ impl UnusedCalls {
             *held = Held { day, calls: 0 };
         }
         held.calls = held.calls.saturating_add(1);
+    }
+
+    /// The store counts this day: calls that were counted on a later one, by a clock that is ahead, are counted on this one.
+    pub(super) fn forget_after(&self, day: u64) {
+        let mut held = self.held();
+        if held.day > day {
+            *held = Held::default();
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -122,5 +130,9 @@ mod tests {
         assert_eq!(adds(&unused, 6), One);
         unused.add(6);
         assert_eq!((adds(&unused, 5), adds(&unused, 6)), (One, Counted));
+        unused.forget_after(6);
+        assert_eq!(adds(&unused, 6), Counted);
+        unused.forget_after(5);
+        assert_eq!(adds(&unused, 6), One);
     }
 }
