@@ -51,7 +51,7 @@ pub struct Entry {
     unchanged_before: Nanoseconds,
     /// Its lifetime follows from these three and the kind of answer ([`Observed`]).
     repeats: u32,
-    stored_age: Nanoseconds,
+    upstream_age: Nanoseconds,
     jitter: Jitter,
     /// Of a negative answer: the report before it.
     behind: Option<Box<ReportBehind>>,
@@ -125,7 +125,7 @@ impl Entry {
                 .map_or(Duration::ZERO, |same| same.unchanged_for(generated_at))
                 .into(),
             repeats,
-            stored_age: age.into(),
+            upstream_age: age.into(),
             jitter,
             behind: before
                 .filter(|_| reason == LifetimeReason::Refused)
@@ -200,7 +200,7 @@ impl Entry {
             source: self.source,
             unchanged_before: self.unchanged_before,
             repeats: self.repeats,
-            stored_age: self.stored_age,
+            upstream_age: self.upstream_age,
             jitter: self.jitter,
             behind: self.behind.clone(),
             refresh_failure: self.refresh_failure.clone(),
@@ -231,6 +231,11 @@ impl Entry {
         self.times.stored_at.saturating_duration_since(self.times.generated_at)
     }
 
+    /// How old it was when the upstream sent it. One of the shared store is taken for one that was new then.
+    pub(super) fn upstream_age(&self) -> Duration {
+        self.upstream_age.into()
+    }
+
     /// For how long the upstream has given this same answer.
     pub fn unchanged_for(&self, now: Instant) -> Duration {
         self.age(now).saturating_add(self.unchanged_before.into())
@@ -250,7 +255,7 @@ impl Entry {
     /// What its lifetime follows from.
     fn observed(&self) -> Observed {
         let reason = LifetimeReason::of(&self.answer);
-        Observed { reason, repeats: self.repeats, age: self.stored_age.into(), jitter: self.jitter }
+        Observed { reason, repeats: self.repeats, age: self.upstream_age.into(), jitter: self.jitter }
     }
 
     /// The report or the negative answer.

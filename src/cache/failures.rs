@@ -7,7 +7,7 @@ use moka::{policy::EvictionPolicy, sync::Cache as Moka};
 use tokio::time::Instant;
 
 use super::RefreshFailure;
-use crate::report::{FailureKind, FetchError, ReportKey};
+use crate::report::{FetchError, ReportKey};
 
 /// At most so many keys; the least recently requested are dropped first. Each takes half a KiB with moka's nodes, and up
 /// to 128 bytes more for the upstream's request id: 2 to 3 MiB, outside `cache.max_bytes`. Each took a call, and at 4
@@ -49,18 +49,17 @@ impl Failures {
         });
     }
 
-    /// Takes over the failure of an entry that is being removed, unless a newer one is here already.
+    /// Takes over a failure, unless a newer one is here already.
     pub(super) fn take_over(&self, key: ReportKey, refresh_failure: &RefreshFailure) {
         self.any.store(true, Ordering::Relaxed);
         self.by_key.entry(key).or_insert_with(|| refresh_failure.clone());
     }
 
-    /// The same of an entry that is removed for room or by its age: the failures that still count. A call that was only
-    /// denied is none: a miss may have one.
+    /// The same of an entry that is removed for room or by its age: its row of failures, if that still counts.
     pub(super) fn keep(&self, key: ReportKey, refresh_failure: Option<&RefreshFailure>, now: Instant) {
-        let failed = |failure: &&RefreshFailure| failure.error.cause.kind() == FailureKind::Failed;
-        if let Some(failure) = refresh_failure.filter(failed).filter(|failure| failure.counts(now)) {
-            self.take_over(key, failure);
+        let in_a_row = |failure: &&RefreshFailure| failure.failures > 0 && failure.counts(now);
+        if let Some(failure) = refresh_failure.filter(in_a_row) {
+            self.take_over(key, &failure.of_calls());
         }
     }
 

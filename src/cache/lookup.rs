@@ -42,9 +42,6 @@ impl ReportCache {
                 self.look_up_stale_if_error(key, held, now)
             }
             Freshness::Expired => {
-                if let Some(refresh_failure) = held.refresh_failure() {
-                    self.failures.take_over(*key, refresh_failure);
-                }
                 self.store.expire(key, &held);
                 self.look_up_absent(key, now)
             }

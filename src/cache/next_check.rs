@@ -88,6 +88,7 @@ mod tests {
     const HIT: CacheHit = CacheHit {
         answers: 70,
         age: Duration::from_millis(20_700),
+        upstream_age: Duration::ZERO,
         held: Duration::from_millis(20_700),
         now: Duration::from_secs(1_000),
     };

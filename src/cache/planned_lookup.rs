@@ -54,7 +54,8 @@ impl PlannedEntry<'_> {
     /// The time at which the report has this age, with the responses so far.
     fn now(&self, entry: &Entry, age: Duration) -> CacheHit {
         let (answers, held) = (count(entry.hits()), age.saturating_sub(entry.came_at_age()));
-        CacheHit { answers, age, held, now: self.generated_at + age }
+        let upstream_age = entry.upstream_age();
+        CacheHit { answers, age, upstream_age, held, now: self.generated_at + age }
     }
 
     /// Applies the refresh rule, and decides when it has to be applied again.

@@ -50,6 +50,15 @@ impl RefreshFailure {
         now < self.retry_at + LONGEST_PAUSE
     }
 
+    /// The row without the pause after a call that was only denied here: a miss may have one.
+    pub(super) fn of_calls(&self) -> Self {
+        let retry_at = match self.error.cause.kind() {
+            FailureKind::Failed => self.retry_at,
+            FailureKind::Rationed | FailureKind::Denied => self.tried_at,
+        };
+        Self { retry_at, ..self.clone() }
+    }
+
     /// Is the key backed off?
     pub(super) fn is_resting(&self, now: Instant) -> bool {
         now < self.retry_at

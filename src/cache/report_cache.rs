@@ -257,8 +257,10 @@ impl ReportCache {
         let purged = self.flights.purge(
             |key| key.id == id,
             || {
+                let purged = self.forget(keys);
+                // Last: an entry that is removed for room meanwhile leaves its failure.
                 keys.iter().for_each(|key| self.failures.forget(key));
-                self.forget(keys)
+                purged
             },
         );
         self.purges.send_modify(|purges| *purges += 1);
@@ -270,8 +272,9 @@ impl ReportCache {
         let purged = self.flights.purge(
             |_| true,
             || {
+                let purged = self.forget(self.store.keys());
                 self.failures.forget_all();
-                self.forget(self.store.keys())
+                purged
             },
         );
         self.purges.send_modify(|purges| *purges += 1);

@@ -181,7 +181,8 @@ impl Strategy for Planned {
         let replica = self.options.exchange.map_or(0, |exchange| usize::from(viewer % exchange.replicas));
         let polls = &mut self.polls[replica][key.campaign as usize][key.form.index()];
         polls.record(polls.last().wrapping_add(1), now);
-        let (policy, hit) = (&self.options.policy, CacheHit { answers, age, held: age, now });
+        let (policy, hit) =
+            (&self.options.policy, CacheHit { answers, age, upstream_age: Duration::ZERO, held: age, now });
         let decision = match (self.options.timing, pending) {
             (RefreshTiming::Behind, _) | (RefreshTiming::AheadOfPolls, PendingRefresh::PutOff) => {
                 policy.decide(copy, hit, &self.terms)
@@ -207,7 +208,13 @@ impl Strategy for Planned {
         let (campaign, form) = (key.campaign as usize, key.form.index());
         let Some(copy) = &self.copies[campaign][form] else { return false };
         // The refresh is for the next response, so count it already.
-        let hit = CacheHit { answers: self.answers[campaign][form] + 1, age, held: age, now };
+        let hit = CacheHit {
+            answers: self.answers[campaign][form] + 1,
+            age,
+            upstream_age: Duration::ZERO,
+            held: age,
+            now,
+        };
         self.options.policy.decide(copy, hit, &self.terms) != RefreshDecision::NotWorthIt
     }
 

@@ -12,7 +12,8 @@ const LEAD: Duration = Duration::from_secs(1);
 pub struct RefreshPolicy {
     /// A report that is cached for a shorter time than this is not refreshed.
     pub min_refresh_interval: Duration,
-    /// Until the report is cached for this long, a response never waits for the refresh.
+    /// Up to this age of the cached report, beside the age that the upstream sent it with, a response never waits for the
+    /// refresh.
     pub stale_while_revalidate: Duration,
 }
 
@@ -23,8 +24,9 @@ pub struct CacheHit {
     pub answers: u32,
     /// The age of the cached report.
     pub age: Duration,
-    /// For how long it is cached. That is less than its age if it comes from a cache before the upstream: another call
-    /// would bring one as old again, so the limits of the rule count this time.
+    /// How old it was when the upstream sent it: then it comes from a cache, and another call would bring one as old.
+    pub upstream_age: Duration,
+    /// For how long it is cached here.
     pub held: Duration,
     /// The time of the poll.
     pub now: Duration,
@@ -59,7 +61,7 @@ impl RefreshPolicy {
     /// The rule: whether the report is worth a call on this hit.
     #[inline]
     pub fn is_worth_a_call(&self, copy: &CopyStats, hit: CacheHit, terms: &RefreshTerms) -> bool {
-        let CacheHit { answers, age: _, held, now } = hit;
+        let CacheHit { answers, held, now, .. } = hit;
         held >= self.min_refresh_interval
             && copy.counted_answers(answers, now) * copy.lack(now, terms.unexpected).each()
                 >= terms.price.clicks_missed()
@@ -72,7 +74,8 @@ impl RefreshPolicy {
             return RefreshDecision::NotWorthIt;
         }
         let lacks = copy.lack(hit.now, terms.unexpected).of_this_answer();
-        if hit.held > self.stale_while_revalidate && lacks >= terms.price.clicks_missed() {
+        let avoidable = hit.age.saturating_sub(hit.upstream_age);
+        if avoidable > self.stale_while_revalidate && lacks >= terms.price.clicks_missed() {
             RefreshDecision::RefreshFirst
         } else {
             RefreshDecision::Refresh
@@ -131,7 +134,7 @@ impl RefreshPolicy {
     /// The time until the report will be worth a call if it is polled at the same rate as since it was last current.
     /// `None`: not within a day, or it was not polled since.
     pub fn worth_a_call_in(&self, copy: &CopyStats, hit: CacheHit, terms: &RefreshTerms) -> Option<Duration> {
-        let CacheHit { answers, age: _, held, now } = hit;
+        let CacheHit { answers, held, now, .. } = hit;
         let since = copy.seconds_since_current(now);
         let polls_per_second = f64::from(copy.answers_since_current(answers)) / since.max(1.0);
         if polls_per_second <= 0.0 {
@@ -165,6 +168,7 @@ impl CacheHit {
             age: self.age + wait,
             held: self.held + wait,
             now: self.now + wait,
+            ..self
         }
     }
 }
@@ -199,7 +203,7 @@ mod tests {
 
     fn hit(copy: &CopyStats, answers: u32, now: u64) -> CacheHit {
         let age = at(now) - copy.looked_at();
-        CacheHit { answers, age, held: age, now: at(now) }
+        CacheHit { answers, age, upstream_age: Duration::ZERO, held: age, now: at(now) }
     }
 
     fn decide(copy: &CopyStats, answers: u32, now: u64, price: f64) -> RefreshDecision {
@@ -223,11 +227,17 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_count_from_when_the_report_came_however_old_it_was_then() {
+    fn no_call_is_made_too_soon_for_another_report_as_old_and_none_is_waited_for() {
         let (copy, price) = (copy(), terms(1e-6));
-        let held_for = |held| CacheHit { held: at(held), ..hit(&copy, 90, 100_000) };
+        let old = |upstream_age, held| CacheHit {
+            upstream_age: at(upstream_age),
+            held: at(held),
+            ..hit(&copy, 90, 101_000)
+        };
+        assert_eq!(old(0, 0).age, at(100_000));
         assert_eq!(
-            [9, 10, 600, 601].map(|held| POLICY.decide(&copy, held_for(held), &price)),
+            [(100_000, 9), (99_990, 10), (99_400, 600), (99_399, 601)]
+                .map(|(upstream_age, held)| POLICY.decide(&copy, old(upstream_age, held), &price)),
             [
                 RefreshDecision::NotWorthIt,
                 RefreshDecision::Refresh,
@@ -235,7 +245,9 @@ mod tests {
                 RefreshDecision::RefreshFirst
             ]
         );
-        assert_eq!(POLICY.worth_a_call_in(&copy, held_for(3), &price), Some(at(7)));
+        assert_eq!(POLICY.worth_a_call_in(&copy, old(100_000, 3), &price), Some(at(7)));
+        // Another replica has stored it long ago: a call brings a new one.
+        assert_eq!(POLICY.decide(&copy, old(0, 10), &price), RefreshDecision::RefreshFirst);
     }
 
     #[test]

@@ -155,7 +155,8 @@ impl PriceController {
     /// To be called each minute with the calls used of this UTC day: updates the reserve and the price.
     pub fn tick(&mut self, used: u32, now: UtcTime) {
         let passed = now.since(self.last_tick).min(SMOOTHING);
-        // A clock that was ahead has closed a day too early; that is not closed again, but goes on into the next one.
+        // A clock that was ahead has closed this day too early: it is not closed again, but goes on into the next one.
+        self.open_day = self.open_day.min(now.day() + 1);
         if now.day() > self.last_tick.day() && now.day() > self.open_day {
             self.profile.close_day();
             self.unseen *= UNSEEN_KEPT_A_DAY;

@@ -137,7 +137,7 @@ impl Entry {
             source: fields.source.into(),
             unchanged_before: generated_at.saturating_duration_since(changed_at).into(),
             repeats: observed.repeats,
-            stored_age: observed.age.into(),
+            upstream_age: observed.age.into(),
             jitter: observed.jitter,
             behind: behind.map(Box::new),
             refresh_failure: fields.failure.and_then(|failure| failure.into_failure(age)).map(Box::new),

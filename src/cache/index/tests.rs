@@ -180,6 +180,17 @@ async fn an_entry_that_is_removed_leaves_the_failure_that_still_counts() {
     assert_eq!(left[0].as_ref().map(|failure| failure.failures), Some(1));
     assert_eq!((&left[1], &left[2]), (&None, &None), "denied here, and purged");
     index.resize(3 * one);
+    let later = now + Duration::from_secs(5);
+    let denied = timeout().with_failure(LocalDenial::Overloaded.into(), later);
+    index.insert(key(6), Arc::new(denied), later).unwrap();
+    index.resize(0);
+    let row = index.failures.get(&key(6)).unwrap();
+    assert_eq!(
+        (row.failures, row.is_resting(later)),
+        (1, false),
+        "a miss may have a call, and it is the second"
+    );
+    index.resize(3 * one);
     index.insert(key(4), timeout(), now).unwrap();
     tokio::time::advance(Duration::from_hours(30)).await;
     let later = Instant::now();

@@ -125,6 +125,15 @@ fn a_clock_that_was_a_day_ahead_for_some_minutes_ends_no_day_twice_and_counts_ea
 }
 
 #[test]
+fn a_clock_that_was_a_week_ahead_leaves_no_day_but_this_one_open() {
+    let mut day = BudgetedDay::new();
+    day.run(0..600, |_| 0.5);
+    day.run(10_680..10_685, |_| 0.5);
+    day.run(605..4_321, |_| 0.5);
+    assert_eq!(day.controller.profile.days().len(), 3, "the first was closed while the clock was ahead");
+}
+
+#[test]
 fn a_restart_continues_from_the_record_and_another_budget_makes_another_price() {
     let mut day = BudgetedDay::new();
     day.run(0..2_000, |_| 0.5);
