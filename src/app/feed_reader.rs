@@ -14,6 +14,12 @@ use crate::{
 /// A read of the feed waits for this time; then it is read again.
 const FEED_WAIT: Duration = Duration::from_secs(5);
 
+/// Until the store has told of itself.
+const UNMET_PAUSE: Duration = Duration::from_millis(50);
+
+/// The store's clock is known more exactly.
+const CLOCK_ERROR: Duration = Duration::from_secs(1);
+
 /// After a failed read.
 const FEED_PAUSE: Duration = Duration::from_secs(1);
 
@@ -30,6 +36,8 @@ pub(super) struct FeedReader {
     purged: Option<Fence>,
     /// The last purge of a key that was heeded: those before it were too.
     heeded: Fence,
+    /// What is held was fetched since: the start, or the last time that all was dropped.
+    held_since: Instant,
 }
 
 // === impl FeedReader ===
@@ -41,7 +49,17 @@ impl FeedReader {
         tokens: TokenManager,
     ) -> Self {
         let (at, purged) = (ChangeId::default(), Some(Fence::default()));
-        Self { membership, memory, tier, tokens, position, at, purged, heeded: Fence::default() }
+        Self {
+            membership,
+            memory,
+            tier,
+            tokens,
+            position,
+            at,
+            purged,
+            heeded: Fence::default(),
+            held_since: Instant::now(),
+        }
     }
 
     /// Reads it for ever, from the position that a snapshot has. Without one it reads all that the feed has: what was fetched
@@ -53,9 +71,13 @@ impl FeedReader {
         }
         loop {
             // Before the feed is read, which tells of this purge too, unless it has dropped it.
-            let told = self.membership.knowledge().fleet().map(|fleet| fleet.state.purged);
+            let Some(told) = self.membership.knowledge().fleet().map(|fleet| fleet.state.purged) else {
+                // Its clock is not known yet.
+                sleep(UNMET_PAUSE).await;
+                continue;
+            };
             match self.membership.store().changes(self.at, FEED_WAIT).await {
-                Ok(page) => self.heed_page(page, told).await,
+                Ok(page) => self.heed_page(page, Some(told)).await,
                 // The heartbeats tell of the outage.
                 Err(_away) => sleep(FEED_PAUSE).await,
             }
@@ -65,7 +87,7 @@ impl FeedReader {
     async fn heed_page(&mut self, page: FeedPage, told: Option<Fence>) {
         let (read_at, is_full, restart) = (Instant::now(), page.is_full(), page.restart);
         for change in page.changes {
-            self.heed(change.kind).await;
+            self.heed(change.id, change.kind).await;
             self.at = change.id;
         }
         if let Some(restart) = restart {
@@ -96,6 +118,7 @@ impl FeedReader {
         };
         if let Some(since) = since {
             let purged = self.memory.purge_all();
+            self.held_since = Instant::now();
             // The feed has each later purge of all.
             self.purged = None;
             if purged > 0 {
@@ -108,13 +131,27 @@ impl FeedReader {
         self.at = restart.at();
     }
 
-    async fn heed(&mut self, change: ChangeKind) {
+    /// Whether a change was before what is held came: all of it, or a report that came so long ago.
+    fn was_before(&self, id: ChangeId, held_for: Option<Duration>) -> bool {
+        let all = self.held_since.elapsed();
+        let held_for = held_for.map_or(all, |one| one.min(all));
+        self.membership.knowledge().fleet().is_some_and(|told| {
+            let now = told.state.clock + told.at.elapsed();
+            Duration::from_millis(id.ms) + CLOCK_ERROR + held_for < now
+        })
+    }
+
+    async fn heed(&mut self, id: ChangeId, change: ChangeKind) {
         match change {
             ChangeKind::Report { key, fence } => self.tier.flight_ended(key, Some(fence)).await,
             ChangeKind::Failure { key, why: _ } => self.tier.flight_ended(key, None).await,
             // A feed that is read from its begin has old ones too: what was fetched since is not theirs.
             ChangeKind::Purge { key: Some(key), fence } => {
-                let is_older = self.tier.copy(&key).is_none_or(|copy| copy.fence <= fence);
+                let is_older = match self.tier.copy(&key) {
+                    Some(copy) => copy.fence <= fence,
+                    None => !self
+                        .was_before(id, self.memory.peek(&key).map(|held| held.stored_for(Instant::now()))),
+                };
                 if fence > self.heeded && is_older {
                     self.memory.purge(key.id);
                 }
@@ -123,7 +160,9 @@ impl FeedReader {
             ChangeKind::Purge { key: None, fence } => {
                 if self.purged < Some(fence) {
                     self.purged = Some(fence);
-                    self.memory.purge_all();
+                    if !self.was_before(id, None) {
+                        self.memory.purge_all();
+                    }
                 }
             }
             ChangeKind::Lockout | ChangeKind::Epoch(_) => self.membership.beat_soon(),

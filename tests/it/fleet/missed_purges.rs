@@ -114,6 +114,23 @@ async fn a_purge_that_a_store_lost_before_a_long_outage_is_told_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_purge_from_before_its_start_takes_nothing_from_a_replica_that_meets_the_store_later() {
+    for target in [of(1), "/cache".to_owned()] {
+        let mut fleet = Fleet::of(1, &[]);
+        Fleet::has_met().await;
+        purge(&fleet, &target).await;
+        sleep(Duration::from_mins(2)).await;
+        fleet.joined_by_a_new_one(&[]);
+        fleet.links[1].set(LinkFault::Cut);
+        assert_eq!(age(&fleet, 1, 1).await, 0);
+        sleep(Duration::from_secs(5)).await;
+        fleet.links[1].set(LinkFault::None);
+        sleep(RETURNED).await;
+        assert_eq!((age(&fleet, 1, 1).await, fleet.vendor.calls()), (25, 1), "{target}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_old_purge_in_a_copy_of_the_store_drops_nothing_that_was_fetched_since() {
     for target in [of(1), "/cache".to_owned()] {
         let fleet = Fleet::of(2, &[]);
