@@ -77,14 +77,14 @@ impl FeedReader {
                 continue;
             };
             match self.membership.store().changes(self.at, FEED_WAIT).await {
-                Ok(page) => self.heed_page(page, Some(told)).await,
+                Ok(page) => self.heed_page(page, told).await,
                 // The heartbeats tell of the outage.
                 Err(_away) => sleep(FEED_PAUSE).await,
             }
         }
     }
 
-    async fn heed_page(&mut self, page: FeedPage, told: Option<Fence>) {
+    async fn heed_page(&mut self, page: FeedPage, told: Fence) {
         let (read_at, is_full, restart) = (Instant::now(), page.is_full(), page.restart);
         for change in page.changes {
             self.heed(change.id, change.kind).await;
@@ -98,14 +98,14 @@ impl FeedReader {
             return;
         }
         self.membership.feed_was_read(read_at);
-        if self.purged.is_some() && told > self.purged {
+        if self.purged.is_some_and(|purged| told > purged) {
             let purged = self.memory.purge_all();
             tracing::info!(
                 purged,
                 "all reports purged: the feed of changes has dropped another replica's purge"
             );
         }
-        self.purged = self.purged.max(told);
+        self.purged = self.purged.max(Some(told));
     }
 
     /// Reads on from elsewhere. If purges may have been missed, drops all reports: what the store still has costs no call,
@@ -147,15 +147,17 @@ impl FeedReader {
             ChangeKind::Failure { key, why: _ } => self.tier.flight_ended(key, None).await,
             // A feed that is read from its begin has old ones too: what was fetched since is not theirs.
             ChangeKind::Purge { key: Some(key), fence } => {
-                let is_older = match self.tier.copy(&key) {
-                    Some(copy) => copy.fence <= fence,
-                    None => !self
-                        .was_before(id, self.memory.peek(&key).map(|held| held.stored_for(Instant::now()))),
-                };
-                if fence > self.heeded && is_older {
-                    self.memory.purge(key.id);
+                if fence > self.heeded {
+                    self.heeded = fence;
+                    let held_for = || self.memory.peek(&key).map(|held| held.stored_for(Instant::now()));
+                    let is_older = match self.tier.copy(&key) {
+                        Some(copy) => copy.fence <= fence,
+                        None => !self.was_before(id, held_for()),
+                    };
+                    if is_older {
+                        self.memory.purge(key.id);
+                    }
                 }
-                self.heeded = self.heeded.max(fence);
             }
             ChangeKind::Purge { key: None, fence } => {
                 if self.purged < Some(fence) {

@@ -160,11 +160,9 @@ impl Circuit {
     /// # Errors
     /// [`CircuitOpen`] unless the circuit is closed: the trial is for a call that it judges.
     pub(super) fn check(&self, now: Instant) -> Result<(), CircuitOpen> {
+        self.recheck(now)?;
         match self.phase {
-            CircuitPhase::Closed { .. } => Ok(()),
-            CircuitPhase::Open { until, .. } => {
-                Err(CircuitOpen { retry_in: until.saturating_duration_since(now) })
-            }
+            CircuitPhase::Closed { .. } | CircuitPhase::Open { .. } => Ok(()),
             CircuitPhase::HalfOpen { .. } => Err(CircuitOpen { retry_in: Duration::ZERO }),
         }
     }
