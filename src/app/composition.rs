@@ -156,7 +156,9 @@ impl App {
             let cache = CacheLayer::new(Arc::clone(&memory)).layer(reports.clone());
             StatusChecks::new(Arc::clone(&memory), statuses, move |key| cache.refresh_changed(key))
         });
-        background.extend(checks.clone().map(|checks| checks.run().boxed()));
+        let fleet_of = membership.clone();
+        let replicas = move || fleet_of.as_ref().map_or(1, |membership| membership.replicas());
+        background.extend(checks.clone().map(|checks| checks.run(replicas).boxed()));
         let trial = report_trial(settings, &memory, reports.clone(), &callers, (&metrics, &clock));
         let calls = DataPortCalls { reports, checks };
         let front = data_port(settings, Arc::clone(&memory), calls, &callers, &metrics, clock.clone());

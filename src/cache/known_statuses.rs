@@ -23,8 +23,8 @@ use crate::{
 /// A new activity beyond these takes the place of the one whose status was learned longest ago.
 const MOST_ACTIVITIES: usize = 10_000;
 /// The shortest time between two calls that nobody waits for: they take less than a third of the day's calls, however many
-/// empty reports are asked for.
-const BETWEEN_CALLS: Duration = Duration::from_secs(30);
+/// empty reports are asked for. Each of several replicas waits as many times as long.
+pub(super) const BETWEEN_CALLS: Duration = Duration::from_secs(30);
 /// Most mails have their first click within this time after they were sent.
 const FIRST_CLICKS: Duration = Duration::from_mins(15);
 /// After calls that failed no call is made for so long, except for who waits for it.

@@ -5,11 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
     task::spawn_blocking,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tower::ServiceExt as _;
 
-use super::ReportCache;
+use super::{ReportCache, known_statuses::BETWEEN_CALLS};
 use crate::{
     middleware::SharedService,
     report::{ActivityId, Cause, FetchError, FetchedStatus, LocalDenial, ReportKey, StatusCall},
@@ -95,8 +95,9 @@ impl StatusChecks {
         result.map(|_learned| StatusOrigin::Call)
     }
 
-    /// Asks for the status of activities whose reports are empty and asked for. Never ends.
-    pub async fn run(self) {
+    /// Asks for the status of activities whose reports are empty and asked for. Never ends. `replicas`: how many ask, of the
+    /// same quota.
+    pub async fn run(self, replicas: impl Fn() -> u32 + Send) {
         let mut next = interval(LOOK_INTERVAL);
         next.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -104,7 +105,10 @@ impl StatusChecks {
             let memory = Arc::clone(&self.memory);
             match spawn_blocking(move || memory.status_to_ask(now)).await {
                 // What has failed is in the log, and is tried again later.
-                Ok(Some(call)) => drop(self.ask(call).await),
+                Ok(Some(call)) => {
+                    drop(self.ask(call).await);
+                    sleep(BETWEEN_CALLS * replicas()).await;
+                }
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "no empty report could be selected for a status call"),
             }

@@ -96,6 +96,11 @@ impl Membership {
         self.known().fleet.as_ref().map_or(0, |told| told.state.members.len())
     }
 
+    /// As [`replicas_seen`](Self::replicas_seen), and 1 before it ever replied.
+    pub fn replicas(&self) -> u32 {
+        u32::try_from(self.replicas_seen().max(1)).unwrap_or(u32::MAX)
+    }
+
     /// Tells of each epoch that begins.
     pub(super) fn epochs(&self) -> watch::Receiver<Option<Epoch>> {
         self.epoch.subscribe()

@@ -23,6 +23,7 @@ mod schedule;
 mod schedules;
 mod seen;
 mod signed_reports;
+mod statuses;
 mod token_fleet;
 mod token_schedules;
 mod tokens;
