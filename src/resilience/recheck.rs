@@ -33,3 +33,47 @@ where
         next.run(call).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::ready, num::NonZeroU32, time::Duration};
+
+    use super::*;
+    use crate::{
+        middleware::TowerService,
+        report::{
+            Call, Cause, FetchError, Fetched, UpstreamFailure,
+            testing::{call_for, good},
+        },
+        resilience::CircuitLimits,
+        telemetry::Metrics,
+    };
+
+    const LIMITS: CircuitLimits = CircuitLimits {
+        failures: NonZeroU32::new(2),
+        open_for: Duration::from_secs(10),
+        open_max: Duration::from_secs(60),
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_has_waited_while_the_circuit_opened_is_not_sent() {
+        let breaker = CircuitBreaker::new(LIMITS, Metrics::new().circuit);
+        let recheck = CircuitRecheck::new(breaker.clone());
+        let upstream = |answer: Result<Fetched, FetchError>| {
+            TowerService(tower::service_fn(move |_call: Call| ready(answer.clone())))
+        };
+        let waited = async || {
+            let result = recheck.handle(call_for(3), &upstream(Ok(good()))).await;
+            result.map_err(|error| error.cause)
+        };
+        assert_eq!(waited().await, Ok(good()));
+        let failing = upstream(Err(UpstreamFailure::Timeout.into()));
+        for number in 1..=2 {
+            breaker.handle(call_for(number), &failing).await.unwrap_err();
+        }
+        let open = |retry_after| Err(Cause::Local(LocalDenial::CircuitOpen { retry_after }));
+        assert_eq!(waited().await, open(LIMITS.open_for));
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert_eq!(waited().await, open(Duration::from_secs(6)));
+    }
+}
