@@ -278,6 +278,16 @@ mod tests {
         assert_eq!(no_poll, RefreshDecision::Refresh, "no poll is foreseen");
         let too_soon = decide(&quick, worth(54, 1_040) * 0.999);
         assert_eq!(too_soon, RefreshDecision::Refresh, "the next poll comes too soon");
+        let just_fetched = CacheHit { held: at(1), ..hit(&copy, 54, 1_040) };
+        let ahead = POLICY.decide_ahead(&copy, just_fetched, &terms(worth(55, 1_060) * 0.999), &polls);
+        assert_eq!(ahead, RefreshDecision::RefreshIn(at(19)), "by then it is held for long enough");
+    }
+
+    #[test]
+    fn until_the_next_hit_all_goes_on() {
+        let hit = CacheHit { answers: 7, age: at(50), upstream_age: at(20), held: at(30), now: at(1_000) };
+        let next = CacheHit { answers: 8, age: at(56), upstream_age: at(20), held: at(36), now: at(1_006) };
+        assert_eq!(hit.next_in(at(6)), next);
     }
 
     #[test]

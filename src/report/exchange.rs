@@ -70,3 +70,18 @@ pub trait Exchanged: Send + Sync {
     /// The exchange.
     fn exchange(&self) -> &Exchange;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_refusal_is_read_wherever_the_note_was_taken() {
+        let note = RefusalNote::default();
+        let taken = note.clone();
+        assert_eq!(note.read(), None);
+        taken.refused(SentGeneration(3));
+        taken.refused(SentGeneration(4));
+        assert_eq!(note.read(), Some(SentGeneration(3)));
+    }
+}

@@ -139,9 +139,11 @@ fn a_restart_continues_from_the_record_and_another_budget_makes_another_price() 
     day.run(0..2_000, |_| 0.5);
     day.controller.quota_exceeded(6_000);
     let record = day.controller.record(utc(2_000));
-    let again = PriceController::restore(LIMITS, record.clone(), utc(2_000));
+    let mut again = PriceController::restore(LIMITS, record.clone(), utc(2_000));
     assert_eq!(again.record(utc(2_000)), record);
     assert_eq!(again.price(), day.controller.price());
+    again.tick(0, utc(2_001));
+    assert_eq!(again.profile.days().len(), 1, "the day goes on");
     let half = PriceController::restore(PriceLimits { per_day: 5_000, ..LIMITS }, record, utc(2_000));
     assert!((half.u / day.controller.u - 2.0).abs() < 1e-9);
 }
