@@ -181,13 +181,50 @@ impl Knowledge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::{MemorySharedStore, SharedStore as _, tests::every_operation::recovery};
+    use crate::shared::{MemorySharedStore, Sequence, SharedStore as _, tests::every_operation::recovery};
+
+    const STORE_CLOCK: Duration = Duration::from_secs(1_700_000_000);
+
+    async fn state() -> FleetState {
+        MemorySharedStore::new(STORE_CLOCK).recover(recovery()).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_store_s_clock_was_read_half_way_through_the_round_trip_and_goes_on() {
+        let (mut known, state) = (Knowledge::none(), state().await);
+        assert_eq!(known.clock_skew(SystemTime::UNIX_EPOCH), None);
+        let asked = Instant::now();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        known.learn(state, asked, None);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let at = |seconds| SystemTime::UNIX_EPOCH + STORE_CLOCK + Duration::from_secs(seconds);
+        assert_eq!([9, 12, 15].map(|ours| known.clock_skew(at(ours))), [3.0, 0.0, -3.0].map(Some));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn within_an_epoch_the_highest_sequence_counts_and_the_attempts_are_remembered() {
+        let state = state().await;
+        let told = |epoch, sequence| FleetState {
+            epoch: Epoch(epoch),
+            sequence: Sequence(sequence),
+            ..state.clone()
+        };
+        let mut known = Knowledge::none();
+        for (told, sequence) in [(told(1, 50), 50), (told(1, 40), 50), (told(1, 60), 60)] {
+            known.learn(told, Instant::now(), None);
+            assert_eq!(known.seen(), StoreSeen { epoch: Some(Epoch(1)), sequence: Sequence(sequence) });
+        }
+        (0..70).for_each(|number| known.attempts(Epoch(number)));
+        known.learn(told(1, 60), Instant::now(), None);
+        assert_eq!(known.attempted, (6..70).map(Epoch).collect::<Vec<_>>());
+        known.learn(told(69, 20), Instant::now(), None);
+        assert_eq!((known.seen().sequence, known.attempted.len()), (Sequence(20), 0));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_a_store_has_lost_was_written_before_the_contact_before_its_outage() {
         let minutes = |minutes| tokio::time::advance(Duration::from_mins(minutes));
-        let store = MemorySharedStore::new(Duration::from_secs(1_700_000_000));
-        let state = store.recover(recovery()).await.unwrap();
+        let state = state().await;
         let begun = |epoch| FleetState { epoch: Epoch(epoch), ..state.clone() };
         let mut known = Knowledge::none();
         known.learn(begun(1), Instant::now(), None);
