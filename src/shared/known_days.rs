@@ -135,6 +135,15 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_counts_less_than_it_told_takes_nothing_back() {
+        let mut days = KnownDays::default();
+        days.learn(spent(5, 100), None);
+        days.count_offline(5);
+        days.learn(spent(5, 90), Some(5));
+        assert_eq!(days.today(), KnownDay { told: spent(5, 100), offline: 1 });
+    }
+
+    #[test]
     fn what_is_assumed_is_told_only_where_nothing_is_known() {
         let mut days = KnownDays::default();
         days.assume(spent(5, 7_000));
