@@ -172,8 +172,8 @@ fn our_variables<K: Into<OsString>, V: Into<OsString>>(
     environment: impl IntoIterator<Item = (K, V)>,
 ) -> (HashMap<String, String>, SettingProblems) {
     let mut values = HashMap::new();
-    let mut names = BTreeMap::new();
-    let mut not_text = Vec::new();
+    let mut names = BTreeMap::<_, String>::new();
+    let (mut not_text, mut twice) = (Vec::new(), Vec::new());
     for (name, value) in environment {
         // A name that is not UTF-8 cannot have our prefix and name a key.
         let Ok(name) = name.into().into_string() else { continue };
@@ -181,7 +181,9 @@ fn our_variables<K: Into<OsString>, V: Into<OsString>>(
             continue;
         };
         let key = key.to_lowercase().replace(SEPARATOR, ".");
-        names.insert(key.clone(), name.clone());
+        if let Some(other) = names.insert(key.clone(), name.clone()).filter(|other| *other != name) {
+            twice.push((key.clone(), [other, name.clone()]));
+        }
         match value.into().into_string() {
             Ok(value) => {
                 values.insert(name, value);
@@ -192,6 +194,12 @@ fn our_variables<K: Into<OsString>, V: Into<OsString>>(
     let mut problems = SettingProblems::new(names);
     for key in not_text {
         problems.add(&key, "is not UTF-8");
+    }
+    // Names count in any case, and the environment has no order: which of the two won would change from start to start.
+    for (key, mut names) in twice {
+        names.sort_unstable();
+        let [one, other] = names;
+        problems.add_plain(&key, format!("is set by {one} and by {other}: remove one of them"));
     }
     (values, problems)
 }

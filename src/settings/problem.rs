@@ -77,8 +77,19 @@ impl SettingProblems {
 
     /// Adds a problem of `key`; `text` says what is wrong and what to do.
     pub(super) fn add(&mut self, key: &str, text: impl Into<String>) {
-        let variable = self.variables.get(key).cloned();
+        // Or one that sets something below the key, as if it were a group.
+        let below = format!("{key}.");
+        let variable = self.variables.get(key).or_else(|| {
+            let (found, variable) = self.variables.range(below.clone()..).next()?;
+            found.starts_with(&below).then_some(variable)
+        });
+        let variable = variable.cloned();
         self.found.push(SettingProblem { key: key.to_owned(), text: text.into(), variable });
+    }
+
+    /// As [`Self::add`], where `text` names the variables itself.
+    pub(super) fn add_plain(&mut self, key: &str, text: String) {
+        self.found.push(SettingProblem { key: key.to_owned(), text, variable: None });
     }
 
     /// The value if there is no problem so far; where `value` is missing, a problem was added.

@@ -234,6 +234,12 @@ fn every_problem_is_reported_in_one_run_and_a_variable_is_named() {
     assert!(unknown.starts_with("cache.tll: unknown key"), "{unknown}");
     let empty = load("", &[("LINK_REPORT_PROXY__CLIENTS__TOKENS_FILE", "")]).unwrap_err();
     assert!(empty.starts_with("clients.tokens_file: is empty"), "{empty}");
+    let below = load("", &[("LINK_REPORT_PROXY__CACHE__TTL__X", "5m")]).unwrap_err();
+    assert!(below.ends_with("(set by LINK_REPORT_PROXY__CACHE__TTL__X)"), "{below}");
+    let twice = [("LINK_REPORT_PROXY__cache__ttl", "7m"), ("LINK_REPORT_PROXY__CACHE__TTL", "9m")];
+    let twice = load("", &twice).unwrap_err();
+    let both = "cache.ttl: is set by LINK_REPORT_PROXY__CACHE__TTL and by LINK_REPORT_PROXY__cache__ttl";
+    assert!(twice.starts_with(both), "{twice}");
 }
 
 #[test]
