@@ -22,6 +22,8 @@ const LARGEST_JITTER: f64 = 0.5;
 const REFRESH_INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 /// Above this idle campaigns would take most of the day's calls.
 const MOST_UNEXPECTED_CLICKS: f64 = 1_000.0;
+/// More than any machine has cores. Each is a thread, started at once: where the system refuses one, tokio panics.
+const MOST_WORKERS: usize = 1_024;
 /// Above this hardly a call is left for refreshes.
 const LARGEST_RESERVE: f64 = 0.9;
 
@@ -35,6 +37,7 @@ pub(super) fn check(settings: &Settings, problems: &mut SettingProblems) {
     let Settings { server, admin, clients, upstream, token, cache, quota, circuit, state, telemetry, .. } =
         settings;
     zeros(server, upstream, cache, circuit, problems);
+    workers(server, problems);
     order(server, upstream, circuit, problems);
     ranges(upstream, cache, quota, problems);
     traces(telemetry, problems);
@@ -82,6 +85,12 @@ fn zeros(
         if duration.is_zero() {
             problems.add(key, "must be longer than 0s: give it a time like \"30s\", or leave it out");
         }
+    }
+}
+
+fn workers(server: &Server, problems: &mut SettingProblems) {
+    if server.workers.is_some_and(|workers| workers.get() > MOST_WORKERS) {
+        problems.add("server.workers", format!("must be at most {MOST_WORKERS}: each is a thread"));
     }
 }
 
