@@ -19,6 +19,8 @@ use super::section::{Scalar, Setting, quoted};
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// More than any machine needs, and below the limit at which tokio's semaphore panics.
 const MOST: usize = 1_000_000;
+/// What is shown of a secret.
+const REDACTED: &str = "[redacted]";
 
 // === impl Duration ===
 
@@ -161,6 +163,13 @@ impl Setting for SecretString {
             problems.add(key, "must be a string in quotes");
             return None;
         };
+        if text == REDACTED {
+            problems.add(
+                key,
+                format!("is \"{REDACTED}\", as \"check\" prints a secret: give it the secret itself"),
+            );
+            return None;
+        }
         match Self::parse(&text) {
             Ok(secret) if secret.expose_secret() == text => Some(secret),
             Ok(_) => {
@@ -179,7 +188,7 @@ impl Setting for SecretString {
     }
 
     fn show(&self) -> Json {
-        "[redacted]".into()
+        REDACTED.into()
     }
 
     fn compare(&self, new: &Self, key: &str, changed: &mut Vec<String>) {

@@ -60,6 +60,7 @@ fn each_wrong_setting_is_refused_in_one_line_that_begins_with_its_key() {
         ("server.max_in_flight = 0", "server.max_in_flight: \"0\" is not a valid whole number from 1"),
         ("server.workers = 0", "server.workers: \"0\" is not a valid whole number from 1"),
         ("server.workers = 1025", "server.workers: must be at most 1024"),
+        ("token.client_secret = '[redacted]'", "token.client_secret: is \"[redacted]\""),
         ("quota.per_second = -1", "quota.per_second: \"-1\" is not a valid whole number from 0"),
         ("clients.allow_anonymous = 'yes'", "clients.allow_anonymous: \"yes\" is neither"),
         ("cors.allowed_origins = ['*']", "cors.allowed_origins: \"*\" is not a valid origin"),
