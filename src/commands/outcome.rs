@@ -1,4 +1,5 @@
-//! Exit codes, as in sysexits.h: 0 done, 69 unavailable, 70 internal error, 78 invalid configuration.
+//! Exit codes, as in sysexits.h: 0 done, 69 unavailable, 70 internal error, 78 invalid configuration or
+//! arguments.
 
 use std::process::ExitCode;
 
