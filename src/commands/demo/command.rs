@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString, io::Write as _, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
@@ -50,7 +50,9 @@ log.level = "warn"
 const PREFIX: &str = "LINK_REPORT_PROXY__";
 
 /// Settings of the environment that begin so are not the demo's.
-const REPLACED: [&str; 3] = ["TOKEN__", "SHARED__URL", "SHARED__NAMESPACE"];
+const REPLACED: [&str; 4] = ["TOKEN__", "SHARED__URL", "SHARED__NAMESPACE", "SHARED__REPLICAS"];
+/// Nor are these, which are refused where there is no store's URL: without `--shared`.
+const OF_A_SERVER: [&str; 2] = ["SHARED__KEY_FILE", "SHARED__CA_FILE"];
 
 /// The busy day is the same at each start.
 const SEED: u64 = 1;
@@ -147,6 +149,14 @@ fn defaults(options: &DemoOptions) -> String {
     [DEMO_DEFAULTS, traffic, &format!("shared.replicas = {}\n", options.replicas())].concat()
 }
 
+/// Whether a variable that ends so is left out: a demo never writes into the store that the environment names. `server` is
+/// that of `--shared`.
+fn is_replaced(key: &str, server: Option<&SecretString>) -> bool {
+    let key = key.to_uppercase();
+    let of_a_server = OF_A_SERVER.iter().filter(|_| server.is_none());
+    REPLACED.iter().chain(of_a_server).any(|replaced| key.starts_with(replaced))
+}
+
 fn vendor(traffic: DemoTraffic) -> Options {
     match traffic {
         DemoTraffic::ByHand => Options::default(),
@@ -176,16 +186,37 @@ impl DemoWorld<'_> {
             let url = url.expose_secret().to_owned();
             forced.extend([("SHARED__URL", url), ("SHARED__NAMESPACE", self.namespace.clone())]);
         }
-        // Nor does a demo ever write into the store that the environment names.
-        let is_replaced = |name: &str| {
-            REPLACED
-                .iter()
-                .any(|replaced| name.strip_prefix(PREFIX).is_some_and(|key| key.starts_with(replaced)))
+        let is_left_out = |name: &str| {
+            name.strip_prefix(PREFIX).is_some_and(|key| {
+                is_replaced(key, self.options.shared())
+                    || forced.iter().any(|(forced, _)| key.eq_ignore_ascii_case(forced))
+            })
         };
         let mut environment: BTreeMap<_, _> =
-            std::env::vars_os().filter(|(name, _)| !is_replaced(&name.to_string_lossy())).collect();
+            std::env::vars_os().filter(|(name, _)| !is_left_out(&name.to_string_lossy())).collect();
         environment
             .extend(forced.into_iter().map(|(key, value)| (format!("{PREFIX}{key}").into(), value.into())));
         environment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variables_of_a_real_fleet_are_left_out() {
+        let server = SecretString::from("redis://127.0.0.1");
+        for key in
+            ["TOKEN__SOURCE", "SHARED__URL", "shared__url_file", "SHARED__NAMESPACE", "SHARED__REPLICAS"]
+        {
+            assert!(is_replaced(key, None) && is_replaced(key, Some(&server)), "{key}");
+        }
+        for key in ["SHARED__KEY_FILE", "SHARED__CA_FILE"] {
+            assert!(is_replaced(key, None) && !is_replaced(key, Some(&server)), "{key}");
+        }
+        for key in ["SHARED__TIMEOUT", "CACHE__TTL"] {
+            assert!(!is_replaced(key, None), "{key}");
+        }
     }
 }
