@@ -120,7 +120,7 @@ pub(super) fn cors(origins: AllowedOrigins) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
-/// What a client's `no-cache` does.
+/// Whether a client's `traceparent` is looked at.
 pub(super) fn callers_traces(settings: &Settings) -> CallersTraces {
     match settings.telemetry.otlp_endpoint {
         Some(_) => CallersTraces::Recorded,
@@ -128,6 +128,7 @@ pub(super) fn callers_traces(settings: &Settings) -> CallersTraces {
     }
 }
 
+/// What a client's `no-cache` does.
 pub(super) fn no_cache(cache: &settings::Cache) -> NoCache {
     match cache.client_no_cache {
         ClientNoCache::Ignore => NoCache::Ignored,
