@@ -155,16 +155,24 @@ impl Renewer {
         self.inputs.again(new_token);
     }
 
+    /// Returns the record to hold; `None`: it is held, or will be.
     async fn write_beginning(&mut self, new_token: NewRefreshToken) -> Result<Option<TokenRecord>, Failed> {
         let stored = self.records.read().await?;
         let (version, held) = stored.map(|stored| (stored.version, stored.record)).unzip();
-        let begun = self.inputs.choose(held.as_ref(), new_token);
-        if let Some(record) = &begun
-            && let Swap::Conflict(_) = self.records.replace(version, record).await?
-        {
-            return Err(Failed::Conflict);
+        let Some(record) = self.inputs.choose(held.as_ref(), new_token) else {
+            return Ok(held.filter(|held| self.is_met_by_this_read(held)));
+        };
+        match self.records.replace(version, &record).await? {
+            Swap::Done(_) => Ok(Some(record)),
+            Swap::Conflict(_) => Err(Failed::Conflict),
         }
-        Ok(begun)
+    }
+
+    /// Whether nothing else tells of a record that the store has already: an earlier write was reported as failed and did
+    /// succeed, or it is another replica's. Without an access token a replica of the fleet renews it first, and tells of that.
+    fn is_met_by_this_read(&self, held: &TokenRecord) -> bool {
+        let is_new = self.consent.as_ref() != Some(&TokenConsent::of(held));
+        is_new && (held.access.is_some() || self.records.fleet().is_none())
     }
 
     /// Installs a record's access token if it has a valid one, and schedules the next renewal.

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::{trap::Trap, *};
 use crate::{
     shared::{FleetSeal, MemberAbout, Membership, MembershipOptions, MemorySharedStore},
-    state::{Durability, Stored, StoredAccess, Swap, TokenRecord, TokenStoreError, Version},
+    state::{Durability, Fingerprint, Stored, StoredAccess, Swap, TokenRecord, TokenStoreError, Version},
     token::fleet::{AccessLeft, Claim, FleetRecords},
 };
 
@@ -271,4 +271,31 @@ async fn a_replica_with_a_full_disk_sends_nothing_and_leaves_the_renewal_to_the_
     assert_eq!((two.ask().await, place.vendor.token_calls()), (OK, 2));
     pass(Duration::from_secs(60)).await;
     assert_eq!((one.ask().await, place.vendor.token_calls()), (OK, 2), "it uses what the other got");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_the_store_has_already_is_used_though_no_heartbeat_tells_of_it() {
+    let place = Place::new(RefreshTokenPolicy::Rotating).watched();
+    let [(one, first), (two, second)] = start_two(&place).await;
+    let generation = one.tokens.generation();
+    // The first knows what it reads itself, and is the only one that empties the inbox.
+    first.beats.abort();
+    two.watch.abort();
+    let now = SystemTime::now();
+    let access = StoredAccess {
+        token: place.vendor.issue_access_token().into(),
+        renewed_at: now,
+        expires_at: now + DAY,
+    };
+    let left =
+        TokenRecord { access: Some(access), ..TokenRecord::new(place.vendor.issue_refresh_token().into()) };
+    // As after a write whose reply was lost.
+    let login_fingerprint = Some(Fingerprint::of(&left.refresh_token));
+    let written = TokenRecord { login_fingerprint, ..left.clone() };
+    let version = second.records.read().await.unwrap().unwrap().version;
+    assert!(matches!(second.records.replace(Some(version), &written).await, Ok(Swap::Done(_))));
+    place.inbox().leave(&left).await.unwrap();
+    pass(Duration::from_secs(5)).await;
+    assert!(place.inbox().is_empty().await.unwrap(), "login says that it is installed");
+    assert_eq!((one.tokens.generation(), one.ask().await), (generation + 1, OK));
 }
