@@ -1,6 +1,13 @@
 //! Runs the app: opens both ports, serves, and drains gracefully on shutdown.
 
-use std::{future::Future, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     task::JoinSet,
@@ -31,22 +38,32 @@ pub struct Ports {
     pub admin: SocketAddr,
 }
 
-/// A port cannot be opened.
+/// Why a run ended, or did not begin, though nobody stopped it.
 #[derive(Debug, thiserror::Error)]
-#[error("{key}: cannot listen on {address}: {source} ({} sets another one)", variable(key))]
-pub struct RunError {
-    key: &'static str,
-    address: SocketAddr,
-    source: io::Error,
+pub enum RunError {
+    /// A port cannot be opened.
+    #[error("{key}: cannot listen on {address}: {source} ({} sets another one)", variable(key))]
+    Port {
+        /// The setting.
+        key: &'static str,
+        /// What it is set to.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A background task has panicked, such as that which renews the token: the proxy would go on without it.
+    #[error("a background task has panicked; the log has where")]
+    TaskPanicked,
 }
 
-/// Opens both ports, calls `listening` with their addresses, and serves until `stop` completes. Then drains: closes the
+/// Opens both ports, calls `listening` with their addresses, and serves until `stop` completes, or a task panics without
+/// which the proxy cannot do its work. Then drains: closes the
 /// data port, responds to the requests in flight, and waits for a running token renewal, for at most `shutdown.grace`; stores
 /// the refresh plan and the snapshot of the cache in what is left of it, or in two seconds; sends the last spans in two
 /// seconds of that.
 ///
 /// # Errors
-/// If a port cannot be opened.
+/// [`RunError`]
 pub async fn run(
     app: App,
     settings: &Settings,
@@ -71,11 +88,12 @@ pub async fn run(
 
     let mut background: JoinSet<()> = background.into_iter().collect();
     let (connections, drain) = (TaskTracker::new(), CancellationToken::new());
-    let accepting = tokio::spawn(data.serve(move |_| Arc::clone(&front), drain.clone(), connections.clone()));
+    let mut accepting = JoinSet::new();
+    accepting.spawn(data.serve(move |_| Arc::clone(&front), drain.clone(), connections.clone()));
     // The admin port is open until the drain is over, so that the drain can be watched.
     let (second_connections, second_drain) = (TaskTracker::new(), CancellationToken::new());
     let state = Arc::clone(&admin);
-    let second_accepting = tokio::spawn(second.serve(
+    background.spawn(second.serve(
         move |peer| Arc::new(Admin::new(Arc::clone(&state), peer)),
         second_drain.clone(),
         second_connections.clone(),
@@ -84,14 +102,21 @@ pub async fn run(
     tracing::info!(data = %data_address, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
     listening(Ports { data: data_address, admin: admin_address });
 
-    stop.await;
+    let ended = tokio::select! {
+        () = stop => Ok(()),
+        () = panicked(&mut background) => Err(RunError::TaskPanicked),
+        () = panicked(&mut accepting) => Err(RunError::TaskPanicked),
+    };
+    if let Err(panicked) = &ended {
+        tracing::error!("the process ends, to be started again: {panicked}");
+    }
     let stopped_at = Instant::now();
     admin.readiness.draining();
     tracing::info!(grace_s = settings.shutdown.grace.as_secs(), "draining");
     drain.cancel();
     connections.close();
     let drained = timeout(settings.shutdown.grace, async {
-        let _ended = accepting.await;
+        while accepting.join_next().await.is_some() {}
         connections.wait().await;
     });
     // A running renewal may finish and be stored: its response may hold the only valid refresh token.
@@ -141,10 +166,19 @@ pub async fn run(
         membership.leave().await;
     }
     second_drain.cancel();
-    second_accepting.abort();
     // Ended before the runtime is: a task that outlives the runtime's threads would take their end for a failure.
     background.shutdown().await;
-    Ok(())
+    ended
+}
+
+/// Completes when one of them has panicked. One that has come to its end had nothing more to do.
+async fn panicked(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err() {
+            return;
+        }
+    }
+    pending().await
 }
 
 fn bind(
@@ -153,7 +187,7 @@ fn bind(
     max_connections: NonZeroUsize,
     limits: ConnectionLimits,
 ) -> Result<(Listener, SocketAddr), RunError> {
-    let failed = |source| RunError { key, address, source };
+    let failed = |source| RunError::Port { key, address, source };
     let listener = Listener::bind(address, max_connections, limits).map_err(failed)?;
     let bound = listener.address().map_err(failed)?;
     Ok((listener, bound))

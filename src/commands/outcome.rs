@@ -77,6 +77,9 @@ impl From<StoreTlsError> for Failure {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        Self::Unavailable(error.to_string())
+        match error {
+            RunError::Port { .. } => Self::Unavailable(error.to_string()),
+            RunError::TaskPanicked => Self::Bug(error.into()),
+        }
     }
 }

@@ -7,12 +7,12 @@ use std::{
 };
 
 use link_report_proxy::{
-    app::{self, App},
+    app::{self, App, RunError},
     settings::Settings,
     simulator::{Fault, Options, Scope, Simulator},
 };
 
-use crate::support::{in_process::timed, pipe::PipeConnector};
+use crate::support::{in_process::timed, log::Log, pipe::PipeConnector};
 
 async fn app_in_front_of(vendor: &Simulator) -> (App, Settings) {
     let settings = Settings::load(
@@ -55,4 +55,25 @@ async fn no_background_task_outlives_the_run() {
     }));
     app::run(app, &settings, |_ports| (), ready(())).await.unwrap();
     assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+/// A proxy whose token is renewed by nobody would serve until it is too late.
+#[tokio::test(start_paused = true)]
+async fn a_background_task_that_panics_ends_the_run_after_a_drain_and_one_that_ends_does_not() {
+    let (log, _guard) = Log::start();
+    let vendor = Simulator::new(Options::default());
+    let (mut app, settings) = app_in_front_of(&vendor).await;
+    app.background.push(Box::pin(ready(())));
+    app.background.push(Box::pin(async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        panic!("a bug");
+    }));
+    let (ended, lived) = timed(app::run(app, &settings, |_ports| (), pending())).await;
+    assert!(matches!(ended, Err(RunError::TaskPanicked)), "{ended:?}");
+    assert_eq!(lived, Duration::from_secs(60));
+    let lines =
+        ["the process ends, to be started again: a background task has panicked", "draining", "drained"];
+    let text = log.text();
+    let at = lines.map(|line| text.find(line).unwrap_or_else(|| panic!("{line}: {text}")));
+    assert!(at.is_sorted(), "{text}");
 }
