@@ -1,14 +1,13 @@
 //! Command line arguments (clap), and the dispatch to each command.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 #[cfg(feature = "demo")]
 use super::simulator;
-use super::{CommandOutcome, Failure, check, demo, healthcheck, login, output, plan, serve, shell_files};
+use super::{CommandOutcome, check, demo, healthcheck, login, output, plan, serve, shell_files};
 use crate::settings::{CONFIG_VARIABLE, DEFAULTS};
 
 /// A caching reverse proxy for Constant Contact's email link reports.
@@ -23,8 +22,7 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "Environment variables override the file: LINK_REPORT_PROXY__CACHE__TTL=5m sets cache.ttl.\n\
-    Exit codes: 0 done, 69 port or required service unavailable, 70 internal error, 78 invalid configuration \
-    or arguments.";
+    Exit codes: 0 done, 69 port or required service unavailable, 70 internal error, 78 invalid configuration.";
 
 #[derive(Debug, Default, Subcommand)]
 enum Command {
@@ -66,9 +64,9 @@ enum PrintedConfig {
 /// Runs the command that the process was started with.
 ///
 /// # Errors
-/// A [`Failure`], which has the exit code.
+/// A [`Failure`](super::Failure), which has the exit code.
 pub fn run() -> CommandOutcome {
-    let Some(Arguments { config, command }) = parse(std::env::args_os())? else { return Ok(()) };
+    let Arguments { config, command } = Arguments::parse();
     let config = config.as_deref();
     match command.unwrap_or_default() {
         Command::Serve => serve::run(config),
@@ -82,33 +80,5 @@ pub fn run() -> CommandOutcome {
         Command::Plan(arguments) => plan::run(*arguments),
         Command::Completions { shell } => shell_files::completions(shell, Arguments::command()),
         Command::Man(arguments) => shell_files::man(arguments, Arguments::command()),
-    }
-}
-
-/// `None`: help or the version was asked for, and is printed. Not clap's own exit: its code for wrong arguments, 2, is none of
-/// ours, and a supervisor that is told not to restart after 78 would start the program again and again.
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Arguments>, Failure> {
-    match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => Ok(Some(arguments)),
-        Err(error) if error.use_stderr() => Err(Failure::Settings(error.to_string().trim_end().to_owned())),
-        Err(help) => help.print().context("standard output").map_err(Failure::Bug).map(|()| None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wrong_arguments_are_a_wrong_configuration() {
-        for arguments in
-            [&["--nope"][..], &["swerve"], &["--config"], &["check", "--format", "xml"], &["config"]]
-        {
-            let arguments = ["link-report-proxy"].iter().chain(arguments).map(OsString::from);
-            match parse(arguments) {
-                Err(Failure::Settings(said)) => assert!(said.contains("--help"), "{said}"),
-                other => panic!("{other:?}"),
-            }
-        }
     }
 }

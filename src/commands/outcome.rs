@@ -1,5 +1,4 @@
-//! Exit codes, as in sysexits.h: 0 done, 69 unavailable, 70 internal error, 78 invalid configuration or
-//! arguments.
+//! Exit codes, as in sysexits.h: 0 done, 69 unavailable, 70 internal error, 78 invalid configuration.
 
 use std::process::ExitCode;
 
