@@ -12,7 +12,11 @@ use anyhow::Context as _;
 use futures_util::future::{join, try_join_all};
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
-use tokio::{runtime::Builder, sync::oneshot};
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+    task::spawn_blocking,
+};
 
 use super::{
     CommandOutcome, Failure,
@@ -50,8 +54,7 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
         // First of all: one that comes without a handler is lost where this is process 1, as in a container.
         let (signals, hangup) =
             (Signals::catch().map_err(Failure::Bug)?, signals::hangup().map_err(Failure::Bug)?);
-        let (stores, shared) = (open_state(&settings)?, shared_backend(&settings)?);
-        let mut app = build(&settings, stores, shared, Environment::default()).await?;
+        let Some(mut app) = start(&settings, &signals).await? else { return Ok(()) };
         app.live.come_from(sources.origins(text.as_ref()));
         let watch = ConfigWatch::new(sources, text);
         app.background.push(Box::pin(watch.run(Arc::clone(&app.live), hangup)));
@@ -63,6 +66,25 @@ pub(super) fn run(config: Option<&Path>) -> CommandOutcome {
         }
         until_signalled(&signals, vec![(app, &settings)], |_| ()).await
     })
+}
+
+/// Builds the app; `None`: the second signal has come meanwhile. On a thread of its own, since a disk that hangs must not keep the
+/// signals from being seen.
+async fn start(settings: &Settings, signals: &Signals) -> Result<Option<App>, Failure> {
+    let (settings, runtime) = (settings.clone(), Handle::current());
+    let building = spawn_blocking(move || {
+        runtime.block_on(async {
+            let (stores, shared) = (open_state(&settings)?, shared_backend(&settings)?);
+            build(&settings, stores, shared, Environment::default()).await
+        })
+    });
+    tokio::select! {
+        built = building => built.context("cannot start").map_err(Failure::Bug)?.map(Some),
+        () = signals.second() => {
+            tracing::warn!("second signal: exiting without waiting for the start");
+            Ok(None)
+        }
+    }
 }
 
 /// Runs a command's work on a new runtime. Does not wait for tasks that are still running afterwards, such as a read from

@@ -309,13 +309,12 @@ async fn demo_has_lifetimes_of_its_own_which_a_file_overrides_and_the_environmen
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sigterm_that_comes_while_it_starts_is_heeded_once_it_has_started() {
+/// A program that waits for a file at its start, and that file.
+async fn starting() -> (Run, fs::File, tempfile::TempDir) {
     let dir = tempfile::TempDir::new().expect("a directory");
     // Pipes in the place of a file: each read waits for the test.
     let [tokens, next] = ["tokens", "next"].map(|name| dir.path().join(name));
-    let made = Command::new("mkfifo").args([&tokens, &next]).status().await.expect("mkfifo");
-    assert!(made.success());
+    assert!(Command::new("mkfifo").args([&tokens, &next]).status().await.expect("mkfifo").success());
     let mut settings = GOOD.to_vec();
     settings.push(("clients.tokens_file", tokens.to_str().expect("UTF-8")));
     let run = Run::start(&["serve"], &environment(&settings));
@@ -328,10 +327,24 @@ async fn a_sigterm_that_comes_while_it_starts_is_heeded_once_it_has_started() {
     fs::rename(&next, &tokens).expect("another pipe");
     checked.write_all(b"a-token-of-a-client").expect("a reader");
     drop(checked);
-    let mut built = reads("the start").await;
+    (run, reads("the start").await, dir)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sigterm_that_comes_while_it_starts_is_heeded_once_it_has_started() {
+    let (run, mut built, _dir) = starting().await;
     run.sigterm();
     built.write_all(b"a-token-of-a-client").expect("a reader");
     drop(built);
+    let finished = run.finished().await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_a_start_that_hangs() {
+    let (run, _never_written, _dir) = starting().await;
+    run.sigterm();
+    run.sigint();
     let finished = run.finished().await;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
 }

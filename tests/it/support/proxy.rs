@@ -130,6 +130,11 @@ impl Run {
         kill_process(self.pid(), Signal::TERM).expect("a living child");
     }
 
+    /// Sends SIGINT.
+    pub(crate) fn sigint(&self) {
+        kill_process(self.pid(), Signal::INT).expect("a living child");
+    }
+
     /// Sends SIGHUP.
     pub(crate) fn sighup(&self) {
         kill_process(self.pid(), Signal::HUP).expect("a living child");
