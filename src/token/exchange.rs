@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     backoff::Jitter,
+    outage::Outage,
     state::{Durability, Rotation, Stored, Swap, TokenRecord, Version},
 };
 
@@ -140,7 +141,7 @@ impl Renewer {
         asked: &TokenRecord,
         record: &TokenRecord,
     ) -> Result<Written, Failed> {
-        let mut last_writes = 0;
+        let (mut outage, mut last_writes) = (Outage::default(), 0);
         loop {
             match self.records.keep(version, asked, record).await {
                 Ok(Swap::Done(_)) => return Ok(Written::Ours),
@@ -158,9 +159,13 @@ impl Renewer {
                 }
                 Ok(Swap::Conflict(newer)) => return Ok(Written::Theirs(newer)),
                 Err(error) => {
-                    tracing::error!(
-                        "cannot write the renewed token, not using it until that works; retrying: {error}"
-                    );
+                    if outage.begins() {
+                        self.metrics.renewal_failed();
+                        tracing::error!(
+                            "cannot write the renewed token, not using it until that works; retrying each second: {error}"
+                        );
+                    }
+                    self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));
                     if self.renewal_state.ending.is_cancelled() {
                         last_writes += 1;
                     }

@@ -211,9 +211,12 @@ async fn what_came_is_used_by_nobody_before_it_is_written() {
     trap.fill();
     assert_eq!(process.ask().await, Err(Cause::Local(LocalDenial::NoToken)));
     assert_eq!((process.tokens.generation(), process.state()), (0, "renewing"));
+    assert!(!process.last_error().is_empty(), "GET /token says why it takes so long");
+    assert_eq!(process.metric("token_renewals_total{result=\"error\"}"), 1.0, "however often it is tried");
     trap.mend();
     pass(Duration::from_secs(2)).await;
     assert_eq!((process.ask().await, place.vendor.token_calls()), (OK, 1));
+    assert_eq!(process.last_error(), "");
     assert_eq!(place.refresh_token().await, place.vendor.refresh_token());
 }
 
