@@ -178,7 +178,7 @@ async fn panicked(tasks: &mut JoinSet<()>) {
             return;
         }
     }
-    pending().await
+    pending::<()>().await;
 }
 
 fn bind(
