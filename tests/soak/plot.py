@@ -44,7 +44,7 @@ def draw(samples, events, picture):
             values = [float(row[f"{column}_{number}"]) / unit for row in rows]
             axis.plot(minutes, values, color=COLOURS[number % 2], linewidth=0.9, label=f"replica {number}")
         axis.set_title(title, loc="left", fontsize=10)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.1 * max(axis.dataLim.ymax, 1))
 
     lines(axes[0], "rss", "resident memory, MiB; dotted: the cache's entries", MIB)
     for number in range(replicas):
