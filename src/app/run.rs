@@ -26,7 +26,7 @@ use crate::{
 const ADMIN_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(64).expect("more than none");
 
 /// What is stored at the end may take this time, even if the drain has taken all of `shutdown.grace`. Both together are less
-/// than the 30 s after which Kubernetes kills the process.
+/// than the 30 s after which Kubernetes kills the process; nothing is lost if it does so while the store is told of the end.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// The addresses that were bound, with their real ports.

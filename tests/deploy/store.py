@@ -7,11 +7,13 @@ redis-server runs all of it, TLS included; the valkey-server of the tests has no
 
 import copy
 import hashlib
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import netns
@@ -115,6 +117,17 @@ class Replica(Pod):
     def wait_for_the_store(self):
         wait_for(f"{self.root.name} to reach the store", self._is_joined, seconds=60, said=self.log.read_text)
 
+    def wait_for_a_reply(self):
+        """One that comes after this: until then it may not have noticed that its connection is gone."""
+        since = time.monotonic()
+
+        def replied():
+            told = json.loads(http("GET", f"{self.admin}/fleet")[1])["store"]
+            # In whole seconds.
+            return told["last_reply_seconds_ago"] + 1 < time.monotonic() - since
+
+        wait_for(f"{self.root.name} to hear of the store", replied, seconds=60, said=self.log.read_text)
+
     def wait_for_the_new_epoch(self):
         """After the store was away: what it may have lost is made up for."""
         wait_for(
@@ -180,6 +193,7 @@ class Fleet:
             yield f"a new replica, after the store was killed: {found}"
         yield from self.rotation_faults(password)
         for replica in self.replicas:
+            replica.wait_for_a_reply()
             replica.wait_for_the_store()
         if (found := self.ask_all(two)) != ([200, 200, 200], 1):
             yield f"after a change of the password: {found}"
