@@ -57,10 +57,9 @@ pub enum RunError {
 }
 
 /// Opens both ports, calls `listening` with their addresses, and serves until `stop` completes, or a task panics without
-/// which the proxy cannot do its work. Then drains: closes the
-/// data port, responds to the requests in flight, and waits for a running token renewal, for at most `shutdown.grace`; stores
-/// the refresh plan and the snapshot of the cache in what is left of it, or in two seconds; sends the last spans in two
-/// seconds of that.
+/// which the proxy cannot do its work. Then drains: closes the data port, responds to the requests in flight, and waits for a
+/// running token renewal, for at most `shutdown.grace`; stores the refresh plan and the snapshot of the cache in what is left
+/// of it, or in two seconds; sends the last spans in two seconds of that.
 ///
 /// # Errors
 /// [`RunError`]
