@@ -9,6 +9,7 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Epoch, Fence, FleetState, Guarded, Heartbeat, Knowledge, MemberAbout, MemberId, Sequence, SharedStore,
@@ -32,6 +33,7 @@ pub struct Membership {
     pub(super) recovering: tokio::sync::Mutex<()>,
     /// The store's epoch, as far as it is known.
     epoch: watch::Sender<Option<Epoch>>,
+    left: CancellationToken,
 }
 
 /// How this replica is a member.
@@ -58,6 +60,7 @@ impl Membership {
             beat_now: Notify::new(),
             recovering: tokio::sync::Mutex::default(),
             epoch: watch::Sender::default(),
+            left: CancellationToken::new(),
         }
     }
 
@@ -275,17 +278,26 @@ impl Membership {
         self.beat_now.notify_one();
     }
 
-    /// Sends heartbeats for ever. `beaten` gets the result of each.
+    /// Sends heartbeats until this replica leaves. `beaten` gets the result of each.
     pub async fn heartbeats(&self, mut beaten: impl FnMut(Result<FleetState, SharedStoreError>)) {
-        loop {
-            beaten(self.beat().await);
-            let pause = HEARTBEAT.mul_f64(0.9 + 0.2 * fastrand::f64());
-            let _early = timeout(pause, self.beat_now.notified()).await;
+        let beats = async {
+            loop {
+                beaten(self.beat().await);
+                let pause = HEARTBEAT.mul_f64(0.9 + 0.2 * fastrand::f64());
+                let _early = timeout(pause, self.beat_now.notified()).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            // A later one would make it a member again.
+            () = self.left.cancelled() => {}
+            () = beats => {}
         }
     }
 
     /// This replica ends: the fleet need not wait for its heartbeats to stop.
     pub async fn leave(&self) {
+        self.left.cancel();
         // If it fails, the store forgets this replica in a minute.
         let _left = self.store.leave(self.id).await;
     }

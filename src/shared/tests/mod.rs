@@ -6,6 +6,7 @@ mod conformance;
 pub(super) mod every_operation;
 pub(super) mod fake_server;
 mod hostile;
+mod leaving;
 mod memory_faults;
 pub(super) mod operation;
 mod random_replica;
