@@ -9,7 +9,8 @@ use super::{
     failed::Failed,
     fleet::{AccessLeft, Claim, Denied, NotYet, PATIENCE, WaitReason},
     outcome::{renewed, same},
-    renewer::{RefreshTokenUse, Renewal, Renewer},
+    renewal_state::RenewalPhase,
+    renewer::{RefreshTokenUse, Renewal, Renewer, TokenConsent},
     seed::restored,
     token_response::{Client, TokenError, TokenResponse},
 };
@@ -59,6 +60,10 @@ impl Renewer {
             return Err(Failed::Paused);
         }
         let Claim { version, record: ref begun, .. } = claim;
+        if self.consent.as_ref() != Some(&TokenConsent::of(begun)) {
+            // Whatever is known of the one before.
+            self.enter(RenewalPhase::Renewing);
+        }
         self.schedule.called(asked_at);
         let form = client.refresh(&self.renewing.url, &begun.refresh_token);
         let answered = self.renewing.form_client.post(form).await.map_err(TokenError::from)?;
@@ -166,6 +171,7 @@ impl Renewer {
                         );
                     }
                     self.renewal_state.update_info(|info| info.last_error = Some(error.to_string()));
+                    self.enter(RenewalPhase::Retrying);
                     if self.renewal_state.ending.is_cancelled() {
                         last_writes += 1;
                     }

@@ -104,7 +104,11 @@ impl RefreshTokenInputs {
     ) -> Option<TokenRecord> {
         let choice = match new_token {
             NewRefreshToken::Seed(seed) => seed::seeded(stored, Some(&seed)),
-            NewRefreshToken::Login(left) => seed::login_fingerprint(stored, self.seed.as_ref(), *left),
+            NewRefreshToken::Login(left) => {
+                // One that waits to be stored is older than the login too.
+                let waiting = self.put_back.as_ref().map(|(_until, seed)| seed);
+                seed::login_fingerprint(stored, waiting.or(self.seed.as_ref()), *left)
+            }
         };
         match choice {
             SeedChoice::Begun(record) => Some(*record),
@@ -240,6 +244,19 @@ mod tests {
         let NewRefreshToken::Seed(seed) = inputs.next().await else { panic!("no login") };
         assert_eq!((seed.expose_secret(), start.elapsed()), ("again", WATCH_INTERVAL));
         assert_eq!(inputs.put_back_for(start), None);
+    }
+
+    #[test]
+    fn a_seed_that_waits_to_be_stored_is_older_than_a_login() {
+        let mut inputs = RefreshTokenInputs::new(Some("old".into()), None, None);
+        let stored = inputs.choose(None, NewRefreshToken::Seed("old".into()));
+        inputs.again(NewRefreshToken::Seed("waiting".into()));
+        let login = NewRefreshToken::Login(Box::new(TokenRecord::new("login".into())));
+        let login = inputs.choose(stored.as_ref(), login).unwrap();
+        assert_eq!(login.refresh_token.expose_secret(), "login");
+        let after = |seed: &str| inputs.choose(Some(&login), NewRefreshToken::Seed(seed.into()));
+        assert!(after("waiting").is_none(), "it would replace the login");
+        assert!(after("newer").is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -278,10 +278,13 @@ impl TokenManager {
         match (phase, self.shared.current.standing(Instant::now())) {
             (RenewalPhase::Dead, _) => TokenStatus::ReauthorizationRequired,
             (RenewalPhase::Renewing, _) => TokenStatus::Renewing,
-            (RenewalPhase::Resting, Validity::Valid) => TokenStatus::Valid,
-            (RenewalPhase::Resting, Validity::Rejected) => TokenStatus::Rejected,
-            (RenewalPhase::Resting, Validity::Expired) => TokenStatus::Expired,
-            (RenewalPhase::Resting, Validity::Missing) => TokenStatus::Missing,
+            // An endpoint that hangs is called most of the time, and what has lasted for long must not look new.
+            (RenewalPhase::Resting | RenewalPhase::Retrying, validity) => match validity {
+                Validity::Valid => TokenStatus::Valid,
+                Validity::Rejected => TokenStatus::Rejected,
+                Validity::Expired => TokenStatus::Expired,
+                Validity::Missing => TokenStatus::Missing,
+            },
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum RenewalPhase {
     Resting,
     /// A renewal is running: calling the endpoint, or storing the result.
     Renewing,
+    /// The same, after one that failed, or where the result could not be stored at once.
+    Retrying,
     /// The refresh token is invalid, or there is none: a person must log in.
     Dead,
 }
@@ -118,7 +120,7 @@ impl RenewalState {
         self.requested.notify_one();
         let settled = progress.wait_for(|now| {
             let asleep = match now.phase {
-                RenewalPhase::Renewing => false,
+                RenewalPhase::Renewing | RenewalPhase::Retrying => false,
                 // Delayed after a failure.
                 RenewalPhase::Resting => now.earliest > until,
                 RenewalPhase::Dead => true,

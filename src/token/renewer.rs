@@ -199,7 +199,7 @@ impl Renewer {
         }
         self.consent = Some(TokenConsent::of(record));
         self.show_when_due();
-        self.rest(RenewalPhase::Resting);
+        self.enter(RenewalPhase::Resting);
     }
 
     /// Not after failures, which put the renewal off: it is due all the same.
@@ -223,7 +223,13 @@ impl Renewer {
     }
 
     async fn renew(&mut self) {
-        self.renewal_state.enter(RenewalPhase::Renewing, self.schedule.not_before());
+        let phase = match self.renewal_state.phase() {
+            // Nobody waits for what will most likely be refused again.
+            RenewalPhase::Dead => RenewalPhase::Dead,
+            _ if self.schedule.has_failed() => RenewalPhase::Retrying,
+            RenewalPhase::Resting | RenewalPhase::Renewing | RenewalPhase::Retrying => RenewalPhase::Renewing,
+        };
+        self.enter(phase);
         let before = self.refresh_token;
         let span = tracing::debug_span!(parent: None, "token.renew", generation = self.current.generation());
         let renewed = self.exchange().instrument(span).await;
@@ -239,18 +245,18 @@ impl Renewer {
                     // The error stays: the new refresh token did not work, the previous one did.
                     RefreshTokenUse::Restored => {}
                 }
-                self.rest(RenewalPhase::Resting);
+                self.enter(RenewalPhase::Resting);
                 // Needed if the same token was returned: then no new generation ends the waits.
                 self.renewal_state.settle();
             }
             Err(Failed::NotYet(not_yet)) => {
                 self.schedule.not_yet(now, not_yet.wait, Jitter::draw());
-                self.rest(RenewalPhase::Resting);
+                self.enter(RenewalPhase::Resting);
             }
             // There is one in the settings. What keeps it from being stored was logged.
             Err(Failed::NoRefreshToken) if let Some(wait) = self.inputs.put_back_for(now) => {
                 self.schedule.not_yet(now, wait, Jitter::draw());
-                self.rest(RenewalPhase::Resting);
+                self.enter(RenewalPhase::Resting);
             }
             Err(error) => self.failed(&error),
         }
@@ -287,13 +293,20 @@ impl Renewer {
                     next_s,
                     "token renewal failed, keeping the current token; retrying in {next_s} s: {error}"
                 );
-                RenewalPhase::Resting
+                match (self.renewal_state.phase(), error) {
+                    // It tells nothing of the refresh token, which was refused before.
+                    (
+                        RenewalPhase::Dead,
+                        Failed::Endpoint(_) | Failed::Record(_) | Failed::ClientSecret(_),
+                    ) => RenewalPhase::Dead,
+                    _ => RenewalPhase::Resting,
+                }
             }
         };
-        self.rest(phase);
+        self.enter(phase);
     }
 
-    fn rest(&self, phase: RenewalPhase) {
+    pub(super) fn enter(&self, phase: RenewalPhase) {
         self.renewal_state.enter(phase, self.schedule.not_before());
     }
 

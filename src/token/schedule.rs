@@ -54,6 +54,11 @@ impl RenewalSchedule {
         self.not_before
     }
 
+    /// Whether the last call failed in a way that a later one may not.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
     /// A token is installed that is valid for `remaining` of its `lifetime`.
     pub(super) fn holding(&mut self, now: Instant, lifetime: Duration, remaining: Duration, jitter: Jitter) {
         let renew_at = jitter.spread(lifetime.mul_f64(RENEW_AT), SPREAD / RENEW_AT);

@@ -29,7 +29,7 @@ pub struct TokenSnapshot {
 pub enum TokenStatus {
     /// Not expired, and not refused by the upstream.
     Valid,
-    /// A renewal is running.
+    /// A renewal is running, and the attempt before it did not fail.
     Renewing,
     /// The API answered 401 to it, and there is no newer one.
     Rejected,

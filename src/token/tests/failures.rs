@@ -210,7 +210,7 @@ async fn what_came_is_used_by_nobody_before_it_is_written() {
     pass(Duration::from_secs(1)).await;
     trap.fill();
     assert_eq!(process.ask().await, Err(Cause::Local(LocalDenial::NoToken)));
-    assert_eq!((process.tokens.generation(), process.state()), (0, "renewing"));
+    assert_eq!((process.tokens.generation(), process.state()), (0, "missing"), "for long by now");
     assert!(!process.last_error().is_empty(), "GET /token says why it takes so long");
     assert_eq!(process.metric("token_renewals_total{result=\"error\"}"), 1.0, "however often it is tried");
     trap.mend();

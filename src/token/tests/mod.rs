@@ -10,6 +10,7 @@ mod happy_path;
 mod newcomer;
 mod provided_token;
 mod rotation;
+mod status;
 mod trap;
 mod unauthorized;
 mod vendor;
