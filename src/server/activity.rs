@@ -108,6 +108,11 @@ impl ConnectionActivity {
         self.closing.load(Relaxed)
     }
 
+    /// Has the client not taken all of what was sent so far?
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
     fn phase(&self) -> ConnectionPhase {
         let requests = self.requests.load(Relaxed);
         if requests != self.answers.load(Relaxed) {
@@ -149,7 +154,7 @@ impl IdleMonitor {
     pub(super) fn quiet_since(&mut self, activity: &ConnectionActivity, now: Instant) -> Option<Instant> {
         self.observe(activity, now);
         let lasted = now.saturating_duration_since(self.since);
-        if activity.blocked.load(Relaxed) && lasted < self.timeouts.head {
+        if activity.is_blocked() && lasted < self.timeouts.head {
             return None;
         }
         match self.seen.0 {

@@ -112,34 +112,29 @@ pub(super) async fn serve_listed<I, S>(
     let mut connection =
         builder.serve_connection(TokioIo::new(TrackedIo::new(io, Arc::clone(&activity))), tracked);
 
-    match beside(&mut connection, pin!(watch(handle, drain))).await {
+    let mut ended = beside(&mut connection, pin!(watch(handle, drain))).await;
+    if let Either::Right(CloseReason::Drained) = ended {
+        Pin::new(&mut connection).graceful_shutdown();
+        // The timeouts go on: who sends half a head is not waited for.
+        ended = beside(&mut connection, pin!(timed_out(handle))).await;
+    }
+    match ended {
         // An error here is the client's: it disconnected, or sent invalid HTTP and got a 400 from hyper.
         Either::Left(_ended) => {}
-        Either::Right(CloseReason::Drained) => {
-            Pin::new(&mut connection).graceful_shutdown();
-            let _ended = connection.await;
-        }
+        // No word: it would be taken for the rest of a response that the client has not yet taken.
+        Either::Right(CloseReason::HeaderTimeout) if handle.activity.is_blocked() => {}
         Either::Right(CloseReason::HeaderTimeout) => {
             let mut io = connection.into_parts().io.into_inner().into_inner();
-            // Without waiting: a client that does not read an earlier response would keep this connection open.
+            // Without waiting: the client may not read.
             let _written = io.write_all(REQUEST_TIMEOUT).now_or_never();
             let _closed = io.shutdown().await;
         }
-        Either::Right(CloseReason::IdleTimeout) => {}
+        Either::Right(CloseReason::IdleTimeout | CloseReason::Drained) => {}
     }
 }
 
 /// Waits until the connection has to be closed, and returns why.
 async fn watch(handle: &ConnectionHandle, drain: CancellationToken) -> CloseReason {
-    let timed_out = async {
-        loop {
-            match handle.look(Instant::now()) {
-                Inspection::KeepOpen(next) => sleep_until(next).await,
-                Inspection::HeaderTimeout => break CloseReason::HeaderTimeout,
-                Inspection::IdleTimeout => break CloseReason::IdleTimeout,
-            }
-        }
-    };
     let drained = async {
         drain.cancelled().await;
         handle.activity.close();
@@ -149,8 +144,19 @@ async fn watch(handle: &ConnectionHandle, drain: CancellationToken) -> CloseReas
     tokio::select! {
         biased;
         end = drained => end,
-        end = timed_out => end,
+        end = timed_out(handle) => end,
         () = handle.closed() => CloseReason::IdleTimeout,
+    }
+}
+
+/// Waits until one of the connection's timeouts is over.
+async fn timed_out(handle: &ConnectionHandle) -> CloseReason {
+    loop {
+        match handle.look(Instant::now()) {
+            Inspection::KeepOpen(next) => sleep_until(next).await,
+            Inspection::HeaderTimeout => break CloseReason::HeaderTimeout,
+            Inspection::IdleTimeout => break CloseReason::IdleTimeout,
+        }
     }
 }
 
@@ -244,3 +250,6 @@ impl Drop for ActivityGuard {
         self.0.answer();
     }
 }
+
+#[cfg(test)]
+mod tests;
