@@ -1,6 +1,6 @@
 //! Asks the data port's stack for one report, for `POST /try/{id}` of the admin port, which has checked who asks.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::future::FutureExt as _;
@@ -20,8 +20,8 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// A stack like the data port's, with the same cache and the same calls, that asks for no client token. It is built for each
-/// request, since there are few.
+/// A stack like the data port's, with the same cache and the same calls, that asks for no client token. It is built for the
+/// first request, since mostly there is none, and kept: by it a refresh is made later that an answer has scheduled.
 pub(super) fn report_trial(
     settings: &Settings,
     memory: &Arc<ReportCache>,
@@ -32,12 +32,15 @@ pub(super) fn report_trial(
     let (settings, memory, metrics, clock) =
         (settings.clone(), Arc::clone(memory), Arc::clone(metrics), clock.clone());
     let rules = CallerRules { clients: BearerAuth::anybody(), ..rules.clone() };
+    let built = OnceLock::new();
+    let build =
+        move || data_port(&settings, Arc::clone(&memory), calls.clone(), &rules, &metrics, clock.clone());
     ReportTrial::new(move |target| {
-        let port = data_port(&settings, Arc::clone(&memory), calls.clone(), &rules, &metrics, clock.clone());
+        let port = Arc::clone(built.get_or_init(|| Arc::new(build())));
         let request = Request::get(target).header(HOST, "localhost").body(Empty::<Bytes>::new());
         async move {
             let Ok(request) = request else { return refused() };
-            hyper::service::Service::call(&port, request).await.unwrap_or_else(|never| match never {})
+            hyper::service::Service::call(&*port, request).await.unwrap_or_else(|never| match never {})
         }
         .boxed()
     })

@@ -1,6 +1,9 @@
 //! `POST /try/{id}`: asks for a report as a caller would, and who may.
 
+use std::time::Duration;
+
 use http::Method;
+use link_report_proxy::simulator::{Fault, Scope};
 
 use crate::support::in_process::{Answer, InProcess, key, path, request};
 
@@ -71,4 +74,35 @@ async fn with_an_admin_token_it_must_be_shown() {
     assert_eq!(tries(&proxy, HERE, "", &[OWN_PAGE]).await.status, 401);
     let shown = ("authorization", "Bearer an-admin-token-of-many-characters");
     assert_eq!(tries(&proxy, "10.0.0.7:50000", "", &[OWN_PAGE, shown]).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_is_scheduled_for_the_next_poll_is_made_also_where_the_page_was_the_last_to_ask() {
+    for by_the_page in [false, true] {
+        let proxy = InProcess::with(&[("CACHE__REFRESH", "planned"), ("QUOTA__PER_DAY", "10000")]);
+        // A click a second.
+        let clicked = |clicks: u32| {
+            let id = key(1).id;
+            let report = format!(
+                r#"{{"campaign_activity_id":"{id}","link_click_counts":[{{"unique_clicks":{clicks}}}]}}"#
+            );
+            proxy.vendor.clear_faults();
+            proxy.vendor.inject(Fault::Body(report.into()), Scope::All);
+        };
+        for (seconds, clicks) in [(0, 0), (1_000, 1_000), (20, 1_020), (20, 1_040)] {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            clicked(clicks);
+            proxy.get(&path(1)).await;
+            proxy.settled(key(1)).await;
+        }
+        clicked(1_079);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let polled =
+            if by_the_page { tries(&proxy, HERE, "", &[OWN_PAGE]).await } else { proxy.get(&path(1)).await };
+        assert!(polled.cache_status().starts_with("hit"), "{}", polled.cache_status());
+        assert_eq!(proxy.vendor.calls(), 4, "a refresh now would be old at the next poll");
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(proxy.vendor.calls(), 5, "by the page: {by_the_page}");
+        assert_eq!(proxy.get(&path(1)).await.header("age"), "1");
+    }
 }
