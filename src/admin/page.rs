@@ -6,8 +6,8 @@ use flate2::{Compression, write::GzEncoder};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{
-        ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, REFERRER_POLICY,
-        VARY, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY,
+        X_CONTENT_TYPE_OPTIONS,
     },
 };
 
@@ -17,7 +17,7 @@ use super::{
     overview::Overview,
     reply::{respond, text},
 };
-use crate::server::Body;
+use crate::server::{Body, Coding};
 
 const TEMPLATE: &str = include_str!("page/page.html");
 
@@ -118,8 +118,7 @@ fn negotiated(
     compress: impl FnOnce(&[u8]) -> Vec<u8>,
     bytes: Vec<u8>,
 ) -> (String, Response<Body>) {
-    let accepts_gzip = |value: &HeaderValue| value.to_str().is_ok_and(|accept| accept.contains("gzip"));
-    let is_compressed = headers.get_all(ACCEPT_ENCODING).iter().any(accepts_gzip);
+    let is_compressed = Coding::of(headers) == Coding::Gzip;
     let bytes = if is_compressed { compress(&bytes) } else { bytes };
     let tag = etag(&bytes);
     let mut response = respond(StatusCode::OK, kind, bytes);

@@ -8,13 +8,13 @@ use http::{
 use super::{
     Problem, RequestId,
     cache_status::{self, CACHE_STATUS},
-    negotiate::{Coding, Negotiated},
+    negotiate::Negotiated,
     prebuilt::PrebuiltSeconds,
 };
 use crate::{
     cache::Served,
     report::{Answer, EntityTag, NegativeAnswer, Representation},
-    server::{AllowedOrigins, Body},
+    server::{AllowedOrigins, Body, Coding},
 };
 
 /// The `Age` of most responses.

@@ -13,15 +13,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    RequestId, Responder,
-    negotiate::{Coding, Negotiated},
-};
+use super::{RequestId, Responder, negotiate::Negotiated};
 use crate::{
     cache::Served,
     quota::WallClock,
     report::{Answer, Cause, FetchError, LocalDenial, NoClicks, ReportKey, Representation, TableFormat},
-    server::Body,
+    server::{Body, Coding},
 };
 
 /// How many tables are made at a time: a large report takes tens of milliseconds and its size in memory.
@@ -77,6 +74,8 @@ impl TableResponder {
         }
         let turn = timeout_at(start + self.deadline, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or(LocalDenial::Overloaded)?;
+        // A miss, and whoever had to wait for a turn, has waited since the lookup.
+        let served = &Served { age: served.entry.age(Instant::now()), ..served.clone() };
         let table =
             self.table((key, format), served, negotiated.coding(), turn).await.ok_or(Cause::Internal)?;
         let mut response = self.responder.show_made(served, negotiated, headers, &table);
@@ -97,8 +96,7 @@ impl TableResponder {
         coding: Coding,
         turn: OwnedSemaphorePermit,
     ) -> Option<Representation> {
-        // The age at this moment, not that of the lookup: a miss has waited since.
-        let as_of = self.clock.now().checked_sub(served.entry.age(Instant::now()))?;
+        let as_of = self.clock.now().checked_sub(served.age)?;
         let entry = Arc::clone(&served.entry);
         // Ends early only with the runtime, or by a panic, which the panic hook has logged. It goes on, and keeps its turn, when
         // the client hangs up.
@@ -136,4 +134,73 @@ fn disposition(key: ReportKey, format: TableFormat) -> String {
         NoClicks::Listed => "all-links",
     };
     format!("{kind}; filename=\"{links}-{}{}\"", key.id, format.extension())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use http::header::AGE;
+    use tokio::time::sleep;
+    use tower::{Layer as _, ServiceExt as _, service_fn};
+
+    use super::*;
+    use crate::{
+        cache::{
+            CacheLayer, CacheOptions, CacheRequest, PlanClock, RefreshSchedule, ReportCache, Revalidate,
+            StatusChecking, Unanswered,
+        },
+        inbound::cache_status::CACHE_STATUS,
+        refresh::ShadowMode,
+        report::{
+            Call, ClientNumber, Fetched, QuotaPressure, QuotaPressureFn,
+            testing::{good, key, policy, report},
+        },
+        server::AllowedOrigins,
+        telemetry::Metrics,
+    };
+
+    /// A report that is served from the cache, and was fetched just now.
+    async fn hit() -> Served {
+        let now = SystemTime::UNIX_EPOCH;
+        let options = CacheOptions {
+            lifetimes: policy(),
+            max_bytes: 1 << 20,
+            client_no_cache_interval: Duration::ZERO,
+            refresh: RefreshSchedule::Fixed,
+            derivation: ShadowMode::Off,
+            statuses: StatusChecking::Off,
+            clock: PlanClock::starting_at(now),
+        };
+        let normal = QuotaPressureFn::new(|_now| QuotaPressure::Normal);
+        let memory = Arc::new(ReportCache::new(options, normal, Metrics::new().cache));
+        let upstream = service_fn(|_call: Call| async {
+            Ok::<_, FetchError>(Fetched { answer: report(r#"{"link_url":"a"}"#), ..good() })
+        });
+        let cache = CacheLayer::new(memory).layer(upstream);
+        let request =
+            CacheRequest { key: key(1), revalidate: Revalidate::WhenStale, client: ClientNumber::ANONYMOUS };
+        let Err(Unanswered::Miss(miss)) = cache.lookup(request, Instant::now()) else { panic!("held") };
+        cache.clone().oneshot(miss).await.unwrap();
+        cache.lookup(request, Instant::now()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_age_of_a_table_that_waited_for_its_turn_has_the_wait_in_it() {
+        let (responder, clock) = (Responder::new(AllowedOrigins::default()), SystemTime::UNIX_EPOCH);
+        let deadline = Duration::from_secs(15);
+        let tables = TableResponder::new(Arc::new(responder), WallClock::starting_at(clock), deadline);
+        let (served, headers, id) = (hit().await, HeaderMap::new(), RequestId::new());
+        let busy = Arc::clone(&tables.turns).acquire_many_owned(AT_A_TIME as u32).await.unwrap();
+        let wanted = (Negotiated::of(&headers), Instant::now());
+        let waiting = tables.respond((key(1), TableFormat::Csv), &served, wanted, &headers, &id);
+        let others_end = async {
+            sleep(Duration::from_secs(10)).await;
+            drop(busy);
+        };
+        let (response, ()) = tokio::join!(waiting, others_end);
+        let headers = response.unwrap().into_parts().0.headers;
+        assert_eq!(headers[AGE], "10");
+        assert_eq!(headers[CACHE_STATUS], "link-report-proxy; hit; ttl=290");
+    }
 }

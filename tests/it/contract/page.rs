@@ -64,6 +64,27 @@ async fn its_files_are_compressed_and_asked_for_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn gzip_is_sent_only_to_those_who_take_it() {
+    let proxy = InProcess::new();
+    for target in ["/", "/ui/app.css", "/ui/app.js"] {
+        for (accept, coding) in [
+            ("gzip", "gzip"),
+            ("deflate, GZIP;q=0.5", "gzip"),
+            ("*", "gzip"),
+            ("gzip;q=0", ""),
+            ("gzip;q=0, identity", ""),
+            ("identity, gzip;q=0.5", ""),
+            ("not-gzip", ""),
+            ("*;q=0", ""),
+        ] {
+            let answer = get(&proxy, target, &[HTML, ("accept-encoding", accept)]).await;
+            let sent = (answer.header("content-encoding"), answer.header("vary"));
+            assert_eq!(sent, (coding, "accept-encoding"), "{target} for {accept}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_secret_is_in_any_byte_of_it() {
     let proxy = super::renewal::renewing();
     assert_eq!(proxy.get(&path(1)).await.status, 200);
