@@ -15,8 +15,8 @@ def all_is_well(proxy, story):
         poll(proxy, proxy.campaigns(), story, seconds=2)
 
 
-def calls_meet(kind):
-    """Of the answers most are held, and then old; an uncached report fails now and then."""
+def calls_meet(kind, each=0.3):
+    """Of the answers most are held, and then old; an uncached report fails `each` so many seconds."""
 
     def live(proxy, story):
         warm = proxy.campaigns()[:3]
@@ -27,7 +27,7 @@ def calls_meet(kind):
         while not story.is_set():
             number += 1
             proxy.report(cold(number))
-            poll(proxy, warm, story, seconds=0.3)
+            poll(proxy, warm, story, seconds=each)
 
     return live
 
