@@ -173,6 +173,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_login_that_cannot_be_left_leaves_no_token_on_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        // No file takes the place of a directory.
+        fs::create_dir(dir.path().join(LEFT)).unwrap();
+        Inbox::of(dir.path()).leave(&TokenRecord::new("one".into())).await.unwrap_err();
+        let files: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(files, [LEFT]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_second_login_that_is_taken_while_the_first_is_written_is_not_removed_with_it() {
         let dir = tempfile::tempdir().unwrap();
         let inbox = Inbox::of(dir.path());

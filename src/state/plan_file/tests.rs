@@ -52,6 +52,16 @@ fn a_write_that_was_killed_or_refused_leaves_the_old_plan() {
 }
 
 #[test]
+fn a_write_that_fails_takes_no_room_on_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    // No file takes the place of a directory: all is written, and then not renamed.
+    fs::create_dir(dir.path().join(FILE)).unwrap();
+    opened(dir.path()).write(&plan(1)).unwrap_err();
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, [FILE]);
+}
+
+#[test]
 fn a_damaged_plan_is_set_aside_and_counted_and_a_new_one_begun() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
