@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{
     HeaderValue, Request, StatusCode, Uri,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use http_body_util::Full;
 use hyper_util::{
@@ -104,11 +104,10 @@ impl FormClient {
                 let (head, body) = response.into_parts();
                 let encoding = Encoding::of(&head.headers).map_err(|_error| PostError::Unreadable)?;
                 let body = body::read(body, encoding, MAX_RESPONSE_BYTES).await;
-                let wait = |value| retry_after::parse(value, SystemTime::now(), MAX_WAIT);
                 Ok(FormResponse {
                     status: head.status,
                     date: headers::date(&head.headers),
-                    retry_after: head.headers.get(RETRY_AFTER).and_then(wait),
+                    retry_after: retry_after::of(&head.headers, SystemTime::now(), MAX_WAIT),
                     body: body.map_err(|_error| PostError::Unreadable)?,
                 })
             }

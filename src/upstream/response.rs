@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER, response::Parts};
+use http::{HeaderMap, StatusCode, response::Parts};
 use http_body::Body;
 use tokio::{
     task::spawn_blocking,
@@ -160,8 +160,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let body = error_body(headers, body, deadline).await.unwrap_or_default();
-    let wait = |value| retry_after::parse(value, SystemTime::now(), MAX_WAIT);
-    let requested = headers.get(RETRY_AFTER).and_then(wait);
+    let requested = retry_after::of(headers, SystemTime::now(), MAX_WAIT);
     let limit = UpstreamLimit::of(NegativeAnswer::error_key_of(&body).as_deref());
     let retry_after = requested.unwrap_or(match limit {
         // The quota computes the wait until midnight UTC.

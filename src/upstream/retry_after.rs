@@ -2,13 +2,22 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, header::RETRY_AFTER};
+
+use super::headers;
 
 /// How long to wait before the next call, at most `longest`: one header must not stop calls for longer. If the upstream
-/// needs more time, it sends the header again. `None` for an invalid value.
+/// needs more time, it sends the header again. `None` for an invalid value, or none.
+///
+/// A date is one of the upstream's clock, which `Date` tells; ours, at `now`, may be ahead or behind by more than the wait.
 ///
 /// It is only for our own calls. The proxy's clients get a `Retry-After` of a few seconds, since the vendor's SDKs
 /// sleep for as long as it says.
+pub(super) fn of(headers: &HeaderMap, now: SystemTime, longest: Duration) -> Option<Duration> {
+    let by_its_clock = headers::date(headers).map(|date| date + headers::age(headers));
+    parse(headers.get(RETRY_AFTER)?, by_its_clock.unwrap_or(now), longest)
+}
+
 pub(super) fn parse(value: &HeaderValue, now: SystemTime, longest: Duration) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     let wait = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {

@@ -80,6 +80,22 @@ async fn a_status_that_came_in_time_is_no_timeout_though_its_body_does_not_come(
 }
 
 #[tokio::test]
+async fn a_date_to_retry_after_is_one_of_the_upstream_s_clock() {
+    // By ours it was over long ago.
+    for (age, seconds) in [(None, 7), (Some("3"), 4)] {
+        let dated = move || {
+            let head = Response::builder().status(429).header("date", "Thu, 24 Sep 2020 16:27:00 GMT");
+            let head = head.header("retry-after", "Thu, 24 Sep 2020 16:27:07 GMT");
+            let head = age.into_iter().fold(head, |head, age| head.header("age", age));
+            ready(Ok(head.body(Full::default().map_err(Into::into).boxed()).unwrap()))
+        };
+        let throttled = fetch(dated, &Metrics::new()).await.unwrap_err();
+        let (limit, retry_after) = (UpstreamLimit::Unspecified, Duration::from_secs(seconds));
+        assert_eq!(throttled.cause, UpstreamFailure::TooManyRequests { limit, retry_after }.into());
+    }
+}
+
+#[tokio::test]
 async fn a_429_is_counted_by_the_limit_that_it_names_if_it_names_one() {
     let metrics = Metrics::new();
     for body in [r#"{"error_key":"throttled"}"#, r#"{"error_key":"quota_exceeded"}"#, "", "<html>", "{}"] {
