@@ -108,10 +108,14 @@ impl Coded {
     /// Decodes the body.
     ///
     /// # Errors
-    /// [`InvalidReport::TooLarge`] past `limit` bytes; [`InvalidReport::Encoding`] when it is not valid gzip.
+    /// [`InvalidReport::TooLarge`] past `limit` bytes, as sent or as decoded; [`InvalidReport::Encoding`] when it is not
+    /// valid gzip.
     pub(super) fn decode(&self, encoding: Encoding, limit: u64) -> Result<Cow<'_, [u8]>, InvalidReport> {
+        // Also one of gzip: megabytes of it may have little in them, and take as long.
+        if self.0.len() as u64 > limit {
+            return Err(InvalidReport::TooLarge { limit });
+        }
         match encoding {
-            Encoding::Identity if self.0.len() as u64 > limit => Err(InvalidReport::TooLarge { limit }),
             Encoding::Identity => Ok(Cow::Borrowed(&self.0)),
             Encoding::Gzip => {
                 let mut decoder = MultiGzDecoder::new(Capped { bytes: Vec::new(), limit });
@@ -184,6 +188,15 @@ mod tests {
         assert_eq!(plain([exact.clone(), vec![b' ']].concat()).await, too_large);
         assert_eq!(ungzip(gzip(&exact)).await.unwrap().len(), exact.len());
         assert_eq!(ungzip(gzip(&[exact, vec![b' ']].concat())).await, too_large);
+    }
+
+    #[test]
+    fn a_body_that_is_longer_as_sent_than_decoded_is_not_decoded_beyond_the_limit() {
+        let coded = Coded::of([gzip(b"{}"), gzip(b"").repeat(100)].concat());
+        let length = coded.0.len() as u64;
+        assert_eq!(coded.decode(Encoding::Gzip, length).unwrap(), &b"{}"[..]);
+        let limit = length - 1;
+        assert_eq!(coded.decode(Encoding::Gzip, limit), Err(InvalidReport::TooLarge { limit }));
     }
 
     #[test]

@@ -135,7 +135,7 @@ async fn report(
     let at_once = LARGE.min(max_body);
     match coded.decode(encoding, at_once) {
         Ok(body) => return Ok(LinkReport::parse(id, &body)?),
-        // Larger than `LARGE` once decoded.
+        // Larger than `LARGE`, as sent or as decoded.
         Err(InvalidReport::TooLarge { .. }) if at_once < max_body => {}
         Err(error) => return Err(error.into()),
     }
