@@ -160,11 +160,17 @@ impl EntryIndex {
         }
     }
 
-    /// Takes the weight of an entry again, which has grown by its gzip variant.
+    /// Takes the weight of an entry again, which has grown by its gzip variant. One that would no longer fit goes on without
+    /// the variant, which those have who wait for it: else each of them would cost a call.
     pub(super) fn reweigh(&self, key: &ReportKey) {
         let mut changes = self.changes();
-        if let Some(held) = self.get(key) {
-            let weight = weight(&held);
+        let Some(held) = self.get(key) else { return };
+        let weight = weight(&held);
+        if u64::from(weight) > changes.max_bytes {
+            let plain = held.without_gzip();
+            plain.queue.take_over(&held.queue);
+            self.index.insert(*key, Arc::new(plain));
+        } else {
             changes.queue.reweigh(held.queue.weigh(weight), weight);
             self.make_room(&mut changes, Some(key), CHANCES);
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    super::gzip::{Encoded, encode},
-    Entry,
+    super::gzip::{Encoded, GzipCell, encode},
+    Entry, ReportBehind,
 };
 use crate::report::Representation;
 
@@ -18,6 +18,15 @@ impl Entry {
     pub(in crate::cache) async fn make_gzip(self: &Arc<Self>) -> Encoded {
         let entry = Arc::clone(self);
         self.gzip.make(move || entry.report().and_then(encode)).await
+    }
+
+    /// The same entry without a variant, of the report behind it neither.
+    pub(in crate::cache) fn without_gzip(&self) -> Self {
+        let behind = self.behind.as_ref().map(|behind| ReportBehind {
+            report: Arc::new(behind.report.without_gzip()),
+            negative_since: behind.negative_since,
+        });
+        Self { behind: behind.map(Box::new), gzip: GzipCell::default(), ..self.again() }
     }
 }
 

@@ -149,6 +149,33 @@ async fn a_gzip_variant_counts_and_may_evict_others_but_not_its_own_entry() {
     assert_eq!((index.keys(), index.size()), (vec![key(1)], (1, with_gzip)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_gzip_variant_for_which_there_is_no_room_costs_nobody_the_report() {
+    let now = Instant::now();
+    let large = of(report(&["{}"; 1_000].join(",")), now);
+    let plain = u64::from(weight(&large));
+    let behind = {
+        let refused = Answer::Negative(NegativeAnswer::parse(NegativeStatus::NotFound, b""));
+        let times = EntryTimes { generated_at: now, stored_at: now };
+        let report = of(report(&["{}"; 1_000].join(",")), now);
+        let refused = Entry::new(refused, times, Some(&report), 0, &policy(), &Exchange::default());
+        (Arc::new(refused), report)
+    };
+    let (refused, report) = (&behind.0, &behind.1);
+    for (entry, report) in [(&large, &large), (refused, report)] {
+        let most = u64::from(weight(entry));
+        let index = index(most);
+        index.insert(key(1), Arc::clone(entry), now).unwrap();
+        report.make_gzip().await;
+        index.reweigh(&key(1));
+        let held = index.get(&key(1)).expect("it is still held");
+        assert_eq!((held.answer(), u64::from(weight(&held))), (entry.answer(), most));
+        assert_eq!(index.size(), (1, most));
+        index.resize(plain);
+        assert_eq!(index.size().0, u64::from(most == plain));
+    }
+}
+
 #[test]
 fn an_entry_that_is_purged_while_it_is_weighed_again_leaves_no_weight() {
     let now = Instant::now();

@@ -104,6 +104,24 @@ async fn a_report_too_large_for_memory_is_served_and_its_key_is_backed_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_report_whose_gzip_variant_has_no_room_costs_no_call_more() {
+    let large = report(key(1), LINKS_OF_64_KIB, 1);
+    let mut roomy = full();
+    roomy.hold(key(1), large.clone()).await;
+    let max_bytes = roomy.metric("cache_bytes") as u64;
+    let mut harness = CacheHarness::with(CacheOptions { max_bytes, ..options() });
+    let mut answered = Vec::new();
+    for _ in 0..4 {
+        answered.push(harness.ask_and_answer(key(1), &large).await);
+        let entry = harness.memory().peek(&key(1)).unwrap();
+        harness.memory().encode(key(1), &entry).await;
+        assert!(entry.gzip().is_some(), "for who has asked for it");
+    }
+    assert_eq!(answered, [&["fetched"][..], &["hit"; 3]].concat());
+    assert_eq!(harness.metric("cache_bytes") as u64, max_bytes);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_fails_and_loses_its_room_is_called_for_no_sooner() {
     let mut harness = full();
     harness.hold(key(LARGE), report(key(LARGE), 2, 1)).await;
