@@ -110,7 +110,7 @@ where
                 Ok(served)
             }
             Lookup::Scheduled { served, held, at } => {
-                self.schedule_refresh(request, held, at);
+                self.schedule_refresh(request, &held, at);
                 Ok(served)
             }
             Lookup::Awaited { held, .. } | Lookup::Absent(Some(held))
@@ -159,14 +159,16 @@ where
 
     /// Refreshes at that time what is then still worth a call. There is one such task per entry at most.
     #[cold]
-    fn schedule_refresh(&self, request: CacheRequest, held: Arc<Entry>, at: Instant) {
+    fn schedule_refresh(&self, request: CacheRequest, held: &Arc<Entry>, at: Instant) {
         let CacheRequest { key, revalidate: _, client } = request;
-        // Weak: the task must not outlive the cache.
+        // Weak: the task must not outlive the cache, nor keep a report in memory that is gone.
         let (memory, calls) = (Arc::downgrade(&self.memory), Arc::downgrade(&self.calls));
+        let held = Arc::downgrade(held);
         let request = TraceContext::of(&Span::current());
         tokio::spawn(async move {
             sleep_until(at).await;
             let (Some(memory), Some(calls)) = (memory.upgrade(), calls.upgrade()) else { return };
+            let Some(held) = held.upgrade() else { return };
             if memory.scheduled_is_due(&key, &held, Instant::now()) {
                 Self { memory, calls }.refresh(key, &held, client, request);
             }

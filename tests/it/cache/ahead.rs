@@ -92,6 +92,15 @@ async fn a_report_that_is_purged_by_then_is_not_refreshed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_report_that_goes_before_its_refresh_takes_no_memory_until_then() {
+    let mut harness = harness();
+    polled_each_20_seconds(&mut harness).await;
+    let held = Arc::downgrade(&harness.memory().peek(&key(1)).unwrap());
+    harness.memory().purge(key(1).id);
+    assert!(held.upgrade().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_refresh_is_made_ahead_while_calls_are_reserved_for_misses() {
     let reserved = Arc::new(AtomicBool::new(false));
     let pressure = {
