@@ -114,6 +114,14 @@ impl ReportCache {
         }
         let (source, other_answer) = self.answer_for_other(scope, &answer, clicked);
         let other = key.other_form();
+        // The store's report may be from before the other one came here, which then stays.
+        let younger_other = match (&other_answer, exchange.origin) {
+            (Some(_), Origin::SharedStore) => {
+                self.store.get(&other).filter(|held| held.generated_at() > generated_at)
+            }
+            (Some(_) | None, Origin::Upstream) | (None, Origin::SharedStore) => None,
+        };
+        let other_answer = other_answer.filter(|_| younger_other.is_none());
         if stands_in_for.is_none() {
             self.count_refresh(scope, &answer, other_answer.as_ref());
         }
@@ -165,11 +173,13 @@ impl ReportCache {
             }
             (FlightScope::One(_) | FlightScope::BothForms(_), Retain::Yes | Retain::No) => None,
         };
+        let stored = StoreOutcome::No;
+        let stays = || younger_other.map(|entry| Landed { entry, exchange, stored });
         let results = match scope {
             FlightScope::One(_) => FlightResults::Same(FlightResult::Landed(landed)),
             FlightScope::BothForms(_) => FlightResults::ByForm {
                 all: FlightResult::Landed(landed),
-                clicked: landed_other.map_or(FlightResult::Nothing, FlightResult::Landed),
+                clicked: landed_other.or_else(stays).map_or(FlightResult::Nothing, FlightResult::Landed),
             },
         };
         Applied { results, next }

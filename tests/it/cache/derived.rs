@@ -132,6 +132,41 @@ async fn concurrent_misses_of_both_reports_cost_one_call_and_both_are_kept() {
     }
 }
 
+/// A derived report is held, and that of all links, which brought it, has no room any more.
+async fn without_room_for_all_links(clicks: &[&str]) -> CacheHarness {
+    let mut harness = trusted_with(CacheOptions { max_bytes: 48 << 10, ..options() }).await;
+    harness.hold(all(1), with_links(all(1), clicks)).await;
+    for number in 2.. {
+        assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "hit");
+        if harness.memory().peek(&all(1)).is_none() {
+            break;
+        }
+        harness.hold(all(number), with_links(all(number), clicks)).await;
+    }
+    harness
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_derived_from_an_older_report_of_the_store_replaces_no_younger_one() {
+    // The place of the report of all links in the store has an older one of another replica.
+    let (young, old) = (["3", "0", "1"], ["2", "0", "1"]);
+    let mut harness = without_room_for_all_links(&young).await;
+    sleep(seconds(301)).await;
+    assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "stale");
+    harness.call().await.answers_from_the_store(seconds(400), with_links(all(1), &old));
+    at_rest().await;
+    assert_eq!(held(&harness, key(1)), with_links(key(1), &young));
+    assert_eq!(held(&harness, all(1)), with_links(all(1), &old), "nothing else is held");
+    sleep(seconds(601)).await;
+    let waiting = harness.ask(key(1));
+    harness.call().await.answers_from_the_store(seconds(1_000), with_links(all(1), &old));
+    let served = waiting.await.unwrap().unwrap();
+    assert_eq!((served.entry.answer(), served.age.as_secs()), (&with_links(key(1), &young), 902));
+    let waiting = harness.ask(key(1));
+    harness.call().await.answers_from_the_store(seconds(1), with_links(all(1), &["4", "0", "1"]));
+    assert_eq!(waiting.await.unwrap().unwrap().age.as_secs(), 1, "a younger one is taken");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refresh_of_either_report_renews_both_and_is_counted_once() {
     let mut harness = trusted().await;

@@ -17,7 +17,7 @@ use link_report_proxy::{
     refresh::ShadowMode,
     report::{
         Answer, Call, ClientNumber, Exchange, FetchError, Fetched, LifetimePolicy, LinkReport,
-        NegativeAnswer, NegativeStatus, QuotaPressure, QuotaPressureFn, ReportKey,
+        NegativeAnswer, NegativeStatus, Origin, QuotaPressure, QuotaPressureFn, ReportKey,
     },
     telemetry::Metrics,
 };
@@ -247,6 +247,12 @@ impl Asked {
     /// The answer comes from a cache before the vendor, in which it was so old already.
     pub(super) fn answers_at_age(self, age: Duration, answer: Answer) {
         self.comes_to(Ok(fetched(answer, Instant::now(), age)));
+    }
+
+    /// The answer comes from the store that replicas share, and is so old there.
+    pub(super) fn answers_from_the_store(self, age: Duration, answer: Answer) {
+        let exchange = Exchange { origin: Origin::SharedStore, ..Exchange::default() };
+        self.comes_to(Ok(Fetched { exchange, ..fetched(answer, Instant::now(), age) }));
     }
 
     /// The head of the answer came at that time, and the rest of it now.
