@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     report::{
-        Answer, Cause, Exchange, FailureKind, FetchError, Fetched, InvalidReport, LinkReport, NotDerivable,
-        Origin, Reason, ReportKey, UpstreamFailure,
+        Answer, Exchange, Fetched, InvalidReport, LinkReport, NotDerivable, Origin, Reason, ReportKey,
+        UpstreamFailure,
     },
     telemetry::RefreshResult,
 };
@@ -71,7 +71,9 @@ impl ReportCache {
         }
         let applied = match outcome {
             Ok(arrived) => self.apply_answer(scope, arrived, keep, now),
-            Err(error) => Applied { results: self.apply_failure(scope, error, keep, now), next: None },
+            Err(error) => {
+                Applied { results: self.apply_failure((scope, reason), error, keep, now), next: None }
+            }
         };
         self.tell_why_empty(scope.fetched().id);
         applied
@@ -270,64 +272,6 @@ impl ReportCache {
                 self.note(key, before.as_deref(), error, now);
                 StoreOutcome::No
             }
-        }
-    }
-
-    /// Notes a failure for each key of the flight: whichever is requested next, the same call would be made.
-    fn apply_failure(
-        &self,
-        scope: FlightScope,
-        error: FetchError,
-        keep: Retain,
-        now: Instant,
-    ) -> FlightResults {
-        let asked = self.store.get(&scope.asked());
-        let note = |key| match keep {
-            Retain::Yes => self.note(key, self.store.get(&key).as_deref(), error.clone(), now),
-            Retain::No => {}
-        };
-        if keep == Retain::Yes {
-            self.count_failed_refresh(asked.as_deref(), &error, now);
-        }
-        match (scope, &error.cause) {
-            // The report of the clicked links is a smaller one: the upstream may have a valid one.
-            (FlightScope::BothForms(_), Cause::Upstream(UpstreamFailure::Invalid(_))) => {
-                let all = scope.fetched();
-                self.store.statistics().set_derivable(all.id, Derivable::No);
-                note(all);
-                FlightResults::ByForm { all: FlightResult::Failed(error), clicked: FlightResult::Nothing }
-            }
-            (FlightScope::One(_) | FlightScope::BothForms(_), _) => {
-                scope.keys().for_each(note);
-                FlightResults::Same(FlightResult::Failed(error))
-            }
-        }
-    }
-
-    fn count_failed_refresh(&self, before: Option<&Entry>, error: &FetchError, now: Instant) {
-        let is_held = before.is_some_and(|before| !before.is_dead(now));
-        if is_held && error.cause.kind() != FailureKind::Rationed {
-            self.metrics.refreshed(RefreshResult::Error);
-        }
-    }
-
-    /// Stores a failure: with the entry, if that may still be served, else in [`ReportCache::failures`].
-    fn note(&self, key: ReportKey, before: Option<&Entry>, error: FetchError, now: Instant) {
-        let kind = error.cause.kind();
-        let good = before.filter(|before| !before.is_dead(now));
-        match (good, kind) {
-            (Some(before), _) => {
-                let with_failure = Arc::new(before.with_failure(error, now));
-                // It weighs no more than the entry that it replaces.
-                let _fits = self.store.insert(key, with_failure, now);
-            }
-            (None, FailureKind::Failed) => {
-                if let Some(refresh_failure) = before.and_then(Entry::refresh_failure) {
-                    self.failures.take_over(key, refresh_failure);
-                }
-                self.failures.note(key, error, now);
-            }
-            (None, FailureKind::Rationed | FailureKind::Denied) => {}
         }
     }
 }

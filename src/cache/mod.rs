@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, tokens or quotas: it calls the service that it wraps, and says of each answer where it came
 //! from. Freshness is decided here, on tokio's clock.
 
+mod apply_failure;
 mod apply_fetch;
 mod compact;
 mod copy_cell;

@@ -4,8 +4,8 @@ use link_report_proxy::{
     cache::{CacheOptions, RefreshWaiting},
     refresh::{ShadowMode, ShadowStatus},
     report::{
-        Answer, Cause, DerivationMismatch, FetchError, InvalidReport, LifetimePolicy, LinkReport, NoClicks,
-        Reason, ReportKey, UpstreamFailure,
+        Answer, Cause, DerivationMismatch, FetchError, InvalidReport, LifetimePolicy, LinkReport,
+        LocalDenial, NoClicks, Reason, ReportKey, UpstreamFailure,
     },
 };
 use tokio::time::{Instant, sleep};
@@ -144,6 +144,23 @@ async fn without_room_for_all_links(clicks: &[&str]) -> CacheHarness {
         harness.hold(all(number), with_links(all(number), clicks)).await;
     }
     harness
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_miss_that_waits_for_a_refresh_which_is_denied_has_a_call_of_its_own() {
+    let mut harness = without_room_for_all_links(&["3", "0"]).await;
+    sleep(seconds(301)).await;
+    assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "stale");
+    let refresh = harness.call().await;
+    assert_eq!((refresh.call.key, refresh.call.reason), (all(1), Reason::Refresh));
+    let waiting = harness.ask(all(1));
+    harness.is_clear().await;
+    refresh.fails(LocalDenial::DailyQuota { retry_after: seconds(60) });
+    let call = harness.call().await;
+    assert_eq!((call.call.key, call.call.reason), (all(1), Reason::Miss));
+    call.answers(with_links(all(1), &["4", "0"]));
+    assert_eq!(from(&waiting.await.unwrap()), "fetched");
+    assert_eq!(held(&harness, key(1)), with_links(key(1), &["4"]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,15 +2,15 @@
 
 use futures_util::future::join_all;
 use link_report_proxy::{
-    cache::{Forward, Role, Served, ServedFrom},
-    report::{Cause, FetchError, NoClicks, Reason, ReportKey, UpstreamFailure},
+    cache::{CacheOptions, Forward, Role, Served, ServedFrom},
+    report::{Cause, FetchError, LocalDenial, NoClicks, Reason, ReportKey, UpstreamFailure},
 };
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
 
-use super::harness::{CacheHarness, at_rest, from, negative_answer, report, seconds};
+use super::harness::{CacheHarness, at_rest, from, negative_answer, options, report, seconds};
 use crate::support::in_process::{key, timed};
 
 type Asking = JoinHandle<Result<Served, FetchError>>;
@@ -144,6 +144,33 @@ async fn a_waiter_past_its_deadline_gets_the_old_copy_if_one_is_held() {
     call.answers(report(key(1), 3, 2));
     at_rest().await;
     assert_eq!(harness.ask(key(1)).await.unwrap().unwrap().entry.report().unwrap().links(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_loses_its_room_while_its_refresh_waits_to_be_denied_is_fetched_as_a_miss() {
+    let mut harness = CacheHarness::with(CacheOptions { max_bytes: 32 << 10, ..options() });
+    harness.hold(key(1), report(key(1), 2, 1)).await;
+    sleep(seconds(301)).await;
+    assert_eq!(from(&harness.ask(key(1)).await.unwrap()), "stale");
+    let refresh = harness.call().await;
+    for number in 2.. {
+        if harness.memory().peek(&key(1)).is_none() {
+            break;
+        }
+        harness.hold(key(number), report(key(number), 2, 1)).await;
+    }
+    let crowd: Vec<_> = (0..3).map(|_| harness.ask(key(1))).collect();
+    harness.is_clear().await;
+    let denied = || LocalDenial::DailyQuota { retry_after: seconds(60) };
+    refresh.fails(denied());
+    let call = harness.call().await;
+    assert_eq!((call.call.key, call.call.reason), (key(1), Reason::Miss));
+    harness.is_clear().await;
+    call.fails(denied());
+    for answered in answers(crowd).await {
+        assert_eq!(answered.unwrap_err().cause, denied().into(), "also a miss is denied");
+    }
+    harness.is_clear().await;
 }
 
 #[tokio::test(start_paused = true)]
