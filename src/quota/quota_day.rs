@@ -168,6 +168,7 @@ impl QuotaDay {
 
     /// As [`DailyBudget::learn`].
     pub(super) fn learn(&mut self, day: u64, spent: u64, others: OthersCalls, now: SystemTime) {
+        self.roll_over(now);
         self.budget.learn(day, spent, others, now);
     }
 

@@ -66,3 +66,17 @@ fn the_store_is_told_once_that_a_day_is_closed_and_once_that_it_is_open_again() 
     assert_eq!(day.answered(probe), mark(DayStatus::Open));
     assert_eq!(day.answered(probe), None, "the store knows");
 }
+
+/// The heartbeat that tells of it may be the first thing that happens on the new day.
+#[test]
+fn a_lockout_that_another_replica_ends_after_midnight_is_remembered_of_the_day_before() {
+    let (noon, morning) = (at(0, 12, 0), at(1, 0, 1));
+    let mut day = QuotaDay::new(limits(10_000), Backing::Store, 4_000, noon);
+    assert!(day.exceeded(noon, 0.0).is_some());
+    day.learn(day_of(morning), 1, OthersCalls::Recent, morning);
+    assert_eq!(day.end_lockout(), None, "what the store has of yesterday stays as it is");
+    let today = day.today(morning);
+    assert_eq!((today.yesterday_exceeded_after, today.exceeded_after), (Some(4_000), None));
+    assert_eq!(today.used, 1, "of the new day");
+    assert_eq!(day.check(COLD, morning), Ok(CallKind::Regular));
+}
