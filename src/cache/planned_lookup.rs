@@ -172,7 +172,7 @@ impl ReportCache {
             Some(copy.answers_since_current(count(other.hits())))
         };
         let others = if plan.shares_answers() { other() } else { None };
-        CacheHit { answers: hit.answers.saturating_add(others.unwrap_or(0)), ..hit }
+        CacheHit { answers: hit.answers.wrapping_add(others.unwrap_or(0)), ..hit }
     }
 
     /// A hit whose report is worth a call. The client waits for it only if the call is possible.

@@ -95,9 +95,9 @@ pub(super) const fn form_of(no_clicks: NoClicks) -> ReportForm {
     }
 }
 
-/// A count of hits, as [`crate::refresh`] counts responses.
-pub(super) fn count(hits: u64) -> u32 {
-    u32::try_from(hits).unwrap_or(u32::MAX)
+/// A count of hits, as [`crate::refresh`] counts responses: it begins again at 0 where 32 bits are used up.
+pub(super) const fn count(hits: u64) -> u32 {
+    hits as u32
 }
 
 // === impl Statistics ===

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::{AnswerTimes, ClickHistory, ClickRate, click_history::nanos};
 
+/// Of two counts that differ by as much or more, the later one was read before: by a hit, while the other was written.
+const READ_BEFORE: u32 = u32::MAX - 0xffff;
+
 /// The statistics of a cached report, in 40 bytes: five words, each in an atomic. They are written on each look at
 /// the campaign, and read on each hit. A hit may read a mixture of two writes; that costs at most one early refresh.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -123,7 +126,7 @@ impl CopyStats {
 
     /// The responses served since the report was last known to be current.
     pub const fn answers_since_current(&self, answers: u32) -> u32 {
-        answers.saturating_sub(self.answers_when_current)
+        answers_between(self.answers_when_current, answers)
     }
 
     /// The count of responses at which so many were served since the report was last known to be current, rounded up.
@@ -133,7 +136,7 @@ impl CopyStats {
 
     /// The responses served since the last look.
     pub const fn answers_since_look(&self, answers: u32) -> u32 {
-        answers.saturating_sub(self.answers_at_look)
+        answers_between(self.answers_at_look, answers)
     }
 
     /// The campaign's rate of clicks, per hour.
@@ -147,7 +150,7 @@ impl CopyStats {
         let after = now.saturating_sub(at.max(self.looked_at())).as_secs_f64();
         if after > 0.0 {
             let after = f64::from(self.answers_since_look(answers)) * after / since_look;
-            answers.saturating_sub(after.round() as u32)
+            answers.wrapping_sub(after.round() as u32)
         } else {
             answers
         }
@@ -212,6 +215,13 @@ impl CopyStats {
             current_before_look_ms: current_before_look_ms as u32,
         }
     }
+}
+
+/// The responses from one count to a later one. Counts wrap: a key that is polled a thousand times a second has used 32 bits
+/// up in fifty days. 0 if `later` was read before.
+const fn answers_between(earlier: u32, later: u32) -> u32 {
+    let answers = later.wrapping_sub(earlier);
+    if answers < READ_BEFORE { answers } else { 0 }
 }
 
 #[cfg(test)]

@@ -55,9 +55,15 @@ impl CopyStats {
     #[inline]
     pub fn counted_answers(&self, answers: u32, now: Duration) -> f64 {
         let given = f64::from(self.answers_since_current(answers)) + 1.0;
-        let most = COUNTED_ANSWERS_PER_SECOND * self.seconds_since_current(now);
+        let most = self.most_counted_answers(now);
         // Not `f64::min`: its NaN handling costs six instructions on each hit.
         if given < most { given } else { most }
+    }
+
+    /// The most that [`Self::counted_answers`] can be then.
+    #[inline]
+    pub(super) fn most_counted_answers(&self, now: Duration) -> f64 {
+        COUNTED_ANSWERS_PER_SECOND * self.seconds_since_current(now)
     }
 }
 

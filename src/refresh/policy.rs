@@ -118,7 +118,7 @@ impl RefreshPolicy {
     /// With fewer responses than this the report is not worth a call up to `until`, if the terms stay as they are.
     pub fn answers_to_be_worth_a_call(&self, copy: &CopyStats, until: Duration, terms: &RefreshTerms) -> u32 {
         let needed = terms.price.clicks_missed() / copy.lack(until, terms.unexpected).each();
-        let most = copy.counted_answers(u32::MAX, until);
+        let most = copy.most_counted_answers(until);
         // A response more is counted for the next one.
         if needed <= most { copy.answers_after_current(needed - 1.0) } else { u32::MAX }
     }

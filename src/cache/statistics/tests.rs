@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::report::testing::key;
+use crate::{refresh::CopyStats, report::testing::key};
 
 fn statistics() -> Statistics {
     Statistics::new(PlanClock::starting_at(SystemTime::UNIX_EPOCH))
@@ -115,4 +115,15 @@ async fn what_is_known_of_clicks_goes_on_from_what_was_stored() {
     assert_eq!(after.campaigns(), stored);
     assert_eq!(last_look(&after), Some((7, Duration::ZERO)));
     assert_eq!(statistics().restore(&[], Duration::ZERO), 0);
+}
+
+#[test]
+fn answers_are_counted_on_where_a_key_has_more_of_them_than_32_bits_hold() {
+    let (history, full) = (ClickHistory::first_look(7, Duration::ZERO), u64::from(u32::MAX));
+    for before in [full - 4, full, full + 1, 3 * full] {
+        let copy = CopyStats::fetched(&history, 7, count(before));
+        let later = count(before + 9);
+        assert_eq!((copy.answers_since_current(later), copy.answers_since_look(later)), (9, 9), "{before}");
+        assert_eq!(copy.answers_since_current(count(before - 2)), 0, "counted before the look: {before}");
+    }
 }
