@@ -243,7 +243,10 @@ impl StoreModel {
     }
 
     fn state(&mut self, now: u64) -> FleetState {
-        self.members.retain(|_, member| member.last + MEMBER_LIFETIME > now);
+        self.members.retain(|_, member| {
+            // One that is so far ahead was written before the clock was put back, and not again since.
+            member.last + MEMBER_LIFETIME > now && member.last <= now + MEMBER_LIFETIME
+        });
         let seen = self.members.iter().map(|(id, member)| MemberSeen {
             id: *id,
             heartbeat_age: Duration::from_millis(now.saturating_sub(member.last)),

@@ -4,7 +4,8 @@ local function fleet_state()
   for _, member in ipairs(redis.call('HKEYS', KEYS[3])) do
     local at, lag, about = string.match(redis.call('HGET', KEYS[3], member), '^(%d+) (%d+) (.*)$')
     at = tonumber(at) or 0
-    if at <= now - 60000 then
+    -- One that is so far ahead was written before the clock was put back, and not again since.
+    if at <= now - 60000 or at > now + 60000 then
       redis.call('HDEL', KEYS[3], member)
     else
       members[#members + 1] = {member, math.max(now - at, 0), tonumber(lag), about}

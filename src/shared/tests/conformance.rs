@@ -39,6 +39,7 @@ macro_rules! conforms {
             }
             members: {
                 a_member_is_counted_for_a_minute_after_its_last_heartbeat
+                a_member_that_has_stopped_does_not_outlive_a_clock_that_was_put_back
                 the_state_says_who_the_members_are_and_when_each_was_heard_last
                 a_heartbeat_raises_the_count_and_never_lowers_it
                 calls_made_while_the_store_was_away_are_counted_once

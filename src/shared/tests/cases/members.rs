@@ -23,6 +23,19 @@ pub(in super::super) async fn a_member_is_counted_for_a_minute_after_its_last_he
     assert_eq!(first.beat().await.members.len(), 1);
 }
 
+pub(in super::super) async fn a_member_that_has_stopped_does_not_outlive_a_clock_that_was_put_back(
+    on: &Backend,
+) {
+    let [mut first, mut second] = Replica::fleet(on).await;
+    first.beat().await;
+    assert_eq!(second.beat().await.members.len(), 2);
+    on.faults.put_clock_back(secs(30));
+    assert_eq!(first.beat().await.members.len(), 2, "a small step");
+    on.faults.put_clock_back(secs(3_600));
+    assert_eq!(first.beat().await.members.len(), 1);
+    assert_eq!(second.beat().await.members.len(), 2);
+}
+
 pub(in super::super) async fn the_state_says_who_the_members_are_and_when_each_was_heard_last(on: &Backend) {
     let [mut first, mut second] = Replica::fleet(on).await;
     first.beat().await;
