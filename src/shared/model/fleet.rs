@@ -39,6 +39,10 @@ pub(super) struct ModelFleet {
     epoch: Option<Epoch>,
     sequence: u64,
     today: SpentDay,
+    /// The day that was counted before `today`.
+    before: SpentDay,
+    /// The last day that was begun by a clock that was ahead, and taken back.
+    ahead: SpentDay,
     /// The calls of each replica while the store was away, as far as they are counted in `today`.
     offline: BTreeMap<MemberId, u64>,
     /// 0: no lockout. In the past: the next call is a probe.
@@ -77,9 +81,27 @@ impl ModelFleet {
             return;
         }
         let lost_on_it = self.recovered_at.is_some_and(|at| at >= begins);
-        self.today = SpentDay { day, spent: if lost_on_it { self.charged } else { 0 } };
+        let begun_before = if self.ahead.day == day { self.ahead.spent } else { 0 };
+        let spent = if lost_on_it { self.charged } else { 0 } + begun_before;
+        self.before = std::mem::replace(&mut self.today, SpentDay { day, spent });
         self.locked_until = self.locked_until.min(now);
         self.offline.clear();
+    }
+
+    /// Takes a day back that a clock that was far ahead has begun: it does not even begin tomorrow, and no replica could make a
+    /// call until it does. A smaller step back of the clock does not say which of both days is the right one. Says whether
+    /// it did.
+    fn take_back(&mut self, now: u64, day: u64) -> bool {
+        let eve = self.today.day.saturating_sub(1).saturating_mul(DAY);
+        if now >= eve.saturating_sub(DAY_TOLERANCE) || now >= (day + 1).saturating_mul(DAY) + DAY_TOLERANCE {
+            return false;
+        }
+        let before = std::mem::take(&mut self.before);
+        let counted = if before.day >= day { before.spent } else { 0 };
+        // What was counted on it was called on this one. If it was right, it counts when the day begins again.
+        self.ahead = self.today;
+        self.today = SpentDay { day, spent: self.ahead.spent + counted };
+        true
     }
 
     pub(super) fn merge(&mut self, now: u64, heartbeat: &Heartbeat) {
@@ -136,7 +158,7 @@ impl ModelFleet {
 
     pub(super) fn take_call(&mut self, now: u64, request: &CallRequest) -> CallTurn {
         let CallRequest { day, ceiling, interval, horizon, count } = *request;
-        if day < self.today.day {
+        if day < self.today.day && !self.take_back(now, day) {
             return CallTurn::DayIsOver;
         }
         self.turn_day(now, day);

@@ -29,6 +29,8 @@ macro_rules! conforms {
                 a_clock_put_back_holds_no_call_for_longer_than_a_minute
                 the_first_call_of_a_day_turns_it_and_the_day_before_is_over
                 across_midnight_replicas_with_different_clocks_never_turn_the_day_back
+                a_day_that_a_clock_far_ahead_has_begun_is_taken_back_with_its_calls
+                a_clock_put_back_by_days_forgets_no_call_of_a_day_that_begins_again
                 a_day_begins_at_most_five_minutes_early
                 a_lockout_refuses_all_and_then_lets_one_probe_through
                 a_probe_without_a_result_gives_way_to_the_next

@@ -123,6 +123,56 @@ pub(in super::super) async fn across_midnight_replicas_with_different_clocks_nev
     assert_eq!(counts, expected);
 }
 
+pub(in super::super) async fn a_day_that_a_clock_far_ahead_has_begun_is_taken_back_with_its_calls(
+    on: &Backend,
+) {
+    let [mut one, mut two] = Replica::fleet(on).await;
+    one.spend().await;
+    one.spend().await;
+    let far = secs(30 * 86_400);
+    on.faults.put_clock_forward(far);
+    assert_eq!(two.take_with(call(DAY + 30)).await, granted(ms(0), 1));
+    assert_eq!(one.take().await, CallTurn::DayIsOver, "by the store's clock it is");
+    on.faults.put_clock_back(far);
+    assert_eq!(
+        two.take_with(call(DAY - 2)).await,
+        CallTurn::DayIsOver,
+        "and no clock of this replica's says so"
+    );
+    assert_eq!(one.take().await, granted(ms(0), 2 + 1 + 1));
+    two.told = SpentDay { day: DAY + 30, spent: 1 };
+    assert_eq!(two.beat().await.today, SpentDay { day: DAY, spent: 4 });
+    on.faults.put_clock_forward(TO_MIDNIGHT);
+    assert_eq!(one.take_with(call(DAY + 1)).await, granted(ms(0), 1));
+    assert_eq!(one.beat().await.today.spent, 1);
+}
+
+pub(in super::super) async fn a_clock_put_back_by_days_forgets_no_call_of_a_day_that_begins_again(
+    on: &Backend,
+) {
+    let [one] = Replica::fleet(on).await;
+    for _ in 0..3 {
+        one.spend().await;
+    }
+    let days = secs(3 * 86_400);
+    on.faults.put_clock_forward(days);
+    let next = CallRequest { interval: Duration::ZERO, ..call(DAY + 3) };
+    for spent in [1, 2] {
+        assert_eq!(one.take_with(next).await, granted(ms(0), spent));
+    }
+    on.faults.put_clock_back(secs(86_400));
+    let eve = CallRequest { interval: Duration::ZERO, ..call(DAY + 2) };
+    assert_eq!(one.take_with(eve).await, CallTurn::DayIsOver, "a smaller step takes no day back");
+    assert_eq!(one.take_with(next).await, granted(ms(0), 3));
+    on.faults.put_clock_back(days - secs(86_400));
+    let last = CallRequest { interval: Duration::ZERO, ..call(DAY) };
+    assert_eq!(one.take_with(last).await, granted(ms(0), 3 + 3 + 1));
+    assert_eq!(one.take_with(last).await, granted(ms(0), 3 + 3 + 2));
+    on.faults.put_clock_forward(days);
+    assert_eq!(one.take_with(next).await, granted(ms(0), 3 + 1));
+    assert_eq!(one.take_with(last).await, CallTurn::DayIsOver);
+}
+
 pub(in super::super) async fn a_day_begins_at_most_five_minutes_early(on: &Backend) {
     let [replica] = Replica::fleet(on).await;
     on.faults.put_clock_forward(TO_MIDNIGHT - ms(300_001));
