@@ -1,11 +1,14 @@
 //! Admission: every upstream call passes the daily budget, the lockout and the per-second pacer here.
 
-use tokio::time::Instant;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::{
     budget::DailyQuotaExhausted,
     day::till_midnight,
-    fleet_quota::{FleetCall, FleetDenial, FleetQuota, FleetTurn},
+    fleet_call::{FleetCall, FleetDenial, FleetTurn},
+    fleet_quota::{FleetQuota, OTHER_DAY},
     handle::{Quota, Window},
     pacer::{Priority, QueueFull},
     permit::CallPermit,
@@ -29,8 +32,10 @@ impl Quota {
             permit
                 .hold(shared.second.turn(priority, arrived).await.map_err(|full| self.denied_second(full))?);
             if let Some(fleet) = shared.fleet.get() {
-                let turn = self.fleet_turn(fleet, &permit, priority, arrived).await?;
-                permit.fleet_turn(turn);
+                match self.fleet_turn(fleet, &permit, priority, arrived).await? {
+                    Some(turn) => permit.fleet_turn(turn),
+                    None => continue,
+                }
             }
             // While the call waited, midnight may have passed or a lockout may have begun: then start over.
             if let Some(permit) = permit.begin() {
@@ -40,14 +45,15 @@ impl Quota {
         }
     }
 
-    /// Has the fleet count and place the call; other calls of this process wait meanwhile.
+    /// Has the fleet count and place the call; other calls of this process wait meanwhile. `None`: another replica has begun
+    /// the next day, and now it is the next day here too.
     async fn fleet_turn(
         &self,
         fleet: &FleetQuota,
         permit: &CallPermit,
         priority: Priority,
         arrived: Instant,
-    ) -> Result<FleetTurn, LocalDenial> {
+    ) -> Result<Option<FleetTurn>, LocalDenial> {
         let (shared, day) = (&*self.shared, permit.day());
         let call = FleetCall {
             day,
@@ -61,7 +67,7 @@ impl Quota {
         match fleet.turn(call).await {
             Ok(turn) => {
                 turn.spent.into_iter().for_each(learn);
-                Ok(turn)
+                Ok(Some(turn))
             }
             Err(FleetDenial::Exhausted { spent }) => {
                 learn(spent);
@@ -71,11 +77,22 @@ impl Quota {
                 let retry_in = ends_in.unwrap_or_else(till_midnight);
                 Err(self.denied_day(DailyQuotaExhausted { retry_in }))
             }
-            Err(FleetDenial::Late(wait)) => {
-                shared.metrics.denied(Window::Second.as_str());
-                Err(LocalDenial::RateLimit { retry_after: wait })
+            Err(FleetDenial::DayIsOver) => {
+                let over_in = if permit.is_valid() { till_midnight() } else { Duration::ZERO };
+                // By a clock that is further behind, it is not over for long.
+                if over_in > self.limits().max_wait.saturating_sub(arrived.elapsed()) {
+                    return Err(self.denied_late(OTHER_DAY));
+                }
+                sleep(over_in).await;
+                Ok(None)
             }
+            Err(FleetDenial::Late(wait)) => Err(self.denied_late(wait)),
         }
+    }
+
+    fn denied_late(&self, retry_after: Duration) -> LocalDenial {
+        self.shared.metrics.denied(Window::Second.as_str());
+        LocalDenial::RateLimit { retry_after }
     }
 
     fn denied_second(&self, full: QueueFull) -> LocalDenial {

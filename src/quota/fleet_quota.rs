@@ -9,11 +9,11 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{
+    fleet_call::{FleetCall, FleetDenial, FleetTurn, LockoutRole},
     fleet_lockout::{FleetLockout, OwnLockout},
     forecast::OthersCalls,
     limits::QuotaLimits,
     offline_share::{FleetLimits, OfflineShare},
-    pacer::Priority,
     snapshot::{FleetBacking, FleetShare},
     unused_calls::{CallToCount, UnusedCalls},
 };
@@ -30,9 +30,6 @@ const WINDOW: Duration = Duration::from_millis(1_100);
 /// made longer instead.
 const LATEST: Duration = Duration::from_millis(50);
 
-/// A refresh that would have to wait longer is put off: it can come again, and a miss must not wait for it.
-const REFRESH_HORIZON: Duration = Duration::from_millis(300);
-
 /// While the store is being restored, a call asks again after this time.
 const RECOVERY: Duration = Duration::from_millis(500);
 
@@ -46,7 +43,7 @@ const RECENT: Duration = Duration::from_secs(60);
 const UNLIMITED: u64 = u64::MAX >> 12;
 
 /// A replica whose day is over, or has not begun, by the others' clocks asks again after this time.
-const OTHER_DAY: Duration = Duration::from_secs(1);
+pub(super) const OTHER_DAY: Duration = Duration::from_secs(1);
 
 /// This replica's part in the quota of the fleet.
 #[derive(Debug)]
@@ -65,52 +62,6 @@ struct FleetView {
     slow_by: Duration,
     /// The store's epoch at the last heartbeat, and when that was.
     met: Option<(Epoch, Instant)>,
-}
-
-/// What a call needs to know of the day.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FleetCall {
-    /// Days since 1970-01-01.
-    pub(super) day: u64,
-    /// It is made only while fewer calls are counted; `None`: always.
-    pub(super) ceiling: Option<u32>,
-    pub(super) priority: Priority,
-    /// How long it may still wait.
-    pub(super) patience: Duration,
-}
-
-/// The fleet's consent to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FleetTurn {
-    /// The calls counted on the day; `None`: the store is away.
-    pub(super) spent: Option<u64>,
-    /// The first call after a lockout.
-    pub(super) role: LockoutRole,
-    /// Whether it was counted before, by this replica too.
-    pub(super) count: CallCount,
-}
-
-/// Whether a call ends the fleet's lockout, if it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LockoutRole {
-    /// There is no lockout.
-    None,
-    /// It does.
-    Probe,
-}
-
-/// Why the fleet makes no call now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FleetDenial {
-    /// So many calls are counted, as many as this call's lane may use.
-    Exhausted {
-        /// On the day of the call.
-        spent: u64,
-    },
-    /// There is a lockout, or this replica's share of a day without the store is used; for this time, or until midnight.
-    DayClosed(Option<Duration>),
-    /// It would have to wait too long.
-    Late(Duration),
 }
 
 // === impl FleetQuota ===
@@ -213,7 +164,7 @@ impl FleetQuota {
                 self.view().lockout.told(Instant::now() + ends_in, epoch);
                 Err(FleetDenial::DayClosed(Some(ends_in)))
             }
-            CallTurn::DayIsOver => Err(FleetDenial::Late(OTHER_DAY)),
+            CallTurn::DayIsOver => Err(FleetDenial::DayIsOver),
             CallTurn::DayNotBegun { begins_in } => Err(FleetDenial::Late(begins_in.max(OTHER_DAY))),
         }
     }
@@ -319,19 +270,6 @@ impl FleetQuota {
 
     fn view(&self) -> MutexGuard<'_, FleetView> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl FleetCall ===
-
-impl FleetCall {
-    /// How long it may wait for a place.
-    fn horizon(&self, latest: Instant) -> Duration {
-        let left = latest.saturating_duration_since(Instant::now());
-        match self.priority {
-            Priority::Miss => left,
-            Priority::Refresh => left.min(REFRESH_HORIZON),
-        }
     }
 }
 

@@ -19,6 +19,7 @@ mod clock;
 #[cfg(test)]
 mod clock_steps;
 mod day;
+mod fleet_call;
 mod fleet_lockout;
 mod fleet_quota;
 mod forecast;

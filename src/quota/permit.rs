@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    fleet_quota::{FleetTurn, LockoutRole},
+    fleet_call::{FleetTurn, LockoutRole},
     handle::Quota,
     lease::Reservation,
     pacer::{Priority, QueueTicket},
@@ -75,10 +75,14 @@ impl CallPermit {
         self.counted.day
     }
 
+    /// Whether it may still be made: no day has begun meanwhile, and no lockout.
+    pub(super) fn is_valid(&self) -> bool {
+        self.quota.shared.day.with(|day, now| day.is_valid(self.counted, now))
+    }
+
     /// `None`: it must not be made any more, and is no longer counted.
     pub(super) fn begin(mut self) -> Option<Self> {
-        let valid = self.quota.shared.day.with(|day, now| day.is_valid(self.counted, now));
-        valid.then(|| {
+        self.is_valid().then(|| {
             self.end = CallEnd::Inconclusive;
             self
         })

@@ -6,6 +6,7 @@ mod day;
 mod demo;
 mod faulty_store;
 mod landing;
+mod midnight;
 mod missed_purges;
 mod probe;
 mod quota;
