@@ -56,12 +56,12 @@ impl Landing {
                 let mut report = report.clone();
                 report.report.age += since;
                 report.report.unchanged_for += since;
-                membership.run(|store, seen| store.store(seen, report.clone())).await.map(drop)
+                membership.run_of_key(|store, seen| store.store(seen, report.clone())).await.map(drop)
             }
             LandingResult::Failure(failure) => {
                 let mut failure = failure.clone();
                 failure.back_off = failure.back_off.saturating_sub(since);
-                membership.run(|store, seen| store.fail(seen, failure.clone())).await
+                membership.run_of_key(|store, seen| store.fail(seen, failure.clone())).await
             }
         }
     }

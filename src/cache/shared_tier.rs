@@ -166,7 +166,7 @@ impl SharedTier {
             let asked = Instant::now();
             let have = held.max(not_taken);
             let look_up = LookUp { key, nonce, have, lease: self.lifetimes().lease, answers: 0 };
-            match self.membership.run(|store, seen| store.look_up(seen, look_up)).await {
+            match self.membership.run_of_key(|store, seen| store.look_up(seen, look_up)).await {
                 // Away: each replica fetches for itself.
                 Err(_away) => {
                     ends(SharedFlightResult::Away);

@@ -22,3 +22,15 @@ pub enum SharedStoreError {
     #[error("the shared store's reply cannot be read: {0}")]
     Malformed(&'static str),
 }
+
+// === impl SharedStoreError ===
+
+impl SharedStoreError {
+    /// Whether it can be of the one key that was asked for: the store may do all else that it is asked.
+    pub(super) const fn may_be_of_one_key(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Malformed(_) => true,
+            Self::Away | Self::Recovering | Self::TimedOut | Self::Lost => false,
+        }
+    }
+}

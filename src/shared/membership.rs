@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Epoch, Fence, FleetState, Guarded, Heartbeat, Knowledge, MemberAbout, MemberId, Sequence, SharedStore,
-    SharedStoreError, SpentDay, StoreChanged, StoreSeen, fleet_log, known_days::KnownDay, store::StoreReply,
+    SharedStoreError, SpentDay, StoreChanged, StoreSeen, fleet_log,
+    known_days::KnownDay,
+    recovery_options::{Assumed, Force},
+    store::StoreReply,
 };
 use crate::telemetry::FleetMetrics;
 
@@ -180,6 +183,24 @@ impl Membership {
         done
     }
 
+    /// The same, of a key's report or flight: if the store cannot do it with this one, it is not away for that.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_of_key<'a, T, F>(&'a self, operation: F) -> Result<T, SharedStoreError>
+    where
+        F: Fn(&'a dyn SharedStore, StoreSeen) -> StoreReply<'a, Guarded<T>>,
+    {
+        let done = self.try_run(operation).await;
+        match &done {
+            Ok(_) => self.known().succeeded(),
+            // If it is, the link or the next heartbeat notices.
+            Err(error) if error.may_be_of_one_key() => {}
+            Err(error) => self.known().failed(error.clone()),
+        }
+        done
+    }
+
     async fn try_run<'a, T, F>(&'a self, operation: F) -> Result<T, SharedStoreError>
     where
         F: Fn(&'a dyn SharedStore, StoreSeen) -> StoreReply<'a, Guarded<T>>,
@@ -319,20 +340,4 @@ impl Membership {
     pub(super) fn known(&self) -> MutexGuard<'_, Knowledge> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether an epoch begins though the sequence looks right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Force {
-    Yes,
-    No,
-}
-
-/// Whether the store is told of calls that are only assumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Assumed {
-    /// It has lost the count.
-    Told,
-    /// It has one.
-    Ignored,
 }

@@ -34,6 +34,7 @@ mod millis;
 mod model;
 mod purge_queue;
 mod recovery;
+mod recovery_options;
 mod redis_store;
 mod scripts;
 mod seal;

@@ -7,7 +7,8 @@ use tokio::time::{Instant, sleep};
 use super::{
     Epoch, EpochOrigin, Membership, Recovery, SharedStoreError, StoreSeen,
     fleet_log::{self, EpochBeginner},
-    membership::{Assumed, Force, HEARTBEAT},
+    membership::HEARTBEAT,
+    recovery_options::{Assumed, Force},
 };
 
 /// A replica whose last contact is older waits this long before it begins an epoch: one that knows more goes first.

@@ -130,6 +130,31 @@ async fn what_is_not_a_reply_of_the_operation_is_malformed() {
     }
 }
 
+/// Its fence is known, so that what is fetched instead takes its place.
+#[tokio::test]
+async fn a_report_that_cannot_be_read_is_looked_up_as_an_empty_one() {
+    let look_up = LookUp { key: key(1), nonce: Nonce(1), have: Fence(0), lease: Duration::ZERO, answers: 0 };
+    let later =
+        array([word("report"), integer(7), word("later"), integer(2), integer(3), bytes(1), bytes(1)]);
+    let nothing =
+        array([word("report"), integer(7), Value::Nil, integer(2), integer(3), Value::Nil, Value::Nil]);
+    let large = array([
+        word("report"),
+        integer(7),
+        word("report"),
+        integer(2),
+        integer(3),
+        bytes(LIMITS.max_body + 1),
+        bytes(1),
+    ]);
+    for reply in [later, nothing, large] {
+        let looked_up = PlantedReplies::store([reply.clone()]).look_up(StoreSeen::default(), look_up).await;
+        let Ok(Ok(LookedUp::Newer(report))) = looked_up else { panic!("{reply:?}: {looked_up:?}") };
+        assert_eq!((report.fence, report.age), (Fence(7), Duration::from_millis(2)));
+        assert!(report.body.is_empty() && report.mac.is_empty(), "{reply:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_epoch_is_sixteen_hexadecimal_digits() {
     let refused = |epoch: &str| array([word("other_epoch"), word(epoch)]);

@@ -1,5 +1,6 @@
 //! Parses the reply of each script. Whoever can write to the server could have planted it: every length has a limit.
 
+use bytes::Bytes;
 use redis::Value;
 
 use super::reply_fields::ReplyFields;
@@ -73,7 +74,7 @@ pub(in crate::shared) fn parse_looked_up(
     limits: ReplyLimits,
 ) -> ReplyParsed<Guarded<LookedUp>> {
     ReplyFields::read_guarded(value, |word, fields| match word {
-        "report" => report(fields, limits).map(LookedUp::Newer),
+        "report" => looked_up_report(fields, limits).map(LookedUp::Newer),
         "leased" => Ok(LookedUp::Leased(FlightLease { fence: fields.fence()?, answers: fields.integer()? })),
         "in_flight" => Ok(LookedUp::InFlight { ends_in: fields.duration()? }),
         "back_off" => Ok(LookedUp::BackOff { ends_in: fields.duration()?, why: fields.text(LONGEST_WORD)? }),
@@ -185,16 +186,33 @@ fn member(value: Value) -> ReplyParsed<MemberSeen> {
 fn report(fields: &mut ReplyFields, limits: ReplyLimits) -> ReplyParsed<SharedReport> {
     Ok(SharedReport {
         fence: fields.fence()?,
-        kind: match &*fields.text(LONGEST_WORD)? {
-            "report" => ReportKind::Report,
-            "negative" => ReportKind::Negative,
-            _ => return Err(SharedStoreError::Malformed("an unknown kind of report")),
-        },
+        kind: report_kind(fields)?,
         age: fields.duration()?,
         unchanged_for: fields.duration()?,
         body: fields.bytes(limits.max_body)?,
         mac: fields.bytes(LARGEST_MAC)?,
     })
+}
+
+/// One whose content cannot be read is an empty one, which nobody takes for a report. With its fence known, what is fetched
+/// instead takes its place; else the store would have it for as long as a report is kept.
+fn looked_up_report(fields: &mut ReplyFields, limits: ReplyLimits) -> ReplyParsed<SharedReport> {
+    let (fence, kind) = (fields.fence()?, report_kind(fields));
+    let (age, unchanged_for) = (fields.duration()?, fields.duration()?);
+    let (body, mac) = (fields.bytes(limits.max_body), fields.bytes(LARGEST_MAC));
+    let (kind, body, mac) = match (kind, body, mac) {
+        (Ok(kind), Ok(body), Ok(mac)) => (kind, body, mac),
+        (_, _, _) => (ReportKind::Report, Bytes::new(), Bytes::new()),
+    };
+    Ok(SharedReport { fence, kind, age, unchanged_for, body, mac })
+}
+
+fn report_kind(fields: &mut ReplyFields) -> ReplyParsed<ReportKind> {
+    match &*fields.text(LONGEST_WORD)? {
+        "report" => Ok(ReportKind::Report),
+        "negative" => Ok(ReportKind::Negative),
+        _ => Err(SharedStoreError::Malformed("an unknown kind of report")),
+    }
 }
 
 fn token(fields: &mut ReplyFields) -> ReplyParsed<SharedToken> {

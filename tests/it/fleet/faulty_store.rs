@@ -35,6 +35,8 @@ pub(super) enum LinkFault {
     ReplyLost,
     /// The same, for the recovery of a store that has lost writes alone.
     RecoveryReplyLost,
+    /// The store refuses what is looked up of a key: another program has put something of another type there.
+    NoReport,
     /// It is done after this time.
     Slow(Duration),
     /// It is done once the fault is over: the replica was stopped before it sent it.
@@ -89,11 +91,14 @@ impl FaultyStore {
         Box::pin(async move {
             let now = match *fault.borrow_and_update() {
                 LinkFault::RecoveryReplyLost if name == "recover" => LinkFault::ReplyLost,
-                LinkFault::RecoveryReplyLost => LinkFault::None,
+                LinkFault::NoReport if name == "look_up" => {
+                    return Err(SharedStoreError::Refused("WRONGTYPE".into()));
+                }
+                LinkFault::RecoveryReplyLost | LinkFault::NoReport => LinkFault::None,
                 now => now,
             };
             match now {
-                LinkFault::None | LinkFault::RecoveryReplyLost => tokio::select! {
+                LinkFault::None | LinkFault::RecoveryReplyLost | LinkFault::NoReport => tokio::select! {
                     biased;
                     done = operation() => done,
                     _cut = fault.wait_for(|fault| *fault == LinkFault::Cut) => Err(SharedStoreError::Lost),

@@ -182,6 +182,23 @@ async fn a_throttled_that_one_has_heard_holds_all_back() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_that_the_store_has_nothing_readable_of_makes_no_call_wait_longer() {
+    let fleet = Fleet::of(2, &LIMITED);
+    Fleet::has_met().await;
+    fleet.links[0].set(LinkFault::NoReport);
+    let asked: Vec<_> = (0..8).map(|report| fleet.replicas[0].get_meanwhile(&path(report))).collect();
+    for answer in asked {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+    assert!(fleet.busiest_second() <= 4, "{}", fleet.busiest_second());
+    assert_eq!(
+        fleet.replicas[0].admin("/quota").await.json()["day"]["used"],
+        8,
+        "each is counted in the store"
+    );
+}
+
 /// New misses at each replica, more than may be called, for this time.
 async fn keep_asking(fleet: &Fleet, first: &mut u32, lasts: Duration) {
     const EVERY: Duration = Duration::from_millis(100);
