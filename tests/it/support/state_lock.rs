@@ -6,5 +6,7 @@ use std::{fs::File, path::Path};
 /// of its own.
 pub(crate) async fn state_is_released(dir: &Path) {
     let lock = File::open(dir.join("state.lock")).expect("a store was here");
-    tokio::task::spawn_blocking(move || lock.lock()).await.expect("a thread").expect("locks work");
+    // Unlocked, not only closed: a process that another test has just forked has the file open until it runs its program.
+    let waits = move || lock.lock().and_then(|()| lock.unlock());
+    tokio::task::spawn_blocking(waits).await.expect("a thread").expect("locks work");
 }
