@@ -176,10 +176,7 @@ impl Membership {
         F: Fn(&'a dyn SharedStore, StoreSeen) -> StoreReply<'a, Guarded<T>>,
     {
         let done = self.try_run(operation).await;
-        match &done {
-            Ok(_) => self.known().succeeded(),
-            Err(error) => self.known().failed(error.clone()),
-        }
+        self.learn_whether_away(&done);
         done
     }
 
@@ -192,13 +189,18 @@ impl Membership {
         F: Fn(&'a dyn SharedStore, StoreSeen) -> StoreReply<'a, Guarded<T>>,
     {
         let done = self.try_run(operation).await;
-        match &done {
-            Ok(_) => self.known().succeeded(),
-            // If it is, the link or the next heartbeat notices.
-            Err(error) if error.may_be_of_one_key() => {}
-            Err(error) => self.known().failed(error.clone()),
+        // If it is, the link or the next heartbeat notices.
+        if !done.as_ref().is_err_and(SharedStoreError::may_be_of_one_key) {
+            self.learn_whether_away(&done);
         }
         done
+    }
+
+    fn learn_whether_away<T>(&self, done: &Result<T, SharedStoreError>) {
+        match done {
+            Ok(_) => self.known().succeeded(),
+            Err(error) => self.known().failed(error.clone()),
+        }
     }
 
     async fn try_run<'a, T, F>(&'a self, operation: F) -> Result<T, SharedStoreError>

@@ -8,7 +8,7 @@ use super::{
     failed::Failed,
     outcome::by_the_wall_clock,
     renewal_state::RenewalPhase,
-    renewer::{Renewal, Renewer, TokenConsent},
+    renewer::{Renewal, Renewer},
     token_response::TokenError,
 };
 use crate::state::{Stored, TokenRecord};
@@ -69,7 +69,7 @@ impl Renewer {
     }
 
     fn is_new_consent(&self, record: &TokenRecord) -> bool {
-        self.records.fleet().is_some() && self.consent.as_ref() != Some(&TokenConsent::of(record))
+        self.records.fleet().is_some() && self.is_of_other_consent(record)
     }
 
     pub(super) fn adopted(&self) {

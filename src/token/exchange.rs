@@ -10,7 +10,7 @@ use super::{
     fleet::{AccessLeft, Claim, Denied, NotYet, PATIENCE, WaitReason},
     outcome::{renewed, same},
     renewal_state::RenewalPhase,
-    renewer::{RefreshTokenUse, Renewal, Renewer, TokenConsent},
+    renewer::{RefreshTokenUse, Renewal, Renewer},
     seed::restored,
     token_response::{Client, TokenError, TokenResponse},
 };
@@ -60,7 +60,7 @@ impl Renewer {
             return Err(Failed::Paused);
         }
         let Claim { version, record: ref begun, .. } = claim;
-        if self.consent.as_ref() != Some(&TokenConsent::of(begun)) {
+        if self.is_of_other_consent(begun) {
             // Whatever is known of the one before.
             self.enter(RenewalPhase::Renewing);
         }

@@ -171,8 +171,7 @@ impl Renewer {
     /// Whether nothing else tells of a record that the store has already: an earlier write was reported as failed and did
     /// succeed, or it is another replica's. Without an access token a replica of the fleet renews it first, and tells of that.
     fn is_met_by_this_read(&self, held: &TokenRecord) -> bool {
-        let is_new = self.consent.as_ref() != Some(&TokenConsent::of(held));
-        is_new && (held.access.is_some() || self.records.fleet().is_none())
+        self.is_of_other_consent(held) && (held.access.is_some() || self.records.fleet().is_none())
     }
 
     /// Installs a record's access token if it has a valid one, and schedules the next renewal.
@@ -211,11 +210,15 @@ impl Renewer {
     /// A token that another replica has renewed is no new credential: refusals of the one before it count on, or replicas
     /// whose tokens are all refused would keep each other renewing.
     fn arrival(&self, record: &TokenRecord, now: Instant) -> Arrival {
-        let is_same_consent = self.consent.as_ref() == Some(&TokenConsent::of(record));
         match self.records.fleet() {
-            Some(_) if is_same_consent => Arrival::Renewed(now),
+            Some(_) if !self.is_of_other_consent(record) => Arrival::Renewed(now),
             Some(_) | None => Arrival::ProvidedToken,
         }
+    }
+
+    /// Whether a person has consented anew, or for the first time, since the tokens in use.
+    pub(super) fn is_of_other_consent(&self, record: &TokenRecord) -> bool {
+        self.consent.as_ref() != Some(&TokenConsent::of(record))
     }
 
     fn is_begun_by_another(&self, record: &TokenRecord) -> bool {
